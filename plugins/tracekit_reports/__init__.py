@@ -1,0 +1,16 @@
+"""Reports: a run as a terminal page, JSON, Markdown, HTML, SARIF or CSV."""
+
+from tracekit import hookimpl
+
+
+@hookimpl
+def tracekit_reports() -> list[type]:
+    """The built-in reports, by the name that `--format` takes."""
+    from tracekit_reports.csv import CsvReport
+    from tracekit_reports.html import HtmlReport
+    from tracekit_reports.json import JsonReport
+    from tracekit_reports.markdown import MarkdownReport
+    from tracekit_reports.sarif import SarifReport
+    from tracekit_reports.terminal import TerminalReport
+
+    return [TerminalReport, JsonReport, MarkdownReport, HtmlReport, SarifReport, CsvReport]

@@ -1,0 +1,118 @@
+"""The run as one self-contained HTML page: no script, nothing loaded from elsewhere."""
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any
+
+from tracekit import Evidence, Finding, Outcome, Run
+from tracekit_reports.story import Fault, Story, by_source, checked, confidence, places, plural, span, story, verdict, visible
+
+_STYLE = """
+:root { color-scheme: light dark; --back: #fff; --text: #1c2128; --dim: #626c78; --line: #d8dee4; --box: #f6f8fa;
+  --bad: #b42318; --warn: #9a6700; --good: #1a7f37; --note: #0969da; }
+@media (prefers-color-scheme: dark) { :root { --back: #14181d; --text: #e6e9ed; --dim: #98a2ae; --line: #333b44; --box: #1c2229;
+  --bad: #ff8a80; --warn: #e3b341; --good: #56d364; --note: #79b8ff; } }
+body { margin: 0 auto; max-width: 72rem; padding: 2rem 1.25rem 4rem; background: var(--back); color: var(--text);
+  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+h1 { font-size: 1.35rem; line-height: 1.3; margin: 0 0 1.5rem; } h2 { font-size: 1.1rem; margin: 0; }
+h3 { font-size: .9rem; margin: 1.1rem 0 .3rem; color: var(--dim); font-weight: 600; }
+article { border: 1px solid var(--line); border-left: 5px solid var(--tone); border-radius: 6px;
+  padding: 1rem 1.25rem; margin: 0 0 1.25rem; }
+.critical, .high { --tone: var(--bad); } .medium { --tone: var(--warn); } .low, .info { --tone: var(--note); }
+.tag { color: var(--tone); font-weight: 700; text-transform: uppercase; font-size: .8rem; letter-spacing: .04em; }
+.what { color: var(--dim); margin: .2rem 0 0; } p { margin: .4rem 0; } ul { margin: .3rem 0; padding-left: 1.2rem; }
+.scroll { overflow-x: auto; background: var(--box); border: 1px solid var(--line); border-radius: 6px; }
+table { border-collapse: collapse; font: 13px/1.5 ui-monospace, monospace; } td { padding: 0 .75rem; vertical-align: top; white-space: pre;
+  overflow-wrap: normal; } tr:first-child td { padding-top: .4rem; } tr:last-child td { padding-bottom: .4rem; }
+td.n { text-align: right; color: var(--dim); }
+td.cause { color: var(--bad); } td.effect { color: var(--warn); } td.cure { color: var(--good); }
+td.context { color: var(--dim); } .good { color: var(--good); } code { font: .92em ui-monospace, monospace; } summary { cursor: pointer; }
+footer, details { color: var(--dim); font-size: .92rem; margin-top: 1rem; }
+"""
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+class HtmlReport:
+    """`--format html`: one page, light or dark as the reader's system is; everything from a log is escaped."""
+
+    name = "html"
+
+    def write(self, run: Run, options: Mapping[str, Any]) -> str:
+        """The page."""
+        told = story(run)
+        title = verdict(run, told)
+        head = [
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{_safe(title)}</title><style>{_STYLE}</style></head><body>",
+        ]
+        return "\n".join([*head, *_body(run, told, title), "</body></html>"]) + "\n"
+
+
+def _body(run: Run, told: Story, title: str) -> Iterator[str]:
+    yield f"<h1{'' if told.faults else ' class=good'}>{_safe(title)}</h1>"
+    yield from _list("", [_safe(e) for e in run.errors])
+    for fault in told.faults:
+        yield from _fault(fault)
+    yield from _list("Facts", [f"<b>{_safe(f.code)}</b> {_safe(f.name)}: {_safe(f.summary)}" for f in told.facts])
+    yield from _list("Not decided", [_outcome(o) for o in told.open])
+    yield f"<p>{_safe(checked(told, full=True))}</p>"
+    yield from _folded("Checked and clear", [_outcome(o) for o in told.clear])
+    yield from _folded("Not evaluated, and why", [_outcome(o) for o in told.unevaluated])
+    yield from _folded("What was read", [_source(s.path, s.lines, sum(s.events.values()), s.clock, s.notes) for s in run.sources])
+    yield f"<footer>tracekit {_safe(run.version)}</footer>"
+
+
+def _fault(fault: Fault) -> Iterator[str]:
+    f = fault.finding
+    device = f.subject.label + (f"; {f.subject.how}" if f.subject.how else "") + (f"; on {f.machine}" if f.machine else "")
+    yield f'<article class="{_safe(f.severity or "info")}"><span class="tag">{_safe(f.severity or "info")}</span>'
+    yield f"<h2>{_safe(f.summary)}</h2>"
+    yield f'<p class="what"><b>{_safe(f.code)}</b> {_safe(f.name)} · <code>{_safe(device)}</code> · <b>{_safe(confidence(f))}</b></p>'
+    yield from _evidence(f)
+    if f.advice:
+        yield f"<h3>What to do</h3><p>{_safe(f.advice)}</p>"
+    yield from _list("Fixed by", [_safe(x) for x in f.fixes])
+    yield from _list("Leads to", [_consequence(c) for c in fault.consequences])
+    yield from _list("Not checked", [f"{_safe(u.guard)}. Would settle it: {_safe(u.would_settle)}" for u in f.unchecked])
+    yield "</article>"
+
+
+def _consequence(f: Finding) -> str:
+    return f"<b>{_safe(f.code)}</b> {_safe(f.name)}, {_safe(confidence(f))}: {_safe(f.summary)} <code>{_safe(places(f))}</code>"
+
+
+def _evidence(f: Finding) -> Iterator[str]:
+    for source, group in by_source(f.evidence):
+        yield f"<h3>{_safe(source)}</h3>"
+        yield f'<div class="scroll"><table>{"".join(_line(e) for e in group)}</table></div>'
+
+
+def _line(e: Evidence) -> str:
+    return f'<tr><td class="n">{span(e)}</td><td class="{_safe(e.role)}">{_safe(e.role)}</td><td>{_safe(e.text)}</td></tr>'
+
+
+def _list(title: str, items: list[str]) -> Iterator[str]:
+    if items:
+        yield (f"<h3>{title}</h3>" if title else "") + "<ul>" + "".join(f"<li>{i}</li>" for i in items) + "</ul>"
+
+
+def _folded(title: str, items: list[str]) -> Iterator[str]:
+    if items:
+        yield f"<details><summary>{title} ({len(items)})</summary><ul>" + "".join(f"<li>{i}</li>" for i in items) + "</ul></details>"
+
+
+def _outcome(o: Outcome) -> str:
+    reason = f": {_safe(o.reason)}" if o.reason else ""
+    record = f" To record: <code>{_safe(o.record)}</code>" if o.record else ""
+    return f"<b>{_safe(o.code)}</b> {_safe(o.name)}{reason}{record}"
+
+
+def _source(path: str, lines: int, events: int, clock: str, notes: tuple[str, ...]) -> str:
+    told = f"<code>{_safe(path)}</code>: {plural(lines, 'line')}, {plural(events, 'event')}; clock: {_safe(clock)}"
+    return told + "".join(f"; {_safe(n)}" for n in notes)
+
+
+def _safe(text: str) -> str:
+    return escape(visible(text), quote=True)

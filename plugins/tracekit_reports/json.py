@@ -1,0 +1,86 @@
+"""The run as one JSON document: the contract that other programs may rely on."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tracekit import Evidence, Finding, Outcome, Run, SourceReport
+
+SCHEMA = "tracekit.run/1"
+
+
+class JsonReport:
+    """`--format json`: one document of schema `tracekit.run/1`; lists in stable order, log text unaltered (escaped by JSON itself)."""
+
+    name = "json"
+
+    def write(self, run: Run, options: Mapping[str, Any]) -> str:
+        """The document, ending in a line break."""
+        return json.dumps(document(run), indent=1, ensure_ascii=True, default=str) + "\n"
+
+
+def document(run: Run) -> dict[str, Any]:
+    """The run as JSON types."""
+    return {
+        "schema": SCHEMA,
+        "version": run.version,
+        "sources": [_source(s) for s in run.sources],
+        "findings": [_finding(f) for f in run.findings],
+        "outcomes": [_outcome(o) for o in run.outcomes],
+        "gates": [dict(g) for g in run.gates],
+        "plugins": [
+            {"name": p.name, "version": p.version, "diagnoses": list(p.diagnoses), "models": list(p.models), "errors": list(p.errors)}
+            for p in run.plugins
+        ],
+        "errors": list(run.errors),
+    }
+
+
+def _source(s: SourceReport) -> dict[str, Any]:
+    return {
+        "path": s.path,
+        "lines": s.lines,
+        "events": sum(s.events.values()),
+        "envelopes": dict(s.envelopes),
+        "not_understood": sum(n.count for n in s.not_understood),
+        "clock": s.clock,
+        "classes": dict(s.classes),
+        "events_by_name": dict(sorted(s.events.items())),
+        "examples": [{"event": n.event, "count": n.count, "line": n.line, "text": n.text} for n in s.not_understood],
+        "notes": list(s.notes),
+    }
+
+
+def _finding(f: Finding) -> dict[str, Any]:
+    s = f.subject
+    return {
+        "name": f.name,
+        "code": f.code,
+        "severity": f.severity,
+        "grade": f.grade,
+        "subject": s.label,
+        "entity": {"kind": s.kind, "bdf": s.bdf, "label": s.label, "aliases": list(s.aliases), "how": s.how},
+        "summary": f.summary,
+        "advice": f.advice,
+        "evidence": [_evidence(e) for e in f.evidence],
+        "explains": list(f.explains),
+        "explained_by": f.explained_by,
+        "confirmed_by_replay": f.confirmed_by_replay,
+        "fixes": list(f.fixes),
+        "unchecked": [{"guard": u.guard, "would_settle": u.would_settle} for u in f.unchecked],
+        "related": list(f.related),
+        "windows": [dict(w) for w in f.windows],
+        "values": dict(f.values),
+        "machine": f.machine,
+        "boot": f.boot,
+        "fingerprint": f.fingerprint,
+    }
+
+
+def _evidence(e: Evidence) -> dict[str, Any]:
+    also = [{"source": source, "line": line} for source, line in e.also]
+    return {"source": e.source, "line": e.line, "line_end": e.line_end, "role": e.role, "text": e.text, "also": also}
+
+
+def _outcome(o: Outcome) -> dict[str, Any]:
+    return {"name": o.name, "code": o.code, "outcome": o.outcome, "reason": o.reason, "record": o.record}

@@ -1,0 +1,96 @@
+"""The run as Markdown, to paste into a fault report or a mail."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tracekit import Finding, Outcome, Run
+from tracekit_reports.story import Fault, by_source, checked, chosen, confidence, places, span, story, verdict, visible
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&!@$])")
+_MOST_EVIDENCE = 20
+
+
+class MarkdownReport:
+    """`--format markdown`: headings, lists, evidence in fences; text from logs cannot become markup."""
+
+    name = "markdown"
+
+    def write(self, run: Run, options: Mapping[str, Any]) -> str:
+        """The document. `options`: full (all evidence, and why diagnoses were not evaluated)."""
+        return "\n".join(_document(run, bool(options.get("full")))) + "\n"
+
+
+def _document(run: Run, full: bool) -> Iterator[str]:
+    told = story(run)
+    yield f"# {plain(verdict(run, told))}"
+    yield ""
+    for error in run.errors:
+        yield f"* {plain(error)}"
+    for fault in told.faults:
+        yield from _fault(fault, full)
+    yield from _listed("Facts", [f"**{f.code}** {plain(f.name)}: {plain(f.summary)}" for f in told.facts])
+    yield from _listed("Not decided", [_outcome(o) for o in told.open])
+    yield plain(checked(told, full))
+    if full:
+        yield ""
+        yield from _listed("Checked and clear", [_outcome(o) for o in told.clear])
+        yield from _listed("Not evaluated", [_outcome(o) for o in told.unevaluated])
+        sources = [f"{plain(s.path)}: {s.lines:,} lines, {sum(s.events.values()):,} events; clock: {plain(s.clock)}" for s in run.sources]
+        yield from _listed("Read", sources)
+
+
+def _fault(fault: Fault, full: bool) -> Iterator[str]:
+    f = fault.finding
+    yield f"## {f.code} {plain(f.name)}: {plain(f.subject.label)}"
+    yield ""
+    yield f"**{plain(f.summary)}**"
+    yield ""
+    yield f"Severity {f.severity or 'info'}, {confidence(f)}." + (f" Device: {plain(f.subject.how)}." if f.subject.how else "")
+    yield ""
+    yield from _evidence(f, full)
+    if f.advice:
+        yield f"What to do: {plain(f.advice)}"
+        yield ""
+    for fix in f.fixes:
+        yield f"Fixed by: {plain(fix)}"
+        yield ""
+    yield from _listed("Leads to", [f"**{c.code}** ({c.grade}) {plain(c.summary)} ({plain(places(c))})" for c in fault.consequences], "###")
+    yield from _listed("Not checked", [f"{plain(u.guard)}. Would settle it: {plain(u.would_settle)}" for u in f.unchecked], "###")
+
+
+def _evidence(f: Finding, full: bool) -> Iterator[str]:
+    shown, left = chosen(f.evidence, len(f.evidence) if full else _MOST_EVIDENCE)
+    for source, group in by_source(shown):
+        digits = max(len(span(e)) for e in group)
+        lines = [f"{span(e):>{digits}}  {e.role:<7}  {visible(e.text)}".rstrip() for e in group]
+        longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
+        fence = "`" * max(3, longest + 1)
+        yield f"{plain(source)}:"
+        yield ""
+        yield f"{fence}text"
+        yield from lines
+        yield fence
+        yield ""
+    if left:
+        yield f"{left} more pieces of evidence are in the JSON report."
+        yield ""
+
+
+def _listed(title: str, items: list[str], level: str = "##") -> Iterator[str]:
+    if items:
+        yield f"{level} {title}"
+        yield ""
+        yield from (f"* {item}" for item in items)
+        yield ""
+
+
+def _outcome(o: Outcome) -> str:
+    reason = f": {plain(o.reason)}" if o.reason else ""
+    record = f". To record: {plain(o.record)}" if o.record else ""
+    return f"**{o.code}** {plain(o.name)}{reason}{record}"
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is: on one line, nothing in it is markup, a mention or a link."""
+    return _SPECIAL.sub(r"\\\1", " ".join(visible(text).split())).replace("://", ":\u200b//")

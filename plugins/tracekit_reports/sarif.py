@@ -1,0 +1,55 @@
+"""The run as SARIF 2.1.0, as GitHub code scanning reads it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from tracekit import Evidence, Finding, Run
+from tracekit_reports.story import chosen, is_fact
+
+_LEVEL = {"critical": "error", "high": "error", "medium": "warning", "low": "note", "info": "note"}
+
+
+class SarifReport:
+    """`--format sarif`: findings as results with their lines; consequences and facts as notes."""
+
+    name = "sarif"
+
+    def write(self, run: Run, options: Mapping[str, Any]) -> str:
+        """The document, ending in a line break."""
+        driver = {"name": "tracekit", "version": run.version or "0", "rules": _rules(run)}
+        scan = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": [_result(f) for f in run.findings]}
+        schema = "https://json.schemastore.org/sarif-2.1.0.json"
+        return json.dumps({"$schema": schema, "version": "2.1.0", "runs": [scan]}, indent=1) + "\n"
+
+
+def _rules(run: Run) -> list[dict[str, Any]]:
+    named = {f.code: f.name for f in run.findings}
+    return [
+        {"id": code, "name": name, "shortDescription": {"text": name}, "properties": {"tags": ["reliability"]}}
+        for code, name in sorted(named.items())
+    ]
+
+
+def _result(f: Finding) -> dict[str, Any]:
+    quiet = f.explained_by is not None or is_fact(f)
+    body = f"{f.summary} ({f.subject.label}; {f.grade or 'information'})"
+    return {
+        "ruleId": f.code,
+        "level": "note" if quiet else _LEVEL[f.severity or "info"],
+        "message": {"text": body + (f" {f.advice}" if f.advice else "")},
+        "locations": [_location(e) for e in chosen(f.evidence, 1)[0]],
+        "relatedLocations": [{"id": i, **_location(e), "message": {"text": e.role}} for i, e in enumerate(f.evidence)],
+        "partialFingerprints": {"tracekit/v1": f.fingerprint},
+        "properties": {"grade": f.grade, "explainedBy": f.explained_by, "subject": f.subject.label},
+    }
+
+
+def _location(e: Evidence) -> dict[str, Any]:
+    region: dict[str, Any] = {"startLine": max(1, e.line)}
+    if e.line_end is not None:
+        region["endLine"] = max(e.line, e.line_end)
+    if e.text:
+        region["snippet"] = {"text": e.text}
+    return {"physicalLocation": {"artifactLocation": {"uri": quote(e.source)}, "region": region}}

@@ -1,0 +1,136 @@
+"""What a reader is told, in which order: faults with their consequences, facts, what stayed open. Shared by the reports for people."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from tracekit import Evidence, Finding, Outcome, Run
+
+# Control characters, and the Unicode signs that turn or hide text: a log must not write on the reader's terminal.
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_LEADING = {"cause": 0, "effect": 1, "cure": 2, "context": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A root cause and the findings that follow from it."""
+
+    finding: Finding
+    consequences: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A run, sorted for reading. `open` are the inconclusive outcomes."""
+
+    faults: tuple[Fault, ...]
+    facts: tuple[Finding, ...]
+    open: tuple[Outcome, ...]
+    clear: tuple[Outcome, ...]
+    unevaluated: tuple[Outcome, ...]
+
+
+def story(run: Run) -> Story:
+    """Sort the findings and outcomes of a run for reading, keeping their order."""
+    told = [f for f in run.findings if not is_fact(f)]
+    facts = tuple(f for f in run.findings if is_fact(f) and not _repeats(f.code))
+    roots = {id(f): root_of(f, told) for f in told}
+    faults = tuple(Fault(f, tuple(c for c in told if c is not f and roots[id(c)] is f)) for f in told if roots[id(f)] is f)
+    judged = [o for o in run.outcomes if not _repeats(o.code)]
+    kinds = ("inconclusive", "clear", "not evaluated")
+    return Story(faults, facts, *(tuple(o for o in judged if o.outcome == kind) for kind in kinds))
+
+
+def _repeats(code: str) -> bool:
+    """OBS rows gather for programs what a page says beside each finding and open outcome."""
+    return code.startswith("OBS")
+
+
+def is_fact(f: Finding) -> bool:
+    """Whether a finding only informs: configuration, what could not be seen, severity `info`. Never an alarm."""
+    return f.grade is None or f.severity == "info" or f.code.startswith(("CFG", "OBS"))
+
+
+def root_of(f: Finding, findings: list[Finding]) -> Finding:
+    """The finding at the end of the chain of `explained_by`; the finding itself where nothing explains it."""
+    seen = {id(f)}
+    while f.explained_by is not None:
+        causes = [r for r in findings if r.code == f.explained_by and id(r) not in seen]
+        same = [r for r in causes if r.subject.bdf == f.subject.bdf]
+        if not causes:
+            return f
+        f = (same or causes)[0]
+        seen.add(id(f))
+    return f
+
+
+def verdict(run: Run, told: Story) -> str:
+    """One sentence: what is wrong, or that nothing is, in how much text."""
+    lines = sum(s.lines for s in run.sources)
+    place = run.sources[0].path if len(run.sources) == 1 else plural(len(run.sources), "source")
+    read = f"{visible(place)} ({plural(lines, 'line')}{_unread(run)})"
+    if not told.faults:
+        return f"Nothing wrong found in {read}."
+    grades = [f.finding.grade for f in told.faults]
+    counts = ", ".join(f"{grades.count(g)} {g}" for g in ("proven", "probable", "possible") if g in grades)
+    return f"{plural(len(grades), 'finding')} ({counts}) in {read}."
+
+
+def _unread(run: Run) -> str:
+    missed = sum(n.count for s in run.sources for n in s.not_understood)
+    return f", {missed:,} not understood" if missed else ""
+
+
+def checked(told: Story, full: bool) -> str:
+    """One sentence: how many diagnoses were checked and clear, and how many were not evaluated."""
+    hint = "" if full or not told.unevaluated else " (why: --full)"
+    unsure = f" Inconclusive: {len(told.open)}." if told.open else ""
+    return f"Checked and clear: {len(told.clear)}.{unsure} Not evaluated: {len(told.unevaluated)}{hint}."
+
+
+def chosen(evidence: Iterable[Evidence], most: int) -> tuple[list[Evidence], int]:
+    """At most `most` pieces of evidence, causes before effects before context, in their own order; and how many were left out."""
+    given = list(evidence)
+    best = sorted(range(len(given)), key=lambda i: _LEADING.get(given[i].role, 3))[:most]
+    return [given[i] for i in sorted(best)], max(0, len(given) - most)
+
+
+def by_source(evidence: Iterable[Evidence]) -> Iterator[tuple[str, list[Evidence]]]:
+    """Evidence grouped by source, sources in order of first mention."""
+    groups: dict[str, list[Evidence]] = {}
+    for e in evidence:
+        groups.setdefault(e.source, []).append(e)
+    yield from groups.items()
+
+
+def span(e: Evidence) -> str:
+    """The line number of a piece of evidence, or its first and last."""
+    return f"{e.line}-{e.line_end}" if e.line_end is not None and e.line_end != e.line else f"{e.line}"
+
+
+def places(f: Finding) -> str:
+    """Where a finding is seen, in short: `trace.txt:12, 15-17`."""
+    shown, left = chosen(f.evidence, 6)
+    text = "; ".join(f"{source}:{', '.join(span(e) for e in group)}" for source, group in by_source(shown))
+    return text + (f" and {left} more" if left else "")
+
+
+def confidence(f: Finding) -> str:
+    """How sure a finding is, and what replay says to it."""
+    replayed = {True: ", confirmed by replay", False: ", not confirmed by replay"}
+    return (f.grade or "information") + (replayed[f.confirmed_by_replay] if f.confirmed_by_replay is not None else "")
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 line`, `2,000 lines`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def visible(text: str) -> str:
+    """Text from a log with control characters and direction marks written out, tabs as blanks."""
+    return _UNSEEN.sub(_escape, text.replace("\t", " "))
+
+
+def _escape(m: re.Match[str]) -> str:
+    code = ord(m[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

@@ -1,0 +1,150 @@
+"""The page on the terminal: what is wrong, with which device, how sure, on which lines, what to do, what could not be seen."""
+
+import io
+from collections.abc import Iterator, Mapping
+from textwrap import wrap
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from tracekit import Evidence, Finding, Outcome, Run
+from tracekit_reports.story import Fault, Story, by_source, checked, chosen, confidence, places, span, story, verdict, visible
+
+_COLOUR = {"critical": "bold white on red", "high": "bold red", "medium": "bold yellow", "low": "cyan", "info": "dim"}
+_ROLE = {"cause": "red", "effect": "yellow", "cure": "green", "context": ""}
+_MOST_EVIDENCE = 8
+_LINES_EACH = 3  # of the terminal for one line of a log; its last ones have the arguments and the return value
+
+
+class TerminalReport:
+    """`--format terminal`: reads at 80 columns and at 200, in colour and without; a healthy log gets two lines."""
+
+    name = "terminal"
+
+    def write(self, run: Run, options: Mapping[str, Any]) -> str:
+        """The page. `options`: width (columns, 80), color (off), full (off)."""
+        out, width = io.StringIO(), max(40, int(options.get("width") or 80))
+        color = bool(options.get("color"))
+        console = Console(
+            file=out, width=width, force_terminal=color, color_system="standard" if color else None, no_color=not color,
+            highlight=False, markup=False, emoji=False, legacy_windows=False, force_jupyter=False, _environ={},
+        )  # fmt: skip
+        for part in page(run, width, bool(options.get("full"))):
+            console.print(part)
+        return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def page(run: Run, width: int, full: bool) -> Iterator[RenderableType]:
+    """The parts of the page, top to bottom."""
+    told = story(run)
+    yield Text(verdict(run, told), style="bold" if told.faults else "bold green")
+    for fault in told.faults:
+        yield Text()
+        yield from _fault(fault, width, full)
+    if told.faults:
+        yield Text()
+    opened = [*_facts(told, full), *_open(told)]
+    yield from opened
+    if told.faults and opened:
+        yield Text()
+    yield Text(checked(told, full), style="dim" if told.faults else "")
+    if full:
+        yield from _rest(run, told)
+
+
+def _fault(fault: Fault, width: int, full: bool) -> Iterator[RenderableType]:
+    f = fault.finding
+    head = Text.assemble((f" {(f.severity or 'info').upper()} ", _COLOUR[f.severity or "info"]), " ", (f.code, "bold"), f"  {f.name}  ")
+    head.append(confidence(f), style="bold" if f.grade == "proven" else "")
+    yield head
+    yield _indented(Text(visible(f.summary), style="bold"))
+    yield _labelled("device", Text.assemble((visible(_subject(f)), "cyan")))
+    yield from _evidence(f, width, full)
+    if f.advice:
+        yield _labelled("what to do", Text(visible(f.advice), style="green"))
+    if f.fixes:
+        yield _labelled("fixed by", Text(visible("; ".join(f.fixes))))
+    for u in f.unchecked:
+        yield _labelled("not checked", Text(visible(f"{u.guard}. Would settle it: {u.would_settle}")))
+    for c in fault.consequences:
+        told = Text.assemble((c.code, "bold"), f" {c.name}, {confidence(c)}: {visible(c.summary)} ", (f"({visible(places(c))})", "dim"))
+        yield _labelled("leads to", told)
+
+
+def _subject(f: Finding) -> str:
+    s = f.subject
+    name = s.label if s.bdf is None or s.bdf in s.label else f"{s.label} ({s.bdf})"
+    where = f" on {f.machine}" if f.machine else ""
+    return name + where + (f"; {s.how}" if s.how else "")
+
+
+def _evidence(f: Finding, width: int, full: bool) -> Iterator[RenderableType]:
+    shown, left = chosen(f.evidence, len(f.evidence) if full else _MOST_EVIDENCE)
+    digits = max((len(span(e)) for e in shown), default=1)
+    for source, group in by_source(shown):
+        yield _labelled("seen in", Text(visible(source), style="underline"))
+        table = Table.grid(padding=(0, 1))
+        table.add_column(justify="right", width=digits, no_wrap=True)
+        table.add_column(width=7, no_wrap=True)
+        table.add_column()
+        for e in group:
+            table.add_row(Text(span(e), style="cyan"), Text(e.role, style=_ROLE[e.role]), Text(_quoted(e, width - digits - 15)))
+        yield Padding(table, (0, 0, 0, 4))
+    if left:
+        yield _indented(Text(f"  and {left} more of evidence (--full)", style="dim"))
+
+
+def _quoted(e: Evidence, width: int) -> str:
+    """A line of a log, runs of blanks squeezed; the middle goes where it would take more than three lines of the terminal."""
+    lines = wrap(" ".join(visible(e.text).split()), max(20, width), break_on_hyphens=False)
+    if len(lines) > _LINES_EACH:
+        lines = [lines[0] + " …", *lines[1 - _LINES_EACH :]]
+    return "\n".join(lines)
+
+
+def _facts(told: Story, full: bool) -> Iterator[RenderableType]:
+    for f in told.facts:
+        if full or told.faults:
+            yield _labelled(f"{f.code}", Text(visible(f"{f.name}: {f.summary}" + (f" {f.advice}" if f.advice else ""))))
+
+
+def _open(told: Story) -> Iterator[RenderableType]:
+    for o in told.open:
+        yield _outcome(o, "inconclusive")
+
+
+def _rest(run: Run, told: Story) -> Iterator[RenderableType]:
+    for o in told.clear:
+        yield _outcome(o, "clear")
+    for o in told.unevaluated:
+        yield _outcome(o, "not evaluated")
+    for s in run.sources:
+        yield _labelled("read", Text(visible(f"{s.path}: {s.lines:,} lines, {sum(s.events.values()):,} events; clock: {s.clock}")))
+        for note in s.notes:
+            yield _indented(Text(visible(note)))
+        for n in s.not_understood:
+            yield _indented(Text(visible(f"line {n.line} looks like {n.event} but does not parse ({n.count} such): {n.text}")))
+
+
+def _outcome(o: Outcome, kind: str) -> RenderableType:
+    told = Text.assemble((o.code, "bold"), f" {o.name}")
+    if o.reason:
+        told.append(visible(f": {o.reason}"))
+    if o.record:
+        told.append(visible(f". To record: {o.record}"), style="dim")
+    return _labelled(kind, told)
+
+
+def _labelled(label: str, text: Text) -> RenderableType:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=13, no_wrap=True, style="dim")
+    table.add_column()
+    table.add_row(label, text)
+    return _indented(table)
+
+
+def _indented(part: RenderableType) -> RenderableType:
+    return Padding(part, (0, 0, 0, 2))
