@@ -1,0 +1,316 @@
+"""Which envelopes a source uses, settled once on its first lines, and how they come off: logical line -> envelope columns and `msg`.
+
+Envelopes lie in layers, outermost first. A layer is a file of `grammars/envelopes/`; its rules are tried in the order of the file, each on
+the lines that those before it missed. `settle` keeps the rules that the first lines need; lines that no rule of a settled layout takes are
+looked at once more, by all rules, when they come.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from tracekit.grammar import Rule
+from tracekit.stamps import STAMPS
+
+# Files of other folders join the layer of the same name, else the collectors.
+LAYERS = ("outer", "collector", "vmm", "hypervisor", "printk", "context", "tracer")
+GRAPH = ("function_graph", "function_graph_bare", "tracecmd_graph")
+TRACERS = ("ftrace", "perf", "tracecmd", "function_graph", "qemu_trace")
+PER_FILE_SHARE = 0.5
+
+_STAMPED = r"(?:<[0-9]+>)?\[ *[0-9]+\.[0-9]{6}\]"
+# What a transport leaves in lines, and what to put in its place: (sign, expression, replacement).
+_NOISE: tuple[tuple[str, str, str], ...] = (
+    (r"\r", r"\r+$", ""),
+    (r"\x1b", r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_78=>c])", ""),
+    (r"\x00", r"\x00+", ""),
+    (r"\x08", r"[^\x08]\x08", ""),
+    ("\u00a0", "\u00a0", " "),
+    (r"&[lg]t;", r"&lt;", "<"),
+    (r"&[lg]t;", r"&gt;", ">"),
+    (r"#0(?:33|11)", r"#033\[[0-9;]*m", ""),
+    (r"#0(?:33|11)", r"#011", "\t"),
+    (rf"^[ \t]+{_STAMPED}|^[ \t]+\((?:XEN|d[0-9]+)\)", rf"^[ \t]+({_STAMPED}|\((?:XEN|d[0-9]+)\))", "${1}"),
+)
+_OVERTYPED = rf"^.*\r({_STAMPED})"
+
+_FRAMES = (
+    r"^[\s>|]*$|^#(?:$|[ #])|^##### CPU [0-9]+ buffer started|^-- (?:Journal begins|Logs begin|Boot|Reboot|No entries)"
+    r"|^cpus=[0-9]+$|^version = [0-9]+$|^CPU [0-9]+ is empty$|^ *-{20,} *$|^Hint: You are currently not seeing|^```|^\[-- MARK --|^CPU:[0-9]+ \[SUBBUFFER START\]"
+)
+_PARTS = r"^ ?=> |^\t *[0-9a-f]{6,16} .*\)$|^ <stack trace >$|^\{ .*\} hitcount: "
+_EVENT = r": ([A-Za-z_][^ :]*):(?: |$)"
+_EVENT_OF_PERF = r": +[A-Za-z_][A-Za-z0-9_]*:([A-Za-z_][^ :]*):(?: |$)"
+
+_COLUMNS: dict[str, pl.Expr] = {
+    "ts": pl.lit(None, dtype=pl.Int64),
+    "ts_raw": pl.lit(None, dtype=pl.String),
+    "machine": pl.lit(""),
+    "side": pl.lit("kernel"),
+    "on_cpu": pl.lit(None, dtype=pl.Int32),
+    "task": pl.lit(None, dtype=pl.String),
+    "tid": pl.lit(None, dtype=pl.Int64),
+    "tag": pl.lit(None, dtype=pl.String),
+    "envelope": pl.lit("none"),
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The envelopes of one source.
+
+    `dense`: every line matters (function_graph), so nothing may be filtered before it is peeled. `trace`: lines of a tracer, each an event.
+    `clock`: what the stamps are.
+    """
+
+    rules: Mapping[str, Rule]
+    layers: tuple[tuple[Rule, ...], ...]
+    noise: tuple[int, ...]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    clock: str = "none"
+
+    @classmethod
+    def settle(cls, rules: Mapping[str, Rule], sample: Sequence[str]) -> "Layout":
+        """Decide on the first lines of a source which rules each layer uses."""
+        text = pl.Series("text", sample, dtype=pl.String)
+        noise = tuple(i for i, (sign, _, _) in enumerate(_NOISE) if text.str.contains(sign).any())
+        frame = _fresh(pl.DataFrame({"text": _clean(text, noise)}))
+        written = max(int((frame["msg"].str.strip_chars() != "").sum()), 1)
+        used: dict[str, int] = {}
+
+        def admit(rule: Rule, hits: int) -> bool:
+            fits = hits > 0 and (not _per_file(rule) or hits >= PER_FILE_SHARE * written or _follows(rule, used, written))
+            if fits:
+                used[rule.name] = hits
+            return fits
+
+        layers = tuple(_layer(rules, name) for name in LAYERS)
+        _peel_layers(frame, layers, admit)
+        kept = tuple(tuple(r for r in layer if r.name in used) for layer in layers)
+        return cls(rules, tuple(layer for layer in kept if layer), noise, used, _clock(used, rules, sample))
+
+    @property
+    def dense(self) -> bool:
+        """Whether most lines are function_graph text."""
+        return any(self._share(name) > 0.3 for name in GRAPH)
+
+    @property
+    def trace(self) -> bool:
+        """Whether most lines are those of a tracer."""
+        return sum(self._share(name) for name in self.counts if name.startswith(TRACERS)) > 0.5
+
+    def _share(self, name: str) -> float:
+        most = max(self.counts.values(), default=0)
+        return self.counts.get(name, 0) / most if most else 0.0
+
+    def clean(self, text: pl.Series) -> pl.Series:
+        """Lines without what a serial line, a terminal or a web page left in them."""
+        return _clean(text, self.noise)
+
+    def peel(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Take the envelopes off: `line, text` -> the envelope columns, `tag`, `envelope` and `msg`, in the same order.
+
+        `ts` is in ns on the clock of the innermost envelope that has a stamp.
+        """
+        fresh = _fresh(frame.with_columns(self.clean(frame["text"]).alias("text")))
+        peeled = _peel_layers(fresh, self.layers, lambda _rule, hits: hits > 0)
+        missed = peeled["envelope"] == "none"
+        if missed.any() and self.rules:
+            peeled = self._again(peeled, missed)
+        return peeled.select("line", *_COLUMNS, "msg")
+
+    def _again(self, peeled: pl.DataFrame, missed: pl.Series) -> pl.DataFrame:
+        """Lines that no settled rule takes: a part of the log may be of another kind than its start."""
+        lines = peeled.filter(missed)
+        other = Layout.settle(self.rules, lines["msg"].sample(min(1000, lines.height), seed=0).to_list())
+        if not other.layers:
+            return peeled
+        fresh = lines.with_columns(_clean(lines["msg"], other.noise).alias("msg"))
+        more = _peel_layers(fresh, other.layers, lambda _rule, hits: hits > 0)
+        return pl.concat([peeled.filter(~missed), more]).sort("_at")
+
+    def frames(self, text: pl.Series) -> pl.Series:
+        """Which lines only frame others: headers, blank lines, rules, markers."""
+        marks = text.str.contains(_FRAMES)
+        return marks if self.trace or not marks.any() else marks & ~text.str.contains(r"^#[^ #]")
+
+    def parts(self, text: pl.Series) -> pl.Series:
+        """Which lines belong to the event before them: stack frames, histogram rows."""
+        if not self.trace:
+            return pl.repeat(False, len(text), dtype=pl.Boolean, eager=True)
+        return text.str.contains(_PARTS)
+
+    def events(self, text: pl.Series) -> pl.Series:
+        """The name of the trace event on each line, null where there is none."""
+        if "qemu_trace" in self.counts or "qemu_trace_bare" in self.counts:
+            return text.str.extract(r"^(?:[0-9]+@[0-9.]+:)?([a-z][a-z0-9]*_[a-z0-9_]+)(?: |$)")
+        return text.str.extract(_EVENT_OF_PERF if "perf" in self.counts else _EVENT)
+
+    def envelope_counts(self, text: pl.Series) -> dict[str, int]:
+        """How many lines have the envelope that most of the first lines had, and how many another or none."""
+        if not self.layers or text.is_empty():
+            return {"none": len(text)} if len(text) else {}
+        main = [max(layer, key=lambda r: self.counts[r.name]) for layer in self.layers]
+        most = max(self.counts[r.name] for r in main)
+        common = [r for r in main if self.counts[r.name] * 2 >= most]
+        hits = int(self.clean(text).str.contains(common[0].regex).sum())
+        counts = {common[-1].name: hits, "other": len(text) - hits}
+        return {n: c for n, c in counts.items() if c}
+
+
+def _layer(rules: Mapping[str, Rule], name: str) -> tuple[Rule, ...]:
+    def home(rule: Rule) -> str:
+        stem = rule.file.removesuffix(".lark")
+        return stem if stem in LAYERS else "collector"
+
+    return tuple(r for r in rules.values() if home(r) == name)
+
+
+def _per_file(rule: Rule) -> bool:
+    """Whether a rule's shape is too common to be believed on single lines; the comment above the rule says so."""
+    return "Decided per file" in rule.doc
+
+
+def _follows(rule: Rule, used: Mapping[str, int], written: int) -> bool:
+    """A stamp in the middle of a line is believed where other lines begin with one."""
+    return rule.name == "printk_inside" and used.get("printk", 0) + used.get("printk_full", 0) >= PER_FILE_SHARE * written
+
+
+def _clock(used: Mapping[str, int], rules: Mapping[str, Rule], sample: Sequence[str]) -> str:
+    """What the stamps of the innermost common layer are; ftrace text names its clock only where trace-cmd saved it."""
+    most = max(used.values(), default=0)
+    stamped = [n for n, count in used.items() if count * 10 >= most and STAMPS.keys() & rules[n].columns.keys()]
+    if not stamped:
+        return "none"
+    name = max(stamped, key=lambda n: (_depth(rules[n]), used[n]))
+    if name.startswith(("ftrace", "tracecmd", "perf", "function_graph")) and "stamp" in rules[name].columns:
+        named = next((m[1] for line in sample[:50] if (m := re.match(r"# trace_clock: (\S+)", line))), "")
+        return f"ftrace {named}" if named else "ftrace"
+    if name.startswith(("printk", "journal_monotonic")):
+        return "printk"
+    if name == "xen":
+        return "xen"
+    return next(STAMPS[c][1] for c in rules[name].columns if c in STAMPS)
+
+
+def _depth(rule: Rule) -> int:
+    stem = rule.file.removesuffix(".lark")
+    return LAYERS.index(stem) if stem in LAYERS else LAYERS.index("collector")
+
+
+def _clean(text: pl.Series, noise: Sequence[int]) -> pl.Series:
+    """Take transport noise off: overwritten starts, colours, NUL, backspaces, no-break blanks, entities, indentation before a stamp."""
+    if not noise:
+        return text
+    if 0 in noise:
+        text = text.str.replace(r"\r+$", "").str.replace(_OVERTYPED, "${1}")
+    for i in noise:
+        _, expression, replacement = _NOISE[i]
+        text = text.str.replace(expression, replacement) if expression.startswith("^") else text.str.replace_all(expression, replacement)
+    return text
+
+
+def _fresh(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame to peel: the text as `msg`, and empty envelope columns."""
+    return frame.rename({"text": "msg"}).with_columns(**_COLUMNS).with_row_index("_at")
+
+
+def _peel_layers(frame: pl.DataFrame, layers: Sequence[Sequence[Rule]], admit: Callable[[Rule, int], bool]) -> pl.DataFrame:
+    for layer in layers:
+        frame = _peel_layer(frame, layer, admit)
+    return frame
+
+
+def _peel_layer(frame: pl.DataFrame, rules: Sequence[Rule], admit: Callable[[Rule, int], bool]) -> pl.DataFrame:
+    """One layer off: each rule takes the lines that those before it missed."""
+    done: list[pl.DataFrame] = []
+    rest = frame
+    for rule in rules:
+        if rest.is_empty():
+            break
+        hits, taken, left = _match(rest, rule)
+        if admit(rule, hits) and hits:
+            done.append(_taken(taken, rule))
+            rest = left
+    if not done:
+        return frame
+    return done[0] if rest.is_empty() and len(done) == 1 else pl.concat([*done, rest]).sort("_at")
+
+
+def _match(frame: pl.DataFrame, rule: Rule) -> tuple[int, pl.DataFrame, pl.DataFrame]:
+    """(how many lines match, these with the groups captured, the others)."""
+    groups = frame["msg"].str.extract_groups(rule.regex).struct.unnest()
+    hit = groups.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
+    hits = int(hit.sum())
+    if hits == 0:
+        return 0, frame.clear(), frame
+    groups = groups.rename({name: "=" + name for name in groups.columns})
+    both = pl.concat([frame, groups], how="horizontal")
+    return (hits, both, frame.clear()) if hits == frame.height else (hits, both.filter(hit), frame.filter(~hit))
+
+
+def _taken(frame: pl.DataFrame, rule: Rule) -> pl.DataFrame:
+    """Matched lines with the envelope columns that the rule fills."""
+    columns = [c for c in frame.columns if not c.startswith("=")]
+    own = {c: pl.coalesce(["=" + g for g in groups]) for c, groups in rule.groups.items()}
+    return frame.with_columns(**_filled(own, rule)).select(columns)
+
+
+def _filled(own: Mapping[str, pl.Expr], rule: Rule) -> dict[str, pl.Expr]:
+    """The new values of the envelope columns, given the rule's fields."""
+    message = next((own[c] for c in ("msg", "graph", "graph_bare", "switch", "msg_bare") if c in own), pl.lit(""))
+    new: dict[str, pl.Expr] = {"msg": message.fill_null("")}
+    if stamps := [c for c in own if c in STAMPS and not (c == "delta" and "stamp" in own)]:
+        raw = pl.coalesce([own[c] for c in stamps])
+        new["ts"] = pl.when(raw.is_null()).then("ts").otherwise(pl.coalesce([STAMPS[c][0](own[c]) for c in stamps]))
+        new["ts_raw"] = pl.coalesce(raw, "ts_raw")
+        new["envelope"] = pl.when(raw.is_null() & (pl.col("envelope") != "none")).then("envelope").otherwise(pl.lit(rule.name))
+    else:
+        new["envelope"] = pl.when(pl.col("envelope") == "none").then(pl.lit(rule.name)).otherwise("envelope")
+    for name in ("task", "task_padded", "task_short"):
+        if name in own:
+            new["task"] = pl.coalesce(own[name].str.strip_chars(" "), "task")
+    if "host" in own:
+        new["machine"] = pl.coalesce(own["host"], "machine")
+    for name in ("tag", "kernel_tag"):
+        if name in own:
+            new["tag"] = pl.coalesce(own[name], "tag")
+    if "on_cpu" in own:
+        new["on_cpu"] = pl.coalesce(own["on_cpu"].str.to_integer(dtype=pl.Int32, strict=False), "on_cpu")
+    if "tid" in own:
+        new["tid"] = pl.coalesce(own["tid"].str.to_integer(strict=False), "tid")
+    return {**new, **_caller(own), **_side(own, rule), **_event_name(new["msg"], rule)}
+
+
+def _caller(own: Mapping[str, pl.Expr]) -> dict[str, pl.Expr]:
+    """`T123` is a thread, `C1` a CPU in interrupt context."""
+    if "caller" not in own:
+        return {}
+    number = own["caller"].str.slice(1).str.to_integer(strict=False)
+    thread = own["caller"].str.starts_with("T")
+    return {
+        "tid": pl.when(thread).then(number).otherwise("tid"),
+        "on_cpu": pl.when(~thread).then(number.cast(pl.Int32)).otherwise("on_cpu"),
+    }
+
+
+def _side(own: Mapping[str, pl.Expr], rule: Rule) -> dict[str, pl.Expr]:
+    """Who speaks: the hypervisor, a guest's console, the device model."""
+    if "side_mark" in own:
+        mark = own["side_mark"]
+        guest = pl.lit("guest") + mark.str.extract("([0-9]+)")
+        return {"side": pl.when(mark == "(XEN)").then(pl.lit("hypervisor")).otherwise(guest)}
+    if rule.file == "vmm.lark":
+        return {"side": pl.lit("device-model")}
+    if "tag" in own:
+        return {"side": pl.when(own["tag"].str.contains("^(?:/.*/)?qemu")).then(pl.lit("device-model")).otherwise("side")}
+    return {}
+
+
+def _event_name(msg: pl.Expr, rule: Rule) -> dict[str, pl.Expr]:
+    """trace-cmd pads event names; ftrace writes one blank."""
+    if rule.name in ("ftrace_any", "tracecmd_latency"):
+        return {"msg": msg.str.replace("^([A-Za-z_][A-Za-z0-9_.]*): +", "${1}: ")}
+    return {}
