@@ -1,0 +1,134 @@
+"""The pipeline on one page: paths and options in, a `Run` out."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import polars as pl
+
+from tracekit import __version__, clock, grammar, plugins
+from tracekit.diagnoses import Evidence, Finding, Outcome, blind_spot, judge, settle
+from tracekit.errors import SourceError
+from tracekit.model import Model, replay
+from tracekit.parse import Parsed, Vocabulary, parse, tables_of
+from tracekit.report import NotUnderstood, Run, SourceReport
+from tracekit.source import Source, discover
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user may set. `clocks`: offset in ns by source; `sides`: guest or host by source; `keep_tables`: tables the Run carries."""
+
+    clocks: Mapping[str, int] = field(default_factory=dict)
+    sides: Mapping[str, str] = field(default_factory=dict)
+    keep_tables: tuple[str, ...] = ()
+    progress: Callable[[int], None] | None = None
+
+
+def analyze(paths: Sequence[str], options: Options | None = None) -> Run:
+    """Analyze all paths as one case. Errors: SourceError when no source can be read at all."""
+    options = options or Options()
+    sources, unread = discover(paths)
+    errors = [str(e) for e in unread]
+    if not sources:
+        raise SourceError(errors[0] if errors else "nothing to read")
+    registry = plugins.load()
+    tables, parsed, places = read(sources, registry, options, errors)
+    findings, outcomes = diagnose(registry, tables)
+    return Run(
+        sources=tuple(_source_report(p) for p in parsed),
+        findings=tuple(_with_text(findings, sources, places)),
+        outcomes=tuple(outcomes),
+        gates=tuple(_gates(tables)),
+        plugins=tuple(p.report() for p in registry.plugins),
+        errors=(*errors, *(e for p in registry.plugins for e in p.errors)),
+        version=__version__,
+        tables={n: t for n, t in tables.items() if n in options.keep_tables or "*" in options.keep_tables},
+    )
+
+
+def read(
+    sources: Sequence[Source], registry: plugins.Registry, options: Options, errors: list[str]
+) -> tuple[dict[str, pl.DataFrame], list[Parsed], pl.DataFrame]:
+    """(all tables of the case: events, then what the models emit; the accounts of the sources; the repeated lines)."""
+    grammars = grammar.load(registry.grammars)
+    errors += grammars.errors
+    wanted = {*registry.asked_for(), *options.keep_tables, "kernel_version", "boot_marker"}
+    vocabulary = Vocabulary(grammars, grammars.events if "*" in options.keep_tables else wanted)
+    parsed = []
+    for source in sources:
+        try:
+            parsed.append(parse(source, vocabulary, options.progress))
+        except (SourceError, OSError) as e:
+            errors.append(f"{source.path}: {e}")
+    events = {n: _sided(f, options.sides) for n, f in tables_of(parsed).items()}
+    tables, streams, repeats = clock.align(events, {p.path: p.clock for p in parsed}, options.clocks)
+
+    def failed(model: type[Model], error: Exception) -> None:
+        registry.owner(model).failed(f"replay {model.__name__}", error)
+
+    tables |= replay(registry.models, tables, streams, failed)
+    if "predictions" in tables:
+        tables["divergences"] = tables["predictions"].filter(~pl.col("agrees"))
+    tables["streams"] = streams
+    tables["sources"] = _source_table(parsed)
+    return tables, parsed, repeats
+
+
+def diagnose(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame]) -> tuple[list[Finding], list[Outcome]]:
+    """Every diagnosis has its outcome; one that raises is not evaluated and its plugin named."""
+    findings: list[Finding] = []
+    outcomes: list[Outcome] = []
+    for d in registry.diagnoses:
+        try:
+            found, outcome = judge(d, tables)
+        except Exception as e:
+            found, outcome = [], Outcome(d.name, d.code, "not evaluated", registry.owner(d).failed(f"run {d.code} {d.name}", e))
+        findings += found
+        outcomes.append(outcome)
+    settled = settle(findings, registry.diagnoses)
+    spot = blind_spot(settled, outcomes)
+    outcomes.append(Outcome("obs.blind-spot", "OBS-001", "found" if spot else "clear"))
+    return [*settled, spot] if spot else settled, outcomes
+
+
+def _sided(frame: pl.DataFrame, sides: Mapping[str, str]) -> pl.DataFrame:
+    if not sides:
+        return frame
+    given = pl.col("source").replace_strict(dict(sides), default=None, return_dtype=pl.String)
+    return frame.with_columns(pl.coalesce(given, "side").alias("side"))
+
+
+def _source_table(parsed: Iterable[Parsed]) -> pl.DataFrame:
+    """One row a source and event name: what was seen there, captured or only counted (a recorded proof that an event was on)."""
+    rows = [(p.path, p.clock, p.lines, e, n) for p in parsed for e, n in (p.events.items() or [(None, 0)])]
+    schema = {"source": pl.String, "clock": pl.String, "lines": pl.Int64, "event": pl.String, "count": pl.Int64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _gates(tables: Mapping[str, pl.DataFrame]) -> Iterable[Mapping[str, object]]:
+    if "gates" not in tables:
+        return []
+    return tables["gates"].select("gate", "value", "basis", "why", "source", "line").unique(maintain_order=True).iter_rows(named=True)
+
+
+def _source_report(p: Parsed) -> SourceReport:
+    understood = tuple(NotUnderstood(event, *example) for event, example in p.not_understood.items())
+    return SourceReport(p.path, p.lines, dict(p.envelopes), dict(p.events), dict(p.classes), understood, p.clock, tuple(p.notes))
+
+
+def _with_text(findings: Sequence[Finding], sources: Sequence[Source], repeats: pl.DataFrame) -> list[Finding]:
+    """The findings with the text of their evidence lines, and the places where other sources repeat them."""
+    lines: dict[str, set[int]] = {}
+    for f in findings:
+        for e in f.evidence:
+            lines.setdefault(e.source, set()).add(e.line)
+    by_path = {s.path: s for s in sources}
+    texts = {path: by_path[path].text_of(wanted) for path, wanted in lines.items() if path in by_path}
+    also: dict[tuple[str, int], list[tuple[str, int]]] = {}
+    for source, line, of_source, of_line in repeats.iter_rows():
+        also.setdefault((of_source, of_line), []).append((source, line))
+
+    def complete(e: Evidence) -> Evidence:
+        return replace(e, text=texts.get(e.source, {}).get(e.line, ""), also=tuple(also.get((e.source, e.line), ())))
+
+    return [replace(f, evidence=tuple(complete(e) for e in f.evidence)) for f in findings]

@@ -1,0 +1,104 @@
+"""Clocks: which boot a row belongs to, which sources share a clock, and what may be ordered across sources.
+
+`(source, line)` is the order within a source. Two sources are one stream only when their clocks are known to be related: given by
+the user, or the same printk stamps in both.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from tracekit.types import ENVELOPE
+
+STREAMS = {"source": pl.String(), "stream": pl.Int64(), "merged": pl.Boolean()}
+NOT_OWN = ("source", "line", "boot", "ts_raw", "task", "tid", "on_cpu", "side")
+
+
+def align(
+    tables: Mapping[str, pl.DataFrame], stamps: Mapping[str, str], clocks: Mapping[str, int]
+) -> tuple[dict[str, pl.DataFrame], pl.DataFrame, pl.DataFrame]:
+    """(tables with boots and shifted times and without repeats, streams, repeats).
+
+    `stamps`: what the stamps of each source are; `clocks`: offset in ns by source, as the user gave it: these sources become one
+    stream. `repeats` (source, line, of_source, of_line): kernel-log lines that another source of the case has too.
+    """
+    boots = _boots(tables)
+    placed = {n: _shifted(_with_boot(f, boots), clocks) for n, f in tables.items()}
+    printk = [path for path, kind in stamps.items() if kind == "printk"]
+    unique, repeats = _without_repeats(placed, printk) if len(printk) > 1 else (placed, _no_repeats())
+    return unique, _streams(list(stamps), clocks), repeats
+
+
+def before(a: Mapping[str, object], b: Mapping[str, object], streams: pl.DataFrame) -> bool | None:
+    """Whether row `a` came before row `b`; None if their sources have no common clock. Rows need source, line and ts."""
+    if a["source"] == b["source"]:
+        return int(str(a["line"])) < int(str(b["line"]))
+    one, other = (streams.filter(pl.col("source") == r["source"]) for r in (a, b))
+    if one["stream"].to_list() != other["stream"].to_list() or a["ts"] is None or b["ts"] is None or a["ts"] == b["ts"]:
+        return None
+    return int(str(a["ts"])) < int(str(b["ts"]))
+
+
+def _streams(paths: Sequence[str], clocks: Mapping[str, int]) -> pl.DataFrame:
+    """Each source is a stream of its own, but those whose clock the user gave are one."""
+    merged = len(clocks) > 1 or (len(clocks) == 1 and len(paths) > 1)
+    rows = [(p, 0 if p in clocks and merged else i + 1, p in clocks and merged) for i, p in enumerate(dict.fromkeys(paths))]
+    return pl.DataFrame(rows, schema=STREAMS, orient="row")
+
+
+def _boots(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[int]]:
+    """Lines of each source at which another boot begins: `Linux version` with a stamp below an earlier one, and boot markers."""
+    marks: dict[str, list[int]] = {}
+    if (marker := tables.get("boot_marker")) is not None:
+        for source, line in marker.select("source", "line").iter_rows():
+            marks.setdefault(source, []).append(line)
+    if (versions := tables.get("kernel_version")) is not None:
+        stamped = pl.concat([f.select("source", "line", "ts") for f in tables.values()]).drop_nulls("ts")
+        for source, line, ts in versions.select("source", "line", "ts").sort("source", "line").iter_rows():
+            earlier = stamped.filter((pl.col("source") == source) & (pl.col("line") < line))["ts"].max()
+            if ts is not None and earlier is not None and int(str(earlier)) > ts:
+                marks.setdefault(source, []).append(line)
+    return {s: sorted(set(lines)) for s, lines in marks.items()}
+
+
+def _with_boot(frame: pl.DataFrame, boots: Mapping[str, list[int]]) -> pl.DataFrame:
+    boot = pl.lit(0, dtype=pl.Int32)
+    for source, lines in boots.items():
+        count = pl.sum_horizontal([(pl.col("line") >= n).cast(pl.Int32) for n in lines])
+        boot = pl.when(pl.col("source") == source).then(count).otherwise(boot)
+    return frame.with_columns(boot.cast(ENVELOPE["boot"]).alias("boot"))
+
+
+def _shifted(frame: pl.DataFrame, clocks: Mapping[str, int]) -> pl.DataFrame:
+    if not clocks:
+        return frame
+    offset = pl.col("source").replace_strict(dict(clocks), default=0, return_dtype=pl.Int64)
+    return frame.with_columns((pl.col("ts") + offset).alias("ts"))
+
+
+def _no_repeats() -> pl.DataFrame:
+    return pl.DataFrame(schema={"source": pl.String, "line": pl.Int64, "of_source": pl.String, "of_line": pl.Int64})
+
+
+def _without_repeats(tables: Mapping[str, pl.DataFrame], printk: Sequence[str]) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
+    """Rows of several printk sources with equal stamp and equal columns are one row: the first source's."""
+    rank = {path: i for i, path in enumerate(printk)}
+    kept: dict[str, pl.DataFrame] = {}
+    repeats = [_no_repeats()]
+    for name, frame in tables.items():
+        key = [c for c in frame.columns if c not in NOT_OWN]
+        ranked = frame.with_columns(pl.col("source").replace_strict(rank, default=None, return_dtype=pl.Int64).alias("_rank"))
+        ranked = ranked.with_columns(pl.int_range(pl.len()).over(["source", *key]).alias("_nth"))
+        group = ranked.sort("_rank", "line", nulls_last=True).select(
+            pl.all(), *(pl.col(c).first().over([*key, "_nth"]).alias("of_" + c) for c in ("source", "line"))
+        )
+        twin = (
+            pl.col("_rank").is_not_null()
+            & pl.col("ts").is_not_null()
+            & (pl.col("source") != pl.col("of_source"))
+            & pl.col("of_source").is_in(list(printk))
+        )
+        repeats.append(group.filter(twin).select("source", "line", "of_source", "of_line"))
+        gone = repeats[-1].select("source", "line")
+        kept[name] = frame.join(gone, on=["source", "line"], how="anti", maintain_order="left") if gone.height else frame
+    return kept, pl.concat(repeats)

@@ -1,0 +1,254 @@
+"""Diagnoses: functions from tables to findings, and the four outcomes they can have."""
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+Grade = Literal["proven", "probable", "possible"]
+Severity = Literal["critical", "high", "medium", "low", "info"]
+OutcomeKind = Literal["found", "clear", "inconclusive", "not evaluated"]
+Role = Literal["cause", "effect", "context", "cure"]
+GRADES: tuple[str, ...] = get_args(Grade)
+SEVERITIES: tuple[str, ...] = get_args(Severity)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One line, or a span of lines, of a source. `text` is filled in when the run is finished."""
+
+    source: str
+    line: int
+    role: Role = "context"
+    line_end: int | None = None
+    text: str = ""
+    also: tuple[tuple[str, int], ...] = ()  # where other sources of the case repeat the line
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom a finding is about. `kind`: pci | host | domain | unknown; `label` is what is printed."""
+
+    label: str
+    kind: str = "pci"
+    bdf: str | None = None
+    aliases: tuple[str, ...] = ()
+    how: str | None = None  # how the BDF is known when it was inferred, or what would name it when it is not known
+
+
+HOST = Subject("host", kind="host")
+
+
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """A guard that the input could not check, and the source (with the command that records it) that would settle it."""
+
+    guard: str
+    would_settle: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong, with whom, on which lines, how sure. Diagnoses fill the first block, the run fills the second."""
+
+    summary: str
+    grade: Grade | None  # null for CFG and OBS
+    evidence: tuple[Evidence, ...]
+    subject: Subject = HOST
+    severity: Severity | None = None  # null: the diagnosis' own
+    advice: str = ""
+    unchecked: tuple[Unchecked, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)  # the numbers of the summary, by name; ts in ns
+    windows: tuple[Mapping[str, Any], ...] = ()
+    related: tuple[str, ...] = ()
+    machine: str = ""
+    boot: int = 0
+    explained_by: str | None = None  # a code; a diagnosis sets it only where it knows more than `explains=` can say
+
+    name: str = ""
+    code: str = ""
+    explains: tuple[str, ...] = ()
+    confirmed_by_replay: bool | None = None
+    fixes: tuple[str, ...] = ()
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one diagnosis in one run. `record` is the command or source that would let it say more."""
+
+    name: str
+    code: str
+    outcome: OutcomeKind
+    reason: str = ""
+    record: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a diagnosis yields instead of a finding; see `clear`, `inconclusive`, `not_evaluated`."""
+
+    outcome: OutcomeKind
+    reason: str
+    record: str = ""
+
+
+def clear(reason: str = "") -> Verdict:
+    """Every guard was checked and the symptom's source is there, without the symptom."""
+    return Verdict("clear", reason)
+
+
+def inconclusive(reason: str, record: str = "") -> Verdict:
+    """Something like the symptom is there, but no line decides. `record`: what to record next."""
+    return Verdict("inconclusive", reason, record)
+
+
+def not_evaluated(reason: str, record: str = "") -> Verdict:
+    """The source that could carry the symptom is missing. `record`: what to record."""
+    return Verdict("not evaluated", reason, record)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """A diagnosis as the registry knows it: the function, its identity, and what it asks for."""
+
+    function: Callable[..., Iterable[Finding | Verdict]]
+    name: str
+    code: str
+    severity: Severity
+    explains: tuple[str, ...] = ()
+    supersedes: tuple[str, ...] = ()
+    record: str = ""
+    needs: tuple[str, ...] = ()
+    wants: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def page(self) -> str:
+        """The user's page: the docstring with its fixed sections."""
+        return inspect.getdoc(self.function) or ""
+
+
+def diagnosis(
+    name: str,
+    *,
+    code: str,
+    severity: Severity,
+    explains: tuple[str, ...] = (),
+    supersedes: tuple[str, ...] = (),
+    record: str = "",
+) -> Callable[[Callable[..., Iterable[Finding | Verdict]]], Diagnosis]:
+    """Make a diagnosis of a function from tables to findings.
+
+    Positional parameters name the tables it needs (one that is missing or empty makes it *not evaluated*), parameters with
+    default None the tables it can do without, keyword-only parameters its settings. `explains`: codes of findings on the same
+    subject that are consequences of this one; `supersedes`: codes that are dropped when this one is found; `record`: the
+    command that records what it needs.
+    """
+
+    def wrap(function: Callable[..., Iterable[Finding | Verdict]]) -> Diagnosis:
+        needs, wants, settings = [], [], {}
+        for p in inspect.signature(function).parameters.values():
+            if p.kind is p.KEYWORD_ONLY:
+                settings[p.name] = p.default
+            elif p.default is p.empty:
+                needs.append(p.name)
+            else:
+                wants.append(p.name)
+        return Diagnosis(function, name, code, severity, explains, supersedes, record, tuple(needs), tuple(wants), settings)
+
+    return wrap
+
+
+def judge(d: Diagnosis, tables: Mapping[str, Any], **settings: Any) -> tuple[list[Finding], Outcome]:
+    """Run one diagnosis over the tables of a run: its findings, completed with its identity, and its outcome."""
+    missing = [n for n in d.needs if n not in tables or tables[n].is_empty()]
+    if missing:
+        reason = "no lines of " + ", ".join(missing) + " in the input"
+        return [], Outcome(d.name, d.code, "not evaluated", reason, d.record)
+    present = {n: tables[n] for n in d.needs}
+    optional = {n: tables[n] if n in tables and not tables[n].is_empty() else None for n in d.wants}
+    findings: list[Finding] = []
+    verdicts: list[Verdict] = []
+    for result in d.function(**present, **optional, **{**d.settings, **settings}):
+        if isinstance(result, Verdict):
+            verdicts.append(result)
+        else:
+            findings.append(_complete(result, d))
+    if findings:
+        return findings, Outcome(d.name, d.code, "found", f"{len(findings)} finding{'s' if len(findings) > 1 else ''}")
+    order = ["inconclusive", "not evaluated", "clear"]
+    verdicts.sort(key=lambda v: order.index(v.outcome))
+    v = verdicts[0] if verdicts else clear()
+    return [], Outcome(d.name, d.code, v.outcome, v.reason, v.record or ("" if v.outcome == "clear" else d.record))
+
+
+def _complete(f: Finding, d: Diagnosis) -> Finding:
+    shape = "\x1f".join([d.code, f.subject.kind, *sorted(str(k) for k in f.values), *sorted({e.role for e in f.evidence})])
+    return replace(
+        f,
+        name=d.name,
+        code=d.code,
+        severity=f.severity or d.severity,
+        fingerprint=hashlib.blake2b(shape.encode(), digest_size=8).hexdigest(),
+    )
+
+
+def settle(findings: Iterable[Finding], diagnoses: Iterable[Diagnosis]) -> list[Finding]:
+    """Apply precedence: mark consequences of a root cause with `explained_by`, drop what is superseded, sort for stable output."""
+    by_code = {d.code: d for d in diagnoses}
+    found = list(findings)
+    kept = [f for f in found if not any(f.code in by_code[r.code].supersedes and _same_subject(r, f) for r in found)]
+    settled = list(_explained(kept, by_code))
+    rank = {s: i for i, s in enumerate(SEVERITIES)}
+    return sorted(
+        settled,
+        key=lambda f: (
+            f.explained_by is not None,
+            rank[f.severity or "info"],
+            GRADES.index(f.grade) if f.grade else len(GRADES),
+            f.code,
+            f.subject.label,
+            min(((e.source, e.line) for e in f.evidence), default=("", 0)),
+        ),
+    )
+
+
+def _explained(found: list[Finding], by_code: Mapping[str, Diagnosis]) -> Iterator[Finding]:
+    consequences: dict[int, list[str]] = {}
+    causes: dict[int, str] = {}
+    for i, f in enumerate(found):
+        for r in found:
+            given = f.explained_by == r.code
+            follows = given or (f.code in by_code[r.code].explains and _same_subject(r, f))
+            if r is not f and f.grade and follows:
+                causes.setdefault(i, r.code)
+                consequences.setdefault(id(r), []).append(f.code)
+    for i, f in enumerate(found):
+        cause = causes.get(i)
+        yield replace(f, explained_by=cause, explains=tuple(sorted(set(consequences.get(id(f), ())))))
+
+
+def _same_subject(root: Finding, other: Finding) -> bool:
+    """Whether two findings may be about the same device: unless both name one and the names differ, or machine or boot do."""
+    a, b = root.subject.bdf, other.subject.bdf
+    if root.machine and other.machine and root.machine != other.machine:
+        return False
+    # Boots are counted within a source: across sources their numbers say nothing.
+    shared = {e.source for e in root.evidence} & {e.source for e in other.evidence}
+    if shared and root.boot != other.boot:
+        return False
+    return a is None or b is None or a == b
+
+
+def blind_spot(findings: Iterable[Finding], outcomes: Iterable[Outcome]) -> Finding | None:
+    """OBS-001: what limits the verdicts of this run, and what would settle it; None when nothing does."""
+    unchecked = {u for f in findings for u in f.unchecked}
+    undecided = [o for o in outcomes if o.outcome == "inconclusive"]
+    if not unchecked and not undecided:
+        return None
+    questions = {*unchecked, *(Unchecked(f"{o.code}: {o.reason}", o.record) for o in undecided)}
+    guards = tuple(sorted(questions, key=lambda u: (u.guard, u.would_settle)))
+    summary = f"{len(guards)} question{'s' if len(guards) > 1 else ''} could not be settled from this input"
+    return Finding(summary, None, (), severity="info", unchecked=guards, name="obs.blind-spot", code="OBS-001", fingerprint="OBS-001")

@@ -1,0 +1,149 @@
+"""Models: state machines that hear rows and emit rows. No I/O, no global state; made anew for each stream of a replay."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import polars as pl
+
+from tracekit.types import ENVELOPE, Schema, event_schema
+
+# A row as a model hears it: one attribute a column (`e.irq`, `e.line`).
+Row = SimpleNamespace
+
+
+class Model:
+    """A state machine over the rows of one stream (one machine and boot; sources whose order is known).
+
+    `tables` gives the tables it emits: name -> own columns; the envelope columns and `ts_end`, `line_end` are added, taken from the row
+    that caused the emission. Methods `on_<table>(row)` hear the rows of a table in the order of the stream; `on_end()` is called last.
+    A model that works on whole frames overrides `run` and names its inputs in `needs`; tables in `across` are handed to it whole, whatever
+    stream their rows are in (definitions, snapshots). Rows flow upward only.
+    """
+
+    tables: ClassVar[dict[str, Schema]] = {}
+    needs: ClassVar[tuple[str, ...]] = ()
+    across: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self) -> None:
+        self.emitted: dict[str, list[dict[str, Any]]] = {name: [] for name in self.tables}
+
+    @classmethod
+    def hears(cls) -> tuple[str, ...]:
+        """The tables this model takes as input."""
+        own = tuple(n[3:] for n in dir(cls) if n.startswith("on_") and n != "on_end")
+        return (*cls.needs, *cls.across, *(n for n in own if n not in cls.needs))
+
+    @classmethod
+    def schemas(cls) -> dict[str, Schema]:
+        """Full schemas of the tables this model emits."""
+        spans: Schema = {"ts_end": pl.Int64(), "line_end": pl.Int64()}
+        return {name: event_schema({**spans, **own}) for name, own in cls.tables.items()}
+
+    def emit(self, table: str, row: Row, **values: Any) -> None:
+        """Emit one row of `table`, placed where `row` stands; `values`: its own columns, `ts_end`, `line_end`, other places."""
+        place = {c: getattr(row, c, None) for c in ENVELOPE}
+        self.emitted[table].append({**place, **values})
+
+    def on_end(self) -> None:
+        """Called after the last row of the stream: emit what is still live, with a null `ts_end`."""
+
+    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+        """Hear the rows of one stream; return the emitted frames. `tables`: the inputs of that stream, for models on whole frames."""
+        for name, row in rows:
+            handler = getattr(self, "on_" + name, None)
+            if handler is not None:
+                handler(row)
+        self.on_end()
+        return self.frames()
+
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """What was emitted so far, as frames of the declared schemas."""
+        return {
+            name: pl.DataFrame(self.emitted[name], schema=schema, orient="row", strict=False) for name, schema in self.schemas().items()
+        }
+
+
+def rows_of(frame: pl.DataFrame) -> Iterator[Row]:
+    """The rows of a frame as attribute bags, in frame order."""
+    for values in frame.iter_rows(named=True):
+        yield Row(**values)
+
+
+def replay(
+    models: Sequence[type[Model]],
+    tables: Mapping[str, pl.DataFrame],
+    streams: pl.DataFrame,
+    failed: Callable[[type[Model], Exception], None],
+) -> dict[str, pl.DataFrame]:
+    """Run the models over the event tables, stream by stream; returns the tables they emit.
+
+    `streams` (source String, stream Int64, merged Boolean) says which sources are one stream. A model that raises is handed to `failed` and
+    emits nothing; the others go on.
+    """
+    known = dict(tables)
+    emitted: dict[str, list[pl.DataFrame]] = {n: [] for m in models for n in m.tables}
+    for model in in_order(models):
+        try:
+            for name, frame in _replay_one(model, known, streams):
+                emitted[name].append(frame)
+        except Exception as e:
+            failed(model, e)
+        for name in model.tables:
+            known[name] = _joined(emitted[name], model.schemas()[name])
+    return {n: known[n] for n in emitted}
+
+
+def in_order(models: Sequence[type[Model]]) -> list[type[Model]]:
+    """The models, each after all those whose tables it hears. Errors: ValueError naming the models of a cycle."""
+    makers: dict[str, list[type[Model]]] = {}
+    for m in models:
+        for name in m.tables:
+            makers.setdefault(name, []).append(m)
+    done: list[type[Model]] = []
+    waiting = list(models)
+    while waiting:
+        ready = [m for m in waiting if all(x in done or x is m for t in m.hears() for x in makers.get(t, ()))]
+        if not ready:
+            raise ValueError("models hear each other: " + ", ".join(m.__name__ for m in waiting))
+        done += ready
+        waiting = [m for m in waiting if m not in ready]
+    return done
+
+
+def _replay_one(model: type[Model], tables: Mapping[str, pl.DataFrame], streams: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    inputs = {
+        n: tables[n].join(streams, on="source", how="left")
+        for n in model.hears()
+        if n in tables and n not in model.across and not tables[n].is_empty()
+    }
+    keys = ["machine", "boot", "stream"]
+    parts: dict[tuple[Any, ...], dict[str, pl.DataFrame]] = {}
+    for name, frame in inputs.items():
+        for key, part in frame.partition_by(keys, as_dict=True, maintain_order=True).items():
+            parts.setdefault(key, {})[name] = part
+    for key in sorted(parts, key=lambda k: (str(k[0]), k[1] or 0, k[2])):
+        mine = parts[key]
+        heard = {n: f for n, f in mine.items() if hasattr(model, "on_" + n)}
+        plain = {n: f.drop("stream", "merged") for n, f in mine.items()} | {n: tables[n] for n in model.across if n in tables}
+        yield from model().run(_ordered(heard), plain).items()
+
+
+def _ordered(frames: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, Row]]:
+    """The rows of several tables in the order of the stream: by line, and by time where sources were merged; spans count by their end."""
+    heads: list[tuple[Any, ...]] = []
+    rows: list[tuple[str, Row]] = []
+    for name, frame in frames.items():
+        merged = bool(frame["merged"].any())
+        spans = "line_end" in frame.columns
+        for row in rows_of(frame.drop("stream", "merged")):
+            line = row.line_end if spans and row.line_end is not None else row.line
+            ts = (row.ts_end if spans and row.ts_end is not None else row.ts) if merged else None
+            heads.append((ts if ts is not None else -1, line, len(rows)) if merged else (line, len(rows)))
+            rows.append((name, row))
+    for head in sorted(heads):
+        yield rows[head[-1]]
+
+
+def _joined(frames: Sequence[pl.DataFrame], schema: Schema) -> pl.DataFrame:
+    return pl.concat(frames) if frames else pl.DataFrame(schema=schema)

@@ -1,0 +1,308 @@
+"""Parsing: chunks of a source become event tables, and every physical line is accounted for once."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from io import BytesIO
+
+import polars as pl
+
+from tracekit.grammar import Grammars, Rule
+from tracekit.layout import Layout
+from tracekit.pattern import escape
+from tracekit.source import Chunk, Source
+from tracekit.types import ENVELOPE, event_schema
+from tracekit.wrap import Logical, Wrapper, detect
+
+SAMPLE_LINES = 1000
+WORKERS = 2
+CLASSES = ("event", "part-of-event", "frame", "text", "not understood", "rejected")
+
+Example = tuple[int, int, str]  # lines that were not understood: how many, the first one's number and text
+
+
+@dataclass
+class Parsed:
+    """What one source gave: event tables, and the account of its lines."""
+
+    path: str
+    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
+    lines: int = 0
+    classes: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
+    envelopes: Counter[str] = field(default_factory=Counter)
+    not_understood: dict[str, Example] = field(default_factory=dict)
+    clock: str = "none"
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Part:
+    """What one chunk gave."""
+
+    tables: dict[str, pl.DataFrame]
+    classes: Counter[str]
+    events: Counter[str]
+    envelopes: Counter[str]
+    not_understood: dict[str, Example]
+
+
+class Vocabulary:
+    """The event rules of a run, made ready: which are captured, and the prefilter that finds their candidate lines."""
+
+    def __init__(self, grammars: Grammars, wanted: Iterable[str]) -> None:
+        names = set(wanted)
+        self.envelopes = grammars.envelopes
+        self.rules = dict(grammars.events)
+        self.captured = {n for n in self.rules if n in names}
+        self.by_literal: dict[str, list[Rule]] = {}
+        for rule in self.rules.values():
+            for text in rule.literals:
+                self.by_literal.setdefault(text, []).append(rule)
+        self.general = [r for r in self.rules.values() if not r.literals]
+        self.prefilter = _prefilter(list(self.rules.values()))
+        self.wanted_prefilter = _prefilter([self.rules[n] for n in self.captured])
+
+
+def parse(source: Source, vocabulary: Vocabulary, progress: Callable[[int], None] | None = None) -> Parsed:
+    """Read a source to its end: its event tables and the account of its lines.
+
+    Tables have the schema `event_schema(rule.columns)`; `ts` is still on the source's own clock, `boot` 0.
+    """
+    parsed = Parsed(source.path)
+    chunks = iter(source.chunks())
+    head = next(chunks, None)
+    if head is None:
+        return parsed
+    sample = _decode(head.data[: 1 << 20], SAMPLE_LINES)[0].to_list()
+    wrapper = detect(sample)
+    reader = _Reader(vocabulary, wrapper)
+    parts: dict[str, list[pl.DataFrame]] = {}
+    for part in _in_order(reader.tasks(head, chunks, parsed, progress)):
+        for name, frame in part.tables.items():
+            parts.setdefault(name, []).append(frame)
+        parsed.classes.update(part.classes)
+        parsed.events.update(part.events)
+        parsed.envelopes.update(part.envelopes)
+        _merge_examples(parsed.not_understood, part.not_understood)
+    parsed.tables = {n: pl.concat(frames) for n, frames in parts.items()}
+    parsed.clock = reader.layout.clock if reader.layout else "none"
+    parsed.notes += source.notes()
+    accounted = sum(parsed.classes.values())
+    if accounted != parsed.lines:
+        raise AssertionError(f"{source.path}: {accounted} lines accounted of {parsed.lines}")
+    return parsed
+
+
+class _Reader:
+    """Turns chunks into frames of logical lines and hands each to `_work`; the layout is settled on the first lines."""
+
+    def __init__(self, vocabulary: Vocabulary, wrapper: Wrapper | None) -> None:
+        self.vocabulary, self.wrapper = vocabulary, wrapper
+        self.layout: Layout | None = None
+
+    def tasks(
+        self, head: Chunk, rest: Iterator[Chunk], parsed: Parsed, progress: Callable[[int], None] | None
+    ) -> Iterator[Callable[[], _Part]]:
+        for chunk in _chain(head, rest):
+            lines, bad = _decode(chunk.data)
+            if bad:
+                parsed.notes.append(
+                    f"line {chunk.first_line + bad[0]}: bytes that are not UTF-8 (replaced; {len(bad)} such lines in this part)"
+                )
+            parsed.lines += len(lines)
+            if progress:
+                progress(len(chunk.data))
+            frame = self._logical(lines, chunk.first_line)
+            yield self._task(frame, len(lines))
+        if self.wrapper is not None:
+            yield self._task(_logical_frame(self.wrapper.close()), 0)
+
+    def _logical(self, lines: pl.Series, first_line: int) -> pl.DataFrame:
+        if self.wrapper is not None:
+            return _logical_frame(self.wrapper.feed(lines.to_list(), first_line))
+        return pl.DataFrame({"line": pl.int_range(first_line, first_line + len(lines), eager=True), "text": lines})
+
+    def _task(self, frame: pl.DataFrame, physical: int) -> Callable[[], _Part]:
+        if self.layout is None:
+            self.layout = Layout.settle(self.vocabulary.envelopes, frame["text"].head(SAMPLE_LINES).to_list())
+        layout, vocabulary = self.layout, self.vocabulary
+        return lambda: _work(frame, layout, vocabulary)
+
+
+def _work(frame: pl.DataFrame, layout: Layout, vocabulary: Vocabulary) -> _Part:
+    """Parse one frame of logical lines (line, text and, from a wrapper, line_end)."""
+    text = frame["text"]
+    framing = layout.frames(text)
+    survivors = frame if layout.dense else frame.filter(_survives(text, layout, vocabulary))
+    peeled = layout.peel(survivors.select("line", pl.col("text")))
+    tables, events, matched, suspects = _capture(peeled, vocabulary)
+    classes: Counter[str] = Counter()
+    in_event = frame["line"].is_in(matched.implode()) if len(matched) else pl.repeat(False, frame.height, dtype=pl.Boolean, eager=True)
+    if layout.trace:
+        names = layout.events(text)
+        events.update({str(n): int(c) for n, c in names.filter(~in_event).drop_nulls().value_counts().iter_rows()})
+        in_event = in_event | names.is_not_null()
+    bad = frame["line"].is_in(suspects["line"].implode()) & ~in_event & ~framing if suspects.height else None
+    stack = layout.parts(text) & ~in_event
+    classes["event"] = int(in_event.sum())
+    classes["part-of-event"] = int(stack.sum()) + _covered(frame)
+    classes["frame"] = int((framing & ~in_event & ~stack).sum())
+    classes["not understood"] = int((bad & ~stack).sum()) if bad is not None else 0
+    classes["text"] = frame.height - classes["event"] - int(stack.sum()) - classes["frame"] - classes["not understood"]
+    examples = _examples(frame, suspects, bad)
+    return _Part(tables, classes, events, Counter(layout.envelope_counts(text)), examples)
+
+
+def _survives(text: pl.Series, layout: Layout, vocabulary: Vocabulary) -> pl.Series:
+    """Which lines are worth peeling: in a trace those that hold a literal of a captured rule, else of any rule."""
+    pattern = vocabulary.wanted_prefilter if layout.trace else vocabulary.prefilter
+    return text.str.contains(pattern)
+
+
+def _capture(peeled: pl.DataFrame, vocabulary: Vocabulary) -> tuple[dict[str, pl.DataFrame], Counter[str], pl.Series, pl.DataFrame]:
+    """(tables of the captured rules, matches of every rule, lines that one matched, lines with a literal that none matched)."""
+    tables: dict[str, pl.DataFrame] = {}
+    events: Counter[str] = Counter()
+    matched: list[pl.Series] = []
+    candidates: list[pl.DataFrame] = []
+    for rule, rows in _candidates(peeled, vocabulary):
+        hit = rows.filter(pl.col("msg").str.contains(rule.regex))
+        if rule.literals:
+            candidates.append(rows.select("line", pl.lit(rule.name).alias("event")))
+        if hit.is_empty():
+            continue
+        events[rule.name] = hit.height
+        matched.append(hit["line"])
+        if rule.name in vocabulary.captured:
+            tables[rule.name] = _typed(hit, rule)
+    lines = pl.concat(matched).unique() if matched else pl.Series("line", [], dtype=pl.Int64)
+    suspects = pl.concat(candidates) if candidates else pl.DataFrame(schema={"line": pl.Int64, "event": pl.String})
+    return tables, events, lines, suspects.filter(~pl.col("line").is_in(lines.implode())).unique("line", keep="first", maintain_order=True)
+
+
+def _candidates(peeled: pl.DataFrame, vocabulary: Vocabulary) -> Iterator[tuple[Rule, pl.DataFrame]]:
+    """Each rule that has candidate rows, with these rows."""
+    if peeled.is_empty():
+        return
+    msg = peeled["msg"]
+    present = msg.str.extract_many(list(vocabulary.by_literal), overlapping=True).explode().unique().drop_nulls()
+    rules = {r.name: r for text in present for r in vocabulary.by_literal[text]}
+    for rule in [*rules.values(), *vocabulary.general]:
+        rows = peeled.filter(msg.str.contains(_alternation(rule.literals) if rule.literals else rule.shape))
+        if rows.height:
+            yield rule, rows
+
+
+def _typed(rows: pl.DataFrame, rule: Rule) -> pl.DataFrame:
+    """The rows of one event: envelope columns and the rule's own. A number out of range takes the row out."""
+    schema = event_schema(rule.columns)
+    if not rule.columns:
+        return rows.select([_envelope(c, rows) for c in ENVELOPE])
+    groups = rows.select(pl.col("msg").str.extract_groups(rule.regex).alias("g")).unnest("g")
+    own = groups.select([_column(c, rule, dtype) for c, dtype in rule.columns.items()])
+    # Strings that leave a chunk are copied, or they would keep the whole chunk in memory.
+    table = pl.concat([rows.select([_envelope(c, rows) for c in ENVELOPE]), own], how="horizontal")
+    return table.select([pl.col(c).cast(t) for c, t in schema.items()])
+
+
+def _envelope(name: str, rows: pl.DataFrame) -> pl.Expr:
+    dtype = ENVELOPE[name]
+    if name not in rows.columns:
+        return pl.lit(None, dtype=dtype).alias(name)
+    column = pl.col(name).cast(dtype)
+    return (column + "").alias(name) if dtype == pl.String else column
+
+
+def _column(name: str, rule: Rule, dtype: pl.DataType) -> pl.Expr:
+    text = pl.coalesce([pl.col(g) for g in rule.groups[name]])
+    if dtype == pl.Int64:
+        return text.str.to_integer(dtype=pl.Int64, strict=False).alias(name)
+    if dtype == pl.UInt64:
+        return text.str.strip_prefix("0x").str.to_integer(base=16, dtype=pl.UInt64, strict=False).alias(name)
+    return (text + "").alias(name)
+
+
+def _alternation(texts: Iterable[str]) -> str:
+    """One expression for any of the texts."""
+    return "|".join(escape(t) for t in sorted(texts))
+
+
+def _prefilter(rules: Sequence[Rule]) -> str:
+    """One expression that every line matches which one of the rules could match."""
+    parts = {escape(t) for r in rules for t in r.literals} | {r.shape for r in rules if not r.literals}
+    return "|".join(sorted(parts)) or r"[^\s\S]"
+
+
+def _decode(data: bytes, most: int | None = None) -> tuple[pl.Series, list[int]]:
+    """The lines of a chunk, broken at LF only, and the offsets of lines whose bytes were not UTF-8 (replaced)."""
+    bad: list[int] = []
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        pieces = data.split(b"\n")
+        bad = [i for i, p in enumerate(pieces) if not _is_utf8(p)]
+        data = data.decode(errors="replace").encode()
+    lines = pl.read_lines(BytesIO(data), n_rows=most)["line"] if data else pl.Series("line", [], dtype=pl.String)
+    return lines, bad
+
+
+def _is_utf8(piece: bytes) -> bool:
+    try:
+        piece.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _logical_frame(lines: Iterable[Logical]) -> pl.DataFrame:
+    rows = [(x.line, x.line_end, x.text) for x in lines]
+    return pl.DataFrame(rows, schema={"line": pl.Int64, "line_end": pl.Int64, "text": pl.String}, orient="row")
+
+
+def _covered(frame: pl.DataFrame) -> int:
+    """Physical lines that a wrapper joined to the line before."""
+    return int((frame["line_end"] - frame["line"]).sum()) if "line_end" in frame.columns else 0
+
+
+def _examples(frame: pl.DataFrame, suspects: pl.DataFrame, bad: pl.Series | None) -> dict[str, Example]:
+    """One example for each kind of line that was not understood."""
+    if bad is None or not bad.any():
+        return {}
+    rows = (
+        frame.filter(bad).join(suspects, on="line").group_by("event", maintain_order=True).agg(pl.len(), pl.first("line"), pl.first("text"))
+    )
+    return {e: (n, line, text[:300]) for e, n, line, text in rows.iter_rows()}
+
+
+def _merge_examples(into: dict[str, Example], more: Mapping[str, Example]) -> None:
+    for name, example in more.items():
+        known = into.get(name)
+        into[name] = (known[0] + example[0], known[1], known[2]) if known else example
+
+
+def _in_order(tasks: Iterator[Callable[[], _Part]]) -> Iterator[_Part]:
+    """Run tasks on worker threads (polars releases the interpreter lock), at most one more in flight than there are workers."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        flying: deque[Future[_Part]] = deque()
+        for task in tasks:
+            flying.append(pool.submit(task))
+            if len(flying) > WORKERS:
+                yield flying.popleft().result()
+        while flying:
+            yield flying.popleft().result()
+
+
+def _chain(head: Chunk, rest: Iterator[Chunk]) -> Iterator[Chunk]:
+    yield head
+    yield from rest
+
+
+def tables_of(parsed: Sequence[Parsed]) -> dict[str, pl.DataFrame]:
+    """The event tables of all sources, one frame a name."""
+    parts: dict[str, list[pl.DataFrame]] = {}
+    for p in parsed:
+        for name, frame in p.tables.items():
+            parts.setdefault(name, []).append(frame)
+    return {name: pl.concat(frames) for name, frames in parts.items()}
