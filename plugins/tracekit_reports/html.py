@@ -90,7 +90,7 @@ def _evidence(f: Finding) -> Iterator[str]:
 
 
 def _line(e: Evidence) -> str:
-    return f'<tr><td class="n">{span(e)}</td><td class="{_safe(e.role)}">{_safe(e.role)}</td><td>{_safe(e.text)}</td></tr>'
+    return f'<tr><td class="n">{span(e)}</td><td class="{_safe(e.role)}">{_safe(e.role)}</td><td>{_safe(e.text.strip())}</td></tr>'
 
 
 def _list(title: str, items: list[str]) -> Iterator[str]:
@@ -105,7 +105,7 @@ def _folded(title: str, items: list[str]) -> Iterator[str]:
 
 def _outcome(o: Outcome) -> str:
     reason = f": {_safe(o.reason)}" if o.reason else ""
-    record = f" To record: <code>{_safe(o.record)}</code>" if o.record else ""
+    record = f". To record: <code>{_safe(o.record)}</code>" if o.record else ""
     return f"<b>{_safe(o.code)}</b> {_safe(o.name)}{reason}{record}"
 
 

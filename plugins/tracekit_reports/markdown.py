@@ -93,4 +93,4 @@ def _outcome(o: Outcome) -> str:
 
 def plain(text: str) -> str:
     """Text that Markdown shows as it is: on one line, nothing in it is markup, a mention or a link."""
-    return _SPECIAL.sub(r"\\\1", " ".join(visible(text).split())).replace("://", ":\u200b//")
+    return _SPECIAL.sub(r"\\\1", visible(" ".join(text.split()))).replace("://", ":\u200b//")

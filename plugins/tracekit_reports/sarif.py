@@ -12,20 +12,20 @@ _LEVEL = {"critical": "error", "high": "error", "medium": "warning", "low": "not
 
 
 class SarifReport:
-    """`--format sarif`: findings as results with their lines; consequences and facts as notes."""
+    """`--format sarif`: findings that have lines as results; consequences and facts as notes."""
 
     name = "sarif"
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
         """The document, ending in a line break."""
         driver = {"name": "tracekit", "version": run.version or "0", "rules": _rules(run)}
-        scan = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": [_result(f) for f in run.findings]}
+        scan = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": [_result(f) for f in run.findings if f.evidence]}
         schema = "https://json.schemastore.org/sarif-2.1.0.json"
         return json.dumps({"$schema": schema, "version": "2.1.0", "runs": [scan]}, indent=1) + "\n"
 
 
 def _rules(run: Run) -> list[dict[str, Any]]:
-    named = {f.code: f.name for f in run.findings}
+    named = {f.code: f.name for f in run.findings if f.evidence}
     return [
         {"id": code, "name": name, "shortDescription": {"text": name}, "properties": {"tags": ["reliability"]}}
         for code, name in sorted(named.items())
@@ -52,4 +52,4 @@ def _location(e: Evidence) -> dict[str, Any]:
         region["endLine"] = max(e.line, e.line_end)
     if e.text:
         region["snippet"] = {"text": e.text}
-    return {"physicalLocation": {"artifactLocation": {"uri": quote(e.source)}, "region": region}}
+    return {"physicalLocation": {"artifactLocation": {"uri": quote(e.source, errors="backslashreplace")}, "region": region}}

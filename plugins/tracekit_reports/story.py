@@ -52,16 +52,15 @@ def is_fact(f: Finding) -> bool:
 
 
 def root_of(f: Finding, findings: list[Finding]) -> Finding:
-    """The finding at the end of the chain of `explained_by`; the finding itself where nothing explains it."""
-    seen = {id(f)}
-    while f.explained_by is not None:
-        causes = [r for r in findings if r.code == f.explained_by and id(r) not in seen]
+    """The finding at the end of the chain of `explained_by`; the finding itself where nothing explains it, or the chain is a ring."""
+    seen, last = [id(f)], f
+    while causes := [r for r in findings if r.code == last.explained_by]:
         same = [r for r in causes if r.subject.bdf == f.subject.bdf]
-        if not causes:
+        last = (same or causes)[0]
+        if id(last) in seen:
             return f
-        f = (same or causes)[0]
-        seen.add(id(f))
-    return f
+        seen.append(id(last))
+    return last
 
 
 def verdict(run: Run, told: Story) -> str:
