@@ -86,7 +86,7 @@ def parse(source: Source, vocabulary: Vocabulary, progress: Callable[[int], None
         parsed.events.update(part.events)
         parsed.envelopes.update(part.envelopes)
         _merge_examples(parsed.not_understood, part.not_understood)
-    parsed.tables = {n: pl.concat(frames) for n, frames in parts.items()}
+    parsed.tables = {n: pl.concat(frames).with_columns(pl.lit(source.path).alias("source")) for n, frames in parts.items()}
     parsed.clock = reader.layout.clock if reader.layout else "none"
     parsed.notes += source.notes()
     accounted = sum(parsed.classes.values())
