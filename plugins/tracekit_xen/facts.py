@@ -1,0 +1,128 @@
+"""What the hypervisor's log, `xl info` and `lsevtchn` tell about the room for pirqs, and how much of it is in use."""
+
+import re
+
+import polars as pl
+
+from tracekit import Model, Row, Schema
+
+EXTRA = re.compile(r"(?:^|\s)extra_guest_irqs=([0-9]*)(?:,([0-9]+))?(?=\s|$)")
+HOLDER = re.compile(r"\bd?(\[[A-Z]+\]|[0-9]+): *([0-9]+)\(")
+
+
+class PirqFacts(Model):
+    """Facts on the pirq space of a domain, one row each; `domid` null means any domU.
+
+    `fact`: `extra` (MSI pirqs by `extra_guest_irqs=`), `limit` (pirqs in all), `gsis` (the lowest MSI pirq), `bounded`, and the
+    inventories `held` (debug key i), `ports` (debug key e, `lsevtchn`) with the distinct `pirqs`, the lines from first to last.
+    """
+
+    tables = {"pirq_facts": {"fact": pl.String(), "domid": pl.Int64(), "value": pl.Int64(), "pirqs": pl.List(pl.Int64())}}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dumps: dict[str, tuple[int, dict[int | None, list[tuple[int, Row]]]]] = {}
+        self.ports_of: int | None = None
+
+    def on_xen_command_line(self, e: Row) -> None:
+        """`extra_guest_irqs=[domU][,dom0]` of Xen's own boot line (docs/misc/xen-command-line.pandoc)."""
+        found = EXTRA.search(e.options or "")
+        for domid, number in zip((None, 0), found.groups() if found else (), strict=False):
+            if number:
+                self._fact("extra", e, domid, int(number))
+
+    def on_xen_info_command_line(self, e: Row) -> None:
+        """The same line as `xl info` prints it."""
+        self.on_xen_command_line(e)
+
+    def on_xen_irq_limits(self, e: Row) -> None:
+        """The count of GSIs holds for every domain."""
+        self._fact("gsis", e, None, e.gsis)
+
+    def on_xen_max_pirqs(self, e: Row) -> None:
+        """The limit that Xen computed for a domain."""
+        if e.limit is not None:
+            self._fact("limit", e, e.domid, e.limit)
+
+    def on_xen_irqs_bounded(self, e: Row) -> None:
+        """A limit that was cut."""
+        self._fact("bounded", e, None if e.who == "domU" else 0, e.limit)
+
+    def on_xen_irq(self, e: Row) -> None:
+        """One line of debug key i: who holds this MSI's pirq."""
+        self._next("held", e.irq, e)
+        if not (e.kind or "").startswith("PCI-MSI"):
+            return
+        for domid, pirq in HOLDER.findall(e.holders or ""):
+            if domid.isdigit():
+                self._add("held", int(domid), int(pirq), e)
+
+    def on_xen_ports_of(self, e: Row) -> None:
+        """Debug key e: the ports of this domain follow."""
+        self.ports_of = e.domid
+
+    def on_xen_port(self, e: Row) -> None:
+        """One port of debug key e; a GSI's pirq is the Xen IRQ itself."""
+        self._next("ports", e.port, e)
+        if e.pirq != e.irq:
+            self._add("ports", self.ports_of, e.pirq, e)
+
+    def on_xen_port_of_pirq(self, e: Row) -> None:
+        """One port of `lsevtchn`, which asks about dom0 unless told otherwise."""
+        self._next("ports", e.port, e)
+        self._add("ports", 0, e.pirq, e)
+
+    def on_end(self) -> None:
+        """Close the dumps that were still open."""
+        for name in list(self.dumps):
+            self._close(name)
+
+    def _next(self, name: str, number: int, e: Row) -> None:
+        """A number that does not rise begins another dump."""
+        last, holders = self.dumps.get(name, (-1, {}))
+        if number <= last:
+            self._close(name)
+            holders = {}
+        self.dumps[name] = (number, holders)
+
+    def _add(self, name: str, domid: int | None, pirq: int, e: Row) -> None:
+        self.dumps[name][1].setdefault(domid, []).append((pirq, e))
+
+    def _close(self, name: str) -> None:
+        for domid, entries in self.dumps.pop(name)[1].items():
+            pirqs = sorted({p for p, _ in entries}, reverse=True)
+            first, last = entries[0][1], entries[-1][1]
+            self.emit("pirq_facts", first, fact=name, domid=domid, value=len(pirqs), pirqs=pirqs, ts_end=last.ts, line_end=last.line)
+
+    def _fact(self, fact: str, e: Row, domid: int | None, value: int) -> None:
+        self.emit("pirq_facts", e, fact=fact, domid=domid, value=value, pirqs=None, ts_end=e.ts, line_end=e.line)
+
+
+class XenGates(Model):
+    """The gates that Xen logs show: KV5 (the guest takes fresh pirqs), QV1 (the device model unmaps), XV1 (Xen 4.5 or later)."""
+
+    tables: dict[str, Schema] = {"gates": {"gate": pl.String(), "value": pl.Boolean(), "basis": pl.String(), "why": pl.String()}}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[tuple[str, bool]] = set()
+
+    def on_xen_msi_reused(self, e: Row) -> None:
+        """Only kernels without c74fd80f2f41 have this message."""
+        self._gate(e, "KV5", False, "observed", "the guest took a cached pirq again")
+
+    def on_xen_pt_unmap(self, e: Row) -> None:
+        """The device model says so."""
+        self._gate(e, "QV1", True, "observed", "the device model unmaps on disable")
+
+    def on_xen_release(self, e: Row) -> None:
+        """Xen 4.5 brought a QEMU that unmaps."""
+        major, minor = (int(n) for n in (re.findall(r"[0-9]+", e.release) + ["0", "0"])[:2])
+        self._gate(e, "XV1", (major, minor) >= (4, 5), "assumed", f"Xen {e.release}")
+
+    def _gate(self, e: Row, gate: str, value: bool, basis: str, why: str) -> None:
+        if (gate, value) not in self.seen:
+            self.seen.add((gate, value))
+            self.emit("gates", e, gate=gate, value=value, basis=basis, why=why)
+
+

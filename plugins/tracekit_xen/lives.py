@@ -1,0 +1,235 @@
+"""Which irq each pirq served, for whom, from which line to which; and whether Xen handed out the numbers that it had to."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from tracekit import Model, Row
+from tracekit_xen.xen_domain import ANY, EINVAL, ENOSPC, Prediction, PirqSpace, one
+
+# Two allocations of one device that are further apart are two times of enabling it: an enable takes all its numbers at once.
+PAUSE_NS = 1_000_000_000
+MSI = 5  # the capability id that xen_initdom_setup_msi_irqs gets as `type`; 17 is MSI-X
+
+
+@dataclass(slots=True)
+class Life:
+    """One use of a pirq. `began` and `ended` are rows; `given`: Xen handed the number out at its begin."""
+
+    pirq: int
+    basis: str
+    at: Row
+    began: Row | None = None
+    ended: Row | None = None
+    end: str = ""
+    irq: int | None = None
+    bdf: str | None = None
+    device: int | None = None
+    given: bool = False
+    reused: bool = False
+
+
+class PirqLives(Model):
+    """Lives of pirqs as one source tells them, in the order of their first line.
+
+    `basis`: `guest` (dynamic debug of an HVM guest), `debug` (a reporter's prints), `calls` (dom0 functions), `device-model`.
+    `end`: closed (event channel), destroyed (irq), unmapped, `irq again` (the irq serves another pirq), `enabled anew` (its device takes
+    new numbers), `handed out again`, `lost sight` (the log has a hole), or empty while it lasts. `began` is false where the begin was not seen; `given`: Xen handed the
+    number out at the begin; `reused`: the guest took the cached number. Allocations and unmaps are also held against the machine of
+    `xen_domain` (`predictions`).
+    """
+
+    tables = {
+        "pirq_lives": {
+            "pirq": pl.Int64(), "irq": pl.Int64(), "bdf": pl.String(), "device": pl.UInt64(), "basis": pl.String(), "end": pl.String(),
+            "began": pl.Boolean(), "given": pl.Boolean(), "reused": pl.Boolean(),
+        },
+        "predictions": {
+            "operation": pl.String(), "subject": pl.String(), "rule": pl.String(), "predicted": pl.String(), "observed": pl.String(),
+            "agrees": pl.Boolean(),
+        },
+    }  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lives: list[Life] = []
+        self.space = PirqSpace()
+        self.bound_since: list[Row] = []
+
+    def on_xen_msi_bound(self, e: Row) -> None:
+        """HVM guest: Xen gave a fresh number to a device."""
+        self._enabled_anew(e)
+        self._handed_out(e, e.pirq)
+        self._begin(e, e.pirq, "guest", bdf=e.bdf, given=True)
+
+    def on_xen_msi_reused(self, e: Row) -> None:
+        """HVM guest: the device took the number in its message again."""
+        self._begin(e, e.pirq, "guest", bdf=e.bdf, reused=True)
+
+    def on_xen_msi_bind(self, e: Row) -> None:
+        """HVM guest: the number serves an irq; one that served another number before was freed."""
+        for life in self._open(irq=e.irq, basis="guest"):
+            if life.pirq != e.pirq:
+                self._release(life, e, "irq again")
+        life = next((x for x in self._open(pirq=e.pirq, basis="guest") if x.bdf == e.bdf and x.irq is None), None)
+        (life or self._begin(e, e.pirq, "guest", bdf=e.bdf)).irq = e.irq
+
+    def on_pci_function(self, e: Row) -> None:
+        """A driver probes a function anew: what it had before is gone."""
+        for life in self._open(bdf=e.bdf, basis="guest"):
+            self._release(life, e, "enabled anew")
+
+    def on_xen_evtchn_created(self, e: Row) -> None:
+        """Debug print: an event channel serves the number for an irq."""
+        life = next(iter(self._open(pirq=e.pirq, irq=None, basis="debug")), None) or self._begin(e, e.pirq, "debug")
+        life.irq = e.irq
+        self.space.perhaps.discard(e.pirq)
+        self.space.held[e.pirq] = "bound"
+
+    def on_xen_evtchn_closed(self, e: Row) -> None:
+        """Debug print: that event channel is closed."""
+        self._end_debug(e, "closed")
+
+    def on_xen_irq_destroyed(self, e: Row) -> None:
+        """Debug print: that irq is torn down; the life of a closed one goes on to here."""
+        self._end_debug(e, "destroyed")
+
+    def on_xen_pirq_returned(self, e: Row) -> None:
+        """Debug print: a request of the debug code itself got this number."""
+        self._handed_out(e, e.pirq)
+        self._begin(e, e.pirq, "debug", given=True)
+
+    def on_op_xen_bind(self, e: Row) -> None:
+        """dom0: a mapped number gets an irq (its return value)."""
+        if e.pirq is None:
+            return
+        self._handed_out(e, e.pirq)
+        self.space.map(e.pirq)
+        self.bound_since.append(e)
+        irq = e.irq if e.irq is not None else e.ret
+        self._begin(e, e.pirq, "calls", bdf=e.bdf, device=e.device, given=True).irq = irq if irq is not None and irq > 0 else None
+
+    def on_op_xen_setup(self, e: Row) -> None:
+        """dom0: a request for vectors ends; what was refused tells that no number was left."""
+        granted = [b for b in self.bound_since if b.tid == e.tid and b.line > e.line]
+        self.bound_since = [b for b in self.bound_since if b.tid != e.tid]
+        if e.ret is None:
+            return
+        block = e.type == MSI and (e.nvec or 1) > 1
+        predicted = ANY
+        if not block and e.nvec is not None and granted:
+            predicted = one(0) if len(granted) >= e.nvec else _refusal(self.space)
+        elif not block and e.ret < 0:
+            predicted = _refusal(self.space)
+        self._predict(e, "xen_initdom_setup_msi_irqs", _name(e), "highest free pirq, or -28", predicted, e.ret)
+        if block and e.ret >= 0:
+            self.space.lost_sight()
+        elif e.ret == ENOSPC:
+            self.space.refused()
+
+    def on_op_xen_destroy(self, e: Row) -> None:
+        """dom0: an irq is torn down and its number given back."""
+        life = next(iter(self._open(irq=e.irq, basis="calls")), None)
+        known = any(x.irq == e.irq and x.basis == "calls" for x in self.lives)
+        if life is not None:
+            predicted = self.space.unmap(life.pirq) if e.ret in (0, None) else one(0)
+            if e.ret in (0, None):
+                life.ended, life.end = e, "destroyed"
+        else:
+            predicted = one(EINVAL) if known else ANY
+            if not known:
+                self.space.lost_sight()
+        if e.ret is not None:
+            self._predict(e, "xen_destroy_irq", f"irq {e.irq}", "an irq is given back once", predicted, e.ret)
+
+    def on_xen_pt_requested(self, e: Row) -> None:
+        """Device model: the guest's message names this number for a vector."""
+        if not list(self._open(pirq=e.pirq, basis="device-model")):
+            self._begin(e, e.pirq, "device-model", bdf=e.guest_bdf)
+
+    def on_xen_pt_update(self, e: Row) -> None:
+        """Device model: the number is bound to a guest vector."""
+        self.on_xen_pt_requested(e)
+
+    def on_xen_pt_unmap(self, e: Row) -> None:
+        """Device model: the number goes back to Xen."""
+        life = next(iter(self._open(pirq=e.pirq, basis="device-model")), None) or self._begin(e, e.pirq, "device-model", bdf=e.guest_bdf, seen=False)
+        life.ended, life.end = e, "unmapped"
+
+    def on_end(self) -> None:
+        """Emit all lives, the unfinished ones without an end."""
+        for x in self.lives:
+            self.emit(
+                "pirq_lives", x.at, pirq=x.pirq, irq=x.irq, bdf=x.bdf, device=x.device, basis=x.basis, end=x.end, began=x.began is not None,
+                given=x.given, reused=x.reused, ts_end=x.ended.ts if x.ended else None, line_end=_last_line(x.ended),
+            )  # fmt: skip
+
+    def _open(self, **like: object) -> list[Life]:
+        return [x for x in self.lives if x.ended is None and all(getattr(x, k) == v for k, v in like.items())]
+
+    def _begin(
+        self, e: Row, pirq: int, basis: str, bdf: str | None = None, device: int | None = None, given: bool = False, reused: bool = False, seen: bool = True
+    ) -> Life:
+        life = Life(pirq, basis, e, e if seen else None, bdf=bdf, device=device, given=given, reused=reused)
+        self.lives.append(life)
+        return life
+
+    def _handed_out(self, e: Row, pirq: int) -> None:
+        """Xen gave out a number: it was free, so whoever had it has lost it."""
+        self._predict(e, "get_free_pirq", _name(e), "the highest free pirq", self.space.next_number(), pirq)
+        for life in self._open(pirq=pirq):
+            if life.basis != "device-model":
+                life.ended, life.end = e, "handed out again"
+        self.space.allocated(pirq)
+
+    def _enabled_anew(self, e: Row) -> None:
+        """A device that takes numbers again after a pause has let go of the earlier ones."""
+        mine = self._open(bdf=e.bdf, basis="guest")
+        latest = max((x.at.ts for x in mine if x.at.ts is not None), default=None)
+        if latest is not None and e.ts is not None and e.ts - latest >= PAUSE_NS:
+            for life in mine:
+                self._release(life, e, "enabled anew")
+
+    def _release(self, life: Life, e: Row, end: str) -> None:
+        life.ended, life.end = e, end
+        self.space.released(life.pirq)
+
+    def _end_debug(self, e: Row, end: str) -> None:
+        """End the life of (pirq, irq); a begin that was not seen is made up for, and a closed life is prolonged to its destruction."""
+        same = [x for x in self.lives if (x.pirq, x.irq, x.basis) == (e.pirq, e.irq, "debug")]
+        life = next((x for x in reversed(same) if x.ended is None or (x.end, end) == ("closed", "destroyed")), None)
+        if life is None:
+            self._lost_sight(e)
+            life = self._begin(e, e.pirq, "debug", seen=False)
+            life.irq = e.irq
+        self._release(life, e, end)
+
+    def _lost_sight(self, e: Row) -> None:
+        """What ends here was not seen to begin: the log has a hole, or the guest was booted anew. Nothing is known any more."""
+        self.space = PirqSpace()
+        for life in self._open(basis="debug"):
+            life.ended, life.end = e, "lost sight"
+
+    def _predict(self, e: Row, operation: str, subject: str, rule: str, predicted: Prediction, observed: int) -> None:
+        agrees = predicted.agrees(observed)
+        text = str(predicted) or None
+        self.emit(
+            "predictions", e, operation=operation, subject=subject, rule=rule, predicted=text if agrees is not None else None,
+            observed=str(observed), agrees=agrees, ts_end=e.ts, line_end=_last_line(e),
+        )  # fmt: skip
+
+
+def _refusal(space: PirqSpace) -> Prediction:
+    """Of a request that was not granted in full: -28, where the next number is known to be missing."""
+    following = space.next_number()
+    return one(ENOSPC) if following.results == frozenset({ENOSPC}) else ANY if following.results is None or ENOSPC in following.results else one(0)
+
+
+def _name(e: Row) -> str:
+    """Whom a row is about: its function, else its pointer."""
+    device = getattr(e, "device", None)
+    return getattr(e, "bdf", None) or (f"dev={device:#x}" if device else "")
+
+
+def _last_line(e: Row | None) -> int | None:
+    return None if e is None else getattr(e, "line_end", None) or e.line

@@ -1,0 +1,201 @@
+"""The pirq space of a Xen domain as an executable machine: what is known of it, and what each operation must return.
+
+`PirqSpace` is Xen's side (xen/arch/x86/irq.c: get_free_pirq, map_domain_pirq, unmap_domain_pirq; xen/common/event_channel.c:
+evtchn_bind_pirq). `HvmGuest` adds the guest's rule (re-use the cached number, or always a fresh one) and the device model's (unmap
+on disable, or not). An observer who starts in the middle does not know every number's state: its predictions are then wider.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+EEXIST, ENODEV, EINVAL, ENOSPC = -17, -19, -22, -28
+# Extra pirqs of a domU unless `extra_guest_irqs=` says otherwise (xen/common/domain.c, the same from 4.4 to 4.20).
+DEFAULT_DOMU_EXTRA = 32
+
+# `forced`: unmapped by force while the event channel was open; free once that is closed.
+Held = Literal["allocated", "mapped", "bound", "forced"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What an operation may return: one of `results`, or, where these are unknown, anything but `excluded`."""
+
+    results: frozenset[int] | None = None
+    excluded: frozenset[int] = frozenset()
+
+    def agrees(self, observed: int) -> bool | None:
+        """Whether an observed result is as predicted; None where nothing was predicted."""
+        if self.results is not None:
+            return observed in self.results
+        return False if observed in self.excluded else None
+
+    def __str__(self) -> str:
+        if self.results is None:
+            return "any but " + _spans(self.excluded) if self.excluded else ""
+        return _spans(self.results)
+
+
+ANY = Prediction()
+
+
+def one(result: int) -> Prediction:
+    """The prediction of a single result."""
+    return Prediction(frozenset({result}))
+
+
+@dataclass
+class PirqSpace:
+    """The MSI pirqs of one domain: `held` numbers and their state, `free` ones, and `perhaps` ones that may be free by now.
+
+    Xen hands out the highest free number and never goes below `floor`, the count of GSIs. So a number handed out tells that all above
+    it were taken: from `known_from` up, a number is free only if it is in `free` or `perhaps`. None: the rest may be anything.
+    """
+
+    floor: int | None = None
+    limit: int | None = None
+    known_from: int | None = None
+    held: dict[int, Held] = field(default_factory=dict)
+    free: set[int] = field(default_factory=set)
+    perhaps: set[int] = field(default_factory=set)
+
+    @classmethod
+    def fresh(cls, floor: int, limit: int) -> "PirqSpace":
+        """A domain that has handed out nothing yet, all known."""
+        return cls(floor, limit, floor, {}, set(range(floor, limit)))
+
+    def next_number(self) -> Prediction:
+        """What the next request for a number must return (get_free_pirq): the highest free one, or -28."""
+        best = max(self.free, default=None)
+        if self.known_from is None:
+            return self._unbounded(best)
+        above = {p for p in self.perhaps if best is None or p > best}
+        if best is not None and best >= self.known_from:
+            return Prediction(frozenset(above | {best}))
+        low = best if best is not None else self.floor
+        if low is None and self.known_from > 0:
+            return self._unbounded(best)
+        unknown = set(range(low or 0, self.known_from)) - self.held.keys()
+        return Prediction(frozenset(unknown | above | {ENOSPC if best is None else best}))
+
+    def _unbounded(self, best: int | None) -> Prediction:
+        """Numbers of which nothing is known may come: only what is held, or free but not the best, is out of the question."""
+        lower = {p for p in self.free if best is not None and p < best}
+        refused = {ENOSPC} if best is not None else set()
+        return Prediction(None, frozenset(self.held) | lower | refused)
+
+    def allocated(self, pirq: int) -> None:
+        """A number was handed out: all above it were taken, so any above that counted as free never came back."""
+        self.free = {p for p in self.free if p < pirq}
+        self.perhaps.discard(pirq)
+        self.held[pirq] = "allocated"
+        if self.known_from is None or pirq < self.known_from:
+            self.known_from = pirq
+
+    def refused(self) -> None:
+        """A request got -28: no number is free."""
+        self.free.clear()
+        self.known_from = 0
+
+    def map(self, pirq: int) -> Prediction:
+        """Map a number to a physical MSI (map_domain_pirq): one that is mapped already gives a warning and success."""
+        if self.limit is not None and not 0 <= pirq < self.limit:
+            return one(EINVAL)
+        self.free.discard(pirq)
+        if self.held.get(pirq) != "bound":
+            self.held[pirq] = "mapped"
+        return one(0)
+
+    def bind(self, pirq: int) -> Prediction:
+        """Open an event channel on a number (evtchn_bind_pirq): -17 where one is open, -22 where it is not mapped."""
+        state = self.held.get(pirq)
+        if state == "mapped":
+            self.held[pirq] = "bound"
+            return one(0)
+        return {"bound": one(EEXIST), "allocated": one(EINVAL)}.get(state or "", one(EINVAL) if pirq in self.free else ANY)
+
+    def close(self, pirq: int) -> Prediction:
+        """Close the event channel: in an HVM guest the number stays mapped."""
+        state = self.held.get(pirq)
+        if state == "bound":
+            self.held[pirq] = "mapped"
+        elif state == "forced":
+            self._give_back(pirq)
+        return one(0)
+
+    def unmap(self, pirq: int) -> Prediction:
+        """Unmap a number (unmap_domain_pirq). One that was allocated and never mapped cannot be given back: it is lost."""
+        state = self.held.get(pirq)
+        if state == "bound":
+            self.held[pirq] = "forced"
+            return one(0)
+        if state in ("allocated", "forced") or pirq in self.free:
+            return one(EINVAL)
+        self._give_back(pirq)
+        return one(0) if state else ANY
+
+    def released(self, pirq: int) -> None:
+        """The guest is done with a number; whether the device model has unmapped it is not seen."""
+        if self.held.pop(pirq, None) is not None:
+            self.perhaps.add(pirq)
+
+    def _give_back(self, pirq: int) -> None:
+        self.held.pop(pirq, None)
+        self.free.add(pirq)
+
+    def lost_sight(self) -> None:
+        """A number that was not seen before came back: which ones are taken is no longer known."""
+        self.known_from = None
+
+
+@dataclass
+class HvmGuest:
+    """A guest's devices on a pirq space, one vector each. `reuses`: the guest takes the number it finds in the device's message if one
+    of its irqs is on it (kernels from af42b8d12f8a to c74fd80f2f41); `unmaps`: the device model unmaps on disable (QEMU 2.1)."""
+
+    space: PirqSpace
+    reuses: bool
+    unmaps: bool
+    cached: dict[str, int] = field(default_factory=dict)
+    users: dict[int, list[str]] = field(default_factory=dict)
+    deaf: set[str] = field(default_factory=set)
+
+    def enable(self, device: str) -> int:
+        """Enable the device's MSI: the pirq, or -19 where none was free. A device whose event channel is refused is `deaf`."""
+        pirq = self.cached.get(device)
+        if not (self.reuses and pirq is not None and self.users.get(pirq)):
+            pirq = min(self.space.next_number().results or {ENOSPC})
+            if pirq == ENOSPC:
+                return ENODEV
+            self.space.allocated(pirq)
+        self.cached[device] = pirq
+        self.space.map(pirq)
+        if self.space.bind(pirq).agrees(0) is False:
+            self.deaf.add(device)
+        self.users.setdefault(pirq, []).append(device)
+        return pirq
+
+    def disable(self, device: str) -> None:
+        """Disable the device's MSI: the event channel is closed; the number goes back only if the device model unmaps it."""
+        pirq = self.cached[device]
+        self.users[pirq].remove(device)
+        self.deaf.discard(device)
+        self.space.close(pirq)
+        if self.unmaps:
+            self.space.unmap(pirq)
+
+    @property
+    def shared(self) -> set[int]:
+        """Numbers that two devices use at once."""
+        return {p for p, devices in self.users.items() if len(devices) > 1}
+
+
+def _spans(numbers: Iterable[int]) -> str:
+    """Numbers as text, runs joined: `-28, 24..31`."""
+    runs: list[list[int]] = []
+    for n in sorted(numbers):
+        if runs and n == runs[-1][1] + 1:
+            runs[-1][1] = n
+        else:
+            runs.append([n, n])
+    return ", ".join(str(a) if a == b else f"{a}..{b}" for a, b in runs)
