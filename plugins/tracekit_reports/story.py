@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tracekit import Evidence, Finding, Outcome, Run
+from tracekit import Evidence, Finding, Outcome, Run, SourceReport
 
 # Control characters, and the Unicode signs that turn or hide text: a log must not write on the reader's terminal.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
@@ -68,11 +68,18 @@ def verdict(run: Run, told: Story) -> str:
     lines = sum(s.lines for s in run.sources)
     place = run.sources[0].path if len(run.sources) == 1 else plural(len(run.sources), "source")
     read = f"{visible(place)} ({plural(lines, 'line')}{_unread(run)})"
+    if not told.faults and not any(map(_known, run.sources)):
+        return f"No line that tracekit knows in {read}: nothing could be checked."
     if not told.faults:
         return f"Nothing wrong found in {read}."
     grades = [f.finding.grade for f in told.faults]
     counts = ", ".join(f"{grades.count(g)} {g}" for g in ("proven", "probable", "possible") if g in grades)
     return f"{plural(len(grades), 'finding')} ({counts}) in {read}."
+
+
+def _known(source: SourceReport) -> bool:
+    """Whether a source holds an event, or lines in an envelope: a log that is quiet, not a text that is no log."""
+    return any(source.events.values()) or any(n for e, n in source.envelopes.items() if e not in ("none", "other"))
 
 
 def _unread(run: Run) -> str:

@@ -1,0 +1,113 @@
+"""Conventions worth having: what packaging, plugins, diagnoses, grammars and modules have in common."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tracekit import grammar, plugins
+from tracekit.diagnoses import Diagnosis
+from tracekit.types import ENVELOPE
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PLUGINS = sorted(p.name for p in (ROOT / "plugins").iterdir() if p.is_dir() and p.name.startswith("tracekit_"))
+MODULES = sorted([*(ROOT / "tracekit").glob("*.py"), *(ROOT / "plugins").glob("tracekit_*/*.py")])
+DIAGNOSES = plugins.load().diagnoses
+SECTIONS = ("What it finds:", "Why it matters:", "Stays quiet when:", "What to do:", "References:")
+FAMILIES = {"MSI": "msi", "VFIO": "vfio", "VEC": "vec", "IRQ": "irq", "XEN": "xen", "CFG": "cfg", "OBS": "obs", "KVMT": "kvmtool"}
+
+
+def test_packages_are_the_folders() -> None:
+    packages = SETTINGS["tool"]["setuptools"]["packages"]
+    assert packages == sorted(["tracekit", "tracekit_grammars", *PLUGINS])
+    assert sorted(SETTINGS["tool"]["setuptools"]["package-dir"]) == packages
+    for folder in SETTINGS["tool"]["setuptools"]["package-dir"].values():
+        assert (ROOT / folder).is_dir(), folder
+
+
+def test_every_plugin_enters_by_its_entry_point_and_is_under_contract() -> None:
+    assert sorted(SETTINGS["project"]["entry-points"]["tracekit"]) == PLUGINS
+    for contract in SETTINGS["tool"]["importlinter"]["contracts"][2:]:
+        assert (contract.get("source_modules") or contract["modules"]) == PLUGINS, contract["name"]
+
+
+def test_no_built_in_plugin_has_errors() -> None:
+    assert [e for p in plugins.load().plugins for e in p.errors] == []
+
+
+def test_codes_and_names_are_unique() -> None:
+    assert DIAGNOSES
+    assert len({d.code for d in DIAGNOSES}) == len({d.name for d in DIAGNOSES}) == len(DIAGNOSES)
+
+
+@pytest.mark.parametrize("d", DIAGNOSES, ids=lambda d: d.code)
+def test_a_diagnosis_is_named_for_its_family_and_lives_in_its_own_file(d: Diagnosis) -> None:
+    family, _, slug = d.name.partition(".")
+    assert re.fullmatch(r"[A-Z]+-[0-9]{3}", d.code)
+    assert family == FAMILIES[d.code.partition("-")[0]]
+    assert Path(d.function.__code__.co_filename).stem == slug.replace("-", "_")
+    assert not re.search(r"[A-Z]+_?[0-9]{3}", Path(d.function.__code__.co_filename).stem)
+
+
+@pytest.mark.parametrize("d", DIAGNOSES, ids=lambda d: d.code)
+def test_a_diagnosis_has_a_page_with_every_section_in_order(d: Diagnosis) -> None:
+    places = [d.page.find(s) for s in SECTIONS]
+    assert -1 not in places, [s for s, p in zip(SECTIONS, places, strict=True) if p < 0]
+    assert places == sorted(places)
+    assert d.page.splitlines()[0].endswith(".")
+    assert d.record, "what to record where its tables are missing"
+
+
+@pytest.mark.parametrize("d", DIAGNOSES, ids=lambda d: d.code)
+def test_a_diagnosis_has_a_test_or_a_sample(d: Diagnosis) -> None:
+    texts = [
+        p.read_text(encoding="utf-8") for p in (*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "sample_traces").rglob("expected.toml"))
+    ]
+    assert any(f'"{d.code}"' in t for t in texts)
+
+
+def test_columns_of_rules_never_take_the_names_of_the_envelope() -> None:
+    rules = grammar.load().events
+    assert len(rules) > 20
+    assert {n: set(r.columns) & set(ENVELOPE) for n, r in rules.items() if set(r.columns) & set(ENVELOPE)} == {}
+
+
+def test_every_event_rule_is_described() -> None:
+    assert [n for n, r in grammar.load().events.items() if not r.doc.strip()] == []
+
+
+def test_every_table_that_is_asked_for_exists() -> None:
+    registry = plugins.load()
+    emitted = {t for m in registry.models for t in m.tables}
+    known = {*grammar.load(registry.grammars).events, *emitted, "divergences", "streams", "sources"}
+    assert {d.code: sorted({*d.needs, *d.wants} - known) for d in DIAGNOSES if {*d.needs, *d.wants} - known} == {}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: f"{p.parent.name}.{p.stem}")
+def test_modules_are_small_documented_and_finished(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 450
+    assert path.stem not in ("utils", "util", "helpers", "misc", "common")
+    assert not re.search(r"\b(TODO|FIXME|XXX)\b", text)
+    assert _undocumented(ast.parse(text)) == []
+
+
+def _undocumented(tree: ast.Module) -> list[str]:
+    """Public classes, functions and methods without a docstring; what `Model` describes (`on_*`, `run`) is exempt."""
+    missing = [] if ast.get_docstring(tree) else ["module"]
+    for outer in tree.body:
+        inside = outer.body if isinstance(outer, ast.ClassDef) and not outer.name.startswith("_") else ()
+        for node in (outer, *inside):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not re.match("_|on_|run$", node.name) and not ast.get_docstring(node):
+                missing.append(node.name)
+    return missing
+
+
+def test_the_project_names_no_machine() -> None:
+    files = [p for p in ROOT.rglob("*") if p.suffix in {".py", ".md", ".toml", ".lark"} and ".venv" not in p.parts and p.is_file()]
+    assert len(files) > 20
+    found = [str(p) for p in files if re.search(r"(?<![\w.])/(work|home|root)/\w", p.read_text(encoding="utf-8"))]
+    assert found == []
