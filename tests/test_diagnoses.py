@@ -94,7 +94,9 @@ def test_findings_are_sorted_by_weight() -> None:
 
 def test_blind_spots_are_one_finding_without_a_grade() -> None:
     assert blind_spot([found("LEAF-1", None)], [Outcome("a", "A-1", "clear")]) is None
-    spot = blind_spot([found("LEAF-1", None, unchecked=(Unchecked("rebind", "dmesg"),))], [Outcome("b", "B-1", "inconclusive", "no count", "a counter")])
+    spot = blind_spot(
+        [found("LEAF-1", None, unchecked=(Unchecked("rebind", "dmesg"),))], [Outcome("b", "B-1", "inconclusive", "no count", "a counter")]
+    )
     assert spot is not None
     assert (spot.code, spot.grade, spot.severity) == ("OBS-001", None, "info")
     assert spot.unchecked == (Unchecked("B-1: no count", "a counter"), Unchecked("rebind", "dmesg"))

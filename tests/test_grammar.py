@@ -81,7 +81,9 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_a_terminal_that_swallows_what_follows_is_an_error(tmp_path: Path) -> None:
-    path = write(tmp_path, 'start: fault\n// x\nfault: "fault reason " reason "] " text\nreason: WORD\ntext: TEXT\n%import .common (WORD, TEXT)\n')
+    path = write(
+        tmp_path, 'start: fault\n// x\nfault: "fault reason " reason "] " text\nreason: WORD\ntext: TEXT\n%import .common (WORD, TEXT)\n'
+    )
     with pytest.raises(GrammarError, match=r"t\.lark: fault: not one-pass: reason"):
         list(grammar.lower_file(path))
 

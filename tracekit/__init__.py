@@ -30,6 +30,8 @@ _HOMES = {
     "Run": "report",
     "SourceReport": "report",
     "TracekitError": "errors",
+    "Fix": "whatif",
+    "System": "whatif",
     "ENVELOPE": "types",
     "Schema": "types",
 }
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
     from tracekit.report import SourceReport as SourceReport
     from tracekit.types import ENVELOPE as ENVELOPE
     from tracekit.types import Schema as Schema
+    from tracekit.whatif import Fix as Fix
+    from tracekit.whatif import System as System
 
 __all__ = sorted(_HOMES)
 

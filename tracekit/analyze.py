@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from tracekit import __version__, clock, grammar, plugins
+from tracekit import __version__, clock, grammar, plugins, whatif
 from tracekit.diagnoses import Evidence, Finding, Outcome, blind_spot, judge, settle
 from tracekit.errors import SourceError
 from tracekit.model import Model, replay
@@ -34,6 +34,7 @@ def analyze(paths: Sequence[str], options: Options | None = None) -> Run:
     registry = plugins.load()
     tables, parsed, places = read(sources, registry, options, errors)
     findings, outcomes = diagnose(registry, tables)
+    findings = whatif.confirmed(findings, flipped(registry, tables)) if findings else findings
     return Run(
         sources=tuple(_source_report(p) for p in parsed),
         findings=tuple(_with_text(findings, sources, places)),
@@ -89,6 +90,17 @@ def diagnose(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame]) -> 
     spot = blind_spot(settled, outcomes)
     outcomes.append(Outcome("obs.blind-spot", "OBS-001", "found" if spot else "clear"))
     return [*settled, spot] if spot else settled, outcomes
+
+
+def flipped(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame]) -> list[whatif.Flip]:
+    """Every system of the plugins that has stimuli in the tables, with each of its gates flipped; one that raises is left out and named."""
+    made: list[whatif.Flip] = []
+    for system in registry.systems:
+        try:
+            made += whatif.flips(system.instances(registry.machines, tables))
+        except Exception as e:
+            registry.owner(system).failed(f"replay {system.__name__}", e)
+    return made
 
 
 def _sided(frame: pl.DataFrame, sides: Mapping[str, str]) -> pl.DataFrame:

@@ -26,5 +26,15 @@ def tracekit_diagnoses() -> list[Diagnosis]:  # type: ignore[empty-body]
 
 
 @hookspec
+def tracekit_machines() -> dict[str, type]:  # type: ignore[empty-body]
+    """Executable machines by their name in the MSI model (`MsiDomain`, `VfioDevice`, ...): what systems are composed of."""
+
+
+@hookspec
+def tracekit_systems() -> list[type]:  # type: ignore[empty-body]
+    """Subclasses of `tracekit.System`: compositions of machines that can be replayed with a gate flipped."""
+
+
+@hookspec
 def tracekit_reports() -> list[type]:  # type: ignore[empty-body]
     """Report classes: `name`, and `write(run, options) -> str`."""

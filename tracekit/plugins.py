@@ -12,6 +12,7 @@ from tracekit import hooks
 from tracekit.diagnoses import Diagnosis
 from tracekit.model import Model
 from tracekit.report import PluginReport
+from tracekit.whatif import System
 
 GROUP = "tracekit"
 
@@ -26,6 +27,8 @@ class Plugin:
     models: list[type[Model]] = field(default_factory=list)
     diagnoses: list[Diagnosis] = field(default_factory=list)
     reports: list[type] = field(default_factory=list)
+    machines: dict[str, type] = field(default_factory=dict)
+    systems: list[type[System]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
     def failed(self, doing: str, error: Exception) -> str:
@@ -62,13 +65,23 @@ class Registry:
         return [g for p in self.plugins for g in p.grammars]
 
     @property
+    def machines(self) -> dict[str, type]:
+        """The machines of all plugins, by name."""
+        return {name: machine for p in self.plugins for name, machine in p.machines.items()}
+
+    @property
+    def systems(self) -> list[type[System]]:
+        """The systems of all plugins."""
+        return [s for p in self.plugins for s in p.systems]
+
+    @property
     def reports(self) -> list[Any]:
         """The report classes of all plugins."""
         return [r for p in self.plugins for r in p.reports]
 
     def owner(self, part: object) -> Plugin:
         """The plugin that brought a model or a diagnosis."""
-        return next(p for p in self.plugins if part in p.models or part in p.diagnoses or part in p.reports)
+        return next(p for p in self.plugins if any(part in parts for parts in (p.models, p.diagnoses, p.reports, p.systems)))
 
     def asked_for(self) -> set[str]:
         """Names of all tables that a model or a diagnosis hears."""
@@ -98,6 +111,8 @@ def _load_one(manager: pluggy.PluginManager, point: metadata.EntryPoint) -> Plug
     _collect(manager, module, plugin, "tracekit_models", plugin.models.extend)
     _collect(manager, module, plugin, "tracekit_diagnoses", plugin.diagnoses.extend)
     _collect(manager, module, plugin, "tracekit_reports", plugin.reports.extend)
+    _collect(manager, module, plugin, "tracekit_machines", plugin.machines.update)
+    _collect(manager, module, plugin, "tracekit_systems", plugin.systems.extend)
     return plugin
 
 
