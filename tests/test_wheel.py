@@ -23,7 +23,7 @@ def test_the_wheel_works_away_from_the_checkout(tmp_path: Path) -> None:
             shutil.copytree(source, checkout / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         else:
             shutil.copy(source, checkout / part)
-    run(tmp_path, sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", "wheels", "checkout")
+    run(tmp_path, sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", "wheels", "./checkout")
     shutil.rmtree(checkout)
     venv.create(tmp_path / "fresh", with_pip=True)
     (wheel,) = (tmp_path / "wheels").glob("tracekit-*.whl")
