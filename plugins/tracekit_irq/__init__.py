@@ -1,0 +1,44 @@
+"""Vectors, interrupt remapping and delivery: what the host does with an interrupt between the device and its handler."""
+
+from tracekit import hookimpl
+from tracekit_irq.affinity_broken import affinity_broken
+from tracekit_irq.completion_without_interrupt import completion_without_interrupt
+from tracekit_irq.exhausted_at_alloc import exhausted_at_alloc
+from tracekit_irq.exhausted_at_request import exhausted_at_request
+from tracekit_irq.irte_exhausted import irte_exhausted
+from tracekit_irq.lost_unexplained import lost_unexplained
+from tracekit_irq.managed_lost import managed_lost
+from tracekit_irq.no_bus_master import no_bus_master
+from tracekit_irq.overcommit import overcommit
+from tracekit_irq.remap import RemapFaults
+from tracekit_irq.remap_blocked import remap_blocked
+from tracekit_irq.stray_vector import stray_vector
+from tracekit_irq.stuck_pending import stuck_pending
+from tracekit_irq.unhandled_line import unhandled_line
+from tracekit_irq.vectors import Vectors
+
+
+@hookimpl
+def tracekit_models() -> list[type]:
+    """The vector pool's replay, and remapping faults in one form."""
+    return [Vectors, RemapFaults]
+
+
+@hookimpl
+def tracekit_diagnoses() -> list[object]:
+    """VEC-001 to VEC-006, IRQ-001 to IRQ-007."""
+    return [
+        exhausted_at_request,
+        exhausted_at_alloc,
+        overcommit,
+        affinity_broken,
+        irte_exhausted,
+        managed_lost,
+        lost_unexplained,
+        stuck_pending,
+        remap_blocked,
+        stray_vector,
+        no_bus_master,
+        unhandled_line,
+        completion_without_interrupt,
+    ]

@@ -1,0 +1,90 @@
+"""IRQ-007: a driver found by polling what an interrupt should have told."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, not_evaluated
+from tracekit_irq.evidence import MOST, Rows, at, by_boot, in_order, many, seconds
+
+RECORD = "the kernel log of the machine whose driver it is; there: echo 1 > events/irq/irq_handler_entry/enable"
+ADVICE = (
+    "The work was done and its interrupt did not come. With a resize or a failed enable of that vector: that is the cause. Otherwise look "
+    "for refused messages (IRQ-003), strays (IRQ-004), masks after resume, and affinity moves."
+)
+
+
+@diagnosis("irq.completion-without-interrupt", code="IRQ-007", severity="high", record=RECORD)
+def completion_without_interrupt(
+    nvme_completion_polled: pl.DataFrame | None = None,
+    mlx5_eqe_recovered: pl.DataFrame | None = None,
+    mlx5_command_recovered: pl.DataFrame | None = None,
+    ath_response_polled: pl.DataFrame | None = None,
+    nvme_queues: pl.DataFrame | None = None,
+    pci_function: pl.DataFrame | None = None,
+    op_set_irqs: pl.DataFrame | None = None,
+    qemu_enable_vectors_failed: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """A driver found completed work by polling, because the interrupt did not come.
+
+    What it finds: nvme's `timeout, completion polled`; mlx5's `Recovered N EQEs` and `recovered after timeout`; ath11k's and ath12k's
+    `failed to receive control response completion, polling..`. Queue, count and span are reported.
+
+    Why it matters: each took a whole timeout (nvme: 30 or 60 s). The device works and its interrupts do not arrive.
+
+    Stays quiet when: the command was not complete (`timeout, aborting`, `reset controller`, `disable controller`): another fault.
+
+    What to do: find out where the interrupt was lost: a resize window, a failed enable, a refused message, a mask.
+
+    References: drivers/nvme/host/pci.c, nvme_timeout(); mlx5/core/{eq,cmd}.c; ath11k/htc.c.
+    """
+    found = False
+    # A driver that prints this owns its device. Where the case also shows a VFIO client, that is another kernel, with other BDFs.
+    foreign = op_set_irqs is not None or qemu_enable_vectors_failed is not None
+    for where, (nvme, eqes, commands, ath, functions) in by_boot(
+        nvme_completion_polled, mlx5_eqe_recovered, mlx5_command_recovered, ath_response_polled, pci_function
+    ):
+        for device, mine in _by_device(nvme + eqes + commands + ath).items():
+            found = True
+            yield _finding(where, device, sorted(mine, key=lambda r: (r["source"], r["line"])), functions, foreign)
+    if not found:
+        yield not_evaluated("no driver whose timeouts tell is in the input" if nvme_queues is None else "no polled completion", RECORD)
+
+
+def _by_device(found: Rows) -> dict[str, Rows]:
+    devices: dict[str, Rows] = {}
+    for r in found:
+        devices.setdefault(r.get("device") or r["bdf"], []).append(r)
+    return devices
+
+
+def _finding(where: Mapping[str, Any], device: str, rows: Rows, functions: Rows, foreign: bool) -> Finding:
+    known = next((f for f in functions if f["device"] == device), None)
+    bdf = rows[0].get("bdf") or (known["bdf"] if known else None)
+    queues = sorted({str(r.get("queue") if r.get("queue") is not None else r.get("queue_name")) for r in rows} - {"None"})
+    events = sum(r["count"] for r in rows if r.get("count"))
+    first, last = rows[0]["ts"], rows[-1]["ts"]
+    span = seconds(last - first) if first is not None and last is not None and last > first else None
+    what = f"{many(len([r for r in rows if r.get('slot') is None]) or len(rows), 'completion')} of {device}"
+    place = f" (queue {', '.join(queues[:6])})" if queues else ""
+    return Finding(
+        f"{what}{place} found by polling: the interrupt had not come" + (f"; over {span:.1f} s" if span is not None else ""),
+        "proven",
+        in_order([at(r) for r in rows[:MOST]] + ([at(known, "context")] if known else [])),
+        subject=_subject(device, bdf, foreign),
+        advice=ADVICE,
+        values={"device": device, "bdf": bdf, "queues": queues, "count": len(rows), "events": events, "ts_first": first, "ts_last": last},
+        unchecked=(
+            Unchecked("a machine that was suspended or frozen across the span", "the log of the hypervisor, or PM lines of this one"),
+            Unchecked("a mask or a lost window of that vector", "the host's trace of VFIO's SET_IRQS"),
+        ),
+        **where,
+    )
+
+
+def _subject(device: str, bdf: str | None, foreign: bool) -> Subject:
+    if bdf is None or foreign:
+        how = "the BDF is the guest's own; joined with the host by case only" if bdf else "dmesg from the driver's probe on names the BDF"
+        return Subject(device, kind="pci", aliases=(bdf,) if bdf else (), how=how)
+    return Subject(device, bdf=bdf, aliases=(bdf,) if bdf != device else ())

@@ -1,0 +1,53 @@
+"""VEC-002: no CPU vector, or no managed slot, when vectors are allocated."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit_irq.evidence import at, by_boot, in_order, many, shown
+
+RECORD = "cd /sys/kernel/tracing/events; echo 1 | tee irq_matrix/enable irq_vectors/vector_{alloc,activate,reserve_managed}/enable"
+KINDS = {"managed": "a slot on each CPU for a managed irq", "alloc": "a vector at once for an entry that cannot be masked"}
+
+
+@diagnosis("vec.exhausted-at-alloc", code="VEC-002", severity="high", record=RECORD)
+def exhausted_at_alloc(
+    vector_alloc: pl.DataFrame | None = None,
+    vector_reserve_managed: pl.DataFrame | None = None,
+    vector_failures: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """Vectors run out already when a device's interrupts are allocated.
+
+    What it finds: `vector_reserve_managed ... ret=-28`, or a `vector_alloc` that fails right after the reservation of its irq, as happens
+    for plain MSI without mask bits, which needs a real vector at once.
+
+    Why it matters: the driver gets fewer interrupts or none, and says so with no reason or with a bare -28.
+
+    Stays quiet when: the allocation is clamped to the size of the device's table, or a later try with another mask succeeds.
+
+    What to do: as for VEC-001; fewer managed queues, since each takes a slot on every CPU of its mask.
+
+    References: arch/x86/kernel/apic/vector.c, reserve_managed_vector(), assign_irq_vector_policy(); before 4.15 every allocation.
+    """
+    found = False
+    for where, (failures,) in by_boot(vector_failures):
+        failed = [f for f in failures if f["kind"] in KINDS]
+        if failed:
+            found = True
+            irqs = list(dict.fromkeys(f["irq"] for f in failed))
+            shown_irqs = ", ".join(map(str, irqs[:6]))
+            kinds = list(dict.fromkeys(KINDS[f["kind"]] for f in failed))
+            yield Finding(
+                f"{many(len(failed), 'allocation')} of interrupts found no CPU vector (irq {shown_irqs}): {'; '.join(kinds)}",
+                "proven",
+                in_order(at(f, "cause", line="begin_line", end="line_end") for f in shown(failed)),
+                advice="Fewer managed queues, more CPUs; see VEC-001.",
+                values={"attempts": len(failed), "irqs": irqs, "requester": list(dict.fromkeys(f["task"] for f in failed if f["task"]))},
+                unchecked=(Unchecked("who holds the vectors", "cat /proc/interrupts while the shortage lasts"),),
+                **where,
+            )
+    if not found and (vector_alloc is not None or vector_reserve_managed is not None):
+        yield clear("no allocation failed for want of a vector")
+    elif not found:
+        yield not_evaluated("no vector_alloc or vector_reserve_managed event in the input", RECORD)

@@ -1,0 +1,226 @@
+"""VEC-001: no CPU vector when a driver requests its interrupt."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from tracekit import Evidence, Finding, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
+from tracekit_irq.evidence import Rows, at, by_boot, in_order, many, shown
+
+RECORD = "cd /sys/kernel/tracing/events; echo 1 | tee irq_matrix/enable irq_vectors/vector_{alloc,activate,reserve_managed}/enable"
+ADVICE = (
+    "Free vectors or need fewer: fewer queues a device, interrupts spread over all CPUs, more CPUs, x2APIC with interrupt remapping. "
+    "Allocating vectors succeeds even when none are left (reservations, Linux 4.15 on); the refusal comes when the irq is requested."
+)
+ENOSPC = -28
+# Functions that hand the refusal on, innermost first.
+CHAIN = ("x86_vector_activate", "request_threaded_irq", "vfio_msi_set_vector_signal")
+NOT_X86 = "ITS|GIC|XIVE|XICS|PLIC"
+
+
+@diagnosis(
+    "vec.exhausted-at-request",
+    code="VEC-001",
+    severity="high",
+    explains=("VEC-002", "VEC-003", "VFIO-003", "VFIO-004", "VFIO-007", "VFIO-008", "MSI-009"),
+    record=RECORD,
+)
+def exhausted_at_request(
+    vector_alloc: pl.DataFrame | None = None,
+    vector_failures: pl.DataFrame | None = None,
+    driver_irq_refused: pl.DataFrame | None = None,
+    driver_vectors_refused: pl.DataFrame | None = None,
+    driver_probe_failed: pl.DataFrame | None = None,
+    driver_irq_fallback: pl.DataFrame | None = None,
+    irq_overcommit: pl.DataFrame | None = None,
+    irte_exhausted: pl.DataFrame | None = None,
+    xen_map_failed: pl.DataFrame | None = None,
+    interrupt_row: pl.DataFrame | None = None,
+    pci_function: pl.DataFrame | None = None,
+    vector_lives: pl.DataFrame | None = None,
+    op_set_irqs: pl.DataFrame | None = None,
+    op_alloc: pl.DataFrame | None = None,
+    calls: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """No CPU vector is left when an interrupt is requested.
+
+    What it finds: an activation that tried every CPU and got no vector (`vector_alloc ... ret=-28`; two such lines are one attempt), or,
+    in a kernel log alone, drivers that fail with -28 after `Interrupt reservation exceeds available resources`, one of them naming
+    interrupts. Who asked and who holds the vectors is given where the input tells.
+
+    Why it matters: the allocation before it returns all vectors that were asked for, so software believes it has them. Under VFIO the
+    guest's own unmask has already succeeded, and the guest is not told.
+
+    Stays quiet when: a try with one mask fails and the next succeeds, an affinity change finds no vector, -28 is about something else
+    (memory, bandwidth, firmware), the remapping table or Xen's pirqs are what is full, or only the overcommit warning is there (VEC-003).
+
+    What to do: fewer queues, more CPUs, interrupts spread over all CPUs.
+
+    References: arch/x86/kernel/apic/vector.c, activate_reserved(); kernel/irq/matrix.c, irq_matrix_alloc(); since Linux 4.15.
+    """
+    if irte_exhausted is not None or xen_map_failed is not None:
+        driver_irq_refused = driver_vectors_refused = driver_probe_failed = None  # another shortage has a line of its own
+    if interrupt_row is not None and interrupt_row["chip"].str.contains(NOT_X86).any():
+        driver_irq_refused = driver_vectors_refused = driver_probe_failed = None
+    found = False
+    context = Context(vector_lives, op_set_irqs, op_alloc, calls, interrupt_row)
+    frames = (
+        vector_failures,
+        driver_irq_refused,
+        driver_vectors_refused,
+        driver_probe_failed,
+        driver_irq_fallback,
+        irq_overcommit,
+        pci_function,
+    )
+    for where, (failures, irqs, vectors, probes, fallbacks, warnings, functions) in by_boot(*frames):
+        failed = [f for f in failures if f["kind"] in ("request", "unknown")]
+        told = refusals(irqs, vectors, probes, functions)
+        if failed:
+            found = True
+            yield Finding(**where, **_traced(failed, told, context))
+        elif names_interrupts(told):
+            found = True
+            yield Finding(**where, **_told(told, warnings, fallbacks))
+    if not found:
+        yield _quiet(vector_alloc, vector_failures, irq_overcommit)
+
+
+class Context:
+    """The tables around a failed attempt."""
+
+    def __init__(self, lives: Any, requests: Any, allocs: Any, calls: Any, interrupts: Any) -> None:
+        self.lives, self.requests, self.allocs, self.calls, self.interrupts = lives, requests, allocs, calls, interrupts
+
+    def around(self, frame: pl.DataFrame | None, f: Mapping[str, Any]) -> Rows:
+        """Rows of a table with a span that contains the attempt."""
+        if frame is None:
+            return []
+        return frame.filter((pl.col("source") == f["source"]) & (pl.col("line") < f["line"]) & (pl.col("line_end") > f["line"])).to_dicts()
+
+    def returned(self, f: Mapping[str, Any]) -> Rows:
+        """The calls around the attempt that gave its -28 back."""
+        if self.calls is None:
+            return []
+        around = (pl.col("line") < f["line"]) & (pl.col("line_end") > f["line"])
+        # A function of which only the return is probed has no span; the chain's returns follow at once.
+        alone = (pl.col("complete") == "return") & pl.col("line_end").is_between(f["line_end"], f["line_end"] + 8)
+        mine = (pl.col("source") == f["source"]) & (pl.col("ret") == ENOSPC) & pl.col("function").is_in(CHAIN)
+        rows: Rows = self.calls.filter(mine & (around | alone)).to_dicts()
+        return rows
+
+    def holders(self, f: Mapping[str, Any]) -> dict[str, int]:
+        """Vectors held when the attempt failed, by task; and by action where /proc/interrupts is given."""
+        if self.interrupts is not None:
+            names = self.interrupts.filter(pl.col("actions").is_not_null()).select(
+                pl.col("actions").str.replace_all(r"\[[0-9]+\]|[-.]?[0-9]+$", "[*]")
+            )
+            counts = names.to_series().value_counts(sort=True).head(5)
+            return {str(n): int(c) for n, c in counts.iter_rows() if c > 1}
+        if self.lives is None or not f["total_alloc"]:
+            return {}
+        end = pl.col("line_end").is_null() | (pl.col("line_end") > f["line"])
+        live = self.lives.filter((pl.col("source") == f["source"]) & (pl.col("line") < f["line"]) & end)
+        if live.height * 2 < f["total_alloc"]:  # most were taken before the recording: its few say nothing
+            return {}
+        return {str(t): int(c) for t, c in live["task"].value_counts(sort=True).head(5).iter_rows()}
+
+
+def _traced(failed: Rows, told: Rows, context: Context) -> dict[str, Any]:
+    first = failed[0]
+    requests, allocs = context.around(context.requests, first), context.around(context.allocs, first)
+    before = _allocation(context.allocs, requests, first) if not allocs else allocs[-1]
+    evidence = [at(r, "context") for r in requests] + [at(r, "effect", line="line_end") for r in requests]
+    evidence += [at(before, "context"), at(before, "context", line="line_end")] if before else []
+    if first["global_avl"] is not None:
+        evidence.append(Evidence(first["source"], first["avl_line"], "cause"))
+    evidence += [at(f, "cause", end="line_end") for f in shown(failed)]
+    evidence += [at(c, "effect", line="line_end") for c in context.returned(first)]
+    evidence += [at(r, "effect") for r in shown(told)]
+    holders = context.holders(first)
+    irqs = list(dict.fromkeys(f["irq"] for f in failed))
+    who = list(dict.fromkeys(f["task"] for f in failed if f["task"]))
+    values = {
+        "attempts": len(failed),
+        "irqs": irqs,
+        "requester": who,
+        "global_avl": first["global_avl"],
+        "asked": before.get("max") if before else None,
+        "granted": before.get("ret") if before else None,
+        "holders": holders,
+        "devices": [r["who"] for r in told],
+    }
+    return {
+        "summary": _summary(failed, values),
+        "grade": "proven",
+        "evidence": in_order(evidence),
+        "advice": ADVICE,
+        "values": values,
+        "unchecked": () if holders else (Unchecked("who holds the vectors", "cat /proc/interrupts while the shortage lasts"),),
+    }
+
+
+def _allocation(allocs: pl.DataFrame | None, requests: Rows, f: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The allocation in the same request, which ended before the attempt."""
+    if allocs is None or not requests:
+        return None
+    r = requests[-1]
+    mine = allocs.filter(
+        (pl.col("source") == f["source"]) & (pl.col("line") > r["line"]) & (pl.col("line_end") < f["line"]) & (pl.col("ret") > 0)
+    )
+    return mine.row(-1, named=True) if mine.height else None
+
+
+def _summary(failed: Rows, values: Mapping[str, Any]) -> str:
+    first = failed[0]
+    left = f"{values['global_avl']} of the host's CPU vectors left" if values["global_avl"] is not None else "no CPU vector left"
+    irqs = ", ".join(str(i) for i in values["irqs"][:6])
+    asked = f"; {values['granted']} of {values['asked']} vectors had been granted" if values["granted"] is not None else ""
+    by = f" by {', '.join(values['requester'][:3])}" if values["requester"] else ""
+    return f"{many(len(failed), 'request')} for an interrupt failed with -28 (irq {irqs}{by}): {left} at line {first['line']}{asked}"
+
+
+def refusals(irqs: Rows, vectors: Rows, probes: Rows, functions: Rows) -> Rows:
+    """Drivers' lines with -28, in order, with `who` (a BDF where one is known) and `step` (irq, vectors, probe)."""
+    bdfs = {f["device"]: f["bdf"] for f in functions}
+    rows = [{**r, "step": step} for step, part in (("irq", irqs), ("vectors", vectors), ("probe", probes)) for r in part]
+    told = [r for r in rows if str(r["ret"]) == str(ENOSPC)]
+    for r in told:
+        r["who"] = r["bdf"] or bdfs.get(r["device"]) or r["device"] or "unknown"
+    return sorted(told, key=lambda r: (r["source"], r["line"]))
+
+
+def names_interrupts(told: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether one of the refusals is about interrupts by its own words."""
+    return any(r["step"] == "irq" for r in told)
+
+
+def _told(told: Rows, warnings: Rows, fallbacks: Rows) -> dict[str, Any]:
+    source = told[0]["source"]
+    last = max(r["line"] for r in told if r["source"] == source)
+    earlier = [w for w in warnings if w["source"] == source and w["line"] < last]
+    after = [r for r in told if earlier and r["source"] == source and r["line"] > earlier[0]["line"]]
+    devices = list(dict.fromkeys(r["who"] for r in after or told))
+    sure = len(devices) >= 2 and names_interrupts(after)
+    evidence = [at(w, "cause") for w in earlier] + [at(r, "effect") for r in shown(after or told)]
+    evidence += [at(f, "context") for f in fallbacks if earlier and f["source"] == source and f["line"] > earlier[0]["line"]]
+    overcommit = f" after {many(len(earlier), 'warning')} that reservations exceed the vectors" if earlier else ""
+    return {
+        "summary": f"interrupt set-up failed with -28 for {many(len(devices), 'device')} ({', '.join(devices[:8])}){overcommit}",
+        "grade": "probable" if sure else "possible",
+        "evidence": in_order(evidence),
+        "advice": ADVICE,
+        "values": {"devices": devices, "requester": devices, "errno": ENOSPC, "warnings": len(earlier)},
+        "unchecked": (Unchecked("whether all CPU vectors were taken", RECORD),),
+    }
+
+
+def _quiet(alloc: pl.DataFrame | None, failures: pl.DataFrame | None, warnings: pl.DataFrame | None) -> Verdict:
+    if warnings is not None:
+        return inconclusive("reservations exceed the vectors, but no line shows a request that was refused", RECORD)
+    if failures is not None and "move" in failures["kind"].to_list():
+        return inconclusive("an affinity change found no vector; no activation failed", RECORD)
+    if alloc is not None or failures is not None:
+        return clear("every activation got a vector")
+    return not_evaluated("no vector_alloc event and no driver's message about a refused interrupt in the input", RECORD)

@@ -1,0 +1,41 @@
+"""VEC-005: the interrupt-remapping table is full."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis
+from tracekit_irq.evidence import at, by_boot, in_order, many, shown
+
+
+@diagnosis("vec.irte-exhausted", code="VEC-005", severity="high", explains=("VFIO-003", "VFIO-004", "VFIO-008"), record="dmesg")
+def irte_exhausted(irte_exhausted: pl.DataFrame) -> Iterator[Finding | Verdict]:
+    """The IOMMU has no free interrupt-remapping entry.
+
+    What it finds: `IRn: can't allocate an IRTE` or `Failed to allocate IRTE` for a device.
+
+    Why it matters: one entry is taken for each vector that is allocated, requested or not, so allocations fail although CPUs have vectors.
+
+    Stays quiet when: the message is about an I/O APIC's own entries.
+
+    What to do: allocate fewer vectors a device; on AMD, where tables are per device, a kernel with larger ones.
+
+    References: drivers/iommu/intel/irq_remapping.c, alloc_irte(): 65,536 entries an IOMMU; amd/iommu.c: 256, later 512 a device.
+    """
+    rows_found = False
+    devices = irte_exhausted.filter(pl.col("rest").is_null())
+    for where, (rows,) in by_boot(devices):
+        rows_found = True
+        units = sorted({r["iommu"] for r in rows if r["iommu"] is not None})
+        unit = f" of IR{', IR'.join(map(str, units))}" if units else ""
+        yield Finding(
+            f"the interrupt-remapping table{unit} is full: {many(len(rows), 'message')}",
+            "proven",
+            in_order(at(r) for r in shown(rows)),
+            advice="Allocate fewer vectors: an entry is taken at allocation, not at request. AMD: use a kernel with 512 entries a device.",
+            values={"count": len(rows), "iommu": units},
+            unchecked=(Unchecked("who holds the entries", "/sys/kernel/debug/iommu/intel/ir_translation_struct"),),
+            **where,
+        )
+    if not rows_found:
+        yield clear("only I/O APIC entries failed")

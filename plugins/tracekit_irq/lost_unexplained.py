@@ -1,0 +1,92 @@
+"""IRQ-001: an interrupt was lost after the host had it, with no window and no failed set-up."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit_irq.evidence import many
+
+RECORD = (
+    "echo 1 > events/irq/irq_handler_entry/enable; echo 1 > events/kvm/kvm_msi_set_irq/enable; device and driver counters of both sides"
+)
+SOON = 1_000_000  # ns: eventfd to KVM is microseconds; a busy host needs more
+LATE = 100_000_000  # ns without any injection of that vector: no merge can still be under way
+LEARNED = 8  # deliveries that must have shown which guest vector belongs to the host's
+
+
+@diagnosis("irq.lost-unexplained", code="IRQ-001", severity="critical", record=RECORD)
+def lost_unexplained(
+    irq_handler_entry: pl.DataFrame,
+    kvm_msi_set_irq: pl.DataFrame | None = None,
+    kvm_pi_irte_update: pl.DataFrame | None = None,
+    gap: pl.DataFrame | None = None,
+    windows: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """An interrupt reached the host and never the guest, and no resize or failed set-up explains it.
+
+    What it finds: VFIO's handler ran for a vector that is otherwise injected each time within a millisecond, and this time was not, with no
+    injection of it for 100 ms on, while others were recorded.
+
+    Why it matters: the loss is behind the host's handler (eventfd, irqfd, route), where no log line tells.
+
+    Stays quiet when: interrupts are posted (the host sees none), the recording has gaps, signals may have merged, the device is in a resize
+    window, or no injections are recorded.
+
+    What to do: record both kernels and the device's counters; check the routes of that vector.
+
+    References: virt/kvm/eventfd.c, irqfd_wakeup(); arch/x86/kvm/irq_comm.c, the kvm_msi_set_irq tracepoint.
+    """
+    handlers = irq_handler_entry.filter(pl.col("name").str.starts_with("vfio-msi") & pl.col("ts").is_not_null())
+    if kvm_msi_set_irq is None or handlers.is_empty():
+        yield not_evaluated("no trace with both VFIO's handlers and KVM's injections, and no count of what a device raised", RECORD)
+        return
+    sources = [f["source"].unique() for f in (gap, windows, kvm_pi_irte_update) if f is not None]
+    excluded = pl.concat(sources).unique().to_list() if sources else []
+    found = False
+    for (source, name), mine in handlers.filter(~pl.col("source").is_in(excluded)).partition_by(["source", "name"], as_dict=True).items():
+        injected = kvm_msi_set_irq.filter(pl.col("source") == source)
+        lost = missed(mine.sort("ts"), injected.sort("ts"))
+        if lost:
+            found = True
+            yield _finding(str(source), str(name), lost, mine)
+    if not found:
+        yield clear("each handler entry of a VFIO vector was followed by its injection, or the recording does not allow to tell")
+
+
+def missed(handlers: pl.DataFrame, injected: pl.DataFrame) -> list[dict[str, Any]]:
+    """Handler entries of one vector without the injection that has followed all others."""
+    if injected.is_empty() or handlers.height <= LEARNED:
+        return []
+    target = pl.concat_str("dst", pl.lit("/"), "vec")
+    after = injected.select(pl.col("ts"), pl.col("ts").alias("at"), target.alias("target"))
+    joined = handlers.select("ts", "line", "machine", "boot").join_asof(after, on="ts", strategy="forward", tolerance=SOON)
+    targets = joined["target"].drop_nulls().unique().to_list()
+    if len(targets) != 1 or joined["target"].is_not_null().sum() < LEARNED:
+        return []
+    own = after.filter(pl.col("target") == targets[0]).select("ts", pl.col("at").alias("next"))
+    again = handlers.select("ts", "line", "machine", "boot").join_asof(own, on="ts", strategy="forward")
+    last = int(str(injected["ts"].max()))
+    following = pl.col("ts").shift(-1)
+    alone = again.with_columns(following.alias("following")).filter(
+        (pl.col("next").is_null() | (pl.col("next") - pl.col("ts") > LATE))
+        & (pl.col("ts") + LATE < last)
+        & (pl.col("following").is_null() | (pl.col("following") - pl.col("ts") > LATE))
+    )
+    return alone.to_dicts()
+
+
+def _finding(source: str, name: str, lost: Sequence[Mapping[str, Any]], handlers: pl.DataFrame) -> Finding:
+    bdf = name[name.rindex("(") + 1 : -1] if name.endswith(")") else None
+    return Finding(
+        f"{many(len(lost), 'interrupt')} of {name} reached the host and not the guest; {handlers.height - len(lost)} others did",
+        "proven",
+        tuple(Evidence(source, r["line"], "cause") for r in lost[:24]),
+        subject=Subject(bdf or name, bdf=bdf),
+        advice="Lost behind the host's handler: look at irqfd, the MSI route of the vector, and the VMM.",
+        values={"vector": name, "lost": len(lost), "delivered": handlers.height - len(lost)},
+        unchecked=(Unchecked("what the guest saw", "irq_handler_entry in the guest, on a clock that is stated"),),
+        machine=lost[0]["machine"] or "",
+        boot=lost[0]["boot"] or 0,
+    )

@@ -1,0 +1,50 @@
+"""VEC-006: a managed irq could not start."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit_irq.evidence import at, by_boot, in_order, shown
+
+
+@diagnosis("vec.managed-lost", code="VEC-006", severity="medium", record="dmesg; events/irq_vectors/vector_alloc_managed")
+def managed_lost(
+    irq_managed_lost: pl.DataFrame | None = None,
+    vector_failures: pl.DataFrame | None = None,
+    vector_alloc_managed: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """A managed interrupt could not start although its slot was reserved.
+
+    What it finds: `Managed startup irq N, no vector available`, `Managed startup for irq N, but no CPU`, or `vector_alloc_managed` with a
+    negative result.
+
+    Why it matters: the queue behind it has no interrupt, and its driver is not told.
+
+    Stays quiet when: a managed irq is shut down because all CPUs of its mask are offline; that is by design and prints nothing.
+
+    What to do: report it with the order of CPU on- and offlining: a kernel defect or a race with hotplug.
+
+    References: arch/x86/kernel/apic/vector.c, activate_managed(); since Linux 4.15.
+    """
+    found = False
+    for where, (told, failures) in by_boot(irq_managed_lost, vector_failures):
+        rows = told + [f for f in failures if f["kind"] == "managed-start"]
+        if rows:
+            found = True
+            irqs = list(dict.fromkeys(r["irq"] for r in rows))
+            yield Finding(
+                f"managed irq {', '.join(map(str, irqs[:8]))} could not start: no vector on its CPUs",
+                "proven",
+                in_order(at(r) for r in shown(rows)),
+                advice="Report it with the order in which CPUs went offline and online.",
+                values={"irqs": irqs, "count": len(rows)},
+                unchecked=(Unchecked("CPUs taken offline at that moment", "dmesg with CPU hotplug messages"),),
+                **where,
+            )
+    if not found and vector_alloc_managed is not None:
+        yield clear("every managed irq that started got its slot")
+    elif not found:
+        yield not_evaluated(
+            "no message about a managed irq and no vector_alloc_managed event", "dmesg; events/irq_vectors/vector_alloc_managed"
+        )

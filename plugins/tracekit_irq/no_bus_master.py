@@ -1,0 +1,132 @@
+"""IRQ-005: MSI-X is on, and the device may not master the bus."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit_irq.evidence import MOST, in_order, many
+
+RECORD = "QEMU: -trace 'pci_cfg_*' -trace msix_write_config; or lspci -vv while the device is in use"
+COMMAND = 0x4  # offset of the command register
+BUS_MASTER = 0x4  # its bit 2
+
+
+@dataclass
+class Span:
+    """From an enable with vectors unmasked to the next disable. `command`: the values of the command register that held meanwhile."""
+
+    source: str
+    write: int
+    enable: int
+    end: int | None = None
+    command_line: int | None = None
+    command: list[int] = field(default_factory=list)
+
+    @property
+    def mute(self) -> bool:
+        """Whether the register is known and bus mastering was off throughout."""
+        return bool(self.command) and not any(c & BUS_MASTER for c in self.command)
+
+
+@diagnosis("irq.no-bus-master", code="IRQ-005", severity="high", supersedes=("VFIO-001", "VFIO-002", "IRQ-001"), record=RECORD)
+def no_bus_master(
+    msix_write_config: pl.DataFrame | None = None,
+    pci_cfg_write: pl.DataFrame | None = None,
+    pci_cfg_read: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """A device has MSI-X on and was never allowed to master the bus, so no message can leave it.
+
+    What it finds: every span in which MSI-X is enabled and unmasked (config writes as an emulated device's QEMU traces them) has bit 2 of
+    the command register clear from its first line to its last.
+
+    Why it matters: an MSI is a memory write by the device. Everything else is set up, nothing is refused, and no interrupt ever comes.
+
+    Stays quiet when: bit 2 is set within any of these spans (drivers often set it after the enable), or MSI-X is off (a closed device).
+
+    What to do: have the client or driver set bus mastering (pci_set_master; through VFIO, the command register).
+
+    References: PCI specification, command register; QEMU hw/pci/msix.c, msix_write_config() and hw/pci/pci_host.c for the trace events.
+    """
+    if msix_write_config is None or pci_cfg_write is None:
+        yield not_evaluated("no accesses to the device's config space in the input", RECORD)
+        return
+    found = False
+    for (dev, slot), spans in device_spans(msix_write_config, pci_cfg_write, pci_cfg_read).items():
+        if spans and all(s.mute for s in spans):
+            found = True
+            yield _finding(dev, slot, spans)
+    if not found:
+        yield clear("bus mastering was on in some span of every device that had MSI-X enabled")
+
+
+def device_spans(enables: pl.DataFrame, writes: pl.DataFrame, reads: pl.DataFrame | None) -> dict[tuple[str, str], list[Span]]:
+    """The enabled spans of each device of a QEMU log: (type, place) -> spans."""
+    last_write = writes.sort("line").select("source", "dev", "slot", "line", pl.col("line").alias("write"))
+    msix = enables.sort("line").join_asof(last_write, on="line", by=["source", "dev"], check_sortedness=False).drop_nulls("slot")
+    accesses = [writes] if reads is None else [writes, reads]
+    commands = pl.concat([f.filter(pl.col("offset") == COMMAND).select("source", "line", "dev", "slot", "value") for f in accesses])
+    mine = commands.join(msix.select("source", "dev", "slot").unique(), on=["source", "dev", "slot"], how="semi")
+    events = pl.concat([msix.select("source", "line", "dev", "slot", "write", "enabled", "masked"), mine], how="diagonal").sort(
+        "source", "line"
+    )
+    devices: dict[tuple[str, str], _Device] = {}
+    for e in events.iter_rows(named=True):
+        devices.setdefault((e["dev"], e["slot"]), _Device()).hear(e)
+    return {place: d.spans for place, d in devices.items()}
+
+
+class _Device:
+    """Follows one device: its command register, and the span that is open."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+        self.open: Span | None = None
+        self.command: int | None = None
+        self.command_line: int | None = None
+
+    def hear(self, e: Mapping[str, Any]) -> None:
+        if e["value"] is not None:
+            self.command, self.command_line = int(e["value"]), e["line"]
+            if self.open is not None:
+                self.open.command.append(self.command)
+        elif e["enabled"] and not e["masked"]:
+            self._enable(e)
+        elif self.open is not None:
+            self.open.end, self.open = e["line"], None
+
+    def _enable(self, e: Mapping[str, Any]) -> None:
+        if self.open is None:
+            known = [self.command] if self.command is not None else []
+            self.open = Span(e["source"], e["write"], e["line"], command_line=self.command_line, command=known)
+            self.spans.append(self.open)
+
+
+def _finding(dev: str, slot: str, spans: list[Span]) -> Finding:
+    closed = any(s.end is not None for s in spans)
+    first = spans[0]
+    evidence = [Evidence(first.source, first.command_line, "cause")] if first.command_line is not None else []
+    evidence += [Evidence(s.source, s.write, "cause", s.enable) for s in spans[:MOST]]
+    evidence += [Evidence(first.source, first.end, "context")] if first.end is not None else []
+    values = sorted({c for s in spans for c in s.command})
+    # One without a disable may be cut off just before the driver sets the bit.
+    return Finding(
+        f"{slot} ({dev}) had MSI-X on in {many(len(spans), 'span')} and bus mastering off in all of them (command register "
+        f"{', '.join(f'0x{v:x}' for v in values[:4])})",
+        "proven" if closed else "possible",
+        in_order(evidence),
+        subject=_subject(dev, slot),
+        advice="Set bus mastering before the device is used: pci_set_master in a driver, the command register through VFIO.",
+        values={"device": dev, "spans": len(spans), "command": values},
+        unchecked=(Unchecked("the same device in another log: this one has no clock", "a trace with BDFs of the same run"),),
+    )
+
+
+def _subject(dev: str, slot: str) -> Subject:
+    """QEMU prints bus:device.function of segment 0; before 7.0 device:function of bus 0."""
+    if "." in slot:
+        return Subject(f"{slot} ({dev})", bdf=f"0000:{slot}")
+    device, _, function = slot.partition(":")
+    return Subject(f"{slot} ({dev})", bdf=f"0000:00:{device}.{function}")

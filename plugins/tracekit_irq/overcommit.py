@@ -1,0 +1,49 @@
+"""VEC-003: more vectors are reserved than exist."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from tracekit import Finding, Verdict, clear, diagnosis, not_evaluated
+from tracekit_irq.evidence import at, by_boot, in_order, many, shown
+
+RECORD = "dmesg; echo 1 > /sys/kernel/tracing/events/irq_matrix/irq_matrix_reserve/enable"
+
+
+@diagnosis("vec.overcommit", code="VEC-003", severity="low", record=RECORD)
+def overcommit(
+    irq_overcommit: pl.DataFrame | None = None,
+    vector_overcommits: pl.DataFrame | None = None,
+    irq_matrix_reserve: pl.DataFrame | None = None,
+    kernel_version: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """More interrupt vectors are reserved than the CPUs have.
+
+    What it finds: `Interrupt reservation exceeds available resources`, or an irq_matrix event with global_rsvd above global_avl.
+
+    Why it matters: it is no failure yet. Reservations turn into vectors when interrupts are requested; then the last ones fail (VEC-001).
+
+    Stays quiet when: reservations equal what is available, or only the allocation was clamped.
+
+    What to do: look for VEC-001; need fewer vectors before they are requested.
+
+    References: kernel/irq/matrix.c, irq_matrix_reserve(); since Linux 4.15.
+    """
+    found = False
+    for where, (warnings, crossings) in by_boot(irq_overcommit, vector_overcommits):
+        found = True
+        first = crossings[0] if crossings else None
+        numbers = f": {first['global_rsvd']} reserved, {first['global_avl']} available" if first else ""
+        values = {"global_rsvd": first["global_rsvd"], "global_avl": first["global_avl"]} if first else {}
+        yield Finding(
+            f"vector reservations exceed what is available ({many(len(warnings) or len(crossings), 'time')}){numbers}",
+            "proven",
+            in_order([at(r) for r in shown(warnings)] + [at(r) for r in crossings[:1]]),
+            advice="Not a failure; it predicts that requests for interrupts will be refused (VEC-001).",
+            values={"warnings": len(warnings), **values},
+            **where,
+        )
+    if not found and (irq_matrix_reserve is not None or kernel_version is not None):
+        yield clear("reservations never exceeded the vectors")
+    elif not found:
+        yield not_evaluated("no irq_matrix event and no kernel log from its start in the input", RECORD)

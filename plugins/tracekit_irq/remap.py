@@ -1,0 +1,85 @@
+"""Remapping faults in one form: the records of Linux of all ages, and Xen's."""
+
+from typing import ClassVar
+
+import polars as pl
+
+from tracekit import Model, Row, Schema
+
+# VT-d fault reasons of interrupt remapping, by a part of their text: the text is the same in all forms, the number's base is not.
+REASONS = {
+    "Detected reserved fields in the decoded interrupt-remapped": 0x20,
+    "Interrupt index exceeded": 0x21,
+    "Present field in the IRTE entry is clear": 0x22,
+    "Error accessing interrupt-remapping table": 0x23,
+    "Detected reserved fields in the IRTE": 0x24,
+    "Blocked a compatibility format": 0x25,
+    "Blocked an interrupt request due to source-id": 0x26,
+}
+
+
+class RemapFaults(Model):
+    """`remap_faults`: one row a fault: the device's BDF, IRTE index, reason (0x20-0x26), text; `status_line`: the fault interrupt's."""
+
+    tables: ClassVar[dict[str, Schema]] = {
+        "remap_faults": {"bdf": pl.String(), "index": pl.Int64(), "reason": pl.Int64(), "text": pl.String(), "status_line": pl.Int64()}
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status: Row | None = None
+        self.request: Row | None = None
+
+    def on_dmar_fault_status(self, e: Row) -> None:
+        """A fault interrupt; its details follow on the next lines, if at all."""
+        self.status = e
+
+    def on_remap_fault(self, e: Row) -> None:
+        """A fault in one record."""
+        self._fault(e, e.device, e.index, _reason(e.reason, e.text), e.text, e.line)
+
+    def on_remap_fault_request(self, e: Row) -> None:
+        """The first of two records."""
+        self.request = e
+
+    def on_remap_fault_reason(self, e: Row) -> None:
+        """The second of two records."""
+        r, self.request = self.request, None
+        if r is None or e.line - r.line > 4:
+            return
+        given = int(e.xen_reason) if e.xen_reason is not None else None
+        self._fault(r, r.device, r.index, _reason(e.reason, e.text) if given is None else given, e.text, e.line)
+
+    def _fault(self, e: Row, device: str, index: str, reason: int, text: str, line_end: int) -> None:
+        near = self.status is not None and self.status.source == e.source and 0 < e.line - self.status.line <= 4
+        status = self.status.line if near and self.status is not None else None
+        self.status = None
+        index_value = int(index.removeprefix("0x"), 16)
+        self.emit(
+            "remap_faults",
+            e,
+            bdf=_bdf(device),
+            index=index_value,
+            reason=reason,
+            text=text,
+            status_line=status,
+            line_end=line_end,
+            ts_end=e.ts,
+        )
+
+
+def _bdf(device: str) -> str:
+    """`00:09.0`, `0x64:0x00.5` and `0000:f0:1f.0` as segment, bus, device, function; the segment is 0 where none is printed."""
+    *front, last = device.replace("0x", "").split(":")
+    slot, _, function = last.partition(".")
+    bus = int(front[-1], 16)
+    segment = int(front[0], 16) if len(front) > 1 else 0
+    return f"{segment:04x}:{bus:02x}:{int(slot, 16):02x}.{function}"
+
+
+def _reason(number: str, text: str) -> int:
+    """The reason by its text, else by its number: hexadecimal where it says 0x, else decimal."""
+    for known, reason in REASONS.items():
+        if text.startswith(known):
+            return reason
+    return int(number, 16) if number.startswith("0x") else int(number)

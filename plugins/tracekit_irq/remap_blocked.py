@@ -1,0 +1,185 @@
+"""IRQ-003: interrupt remapping dropped a message."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from tracekit import HOST, Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
+from tracekit_irq.evidence import MOST, Rows, at, by_boot, in_order, many, rows
+
+RECORD = "dmesg -w | grep -E 'INTR-REMAP|DRHD: handling fault|AMD-Vi: Event'; echo 1 > events/intel_iommu/qi_submit/enable"
+ADVICE = (
+    "The device sent an interrupt that the IOMMU refused. Not present or another's entry: a message from before a reset or a free, or a "
+    "corrupted MSI address. Compatibility format: the sender bypasses remapping (firmware, or a guest's own MSI address in the device). "
+    "Such lines are rate-limited and some refusals leave none, so their number is a lower bound."
+)
+# VT-d specification, fault reasons 0x20 to 0x26.
+MEANS = {
+    0x20: "reserved field set in the request",
+    0x21: "index beyond the table",
+    0x22: "entry not present",
+    0x23: "table not readable",
+    0x24: "reserved field set in the entry",
+    0x25: "compatibility format blocked",
+    0x26: "entry belongs to another source",
+}
+EARLY = 10_000_000_000  # ns of the kernel's clock: firmware's and the last kernel's messages arrive before drivers are bound
+NEAR_RESUME = 3_000_000_000
+INTERRUPT_FLAG = 0x8  # AMD IOMMU event flags, bit I
+BRIDGES = (0x0600, 0x0604)  # class codes: host bridge, PCI bridge
+
+
+@diagnosis("irq.remap-blocked", code="IRQ-003", severity="high", record=RECORD)
+def remap_blocked(
+    remap_faults: pl.DataFrame | None = None,
+    amd_iommu_event: pl.DataFrame | None = None,
+    vtd_irte_not_present: pl.DataFrame | None = None,
+    vtd_irte_sid: pl.DataFrame | None = None,
+    dmar_fault_status: pl.DataFrame | None = None,
+    remap_enabled: pl.DataFrame | None = None,
+    pm_resume: pl.DataFrame | None = None,
+    pci_enumerated: pl.DataFrame | None = None,
+    irq_handler_entry: pl.DataFrame | None = None,
+    calls: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """The IOMMU refused an interrupt message of a device.
+
+    What it finds: a fault record with an interrupt-remapping reason (0x20 to 0x26) that names the device, in the words of Linux since 4.x
+    or of Xen; an AMD-Vi event with the interrupt flag; what an emulated VT-d says when it finds no entry.
+
+    Why it matters: the device did signal and nobody will hear of it. No other common host log proves that an interrupt was raised.
+
+    Stays quiet when: the record is a DMA fault; only the fault interrupt is there, without a device. Severity is low, and no alarm, for a
+    single early fault at boot or resume and for ids that are no device (I/O APIC, HPET, host bridge).
+
+    What to do: see which device and index; correlate with resets and frees of its vectors.
+
+    References: drivers/iommu/intel/dmar.c, dmar_fault_do_one(); drivers/iommu/amd/iommu.c, iommu_print_event(); Xen, passthrough/vtd.
+    """
+    found = False
+    amd = amd_iommu_event.filter(interrupts(amd_iommu_event)) if amd_iommu_event is not None else None
+    for where, (faults, events) in by_boot(remap_faults, amd):
+        for bdf, mine in by_device(faults + [_as_fault(e) for e in events]).items():
+            found = True
+            resumes = rows(pm_resume, where["machine"], where["boot"])
+            yield _finding(where, bdf, mine, alias(bdf, pci_enumerated), resumes)
+    emulated = _emulated(vtd_irte_not_present, vtd_irte_sid)
+    if not found and emulated is not None:
+        found = True
+        yield emulated
+    if not found:
+        yield _quiet(dmar_fault_status, remap_enabled, irq_handler_entry, calls)
+
+
+def interrupts(events: pl.DataFrame) -> pl.Series:
+    """AMD-Vi events about an interrupt: the flag says so, or the address is that of interrupts (0xfee....., 0xfdf8......)."""
+    address = events["address"] & 0xFFFFFFFFFF
+    msi = address.is_between(0xFEE00000, 0xFEEFFFFF) | address.is_between(0xFDF8000000, 0xFDF8FFFFFF)
+    return ((events["flags"] & INTERRUPT_FLAG) != 0) | (msi & (events["kind"] != "IO_PAGE_FAULT"))
+
+
+def by_device(faults: Rows) -> dict[str | None, Rows]:
+    """The faults of each device."""
+    devices: dict[str | None, Rows] = {}
+    for f in faults:
+        devices.setdefault(f["bdf"], []).append(f)
+    return devices
+
+
+def alias(bdf: str | None, enumerated: pl.DataFrame | None) -> str | None:
+    """Why an id is no endpoint: an I/O APIC's or HPET's source id, a bridge, or a function that the kernel did not find; else None."""
+    if bdf is None:
+        return None
+    bus, slot = int(bdf[5:7], 16), int(bdf[8:10], 16)
+    if slot == 0x1F and (bus >= 0xF0 or bus == 0) and bdf[-1] == "0":
+        return "an I/O APIC or HPET id"
+    if bdf.endswith(":00:00.0"):
+        return "the host bridge"
+    if enumerated is not None:
+        mine = enumerated.filter(pl.col("bdf").str.to_lowercase() == bdf)
+        if mine.height and mine["class"][-1] >> 8 in BRIDGES:
+            return "a bridge"
+    return None
+
+
+def severity(f: Mapping[str, Any], other: str | None, resumes: Rows) -> str:
+    """low: no endpoint, early at boot, or at resume; medium: a sender that bypasses remapping; high: else."""
+    early = f["ts"] is not None and f["ts"] < EARLY
+    resumed = any(
+        r["source"] == f["source"] and r["ts"] is not None and f["ts"] is not None and abs(f["ts"] - r["ts"]) < NEAR_RESUME for r in resumes
+    )
+    if other or early or resumed:
+        return "low"
+    return "medium" if f["reason"] in (0x20, 0x23, 0x25) else "high"
+
+
+def _as_fault(e: Mapping[str, Any]) -> dict[str, Any]:
+    device = e["device"] or e["bdf"]
+    bdf = device if device is None or device.count(":") == 2 else f"0000:{device}"
+    return {**e, "bdf": bdf, "index": None, "reason": None, "text": e["kind"], "status_line": None, "line_end": e["line"]}
+
+
+def _finding(where: Mapping[str, Any], bdf: str | None, faults: Rows, other: str | None, resumes: Rows) -> Finding:
+    levels = [severity(f, other, resumes) for f in faults]
+    level = min(levels, key=["high", "medium", "low"].index)
+    reasons = list(dict.fromkeys(f["reason"] for f in faults if f["reason"] is not None))
+    means = ", ".join(f"{MEANS.get(r, 'unknown')} (0x{r:x})" for r in reasons) or faults[0]["text"]
+    indices = sorted({f["index"] for f in faults if f["index"] is not None})
+    place = f" at index {', '.join(f'0x{i:x}' for i in indices[:4])}" if indices else ""
+    status = [Evidence(f["source"], f["status_line"], "context") for f in faults[:MOST] if f["status_line"] is not None]
+    return Finding(
+        f"the IOMMU refused {many(len(faults), 'interrupt message')} of {bdf}{place}: {means}" + (f"; {bdf} is {other}" if other else ""),
+        "proven",
+        in_order(status + [at(f, end="line_end") for f in faults[:MOST]]),
+        subject=Subject(bdf, bdf=bdf) if bdf else HOST,
+        severity=level,  # type: ignore[arg-type]
+        advice=ADVICE,
+        values={
+            "count": len(faults),
+            "reasons": reasons,
+            "index": indices,
+            "ts_first": faults[0]["ts"],
+            "ts_last": faults[-1]["ts"],
+            "alias": other,
+        },
+        unchecked=(
+            Unchecked("messages refused without a line (rate limit, repeated source-id faults)", "a counter of interrupts in the device"),
+        ),
+        **where,
+    )
+
+
+def _emulated(missing: pl.DataFrame | None, foreign: pl.DataFrame | None) -> Finding | None:
+    """What QEMU's VT-d prints, once a process each: the first of them names no device, the second its source id."""
+    frames = [f for f in (missing, foreign) if f is not None]
+    if not frames:
+        return None
+    evidence = in_order(at(r) for f in frames for r in f.to_dicts())
+    indices = sorted({i for f in frames for i in f["irte_index"].to_list()})
+    sid = foreign["sid"][0] if foreign is not None else None
+    bdf = f"0000:{sid >> 8:02x}:{sid >> 3 & 31:02x}.{sid & 7}" if sid is not None else None
+    return Finding(
+        f"an emulated IOMMU refused interrupt messages at index {', '.join(f'0x{i:x}' for i in indices)}"
+        + (f", one of {bdf}" if bdf else ""),
+        "probable",
+        evidence,
+        subject=Subject(bdf, bdf=bdf, how="source id printed by the emulator") if bdf else HOST,
+        advice=ADVICE,
+        values={"index": indices, "sid": sid},
+        unchecked=(Unchecked("how often: each line is printed once a process", "the guest's dmesg"),),
+    )
+
+
+def _quiet(status: pl.DataFrame | None, enabled: pl.DataFrame | None, handlers: pl.DataFrame | None, calls: pl.DataFrame | None) -> Verdict:
+    if status is not None:
+        return inconclusive(f"{many(status.height, 'fault interrupt')} of an IOMMU, but no line says of which device or why", RECORD)
+    faults = calls.filter(pl.col("function") == "dmar_fault").height if calls is not None else 0
+    handled = handlers.filter(pl.col("name").str.contains("^dmar[0-9]+$")).height if handlers is not None else 0
+    if faults or handled:
+        return not_evaluated(
+            f"dmar_fault ran {many(max(faults, handled), 'time')}; the kernel log, which says why, is not in the input", RECORD
+        )
+    if enabled is not None:
+        return clear("interrupt remapping is on and no fault is logged")
+    return not_evaluated("no kernel log of a host with interrupt remapping in the input", RECORD)

@@ -1,0 +1,64 @@
+"""IRQ-006: the kernel switched an interrupt off because nobody claimed it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis
+from tracekit_irq.evidence import Rows, at, by_boot, in_order, shown
+
+REACH = 120  # lines: a report with its stack trace and list of handlers is shorter
+ADVICE = {
+    "edge": "An MSI or MSI-X interrupt: mostly a false positive of the spurious detector (work done elsewhere before the handler looked).",
+    "line": "The device asserts a line that its driver does not serve. The line stays off until reboot or rebind.",
+}
+
+
+@diagnosis("irq.unhandled-line", code="IRQ-006", severity="medium", record="dmesg; grep . /proc/irq/N/spurious")
+def unhandled_line(
+    irq_nobody_cared: pl.DataFrame,
+    irq_disabled: pl.DataFrame | None = None,
+    irq_frame_edge: pl.DataFrame | None = None,
+    irq_frame_line: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """An interrupt that no handler claimed was switched off.
+
+    What it finds: `irq N: nobody cared`, with `Disabling IRQ #N` and the flow handler of the stack trace, which tells a line interrupt
+    (handle_level_irq, handle_fasteoi_irq) from MSI or MSI-X (handle_edge_irq; then severity is low).
+
+    Why it matters: everything that shares the irq gets no interrupts until it is set up again.
+
+    Stays quiet when: another message speaks of spurious interrupts (`PME: Spurious native interrupt`, `unexpected IRQ trap`).
+
+    What to do: for a line, find the device that asserts it; `irqpoll` only hides it. It never explains a loss on another vector.
+
+    References: kernel/irq/spurious.c, __report_bad_irq() and note_interrupt().
+    """
+    for where, (reports, offs, edges, lines) in by_boot(irq_nobody_cared, irq_disabled, irq_frame_edge, irq_frame_line):
+        for irq in dict.fromkeys(r["irq"] for r in reports):
+            mine = [r for r in reports if r["irq"] == irq]
+            disabled = [d for r in mine for d in _near(r, offs) if d["irq"] == irq]
+            flow = "edge" if any(_near(r, edges) for r in mine) else "line" if any(_near(r, lines) for r in mine) else "unknown"
+            frames = [f for r in mine for f in (_near(r, edges) or _near(r, lines))[:1]]
+            yield Finding(
+                f"irq {irq} was claimed by no handler" + (" and switched off" if disabled else "") + KINDS[flow],
+                "proven",
+                in_order(
+                    [at(r) for r in shown(mine)] + [at(f, "context") for f in shown(frames)] + [at(d, "effect") for d in shown(disabled)]
+                ),
+                subject=Subject(f"irq {irq}", kind="host"),
+                severity="low" if flow == "edge" else None,
+                advice=ADVICE.get(flow, ADVICE["line"]),
+                values={"irq": irq, "count": len(mine), "flow": flow, "switched_off": bool(disabled)},
+                unchecked=(Unchecked("which device asserts it", "cat /proc/interrupts; lspci -vv"),),
+                **where,
+            )
+
+
+KINDS = {"edge": " (MSI or MSI-X)", "line": " (a line interrupt)", "unknown": ""}
+
+
+def _near(report: Mapping[str, Any], rows: Rows) -> Rows:
+    """Rows that belong to a report: the same source, soon after."""
+    return [r for r in rows if r["source"] == report["source"] and 0 < r["line"] - report["line"] <= REACH]

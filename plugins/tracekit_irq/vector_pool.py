@@ -1,0 +1,130 @@
+"""The x86 vector pool as a machine: what operations return (kernel/irq/matrix.c, arch/x86/kernel/apic/vector.c, since 4.15)."""
+
+from dataclasses import dataclass, field
+
+OK = 0
+ENOSPC = -28
+Results = frozenset[int]
+ANY: Results = frozenset({OK, ENOSPC})
+
+
+@dataclass
+class Slots:
+    """Vectors of one CPU: still available, handed out, and set aside for managed irqs (of these, `managed_used` are handed out)."""
+
+    available: int
+    allocated: int = 0
+    managed: int = 0
+    managed_used: int = 0
+    online: bool = True
+
+
+@dataclass
+class Irq:
+    """What one irq holds: a global reservation, managed slots on CPUs, or a vector on one CPU."""
+
+    reserved: bool = False
+    managed_on: tuple[int, ...] = ()
+    cpu: int | None = None
+
+
+@dataclass
+class VectorPool:
+    """Vectors of all CPUs. An operation changes the state and returns the set of results that are possible; usually one.
+
+    A reservation only counts; it cannot fail (vector.c, reserve_irq_vector). A vector is taken at activation, from any online CPU if the
+    wanted ones are full. Managed irqs take a slot on each CPU of their mask when they are allocated.
+    """
+
+    cpus: dict[int, Slots] = field(default_factory=dict)
+    irqs: dict[int, Irq] = field(default_factory=dict)
+    warnings: int = 0  # "Interrupt reservation exceeds available resources"
+
+    @property
+    def available(self) -> int:
+        """Vectors free on online CPUs: `global_avl`."""
+        return sum(c.available for c in self.cpus.values() if c.online)
+
+    @property
+    def reserved(self) -> int:
+        """Reservations not yet turned into a vector: `global_rsvd`."""
+        return sum(i.reserved for i in self.irqs.values())
+
+    def online(self, cpu: int, vectors: int) -> None:
+        """A CPU joins with that many free vectors, or comes back with what it had."""
+        self.cpus.setdefault(cpu, Slots(vectors)).online = True
+
+    def reserve(self, irq: int) -> Results:
+        """A slot in the global count. Never fails; one warning when the count first exceeds what is available."""
+        if self.reserved == self.available:
+            self.warnings += 1
+        self.irqs.setdefault(irq, Irq()).reserved = True
+        return frozenset({OK})
+
+    def reserve_managed(self, irq: int, mask: tuple[int, ...]) -> Results:
+        """A slot on each online CPU of the mask; all or none."""
+        wanted = [c for c in mask if c in self.cpus and self.cpus[c].online]
+        if any(self.cpus[c].available == 0 for c in wanted):
+            return frozenset({ENOSPC})
+        for c in wanted:
+            self.cpus[c].available -= 1
+            self.cpus[c].managed += 1
+        self.irqs.setdefault(irq, Irq()).managed_on = tuple(wanted)
+        return frozenset({OK})
+
+    def activate(self, irq: int, *, early: bool = False) -> Results:
+        """Early: only the parking vector. Else a real vector: a managed slot, or one of any online CPU."""
+        state = self.irqs.setdefault(irq, Irq())
+        if early or state.cpu is not None:
+            return frozenset({OK})
+        return self._managed(state) if state.managed_on else self._any(state)
+
+    def _managed(self, state: Irq) -> Results:
+        free = [c for c in state.managed_on if self.cpus[c].online and self.cpus[c].managed_used < self.cpus[c].managed]
+        if not free:
+            return frozenset({ENOSPC})
+        cpu = min(free, key=lambda c: (self.cpus[c].managed_used, c))
+        self.cpus[cpu].managed_used += 1
+        self.cpus[cpu].allocated += 1
+        state.cpu = cpu
+        return frozenset({OK})
+
+    def _any(self, state: Irq) -> Results:
+        free = [c for c, s in self.cpus.items() if s.online and s.available > 0]
+        if not free:
+            return frozenset({ENOSPC})
+        cpu = max(free, key=lambda c: (self.cpus[c].available, -c))
+        self.cpus[cpu].available -= 1
+        self.cpus[cpu].allocated += 1
+        state.cpu, state.reserved = cpu, False
+        return frozenset({OK})
+
+    def deactivate(self, irq: int) -> Results:
+        """The vector goes back; the reservation, or the managed slot, stays the irq's."""
+        state = self.irqs.setdefault(irq, Irq())
+        if state.cpu is not None:
+            slots = self.cpus[state.cpu]
+            slots.allocated -= 1
+            if state.managed_on:
+                slots.managed_used -= 1
+            else:
+                slots.available += 1
+                state.reserved = True
+            state.cpu = None
+        return frozenset({OK})
+
+    def free(self, irq: int) -> Results:
+        """Everything the irq had goes back."""
+        self.deactivate(irq)
+        state = self.irqs.pop(irq, Irq())
+        for c in state.managed_on:
+            self.cpus[c].managed -= 1
+            self.cpus[c].available += 1
+        return frozenset({OK})
+
+
+def activation(available: int | None) -> Results:
+    """What an activation must return when only `global_avl` is known (from irq_matrix events); unknown: either."""
+    if available is None:
+        return ANY
+    return frozenset({OK if available > 0 else ENOSPC})
