@@ -262,7 +262,8 @@ class Pairing:
         indent, function = len(row.indent), bare(row.function)
         self._leave_graph(lane, indent)
         known = function in FUNCTIONS
-        lane.stack.append(Call(row, function, None, _graph_args(function, row.args) if known else [], lane.innermost, indent=indent, known=known))
+        args = _graph_args(function, row.args) if known else []
+        lane.stack.append(Call(row, function, None, args, lane.innermost, indent=indent, known=known))
 
     def graph_leaf(self, row: Row) -> None:
         """A call of a function graph in one line."""
@@ -365,7 +366,8 @@ class Pairing:
     def _leave(self, lane: Lane, call: Call) -> None:
         """Before a probe's entry: open calls that cannot have made it have ended unseen."""
         for i, c in enumerate(lane.stack):
-            if c.indent < 0 and (c.key == call.key or not c.place.may_call(call.place) or (c.key not in self.names.returning and _other_device(c, call))):
+            elsewhere = c.key not in self.names.returning and _other_device(c, call)
+            if c.indent < 0 and (c.key == call.key or elsewhere or not c.place.may_call(call.place)):
                 self._drop(lane, i)
                 return
 

@@ -2,13 +2,26 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 from zlib import crc32
 
 import polars as pl
 
 from tracekit import Model, Row, Schema
-from tracekit_linux.tree import ALLOC_AT, ALLOCATIONS, IRQ_EVENTS, MASK, SET_IRQS, VFIO_ACTION, Node, Pointers, Tree, bdf_of_action, set_up_irqs, trees
+from tracekit_linux.tree import (
+    ALLOC_AT,
+    ALLOCATIONS,
+    IRQ_EVENTS,
+    MASK,
+    SET_IRQS,
+    VFIO_ACTION,
+    Node,
+    Pointers,
+    Tree,
+    bdf_of_action,
+    set_up_irqs,
+    trees,
+)
 
 # Calls after which a `struct pci_dev` is gone (drivers/pci/remove.c).
 REMOVALS = ("pci_destroy_dev", "pci_stop_and_remove_bus_device", "pci_stop_and_remove_bus_device_locked", "pci_release_dev")
@@ -86,7 +99,7 @@ class Devices(Model):
 
 
 class Identities:
-    """Walks the calls of a source in order and unites the pointers that nest: a `vdev` call that contains a `dev` call is about one device."""
+    """Walks the calls of a source in order and unites the pointers that nest: a `vdev` call contains `dev` calls about the same device."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
@@ -188,7 +201,7 @@ def _shared_domains(tree: Tree, pointers: Pointers) -> set[int]:
 
 def _unbinding(node: Node) -> bool:
     """A domain is also removed when a device changes between MSI and MSI-X; outside of that its driver is being unbound."""
-    return node.above("pci_setup_msix_device_domain", "pci_setup_msi_device_domain", "vfio_pci_set_irqs_ioctl", "vfio_pci_set_msi_trigger") is None
+    return node.above("pci_setup_msix_device_domain", "pci_setup_msi_device_domain", *SET_IRQS) is None
 
 
 def _from_handlers(owned: list[Owned], tree: Tree, tables: Mapping[str, pl.DataFrame]) -> Iterator[tuple[Owned, str, str, int]]:
@@ -197,8 +210,9 @@ def _from_handlers(owned: list[Owned], tree: Tree, tables: Mapping[str, pl.DataF
     if handlers is None or not owned:
         return
     named = handlers.filter((pl.col("source") == tree.source) & pl.col("name").str.contains(VFIO_ACTION)).select("irq", "name", "line")
-    since = pl.DataFrame({"irq": [o.irq for o in owned], "line": [o.line for o in owned], "n": range(len(owned))}).cast({"irq": named["irq"].dtype})
-    joined = named.sort("line").join_asof(since.sort("line"), on="line", by="irq", check_sortedness=False).drop_nulls("n")
+    rows = [(o.irq, o.line, n) for n, o in enumerate(owned)]
+    since = pl.DataFrame(rows, schema={"irq": named["irq"].dtype, "line": pl.Int64, "n": pl.Int64}, orient="row").sort("line")
+    joined = named.sort("line").join_asof(since, on="line", by="irq", check_sortedness=False).drop_nulls("n")
     for n, name, line in joined.group_by("n", "name", maintain_order=True).agg(pl.first("line")).iter_rows():
         found = bdf_of_action(name)
         if found and owned[n].vector in (None, found[0]):

@@ -113,9 +113,9 @@ FUNCTIONS = _table("""
 
 # Other names that recorders give to a parameter.
 ALIASES = {
-    "pdev": "dev", "pci_dev": "dev", "core_vdev": "vdev", "idx": "index", "irq_index": "index", "nr": "count", "num": "count", "cnt": "count",
-    "vec": "vector", "min_vecs": "min", "max_vecs": "max", "nvecs": "nvec", "nr_irqs": "nvec", "hw_size": "hwsize", "size": "hwsize",
-    "template": "tmpl", "domain_id": "domid", "eventfd": "fd",
+    "pdev": "dev", "pci_dev": "dev", "core_vdev": "vdev", "idx": "index", "irq_index": "index", "nr": "count", "num": "count",
+    "cnt": "count", "vec": "vector", "min_vecs": "min", "max_vecs": "max", "nvecs": "nvec", "nr_irqs": "nvec", "hw_size": "hwsize",
+    "size": "hwsize", "template": "tmpl", "domain_id": "domid", "eventfd": "fd",
 }  # fmt: skip
 # A function's own words for a parameter that another one calls differently.
 RENAMED = {

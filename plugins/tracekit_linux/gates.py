@@ -1,4 +1,4 @@
-"""Gates: which behaviour a kernel, QEMU or Xen has. Observed behaviour decides; a release alone is an assumption (distributions backport)."""
+"""Gates: which behaviour a kernel, QEMU or Xen has. Observed behaviour decides; a release alone is assumed (distributions backport)."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping

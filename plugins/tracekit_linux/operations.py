@@ -97,7 +97,10 @@ class Reading:
         for _, irq, node in set_up_irqs(tree, tables):
             for n in node.chain():
                 self.irqs[id(n)] = irq
-        self.closed: set[int | None] = set()
+        self.bound: dict[int | None, Values] = {}  # irq -> the device it was bound for
+        self.wired: dict[int, int] = {}  # id(request) -> how many vectors without number it has wired
+        self.recorded = {n.name for n in tree.nodes}
+        self.closed: set[int] = set()
         self.positions: dict[int, int] = {}  # id(attempt) -> how many inserts it has made
 
     def operations(self, node: Node) -> list[tuple[str, Values]]:
@@ -146,12 +149,12 @@ class Reading:
 
     def open(self, node: Node) -> list[tuple[str, Values]]:
         """vfio_pci_core_enable: a VFIO user opened the device."""
-        self.closed.discard(node.pointer("vdev"))
+        self.closed.discard(node.pointer("vdev") or 0)
         return [("op_open", {})]
 
     def close(self, node: Node) -> list[tuple[str, Values]]:
-        """vfio_pci_core_close_device or vfio_pci_core_disable."""
-        return self._close_once(node, "close_device")
+        """vfio_pci_core_close_device or vfio_pci_core_disable, which the first calls."""
+        return self._close_once(node, "close_device") if node.above(*CLOSING) is None else []
 
     def set_irqs(self, node: Node) -> list[tuple[str, Values]]:
         """VFIO_DEVICE_SET_IRQS in the kernel; seen at two levels it is one operation. The last one of a session is a close of its own."""
@@ -159,10 +162,10 @@ class Reading:
             return []
         values = _set_irqs_values(node)
         found: list[tuple[str, Values]] = [("op_set_irqs", values)]
-        if values["index"] == CLOSED_BY_KERNEL or values["closing"]:
-            how = "index5" if values["index"] == CLOSED_BY_KERNEL else "close_device"
-            return found + self._close_once(node, how)
-        self.closed.discard(node.pointer("vdev"))
+        if not values["closing"]:
+            self.closed.discard(node.pointer("vdev") or 0)
+        elif node.above(*CLOSING) is None:
+            found += self._close_once(node, "index5" if values["index"] == CLOSED_BY_KERNEL else "close_device")
         return found
 
     def system_call(self, node: Node) -> list[tuple[str, Values]]:
@@ -173,9 +176,10 @@ class Reading:
 
     def _close_once(self, node: Node, how: str) -> list[tuple[str, Values]]:
         vdev = self._about(node)["vdev"]
-        if vdev is not None and vdev in self.closed:
+        if vdev in self.closed:
             return []
-        self.closed.add(vdev)
+        if vdev is not None:
+            self.closed.add(vdev)
         return [("op_close", {"how": how})]
 
     def alloc(self, node: Node) -> list[tuple[str, Values]]:
@@ -239,8 +243,19 @@ class Reading:
         fd = node.number("fd")
         if fd is None and (node.row.caller == "vfio_msi_disable" or node.above("vfio_msi_disable") or (freed and not requested)):
             fd = -1
-        values = {"vector": node.number("vector"), "fd": fd, "irq": self.irqs.get(id(node))}
+        if node.row.complete == "return" and fd is None and not requested and "request_threaded_irq" in self.recorded:
+            fd = -1  # a roll-back: every vector that is wired requests its irq
+        values = {"vector": self._vector_number(node, fd), "fd": fd, "irq": self.irqs.get(id(node))}
         return [("op_vector", {**values, **(_if_unknown(node, 0) if requested and _in_graph(node) else {})})]
+
+    def _vector_number(self, node: Node, fd: int | None) -> int | None:
+        """The argument, else its place in the block that its request wires."""
+        number, request = node.number("vector"), request_of(node)
+        start = request.number("start") if request is not None and fd != -1 else None
+        if number is not None or start is None:
+            return number
+        self.wired[id(request)] = self.wired.get(id(request), -1) + 1
+        return start + self.wired[id(request)]
 
     def free(self, node: Node) -> list[tuple[str, Values]]:
         """All vectors of a device are freed."""
@@ -257,11 +272,13 @@ class Reading:
     def xen_bind(self, node: Node) -> list[tuple[str, Values]]:
         """A pirq is bound to a Linux irq, which is the return value."""
         irq = node.row.ret if node.row.ret is not None and node.row.ret >= 0 else None
+        self.bound[irq] = self._about(node)
         return [("op_xen_bind", {"pirq": node.number("pirq"), "irq": irq})]
 
     def xen_destroy(self, node: Node) -> list[tuple[str, Values]]:
         """An irq of a pirq is destroyed."""
-        return [("op_xen_destroy", {"irq": node.number("irq")})]
+        irq = node.number("irq")
+        return [("op_xen_destroy", {"irq": irq, **(self.bound.get(irq, {}) if irq is not None else {})})]
 
 
 Reader = Callable[[Reading, Node], list[tuple[str, Values]]]
@@ -294,9 +311,7 @@ def attempt_of(node: Node) -> Node | None:
     for n in node.chain():
         if n.name in ENABLES:
             return n
-        if n.name in ALLOC_AT:
-            wrapper = n
-        elif n.name in ALLOCATIONS and wrapper is None and not n.below(*ENABLES):
+        if n.name in ALLOC_AT or (n.name in ALLOCATIONS and wrapper is None and not n.below(*ENABLES)):
             wrapper = n
     return wrapper
 
@@ -335,7 +350,7 @@ def _inferred_request(node: Node) -> Values:
     wired = sum(1 for n in node.below("vfio_msi_set_vector_signal") if n.below("request_threaded_irq"))
     done = _if_unknown(node, 0) if granted and wired == granted else {}
     failed = {"inferred": True} if vectors.get("inferred") and granted is None else {}
-    count = _first(enable, "maxvec", "max") or (granted if done else None)
+    count = _first(enable, "maxvec", "max") or (granted if granted and granted > 0 else None)
     return {"data": "eventfd", "index": index, "count": count, "hint": node.hint or enable.hint, **done, **failed}
 
 
@@ -343,7 +358,7 @@ def _inferred_enable(node: Node) -> Values:
     """The result of an enable whose return value is not recorded."""
     if node.row.ret is not None:
         return {}
-    inserts = [n for n in node.below(*INSERTS)] or node.below("msi_domain_insert_msi_desc")
+    inserts = node.below(*INSERTS) or node.below("msi_domain_insert_msi_desc")
     request = request_of(node)
     after = [n for n in request.below(*WIRED) if n.row.line > node.row.line and n not in node.below(*WIRED)] if request else []
     if after:

@@ -76,6 +76,12 @@ class Node:
             found += child.below(*names)
         return found
 
+    def about_to_return(self, line: int) -> "Node":
+        """What ran at a line of this call: a call below it of which only the return is recorded, if that comes next, else this call."""
+        i = bisect_right(self.children, line, key=lambda n: n.row.line)
+        following = self.children[i] if i < len(self.children) else None
+        return following if following is not None and following.row.complete == "return" else self
+
     @property
     def order(self) -> tuple[int, int]:
         """Calls by their end: children come before their parent."""
@@ -159,14 +165,14 @@ def lane_of(row: Row) -> str:
 
 
 def set_up_irqs(tree: Tree, tables: Mapping[str, pl.DataFrame]) -> list[tuple[int, int, Node]]:
-    """(line, irq, innermost call) of each irq set up inside a call: by the vector events, `request_irq` or what `pci_irq_vector` returned."""
+    """(line, irq, innermost call) of each irq set up inside a call: by vector events, `request_irq` or what `pci_irq_vector` returned."""
     found = []
     for name in IRQ_EVENTS:
         if name in tables and "irq" in tables[name].columns:
             mine = tables[name].filter(pl.col("source") == tree.source)
             for row in rows_of(mine.select("line", "irq", "tid", "on_cpu")):
                 if (node := tree.innermost(lane_of(row), row.line)) is not None:
-                    found.append((row.line, row.irq, node))
+                    found.append((row.line, row.irq, node.about_to_return(row.line)))
     for n in tree.nodes:
         irq = n.number("irq") if n.name == "request_threaded_irq" else n.row.ret if n.name == "pci_irq_vector" else None
         if irq is not None and irq > 0 and n.parent is not None:
