@@ -1,0 +1,28 @@
+"""MSI and MSI-X in the Linux core: enabling calls, irq domains and their sizes, and what goes wrong with them."""
+
+from typing import Any
+
+from tracekit import Model, hookimpl
+
+
+@hookimpl
+def tracekit_models() -> list[type[Model]]:
+    """Enabling attempts and domain lives; the kernel's own reports."""
+    from tracekit_msi.enables import Enables
+
+    return [Enables]
+
+
+@hookimpl
+def tracekit_diagnoses() -> list[Any]:
+    """MSI-001 to MSI-009."""
+    from tracekit_msi.hwsize_latent import hwsize_latent
+    from tracekit_msi.mode_conflict import mode_conflict
+    from tracekit_msi.no_domain import no_domain
+    from tracekit_msi.short_grant import short_grant
+    from tracekit_msi.stale_hwsize import stale_hwsize
+    from tracekit_msi.table_shrunk import table_shrunk
+    from tracekit_msi.table_unmapped import table_unmapped
+    from tracekit_msi.vf_count_refused import vf_count_refused
+
+    return [stale_hwsize, hwsize_latent, table_shrunk, short_grant, mode_conflict, no_domain, table_unmapped, vf_count_refused]

@@ -1,0 +1,230 @@
+"""Attempts to enable MSI or MSI-X, and the lives of the irq domains they use, from the operations that a trace shows."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from tracekit import Model, Row
+
+# What identifies the function an operation is about, best first; None stands for the only one of a recording without arguments.
+Key = tuple[str, Any]
+
+
+def key_of(row: Row) -> Key:
+    """The identity of an operation's device."""
+    for name in ("entity", "device", "vdev", "bdf"):
+        if (value := getattr(row, name, None)) is not None:
+            return name, value
+    return "source", row.source
+
+
+@dataclass
+class Domain:
+    """A life of an irq domain: made at a line, of a size that was seen or is not known yet."""
+
+    hwsize: int | None
+    how: str | None
+    made: Row | None
+
+
+@dataclass(frozen=True)
+class Live:
+    """The size of the device's table as it was known at a line."""
+
+    count: int
+    line: int
+    how: str
+    source: str
+
+
+@dataclass
+class Attempt:
+    """What was seen inside one enabling call."""
+
+    inserts: list[Row] = field(default_factory=list)
+    setup: Row | None = None
+    created: Row | None = None
+    size: Row | None = None
+
+
+ENABLE = {
+    **dict.fromkeys(("device", "vdev"), pl.UInt64()),
+    **dict.fromkeys(("entity", "call", "request"), pl.Int64()),
+    **dict.fromkeys(("bdf", "kind", "operation", "hwsize_how", "live_how"), pl.String()),
+    **dict.fromkeys(("min", "max", "ret", "live", "live_line", "hwsize", "made_line", "made_end", "removed_line"), pl.Int64()),
+    **dict.fromkeys(("setup_line", "setup_end", "inserted", "first_line", "last_line", "insert_hwsize_line"), pl.Int64()),
+    **dict.fromkeys(("fail_index", "fail_line", "fail_end", "fail_ret", "fail_call"), pl.Int64()),
+    **dict.fromkeys(("created", "armed", "whole", "index_seen", "first", "hint", "inferred"), pl.Boolean()),
+    "made_source": pl.String(),
+}
+
+
+class Enables(Model):
+    """One row an enabling call (`enables`), and one row an irq domain's life (`msi_domains`).
+
+    `live`: table size of the device in this attempt; `hwsize`: size of the domain in use, *seen* or *deduced* from the index refused;
+    `created`: a domain was made inside; `armed`: the recording would have shown that; `whole`: all calls inside are recorded;
+    `first`: no vectors were enabled before in this open. Lines: of the call that made the domain, of its set-up, of the refused insert.
+    """
+
+    tables = {
+        "enables": ENABLE,
+        "msi_domains": {
+            "device": pl.UInt64(),
+            "entity": pl.Int64(),
+            "bdf": pl.String(),
+            "kind": pl.String(),
+            "hwsize": pl.Int64(),
+            "how": pl.String(),
+            "cause": pl.String(),
+        },
+    }
+    needs = ("graph_entry",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.graphs: set[str] = set()
+        self.attempts: dict[int | None, Attempt] = {}
+        self.domains: dict[Key, Domain] = {}
+        self.removed: dict[Key, Row] = {}
+        self.sizes: dict[Key, Live] = {}
+        self.enabled: set[Key] = set()  # functions with vectors enabled since they were opened
+        self.creating: set[str] = set()  # sources in which the making of a domain was recorded
+        self.rows: list[tuple[Row, dict[str, Any]]] = []
+
+    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+        graph = tables.get("graph_entry")
+        self.graphs = set() if graph is None else set(graph["source"].unique())
+        return super().run(rows, tables)
+
+    def on_op_open(self, e: Row) -> None:
+        self.enabled.discard(key_of(e))
+
+    def on_op_close(self, e: Row) -> None:
+        self.enabled.discard(key_of(e))
+
+    def on_op_table_size(self, e: Row) -> None:
+        self.sizes[key_of(e)] = Live(e.count, e.line, e.origin, e.source)
+        if e.attempt is not None:
+            attempt = self._attempt(e)
+            attempt.size = attempt.size or e
+
+    def on_op_domain_setup(self, e: Row) -> None:
+        self._attempt(e).setup = e
+        if e.hwsize is not None:
+            self.sizes[key_of(e)] = Live(e.hwsize, e.line, "hwsize argument", e.source)
+
+    def on_op_domain_create(self, e: Row) -> None:
+        self._end_domain(e, "replaced")
+        self.domains[key_of(e)] = Domain(e.hwsize, None if e.hwsize is None else "seen", e)
+        self.creating.add(e.source)
+        self._attempt(e).created = e
+
+    def on_op_domain_remove(self, e: Row) -> None:
+        self._end_domain(e, "removed")
+        self.removed[key_of(e)] = e
+
+    def on_op_insert(self, e: Row) -> None:
+        self._attempt(e).inserts.append(e)
+
+    def on_op_alloc(self, e: Row) -> None:
+        """The enable returns: everything inside has been heard."""
+        attempt = self.attempts.pop(e.call, None) or self.attempts.pop(e.attempt, None)
+        if attempt is None and self._is_outer(e):
+            return
+        self._enable(e, attempt or Attempt(), e.kind, "enable", e.min, e.max)
+        if e.ret is not None and e.ret > 0:
+            self.enabled.add(key_of(e))
+
+    def on_op_alloc_at(self, e: Row) -> None:
+        attempt = self.attempts.pop(e.call, None) or self.attempts.pop(e.attempt, None) or Attempt()
+        if e.ret == -34 and not any(i.ret == -34 for i in attempt.inserts):
+            attempt.inserts.append(e)  # nothing else in this call returns -34, so it stands for the insert
+        self._enable(e, attempt, "msix", "alloc_at", e.index, None if e.index is None else e.index + 1)
+
+    def on_end(self) -> None:
+        for row, values in self.rows:
+            whole = row.source in self.graphs
+            self.emit("enables", row, **values, whole=whole, armed=whole or row.source in self.creating)
+        for domain in self.domains.values():
+            self._life(domain, None, None)
+
+    def _attempt(self, e: Row) -> Attempt:
+        return self.attempts.setdefault(e.attempt, Attempt())
+
+    def _is_outer(self, e: Row) -> bool:
+        """Whether this is a wrapper (pci_alloc_irq_vectors) around the enabling call heard just before."""
+        if not self.rows:
+            return False
+        inner, values = self.rows[-1]
+        same = key_of(inner) == key_of(e) and inner.request == e.request and values["kind"] == e.kind
+        return same and inner.source == e.source and e.line <= inner.line and (e.ret == values["ret"] or e.ret is None)
+
+    def _enable(self, e: Row, a: Attempt, kind: str, operation: str, least: int | None, most: int | None) -> None:
+        key = key_of(e)
+        domain = self.domains.get(key)
+        failed = next((i for i in a.inserts if i.ret is not None and i.ret < 0), None)
+        passed = [i for i in a.inserts if i.ret == 0]
+        values = {
+            **{c: getattr(e, c, None) for c in ("device", "vdev", "entity", "bdf", "call", "request", "ret", "ts_end", "line_end")},
+            **dict(kind=kind, operation=operation, min=least, max=most, created=a.created is not None, first=key not in self.enabled),
+            **_live(a, self.sizes.get(key), e),
+            **_refused(a, failed, passed),
+            **_size(domain, a, failed, passed),
+            "setup_line": a.setup.line if a.setup else None,
+            "setup_end": a.setup.line_end if a.setup else None,
+            "removed_line": self.removed[key].line if key in self.removed else None,
+            "hint": bool(e.hint or any(i.hint for i in a.inserts) or (a.setup is not None and a.setup.hint)),
+            "inferred": bool(e.inferred),
+        }
+        if domain is None and values["hwsize"] is not None:
+            self.domains[key] = Domain(values["hwsize"], values["hwsize_how"], None)
+        self.rows.append((e, values))
+
+    def _end_domain(self, e: Row, cause: str) -> None:
+        if (old := self.domains.pop(key_of(e), None)) is not None:
+            self._life(old, e, cause)
+
+    def _life(self, domain: Domain, end: Row | None, cause: str | None) -> None:
+        row = domain.made or end
+        if row is not None:
+            known = {c: getattr(row, c, None) for c in ("device", "entity", "bdf")}
+            place = {"ts_end": end.ts if end else None, "line_end": end.line if end else None}
+            self.emit("msi_domains", row, **known, kind="msix", hwsize=domain.hwsize, how=domain.how, cause=cause, **place)
+
+
+def _live(a: Attempt, earlier: Live | None, e: Row) -> dict[str, Any]:
+    """The device's table size in this attempt: what the set-up was given, the count read inside, or else one known before."""
+    if a.size is not None:
+        return {"live": a.size.count, "live_line": a.size.line, "live_how": a.size.origin}
+    if a.setup is not None and a.setup.hwsize is not None:
+        return {"live": a.setup.hwsize, "live_line": a.setup.line, "live_how": "hwsize argument"}
+    if earlier is not None and earlier.source == e.source:
+        return {"live": earlier.count, "live_line": earlier.line, "live_how": earlier.how}
+    return {"live": None, "live_line": None, "live_how": None}
+
+
+def _refused(a: Attempt, failed: Row | None, passed: list[Row]) -> dict[str, Any]:
+    """The inserts: how many passed, which index was refused (by its argument, else by counting)."""
+    lines = {"inserted": len(passed), "first_line": a.inserts[0].line if a.inserts else None, "last_line": (passed[-1].line_end or passed[-1].line) if passed else None}
+    if failed is None:
+        return lines
+    index = failed.index if failed.index is not None else len(passed)
+    place = {"fail_line": failed.line, "fail_end": failed.line_end, "fail_ret": failed.ret, "fail_call": failed.call}
+    return {**lines, **place, "fail_index": index, "index_seen": failed.index is not None}
+
+
+def _size(domain: Domain | None, a: Attempt, failed: Row | None, passed: list[Row]) -> dict[str, Any]:
+    """The size of the domain in use: read while inserting, given when it was made, or deduced from the first index refused."""
+    made = domain.made if domain else None
+    place = {"made_line": made.line if made else None, "made_end": made.line_end if made else None, "made_source": made.source if made else None}
+    read = next((i for i in a.inserts if getattr(i, "hwsize", None) is not None), None)
+    if read is not None:
+        return {**place, "hwsize": read.hwsize, "hwsize_how": "seen", "insert_hwsize_line": read.line}
+    if domain is not None and domain.hwsize is not None:
+        return {**place, "hwsize": domain.hwsize, "hwsize_how": domain.how}
+    if failed is not None and failed.ret == -34 and (failed.index is None or failed.index == len(passed)):
+        return {**place, "hwsize": len(passed), "hwsize_how": "deduced"}
+    return {**place, "hwsize": None, "hwsize_how": None}

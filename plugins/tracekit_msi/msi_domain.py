@@ -1,0 +1,84 @@
+"""The irq domain that holds a device's MSI descriptors: its kind, its size, and which indices are taken."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["none", "global", "msi", "msix"]
+# What an operation may return; None means any value: the state it depends on is not known.
+Prediction = frozenset[int] | None
+
+EBUSY, ENODEV, ENOENT, ERANGE = -16, -19, -2, -34
+MAX_INDEX = 0xFFFF  # MSI_MAX_INDEX, include/linux/msi.h: the size of a domain that was given none
+
+
+def one(value: int) -> Prediction:
+    """The prediction of a single value."""
+    return frozenset((value,))
+
+
+@dataclass
+class MsiDomain:
+    """`dev->msi.data`'s domain of id 0 (kernel/irq/msi.c): per device since Linux 6.2 where the parent is an MSI parent, else the global one.
+
+    `per_device`: whether the kernel makes domains a device. `kind` and `hwsize` are None while unknown.
+    """
+
+    per_device: bool
+    kind: Kind | None = None
+    hwsize: int | None = None
+    taken: set[int] = field(default_factory=set)
+
+    def setup(self, kind: Literal["msi", "msix"], size: int) -> bool | None:
+        """Make sure a domain of `kind` exists; whether one was created (None: not known).
+
+        A domain of the same kind is kept without comparing sizes (drivers/pci/msi/irqdomain.c, pci_setup_msix_device_domain).
+        """
+        if not self.per_device:
+            self.kind, self.hwsize = "global", MAX_INDEX
+            return False
+        if self.kind is None:
+            return None
+        if self.kind == kind:
+            return False
+        self.create(kind, size)
+        return True
+
+    def create(self, kind: Literal["msi", "msix"], size: int | None) -> None:
+        """`msi_create_device_irq_domain()`: the size is frozen here; 0 stands for the largest index space."""
+        self.kind, self.hwsize = kind, MAX_INDEX if size == 0 else size
+        self.taken.clear()
+
+    def remove(self) -> None:
+        """`msi_remove_device_irq_domain()`: only when the driver is unbound or the device goes, never at disable, close or reset."""
+        self.kind = "none" if self.per_device else "global"
+        self.hwsize = None
+        self.taken.clear()
+
+    def insert(self, index: int) -> Prediction:
+        """`msi_insert_desc()`: -34 at and above the size (since 6.2), -16 if the index is taken, else 0."""
+        size = self.limit()
+        if size is None:
+            return None
+        if index >= size:
+            return one(ERANGE)
+        if index in self.taken:
+            return one(EBUSY)
+        self.taken.add(index)
+        return one(0)
+
+    def free(self) -> None:
+        """Descriptors and irqs go, the domain stays (`pci_free_irq_vectors()`)."""
+        self.taken.clear()
+
+    def limit(self) -> int | None:
+        """The number of indices, or None if it is not known."""
+        if not self.per_device or self.kind == "global":
+            return MAX_INDEX
+        return self.hwsize
+
+    def learn(self, index: int, ret: int) -> None:
+        """An insert was seen: after -34 at `index` and 0 below it, the size can only be `index`."""
+        if ret == ERANGE and self.limit() is None and self.taken and max(self.taken) == index - 1:
+            self.hwsize = index
+        if ret == 0:
+            self.taken.add(index)

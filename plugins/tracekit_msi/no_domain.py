@@ -1,0 +1,41 @@
+"""MSI-006: the platform has no MSI domain for the device."""
+
+from collections.abc import Iterator
+
+import polars as pl
+from tracekit_msi.subject import distinct, span, subject_of
+
+from tracekit import Finding, Verdict, clear, diagnosis
+
+NO_DOMAIN = (-524, -19)
+RECORD = "kprobe and kretprobe on __pci_enable_msix_range ($retval)"
+
+
+@diagnosis("msi.no-domain", code="MSI-006", severity="medium", record=RECORD)
+def no_domain(
+    enables: pl.DataFrame, op_xen_setup: pl.DataFrame | None = None, xen_msi_failed: pl.DataFrame | None = None, devices: pl.DataFrame | None = None
+) -> Iterator[Finding | Verdict]:
+    """An enable failed before any descriptor was made: the device has no MSI or MSI-X domain.
+
+    What it finds: -524 or -19 from an enable in which no descriptor was inserted.
+    Why it matters: the device falls back to INTx, or does not work.
+    Stays quiet when: descriptors were made first, or Xen's set-up failed (XEN-002).
+    What to do: look for an MSI domain of the platform: firmware tables, IOMMU and interrupt remapping, `pci=nomsi`.
+    References: Linux drivers/pci/msi/msi.c, __pci_enable_msix_range(); drivers/pci/msi/irqdomain.c, pci_msi_domain_supports().
+    """
+    failed = enables.filter(pl.col("ret").is_in(NO_DOMAIN) & pl.col("first_line").is_null() & (pl.col("operation") == "enable"))
+    if failed.is_empty() or op_xen_setup is not None or xen_msi_failed is not None:
+        yield clear("no enable failed for want of a domain")
+        return
+    for row in failed.unique(["entity", "device"], maintain_order=True).iter_rows(named=True):
+        subject = subject_of(row, devices)
+        yield Finding(
+            summary=f"{subject.label} has no {'MSI-X' if row['kind'] == 'msix' else 'MSI'} domain: the enable returned {row['ret']}",
+            grade="proven" if row["whole"] else "probable",
+            subject=subject,
+            machine=row["machine"],
+            boot=row["boot"],
+            evidence=distinct(span(row["source"], row["line"], row["line_end"], "cause")),
+            values={"errno": row["ret"], "asked": row["max"]},
+            advice="Check the firmware's tables, the IOMMU's interrupt remapping, and the kernel's `pci=nomsi`.",
+        )

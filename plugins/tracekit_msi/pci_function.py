@@ -1,0 +1,108 @@
+"""A PCI function as the kernel's MSI code sees it: enabling, freeing and growing its vectors."""
+
+from dataclasses import dataclass, field
+
+from tracekit_msi.msi_domain import ENODEV, ERANGE, MsiDomain, Prediction, one
+
+EINVAL, ENOMEM, ENOSPC, ENOTSUPP, EIO = -22, -12, -28, -524, -5
+
+
+@dataclass
+class PciFunction:
+    """State of `drivers/pci/msi/` for one function. Sizes are None while unknown; operations return what they may return.
+
+    `msix_count` is the table size in config space, read anew at every enable; `domain` may hold an older one.
+    `reservation`: an irq is allocated without a CPU vector (x86 since 4.15), so that `irqs` cannot fall short.
+    """
+
+    domain: MsiDomain
+    msix_count: int | None = None
+    msi_count: int | None = None
+    dynamic: bool = False
+    reservation: bool = True
+    supports_msix: bool = True
+    usable: bool = True  # MSI allowed and the device in D0
+    mapped: bool = True  # the BAR of the table is assigned
+    wide_address: bool = True
+    msix_enabled: bool = False
+    msi_enabled: bool = False
+    vectors: set[int] = field(default_factory=set)
+
+    def enable_msix(self, least: int, most: int, *, virtual: bool = False) -> Prediction:
+        """`__pci_enable_msix_range()`: the errors in the order in which the kernel checks them, else the number of vectors."""
+        if most < least:
+            return one(ERANGE)
+        if self.msi_enabled or self.msix_enabled:
+            return one(EINVAL)
+        if not self.supports_msix:
+            return one(ENOTSUPP)
+        if not self.usable or self.msix_count == 0:
+            return one(EINVAL)
+        if self.msix_count is None:
+            return None
+        size = max(self.msix_count, most) if virtual else self.msix_count
+        wanted = min(most, size)
+        if wanted < least:
+            return one(ENOSPC)
+        self.domain.setup("msix", size)
+        if self.domain.kind == "none":
+            return one(ENODEV)
+        return self._initialise(least, wanted)
+
+    def _initialise(self, least: int, wanted: int) -> Prediction:
+        """`msix_capability_init()`, and the retry with fewer vectors."""
+        if not self.mapped:
+            return one(ENOMEM)
+        self.domain.free()
+        for index in range(wanted):
+            inserted = self.domain.insert(index)
+            if inserted is None:
+                return None
+            if inserted != one(0):
+                self.domain.free()
+                return inserted
+        if not self.wide_address:
+            self.domain.free()
+            return one(EIO)
+        if self.reservation:
+            self.granted(wanted)
+            return one(wanted)
+        return frozenset((*range(max(least, 1), wanted + 1), ENOSPC))
+
+    def granted(self, count: int) -> None:
+        """An enable returned `count` vectors."""
+        self.msix_enabled = True
+        self.vectors = set(range(count))
+        self.domain.taken = set(range(count))
+
+    def alloc_at(self, index: int) -> Prediction:
+        """`pci_msix_alloc_irq_at()` (since 6.2): one more vector without touching the others; the index, or an error."""
+        if not self.msix_enabled or not self.dynamic:
+            return one(ENOTSUPP)
+        inserted = self.domain.insert(index)
+        if inserted != one(0):
+            return inserted
+        self.vectors.add(index)
+        return one(index)
+
+    def free(self) -> None:
+        """`pci_free_irq_vectors()`: vectors and descriptors go, the domain is kept."""
+        self.msix_enabled = self.msi_enabled = False
+        self.vectors.clear()
+        self.domain.free()
+
+    def unbind(self) -> None:
+        """The driver goes: devres releases the MSI data, which removes the domain."""
+        self.free()
+        self.domain.remove()
+
+    def set_vf_count(self, count: int, *, bound: bool, supported: bool = True) -> Prediction:
+        """A write to `sriov_vf_msix_count` (drivers/pci/iov.c, since 5.13)."""
+        if count < 0:
+            return one(EINVAL)
+        if not supported:
+            return one(-95)
+        if bound:
+            return one(-16)
+        self.msix_count = count
+        return one(0)

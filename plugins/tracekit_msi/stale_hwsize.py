@@ -1,0 +1,193 @@
+"""MSI-001: the device's MSI-X domain is smaller than its table."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+from tracekit_msi.subject import callers, distinct, same_function, span, subject_of
+
+from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive
+
+ERANGE = -34
+RECORD = (
+    "kprobes on pci_setup_msix_device_domain (hwsize), msi_create_device_irq_domain (hwsize), msi_insert_desc (index, $retval) and "
+    "vfio_pci_set_irqs_ioctl, with $retval probes; or function_graph of vfio_pci_set_irqs_ioctl with funcgraph-retval"
+)
+ARM_CREATION = "p:tk/dom msi_create_device_irq_domain dev=$arg1:x64 hwsize=$arg4:u32, from before the first enable"
+
+
+@diagnosis("msi.stale-hwsize", code="MSI-001", severity="high", explains=("VFIO-003", "VFIO-004", "MSI-009"), supersedes=("MSI-002",), record=RECORD)
+def stale_hwsize(
+    enables: pl.DataFrame | None = None,
+    calls: pl.DataFrame | None = None,
+    devices: pl.DataFrame | None = None,
+    windows: pl.DataFrame | None = None,
+    op_set_irqs: pl.DataFrame | None = None,
+    qemu_enable_vectors_failed: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """The irq domain of a device still has the MSI-X table size of an earlier configuration, and a request reached beyond it.
+
+    What it finds: an MSI-X index that the kernel refuses with -34 though the device has it, with no irq domain made in that attempt:
+    the domain was made when the table was smaller, and its hwsize is never compared with the table again.
+    Why it matters: a client that takes everything down to grow is left with no vectors at all; one that asks for all gets none.
+    Stays quiet when: a domain is made inside the attempt, the domain is a global one (Linux up to 6.1, Xen), the index is beyond the
+    table of now, every index is refused (no domain at all), the request is empty, or min is above max.
+    What to do: unbind and rebind the driver after any change of the table size; that makes the domain anew. Change sizes through
+    sriov_vf_msix_count with the VF unbound; the device must not resize its table under a bound driver.
+    References: Linux kernel/irq/msi.c, msi_insert_desc() (since 36db3d9003ea, 6.2); drivers/pci/msi/irqdomain.c,
+    pci_setup_msix_device_domain() (keeps a domain without comparing sizes, 6.2 up to the newest release read).
+    """
+    found = list(_from_enables(enables, calls, devices, windows)) if enables is not None else []
+    if not found:
+        found = list(_from_returns(op_set_irqs, enables, devices)) + list(_from_qemu(qemu_enable_vectors_failed))
+    yield from found
+    if found:
+        return
+    if enables is not None and _unexplained(enables).height:
+        line = _unexplained(enables)["line"][0]
+        yield inconclusive(f"the MSI-X enable of line {line} returned -34, but no refused index is recorded", RECORD)
+    elif enables is not None:
+        yield clear("no MSI-X index was refused")
+    else:
+        yield Verdict("not evaluated", "no enabling of MSI-X in the input", RECORD)
+
+
+def _stale(enables: pl.DataFrame) -> pl.DataFrame:
+    """Attempts in which an index that the device has was refused, or that failed with -34 where no insert is recorded at all."""
+    refused = (pl.col("fail_ret") == ERANGE) & (pl.col("fail_index") > 0) & (pl.col("live").is_null() | (pl.col("live") > pl.col("fail_index")))
+    silent = (pl.col("ret") == ERANGE) & pl.col("first_line").is_null() & (pl.col("max") >= pl.col("min")) & (pl.col("live") > 1) & pl.col("setup_line").is_not_null()
+    return enables.filter((pl.col("kind") == "msix") & ~pl.col("created") & (refused | silent))
+
+
+def _unexplained(enables: pl.DataFrame) -> pl.DataFrame:
+    return enables.filter((pl.col("ret") == ERANGE) & (pl.col("fail_ret").is_null()) & (pl.col("max") >= pl.col("min")) & ~pl.col("created"))
+
+
+def _from_enables(
+    enables: pl.DataFrame, calls: pl.DataFrame | None, devices: pl.DataFrame | None, windows: pl.DataFrame | None
+) -> Iterator[Finding]:
+    stale = _stale(enables)
+    done: set[tuple[str, int, str]] = set()
+    for row in stale.iter_rows(named=True):
+        subject = subject_of(row, devices)
+        if (place := (row["machine"], row["boot"], subject.label)) in done:
+            continue
+        done.add(place)
+        others = same_function(enables, row)
+        again = same_function(stale, row).filter(pl.col("line") > row["line"])
+        yield _finding(row, subject, others, again, calls, windows)
+
+
+def _finding(
+    row: Mapping[str, Any], subject: Subject, others: pl.DataFrame, again: pl.DataFrame, calls: pl.DataFrame | None, windows: pl.DataFrame | None
+) -> Finding:
+    old = row["hwsize"] if row["hwsize"] is not None else row["fail_index"]
+    live = row["live"] if row["live"] is not None else row["fail_index"] + 1
+    grade = _grade(row)
+    deaf = windows is not None and same_function(windows, row).filter((pl.col("kind") == "failed") & (pl.col("request") == row["request"])).height > 0
+    size = f"hwsize {old}" if old is not None else "an older hwsize"
+    index = f"index {row['fail_index']}" if row["fail_index"] is not None else "an index beyond it"
+    table = f"{live}" if row["live"] is not None else f"at least {live}"
+    return Finding(
+        summary=f"irq domain of {subject.label} has {size}, the MSI-X table {table}: {index} refused with -34",
+        grade=grade,
+        subject=subject,
+        severity="critical" if deaf else "high",
+        machine=row["machine"],
+        boot=row["boot"],
+        evidence=distinct(_evidence(row, others, again, calls)),
+        unchecked=() if row["armed"] else (Unchecked("no domain was made inside the refused attempt", ARM_CREATION),),
+        values={
+            "old_size": old,
+            "old_size_how": row["hwsize_how"] or "deduced",
+            "live": live,
+            "live_how": row["live_how"] or "deduced from the index asked for",
+            "index": row["fail_index"],
+            "asked": row["max"],
+            "errno": ERANGE,
+            "attempts": 1 + again.height,
+            "cured": _cure(row, others) is not None,
+        },
+        advice="Unbind and rebind the driver of the device; do so after every change of its table size.",
+    )
+
+
+def _grade(row: Mapping[str, Any]) -> Any:
+    """Proven when the refused index, the size of now and the absence of a new domain are all seen, by functions whose names are known."""
+    seen = row["fail_line"] is not None and row["armed"] and not row["hint"] and not row["inferred"]
+    return "proven" if seen else "probable"
+
+
+def _evidence(row: Mapping[str, Any], others: pl.DataFrame, again: pl.DataFrame, calls: pl.DataFrame | None) -> Iterator[Evidence]:
+    source = row["source"]
+    if row["made_line"] is not None:
+        maker = others.filter(pl.col("created") & (pl.col("made_line") == row["made_line"]) & (pl.col("source") == row["made_source"]))
+        made = maker.row(0, named=True) if maker.height and maker["setup_line"][0] is not None else None
+        if made is not None:
+            yield from span(row["made_source"], made["setup_line"], made["setup_end"], "cause")
+        yield from span(row["made_source"], row["made_line"], row["made_end"], "cause")
+    else:
+        yield from span(source, row["line"])  # from here to the return no domain was made
+    if row["setup_line"] != row["live_line"]:
+        yield from span(source, row["live_line"], role="cause")
+    yield from span(source, row["setup_line"], row["setup_end"], "cause")
+    if row["inserted"]:
+        yield from span(source, row["first_line"], row["last_line"])
+    yield from span(source, row["fail_line"], row["fail_end"], "cause")
+    for call in callers(calls, row, row["fail_call"] if row["fail_call"] is not None else row["call"]):
+        if call["ret"] == ERANGE:
+            yield from span(source, call["line_end"], role="effect")
+    yield from span(source, row["line_end"], role="effect")
+    for other in again.head(3).iter_rows(named=True):
+        yield from span(source, other["fail_line"], other["fail_end"], "effect")
+    if (cure := _cure(row, others)) is not None:
+        yield from span(cure["source"], cure["line"], cure["made_line"], "cure")
+        yield from span(cure["source"], cure["line_end"], role="cure")
+        for call in list(callers(calls, cure, cure["call"]))[-1:]:
+            yield from span(cure["source"], call["line_end"], role="cure")
+
+
+def _cure(row: Mapping[str, Any], others: pl.DataFrame) -> dict[str, Any] | None:
+    """A later enable that made the domain anew and got its vectors."""
+    later = others.filter((pl.col("source") == row["source"]) & (pl.col("line") > row["line"]) & pl.col("created") & (pl.col("ret") > 0))
+    return later.row(0, named=True) if later.height else None
+
+
+def _from_returns(op_set_irqs: pl.DataFrame | None, enables: pl.DataFrame | None, devices: pl.DataFrame | None) -> Iterator[Finding]:
+    """Only the ioctl's -34 is recorded."""
+    if op_set_irqs is None:
+        return
+    failed = op_set_irqs.filter((pl.col("ret") == ERANGE) & ((pl.col("start") + pl.col("count")) > 0).fill_null(True) & pl.col("index").is_in([1, 2]).fill_null(True))
+    if enables is not None:
+        failed = failed.join(enables.select("source", pl.col("request").alias("call")).drop_nulls(), on=["source", "call"], how="anti")
+    for row in failed.head(1).iter_rows(named=True):
+        subject = subject_of(row, devices)
+        yield Finding(
+            summary=f"SET_IRQS of {subject.label} returned -34: an MSI-X index beyond the size of its irq domain, by all that returns it",
+            grade="possible",
+            subject=subject,
+            machine=row["machine"],
+            boot=row["boot"],
+            evidence=tuple(span(row["source"], row["line"], row["line_end"], "effect")),
+            unchecked=(Unchecked("the refused index, the size of the domain and of the table", RECORD),),
+            values={"errno": ERANGE, "asked": row["count"]},
+            advice="Unbind and rebind the driver of the device, then try again.",
+        )
+
+
+def _from_qemu(messages: pl.DataFrame | None) -> Iterator[Finding]:
+    """QEMU 10.1 or later prints the errno as text."""
+    if messages is None:
+        return
+    for row in messages.filter(pl.col("reason").str.contains("Numerical result out of range", literal=True)).head(1).iter_rows(named=True):
+        yield Finding(
+            summary="QEMU could not enable vectors: -34, which an irq domain smaller than the MSI-X table gives",
+            grade="possible",
+            subject=Subject("unknown device", "unknown", how="QEMU's message names no device; -trace 'vfio_msix_*' does"),
+            machine=row["machine"],
+            boot=row["boot"],
+            evidence=tuple(span(row["source"], row["line"], role="effect")),
+            unchecked=(Unchecked("the refused index, the size of the domain and of the table", RECORD),),
+            values={"errno": ERANGE},
+            advice="Unbind and rebind the driver of the device, then start the guest again.",
+        )

@@ -1,0 +1,48 @@
+"""MSI-003: the table became smaller than the irq domain, or than the vectors in use."""
+
+from collections.abc import Iterator
+
+import polars as pl
+from tracekit_msi.subject import distinct, same_function, span, subject_of
+
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, not_evaluated
+
+RECORD = "kprobes on pci_setup_msix_device_domain and msi_create_device_irq_domain (hwsize)"
+
+
+@diagnosis("msi.table-shrunk", code="MSI-003", severity="high", record=RECORD)
+def table_shrunk(enables: pl.DataFrame, devices: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
+    """The MSI-X table of a device is smaller than its irq domain.
+
+    What it finds: an enable that uses an irq domain made for a larger table than the device has now.
+    Why it matters: vectors at and above the new size do not exist; a single one added in place at such an index would be accepted.
+    Stays quiet when: the domain was made in the same attempt, or the sizes agree or are not known.
+    What to do: unbind and rebind the driver; do not add vectors in place above the new size.
+    References: Linux drivers/pci/msi/irqdomain.c, pci_setup_msix_device_domain(); kernel/irq/msi.c, msi_insert_desc().
+    """
+    known = enables.filter((pl.col("kind") == "msix") & (pl.col("hwsize_how") == "seen") & pl.col("live").is_not_null() & (pl.col("live_how") != "lspci"))
+    if known.is_empty():
+        yield not_evaluated("no irq domain whose size is known beside the table's", RECORD)
+        return
+    shrunk = known.filter(~pl.col("created") & (pl.col("live") < pl.col("hwsize")) & (pl.col("hwsize") < 2048) & (pl.col("live") > 0))
+    if shrunk.is_empty():
+        yield clear("no table was smaller than its irq domain")
+        return
+    done: set[str] = set()
+    for row in shrunk.iter_rows(named=True):
+        subject = subject_of(row, devices)
+        if subject.label in done:
+            continue
+        done.add(subject.label)
+        again = same_function(shrunk, row)
+        yield Finding(
+            summary=f"the MSI-X table of {subject.label} has {row['live']} entries, its irq domain hwsize {row['hwsize']}",
+            grade="probable" if row["hint"] else "proven",
+            subject=subject,
+            machine=row["machine"],
+            boot=row["boot"],
+            evidence=distinct([*span(row["made_source"] or row["source"], row["made_line"], row["made_end"], "cause"), *span(row["source"], row["setup_line"] or row["live_line"], row["setup_end"], "cause")]),
+            unchecked=(Unchecked("the size was not read while the device was in reset or powered down", "the device's config accesses, or a second reading"),),
+            values={"old_size": row["hwsize"], "live": row["live"], "enables": again.height},
+            advice="Unbind and rebind the driver; expect the high vectors to be missing.",
+        )

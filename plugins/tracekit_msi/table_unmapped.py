@@ -1,0 +1,44 @@
+"""MSI-007: the BAR of the MSI-X table has no address."""
+
+from collections.abc import Iterator
+
+import polars as pl
+from tracekit_msi.subject import distinct, span, subject_of
+
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis
+
+ENOMEM = -12
+RECORD = "kretprobe on __pci_enable_msix_range, with the dmesg of the boot and lspci -vv"
+
+
+@diagnosis("msi.table-unmapped", code="MSI-007", severity="medium", record=RECORD)
+def table_unmapped(enables: pl.DataFrame, bar_unassigned: pl.DataFrame | None = None, devices: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
+    """The MSI-X table cannot be mapped: its BAR was given no address.
+
+    What it finds: an enable that returns -12 before any descriptor is made, for a device of which the kernel could not place a BAR.
+    Why it matters: the device has no MSI-X at all.
+    Stays quiet when: all BARs of the device have their place (then -12 is a shortage of memory), or descriptors were made first.
+    What to do: fix the assignment of BARs: the bridge's window, resizable BARs, firmware settings.
+    References: Linux drivers/pci/msi/msi.c, msix_map_region(); drivers/pci/setup-res.c.
+    """
+    failed = enables.filter((pl.col("ret") == ENOMEM) & pl.col("first_line").is_null() & (pl.col("kind") == "msix"))
+    if failed.is_empty() or bar_unassigned is None:
+        yield clear("no enable failed for want of a mapped table")
+        return
+    for row in failed.unique(["entity", "device"], maintain_order=True).iter_rows(named=True):
+        subject = subject_of(row, devices)
+        bars = bar_unassigned.filter(pl.col("bdf") == row["bdf"]) if row["bdf"] else bar_unassigned
+        if bars.is_empty():
+            continue
+        bar = bars.row(-1, named=True)
+        yield Finding(
+            summary=f"BAR {bar['bar']} of {bar['bdf']} has no address, and the MSI-X enable returned -12",
+            grade="probable" if row["bdf"] else "possible",
+            subject=subject,
+            machine=row["machine"],
+            boot=row["boot"],
+            evidence=distinct([*span(bar["source"], bar["line"], role="cause"), *span(row["source"], row["line"], row["line_end"], "effect")]),
+            unchecked=(Unchecked("this BAR holds the MSI-X table", "lspci -vv: `Vector table: BAR=`"),),
+            values={"bar": bar["bar"], "errno": ENOMEM},
+            advice="Fix the BAR's assignment: bridge window, resizable BAR, firmware.",
+        )

@@ -1,0 +1,40 @@
+"""VFIO and its clients (QEMU, kvmtool): how vectors come and go while a guest runs, and what goes wrong then."""
+
+from typing import Any
+
+from tracekit import Model, hookimpl
+
+
+@hookimpl
+def tracekit_models() -> list[type[Model]]:
+    """Windows, from calls, from the lives of vectors, and from QEMU's trace."""
+    from tracekit_vfio.vector_windows import QemuWindows, VectorWindows
+    from tracekit_vfio.windows import Windows
+
+    return [Windows, VectorWindows, QemuWindows]
+
+
+@hookimpl
+def tracekit_diagnoses() -> list[Any]:
+    """VFIO-001 to VFIO-011."""
+    from tracekit_vfio.block_rollback import block_rollback
+    from tracekit_vfio.lost_on_resize import lost_on_resize
+    from tracekit_vfio.needless_resize import needless_resize
+    from tracekit_vfio.no_remapping import no_remapping
+    from tracekit_vfio.range_rejected import range_rejected
+    from tracekit_vfio.reenable_failed import reenable_failed
+    from tracekit_vfio.resize_window import resize_window
+    from tracekit_vfio.slow_path import slow_path
+    from tracekit_vfio.vector_dead import vector_dead
+
+    return [
+        lost_on_resize,
+        resize_window,
+        reenable_failed,
+        vector_dead,
+        range_rejected,
+        needless_resize,
+        block_rollback,
+        slow_path,
+        no_remapping,
+    ]

@@ -1,0 +1,59 @@
+"""VFIO-005: SET_IRQS was refused for its range or mode."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+from tracekit_vfio.subject import distinct, span, subject_of
+
+from tracekit import Finding, Verdict, clear, diagnosis
+
+EINVAL, ERANGE = -22, -34
+RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count)"
+
+
+@diagnosis("vfio.range-rejected", code="VFIO-005", severity="medium", record=RECORD)
+def range_rejected(op_set_irqs: pl.DataFrame, refusals: pl.DataFrame | None = None, devices: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
+    """SET_IRQS was refused because of its range or mode.
+
+    What it finds: -22 for vectors beyond those enabled (the host cannot grow in place, which NORESIZE announces), -22 for an index while
+    another one is on, and -34 for an enable of no vectors.
+    Why it matters: the vectors that were asked for do not exist; the old ones go on.
+    Stays quiet when: the call disables what is not enabled (-22, harmless, sent by QEMU before every first enable), or the close finds
+    nothing enabled (-25).
+    What to do: the client must disable before it asks for more, or ask for all at once; it ignored NORESIZE or used a wrong count.
+    References: Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_pci_set_msi_trigger(); include/uapi/linux/vfio.h, VFIO_IRQ_INFO_NORESIZE.
+    """
+    found = False
+    done: set[tuple[str, str]] = set()
+    for r in refusals.iter_rows(named=True) if refusals is not None else ():
+        subject = subject_of(r, devices)
+        if (subject.label, r["kind"]) in done:
+            continue
+        done.add((subject.label, r["kind"]))
+        found = True
+        yield _finding(r, subject)
+    if not found:
+        yield clear("no SET_IRQS was refused for its range")
+
+
+def _finding(r: Mapping[str, Any], subject: Any) -> Finding:
+    what = {
+        "growth": f"{r['enabled']} enabled, start {r['start']} count {r['count']} asked in place",
+        "mode": f"index {r['index']} asked while index {r['active']} is on",
+        "empty": "an enable of no vectors",
+    }[r["kind"]]
+    evidence = [
+        *span(r["source"], r["since_line"], r["since_end"]),
+        *span(r["source"], r["line"], r["line_end"], "cause"),
+    ]
+    return Finding(
+        summary=f"SET_IRQS of {subject.label} was refused with {r['ret']}: {what}",
+        grade="probable" if r["hint"] else "proven",
+        subject=subject,
+        machine=r["machine"],
+        boot=r["boot"],
+        evidence=distinct(evidence),
+        values={"kind": r["kind"], "enabled": r["enabled"], "start": r["start"], "count": r["count"], "index": r["index"], "errno": r["ret"]},
+        advice="Disable the index before asking for more vectors, or ask for all of them at once; heed VFIO_IRQ_INFO_NORESIZE.",
+    )

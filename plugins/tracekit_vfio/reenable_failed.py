@@ -1,0 +1,108 @@
+"""VFIO-003: the vectors were taken down to add more, and the enable failed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+from tracekit_vfio.subject import distinct, span, subject_of
+
+from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
+
+RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count), from before the guest starts"
+ERRNO = Unchecked("why the enable failed", "a kretprobe on vfio_pci_set_irqs_ioctl and on msi_insert_desc, or QEMU 10.1, which prints the errno")
+MESSAGES = ("qemu_enable_vectors_failed", "qemu_enable_msix_failed")
+
+
+@diagnosis("vfio.reenable-failed", code="VFIO-003", severity="critical", explains=("IRQ-007",), record=RECORD)
+def reenable_failed(
+    windows: pl.DataFrame | None = None,
+    op_set_irqs: pl.DataFrame | None = None,
+    devices: pl.DataFrame | None = None,
+    qemu_enable_vectors_failed: pl.DataFrame | None = None,
+    qemu_enable_msix_failed: pl.DataFrame | None = None,
+    qemu_msi_failed: pl.DataFrame | None = None,
+    qemu_msi_fds_failed: pl.DataFrame | None = None,
+    kvmtool_set_irqs_failed: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """After a disable the enable failed: the device is left without vectors, or with a few that depend on the order of events.
+
+    What it finds: SET_IRQS that disables vectors which worked, then an enable that returns an error, and no enable that works after it.
+    A client's message that it could not enable vectors says the same, without the order.
+    Why it matters: the guest believes that its vectors are on; the device is deaf until the guest or the device is restarted.
+    Stays quiet when: nothing had been enabled before in this open (then only the reason is reported), a smaller retry works, or the device
+    is closed at once.
+    What to do: find the reason (MSI-001, MSI-004, VEC-001); restart the guest or the device when it is gone.
+    References: QEMU hw/vfio/pci.c, vfio_msix_vector_do_use(); Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_enable().
+    """
+    found = False
+    for finding in _from_calls(windows, devices):
+        found = True
+        yield finding
+    if not found:
+        frames = (qemu_enable_vectors_failed, qemu_enable_msix_failed, qemu_msi_failed, qemu_msi_fds_failed, kvmtool_set_irqs_failed)
+        for finding in _from_messages(frames, windows):
+            found = True
+            yield finding
+    if not found:
+        yield clear("no enable failed after a disable") if windows is not None or op_set_irqs is not None else not_evaluated("no SET_IRQS and no client's message in the input", RECORD)
+
+
+def _from_calls(windows: pl.DataFrame | None, devices: pl.DataFrame | None) -> Iterator[Finding]:
+    if windows is None:
+        return
+    failed = windows.filter((pl.col("kind") == "failed") & (pl.col("basis") == "calls") & pl.col("recovered_line").is_null())
+    seen: set[tuple[str, int, str]] = set()
+    for w in failed.iter_rows(named=True):
+        subject = subject_of(w, devices)
+        if (place := (w["machine"], w["boot"], subject.label)) in seen or w["ret"] is not None and w["ret"] > 0 and w["closed_line"] is None:
+            continue
+        seen.add(place)
+        yield _proven(w, subject)
+
+
+def _proven(w: dict[str, Any], subject: Subject) -> Finding:
+    deaf = w["closed_ts"] - w["disable_ts"] if w["closed_ts"] is not None and w["disable_ts"] is not None else None
+    lasted = f", deaf for {deaf / 1e9:.3f} s until the close" if deaf is not None else ""
+    evidence = [
+        *(e for u in w["in_use"] for e in span(w["source"], u["first"], u["last"])),
+        *span(w["source"], w["line"], w["disable_end"], "cause"),
+        *span(w["source"], w["enable_line"], w["enable_end"], "cause"),
+        *span(w["source"], w["closed_line"], role="effect"),
+    ]
+    return Finding(
+        summary=f"{subject.label} had {w['old']} vectors; they were disabled to enable {w['new']}, which failed with {w['ret']}{lasted}",
+        grade="probable" if w["hint"] else "proven",
+        subject=subject,
+        machine=w["machine"],
+        boot=w["boot"],
+        evidence=distinct(evidence),
+        values={"last_working": w["old"], "asked": w["new"], "errno": w["ret"], "deaf_ns": deaf, "vectors_in_use": [u["vector"] for u in w["in_use"]]},
+        advice="Find why the enable failed (see the finding that explains this one), then restart the guest or the device.",
+    )
+
+
+def _from_messages(frames: tuple[pl.DataFrame | None, ...], windows: pl.DataFrame | None) -> Iterator[Finding]:
+    """A client's message, alone; with QEMU's trace of a growth that was not confirmed, the device and the order are known."""
+    messages = [row for f in frames if f is not None for row in f.iter_rows(named=True)]
+    if not messages:
+        return
+    grown = windows.filter((pl.col("basis") == "qemu") & (pl.col("kind") == "open")) if windows is not None else None
+    w = grown.row(-1, named=True) if grown is not None and grown.height else None
+    first = messages[0]
+    subject = subject_of(w) if w is not None else Subject("unknown device", "unknown", None, (), "-trace 'vfio_msix_*' of QEMU names it")
+    evidence = [e for m in messages[:5] for e in span(m["source"], m["line"], role="effect")]
+    if w is not None:
+        evidence += [*span(w["source"], w["enabled_line"]), *span(w["source"], w["line"], role="cause")]
+    reason = first.get("reason") or "no reason"
+    order = () if w is not None else (Unchecked("vectors had been enabled before", "QEMU's trace (-trace 'vfio_msix_*') or SET_IRQS calls of the host"),)
+    yield Finding(
+        summary=f"the client could not enable the vectors of {subject.label} ({reason})",
+        grade="probable" if w is not None else "possible",
+        subject=subject,
+        machine=first["machine"],
+        boot=first["boot"],
+        evidence=distinct(evidence),
+        unchecked=(*order, ERRNO),
+        values={"message": reason, "messages": len(messages), "asked": w["new"] if w is not None else None, "last_working": w["old"] if w is not None else None},
+        advice="Record the host's SET_IRQS calls with their return values: the number tells the reason.",
+    )

@@ -1,0 +1,139 @@
+"""VFIO-002: vectors in use were taken down to add more."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+from tracekit_vfio.subject import distinct, span, subject_of
+
+from tracekit import Evidence, Finding, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
+
+RECORD = (
+    "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count) with irq_handler_entry events, "
+    "or QEMU -trace 'vfio_msi*'"
+)
+LOST = Unchecked(
+    "an interrupt was lost in a window",
+    "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs",
+)
+IN_USE = Unchecked("a vector was in use", "irq_handler_entry events of the host (echo 1 > events/irq/irq_handler_entry/enable)")
+
+
+@diagnosis("vfio.resize-window", code="VFIO-002", severity="medium", record=RECORD)
+def resize_window(windows: pl.DataFrame | None = None, op_set_irqs: pl.DataFrame | None = None, devices: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
+    """Vectors that were in use went down while the client disabled the index to enable more of them.
+
+    What it finds: SET_IRQS that disables an index, then one that enables it with more vectors, with no close and no other SET_IRQS
+    between, while a vector of the old set had been interrupting. Each such window, its span, and the vectors in it are listed.
+    Why it matters: what the device signals in a window may never arrive. A window is exposure, no proof of a loss.
+    Stays quiet when: the new count is not larger, INTx came back between (the guest's or client's own disable), the device was closed or
+    reopened between, the enable failed (VFIO-003), or no vector of the old set was ever seen to interrupt.
+    What to do: QEMU 8.2 or later on Linux 6.5 or later grows in place where NORESIZE is clear; otherwise let the guest enable all its
+    vectors at once, or use fewer queues.
+    References: QEMU hw/vfio/pci.c, vfio_msix_vector_do_use() (tear-down until 8.1, and with noresize after 45d85f622811);
+    Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_disable().
+    """
+    if windows is None:
+        yield clear("no disable and enable of an index") if op_set_irqs is not None else not_evaluated("no SET_IRQS, vector lives or QEMU trace of a VFIO device", RECORD)
+        return
+    growths = windows.filter((pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers")))
+    found = False
+    for group in subjects(growths):
+        found = True
+        yield _finding(group, devices)
+    if not found:
+        yield _quiet(windows)
+
+
+def subjects(windows: pl.DataFrame) -> list[pl.DataFrame]:
+    """Windows by machine, boot and device; windows that were inferred join those of calls that may be the same device."""
+    if windows.is_empty():
+        return []
+    who = pl.coalesce("bdf", pl.col("device").cast(pl.String), pl.col("vdev").cast(pl.String), pl.lit("?"))
+    groups = windows.with_columns(who.alias("who")).partition_by("machine", "boot", "who", maintain_order=True)
+    sure = [g for g in groups if (g["basis"] == "calls").any()]
+    for group in groups:
+        if (group["basis"] == "calls").any():
+            continue
+        same = next((i for i, s in enumerate(sure) if _compatible(s, group)), None)
+        if same is None:
+            sure.append(group)
+        else:
+            sure[same] = pl.concat([sure[same], group])
+    return [g.drop("who") for g in sure]
+
+
+def _compatible(sure: pl.DataFrame, inferred: pl.DataFrame) -> bool:
+    """Whether both are about the same function: QEMU's log has no machine or boot of its own."""
+    a, b = sure["bdf"][0], inferred["bdf"][0]
+    return a is not None and a == b
+
+
+def _finding(group: pl.DataFrame, devices: pl.DataFrame | None) -> Finding:
+    basis = "calls" if (group["basis"] == "calls").any() else group["basis"][0]
+    counted = group.filter(pl.col("basis") == basis)
+    first = counted.row(0, named=True)
+    subject = subject_of(first, devices)
+    spans = [s for s in counted["span"].to_list() if s is not None]
+    sure = basis == "calls" and not counted["hint"].any() and (counted["in_use"].list.len() > 0).all()
+    n = counted.height
+    vectors = sorted({u["vector"] for w in counted["in_use"].to_list() for u in w if u["vector"] is not None})
+    using = f"vector{'s' if len(vectors) > 1 else ''} {', '.join(map(str, vectors))} in use" if vectors else "a vector in use" if sure else "vectors enabled"
+    steps = ", ".join(f"{w['old']} -> {w['new']}" for w in counted.select("old", "new").unique(maintain_order=True).iter_rows(named=True))
+    longest = f", longest {max(spans) / 1e6:.3f} ms" if spans else ""
+    return Finding(
+        summary=f"{n} window{'s' if n > 1 else ''} without interrupts while the vectors of {subject.label} grew {steps}, {using}{longest}",
+        grade="proven" if sure else "probable",
+        subject=subject,
+        machine=first["machine"],
+        boot=first["boot"],
+        evidence=distinct(e for w in group.iter_rows(named=True) for e in _evidence(w)),
+        unchecked=(LOST,) if (counted["in_use"].list.len() > 0).all() else (LOST, IN_USE),
+        values={
+            "windows": n,
+            "old": counted["old"][0],
+            "new": counted["new"][-1],
+            "total_ns": sum(spans) if spans else None,
+            "longest_ns": max(spans) if spans else None,
+            "vectors_in_use": vectors,
+            "basis": basis,
+        },
+        windows=tuple(as_window(w) for w in counted.iter_rows(named=True)),
+        advice="Use a client that grows in place (QEMU 8.2 with Linux 6.5 or later, NORESIZE clear), or let the guest enable all its vectors at once.",
+    )
+
+
+def as_window(w: Mapping[str, Any]) -> dict[str, Any]:
+    """A window as a finding reports it; times in ns, null where the lines have none."""
+    return {
+        "source": w["source"],
+        "line": w["line"],
+        "line_end": w["line_end"],
+        "index": w["index"],
+        "old": w["old"],
+        "new": w["new"],
+        "ts": w["disable_ts"],
+        "ts_end": w["enable_ts"],
+        "span_ns": w["span"],
+        "vectors_in_use": [u["vector"] for u in w["in_use"]],
+        "entries_before": {str(u["vector"]) if u["vector"] is not None else "?": u["entries"] for u in w["in_use"]},
+        "inferred": w["basis"] != "calls",
+    }
+
+
+def _evidence(w: Mapping[str, Any]) -> Iterator[Evidence]:
+    for u in w["in_use"]:
+        yield from span(w["source"], u["first"], u["last"])
+    yield from span(w["source"], w["line"], w["disable_end"], "cause")
+    if w["enable_line"] != w["line"]:
+        yield from span(w["source"], w["enable_line"], w["enable_end"], "cause")
+
+
+def _quiet(windows: pl.DataFrame) -> Verdict:
+    """Why none of the pairs is a finding."""
+    grown = windows.filter(pl.col("kind") == "growth")
+    if grown.height:
+        return clear(f"{grown.height} growth window{'s' if grown.height > 1 else ''}, but no vector had interrupted before")
+    if windows.filter(pl.col("kind") == "open").height:
+        return inconclusive("a growth is the last event of its device in QEMU's trace; whether it worked is not shown", RECORD)
+    return clear("no index was enabled with more vectors after a disable")

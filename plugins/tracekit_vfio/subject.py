@@ -1,0 +1,61 @@
+"""How the diagnoses of this plugin name a device, and collect its lines."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from tracekit import Evidence, Subject
+
+NAMED_BY = "irq_handler_entry events (echo 1 > events/irq/irq_handler_entry/enable) name the function once it interrupts"
+
+
+def subject_of(row: Mapping[str, Any], devices: pl.DataFrame | None = None) -> Subject:
+    """The function of a row by BDF, else by pointer, else unknown."""
+    pointers = tuple(f"{kind} {row[c]:#x}" for kind, c in (("pci_dev", "device"), ("vdev", "vdev")) if row.get(c) is not None)
+    if row.get("bdf"):
+        return Subject(row["bdf"], "pci", row["bdf"], pointers, _how(row, devices))
+    if pointers:
+        return Subject(pointers[0], "pci", None, pointers[1:], NAMED_BY)
+    return Subject("unknown device", "unknown", None, (), NAMED_BY)
+
+
+def _how(row: Mapping[str, Any], devices: pl.DataFrame | None) -> str | None:
+    """Why the BDF is that of the pointers, if it was inferred."""
+    if devices is None or row.get("entity") is None:
+        return None
+    known = devices.filter((pl.col("entity") == row["entity"]) & (pl.col("bdf") == row["bdf"]) & (pl.col("how") == "inferred"))
+    return f"inferred: the only device named at that time (line {known['bdf_line'][0]})" if known.height else None
+
+
+def same_function(frame: pl.DataFrame, row: Mapping[str, Any]) -> pl.DataFrame:
+    """The rows of `frame` that are about the same function in the same machine and boot."""
+    frame = frame.filter((pl.col("machine") == row["machine"]) & (pl.col("boot") == row["boot"]))
+    for column in ("entity", "device", "vdev", "bdf"):
+        if row.get(column) is not None:
+            return frame.filter(pl.col(column) == row[column])
+    return frame.filter(pl.col("source") == row["source"])
+
+
+def callers(calls: pl.DataFrame | None, row: Mapping[str, Any], call: int | None) -> Iterator[dict[str, Any]]:
+    """The calls around call `call`, innermost first."""
+    if calls is None or call is None:
+        return
+    mine = calls.filter((pl.col("source") == row["source"]) & (pl.col("machine") == row["machine"]) & (pl.col("boot") == row["boot"]))
+    parents = dict(zip(mine["id"].to_list(), mine["parent"].to_list(), strict=True))
+    chain: list[int] = []
+    while (call := parents.get(call)) is not None and call not in chain:
+        chain.append(call)
+    found = {r["id"]: r for r in mine.filter(pl.col("id").is_in(chain)).iter_rows(named=True)}
+    yield from (found[i] for i in chain)
+
+
+def span(source: str, line: int | None, end: int | None = None, role: Any = "context") -> Iterator[Evidence]:
+    """One evidence for the lines from `line` to `end`; nothing if there is no line."""
+    if line is not None:
+        yield Evidence(source, line, role, end if end is not None and end > line else None)
+
+
+def distinct(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
+    """The evidence without repeated places, in the order given."""
+    return tuple({(e.source, e.line, e.line_end): e for e in evidence}.values())

@@ -1,0 +1,89 @@
+"""VFIO-004: one vector could not be added or wired while others live."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+from tracekit_vfio.subject import distinct, same_function, span, subject_of
+
+from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
+
+RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count) and pci_msix_alloc_irq_at"
+
+
+@diagnosis("vfio.vector-dead", code="VFIO-004", severity="high", record=RECORD)
+def vector_dead(
+    op_set_irqs: pl.DataFrame | None = None,
+    op_alloc_at: pl.DataFrame | None = None,
+    qemu_signaling_failed: pl.DataFrame | None = None,
+    devices: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """A single vector could not be added or wired; the others of the device go on.
+
+    What it finds: SET_IRQS for vectors beyond those enabled, in place, that fails though the host can grow in place, or a client's
+    message that one vector could not be wired.
+    Why it matters: the queues on these vectors never interrupt; the guest is not told.
+    Stays quiet when: the vector works at a later try, the host cannot grow in place at all (VFIO-005), or nothing else is enabled.
+    What to do: find the reason (MSI-001 for -34, VEC-001 for -28).
+    References: Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_set_vector_signal() (6.5: e4163438e015); QEMU hw/vfio/device.c,
+    vfio_set_irq_signaling().
+    """
+    findings = [*_from_calls(op_set_irqs, op_alloc_at, devices), *_from_messages(qemu_signaling_failed)]
+    yield from findings
+    if not findings:
+        yield clear("no single vector failed") if op_set_irqs is not None or qemu_signaling_failed is not None else not_evaluated("no SET_IRQS in the input", RECORD)
+
+
+def _from_calls(op_set_irqs: pl.DataFrame | None, op_alloc_at: pl.DataFrame | None, devices: pl.DataFrame | None) -> Iterator[Finding]:
+    """Requests in which `pci_msix_alloc_irq_at` returned an error: only in-place growth calls it."""
+    if op_set_irqs is None or op_alloc_at is None:
+        return
+    failed = op_alloc_at.filter(pl.col("ret") < 0)
+    done: set[str] = set()
+    for at in failed.iter_rows(named=True):
+        requests = same_function(op_set_irqs, at)
+        later = requests.filter((pl.col("line") > at["line"]) & (pl.col("ret") == 0) & (pl.col("data") == "eventfd"))
+        again = later.filter((pl.col("start") <= at["index"]) & (pl.col("start") + pl.col("count") > at["index"])) if at["index"] is not None else later.head(0)
+        subject = subject_of(at, devices)
+        if again.height or subject.label in done:
+            continue
+        done.add(subject.label)
+        yield _finding(at, subject, same_function(failed, at), requests.filter(pl.col("call") == at["request"]))
+
+
+def _finding(at: Mapping[str, Any], subject: Subject, failed: pl.DataFrame, request: pl.DataFrame) -> Finding:
+    vectors = sorted(set(failed["index"].drop_nulls().to_list()))
+    evidence = [e for r in failed.head(5).iter_rows(named=True) for e in span(r["source"], r["line"], r["line_end"], "cause")]
+    evidence += [e for r in request.iter_rows(named=True) for e in span(r["source"], r["line"], r["line_end"], "effect")]
+    return Finding(
+        summary=f"vector{'s' if len(vectors) > 1 else ''} {', '.join(map(str, vectors)) or '?'} of {subject.label} could not be added ({at['ret']}); the others go on",
+        grade="probable" if at["hint"] else "proven",
+        subject=subject,
+        machine=at["machine"],
+        boot=at["boot"],
+        evidence=distinct(evidence),
+        values={"vectors": vectors, "errno": at["ret"]},
+        advice="Find the reason of the errno; queues on these vectors never interrupt until the device is opened anew.",
+    )
+
+
+def _from_messages(messages: pl.DataFrame | None) -> Iterator[Finding]:
+    """QEMU names the vector and the errno's text."""
+    if messages is None:
+        return
+    vectors = messages.filter((pl.col("kind") != "INTX") & (pl.col("action") == "TRIGGER"))
+    for (name,), group in vectors.group_by("name", maintain_order=True):
+        first = group.row(0, named=True)
+        numbers = sorted(set(group["vector"].to_list()))
+        label = str(name) if name is not None else "unknown device"
+        yield Finding(
+            summary=f"vector{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))} of {label} could not be wired ({first['reason']})",
+            grade="probable",
+            subject=Subject(label, "pci" if name else "unknown", label if "." in label else None),
+            machine=first["machine"],
+            boot=first["boot"],
+            evidence=distinct(e for r in group.head(5).iter_rows(named=True) for e in span(r["source"], r["line"], role="effect")),
+            unchecked=(Unchecked("the other vectors go on, and this one did not work later", RECORD),),
+            values={"vectors": numbers, "message": first["reason"]},
+            advice="Record the host's SET_IRQS calls with their return values.",
+        )

@@ -1,0 +1,140 @@
+"""An opened VFIO PCI device: what SET_IRQS does to its vectors, and what it returns."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+Prediction = frozenset[int] | None
+Data = Literal["none", "eventfd", "bool"]
+
+EINVAL, ENOTTY = -22, -25
+INTX, MSI, MSIX, ERR, REQ, NONE = range(6)
+# What may go wrong while a vector is wired, for reasons outside this machine: the eventfd, memory, no CPU vector, a busy line.
+WIRING_ERRORS = frozenset((-9, -12, -16, -22, -28))
+
+
+@dataclass
+class VfioDevice:
+    """State of `drivers/vfio/pci/vfio_pci_intrs.c` for one open. `irq_type` is None while unknown (a recording that starts late).
+
+    `dynamic`: MSI-X vectors can be added in place (Linux 6.5 or later, if the parent irq domain can).
+    """
+
+    dynamic: bool = False
+    irq_type: int | None = NONE
+    allocated: set[int] = field(default_factory=set)
+    wired: set[int] = field(default_factory=set)
+
+    def flags(self, index: int) -> int:
+        """`VFIO_DEVICE_GET_IRQ_INFO` flags: NORESIZE (8) is clear for MSI-X that can grow (6.5)."""
+        if index == INTX:
+            return 0x7
+        return 0x1 if index == MSIX and self.dynamic else 0x9
+
+    def set_irqs(
+        self,
+        index: int,
+        start: int,
+        count: int,
+        data: Data,
+        *,
+        alloc: Callable[[int], Prediction],
+        alloc_at: Callable[[int], Prediction] | None = None,
+        wiring: int | None = None,
+    ) -> Prediction:
+        """`vfio_pci_set_irqs_ioctl()` with TRIGGER. `alloc(n)` and `alloc_at(i)` predict the PCI core; `wiring` is the error seen, or 0, or None."""
+        if index == NONE:
+            return frozenset((ENOTTY,))
+        if index not in (MSI, MSIX):
+            return self._set_intx(data, count) if index == INTX else None
+        if self.irq_type is None:
+            return None
+        if data == "none" and count == 0:
+            return self._disable(index)
+        if self.irq_type not in (NONE, index):
+            return frozenset((EINVAL,))
+        if data == "eventfd":
+            return self._enable(index, start + count, start, alloc, wiring) if self.irq_type == NONE else self._block(index, start, count, alloc_at, wiring)
+        return frozenset((0,)) if self.irq_type == index and start + count <= self._size() else frozenset((EINVAL,))
+
+    def close(self) -> None:
+        """The last user is gone: the kernel disables what is on (vfio_pci_core_disable)."""
+        self.irq_type = NONE
+        self.allocated.clear()
+        self.wired.clear()
+
+    def unknown(self) -> None:
+        """What is enabled is not known any more."""
+        self.irq_type = None
+        self.allocated.clear()
+        self.wired.clear()
+
+    def observed(self, index: int, start: int, count: int, data: Data, ret: int) -> None:
+        """Adopt what a call did, whatever was predicted."""
+        if index not in (MSI, MSIX):
+            if index == INTX and ret == 0:
+                self.irq_type = INTX if data == "eventfd" else NONE if count == 0 else self.irq_type
+            return
+        if ret == 0 and data == "none" and count == 0:
+            self.close()
+        elif ret == 0 and data == "eventfd":
+            self.allocated |= set(range(start + count)) if self.irq_type != index else set(range(start, start + count))
+            self.wired |= set(range(start, start + count))
+            self.irq_type = index
+        elif ret == EINVAL and data == "none" and count == 0 and self.irq_type is None:
+            self.irq_type = NONE
+        elif ret != 0 and data == "eventfd" and not self.allocated and self.irq_type == index:
+            self.irq_type = NONE
+
+    def _set_intx(self, data: Data, count: int) -> Prediction:
+        return None
+
+    def _disable(self, index: int) -> Prediction:
+        if self.irq_type != index:
+            return frozenset((EINVAL,))
+        self.close()
+        return frozenset((0,))
+
+    def _enable(self, index: int, size: int, start: int, alloc: Callable[[int], Prediction], wiring: int | None) -> Prediction:
+        """From nothing: allocate `size` vectors, wire [start, size); a wiring error disables everything again."""
+        granted = alloc(size)
+        if granted is None:
+            return None
+        results: set[int] = set()
+        for n in granted:
+            if n < 0 or n < size:
+                results.add(n)
+            elif wiring is None:
+                results |= {0} | WIRING_ERRORS
+            else:
+                results.add(wiring)
+        if results == {0}:
+            self.irq_type, self.allocated, self.wired = index, set(range(size)), set(range(start, size))
+        return frozenset(results)
+
+    def _block(self, index: int, start: int, count: int, alloc_at: Callable[[int], Prediction] | None, wiring: int | None) -> Prediction:
+        """With vectors already there: rewire them; vectors beyond them are added one by one if the host can, else -22."""
+        end = start + count
+        if end > self._size() and not (self.dynamic and index == MSIX):
+            return frozenset((EINVAL,))
+        for vector in range(start, end):
+            if vector in self.allocated or index == MSI:
+                continue
+            added = alloc_at(vector) if alloc_at is not None else None
+            if added is None:
+                return None
+            if (failed := min(added)) < 0:
+                self.wired -= set(range(start, vector + 1))
+                return frozenset((failed,))
+            self.allocated.add(vector)
+        if wiring is None:
+            return frozenset((0,)) | WIRING_ERRORS
+        if wiring == 0:
+            self.wired |= set(range(start, end))
+        else:
+            self.wired -= set(range(start, end))
+        return frozenset((wiring,))
+
+    def _size(self) -> int:
+        """The bound of in-place requests: one more than the highest vector allocated."""
+        return max(self.allocated, default=-1) + 1

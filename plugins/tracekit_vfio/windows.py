@@ -1,0 +1,317 @@
+"""Disable and enable pairs of opened VFIO devices: which of them were growths, and which vectors were in use when they came."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from tracekit import Model, Row
+
+MSI, MSIX, NONE = 1, 2, 5
+EINVAL, ERANGE = -22, -34
+TRIGGER = 0x20  # VFIO_IRQ_SET_ACTION_TRIGGER, include/uapi/linux/vfio.h
+Key = tuple[str, Any]
+IN_USE = pl.List(pl.Struct({"vector": pl.Int64(), "entries": pl.Int64(), "first": pl.Int64(), "last": pl.Int64()}))
+WINDOW = {
+    **dict.fromkeys(("device", "vdev"), pl.UInt64()),
+    **dict.fromkeys(("entity", "request", "index", "old", "new", "ret"), pl.Int64()),
+    **dict.fromkeys(("bdf", "kind", "basis"), pl.String()),
+    **dict.fromkeys(("enabled_line", "disable_end", "disable_ts", "enable_line", "enable_end", "enable_ts"), pl.Int64()),
+    **dict.fromkeys(("recovered_line", "closed_line", "closed_ts", "span"), pl.Int64()),
+    "wired": pl.List(pl.Int64()),
+    "irqs": pl.List(pl.Int64()),
+    "in_use": IN_USE,
+    "handlers": pl.Boolean(),
+    "inferred": pl.Boolean(),
+    "hint": pl.Boolean(),
+}
+
+REFUSAL = {
+    **dict.fromkeys(("device", "vdev"), pl.UInt64()),
+    **dict.fromkeys(("entity", "request", "index", "start", "count", "ret", "enabled", "active", "since_line", "since_end"), pl.Int64()),
+    **dict.fromkeys(("bdf", "kind"), pl.String()),
+    "hint": pl.Boolean(),
+}
+
+
+def identity(row: Row) -> Key | None:
+    """What names the opened device an operation is about; None where the recording has no arguments."""
+    for name in ("entity", "vdev", "device", "bdf"):
+        if (value := getattr(row, name, None)) is not None:
+            return name, value
+    return None
+
+
+@dataclass
+class Session:
+    """What is enabled on an opened device."""
+
+    index: int = NONE
+    count: int = 0
+    wired: dict[int, int | None] = field(default_factory=dict)  # vector -> irq
+    since: Row | None = None  # the SET_IRQS that enabled it
+
+
+@dataclass
+class Pair:
+    """A disable that waits for the next enable, or a failed enable that waits for a better one."""
+
+    disable: Row
+    before: Session
+    wanted: bool = False
+    enable: Row | None = None
+    new: int | None = None  # vectors after the enable
+    recovered: Row | None = None
+    closed: Row | None = None
+
+
+class Windows(Model):
+    """One row a disable ... enable pair of one opened device (`windows`), placed where the disable stands.
+
+    `kind`: growth, same-or-fewer, wanted (INTx came between: the client's or guest's own disable), failed (the enable returned an error),
+    close (nothing followed but the end). `old`, `new`: vectors before and after; `span`: ns from the disable's entry to the enable's return.
+    `in_use`: vectors that had interrupted since they were enabled; `handlers`: whether the recording would show that.
+    The rules are those of QEMU's growth (hw/vfio/pci.c, vfio_msix_vector_do_use) as the kernel sees it.
+
+    One row a refused request (`refusals`): growth in place (-22), mode (another index is on), empty (an enable of no vectors), rollback
+    (a vector of a block that was enabled failed, and the block with it).
+    """
+
+    tables = {"windows": WINDOW, "refusals": REFUSAL}
+    needs = ("irq_handler_entry", "graph_entry", "graph_leaf")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.several: set[str] = set()  # sources that are about more than one device
+        self.sessions: dict[Key, Session] = {}
+        self.pairs: dict[Key, Pair] = {}
+        self.signals: dict[int | None, dict[int, int | None]] = {}  # request -> vectors wired in it
+        self.unwired: dict[int | None, int] = {}
+        self.done: list[tuple[Pair, str]] = []
+
+    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+        heard = list(rows)
+        who: dict[str, set[Key]] = {}
+        for name, row in heard:
+            if name.startswith("op_") and (key := identity(row)) is not None:
+                who.setdefault(row.source, set()).add(key)
+        self.several = {source for source, keys in who.items() if len(keys) > 1}
+        frames = super().run(heard, tables)
+        return frames | {"windows": with_use(frames["windows"], tables)}
+
+    def on_op_open(self, e: Row) -> None:
+        self._end(e)
+
+    def on_op_close(self, e: Row) -> None:
+        self._end(e)
+
+    def on_op_vector(self, e: Row) -> None:
+        """A vector is wired (fd >= 0) or detached (fd -1) inside a SET_IRQS."""
+        if e.fd is not None and e.fd < 0 or e.ret is not None and e.ret < 0:
+            return
+        wired = self.signals.setdefault(e.request, {})
+        vector = e.vector if e.vector is not None else len(wired)
+        wired[vector] = e.irq
+
+    def on_op_set_irqs(self, e: Row) -> None:
+        wired = self.signals.pop(e.call, {}) or self.signals.pop(e.request, {})
+        if e.closing or e.index == NONE:
+            self._end(e)
+        elif e.flags is not None and not e.flags & TRIGGER:
+            return  # masking and unmasking change nothing here
+        elif e.index == 0:
+            self._intx(e)
+        elif e.data == "none" and e.count in (0, None):
+            self._disable(e)
+        elif e.data == "eventfd":
+            self._enable(e, wired)
+        elif e.data is None and e.index is None:
+            self._forget(e)
+
+    def on_end(self) -> None:
+        for pair in self.pairs.values():
+            self._finish(pair)
+        for pair, kind in self.done:
+            self._emit(pair, kind)
+
+    def _key(self, e: Row) -> Key:
+        """The device of a row; where a source has only one, rows without a name are about it."""
+        return identity(e) or ("source", e.source) if e.source in self.several else ("source", e.source)
+
+    def _session(self, e: Row) -> Session:
+        return self.sessions.setdefault(self._key(e), Session())
+
+    def _intx(self, e: Row) -> None:
+        pair = self.pairs.get(self._key(e))
+        if pair is not None and pair.enable is None and e.data == "eventfd" and (e.ret is None or e.ret == 0):
+            pair.wanted = True
+
+    def _disable(self, e: Row) -> None:
+        session = self._session(e)
+        if e.ret is not None and e.ret != 0 or session.count == 0:
+            return  # nothing was enabled: the kernel says -22, and nobody minds
+        self._settle(e)
+        self.pairs[self._key(e)] = Pair(e, session)
+        self.sessions[self._key(e)] = Session()
+
+    def _enable(self, e: Row, wired: dict[int, int | None]) -> None:
+        session = self._session(e)
+        count = (e.start or 0) + e.count if e.count is not None else len(wired)
+        if e.ret is not None and e.ret < 0:
+            self._refuse(e, session, count)
+        if session.count:
+            if e.ret in (0, None) and e.index in (None, session.index):
+                session.count = max(session.count, count)
+                session.wired |= wired
+            return
+        if e.ret is None and not wired and not e.inferred:
+            return self._forget(e)
+        failed = e.ret is not None and e.ret != 0 or e.ret is None and e.inferred
+        self._answer(e, count, failed)
+        if not failed:
+            vectors = wired or dict.fromkeys(range(e.start or 0, count))
+            self.sessions[self._key(e)] = Session(e.index if e.index is not None else MSIX, count, dict(vectors), e)
+
+    def _refuse(self, e: Row, session: Session, count: int) -> None:
+        if session.count and e.index is not None and session.index != e.index:
+            kind = "mode"
+        elif session.count:
+            kind = "growth" if e.ret == EINVAL and count > session.count else "rollback" if count <= session.count else ""
+        else:
+            kind = "empty" if e.ret == ERANGE and e.count is not None and count == 0 else ""
+        if not kind or e.ret == EINVAL and kind == "rollback":
+            return
+        known = {c: getattr(e, c, None) for c in ("device", "vdev", "entity", "bdf", "index", "start", "count", "ret", "hint", "ts_end", "line_end")}
+        since = session.since
+        place = {"since_line": since.line, "since_end": since.line_end} if since is not None else {}
+        self.emit("refusals", e, **known, kind=kind, request=e.call, enabled=session.count, active=session.index, **place)
+
+    def _answer(self, e: Row, count: int, failed: bool) -> None:
+        """An enable after a disable: the pair is complete, unless it failed and may still be followed by one that works."""
+        key = self._key(e)
+        pair = self.pairs.get(key)
+        if pair is None or e.index is not None and pair.before.index not in (e.index, NONE):
+            return
+        if pair.enable is None:
+            pair.enable, pair.new = e, count
+            if not failed:
+                self._finish(self.pairs.pop(key))
+        elif not failed:
+            pair.recovered = e
+            self._finish(self.pairs.pop(key))
+
+    def _settle(self, e: Row) -> None:
+        if (pair := self.pairs.pop(self._key(e), None)) is not None:
+            self._finish(pair)
+
+    def _forget(self, e: Row) -> None:
+        """A call whose arguments are not known: what is enabled now is not known either."""
+        self.sessions.pop(self._key(e), None)
+        self.pairs.pop(self._key(e), None)
+
+    def _end(self, e: Row) -> None:
+        keys = [self._key(e)] if identity(e) is not None or e.source not in self.several else list(self.sessions | self.pairs)
+        for key in keys:
+            if (pair := self.pairs.pop(key, None)) is not None:
+                pair.closed = e
+                self._finish(pair)
+            self.sessions.pop(key, None)
+
+    def _finish(self, pair: Pair) -> None:
+        self.done.append((pair, _kind(pair)))
+
+    def _emit(self, pair: Pair, kind: str) -> None:
+        disable, enable, before = pair.disable, pair.enable, pair.before
+        known = {c: getattr(disable, c, None) for c in ("device", "vdev", "entity", "bdf")}
+        end = enable.ts_end if enable is not None else None
+        self.emit(
+            "windows",
+            disable,
+            **known,
+            kind=kind,
+            basis="calls",
+            index=before.index,
+            old=before.count,
+            new=pair.new,
+            ret=enable.ret if enable is not None else None,
+            request=enable.call if enable is not None else None,
+            enabled_line=before.since.line if before.since is not None else None,
+            disable_end=disable.line_end,
+            disable_ts=disable.ts,
+            enable_line=enable.line if enable is not None else None,
+            enable_end=enable.line_end if enable is not None else None,
+            enable_ts=end,
+            recovered_line=pair.recovered.line if pair.recovered is not None else None,
+            closed_line=pair.closed.line if pair.closed is not None else None,
+            closed_ts=pair.closed.ts if pair.closed is not None else None,
+            span=end - disable.ts if end is not None and disable.ts is not None else None,
+            wired=sorted(before.wired),
+            irqs=[i for i in before.wired.values() if i is not None],
+            inferred=bool(disable.inferred or (enable is not None and enable.inferred)),
+            hint=bool(disable.hint or (enable is not None and enable.hint)),
+            ts_end=end,
+            line_end=enable.line_end if enable is not None else disable.line_end,
+        )
+
+
+def _kind(pair: Pair) -> str:
+    if pair.enable is None:
+        return "close"
+    if pair.wanted:
+        return "wanted"
+    if pair.enable.ret != 0 and (pair.enable.ret is not None or pair.enable.inferred):
+        return "failed"
+    return "growth" if pair.new is not None and pair.new > pair.before.count else "same-or-fewer"
+
+
+def with_use(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Fill `in_use` and `handlers`: which wired vectors interrupted between the enable and the disable of each window."""
+    if windows.is_empty():
+        return windows
+    windows = windows.with_row_index("window")
+    entries = _entries(tables)
+    recorded = set(entries["source"].unique().to_list())
+    if (events := tables.get("irq_handler_entry")) is not None:
+        recorded |= set(events["source"].unique().to_list())
+    used = _used(windows, entries)
+    schema = windows.drop("window").schema
+    filled = windows.drop("in_use", "handlers").join(used, on="window", how="left").with_columns(
+        pl.col("in_use").fill_null([]), pl.col("source").is_in(list(recorded)).alias("handlers")
+    )
+    return filled.select([pl.col(c).cast(t) for c, t in schema.items()])
+
+
+def _entries(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Every run of VFIO's handler: source, line, irq, vector, bdf (the last three null where the function alone was traced)."""
+    frames = []
+    if (events := tables.get("irq_handler_entry")) is not None:
+        named = pl.col("name").str.extract_groups(r"^vfio-msix?\[(\d+)\]\(([0-9a-fA-F:.]+)\)$")
+        frames.append(
+            events.filter(pl.col("name").str.starts_with("vfio-msi"))
+            .with_columns(named.alias("of"))
+            .select("source", "line", "irq", pl.col("of").struct[0].cast(pl.Int64).alias("vector"), pl.col("of").struct[1].alias("who"))
+        )
+    for table in ("graph_entry", "graph_leaf"):
+        if (graph := tables.get(table)) is not None:
+            unknown = [pl.lit(None, pl.Int64).alias("irq"), pl.lit(None, pl.Int64).alias("vector"), pl.lit(None, pl.String).alias("who")]
+            frames.append(graph.filter(pl.col("function") == "vfio_msihandler").select("source", "line", *unknown))
+    schema = {"source": pl.String, "line": pl.Int64, "irq": pl.Int64, "vector": pl.Int64, "who": pl.String}
+    return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+
+
+def _used(windows: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
+    """Per window the vectors that interrupted while they were enabled, with the number of entries and the first and last line."""
+    spans = windows.select("window", "source", pl.col("bdf").alias("of"), "irqs", "wired", "enabled_line", pl.col("line").alias("until"))
+    mine = pl.col("who").is_null() | (pl.col("of") == pl.col("who")) | pl.col("irqs").list.contains(pl.col("irq"))
+    only = pl.col("of").is_null() & (pl.col("irqs").list.len() == 0) & (pl.col("who").n_unique().over("source") == 1)
+    inside = (
+        spans.join_where(entries, pl.col("source") == pl.col("source_right"), pl.col("line") > pl.col("enabled_line"), pl.col("line") < pl.col("until"))
+        .filter(mine.fill_null(False) | only)
+        .with_columns(pl.when(pl.col("vector").is_null() & (pl.col("wired").list.len() == 1)).then(pl.col("wired").list.first()).otherwise("vector").alias("vector"))
+    )
+    per = inside.group_by("window", "vector", maintain_order=True).agg(
+        pl.len().cast(pl.Int64).alias("entries"), pl.col("line").min().alias("first"), pl.col("line").max().alias("last")
+    )
+    return per.sort("window", "vector").group_by("window", maintain_order=True).agg(pl.struct("vector", "entries", "first", "last").alias("in_use"))
+
