@@ -52,7 +52,7 @@ def read(
 ) -> tuple[dict[str, pl.DataFrame], list[Parsed], pl.DataFrame]:
     """(all tables of the case: events, then what the models emit; the accounts of the sources; the repeated lines)."""
     grammars = grammar.load(registry.grammars)
-    errors += grammars.errors
+    errors += (*grammars.errors, *grammars.warnings)
     wanted = {*registry.asked_for(), *options.keep_tables, "kernel_version", "boot_marker"}
     vocabulary = Vocabulary(grammars, grammars.events if "*" in options.keep_tables else wanted)
     parsed = []
@@ -133,7 +133,7 @@ def _with_text(findings: Sequence[Finding], sources: Sequence[Source], repeats: 
     lines: dict[str, set[int]] = {}
     for f in findings:
         for e in f.evidence:
-            lines.setdefault(e.source, set()).add(e.line)
+            lines.setdefault(e.source, set()).update(n for n in (e.line, e.line_end) if n is not None)
     by_path = {s.path: s for s in sources}
     texts = {path: by_path[path].text_of(wanted) for path, wanted in lines.items() if path in by_path}
     also: dict[tuple[str, int], list[tuple[str, int]]] = {}
@@ -141,6 +141,8 @@ def _with_text(findings: Sequence[Finding], sources: Sequence[Source], repeats: 
         also.setdefault((of_source, of_line), []).append((source, line))
 
     def complete(e: Evidence) -> Evidence:
-        return replace(e, text=texts.get(e.source, {}).get(e.line, ""), also=tuple(also.get((e.source, e.line), ())))
+        given = texts.get(e.source, {})
+        last = given.get(e.line_end, "") if e.line_end not in (None, e.line) else ""
+        return replace(e, text=given.get(e.line, ""), text_end=last, also=tuple(also.get((e.source, e.line), ())))
 
     return [replace(f, evidence=tuple(complete(e) for e in f.evidence)) for f in findings]

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ class Rule:
     shape: str
     doc: str
     file: str
+    by_lark: str = ""  # the grammar file, for a rule of a third party that only lark can parse
 
     @property
     def columns(self) -> dict[str, pl.DataType]:
@@ -58,6 +60,7 @@ class Grammars:
     envelopes: Mapping[str, Rule] = field(default_factory=dict)
     digest: str = ""
     errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def built_in_folder() -> Path:
@@ -73,7 +76,8 @@ def built_in_folder() -> Path:
 def load(folders: Sequence[Path] = (), *, strict: bool = False) -> Grammars:
     """Load and lower the built-in grammars and those of `folders`. With `strict`, the first bad file raises GrammarError.
 
-    A rule whose file, rule or column clashes with another one, and a rule that cannot be lowered to a one-pass expression, is an error.
+    A rule whose file, rule or column clashes with another one is an error. So is a built-in rule that cannot be lowered to a one-pass
+    expression; one of a third party is a warning, and lark parses its candidate lines.
     """
     files = [f for folder in (built_in_folder(), *folders) for f in _grammar_files(folder)]
     digest = _digest(files)
@@ -82,23 +86,28 @@ def load(folders: Sequence[Path] = (), *, strict: bool = False) -> Grammars:
     events: dict[str, Rule] = {}
     envelopes: dict[str, Rule] = {}
     errors: list[str] = []
+    warnings: list[str] = []
     for path in files:
         rules = envelopes if path.parent.name == "envelopes" else events
+        foreign = warnings if built_in_folder() not in path.parents else None
         try:
-            for rule in lower_file(path):
+            for rule in lower_file(path, foreign):
                 _add(rules, rule)
         except GrammarError as e:
             if strict:
                 raise
             errors.append(str(e))
-    grammars = Grammars(events, envelopes, digest, tuple(errors))
-    if not errors:
+    grammars = Grammars(events, envelopes, digest, tuple(errors), tuple(warnings))
+    if not errors and not warnings:
         _to_cache(grammars)
     return grammars
 
 
-def lower_file(path: Path) -> Iterator[Rule]:
-    """The event rules of one grammar file, lowered. Errors: GrammarError naming the file and the rule."""
+def lower_file(path: Path, warnings: list[str] | None = None) -> Iterator[Rule]:
+    """The event rules of one grammar file, lowered. Errors: GrammarError naming the file and the rule.
+
+    With a list for `warnings`, a rule that cannot be lowered, or is not one-pass, is noted there and kept.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         rules, terminals = _load_lark(text, path)
@@ -108,7 +117,23 @@ def lower_file(path: Path) -> Iterator[Rule]:
     lowering = _Lowering(rules, terminals, path)
     for name in lowering.starts():
         doc = comments.get(name, "")
-        yield lowering.rule(name, doc, _exempt(doc))
+        yield lowering.rule(name, doc, _exempt(doc), warnings)
+
+
+def fields_by_lark(rule: Rule, text: str) -> dict[str, str] | None:
+    """What lark's Earley parser finds in one message: column -> text, or None if it is no match."""
+    from lark.exceptions import LarkError
+
+    try:
+        tree = _parser(rule.by_lark, rule.name).parse(text)
+    except LarkError:
+        return None
+    return {c: "".join(str(t) for t in part.children) for c in rule.groups for part in tree.find_data(c)}
+
+
+@lru_cache(maxsize=64)
+def _parser(path: str, rule: str) -> "Lark":
+    return reference(Path(path), rule)
 
 
 def reference(path: Path, rule: str) -> "Lark":
@@ -123,7 +148,9 @@ class _Lowering:
     """Turns the rules of one file, as lark loaded them, into patterns."""
 
     def __init__(self, rules: Mapping[str, Any], terminals: Mapping[str, Node], path: Path) -> None:
-        self.rules, self.terminals, self.file = rules, terminals, path.name
+        self.rules, self.terminals, self.path, self.file = rules, terminals, path, path.name
+        self.lenient = False
+        self.unlowered = ""
         # Envelope rules fill the envelope columns; event rules must leave them alone.
         self.reserved = frozenset() if path.parent.name == "envelopes" else frozenset(ENVELOPE)
 
@@ -131,19 +158,23 @@ class _Lowering:
         """The rules that `start` lists."""
         return [str(getattr(v.children[0], "name", v.children[0])) for v in self.rules["start"].find_data("value")]
 
-    def rule(self, name: str, doc: str, exempt: frozenset[str]) -> Rule:
+    def rule(self, name: str, doc: str, exempt: frozenset[str], warnings: list[str] | None = None) -> Rule:
         """One event rule: `exempt` names the fields that may be ambiguous (named in the rule's comment)."""
+        self.lenient, self.unlowered = warnings is not None, ""
         fields: dict[str, list[str]] = {}
         kinds: dict[str, str] = {}
         node = self._node(self.rules[name], fields, kinds, (name,))
         if clash := sorted(self.reserved & set(fields)):
             raise GrammarError(f"{self.file}: {name}: field {clash[0]} has the name of an envelope column; choose another")
-        if (bad := ambiguous(node, exempt)) is not None:
+        if (bad := self.unlowered or ambiguous(node, exempt)) and warnings is not None:
+            warnings.append(f"{self.file}: {name}: {bad}" if self.unlowered else f"{self.file}: {name}: not one-pass, so it is slow: {bad}")
+        elif bad:
             raise GrammarError(f"{self.file}: {name}: not one-pass: {bad}")
         texts = literals(node, MIN_LITERAL)
         strong = texts if texts and min(map(len, texts)) >= MIN_LITERAL else ()
         groups = {c: tuple(g) for c, g in fields.items()}
-        return Rule(name, f"^{regex(node)}$", groups, kinds, strong, "" if strong else shape(node), doc, self.file)
+        by_lark = str(self.path) if self.unlowered else ""
+        return Rule(name, f"^{regex(node)}$", groups, kinds, strong, "" if strong else shape(node), doc, self.file, by_lark)
 
     def _node(self, tree: Any, fields: dict[str, list[str]], kinds: dict[str, str], path: tuple[str, ...]) -> Node:
         """The pattern of a tree of lark's grammar loader; fields met on the way are noted in `fields` and `kinds`."""
@@ -167,7 +198,14 @@ class _Lowering:
                 return self._literal(str(tree.children[0]))
             case "value":
                 return self._value(tree.children[0], fields, kinds, path)
-        raise GrammarError(f"{self.file}: {path[0]}: {tree.data} cannot be lowered; event rules are flat")
+        return self._unlowered(f"{tree.data} cannot be lowered; event rules are flat", path[0])
+
+    def _unlowered(self, why: str, rule: str) -> Node:
+        """A part that only lark can parse: an error in a built-in grammar, else it may hold anything."""
+        if not self.lenient:
+            raise GrammarError(f"{self.file}: {rule}: {why}")
+        self.unlowered = why
+        return Term("", ".*")
 
     def _literal(self, token: str) -> Node:
         if token.startswith("/"):
@@ -183,7 +221,7 @@ class _Lowering:
         if name in self.terminals:
             return self.terminals[name]
         if name in path:
-            raise GrammarError(f"{self.file}: {path[0]}: rule {name} is recursive; event rules are flat")
+            return self._unlowered(f"rule {name} is recursive; event rules are flat", path[0])
         if (terminal := self._terminal_of(name)) is not None:
             groups = fields.setdefault(name, [])
             groups.append(name if not groups else f"{name}__{len(groups)}")

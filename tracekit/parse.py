@@ -8,7 +8,7 @@ from io import BytesIO
 
 import polars as pl
 
-from tracekit.grammar import Grammars, Rule
+from tracekit.grammar import Grammars, Rule, fields_by_lark
 from tracekit.layout import Layout
 from tracekit.pattern import escape
 from tracekit.source import Chunk, Source
@@ -17,6 +17,9 @@ from tracekit.wrap import Logical, Wrapper, detect
 
 SAMPLE_LINES = 1000
 WORKERS = 2
+# Rules so marked have no fixed text of their own: they are looked for only where every line can be looked at.
+SMALL_ONLY = "Small sources only"
+SMALL_SOURCE = 20_000
 CLASSES = ("event", "part-of-event", "frame", "text", "not understood", "rejected")
 
 Example = tuple[int, int, str]  # lines that were not understood: how many, the first one's number and text
@@ -61,8 +64,8 @@ class Vocabulary:
             for text in rule.literals:
                 self.by_literal.setdefault(text, []).append(rule)
         self.general = [r for r in self.rules.values() if not r.literals]
-        self.prefilter = _prefilter(list(self.rules.values()))
-        self.wanted_prefilter = _prefilter([self.rules[n] for n in self.captured])
+        self.prefilter = _prefilter([r for r in self.rules.values() if SMALL_ONLY not in r.doc])
+        self.wanted_prefilter = _prefilter([self.rules[n] for n in self.captured if SMALL_ONLY not in self.rules[n].doc])
 
 
 def parse(source: Source, vocabulary: Vocabulary, progress: Callable[[int], None] | None = None) -> Parsed:
@@ -156,7 +159,9 @@ def _work(frame: pl.DataFrame, layout: Layout, vocabulary: Vocabulary) -> _Part:
 
 
 def _survives(text: pl.Series, layout: Layout, vocabulary: Vocabulary) -> pl.Series:
-    """Which lines are worth peeling: in a trace those that hold a literal of a captured rule, else of any rule."""
+    """Which lines are worth peeling: in a trace those that hold a literal of a captured rule, else of any rule; all of a small source."""
+    if len(text) <= SMALL_SOURCE:
+        return pl.repeat(True, len(text), dtype=pl.Boolean, eager=True)
     pattern = vocabulary.wanted_prefilter if layout.trace else vocabulary.prefilter
     return text.str.contains(pattern)
 
@@ -169,6 +174,9 @@ def _capture(peeled: pl.DataFrame, vocabulary: Vocabulary) -> tuple[dict[str, pl
     candidates: list[pl.DataFrame] = []
     for rule, rows in _candidates(peeled, vocabulary):
         hit = rows.filter(pl.col("msg").str.contains(rule.regex))
+        groups = _groups(hit, rule)
+        if rule.by_lark:
+            hit, groups = hit.filter(groups["matched"]), groups.filter("matched")
         if rule.literals:
             candidates.append(rows.select("line", pl.lit(rule.name).alias("event")))
         if hit.is_empty():
@@ -176,7 +184,7 @@ def _capture(peeled: pl.DataFrame, vocabulary: Vocabulary) -> tuple[dict[str, pl
         events[rule.name] = hit.height
         matched.append(hit["line"])
         if rule.name in vocabulary.captured:
-            tables[rule.name] = _typed(hit, rule)
+            tables[rule.name] = _typed(hit, rule, groups)
     lines = pl.concat(matched).unique() if matched else pl.Series("line", [], dtype=pl.Int64)
     suspects = pl.concat(candidates) if candidates else pl.DataFrame(schema={"line": pl.Int64, "event": pl.String})
     return tables, events, lines, suspects.filter(~pl.col("line").is_in(lines.implode())).unique("line", keep="first", maintain_order=True)
@@ -195,12 +203,22 @@ def _candidates(peeled: pl.DataFrame, vocabulary: Vocabulary) -> Iterator[tuple[
             yield rule, rows
 
 
-def _typed(rows: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """The rows of one event: envelope columns and the rule's own. A number out of range takes the row out."""
+def _groups(rows: pl.DataFrame, rule: Rule) -> pl.DataFrame:
+    """The captured texts of the rows of one rule, a column a group."""
+    if rule.by_lark:
+        found = [fields_by_lark(rule, text) for text in rows["msg"]]
+        texts = {g: [f.get(c) if f and g == c else None for f in found] for c, names in rule.groups.items() for g in names}
+        return pl.DataFrame({"matched": [f is not None for f in found], **texts}, schema_overrides=dict.fromkeys(texts, pl.String))
+    if not rule.columns:
+        return pl.DataFrame()
+    return rows.select(pl.col("msg").str.extract_groups(rule.regex).alias("g")).unnest("g")
+
+
+def _typed(rows: pl.DataFrame, rule: Rule, groups: pl.DataFrame) -> pl.DataFrame:
+    """The rows of one event: envelope columns and the rule's own."""
     schema = event_schema(rule.columns)
     if not rule.columns:
         return rows.select([_envelope(c, rows) for c in ENVELOPE])
-    groups = rows.select(pl.col("msg").str.extract_groups(rule.regex).alias("g")).unnest("g")
     own = groups.select([_column(c, rule, dtype) for c, dtype in rule.columns.items()])
     # Strings that leave a chunk are copied, or they would keep the whole chunk in memory.
     table = pl.concat([rows.select([_envelope(c, rows) for c in ENVELOPE]), own], how="horizontal")
