@@ -16,5 +16,27 @@ def tracekit_models() -> list[type[Model]]:
 
 @hookimpl
 def tracekit_diagnoses() -> list[Any]:
-    """The XEN diagnoses and CFG-004."""
-    return []
+    """XEN-001 to XEN-009 and CFG-004."""
+    from tracekit_xen.bind_failed import bind_failed
+    from tracekit_xen.frontend_refused import frontend_refused
+    from tracekit_xen.hypervisor_irq_limit import hypervisor_irq_limit
+    from tracekit_xen.map_failed import map_failed
+    from tracekit_xen.msix_table_fault import msix_table_fault
+    from tracekit_xen.never_unmasked import never_unmasked
+    from tracekit_xen.pirq_leak import pirq_leak
+    from tracekit_xen.pirq_reused import pirq_reused
+    from tracekit_xen.pirq_starved import pirq_starved
+    from tracekit_xen.unmap_failed import unmap_failed
+
+    return [
+        bind_failed,
+        frontend_refused,
+        hypervisor_irq_limit,
+        map_failed,
+        msix_table_fault,
+        never_unmasked,
+        pirq_leak,
+        pirq_reused,
+        pirq_starved,
+        unmap_failed,
+    ]

@@ -1,6 +1,7 @@
 """What the hypervisor's log, `xl info` and `lsevtchn` tell about the room for pirqs, and how much of it is in use."""
 
 import re
+from typing import ClassVar
 
 import polars as pl
 
@@ -17,7 +18,9 @@ class PirqFacts(Model):
     inventories `held` (debug key i), `ports` (debug key e, `lsevtchn`) with the distinct `pirqs`, the lines from first to last.
     """
 
-    tables = {"pirq_facts": {"fact": pl.String(), "domid": pl.Int64(), "value": pl.Int64(), "pirqs": pl.List(pl.Int64())}}
+    tables: ClassVar[dict[str, Schema]] = {
+        "pirq_facts": {"fact": pl.String(), "domid": pl.Int64(), "value": pl.Int64(), "pirqs": pl.List(pl.Int64())}
+    }
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +104,7 @@ class PirqFacts(Model):
 class XenGates(Model):
     """The gates that Xen logs show: KV5 (the guest takes fresh pirqs), QV1 (the device model unmaps), XV1 (Xen 4.5 or later)."""
 
-    tables: dict[str, Schema] = {"gates": {"gate": pl.String(), "value": pl.Boolean(), "basis": pl.String(), "why": pl.String()}}
+    tables: ClassVar[dict[str, Schema]] = {"gates": {"gate": pl.String(), "value": pl.Boolean(), "basis": pl.String(), "why": pl.String()}}
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,12 +120,10 @@ class XenGates(Model):
 
     def on_xen_release(self, e: Row) -> None:
         """Xen 4.5 brought a QEMU that unmaps."""
-        major, minor = (int(n) for n in (re.findall(r"[0-9]+", e.release) + ["0", "0"])[:2])
+        major, minor = (int(n) for n in [*re.findall(r"[0-9]+", e.release), "0", "0"][:2])
         self._gate(e, "XV1", (major, minor) >= (4, 5), "assumed", f"Xen {e.release}")
 
     def _gate(self, e: Row, gate: str, value: bool, basis: str, why: str) -> None:
         if (gate, value) not in self.seen:
             self.seen.add((gate, value))
             self.emit("gates", e, gate=gate, value=value, basis=basis, why=why)
-
-

@@ -1,11 +1,12 @@
 """Which irq each pirq served, for whom, from which line to which; and whether Xen handed out the numbers that it had to."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row
-from tracekit_xen.xen_domain import ANY, EINVAL, ENOSPC, Prediction, PirqSpace, one
+from tracekit import Model, Row, Schema
+from tracekit_xen.xen_domain import ANY, EINVAL, ENOSPC, PirqSpace, Prediction, one
 
 # Two allocations of one device that are further apart are two times of enabling it: an enable takes all its numbers at once.
 PAUSE_NS = 1_000_000_000
@@ -34,12 +35,12 @@ class PirqLives(Model):
 
     `basis`: `guest` (dynamic debug of an HVM guest), `debug` (a reporter's prints), `calls` (dom0 functions), `device-model`.
     `end`: closed (event channel), destroyed (irq), unmapped, `irq again` (the irq serves another pirq), `enabled anew` (its device takes
-    new numbers), `handed out again`, `lost sight` (the log has a hole), or empty while it lasts. `began` is false where the begin was not seen; `given`: Xen handed the
-    number out at the begin; `reused`: the guest took the cached number. Allocations and unmaps are also held against the machine of
-    `xen_domain` (`predictions`).
+    new numbers), `handed out again`, `lost sight` (the log has a hole), or empty while it lasts. `began` is false where the begin was
+    not seen; `given`: Xen handed the number out at the begin; `reused`: the guest took the cached number. Allocations and unmaps are
+    also held against the machine of `xen_domain` (`predictions`).
     """
 
-    tables = {
+    tables: ClassVar[dict[str, Schema]] = {
         "pirq_lives": {
             "pirq": pl.Int64(), "irq": pl.Int64(), "bdf": pl.String(), "device": pl.UInt64(), "basis": pl.String(), "end": pl.String(),
             "began": pl.Boolean(), "given": pl.Boolean(), "reused": pl.Boolean(),
@@ -68,9 +69,9 @@ class PirqLives(Model):
 
     def on_xen_msi_bind(self, e: Row) -> None:
         """HVM guest: the number serves an irq; one that served another number before was freed."""
-        for life in self._open(irq=e.irq, basis="guest"):
-            if life.pirq != e.pirq:
-                self._release(life, e, "irq again")
+        for other in self._open(irq=e.irq, basis="guest"):
+            if other.pirq != e.pirq:
+                self._release(other, e, "irq again")
         life = next((x for x in self._open(pirq=e.pirq, basis="guest") if x.bdf == e.bdf and x.irq is None), None)
         (life or self._begin(e, e.pirq, "guest", bdf=e.bdf)).irq = e.irq
 
@@ -81,7 +82,8 @@ class PirqLives(Model):
 
     def on_xen_evtchn_created(self, e: Row) -> None:
         """Debug print: an event channel serves the number for an irq."""
-        life = next(iter(self._open(pirq=e.pirq, irq=None, basis="debug")), None) or self._begin(e, e.pirq, "debug")
+        given = next(iter(self._open(pirq=e.pirq, irq=None, basis="debug")), None)
+        life = given or self._begin(e, e.pirq, "debug")
         life.irq = e.irq
         self.space.perhaps.discard(e.pirq)
         self.space.held[e.pirq] = "bound"
@@ -153,7 +155,8 @@ class PirqLives(Model):
 
     def on_xen_pt_unmap(self, e: Row) -> None:
         """Device model: the number goes back to Xen."""
-        life = next(iter(self._open(pirq=e.pirq, basis="device-model")), None) or self._begin(e, e.pirq, "device-model", bdf=e.guest_bdf, seen=False)
+        life = next(iter(self._open(pirq=e.pirq, basis="device-model")), None)
+        life = life or self._begin(e, e.pirq, "device-model", bdf=e.guest_bdf, seen=False)
         life.ended, life.end = e, "unmapped"
 
     def on_end(self) -> None:
@@ -167,10 +170,8 @@ class PirqLives(Model):
     def _open(self, **like: object) -> list[Life]:
         return [x for x in self.lives if x.ended is None and all(getattr(x, k) == v for k, v in like.items())]
 
-    def _begin(
-        self, e: Row, pirq: int, basis: str, bdf: str | None = None, device: int | None = None, given: bool = False, reused: bool = False, seen: bool = True
-    ) -> Life:
-        life = Life(pirq, basis, e, e if seen else None, bdf=bdf, device=device, given=given, reused=reused)
+    def _begin(self, e: Row, pirq: int, basis: str, *, seen: bool = True, **known: Any) -> Life:
+        life = Life(pirq, basis, e, e if seen else None, **known)
         self.lives.append(life)
         return life
 
@@ -220,9 +221,11 @@ class PirqLives(Model):
 
 
 def _refusal(space: PirqSpace) -> Prediction:
-    """Of a request that was not granted in full: -28, where the next number is known to be missing."""
-    following = space.next_number()
-    return one(ENOSPC) if following.results == frozenset({ENOSPC}) else ANY if following.results is None or ENOSPC in following.results else one(0)
+    """What a request that was not granted in full must return: -28, if the next number is known to be missing."""
+    following = space.next_number().results
+    if following is None or (ENOSPC in following and len(following) > 1):
+        return ANY
+    return one(ENOSPC) if ENOSPC in following else one(0)
 
 
 def _name(e: Row) -> str:

@@ -1,0 +1,51 @@
+"""XEN-008: a PV guest's PCI frontend could not get MSI."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from tracekit import Finding, Row, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit_xen.places import at, function, in_order, rows
+from tracekit_xen.refusals import hvm_sources
+
+
+@diagnosis("xen.frontend-refused", code="XEN-008", severity="medium", record="dmesg of the PV guest, dmesg of dom0 (pciback)")
+def frontend_refused(
+    xen_frontend_error: pl.DataFrame | None = None,
+    xen_frontend_missing: pl.DataFrame | None = None,
+    xen_platform: pl.DataFrame | None = None,
+    pirq_lives: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """The backend refused MSI or MSI-X to a PV guest, or the guest's frontend is not there.
+
+    What it finds: `Xen PCI frontend error: E!` (proven), or `Xen PCI frontend has not registered MSI/MSI-X support!` in a PV guest.
+    Why it matters: the driver falls back to a line interrupt that the guest may share, or gives up.
+    Stays quiet when: an HVM guest prints the second line, which there means that no pirq was free (XEN-002).
+    What to do: see dom0's log for pciback's reason: MSI off in dom0, a seized or shared device, permissive=1 missing.
+    References: Linux arch/x86/pci/xen.c, xen_setup_msi_irqs(); drivers/pci/xen-pcifront.c.
+    """
+    hvm = hvm_sources(xen_platform, pirq_lives)
+    pv = {r.source for r in rows(xen_platform) if (r.platform or "PV").upper() == "PV"}
+    found: dict[str, list[Row]] = {}
+    for r in (*rows(xen_frontend_error), *(m for m in rows(xen_frontend_missing) if m.source not in hvm)):
+        found.setdefault(function(r).label, []).append(r)
+    for refusals in found.values():
+        yield _finding(refusals, pv)
+    if not found:
+        yield clear() if xen_platform is not None else not_evaluated("no kernel log of a Xen guest")
+
+
+def _finding(refusals: list[Row], pv: set[str]) -> Finding:
+    first = refusals[0]
+    errors = sorted({r.ret for r in refusals if hasattr(r, "ret")})
+    said = f"with {', '.join(str(e) for e in errors)}" if errors else "as no frontend is registered"
+    sure = bool(errors) or first.source in pv
+    return Finding(
+        f"the PCI backend refused MSI to {function(first).label} {said}",
+        "proven" if sure else "probable",
+        in_order(at(r) for r in refusals),
+        function(first),
+        advice="See pciback's reason in dom0's log; check that dom0 has MSI on and that the device is not seized.",
+        unchecked=() if sure else (Unchecked("that the guest is PV", "the guest's boot log (`Hypervisor detected: Xen PV`)"),),
+        values={"errno": errors[0]} if errors else {},
+    )

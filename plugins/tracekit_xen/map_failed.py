@@ -1,0 +1,73 @@
+"""XEN-005: Xen refused to map an MSI to a pirq, and not for want of a number."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from tracekit import Finding, Verdict, clear, diagnosis, not_evaluated
+from tracekit_xen.places import at_end, in_order
+from tracekit_xen.refusals import Refusal, of_backend, of_device_model, of_dom0
+
+REASONS = {
+    -1: ("the caller may not", "check the toolstack's permissions for the device (`xl pci-assignable-list`, the flask policy)"),
+    -16: ("the pirq or the device is busy", "another domain or another mode of the device still holds it: detach it there first"),
+    -17: ("the pirq is mapped already", "look for two users of one pirq (XEN-001)"),
+    -19: (
+        "Xen does not count the device as the caller's",
+        "give the device back to its domain (`xl pci-assignable-remove`), or turn the IOMMU on",
+    ),
+    -22: ("the request is not valid", "see whether dom0 has MSI off (`pci=nomsi`), and whether MSI and MSI-X are asked for at once"),
+    -38: ("the domain has no pirqs", "this kind of domain programs MSI natively: the caller should not ask"),
+}
+
+
+@diagnosis("xen.map-failed", code="XEN-005", severity="high", record="dmesg of dom0, the device model's log (qemu-dm-*.log), xl dmesg")
+def map_failed(
+    xen_map_failed: pl.DataFrame | None = None,
+    op_xen_setup: pl.DataFrame | None = None,
+    xen_pt_map_failed: pl.DataFrame | None = None,
+    xen_pt_old_map_failed: pl.DataFrame | None = None,
+    xen_pt_assigned: pl.DataFrame | None = None,
+    xen_pciback_failed: pl.DataFrame | None = None,
+    xen_vpci_map_failed: pl.DataFrame | None = None,
+    xen_platform: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """Xen refused to map a device's MSI or MSI-X to a pirq.
+
+    What it finds: `xen map irq failed`, a failing xen_initdom_setup_msi_irqs, the device model's `Mapping of MSI`, or pciback's `error
+    enabling MSI`, with the errno. The lines are the refusal itself: proven.
+    Why it matters: the device has no MSI; its driver falls back or gives up.
+    Stays quiet when: the errno is -28 (no number is free: XEN-002); a GSI was refused; multi-vector MSI is cut to one and succeeds.
+    What to do: by errno: -1 policy, -16 busy, -19 the device is not the caller's, -22 invalid or MSI off in dom0.
+    References: Linux arch/x86/pci/xen.c; QEMU hw/xen/xen_pt_msi.c; Linux drivers/xen/xen-pciback/pciback_ops.c.
+    """
+    found: dict[tuple[str, int], list[Refusal]] = {}
+    for r in (
+        *of_dom0(xen_map_failed, op_xen_setup),
+        *of_device_model(xen_pt_map_failed, xen_pt_old_map_failed, xen_pt_assigned),
+        *of_backend(xen_pciback_failed, xen_vpci_map_failed),
+    ):
+        if not r.starved:
+            found.setdefault((r.subject.label, r.errno), []).append(r)
+    for refusals in found.values():
+        yield _finding(refusals)
+    if not found:
+        yield (
+            clear()
+            if xen_platform is not None or op_xen_setup is not None
+            else not_evaluated("no Xen kernel log and no device model's log")
+        )
+
+
+def _finding(refusals: list[Refusal]) -> Finding:
+    first = refusals[0]
+    reason, advice = REASONS.get(first.errno, ("", "see what the hypervisor's log says at that time"))
+    errno = f" with {first.errno}" if first.errno else ""
+    return Finding(
+        f"Xen refused to map MSI of {first.subject.label}{errno}, {len(refusals)} times in the log" + (f": {reason}" if reason else ""),
+        "proven",
+        in_order(at_end(r.row) for r in refusals),
+        first.subject,
+        advice=advice[:1].upper() + advice[1:] + ".",
+        values={"errno": first.errno, "refusals": len(refusals)},
+    )

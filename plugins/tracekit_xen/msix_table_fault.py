@@ -1,0 +1,86 @@
+"""XEN-009: a passed-through device's MSI or MSI-X table cannot be used."""
+
+import re
+from collections.abc import Iterator
+
+import polars as pl
+
+from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit_xen.places import at, function, in_order, rows
+
+ACCESSORS = re.compile(r"^(__pci_write_msi_msg|pci_msix_(un)?mask|pci_msi_(un)?mask|msix_[a-z_]+|__pci_enable_msix_range)\b")
+WRITE_TO_READ_ONLY = re.compile(r"^(Oops: )?0003 ")
+AWAY = 40  # lines between the head of a report and its RIP
+
+
+@diagnosis(
+    "xen.msix-table-fault",
+    code="XEN-009",
+    severity="high",
+    record="xl dmesg with guest_loglvl=all; dmesg of the domain that has the device",
+)
+def msix_table_fault(
+    xen_delivery_mode: pl.DataFrame | None = None,
+    xen_msix_table: pl.DataFrame | None = None,
+    kernel_oops: pl.DataFrame | None = None,
+    cpu_position: pl.DataFrame | None = None,
+    xen_platform: pl.DataFrame | None = None,
+    xen_release: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """The MSI-X table or the message of a passed-through device could not be written, or what was read from it is garbage.
+
+    What it finds: (a) Xen's `Unsupported MSI delivery mode N for DomD` (7 is a word of all ones: the device was in reset, masked or gone
+    when it was read), or `Failed to map ... MSI-X table page`: proven. (b) Under Xen, a fault of a write to a read-only page with its PC
+    in an accessor of the table: probable, as Xen keeps these pages read-only.
+    Why it matters: interrupts of that device never arrive.
+    Stays quiet when: the same fault comes without Xen (MSI-009); the hypervisor reports another page fault.
+    What to do: reset the device before it is assigned, and see that nothing reads its table while it is down.
+    References: Xen xen/arch/x86/hvm/vmsi.c, vmsi_deliver(); xen/arch/x86/msi.c, msix_capability_init().
+    """
+    modes = list(rows(xen_delivery_mode))
+    if modes:
+        yield _bad_mode(modes)
+    for r in rows(xen_msix_table):
+        yield Finding(
+            f"Xen could not map the MSI-X table of {function(r).label}: {r.ret}", "proven", (at(r),), function(r), values={"errno": r.ret}
+        )
+    kernels = {r.source for r in rows(xen_platform)}
+    faults = [(head, pc) for head in rows(kernel_oops) if head.source in kernels and (pc := _position(head, cpu_position))]
+    for head, pc in faults:
+        yield _fault(head, pc)
+    if not modes and xen_msix_table is None and not faults:
+        yield clear() if kernels or xen_release is not None else not_evaluated("no log of a Xen hypervisor or of a kernel under it")
+
+
+def _bad_mode(modes: list[Row]) -> Finding:
+    domains = sorted({m.domid for m in modes})
+    names = ", ".join(f"dom{d}" for d in domains)
+    mode = modes[0].delivery_mode
+    garbage = ": the message is all ones, read while the device was in reset or gone" if mode == 7 else ""
+    return Finding(
+        f"Xen cannot deliver MSIs of {names}: delivery mode {mode}, {len(modes)} times in the log{garbage}",
+        "proven",
+        in_order(at(m) for m in modes),
+        Subject(names, "domain"),
+        advice="Reset the device before it is assigned; see that the device model reads its table only while the device is up.",
+        values={"delivery_mode": mode, "domids": domains},
+    )
+
+
+def _position(head: Row, positions: pl.DataFrame | None) -> Row | None:
+    """The PC of a report whose head says: a write to a read-only page, if it is in an accessor of the table."""
+    if not WRITE_TO_READ_ONLY.match(head.what or ""):
+        return None
+    near = [p for p in rows(positions) if p.source == head.source and 0 < p.line - head.line <= AWAY]
+    first = min(near, key=lambda p: p.line, default=None)
+    return first if first is not None and ACCESSORS.match(first.function or "") else None
+
+
+def _fault(head: Row, pc: Row) -> Finding:
+    return Finding(
+        f"a write to the MSI-X table faulted in {pc.function}: its page is read-only under Xen",
+        "probable",
+        (at(head), at(pc)),
+        advice="Update the dom0 or guest kernel: under Xen the hypervisor writes the table.",
+        unchecked=(Unchecked("that the page is the device's table", "`lspci -vv` of the device, and the address of the fault"),),
+    )

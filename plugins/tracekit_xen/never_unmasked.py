@@ -1,0 +1,82 @@
+"""XEN-006: an HVM guest never unmasks a device's vectors."""
+
+import re
+from collections.abc import Iterator
+
+import polars as pl
+
+from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
+from tracekit_xen.places import at, in_order, rows
+
+DEVICE = re.compile(r"[A-Za-z]+[0-9]+")
+FAULTY = ((5, 13), (5, 17))  # masking of all entries late in the set-up (mid-2021) until 7e0815b3e099 (5.18)
+
+
+@diagnosis(
+    "xen.never-unmasked", code="XEN-006", severity="high", record="/proc/interrupts and dmesg of the guest; xl debug-keys M; xl dmesg"
+)
+def never_unmasked(
+    interrupt_row: pl.DataFrame,
+    xen_platform: pl.DataFrame | None = None,
+    kernel_version: pl.DataFrame | None = None,
+    nvme_completion_polled: pl.DataFrame | None = None,
+    nvme_timeout: pl.DataFrame | None = None,
+    net_tx_timeout: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """All vectors of a device in an HVM guest stay masked: not one interrupt from the start, and no error.
+
+    What it finds: `xen-pirq` MSI rows of /proc/interrupts that are zero for a whole device whose driver times out, in an HVM guest with a
+    release from mid-2021 to 5.17. Probable: the release alone does not tell whether the fix is in.
+    Why it matters: the device works by polling and timeouts only, or not at all.
+    Stays quiet when: any vector of the device has counted; the driver does not complain (an idle device); the guest is not HVM.
+    What to do: update the guest kernel to one with 7e0815b3e099 (5.18, and stable kernels of June 2022).
+    References: Linux 7e0815b3e099 "x86/pci/xen: Disable PCI/MSI[-X] masking for XEN_HVM guests"; c3164d2e0d18 (2025).
+    """
+    silent = _silent(interrupt_row)
+    hvm = [r for r in rows(xen_platform) if (r.platform or "").upper() == "HVM"]
+    if not any((r.chip or "").startswith("xen-pirq") for r in rows(interrupt_row)):
+        yield clear("no pirqs in /proc/interrupts")
+    elif not hvm:
+        yield not_evaluated("the kernel's boot log, which tells whether the guest is HVM, is missing", "dmesg of the guest")
+    elif silent:
+        complaints = [(r, d) for r in rows(nvme_completion_polled, nvme_timeout, net_tx_timeout) if (d := _complainer(r)) in silent]
+        releases = [r for r in rows(kernel_version) if _faulty(r.release)]
+        named = dict.fromkeys(d for _, d in complaints) if releases else {}
+        for device in named:
+            yield _finding(device, silent[device], [r for r, d in complaints if d == device], releases[0], hvm[0])
+        if not named:
+            yield inconclusive(
+                "MSI rows without an interrupt: " + ", ".join(sorted(silent)), "dmesg with the driver's timeouts; xl debug-keys M"
+            )
+    else:
+        yield clear()
+
+
+def _silent(table: pl.DataFrame) -> dict[str, list[Row]]:
+    """Devices all of whose pirq MSI rows are zero in every snapshot."""
+    found: dict[str, list[Row]] = {}
+    for r in rows(table):
+        if (r.chip or "").startswith("xen-pirq") and "msi" in (r.hwirq or "") and (m := DEVICE.match(r.actions or "")):
+            found.setdefault(m[0], []).append(r)
+    return {d: mine for d, mine in found.items() if not any(n.strip("0") for r in mine for n in (r.counts or "").split())}
+
+
+def _complainer(r: Row) -> str:
+    return str(getattr(r, "device", None) or getattr(r, "interface", None) or "")
+
+
+def _faulty(release: str | None) -> bool:
+    m = re.match(r"([0-9]+)\.([0-9]+)", release or "")
+    return m is not None and FAULTY[0] <= (int(m[1]), int(m[2])) <= FAULTY[1]
+
+
+def _finding(device: str, silent: list[Row], complaints: list[Row], release: Row, hvm: Row) -> Finding:
+    return Finding(
+        f"{device} has not interrupted once on any of its {len(silent)} MSI vectors in this HVM guest ({release.release}), and its driver times out",
+        "probable",
+        in_order([at(release, "context"), at(hvm, "context"), *(at(r, "cause") for r in silent), *(at(r) for r in complaints)]),
+        Subject(device, "pci", how="the guest's log names the function at the driver's probe"),
+        advice="Update the guest kernel to one with 7e0815b3e099 (5.18, and stable kernels from June 2022 on).",
+        unchecked=(Unchecked("that the vectors are masked", "xl debug-keys M; xl dmesg: `mask=1/ G/1`"),),
+        values={"vectors": len(silent)},
+    )

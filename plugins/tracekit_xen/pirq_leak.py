@@ -1,0 +1,121 @@
+"""XEN-003: pirqs are taken and never come back."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from tracekit import Evidence, Finding, Row, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
+from tracekit_xen.places import at, domain, guest_function, in_order, rows, spans
+
+RELEASED = ("irq again", "enabled anew", "destroyed")
+RECORD = "in the guest: dynamic debug of arch/x86/pci/xen.c over several driver reloads; the device model's log with XEN_PT_LOGGING_ENABLED"
+
+
+@dataclass(frozen=True, slots=True)
+class _Leak:
+    """Numbers that are lost, how that is known, whose they are, and the lines."""
+
+    numbers: tuple[int, ...]
+    how: str
+    advice: str
+    guest_bdf: str | None
+    domid: int | None
+    evidence: tuple[Evidence, ...]
+
+
+@diagnosis("xen.pirq-leak", code="XEN-003", severity="high", explains=("XEN-002",), record=RECORD)
+def pirq_leak(
+    pirq_lives: pl.DataFrame | None = None,
+    xen_pt_requested: pl.DataFrame | None = None,
+    xen_pt_unmap: pl.DataFrame | None = None,
+    *,
+    least: int = 3,
+) -> Iterator[Finding | Verdict]:
+    """Each time a device is enabled it takes new pirqs, and the old ones do not come back.
+
+    What it finds: at least `least` numbers that were let go (their irq serves another number, or their device is enabled anew) while
+    later requests got lower numbers only, though Xen hands out the highest free one; or numbers that the device model maps anew for an
+    entry without an unmap; or numbers that debug code allocated and nobody mapped. Probable: the release itself is not printed.
+    Why it matters: the domain has some 32 numbers for MSI; when they are gone, no device gets MSI until the domain is restarted.
+    Stays quiet when: any number is handed out a second time: Xen got it back, which is the healthy case.
+    What to do: a device model that unmaps on disable (QEMU 2.1, Xen 4.5, or later); restart the domain, the leak dies with it.
+    References: QEMU c976437c7dba; Linux c74fd80f2f41; Xen xen/arch/x86/irq.c, get_free_pirq().
+    """
+    lives = list(rows(pirq_lives))
+    leaks = [*_withheld(lives, least), *_never_unmapped(xen_pt_requested, xen_pt_unmap, least), *_never_mapped(lives, least)]
+    yield from map(_finding, leaks)
+    if leaks:
+        return
+    if not lives and xen_pt_requested is None:
+        yield not_evaluated("no line tells which pirqs were taken")
+    elif _recurs(lives):
+        yield clear("numbers that were let go are handed out again")
+    else:
+        yield inconclusive("no number was let go and asked for again in this log", RECORD)
+
+
+def _withheld(lives: list[Row], least: int) -> Iterator[_Leak]:
+    """Numbers let go that Xen passed over: a later request got a lower one. None of the source's numbers may come twice."""
+    for source in dict.fromkeys(x.source for x in lives):
+        mine = [x for x in lives if x.source == source and x.basis in ("guest", "calls") and x.given]
+        if _recurs(mine):
+            continue
+        gone = [x for x in mine if x.end in RELEASED and any(y.line >= x.line_end and y.pirq < x.pirq for y in mine)]
+        numbers = tuple(sorted({x.pirq for x in gone}, reverse=True))
+        if len(numbers) >= least:
+            how = "let go, but later requests got lower numbers only"
+            advice = "Use a device model that unmaps on disable (QEMU 2.1, Xen 4.5, or later); restart the domain."
+            yield _Leak(numbers, how, advice, None, 0 if mine[0].basis == "calls" else None, tuple(at(x, "cause") for x in gone))
+
+
+def _never_unmapped(requested: pl.DataFrame | None, unmaps: pl.DataFrame | None, least: int) -> Iterator[_Leak]:
+    """Numbers for which the device model asked a successor for the same entry without unmapping them."""
+    entries: dict[tuple[str, str | None, str | None, str], list[Row]] = {}
+    for r in rows(requested):
+        entries.setdefault((r.source, r.guest_bdf, r.x, r.entry), []).append(r)
+    released = [(u.source, u.pirq, u.line) for u in rows(unmaps)]
+    lost: dict[tuple[str, str | None], list[tuple[Row, Row]]] = {}
+    for (source, bdf, _, _), asked in entries.items():
+        if len({r.pirq for r in asked}) == len(asked):
+            pairs = zip(asked, asked[1:], strict=False)
+            kept = [(a, b) for a, b in pairs if not any(s == source and p == a.pirq and a.line < n < b.line for s, p, n in released)]
+            lost.setdefault((source, bdf), []).extend(kept)
+    for (_, bdf), pairs in lost.items():
+        numbers = tuple(sorted({a.pirq for a, _ in pairs}, reverse=True))
+        if len(numbers) >= least:
+            lines = tuple(at(r, "cause") for pair in pairs for r in pair)
+            yield _Leak(
+                numbers, "mapped, and not unmapped before their entries were mapped anew", "Update the device model.", bdf, None, lines
+            )
+
+
+def _never_mapped(lives: list[Row], least: int) -> Iterator[_Leak]:
+    """Numbers that debug code allocated: they were never mapped, so they can never be given back."""
+    for source in dict.fromkeys(x.source for x in lives):
+        mine = [x for x in lives if x.source == source and x.basis == "debug" and x.given]
+        gone = [x for x in mine if x.irq is None and not any(y.pirq == x.pirq and y.line > x.line for y in mine)]
+        numbers = tuple(sorted({x.pirq for x in gone}, reverse=True))
+        if len(numbers) >= least:
+            how = "allocated by the debug code's own get_free_pirq and never mapped"
+            lines = tuple(Evidence(x.source, x.line, "cause") for x in gone)
+            yield _Leak(numbers, how, "Take the debug calls out; restart the domain.", None, None, lines)
+
+
+def _recurs(lives: list[Row]) -> bool:
+    """Whether a number was handed out twice in one source."""
+    given = [(x.source, x.pirq) for x in lives if x.given]
+    return len(set(given)) < len(given)
+
+
+def _finding(leak: _Leak) -> Finding:
+    subject = guest_function(leak.guest_bdf) if leak.guest_bdf else domain(leak.domid)
+    return Finding(
+        f"{len(leak.numbers)} pirqs of {subject.label} are lost ({spans(leak.numbers)}): {leak.how}",
+        "probable",
+        in_order(leak.evidence),
+        subject,
+        advice=leak.advice,
+        unchecked=(Unchecked("that Xen still counts the numbers as taken", "xl debug-keys i; xl dmesg, after each reload"),),
+        values={"pirqs": len(leak.numbers), "highest": leak.numbers[0], "lowest": leak.numbers[-1]},
+    )

@@ -1,0 +1,83 @@
+"""XEN-001: two devices of one domain use the same pirq."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from tracekit import Finding, Row, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit_xen.places import at, function, in_order, rows
+from tracekit_xen.xen_domain import EEXIST
+
+
+@diagnosis(
+    "xen.pirq-reused",
+    code="XEN-001",
+    severity="critical",
+    explains=("XEN-004",),
+    record="in the guest: echo 'file arch/x86/pci/xen.c +p' > /sys/kernel/debug/dynamic_debug/control, then dmesg",
+)
+def pirq_reused(
+    pirq_lives: pl.DataFrame | None = None,
+    xen_irq_obtain_failed: pl.DataFrame | None = None,
+    xen_evtchnop_failed: pl.DataFrame | None = None,
+    xen_pt_unmap: pl.DataFrame | None = None,
+    xen_platform: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """Two devices of a guest use one pirq: the guest trusted a number that the device model had given back.
+
+    What it finds: `msi already bound to pirq=N` for one device while Xen has since given N to another one; or, in a reporter's debug
+    lines, a second irq on a pirq whose first one was not closed. Proven with the bind failure that follows.
+    Why it matters: the second device gets no event channel and is deaf; its driver times out.
+    Stays quiet when: a number recurs because Xen handed it out again (`msi bound to`: it was free); one device takes its own number
+    again; several vectors of one device.
+    What to do: update the guest kernel (c74fd80f2f41, Linux 4.11, in many stable kernels); until then reload drivers one by one.
+    References: af42b8d12f8a brought the re-use, c74fd80f2f41 removed it; QEMU c976437c7dba (2.1) unmaps on disable.
+    """
+    lives = list(rows(pirq_lives))
+    refused = list(rows(xen_irq_obtain_failed)), [e for e in rows(xen_evtchnop_failed) if e.ret == EEXIST]
+    done: set[tuple[str, int]] = set()
+    for life in lives:
+        other = _other_user(life, lives)
+        if other is not None and (life.source, life.pirq) not in done:
+            done.add((life.source, life.pirq))
+            yield _finding(life, other, refused, list(rows(xen_pt_unmap)))
+    if not done:
+        heard = any(x.basis in ("guest", "debug") for x in lives)
+        yield clear() if heard else not_evaluated("no line of a guest tells which pirq its MSIs use")
+
+
+def _other_user(life: Row, lives: list[Row]) -> Row | None:
+    """Who has the pirq of a re-used life, or of a second one on an open event channel."""
+    users = [x for x in lives if x is not life and x.source == life.source and x.pirq == life.pirq and x.line < life.line]
+    users = [x for x in users if x.irq is None or x.irq != life.irq]
+    if life.reused and life.basis == "guest":
+        mine = [x for x in users if x.bdf != life.bdf and (x.line_end is None or x.line_end >= life.line)]
+        return max(mine, key=lambda x: x.line, default=None)
+    if life.basis != "debug" or life.irq is None or not life.began or not any(x.end in ("closed", "destroyed") for x in lives):
+        return None
+    mine = [x for x in users if x.basis == "debug" and x.irq is not None and (x.line_end is None or x.line_end > life.line)]
+    return max(mine, key=lambda x: x.line, default=None)
+
+
+def _finding(life: Row, other: Row, refused: tuple[list[Row], list[Row]], unmaps: list[Row]) -> Finding:
+    failures = [m for m in refused[0] if m.source == life.source and m.line > life.line and m.irq in (life.irq, other.irq)] + refused[1]
+    named = life.bdf is not None and other.bdf is not None
+    grade = "possible" if not (named and failures) else "proven"
+    unchecked = () if failures else (Unchecked("that the second device is deaf", "dmesg of the guest: `Failed to obtain physical IRQ`"),)
+    whose = f"{life.bdf} and {other.bdf}" if named else f"irq {other.irq} and irq {life.irq}"
+    given_back = [at(u, "context") for u in unmaps if u.pirq == life.pirq]
+    return Finding(
+        f"{whose} use the same pirq {life.pirq}" + (f"; Xen refused the event channel of irq {life.irq}" if failures and life.irq else ""),
+        grade,  # type: ignore[arg-type]
+        in_order([at(_begin(other), "cause"), at(_begin(life), "cause"), *(at(m) for m in failures), *given_back]),
+        function(life),
+        advice="Update the guest kernel to one with c74fd80f2f41 (4.11, backported to 4.4 and later); until then reload drivers one by one.",
+        unchecked=unchecked,
+        values={"pirq": life.pirq, "irq": life.irq},
+        related=tuple(b for b in (other.bdf,) if b),
+    )
+
+
+def _begin(life: Row) -> Row:
+    """A life's first line alone."""
+    return Row(source=life.source, line=life.line)

@@ -1,0 +1,129 @@
+"""XEN-007: a pirq could not be given back."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from tracekit import Evidence, Finding, Row, Subject, Verdict, clear, diagnosis, not_evaluated
+from tracekit_xen.places import at, at_end, domain, function, guest_function, in_order, rows
+from tracekit_xen.refusals import Refusal, of_dom0
+
+AT_ONCE_NS = 100_000_000
+AT_ONCE_LINES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Unmap:
+    """One refused release, and the refused request right before it."""
+
+    row: Row
+    errno: int | None
+    subject: Subject
+    after: Refusal | None
+
+
+@diagnosis("xen.unmap-failed", code="XEN-007", severity="medium", record="dmesg of dom0, the device model's log, xl dmesg")
+def unmap_failed(
+    xen_unmap_failed: pl.DataFrame | None = None,
+    op_xen_destroy: pl.DataFrame | None = None,
+    xen_pt_unmap_failed: pl.DataFrame | None = None,
+    xen_forced_unbind: pl.DataFrame | None = None,
+    xen_not_mapped: pl.DataFrame | None = None,
+    xen_map_failed: pl.DataFrame | None = None,
+    op_xen_setup: pl.DataFrame | None = None,
+    xen_platform: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """Xen refused to take a pirq back; it stays busy, or was taken by force.
+
+    What it finds: `unmap irq failed`, a failing xen_destroy_irq, the device model's `Unmapping of MSI`, or a debug hypervisor's `forcing
+    unbind` and `not mapped`. Proven: the lines are the refusal.
+    Why it matters: a number that is not given back is missing until the domain dies.
+    Stays quiet when: `domain D does not have P anymore` (the domain died first); `mapped, unbound` in an inventory (a device at rest).
+    Right after a refused request it is a by-product, low: the error path frees the same irq twice (seen on 6.1).
+    What to do: nothing, if a refused request explains it; else look for the leak (XEN-003) and restart the domain.
+    References: Linux drivers/xen/events/events_base.c, xen_destroy_irq(); Xen xen/arch/x86/irq.c, unmap_domain_pirq().
+    """
+    refusals = list(of_dom0(xen_map_failed, op_xen_setup))
+    found: dict[tuple[str, str | None], list[_Unmap]] = {}
+    for u in _unmaps(xen_unmap_failed, op_xen_destroy, xen_pt_unmap_failed, (xen_forced_unbind, xen_not_mapped), refusals):
+        found.setdefault((u.subject.label, _cause(u.after)), []).append(u)
+    for unmaps in found.values():
+        yield _finding(unmaps, op_xen_destroy)
+    if not found:
+        heard = xen_platform is not None or op_xen_destroy is not None
+        yield clear() if heard else not_evaluated("no Xen kernel log and no calls of xen_destroy_irq")
+
+
+def _unmaps(
+    messages: pl.DataFrame | None,
+    destroys: pl.DataFrame | None,
+    model: pl.DataFrame | None,
+    hypervisor: tuple[pl.DataFrame | None, ...],
+    refusals: list[Refusal],
+) -> Iterator[_Unmap]:
+    for row in (*rows(messages), *(d for d in rows(destroys) if d.ret is not None and d.ret < 0)):
+        after = _right_before(row, refusals)
+        yield _Unmap(row, row.ret, _subject(row, after), after)
+    for row in rows(model):
+        yield _Unmap(row, -abs(row.err), guest_function(row.guest_bdf), None)
+    for row in rows(*hypervisor):
+        yield _Unmap(row, None, domain(row.domid), None)
+
+
+def _subject(row: Row, after: Refusal | None) -> Subject:
+    """The function of the refused request before it: the message names none."""
+    if after is None:
+        return function(row)
+    s = after.subject
+    return Subject(s.label, s.kind, s.bdf, s.aliases, "by position: right after the refused request of this function")
+
+
+def _right_before(row: Row, refusals: list[Refusal]) -> Refusal | None:
+    """The latest refusal of the same source, if it was a moment ago."""
+    earlier = [r for r in refusals if r.row.source == row.source and _last(r.row) < row.line]
+    latest = max(earlier, key=lambda r: _last(r.row), default=None)
+    if latest is None:
+        return None
+    then = getattr(latest.row, "ts_end", None) or latest.row.ts
+    if then is not None and row.ts is not None:
+        return latest if row.ts - then <= AT_ONCE_NS else None
+    return latest if row.line - _last(latest.row) <= AT_ONCE_LINES else None
+
+
+def _finding(unmaps: list[_Unmap], destroys: pl.DataFrame | None) -> Finding:
+    first = unmaps[0]
+    explained = _cause(first.after)
+    errno = f" with {first.errno}" if first.errno is not None else ""
+    tail = ": the error path of the refused request frees its irq twice" if explained else ""
+    where = first.subject.label if first.subject.label != "unknown" else "a pirq"
+    return Finding(
+        f"Xen refused to take back a pirq of {where}{errno}{tail}" if where != "a pirq" else f"Xen refused to take back a pirq{errno}",
+        "proven",
+        in_order(e for u in unmaps for e in _evidence(u, destroys)),
+        first.subject,
+        severity="low" if explained else None,
+        advice="Nothing: see the refused request." if explained else "Look for numbers that never come back (XEN-003); restart the domain.",
+        explained_by=explained,
+        values={"errno": first.errno} if first.errno is not None else {},
+    )
+
+
+def _evidence(u: _Unmap, destroys: pl.DataFrame | None) -> Iterator[Evidence]:
+    """The refusal to take back; of a call, also the earlier one that gave the same irq back."""
+    yield at(u.row)
+    irq = getattr(u.row, "irq", None)
+    if irq is None or u.after is None:
+        return
+    for d in rows(destroys):
+        if d.source == u.row.source and d.irq == irq and d.ret == 0 and _last(u.after.row) < d.line < u.row.line:
+            yield at(d, "context")
+    yield at_end(u.after.row, "cause")
+
+
+def _cause(after: Refusal | None) -> str | None:
+    return None if after is None else "XEN-002" if after.starved else "XEN-005"
+
+
+def _last(row: Row) -> int:
+    return int(getattr(row, "line_end", None) or row.line)
