@@ -18,8 +18,8 @@ class Vectors(Model):
     `vector_failures`: one row a failed attempt (the kernel tries several masks and prints a line for each): `kind` is request (at
     request_irq), alloc (a real vector at allocation: entries that cannot be masked), managed (no slot on some CPU), managed-start, move
     (an affinity change) or unknown (activations are not recorded); `tries` lines; `global_avl` and `total_alloc` as last printed before,
-    at `avl_line`; `begin_line` is the activation or, for alloc, the reservation before it. `vector_lives`: which vector an irq had, for which task.
-    `vector_overcommits`: reservations rise above what is available.
+    at `avl_line`; `begin_line` is the activation or, for alloc, the reservation before it. `vector_lives`: which vector an irq had, for
+    which task. `vector_overcommits`: reservations rise above what is available.
     """
 
     tables: ClassVar[dict[str, Schema]] = {

@@ -1,0 +1,156 @@
+"""IRQ-001, IRQ-002, IRQ-004 to IRQ-007: what became of an interrupt after its message."""
+
+import pytest
+
+from tracekit.testing import findings, outcome, run, shape
+
+
+def log(*messages: str, start: float = 100) -> str:
+    return "".join(f"[{start + 60 * i:12.6f}] {m}\n" for i, m in enumerate(messages))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "do_IRQ: 1.55 No irq handler for vector",
+        "do_IRQ: 0.89 No irq handler for vector (irq -1)",
+        "__common_interrupt: 3.34 No irq handler for vector",
+        "No irq handler for 3.34",
+    ],
+)
+def test_a_vector_without_an_irq(message: str) -> None:
+    found = findings(log(message))
+    assert shape(found) == [("IRQ-004", "proven", "host", None, [1])]
+    assert found[0].severity == "low"
+
+
+def test_no_stray_in_an_ordinary_log() -> None:
+    text = log("Linux version 6.1.0", "irq 7: handled", "PME: Spurious native interrupt!", "unexpected IRQ trap at vector 00")
+    assert findings(text) == []
+    assert outcome(run(text), "IRQ-004").outcome == "clear"
+
+
+def cared(flow: str) -> str:
+    return log('irq 16: nobody cared (try booting with the "irqpoll" option)', f" {flow}+0x8d/0x1a0", "handlers:", "Disabling IRQ #16")
+
+
+def test_a_line_that_nobody_claims() -> None:
+    found = findings(cared("handle_fasteoi_irq"))
+    assert shape(found) == [("IRQ-006", "proven", "irq 16", None, [1, 2, 4])]
+    assert (found[0].severity, found[0].values["flow"]) == ("medium", "line")
+
+
+def test_an_msi_that_nobody_claims_is_low() -> None:
+    found = findings(cared("handle_edge_irq"))
+    assert (found[0].code, found[0].severity, found[0].values["flow"]) == ("IRQ-006", "low", "edge")
+
+
+def test_handlers_in_another_stack_trace_are_no_report() -> None:
+    assert findings(log("Call Trace:", " handle_fasteoi_irq+0x8d/0x1a0", "Disabling IRQ #16")) == []
+
+
+def test_nvme_completions_found_by_polling() -> None:
+    polled = "nvme nvme3: I/O tag {0} (100{0}) QID 2 timeout, completion polled"
+    found = findings(log("nvme nvme3: pci function 0000:5e:00.0", polled.format(1), polled.format(2)))
+    assert shape(found) == [("IRQ-007", "proven", "nvme3", None, [1, 2, 3])]
+    assert (found[0].subject.bdf, found[0].values["queues"], found[0].values["count"]) == ("0000:5e:00.0", ["2"], 2)
+
+
+@pytest.mark.parametrize("end", ["aborting", "reset controller", "disable controller", "aborting req_op:READ(0) size:4096"])
+def test_nvme_commands_that_were_not_complete_are_another_fault(end: str) -> None:
+    assert findings(log(f"nvme nvme3: I/O 206 QID 6 timeout, {end}")) == []
+
+
+def test_mlx5_events_recovered_after_a_timeout() -> None:
+    found = findings(
+        log(
+            "mlx5_core 0000:d8:00.1: mlx5_cmd_eq_recover:245:(pid 1416): Recovered 1 EQEs on cmd_eq",
+            "mlx5_core 0000:d8:00.1: wait_func_handle_exec_timeout:1062:(pid 1416): cmd[0]: CREATE_EQ(0x301) recovered after timeout",
+        )
+    )
+    assert shape(found) == [("IRQ-007", "proven", "0000:d8:00.1", None, [1, 2])]
+    assert found[0].values["events"] == 1
+
+
+def test_a_wireless_driver_that_polls_for_its_answer() -> None:
+    text = log("ath12k_pci 0000:03:00.0: failed to receive control response completion, polling..")
+    assert shape(findings(text)) == [("IRQ-007", "proven", "0000:03:00.0", None, [1])]
+
+
+def test_a_driver_that_never_timed_out() -> None:
+    text = log("nvme nvme0: pci function 0000:5e:00.0", "nvme nvme0: 8/0/0 default/read/poll queues")
+    assert findings(text) == []
+
+
+def qemu(*spans: tuple[int, int]) -> str:
+    """Config accesses of one device: for each span the command register before and within it."""
+    lines = []
+    for before, within in spans:
+        lines += [
+            f"pci_cfg_write edu 00:0b.0 @0x4 <- 0x{before:x}",
+            "pci_cfg_write edu 00:0b.0 @0xa2 <- 0x8003",
+            "msix_write_config dev edu enabled 1 masked 0",
+            f"pci_cfg_write edu 00:0b.0 @0x4 <- 0x{within:x}",
+            "pci_cfg_write edu 00:0b.0 @0xa2 <- 0x3",
+            "msix_write_config dev edu enabled 0 masked 0",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def test_a_device_that_may_never_master_the_bus() -> None:
+    found = findings(qemu((0x103, 0x503), (0x103, 0x103)))
+    assert shape(found) == [("IRQ-005", "proven", "00:0b.0 (edu)", None, [1, 2, 6, 8])]
+    assert (found[0].subject.bdf, found[0].values["spans"]) == ("0000:00:0b.0", 2)
+
+
+@pytest.mark.parametrize("spans", [((0x103, 0x107),), ((0x107, 0x107),), ((0x103, 0x103), (0x107, 0x107))])
+def test_bus_mastering_in_any_span_is_enough(spans: tuple[tuple[int, int], ...]) -> None:
+    assert findings(qemu(*spans)) == []
+    assert outcome(run(qemu(*spans)), "IRQ-005").outcome == "clear"
+
+
+def test_a_masked_enable_and_a_closed_device_are_no_span() -> None:
+    text = qemu((0x103, 0x103)).replace("enabled 1 masked 0", "enabled 1 masked 1")
+    assert findings(text) == []
+
+
+def test_a_pending_interrupt_that_nobody_unmasks_is_possible() -> None:
+    text = "vfio_msix_enable (0000:01:00.0)\nvfio_msix_vector_do_use (0000:01:00.0) vector 0 used\nvfio_msix_pba_enable (0000:01:00.0)\n"
+    assert [s for s in shape(findings(text)) if s[0] == "IRQ-002"] == [("IRQ-002", "possible", "0000:01:00.0", None, [3])]
+    later = text + "vfio_msix_vector_do_use (0000:01:00.0) vector 0 used\n"
+    assert [f.code for f in findings(later) if f.code == "IRQ-002"] == []
+
+
+def delivered(count: int, lost: set[int], *, inject_all: bool = True) -> str:
+    """Handler entries every 10 ms, 300 ms after each lost one; each but the lost ones is followed by its injection."""
+    lines, t = [], 1.0
+    for i in range(count):
+        lines.append(f"          <idle>-0       [000] d.h1. {t:12.6f}: irq_handler_entry: irq=50 name=vfio-msix[1](0000:65:00.0)")
+        if i not in lost and inject_all:
+            lines.append(f"          <idle>-0       [000] d.h1. {t + 0.00002:12.6f}: kvm_msi_set_irq: dst 1 vec 40 (Fixed|physical|edge)")
+        t += 0.3 if i in lost else 0.01
+    lines.append(f"          <idle>-0       [000] d.h1. {t + 1:12.6f}: kvm_msi_set_irq: dst 0 vec 99 (Fixed|physical|edge)")
+    return "# tracer: nop\n#\n" + "\n".join(lines) + "\n"
+
+
+def test_an_interrupt_that_the_host_had_and_the_guest_never() -> None:
+    assert shape(findings(delivered(20, {15}))) == [("IRQ-001", "proven", "0000:65:00.0", None, [33])]
+
+
+def test_every_interrupt_injected() -> None:
+    assert findings(delivered(20, set())) == []
+    assert outcome(run(delivered(20, set())), "IRQ-001").outcome == "clear"
+
+
+def test_a_vector_that_is_never_injected_may_belong_to_no_guest() -> None:
+    assert findings(delivered(20, set(), inject_all=False)) == []
+
+
+def test_two_entries_close_together_may_have_merged() -> None:
+    text = delivered(20, {15}).replace("name=vfio-msix[1]", "name=vfio-msix[1]")
+    line = text.splitlines()[32]
+    merged = line.replace(line.split()[3], f"{float(line.split()[3].rstrip(':')) + 0.00001:.6f}:")
+    extra = merged.replace(
+        "irq_handler_entry: irq=50 name=vfio-msix[1](0000:65:00.0)", "kvm_msi_set_irq: dst 1 vec 40 (Fixed|physical|edge)"
+    )
+    assert findings("\n".join([*text.splitlines()[:33], merged, extra, *text.splitlines()[33:]]) + "\n") == []

@@ -1,0 +1,118 @@
+"""IRQ-003: remapping faults in all their forms."""
+
+import pytest
+
+from tracekit.testing import findings, outcome, run, shape, tables
+
+STATUS = "DMAR: DRHD: handling fault status reg 2"
+MISSING = "Present field in the IRTE entry is clear"
+BLOCKED = "Blocked a compatibility format interrupt request"
+FOREIGN = "Blocked an interrupt request due to source-id verification failure"
+
+
+def log(*messages: str, start: float = 500) -> str:
+    return "".join(f"[{start + i / 10:12.6f}] {m}\n" for i, m in enumerate(messages))
+
+
+def new(bdf: str, index: int, reason: int, text: str) -> str:
+    return f"DMAR: [INTR-REMAP] Request device [{bdf}] fault index 0x{index:x} [fault reason 0x{reason:02x}] {text}"
+
+
+def test_a_refused_message_names_device_index_and_reason() -> None:
+    found = findings(log(STATUS, new("17:00.1", 0x42, 0x22, MISSING), STATUS, new("17:00.1", 0x42, 0x22, MISSING)))
+    assert shape(found) == [("IRQ-003", "proven", "0000:17:00.1", None, [1, 2, 3, 4])]
+    assert (found[0].severity, found[0].values["count"], found[0].values["index"], found[0].values["reasons"]) == (
+        "high",
+        2,
+        [0x42],
+        [0x22],
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["DMAR: [INTR-REMAP] Request device [42:00.2] fault index 1600 [fault reason 37] " + BLOCKED], ("0000:42:00.2", 0x1600, 0x25)),
+        (["DMAR: [INTR-REMAP] Request device [42:00.2] fault index 28 [fault reason 38] " + FOREIGN], ("0000:42:00.2", 0x28, 0x26)),
+        (
+            ["DMAR: [INTR-REMAP] Request device [0x64:0x00.5] fault index 0x8800 [fault reason 0x25] " + BLOCKED],
+            ("0000:64:00.5", 0x8800, 0x25),
+        ),
+        ([new("0001:64:00.5", 0x8800, 0x25, BLOCKED)], ("0001:64:00.5", 0x8800, 0x25)),
+        (
+            ["DMAR: INTR-REMAP: Request device [[05:00.0] fault index a0", "INTR-REMAP:[fault reason 34] " + MISSING],
+            ("0000:05:00.0", 0xA0, 0x22),
+        ),
+    ],
+)
+def test_each_wording_gives_the_same_row(lines: list[str], expected: tuple[str, int, int]) -> None:
+    assert tables(log(*lines))["remap_faults"].select("bdf", "index", "reason").rows() == [expected]
+
+
+def test_xen_prints_two_lines_and_hexadecimal() -> None:
+    request = "(XEN) [VT-D]INTR-REMAP: Request device [0000:05:00.0] fault index 1f, iommu reg = ffff82c00021f000"
+    text = f"{request}\n(XEN) [VT-D]INTR-REMAP: reason 22 - {MISSING}\n"
+    assert shape(findings(text)) == [("IRQ-003", "proven", "0000:05:00.0", None, [1])]
+
+
+def test_each_device_has_its_finding() -> None:
+    text = log(new("01:00.0", 1, 0x22, MISSING), new("02:00.0", 2, 0x26, FOREIGN))
+    assert [s[2] for s in shape(findings(text))] == ["0000:01:00.0", "0000:02:00.0"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "start", "severity"),
+    [
+        ([new("01:00.0", 1, 0x22, MISSING)], 500, "high"),
+        ([new("01:00.0", 0, 0x25, BLOCKED)], 500, "medium"),
+        ([new("01:00.0", 1, 0x22, MISSING)], 1.5, "low"),
+        ([new("f0:1f.0", 0, 0x25, BLOCKED)], 500, "low"),
+        ([new("00:1f.0", 0, 0x25, BLOCKED)], 500, "low"),
+        (["pci 0000:00:1c.4: [8086:a114] type 01 class 0x060400 PCIe Root Port", new("00:1c.4", 3, 0x26, FOREIGN)], 500, "low"),
+        (["pci 0000:00:1c.4: [8086:a114] type 00 class 0x020000", new("00:1c.4", 3, 0x26, FOREIGN)], 500, "high"),
+        (["ACPI: PM: Low-level resume complete", new("01:00.0", 0, 0x25, BLOCKED)], 500, "low"),
+    ],
+)
+def test_severity_by_reason_time_and_kind_of_source(lines: list[str], start: float, severity: str) -> None:
+    assert [f.severity for f in findings(log(*lines, start=start))] == [severity]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "DMAR: [DMA Read] Request device [01:00.0] fault addr 8e480000 [fault reason 06] PTE Read access is not set",
+        "DMAR: [DMA Write NO_PASID] Request device [01:00.0] fault addr 0x8e480000 [fault reason 0x05] PTE Write access is not set",
+        "nvme 0000:01:00.0: AMD-Vi: Event logged [IO_PAGE_FAULT domain=0x000c address=0xffffffffcf9be000 flags=0x0000]",
+        "AMD-Vi: Event logged [IO_PAGE_FAULT device=01:00.0 domain=0x000c address=0x00000000fee00000 flags=0x0020]",
+        "DMAR-IR: Enabled IRQ remapping in x2apic mode",
+    ],
+)
+def test_dma_faults_and_set_up_are_quiet(message: str) -> None:
+    assert findings(log(message)) == []
+
+
+def test_amd_events_with_the_interrupt_flag() -> None:
+    text = log("AMD-Vi: Event logged [IO_PAGE_FAULT device=0000:0b:00.0 domain=0x0001 address=0xfee00000 flags=0x0008]")
+    assert shape(findings(text)) == [("IRQ-003", "proven", "0000:0b:00.0", None, [1])]
+
+
+def test_the_fault_interrupt_alone_is_inconclusive() -> None:
+    text = log(STATUS)
+    assert findings(text) == []
+    assert outcome(run(text), "IRQ-003").outcome == "inconclusive"
+
+
+def test_the_handler_of_the_fault_interrupt_asks_for_the_kernel_log() -> None:
+    text = "# tracer: nop\n#\n          <idle>-0       [000] d.h1.    17.808607: irq_handler_entry: irq=24 name=dmar0\n"
+    assert findings(text) == []
+    assert outcome(run(text), "IRQ-003").outcome == "not evaluated"
+    assert "1 time" in outcome(run(text), "IRQ-003").reason
+
+
+def test_remapping_without_a_fault_is_clear() -> None:
+    assert outcome(run(log("DMAR-IR: Enabled IRQ remapping in x2apic mode")), "IRQ-003").outcome == "clear"
+
+
+def test_an_emulated_iommu_prints_the_source_id() -> None:
+    text = "qemu-system-x86_64: vtd_irte_get: invalid IRTE SID (index=5, sid=129, source_id=65280)\n"
+    assert shape(findings(text)) == [("IRQ-003", "probable", "0000:00:10.1", None, [1])]

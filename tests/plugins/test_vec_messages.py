@@ -1,0 +1,90 @@
+"""Vector and table shortages as kernel logs tell them: VEC-001 without a trace, VEC-003, VEC-004, VEC-005, VEC-006."""
+
+import pytest
+
+from tracekit.testing import findings, outcome, run, shape
+
+OVERCOMMIT = "Interrupt reservation exceeds available resources"
+REFUSED = "e1000e 0000:03:00.0 enp3s0: Unable to allocate interrupt, Error: -28"
+PROBE = "nvme nvme7: Removing after probe failure status: -28"
+
+
+def log(*messages: str) -> str:
+    return "".join(f"[{12 + i:5d}.{i:06d}] {m}\n" for i, m in enumerate(messages))
+
+
+def test_drivers_that_fail_after_the_overcommit_are_a_probable_exhaustion() -> None:
+    found = findings(log("nvme nvme7: pci function 0000:41:00.0", OVERCOMMIT, PROBE, REFUSED))
+    assert shape(found) == [("VEC-001", "probable", "host", None, [2, 3, 4]), ("VEC-003", "proven", "host", "VEC-001", [2])]
+    assert found[0].values["devices"] == ["0000:41:00.0", "0000:03:00.0"]
+
+
+def test_the_overcommit_alone_is_no_exhaustion() -> None:
+    text = log(OVERCOMMIT, "e1000e 0000:03:00.0 enp3s0: MSI interrupt test failed, using legacy interrupt.")
+    assert shape(findings(text)) == [("VEC-003", "proven", "host", None, [1])]
+    assert outcome(run(text), "VEC-001").outcome == "inconclusive"
+
+
+def test_one_refused_request_is_only_possible() -> None:
+    assert shape(findings(log("virtio_blk virtio4: 1/0/0 default/read/poll queues", "vp_find_vqs_msix return err=-28 <- here"))) == [
+        ("VEC-001", "possible", "host", None, [2])
+    ]
+
+
+def test_a_refusal_before_the_overcommit_is_not_explained_by_it() -> None:
+    assert [(f.code, f.grade) for f in findings(log(PROBE, REFUSED, OVERCOMMIT))] == [("VEC-001", "possible"), ("VEC-003", "proven")]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "nouveau 0000:01:00.0: DRM: failed to initialise sync subsystem, -28",
+        "nouveau: probe of 0000:01:00.0 failed with error -28",
+        "usb 1-1.4: Not enough bandwidth for new device state.",
+        "xhci_hcd 0000:00:14.0: ERROR: unexpected setup context command completion code 0x11, -28",
+        "EXT4-fs error (device sda1): No space left on device -28",
+        "e1000e 0000:03:00.0 enp3s0: Unable to allocate interrupt, Error: -12",
+        "rtc_cmos 00:02: setting system clock to 2020-07-28T07:49:15 UTC",
+        "i40e 0000:01:00.0: irq 102 for MSI/MSI-X",
+    ],
+)
+def test_other_uses_of_the_errno_and_the_words_are_quiet(message: str) -> None:
+    assert findings(log("Linux version 6.1.0", message, message)) == []
+
+
+def test_a_probe_failure_says_nothing_about_interrupts_even_after_the_overcommit() -> None:
+    assert [f.code for f in findings(log(OVERCOMMIT, PROBE, "virtio_blk: probe of virtio2 failed with error -28"))] == ["VEC-003"]
+
+
+@pytest.mark.parametrize(
+    "message", ["DMAR-IR: IR3: can't allocate an IRTE", "DMAR-IR: Failed to allocate IRTE", "AMD-Vi: Failed to allocate IRTE"]
+)
+def test_a_full_remapping_table(message: str) -> None:
+    assert shape(findings(log(message))) == [("VEC-005", "proven", "host", None, [1])]
+
+
+def test_a_full_table_is_not_also_a_vector_exhaustion() -> None:
+    assert [f.code for f in findings(log("DMAR-IR: Failed to allocate IRTE", REFUSED))] == ["VEC-005"]
+
+
+def test_an_io_apic_entry_is_no_device() -> None:
+    text = log("Failed to allocate IRTE for ioapic 2")
+    assert findings(text) == []
+    assert outcome(run(text), "VEC-005").outcome == "clear"
+
+
+def test_affinity_broken() -> None:
+    found = findings(
+        log("irq 77: Affinity broken due to vector space exhaustion.", "APIC: irq 78: Affinity broken due to vector space exhaustion.")
+    )
+    assert shape(found) == [("VEC-004", "proven", "host", None, [1, 2])]
+    assert found[0].severity == "low"
+
+
+def test_an_affinity_that_a_user_set_is_quiet() -> None:
+    assert findings(log("IRQ 77: no longer affine to CPU3", "irq 77: set affinity by user")) == []
+
+
+@pytest.mark.parametrize("message", ["Managed startup irq 41, no vector available", "Managed startup for irq 41, but no CPU"])
+def test_a_managed_irq_that_could_not_start(message: str) -> None:
+    assert shape(findings(log(message))) == [("VEC-006", "proven", "host", None, [1])]
