@@ -38,7 +38,8 @@ _OVERTYPED = rf"^.*\r({_STAMPED})"
 
 _FRAMES = (
     r"^[\s>|]*$|^#(?:$|[ #])|^##### CPU [0-9]+ buffer started|^-- (?:Journal begins|Logs begin|Boot|Reboot|No entries)"
-    r"|^cpus=[0-9]+$|^version = [0-9]+$|^CPU [0-9]+ is empty$|^ *-{20,} *$|^Hint: You are currently not seeing|^```|^\[-- MARK --|^CPU:[0-9]+ \[SUBBUFFER START\]"
+    r"|^cpus=[0-9]+$|^version = [0-9]+$|^CPU [0-9]+ is empty$|^ *-{20,} *$|^Hint: You are currently not seeing|^```|^\[-- MARK --"
+    r"|^CPU:[0-9]+ \[SUBBUFFER START\]"
 )
 _PARTS = r"^ ?=> |^\t *[0-9a-f]{6,16} .*\)$|^ <stack trace >$|^\{ .*\} hitcount: "
 _EVENT = r": ([A-Za-z_][^ :]*):(?: |$)"

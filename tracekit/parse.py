@@ -136,26 +136,36 @@ class _Reader:
 
 def _work(frame: pl.DataFrame, layout: Layout, vocabulary: Vocabulary) -> _Part:
     """Parse one frame of logical lines (line, text and, from a wrapper, line_end)."""
+    frame = frame.with_columns(layout.clean(frame["text"]).alias("text"))
     text = frame["text"]
     framing = layout.frames(text)
     survivors = frame if layout.dense else frame.filter(_survives(text, layout, vocabulary))
     peeled = layout.peel(survivors.select("line", pl.col("text")))
     tables, events, matched, suspects = _capture(peeled, vocabulary)
-    classes: Counter[str] = Counter()
     in_event = frame["line"].is_in(matched.implode()) if len(matched) else pl.repeat(False, frame.height, dtype=pl.Boolean, eager=True)
     if layout.trace:
         names = layout.events(text)
         events.update({str(n): int(c) for n, c in names.filter(~in_event).drop_nulls().value_counts().iter_rows()})
         in_event = in_event | names.is_not_null()
     bad = frame["line"].is_in(suspects["line"].implode()) & ~in_event & ~framing if suspects.height else None
-    stack = layout.parts(text) & ~in_event
-    classes["event"] = int(in_event.sum())
-    classes["part-of-event"] = int(stack.sum()) + _covered(frame)
-    classes["frame"] = int((framing & ~in_event & ~stack).sum())
-    classes["not understood"] = int((bad & ~stack).sum()) if bad is not None else 0
-    classes["text"] = frame.height - classes["event"] - int(stack.sum()) - classes["frame"] - classes["not understood"]
+    classes = _classes(frame, {"event": in_event, "part-of-event": layout.parts(text), "frame": framing, "not understood": bad})
     examples = _examples(frame, suspects, bad)
     return _Part(tables, classes, events, Counter(layout.envelope_counts(text)), examples)
+
+
+def _classes(frame: pl.DataFrame, marks: Mapping[str, pl.Series | None]) -> Counter[str]:
+    """How many physical lines are of each class, the first that is marked; of several logical lines in one the best class counts."""
+    given = [(name, mark) for name, mark in marks.items() if mark is not None]
+    codes = [pl.when(mark).then(pl.lit(i, dtype=pl.UInt8)) for i, (_, mark) in enumerate(given)]
+    found = pl.select(pl.coalesce([*codes, pl.lit(len(given), dtype=pl.UInt8)]).alias("class")).to_series()
+    joined = 0
+    if "line_end" in frame.columns:
+        lines = frame.select("line", "line_end", found).group_by("line").agg(pl.min("class"), pl.max("line_end"))
+        found, joined = lines["class"], int((lines["line_end"] - lines["line"]).clip(0).sum())
+    names = [*(name for name, _ in given), "text"]
+    classes = Counter({names[i]: int(n) for i, n in found.value_counts().iter_rows()})
+    classes["part-of-event"] += joined
+    return classes
 
 
 def _survives(text: pl.Series, layout: Layout, vocabulary: Vocabulary) -> pl.Series:
@@ -277,11 +287,6 @@ def _is_utf8(piece: bytes) -> bool:
 def _logical_frame(lines: Iterable[Logical]) -> pl.DataFrame:
     rows = [(x.line, x.line_end, x.text) for x in lines]
     return pl.DataFrame(rows, schema={"line": pl.Int64, "line_end": pl.Int64, "text": pl.String}, orient="row")
-
-
-def _covered(frame: pl.DataFrame) -> int:
-    """Physical lines that a wrapper joined to the line before."""
-    return int((frame["line_end"] - frame["line"]).sum()) if "line_end" in frame.columns else 0
 
 
 def _examples(frame: pl.DataFrame, suspects: pl.DataFrame, bad: pl.Series | None) -> dict[str, Example]:

@@ -1,31 +1,39 @@
-"""Wrappers that change what a line is: mail quotes and wrapped tails, JSON and journal records, kmsg records."""
+"""Which wrapper a source is in: what turns its physical lines into logical ones. Ordinary files have none."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import re
 
+from tracekit.logical import Logical, Wrapper
+from tracekit.mail import Mail, is_printable, is_wrapped, quoted_by
+from tracekit.records import GLUED, KMSG, Journal, Json, Kmsg, Wire
 
-class Logical(NamedTuple):
-    """One logical line: the physical lines it covers, and its text."""
+__all__ = ["Logical", "Wrapper", "detect"]
 
-    line: int
-    line_end: int
-    text: str
-
-
-class Wrapper:
-    """Turns physical lines into logical ones."""
-
-    name = "none"
-
-    def feed(self, lines: Sequence[str], first_line: int) -> Iterator[Logical]:
-        """The logical lines that are complete."""
-        yield from (Logical(i, i, t) for i, t in enumerate(lines, first_line))
-
-    def close(self) -> Iterator[Logical]:
-        """What is left at the end."""
-        yield from ()
+_JSON_LINE = re.compile(r'\s*(?:data: |\x1e|- )?\{.*"(?:MESSAGE|msg|log|__CURSOR|_BOOT_ID)"\s*:')
+_JSON_FIELD = re.compile(r'\s*"(?:MESSAGE|__CURSOR|_BOOT_ID|__REALTIME_TIMESTAMP|msg|dmesg)"\s*:')
+_JOURNAL_FIELD = re.compile(r"(?:    )?(?:__CURSOR|__REALTIME_TIMESTAMP|_BOOT_ID|_MACHINE_ID)=")
 
 
 def detect(sample: list[str]) -> Wrapper | None:
-    """The wrapper that the first lines of a source need, if any."""
-    return None
+    """The wrapper that the first lines of a source need, or None."""
+    written = [line for line in sample if line.strip()]
+    if not written:
+        return None
+
+    def share(pattern: re.Pattern[str], least: float) -> bool:
+        return sum(pattern.match(line) is not None for line in written) >= max(least * len(written), 1)
+
+    if share(_JSON_LINE, 0.3) or (share(_JSON_FIELD, 0.02) and any(line.lstrip("\x1e ").startswith(("{", "data: {")) for line in written)):
+        return Json()
+    if share(_JOURNAL_FIELD, 0.03) and not share(re.compile(r"\S+ \S+ \S+ \S+"), 0.5):
+        return Journal()
+    if share(KMSG, 0.1):
+        return Kmsg()
+    if any(len(GLUED.findall(line)) > 1 for line in written):
+        return Wire()
+    return _mail(written)
+
+
+def _mail(written: list[str]) -> Wrapper | None:
+    quote, printable = quoted_by(written), is_printable(written)
+    wrapped = bool(quote) or printable or is_wrapped(written, quote)
+    return Mail(quote, printable, wrapped) if quote or printable or wrapped else None

@@ -1,0 +1,44 @@
+"""Logical lines, and what a wrapper is."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+
+class Logical(NamedTuple):
+    """One logical line: the physical lines `line` to `line_end`, and its text.
+
+    Where one physical line holds several, all but the last end at `line - 1`: so the lengths still add up to the physical lines.
+    """
+
+    line: int
+    line_end: int
+    text: str
+
+
+class Wrapper:
+    """Turns physical lines into logical ones; every physical line is in exactly one of them, or shared as `Logical` says."""
+
+    name = "none"
+
+    def feed(self, lines: Sequence[str], first_line: int) -> Iterator[Logical]:
+        """The logical lines that are complete; `first_line` is the number of the first of `lines`."""
+        for number, line in enumerate(lines, first_line):
+            yield from self.take(number, line)
+
+    def close(self) -> Iterator[Logical]:
+        """What is left at the end of the source."""
+        yield from ()
+
+    def take(self, number: int, line: str) -> Iterator[Logical]:
+        """The logical lines that one more physical line completes."""
+        yield Logical(number, number, line)
+
+
+def spread(line: int, line_end: int, texts: Sequence[str], at: int = 0) -> Iterator[Logical]:
+    """Several logical lines of the same physical ones; `at` is the physical line that holds the text, those before it are an empty line."""
+    if at > line:
+        yield Logical(line, at - 1, "")
+        line = at
+    for text in texts[:-1]:
+        yield Logical(line, line - 1, text)
+    yield Logical(line, line_end, texts[-1] if texts else "")
