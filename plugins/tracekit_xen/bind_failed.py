@@ -41,13 +41,12 @@ def bind_failed(
 def _finding(pairs: list[tuple[Row, Row | None]], lives: list[Row], refused: list[Row]) -> Finding:
     message, life = pairs[0]
     whose = f" of {function(life).label}, pirq {life.pirq}" if life else ""
-    shared = any(_is_shared(x, lives) for _, x in pairs if x is not None)
+    uses = [x for _, x in pairs if x is not None]
+    shared = any(_is_shared(x, lives) for x in uses)
     return Finding(
         f"Xen refused an event channel for irq {', '.join(str(m.irq) for m, _ in pairs)}{whose}: no interrupt arrives there",
         "proven",
-        in_order(
-            [*(at(m) for m, _ in pairs), *(at(x, "context") for _, x in pairs if x is not None), *(at(e, "context") for e in refused)]
-        ),
+        in_order([*(at(m) for m, _ in pairs), *(at(x, "context") for x in uses), *(at(e, "context") for e in refused)]),
         function(life or message),
         advice="See who else uses that pirq (XEN-001).",
         explained_by="XEN-001" if shared else None,

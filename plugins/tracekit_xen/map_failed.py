@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import Finding, Verdict, clear, diagnosis, not_evaluated
-from tracekit_xen.places import at_end, in_order
+from tracekit_xen.places import at_end, in_order, times
 from tracekit_xen.refusals import Refusal, of_backend, of_device_model, of_dom0
 
 REASONS = {
@@ -52,11 +52,8 @@ def map_failed(
     for refusals in found.values():
         yield _finding(refusals)
     if not found:
-        yield (
-            clear()
-            if xen_platform is not None or op_xen_setup is not None
-            else not_evaluated("no Xen kernel log and no device model's log")
-        )
+        heard = xen_platform is not None or op_xen_setup is not None
+        yield clear() if heard else not_evaluated("no Xen kernel log and no device model's log")
 
 
 def _finding(refusals: list[Refusal]) -> Finding:
@@ -64,7 +61,7 @@ def _finding(refusals: list[Refusal]) -> Finding:
     reason, advice = REASONS.get(first.errno, ("", "see what the hypervisor's log says at that time"))
     errno = f" with {first.errno}" if first.errno else ""
     return Finding(
-        f"Xen refused to map MSI of {first.subject.label}{errno}, {len(refusals)} times in the log" + (f": {reason}" if reason else ""),
+        f"Xen refused to map MSI of {first.subject.label}{errno}, {times(len(refusals))} in the log" + (f": {reason}" if reason else ""),
         "proven",
         in_order(at_end(r.row) for r in refusals),
         first.subject,

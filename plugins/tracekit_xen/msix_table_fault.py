@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
-from tracekit_xen.places import at, function, in_order, rows
+from tracekit_xen.places import at, function, in_order, rows, times
 
 ACCESSORS = re.compile(r"^(__pci_write_msi_msg|pci_msix_(un)?mask|pci_msi_(un)?mask|msix_[a-z_]+|__pci_enable_msix_range)\b")
 WRITE_TO_READ_ONLY = re.compile(r"^(Oops: )?0003 ")
@@ -41,9 +41,8 @@ def msix_table_fault(
     if modes:
         yield _bad_mode(modes)
     for r in rows(xen_msix_table):
-        yield Finding(
-            f"Xen could not map the MSI-X table of {function(r).label}: {r.ret}", "proven", (at(r),), function(r), values={"errno": r.ret}
-        )
+        summary = f"Xen could not map the MSI-X table of {function(r).label}: {r.ret}"
+        yield Finding(summary, "proven", (at(r),), function(r), values={"errno": r.ret})
     kernels = {r.source for r in rows(xen_platform)}
     faults = [(head, pc) for head in rows(kernel_oops) if head.source in kernels and (pc := _position(head, cpu_position))]
     for head, pc in faults:
@@ -58,7 +57,7 @@ def _bad_mode(modes: list[Row]) -> Finding:
     mode = modes[0].delivery_mode
     garbage = ": the message is all ones, read while the device was in reset or gone" if mode == 7 else ""
     return Finding(
-        f"Xen cannot deliver MSIs of {names}: delivery mode {mode}, {len(modes)} times in the log{garbage}",
+        f"Xen cannot deliver MSIs of {names}: delivery mode {mode}, {times(len(modes))} in the log{garbage}",
         "proven",
         in_order(at(m) for m in modes),
         Subject(names, "domain"),

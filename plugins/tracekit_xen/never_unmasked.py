@@ -72,7 +72,7 @@ def _faulty(release: str | None) -> bool:
 
 def _finding(device: str, silent: list[Row], complaints: list[Row], release: Row, hvm: Row) -> Finding:
     return Finding(
-        f"{device} has not interrupted once on any of its {len(silent)} MSI vectors in this HVM guest ({release.release}), and its driver times out",
+        f"{device} has not interrupted once on its {len(silent)} MSI vectors (HVM guest, {release.release}), and its driver times out",
         "probable",
         in_order([at(release, "context"), at(hvm, "context"), *(at(r, "cause") for r in silent), *(at(r) for r in complaints)]),
         Subject(device, "pci", how="the guest's log names the function at the driver's probe"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import polars as pl
 
@@ -78,8 +79,9 @@ def _never_unmapped(requested: pl.DataFrame | None, unmaps: pl.DataFrame | None,
     lost: dict[tuple[str, str | None], list[tuple[Row, Row]]] = {}
     for (source, bdf, _, _), asked in entries.items():
         if len({r.pirq for r in asked}) == len(asked):
-            pairs = zip(asked, asked[1:], strict=False)
-            kept = [(a, b) for a, b in pairs if not any(s == source and p == a.pirq and a.line < n < b.line for s, p, n in released)]
+            kept = [
+                (a, b) for a, b in pairwise(asked) if not any(s == source and p == a.pirq and a.line < n < b.line for s, p, n in released)
+            ]
             lost.setdefault((source, bdf), []).extend(kept)
     for (_, bdf), pairs in lost.items():
         numbers = tuple(sorted({a.pirq for a, _ in pairs}, reverse=True))

@@ -71,7 +71,7 @@ def _finding(life: Row, other: Row, refused: tuple[list[Row], list[Row]], unmaps
         grade,  # type: ignore[arg-type]
         in_order([at(_begin(other), "cause"), at(_begin(life), "cause"), *(at(m) for m in failures), *given_back]),
         function(life),
-        advice="Update the guest kernel to one with c74fd80f2f41 (4.11, backported to 4.4 and later); until then reload drivers one by one.",
+        advice="Update the guest kernel to one with c74fd80f2f41 (4.11 and stable kernels); until then reload drivers one by one.",
         unchecked=unchecked,
         values={"pirq": life.pirq, "irq": life.irq},
         related=tuple(b for b in (other.bdf,) if b),

@@ -47,7 +47,8 @@ def unmap_failed(
     refusals = list(of_dom0(xen_map_failed, op_xen_setup))
     found: dict[tuple[str, str | None], list[_Unmap]] = {}
     for u in _unmaps(xen_unmap_failed, op_xen_destroy, xen_pt_unmap_failed, (xen_forced_unbind, xen_not_mapped), refusals):
-        found.setdefault((u.subject.label, _cause(u.after)), []).append(u)
+        cause = _cause(u.after)
+        found.setdefault(("by-product" if cause else u.subject.label, cause), []).append(u)
     for unmaps in found.values():
         yield _finding(unmaps, op_xen_destroy)
     if not found:
@@ -92,7 +93,7 @@ def _right_before(row: Row, refusals: list[Refusal]) -> Refusal | None:
 
 
 def _finding(unmaps: list[_Unmap], destroys: pl.DataFrame | None) -> Finding:
-    first = unmaps[0]
+    first = min(unmaps, key=lambda u: u.subject.bdf is None)
     explained = _cause(first.after)
     errno = f" with {first.errno}" if first.errno is not None else ""
     tail = ": the error path of the refused request frees its irq twice" if explained else ""
