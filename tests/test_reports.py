@@ -20,13 +20,17 @@ STALE = Finding(
     name="msi.stale-hwsize", code="MSI-001", severity="high", grade="proven", subject=DEVICE,
     summary="irq domain has hwsize 8, the MSI-X table 16: index 8 is refused with -34",
     advice="Unbind the device and bind it again.", fingerprint="0123456789abcdef", explains=("MSI-009",),
-    evidence=(Evidence("trace.txt", 24, "context", None, "k_setup: hwsize=8"), Evidence("trace.txt", 461, "cause", 464, INSERT)),
+    evidence=(
+        Evidence("trace.txt", 24, "context", None, "k_setup: hwsize=8"),
+        Evidence("trace.txt", 461, "cause", 464, INSERT, text_end="ret=-34"),
+    ),
     unchecked=(Unchecked("the kernel's release", "uname -a"),), values={"hwsize": 8, "live": 16},
 )  # fmt: skip
 WARNING = Finding(
     name="msi.setup-warning", code="MSI-009", severity="medium", grade="proven", subject=DEVICE, explained_by="MSI-001",
     summary="WARNING in iounmap below __pci_enable_msix_range", evidence=(Evidence("dmesg.txt", 649, "effect", None, "WARNING: CPU: 0"),),
 )  # fmt: skip
+PLACE = {"source": "trace.txt", "also": []}
 OBS = Finding("1 question could not be settled", None, (), severity="info", name="obs.blind-spot", code="OBS-001")
 OUTCOMES = (
     Outcome("msi.stale-hwsize", "MSI-001", "found", "1 finding"),
@@ -78,9 +82,10 @@ def test_the_terminal_page_says_what_who_how_sure_where_and_what_to_do() -> None
         "  irq domain has hwsize 8, the MSI-X table 16: index 8 is refused with -34\n"
         "  device        0000:00:08.0; inferred from handler names\n"
         "  seen in       trace.txt\n"
-        "         24 context k_setup: hwsize=8\n"
-        "    461-464 cause   vfioirq-262 [000] ..... 26.551163: r_insd: (msix_setup_msi_descs+0xe1/0x120 <-\n"
-        "                    msi_insert_desc) ret=-34\n"
+        "      24 context k_setup: hwsize=8\n"
+        "     461 cause   vfioirq-262 [000] ..... 26.551163: r_insd: (msix_setup_msi_descs+0xe1/0x120 <-\n"
+        "                 msi_insert_desc) ret=-34\n"
+        "    -464         ret=-34\n"
         "  what to do    Unbind the device and bind it again.\n"
         "  not checked   the kernel's release. Would settle it: uname -a\n"
         "  leads to      MSI-009 msi.setup-warning, proven: WARNING in iounmap below __pci_enable_msix_range\n"
@@ -132,8 +137,8 @@ def test_the_json_document_keeps_its_contract() -> None:
         "entity": {"kind": "pci", "bdf": "0000:00:08.0", "label": "0000:00:08.0", "aliases": [], "how": "inferred from handler names"},
         "summary": STALE.summary, "advice": STALE.advice,
         "evidence": [
-            {"source": "trace.txt", "line": 24, "line_end": None, "role": "context", "text": "k_setup: hwsize=8", "also": []},
-            {"source": "trace.txt", "line": 461, "line_end": 464, "role": "cause", "text": INSERT, "also": []},
+            PLACE | {"line": 24, "line_end": None, "role": "context", "text": "k_setup: hwsize=8", "text_end": None},
+            PLACE | {"line": 461, "line_end": 464, "role": "cause", "text": INSERT, "text_end": "ret=-34"},
         ],
         "explains": ["MSI-009"], "explained_by": None, "confirmed_by_replay": None, "fixes": [],
         "unchecked": [{"guard": "the kernel's release", "would_settle": "uname -a"}],

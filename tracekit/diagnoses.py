@@ -16,7 +16,7 @@ SEVERITIES: tuple[str, ...] = get_args(Severity)
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One line, or a span of lines, of a source. `text` is filled in when the run is finished."""
+    """One line, or a span of lines, of a source. `text` and `text_end` (of the span's last line) are filled in when the run is finished."""
 
     source: str
     line: int
@@ -24,6 +24,7 @@ class Evidence:
     line_end: int | None = None
     text: str = ""
     also: tuple[tuple[str, int], ...] = ()  # where other sources of the case repeat the line
+    text_end: str = ""
 
 
 @dataclass(frozen=True, slots=True)

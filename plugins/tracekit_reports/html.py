@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from tracekit import Evidence, Finding, Outcome, Run
-from tracekit_reports.story import Fault, Story, by_source, checked, confidence, places, plural, span, story, verdict, visible
+from tracekit_reports.story import Fault, Story, by_source, checked, confidence, places, plural, quoted, story, verdict, visible
 
 _STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #1c2128; --dim: #626c78; --line: #d8dee4; --box: #f6f8fa;
@@ -90,7 +90,8 @@ def _evidence(f: Finding) -> Iterator[str]:
 
 
 def _line(e: Evidence) -> str:
-    return f'<tr><td class="n">{span(e)}</td><td class="{_safe(e.role)}">{_safe(e.role)}</td><td>{_safe(e.text.strip())}</td></tr>'
+    cells = f'<td class="{_safe(e.role)}">{_safe(e.role)}</td>'
+    return "".join(f'<tr><td class="n">{n}</td>{cells}<td>{_safe(text.strip())}</td></tr>' for n, text in quoted(e))
 
 
 def _list(title: str, items: list[str]) -> Iterator[str]:

@@ -79,7 +79,8 @@ def _finding(f: Finding) -> dict[str, Any]:
 
 def _evidence(e: Evidence) -> dict[str, Any]:
     also = [{"source": source, "line": line} for source, line in e.also]
-    return {"source": e.source, "line": e.line, "line_end": e.line_end, "role": e.role, "text": e.text, "also": also}
+    place = {"source": e.source, "line": e.line, "line_end": e.line_end, "role": e.role}
+    return {**place, "text": e.text, "text_end": e.text_end or None, "also": also}
 
 
 def _outcome(o: Outcome) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tracekit import Finding, Outcome, Run
-from tracekit_reports.story import Fault, by_source, checked, chosen, confidence, places, span, story, verdict, visible
+from tracekit_reports.story import Fault, by_source, checked, chosen, confidence, places, quoted, story, verdict, visible
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&!@$])")
 _MOST_EVIDENCE = 20
@@ -62,8 +62,9 @@ def _fault(fault: Fault, full: bool) -> Iterator[str]:
 def _evidence(f: Finding, full: bool) -> Iterator[str]:
     shown, left = chosen(f.evidence, len(f.evidence) if full else _MOST_EVIDENCE)
     for source, group in by_source(shown):
-        digits = max(len(span(e)) for e in group)
-        lines = [f"{span(e):>{digits}}  {e.role:<7}  {visible(e.text)}".rstrip() for e in group]
+        rows = [(n, e.role, visible(t).strip()) for e in group for n, t in quoted(e)]
+        digits = max(len(n) for n, _, _ in rows)
+        lines = [f"{n:>{digits}}  {role:<7}  {text}".rstrip() for n, role, text in rows]
         longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
         fence = "`" * max(3, longest + 1)
         yield f"{plain(source)}:"

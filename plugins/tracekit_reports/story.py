@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from os.path import basename
 
 from tracekit import Evidence, Finding, Outcome, Run, SourceReport
 
@@ -66,8 +67,8 @@ def root_of(f: Finding, findings: list[Finding]) -> Finding:
 def verdict(run: Run, told: Story) -> str:
     """One sentence: what is wrong, or that nothing is, in how much text."""
     lines = sum(s.lines for s in run.sources)
-    place = run.sources[0].path if len(run.sources) == 1 else plural(len(run.sources), "source")
-    read = f"{visible(place)} ({plural(lines, 'line')}{_unread(run)})"
+    place = basename(run.sources[0].path) if len(run.sources) == 1 else plural(len(run.sources), "source")
+    read = f"{'standard input' if place == '-' else visible(place)} ({plural(lines, 'line')}{_unread(run)})"
     if not told.faults and not any(map(_known, run.sources)):
         return f"No line that tracekit knows in {read}: nothing could be checked."
     if not told.faults:
@@ -107,6 +108,13 @@ def by_source(evidence: Iterable[Evidence]) -> Iterator[tuple[str, list[Evidence
     for e in evidence:
         groups.setdefault(e.source, []).append(e)
     yield from groups.items()
+
+
+def quoted(e: Evidence) -> list[tuple[str, str]]:
+    """(line number, text) of the line, or of the first and the last line of a span."""
+    if not e.text_end:
+        return [(span(e), e.text)]
+    return [(str(e.line), e.text), (f"-{e.line_end}", e.text_end)]
 
 
 def span(e: Evidence) -> str:

@@ -10,12 +10,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tracekit import Evidence, Finding, Outcome, Run
-from tracekit_reports.story import Fault, Story, by_source, checked, chosen, confidence, places, span, story, verdict, visible
+from tracekit import Finding, Outcome, Run
+from tracekit_reports.story import Fault, Story, by_source, checked, chosen, confidence, places, quoted, story, verdict, visible
 
 _COLOUR = {"critical": "bold white on red", "high": "bold red", "medium": "bold yellow", "low": "cyan", "info": "dim"}
 _ROLE = {"cause": "red", "effect": "yellow", "cure": "green", "context": ""}
-_MOST_EVIDENCE = 8
+_MOST_EVIDENCE = 6
 _LINES_EACH = 3  # of the terminal for one line of a log; its last ones have the arguments and the return value
 
 
@@ -83,7 +83,7 @@ def _subject(f: Finding) -> str:
 
 def _evidence(f: Finding, width: int, full: bool) -> Iterator[RenderableType]:
     shown, left = chosen(f.evidence, len(f.evidence) if full else _MOST_EVIDENCE)
-    digits = max((len(span(e)) for e in shown), default=1)
+    digits = max((len(n) for e in shown for n, _ in quoted(e)), default=1)
     for source, group in by_source(shown):
         yield _labelled("seen in", Text(visible(source), style="underline"))
         table = Table.grid(padding=(0, 1))
@@ -91,15 +91,17 @@ def _evidence(f: Finding, width: int, full: bool) -> Iterator[RenderableType]:
         table.add_column(width=7, no_wrap=True)
         table.add_column()
         for e in group:
-            table.add_row(Text(span(e), style="cyan"), Text(e.role, style=_ROLE[e.role]), Text(_quoted(e, width - digits - 15)))
+            for i, (number, text) in enumerate(quoted(e)):
+                role = Text("" if i else e.role, style=_ROLE[e.role])
+                table.add_row(Text(number, style="cyan"), role, Text(_fitted(text, width - digits - 15)))
         yield Padding(table, (0, 0, 0, 4))
     if left:
         yield _indented(Text(f"  and {left} more of evidence (--full)", style="dim"))
 
 
-def _quoted(e: Evidence, width: int) -> str:
+def _fitted(text: str, width: int) -> str:
     """A line of a log, runs of blanks squeezed; the middle goes where it would take more than three lines of the terminal."""
-    lines = wrap(" ".join(visible(e.text).split()), max(20, width), break_on_hyphens=False)
+    lines = wrap(" ".join(visible(text).split()), max(20, width), break_on_hyphens=False)
     if len(lines) > _LINES_EACH:
         lines = [lines[0] + " …", *lines[1 - _LINES_EACH :]]
     return "\n".join(lines)
