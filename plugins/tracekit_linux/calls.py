@@ -43,16 +43,12 @@ class Call:
     caller: str | None = None
     indent: int = -1  # function_graph only
     known: bool = True  # false: holds a place in a function graph, but is not reported
+    key: str = ""  # what an entry and its return have in common
+    place: Function = UNKNOWN  # what it can call, and what can call it
 
-    @property
-    def place(self) -> Function:
-        """What it can call, and what can call it."""
-        return SYSTEM_CALL if self.function == IOCTL else FUNCTIONS.get(self.function or self.hint or "", UNKNOWN)
-
-    @property
-    def key(self) -> str:
-        """What an entry and its return have in common."""
-        return self.function or self.hint or self.row.probe or ""
+    def __post_init__(self) -> None:
+        self.key = self.function or self.hint or self.row.probe or ""
+        self.place = SYSTEM_CALL if self.function == IOCTL else FUNCTIONS.get(self.key, UNKNOWN)
 
 
 @dataclass(slots=True)
@@ -366,8 +362,10 @@ class Pairing:
     def _leave(self, lane: Lane, call: Call) -> None:
         """Before a probe's entry: open calls that cannot have made it have ended unseen."""
         for i, c in enumerate(lane.stack):
+            if c.indent >= 0:
+                continue
             elsewhere = c.key not in self.names.returning and _other_device(c, call)
-            if c.indent < 0 and (c.key == call.key or elsewhere or not c.place.may_call(call.place)):
+            if c.key == call.key or elsewhere or not c.place.may_call(call.place):
                 self._drop(lane, i)
                 return
 
@@ -383,11 +381,15 @@ class Pairing:
     def _adopt(lane: Lane, call: Call) -> None:
         """What ended before a call of which only the return is recorded, and only it can have called, it made."""
         for c in reversed(lane.ended):
-            if call.indent >= 0 and c.indent <= call.indent:
+            if call.indent >= 0:
+                made = c.indent > call.indent
+            elif call.place.rank is None:
+                made = c.caller == call.key
+            else:
+                made = call.place.may_call(c.place)
+            if not made:
                 return
-            if call.indent < 0 and c.place.rank is not None and not call.place.may_call(c.place):
-                return
-            if c.parent is call.parent and (call.indent >= 0 or call.place.rank is not None or c.caller == call.key):
+            if c.parent is call.parent:
                 c.parent = call
 
     @staticmethod

@@ -23,6 +23,7 @@ from tracekit_linux.tree import (
     trees,
 )
 
+ABOUT_ONE = frozenset((*SET_IRQS, *ALLOCATIONS, *ALLOC_AT))
 # Calls after which a `struct pci_dev` is gone (drivers/pci/remove.c).
 REMOVALS = ("pci_destroy_dev", "pci_stop_and_remove_bus_device", "pci_stop_and_remove_bus_device_locked", "pci_release_dev")
 
@@ -178,8 +179,11 @@ class Identities:
 
 def _request(node: Node) -> Node | None:
     """The outermost call around (or at) this one that is about a single device."""
-    found = [n for n in node.chain() if n.is_request or n.name in ALLOCATIONS or n.name in ALLOC_AT]
-    return found[-1] if found else None
+    found = None
+    for n in node.chain():
+        if n.name in ABOUT_ONE or n.is_request:
+            found = n
+    return found
 
 
 def _shared_domains(tree: Tree, pointers: Pointers) -> set[int]:

@@ -61,7 +61,7 @@ class Node:
     @property
     def is_request(self) -> bool:
         """Whether it asks VFIO to set irqs: the kernel's function or the system call."""
-        return self.name in SET_IRQS or (self.name == SYSTEM_CALL and self.number("cmd") == SET_IRQS_COMMAND)
+        return self.name in SET_IRQS or (self.name == SYSTEM_CALL and self.args.get("cmd") == SET_IRQS_COMMAND)
 
     def above(self, *names: str) -> "Node | None":
         """The innermost enclosing call of one of these functions."""

@@ -1,0 +1,130 @@
+from tracekit.testing import tables
+
+TASK = " vfio-11 [000] ....."
+VDEV, DEV = "0xff11000000001000", "0xff11000000002000"
+
+
+def trace(*events):
+    """One ftrace line an event; `name(...)` of another task by `irq:` in front."""
+    return "".join(f"{TASK}  {1 + i / 1000:.6f}: {e}\n" for i, e in enumerate(events))
+
+
+def call(function, args):
+    return f"k: ({function}+0x4/0xd0) {args}"
+
+
+def back(function, ret):
+    return f"r: (caller+0x1/0x2 <- {function}) ret={ret}"
+
+
+def session(vdev=VDEV, dev=DEV, vector=0, irq=32):
+    return (
+        call("vfio_pci_set_irqs_ioctl", f"vdev={vdev} flags=0x24 index=2 start=0 count=1"),
+        call("__pci_enable_msix_range", f"dev={dev} minvec=1 maxvec=1"),
+        back("__pci_enable_msix_range", 1),
+        call("vfio_msi_set_vector_signal", f"vdev={vdev} vector={vector} fd=7 msix=1"),
+        f"vector_alloc: irq={irq} vector=39 reserved=1 ret=0",
+        back("vfio_msi_set_vector_signal", 0),
+        back("vfio_pci_set_irqs_ioctl", 0),
+    )
+
+
+def devices(*texts):
+    """(kind, pointer, bdf, how, bdf_line) of all devices by line; pointers as printed."""
+    found = tables(*texts)["devices"].sort("line")
+    return [(k, f"{p:#x}", b, h, n) for k, p, b, h, n in found.select("kind", "pointer", "bdf", "how", "bdf_line").rows()]
+
+
+def test_the_handler_of_a_vector_names_both_pointers():
+    text = trace(*session(), "irq_handler_entry: irq=32 name=vfio-msix[0](0000:3d:00.1)")
+    assert devices(text) == [("vdev", VDEV, "0000:3d:00.1", "seen", 8), ("pci_dev", DEV, "0000:3d:00.1", "seen", 8)]
+
+
+def test_the_handler_of_another_vector_or_irq_names_nothing():
+    for name in ("irq=32 name=vfio-msix[1](0000:3d:00.1)", "irq=33 name=vfio-msix[0](0000:3d:00.1)", "irq=32 name=nvme0q0"):
+        assert [d[2] for d in devices(trace(*session(), "irq_handler_entry: " + name))] == [None, None]
+
+
+def test_a_handler_before_the_irq_was_set_up_names_nothing():
+    text = trace("irq_handler_entry: irq=32 name=vfio-msix[0](0000:3d:00.1)", *session())
+    assert [d[2] for d in devices(text)] == [None, None]
+
+
+def test_an_irq_that_went_to_another_device_names_that_one():
+    other = session(vdev="0xff11000000007000", dev="0xff11000000008000")
+    text = trace(*session(), *other, "irq_handler_entry: irq=32 name=vfio-msix[0](0000:3d:00.1)")
+    assert [d[2] for d in devices(text)] == [None, None, "0000:3d:00.1", "0000:3d:00.1"]
+
+
+def test_two_names_for_one_pointer_are_no_name():
+    text = trace(
+        *session(),
+        "irq_handler_entry: irq=32 name=vfio-msix[0](0000:3d:00.1)",
+        *session(),
+        "irq_handler_entry: irq=32 name=vfio-msix[0](0000:3d:00.2)",
+    )
+    assert [d[2] for d in devices(text)] == [None, None]
+
+
+def test_the_struct_device_inside_is_the_same_device():
+    text = trace(
+        call("__pci_enable_msix_range", f"dev={DEV} minvec=1 maxvec=1"),
+        call("msi_insert_desc", "dev=0xff110000000020d0 desc=0x1 domid=0 index=0"),
+        back("msi_insert_desc", 0),
+        back("__pci_enable_msix_range", 1),
+    )
+    assert devices(text) == [("pci_dev", DEV, None, None, None)]
+    assert tables(text)["op_insert"]["device"].to_list() == [int(DEV, 16)]
+
+
+def test_a_vdev_ends_when_its_driver_is_unbound():
+    unbind = " sh-12 [000] .....  2.000000: k: (msi_remove_device_irq_domain+0x4/0xd0) dev=0xff110000000020c8 domid=0\n"
+    again = trace(*session(dev="0xff11000000008000")).replace("  1.", "  3.")
+    found = tables(trace(*session()) + unbind + again)["devices"].sort("line")
+    assert found.select("kind", "line", "line_end").rows() == [
+        ("vdev", 1, 8),
+        ("pci_dev", 2, None),
+        ("vdev", 9, None),
+        ("pci_dev", 10, None),
+    ]
+    entities = found["entity"].to_list()
+    assert entities[0] == entities[1] and entities[2] == entities[3] and entities[0] != entities[2]
+
+
+def test_a_vdev_pointer_used_again_for_another_device_is_another_life():
+    found = tables(trace(*session(), *session(dev="0xff11000000008000")))["devices"]
+    entities = dict(found.sort("line").select("pointer", "entity").rows())
+    assert found.height == 4
+    assert entities[int(DEV, 16)] != entities[0xFF11000000008000]
+
+
+GRAPH = """\
+# tracer: function_graph
+#
+# CPU  TASK/PID         DURATION                  FUNCTION CALLS
+# |     |    |           |   |                     |   |   |   |
+ 0)   vfioirq-90   |               |  vfio_pci_set_irqs_ioctl() {
+ 0)   vfioirq-90   |   1.000 us    |      msi_get_device_domain(); /* = 0xffff888002168600 */
+ 0)   vfioirq-90   |   1.000 us    |      msi_desc_to_pci_dev(); /* = 0xffff888000580000 */
+ 0)   vfioirq-90   | + 20.000 us   |  } /* vfio_pci_set_irqs_ioctl = 0x0 */
+ 0)   vfioirq-91   |               |  vfio_pci_set_irqs_ioctl() {
+ 0)   vfioirq-91   |   1.000 us    |      msi_get_device_domain(); /* = 0xffff888002168600 */
+ 0)   vfioirq-91   | + 20.000 us   |  } /* vfio_pci_set_irqs_ioctl = -34 */
+"""
+
+
+def test_a_domain_ties_two_sessions_to_one_device():
+    assert [d[:2] for d in devices(GRAPH)] == [("domain", "0xffff888002168600"), ("pci_dev", "0xffff888000580000")]
+    assert tables(GRAPH)["op_set_irqs"]["device"].to_list() == [0xFFFF888000580000] * 2
+
+
+def test_a_domain_of_several_devices_ties_nothing():
+    text = GRAPH.replace("= -34", "= 0x0") + GRAPH.split("|   |\n")[-1].replace("0xffff888000580000", "0xffff888000770000")
+    assert {d[0] for d in devices(text)} == {"pci_dev"}
+
+
+def test_proc_interrupts_names_the_device_by_inference():
+    snapshot = (
+        "           CPU0       CPU1\n 32:          5          0  IR-PCI-MSIX-0000:3d:00.1    0-edge      vfio-msix[0](0000:3d:00.1)\n"
+    )
+    assert [d[2:4] for d in devices(trace(*session()), snapshot)] == [("0000:3d:00.1", "inferred")] * 2
