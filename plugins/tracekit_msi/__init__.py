@@ -9,14 +9,16 @@ from tracekit import Model, hookimpl
 def tracekit_models() -> list[type[Model]]:
     """Enabling attempts and domain lives; the kernel's own reports."""
     from tracekit_msi.enables import Enables
+    from tracekit_msi.reports import KernelReports
 
-    return [Enables]
+    return [Enables, KernelReports]
 
 
 @hookimpl
 def tracekit_diagnoses() -> list[Any]:
     """MSI-001 to MSI-009."""
     from tracekit_msi.hwsize_latent import hwsize_latent
+    from tracekit_msi.kernel_bug import kernel_bug
     from tracekit_msi.mode_conflict import mode_conflict
     from tracekit_msi.no_domain import no_domain
     from tracekit_msi.short_grant import short_grant
@@ -25,4 +27,4 @@ def tracekit_diagnoses() -> list[Any]:
     from tracekit_msi.table_unmapped import table_unmapped
     from tracekit_msi.vf_count_refused import vf_count_refused
 
-    return [stale_hwsize, hwsize_latent, table_shrunk, short_grant, mode_conflict, no_domain, table_unmapped, vf_count_refused]
+    return [stale_hwsize, hwsize_latent, table_shrunk, short_grant, mode_conflict, no_domain, table_unmapped, vf_count_refused, kernel_bug]

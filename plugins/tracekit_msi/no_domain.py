@@ -5,24 +5,34 @@ from collections.abc import Iterator
 import polars as pl
 from tracekit_msi.subject import distinct, span, subject_of
 
-from tracekit import Finding, Verdict, clear, diagnosis
+from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
 
 NO_DOMAIN = (-524, -19)
 RECORD = "kprobe and kretprobe on __pci_enable_msix_range ($retval)"
+# Where a device without a domain ends up; on an architecture without a fallback of its own this warns (drivers/pci/msi/legacy.c).
+FALLBACKS = ("pci_msi_setup_msi_irqs", "pci_msi_legacy_setup_msi_irqs", "arch_setup_msi_irqs", "arch_setup_msi_irq")
 
 
-@diagnosis("msi.no-domain", code="MSI-006", severity="medium", record=RECORD)
+@diagnosis("msi.no-domain", code="MSI-006", severity="medium", explains=("MSI-009",), record=RECORD)
 def no_domain(
-    enables: pl.DataFrame, op_xen_setup: pl.DataFrame | None = None, xen_msi_failed: pl.DataFrame | None = None, devices: pl.DataFrame | None = None
+    enables: pl.DataFrame | None = None,
+    kernel_warning: pl.DataFrame | None = None,
+    op_xen_setup: pl.DataFrame | None = None,
+    xen_msi_failed: pl.DataFrame | None = None,
+    devices: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """An enable failed before any descriptor was made: the device has no MSI or MSI-X domain.
 
-    What it finds: -524 or -19 from an enable in which no descriptor was inserted.
+    What it finds: -524 or -19 from an enable in which no descriptor was inserted; the kernel's WARNING in the function that would ask the
+    architecture instead of a domain.
     Why it matters: the device falls back to INTx, or does not work.
     Stays quiet when: descriptors were made first, or Xen's set-up failed (XEN-002).
     What to do: look for an MSI domain of the platform: firmware tables, IOMMU and interrupt remapping, `pci=nomsi`.
     References: Linux drivers/pci/msi/msi.c, __pci_enable_msix_range(); drivers/pci/msi/irqdomain.c, pci_msi_domain_supports().
     """
+    if enables is None:
+        yield from _warned(kernel_warning)
+        return
     failed = enables.filter(pl.col("ret").is_in(NO_DOMAIN) & pl.col("first_line").is_null() & (pl.col("operation") == "enable"))
     if failed.is_empty() or op_xen_setup is not None or xen_msi_failed is not None:
         yield clear("no enable failed for want of a domain")
@@ -39,3 +49,25 @@ def no_domain(
             values={"errno": row["ret"], "asked": row["max"]},
             advice="Check the firmware's tables, the IOMMU's interrupt remapping, and the kernel's `pci=nomsi`.",
         )
+
+
+def _warned(warnings: pl.DataFrame | None) -> Iterator[Finding | Verdict]:
+    """The kernel warns that there is neither a domain nor a fallback."""
+    if warnings is None:
+        yield not_evaluated("no enabling of vectors in the input", RECORD)
+        return
+    own = warnings.filter(pl.col("function").is_in(FALLBACKS))
+    for row in own.head(1).iter_rows(named=True):
+        yield Finding(
+            summary=f"a device has no MSI domain: the kernel warns in {row['function']}",
+            grade="probable",
+            subject=Subject("unknown device", "unknown", None, (), "the driver in the call trace below the WARNING names it"),
+            machine=row["machine"],
+            boot=row["boot"],
+            evidence=distinct(span(row["source"], row["line"], role="cause")),
+            unchecked=(Unchecked("the enable failed for want of a domain", RECORD),),
+            values={"function": row["function"]},
+            advice="Check that the device's bus has an MSI domain: IOMMU, interrupt remapping, and the driver that made the bus.",
+        )
+    if own.is_empty():
+        yield clear("no WARNING of a missing domain")

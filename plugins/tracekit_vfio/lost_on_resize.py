@@ -37,10 +37,16 @@ def lost_on_resize(
         yield not_evaluated("no window in the input", RECORD)
         return
     used = windows.filter((pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers")))
-    found = list(_faulted(used, remap_fault)) or list(_polled(used, nvme_completion_polled, timeout_s))
+    found = list(_faulted(used, remap_fault)) or list(_polled(_still_enabled(windows, used), nvme_completion_polled, timeout_s))
     yield from found
     if not found:
         yield _open(windows, used)
+
+
+def _still_enabled(windows: pl.DataFrame, used: pl.DataFrame) -> pl.DataFrame:
+    """Windows of devices that did not lose their vectors later: after a failed enable that is the cause of a time-out (VFIO-003)."""
+    failed = windows.filter((pl.col("kind").is_in(["failed", "open"])) & pl.col("recovered_line").is_null())
+    return used.join(failed.select("bdf", "device").unique(), on=["bdf", "device"], how="anti", nulls_equal=True)
 
 
 def _faulted(windows: pl.DataFrame, faults: pl.DataFrame | None) -> Iterator[Finding]:

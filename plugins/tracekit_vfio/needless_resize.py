@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import polars as pl
-from tracekit_vfio.resize_window import subjects
+from tracekit_vfio.resize_window import best, subjects
 from tracekit_vfio.subject import distinct, span, subject_of
 
 from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, not_evaluated
@@ -34,7 +34,7 @@ def needless_resize(windows: pl.DataFrame, gates: pl.DataFrame | None = None, de
     if not known["value"].all():
         yield clear("the host cannot grow in place")
         return
-    for group in subjects(growths):
+    for group in map(best, subjects(growths)):
         first = group.row(0, named=True)
         subject = subject_of(first, devices)
         gate = known.row(0, named=True)

@@ -1,6 +1,7 @@
 """VFIO-003: the vectors were taken down to add more, and the enable failed."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -10,7 +11,6 @@ from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, not
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count), from before the guest starts"
 ERRNO = Unchecked("why the enable failed", "a kretprobe on vfio_pci_set_irqs_ioctl and on msi_insert_desc, or QEMU 10.1, which prints the errno")
-MESSAGES = ("qemu_enable_vectors_failed", "qemu_enable_msix_failed")
 
 
 @diagnosis("vfio.reenable-failed", code="VFIO-003", severity="critical", explains=("IRQ-007",), record=RECORD)
@@ -35,11 +35,13 @@ def reenable_failed(
     References: QEMU hw/vfio/pci.c, vfio_msix_vector_do_use(); Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_enable().
     """
     found = False
-    for finding in _from_calls(windows, devices):
+    frames = (qemu_enable_vectors_failed, qemu_enable_msix_failed, qemu_msi_failed, qemu_msi_fds_failed, kvmtool_set_irqs_failed)
+    told = [e for f in frames if f is not None for m in f.head(2).iter_rows(named=True) for e in span(m["source"], m["line"], role="effect")]
+    sure = list(_from_calls(windows, devices))
+    for finding in sure:
         found = True
-        yield finding
+        yield replace(finding, evidence=(*finding.evidence, *told)) if len(sure) == 1 else finding
     if not found:
-        frames = (qemu_enable_vectors_failed, qemu_enable_msix_failed, qemu_msi_failed, qemu_msi_fds_failed, kvmtool_set_irqs_failed)
         for finding in _from_messages(frames, windows):
             found = True
             yield finding

@@ -63,6 +63,12 @@ def subjects(windows: pl.DataFrame) -> list[pl.DataFrame]:
     return [g.drop("who") for g in sure]
 
 
+def best(group: pl.DataFrame) -> pl.DataFrame:
+    """The windows of the surest source: two sources tell the same ones."""
+    basis = "calls" if (group["basis"] == "calls").any() else group["basis"][0]
+    return group.filter(pl.col("basis") == basis)
+
+
 def _compatible(sure: pl.DataFrame, inferred: pl.DataFrame) -> bool:
     """Whether both are about the same function: QEMU's log has no machine or boot of its own."""
     a, b = sure["bdf"][0], inferred["bdf"][0]
@@ -70,8 +76,8 @@ def _compatible(sure: pl.DataFrame, inferred: pl.DataFrame) -> bool:
 
 
 def _finding(group: pl.DataFrame, devices: pl.DataFrame | None) -> Finding:
-    basis = "calls" if (group["basis"] == "calls").any() else group["basis"][0]
-    counted = group.filter(pl.col("basis") == basis)
+    counted = best(group)
+    basis = counted["basis"][0]
     first = counted.row(0, named=True)
     subject = subject_of(first, devices)
     spans = [s for s in counted["span"].to_list() if s is not None]

@@ -1,0 +1,88 @@
+"""MSI-009: the kernel itself went wrong in its MSI code."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+from tracekit_msi.subject import distinct, span
+
+from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
+
+RECORD = "the kernel log with the whole report, from its head to the end of its call trace"
+CAUSE = Unchecked("why the enable or free failed", "kprobes on __pci_enable_msix_range and msi_insert_desc with $retval, or the lines before the report")
+
+
+@diagnosis("msi.kernel-bug", code="MSI-009", severity="high", explains=("IRQ-007",), record=RECORD)
+def kernel_bug(
+    kernel_reports: pl.DataFrame | None = None,
+    kernel_warning: pl.DataFrame | None = None,
+    kernel_oops: pl.DataFrame | None = None,
+    kernel_version: pl.DataFrame | None = None,
+    devices: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """The kernel reports an error of its own (WARNING, BUG, Oops) in its MSI code.
+
+    What it finds: a report whose place, or one of whose first ten reliable frames, is a function of the MSI core, an MSI irq domain, or
+    VFIO's or Xen's MSI code.
+    Why it matters: after an Oops or BUG the device, or the machine, is lost; a WARNING on an error path marks that an enable or a free failed.
+    Stays quiet when: such a function stands only in a lock chain, behind a question mark, beyond the tenth frame, in the dump of a task
+    that hangs, or when the tracer warns about itself.
+    What to do: look for the reason of the failure first (MSI-001, VEC-001); else update the kernel or report it.
+    References: Linux kernel/irq/msi.c, drivers/pci/msi/; arch/x86/mm/ioremap.c, iounmap() (called twice by the error path of 6.12).
+    """
+    if kernel_reports is None:
+        seen = any(f is not None for f in (kernel_warning, kernel_oops, kernel_version))
+        yield clear("no report of the kernel in its MSI code") if seen else not_evaluated("no kernel log", RECORD)
+        return
+    reports = kernel_reports.unique(["machine", "boot", "kind", "place", "function", "msi_function"], keep="first", maintain_order=True)
+    for (machine, boot), group in reports.group_by("machine", "boot", maintain_order=True):
+        first = group.sort(pl.col("kind") == "bare", pl.col("kind") != "oops", maintain_order=True).row(0, named=True)
+        yield _finding(first, group, str(machine), int(str(boot)) if boot is not None else 0, devices)
+
+
+def _finding(r: Mapping[str, Any], group: pl.DataFrame, machine: str, boot: int, devices: pl.DataFrame | None) -> Finding:
+    errno = _errno(r)
+    failed = f", the enable failed with {errno}" if errno is not None else ""
+    place = f" in {r['function']}" if r["function"] else ""
+    what = {"warning": f"WARNING{place}", "oops": f"{(r['what'] or 'Oops').strip()}{place}", "bare": "call trace"}[r["kind"]]
+    subject = _subject(r, devices)
+    return Finding(
+        summary=f"the kernel reports: {what}, with {r['msi_function']} on its stack{failed}",
+        grade="probable" if r["kind"] == "bare" else "proven",
+        subject=subject,
+        severity="high" if r["kind"] == "oops" else "medium",
+        machine=machine,
+        boot=boot,
+        evidence=distinct(e for w in group.head(4).iter_rows(named=True) for e in _evidence(w)),
+        unchecked=(CAUSE,) if r["kind"] != "oops" else (),
+        values={"kind": r["kind"], "function": r["function"], "msi_function": r["msi_function"], "place": r["place"], "errno": errno, "reports": group.height},
+        advice="Look for the reason of the failure first (a refused index, no vectors); else update the kernel, or report it with this trace.",
+    )
+
+
+def _evidence(r: Mapping[str, Any]) -> Iterator[Any]:
+    yield from span(r["source"], r["line"], role="cause")
+    if r["msi_line"] != r["line"]:
+        yield from span(r["source"], r["msi_line"], role="cause")
+
+
+def _errno(r: Mapping[str, Any]) -> int | None:
+    """The error in RBP where iounmap() warns inside the error path of an enable (6.12)."""
+    if r["function"] != "iounmap" or r["rbp"] is None or not 0xFFFFF000 < r["rbp"] & 0xFFFFFFFF:
+        return None
+    return int((r["rbp"] & 0xFFFFFFFF) - (1 << 32))
+
+
+def _subject(r: Mapping[str, Any], devices: pl.DataFrame | None) -> Subject:
+    """The pci_dev in RBX of the iounmap WARNING, or the function that vfio-pci named last."""
+    pointer = r["rbx"] if r["function"] == "iounmap" else None
+    alias = (f"pci_dev {pointer:#x}",) if pointer is not None else ()
+    if pointer is not None and devices is not None:
+        known = devices.filter((pl.col("kind") == "pci_dev") & (pl.col("pointer") == pointer) & pl.col("bdf").is_not_null())
+        if known.height:
+            return Subject(known["bdf"][0], "pci", known["bdf"][0], alias)
+    if r["named"] is not None:
+        return Subject(r["named"], "pci", r["named"], alias, f"inferred: the last function vfio-pci named before (line {r['named_line']})")
+    if alias:
+        return Subject(alias[0], "pci", None, (), "a trace with this pointer beside the log names it")
+    return Subject("unknown device", "unknown", None, (), "the driver in the call trace names it")
