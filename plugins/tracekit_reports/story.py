@@ -123,9 +123,9 @@ def span(e: Evidence) -> str:
 
 
 def places(f: Finding) -> str:
-    """Where a finding is seen, in short: `trace.txt:12, 15-17`."""
+    """Where a finding is seen, in short, folders left out: `trace.txt:12, 15-17`."""
     shown, left = chosen(f.evidence, 6)
-    text = "; ".join(f"{source}:{', '.join(span(e) for e in group)}" for source, group in by_source(shown))
+    text = "; ".join(f"{basename(source)}:{', '.join(span(e) for e in group)}" for source, group in by_source(shown))
     return text + (f" and {left} more" if left else "")
 
 

@@ -1,0 +1,31 @@
+"""What README.md shows is what the program prints, and its commands are where CI looks for them."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(kind: str) -> list[str]:
+    """The fenced blocks of one kind."""
+    return re.findall(rf"^```{kind}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def test_the_output_shown_is_the_output() -> None:
+    command = blocks("sh")[0].split("&&")[-1].split()
+    assert command[:2] == [".venv/bin/tracekit", "analyze"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tracekit.cli", *command[1:], "--width", "80"], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert blocks("text") == [done.stdout]
+
+
+def test_each_command_is_one_line_that_sets_up_by_itself() -> None:
+    assert len(blocks("sh")) == 2
+    for block in blocks("sh"):
+        assert len(block.splitlines()) == 1
+        assert block.startswith("python3 -m venv .venv && .venv/bin/pip install -q -e ")
