@@ -16,6 +16,8 @@ ADVICE = (
 ENOSPC = -28
 # Functions that hand the refusal on, innermost first.
 CHAIN = ("x86_vector_activate", "request_threaded_irq", "vfio_msi_set_vector_signal")
+# `vfio-msix[12](0000:00:08.0)`, `nvme0q3`, `eth0-TxRx-7`, `virtio1-input.0`
+QUEUE_NUMBER = r"\[[0-9]+\]|q[0-9]+$|[-.][A-Za-z]*[-.]?[0-9]+$"
 NOT_X86 = "ITS|GIC|XIVE|XICS|PLIC"
 
 
@@ -111,13 +113,12 @@ class Context:
         return rows
 
     def holders(self, f: Mapping[str, Any]) -> dict[str, int]:
-        """Vectors held when the attempt failed, by task; and by action where /proc/interrupts is given."""
+        """Vectors held when the attempt failed, by task, or by action without queue numbers where /proc/interrupts is given."""
         if self.interrupts is not None:
-            names = self.interrupts.filter(pl.col("actions").is_not_null()).select(
-                pl.col("actions").str.replace_all(r"\[[0-9]+\]|[-.]?[0-9]+$", "[*]")
-            )
-            counts = names.to_series().value_counts(sort=True).head(5)
-            return {str(n): int(c) for n, c in counts.iter_rows() if c > 1}
+            rows = self.interrupts.filter(pl.col("actions").is_not_null())
+            largest = rows["source"].value_counts(sort=True)["source"][0]  # of several snapshots the one under pressure
+            mine = rows.filter(pl.col("source") == largest)["actions"].str.replace_all(QUEUE_NUMBER, "")
+            return {str(n): int(c) for n, c in mine.value_counts(sort=True).head(5).iter_rows() if c > 1}
         if self.lives is None or not f["total_alloc"]:
             return {}
         end = pl.col("line_end").is_null() | (pl.col("line_end") > f["line"])
@@ -178,6 +179,8 @@ def _summary(failed: Rows, values: Mapping[str, Any]) -> str:
     irqs = ", ".join(str(i) for i in values["irqs"][:6])
     asked = f"; {values['granted']} of {values['asked']} vectors had been granted" if values["granted"] is not None else ""
     by = f" by {', '.join(values['requester'][:3])}" if values["requester"] else ""
+    most = next(((n, c) for n, c in values["holders"].items()), None)
+    asked += f"; {most[0]} holds {most[1]}" if most else ""
     return f"{many(len(failed), 'request')} for an interrupt failed with -28 (irq {irqs}{by}): {left} at line {first['line']}{asked}"
 
 

@@ -36,30 +36,38 @@ def no_bus_master(
     msix_write_config: pl.DataFrame | None = None,
     pci_cfg_write: pl.DataFrame | None = None,
     pci_cfg_read: pl.DataFrame | None = None,
+    lspci_device: pl.DataFrame | None = None,
+    lspci_capability: pl.DataFrame | None = None,
+    lspci_command: pl.DataFrame | None = None,
+    irq_handler_entry: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """A device has MSI-X on and was never allowed to master the bus, so no message can leave it.
 
     What it finds: every span in which MSI-X is enabled and unmasked (config writes as an emulated device's QEMU traces them) has bit 2 of
-    the command register clear from its first line to its last.
+    the command register clear from its first line to its last; or a
+    snapshot of `lspci -vv` has `MSI-X: Enable+` with `BusMaster-` (possible).
 
     Why it matters: an MSI is a memory write by the device. Everything else is set up, nothing is refused, and no interrupt ever comes.
 
-    Stays quiet when: bit 2 is set within any of these spans (drivers often set it after the enable), or MSI-X is off (a closed device).
+    Stays quiet when: bit 2 is set within any of these spans (drivers often set it after the enable), MSI-X is off (a closed device), or the
+    device was seen to interrupt.
 
     What to do: have the client or driver set bus mastering (pci_set_master; through VFIO, the command register).
 
     References: PCI specification, command register; QEMU hw/pci/msix.c, msix_write_config() and hw/pci/pci_host.c for the trace events.
     """
-    if msix_write_config is None or pci_cfg_write is None:
-        yield not_evaluated("no accesses to the device's config space in the input", RECORD)
-        return
-    found = False
-    for (dev, slot), spans in device_spans(msix_write_config, pci_cfg_write, pci_cfg_read).items():
-        if spans and all(s.mute for s in spans):
-            found = True
-            yield _finding(dev, slot, spans)
-    if not found:
+    traced = (
+        device_spans(msix_write_config, pci_cfg_write, pci_cfg_read) if msix_write_config is not None and pci_cfg_write is not None else {}
+    )
+    found = [_finding(dev, slot, spans) for (dev, slot), spans in traced.items() if spans and all(s.mute for s in spans)]
+    if lspci_device is not None and lspci_capability is not None and lspci_command is not None:
+        snapshots = _snapshots(lspci_device, lspci_capability, lspci_command)
+        found += [f for f in snapshots if not _interrupted(irq_handler_entry, str(f.subject.bdf))]
+    yield from found
+    if not found and traced:
         yield clear("bus mastering was on in some span of every device that had MSI-X enabled")
+    elif not found:
+        yield not_evaluated("no accesses to the device's config space in the input", RECORD)
 
 
 def device_spans(enables: pl.DataFrame, writes: pl.DataFrame, reads: pl.DataFrame | None) -> dict[tuple[str, str], list[Span]]:
@@ -130,3 +138,32 @@ def _subject(dev: str, slot: str) -> Subject:
         return Subject(f"{slot} ({dev})", bdf=f"0000:{slot}")
     device, _, function = slot.partition(":")
     return Subject(f"{slot} ({dev})", bdf=f"0000:00:{device}.{function}")
+
+
+def _snapshots(devices: pl.DataFrame, capabilities: pl.DataFrame, commands: pl.DataFrame) -> list[Finding]:
+    """Functions that `lspci -vv` shows with MSI or MSI-X on, unmasked, and bus mastering off."""
+    named = devices.sort("line").select("source", "line", pl.col("line").alias("device_line"), "bdf")
+    off = commands.filter(pl.col("bus_master") == "-").sort("line").join_asof(named, on="line", by="source", check_sortedness=False)
+    on = capabilities.filter((pl.col("enable") == "+") & (pl.col("masked").fill_null("-") != "+")).sort("line")
+    on = on.join_asof(named, on="line", by="source", check_sortedness=False)
+    both = on.select("source", "device_line", "line", "kind", "count").join(
+        off.select("source", "device_line", "bdf", pl.col("line").alias("command")), on=["source", "device_line"]
+    )
+    return [_snapshot(r) for r in both.drop_nulls("bdf").sort("source", "line").to_dicts()]
+
+
+def _snapshot(r: Mapping[str, Any]) -> Finding:
+    bdf = r["bdf"] if r["bdf"].count(":") == 2 else f"0000:{r['bdf']}"
+    return Finding(
+        f"{bdf} has {r['kind']} on and bus mastering off in a snapshot of its config space",
+        "possible",
+        (Evidence(r["source"], r["command"], "cause"), Evidence(r["source"], r["line"], "cause")),
+        subject=Subject(bdf, bdf=bdf),
+        advice="If it stays so while the device is in use, no interrupt can leave it: set bus mastering.",
+        values={"kind": r["kind"]},
+        unchecked=(Unchecked("whether it stays so while the device is in use", RECORD),),
+    )
+
+
+def _interrupted(handlers: pl.DataFrame | None, bdf: str) -> bool:
+    return handlers is not None and bool(handlers["name"].str.contains(f"({bdf})", literal=True).any())

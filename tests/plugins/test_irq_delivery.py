@@ -154,3 +154,29 @@ def test_two_entries_close_together_may_have_merged() -> None:
         "irq_handler_entry: irq=50 name=vfio-msix[1](0000:65:00.0)", "kvm_msi_set_irq: dst 1 vec 40 (Fixed|physical|edge)"
     )
     assert findings("\n".join([*text.splitlines()[:33], merged, extra, *text.splitlines()[33:]]) + "\n") == []
+
+
+def test_a_recording_that_lost_events_proves_no_loss() -> None:
+    text = delivered(20, {15}).splitlines()
+    assert findings("\n".join([*text[:20], "CPU:0 [LOST 303 EVENTS]", *text[20:]]) + "\n") == []
+
+
+def lspci(command: str, enable: str) -> str:
+    return (
+        "65:00.0 Ethernet controller: Example Corp. Device 1234 (rev 01)\n"
+        f"\tControl: I/O- Mem+ BusMaster{command} SpecCycle- MemWINV- VGASnoop- ParErr- Stepping- SERR+ FastB2B- DisINTx+\n"
+        f"\tCapabilities: [b0] MSI-X: Enable{enable} Count=64 Masked-\n"
+    )
+
+
+def test_a_snapshot_with_msix_on_and_bus_mastering_off_is_possible() -> None:
+    assert shape(findings(lspci("-", "+"))) == [("IRQ-005", "possible", "0000:65:00.0", None, [2, 3])]
+
+
+@pytest.mark.parametrize(("command", "enable"), [("+", "+"), ("-", "-")])
+def test_a_closed_device_or_a_working_one_is_quiet(command: str, enable: str) -> None:
+    assert findings(lspci(command, enable)) == []
+
+
+def test_a_device_that_was_seen_to_interrupt_may_master_the_bus() -> None:
+    assert findings(lspci("-", "+"), delivered(20, set())) == []
