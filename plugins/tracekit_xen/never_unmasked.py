@@ -53,12 +53,13 @@ def never_unmasked(
 
 
 def _silent(table: pl.DataFrame) -> dict[str, list[Row]]:
-    """Devices all of whose pirq MSI rows are zero in every snapshot."""
+    """Devices with several pirqs (so they are MSI-X: a device has one line interrupt), all of them zero in every snapshot."""
     found: dict[str, list[Row]] = {}
     for r in rows(table):
-        if (r.chip or "").startswith("xen-pirq") and "msi" in (r.hwirq or "") and (m := DEVICE.match(r.actions or "")):
+        if (r.chip or "").startswith("xen-pirq") and (m := DEVICE.match(r.actions or "")):
             found.setdefault(m[0], []).append(r)
-    return {d: mine for d, mine in found.items() if not any(n.strip("0") for r in mine for n in (r.counts or "").split())}
+    several = {d: mine for d, mine in found.items() if len({r.irq for r in mine}) > 1}
+    return {d: mine for d, mine in several.items() if not any(n.strip("0") for r in mine for n in (r.counts or "").split())}
 
 
 def _complainer(r: Row) -> str:

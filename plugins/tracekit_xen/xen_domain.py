@@ -102,7 +102,7 @@ class PirqSpace:
         if self.limit is not None and not 0 <= pirq < self.limit:
             return one(EINVAL)
         self.free.discard(pirq)
-        if self.held.get(pirq) != "bound":
+        if self.held.get(pirq, "allocated") == "allocated":
             self.held[pirq] = "mapped"
         return one(0)
 
@@ -112,7 +112,9 @@ class PirqSpace:
         if state == "mapped":
             self.held[pirq] = "bound"
             return one(0)
-        return {"bound": one(EEXIST), "allocated": one(EINVAL)}.get(state or "", one(EINVAL) if pirq in self.free else ANY)
+        if state is None and pirq not in self.free:
+            return ANY
+        return one(EEXIST if state == "bound" else EINVAL)
 
     def close(self, pirq: int) -> Prediction:
         """Close the event channel: in an HVM guest the number stays mapped."""

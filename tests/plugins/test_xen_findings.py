@@ -1,0 +1,299 @@
+"""XEN-001 to XEN-009 and CFG-004: each fires on its story, and stays quiet on a near one."""
+
+from tracekit.testing import findings, outcome, run, shape
+
+HVM = "[    0.000000] Hypervisor detected: Xen HVM\n"
+PV = "[    0.000000] Hypervisor detected: Xen PV\n"
+
+
+def bound(t: float, bdf: str, pirq: int, irq: int, how: str = "msi bound to") -> str:
+    """What an HVM guest prints for one vector."""
+    return f"[{t:12.6f}] nvme {bdf}: xen: {how} pirq={pirq}\n[{t + 0.000001:12.6f}] nvme {bdf}: xen: msi --> pirq={pirq} --> irq={irq}\n"
+
+
+def reused(last: str) -> str:
+    """Two controllers; the first one takes its cached number while the second has it."""
+    return (
+        HVM
+        + bound(1.0, "0000:00:04.0", 101, 60)
+        + bound(1.5, "0000:00:05.0", 101, 61)
+        + bound(1.6, "0000:00:04.0", 101, 62, "msi already bound to")
+        + last
+    )
+
+
+def xen(text: str, **named: str) -> list[tuple[str, str | None, str, str | None, list[int]]]:
+    """The shape of the Xen findings."""
+    return shape([f for f in findings(text, **named) if f.code.startswith(("XEN", "CFG-004"))])
+
+
+def test_one_number_for_two_devices_is_proven_by_the_refused_channel() -> None:
+    assert xen(reused("[    1.600003] xen:events: Failed to obtain physical IRQ 62\n")) == [
+        ("XEN-001", "proven", "0000:00:04.0", None, [4, 6, 8]),
+        ("XEN-004", "proven", "0000:00:04.0", "XEN-001", [6, 8]),
+    ]
+
+
+def test_without_the_refusal_it_is_possible() -> None:
+    assert xen(reused("")) == [("XEN-001", "possible", "0000:00:04.0", None, [4, 6])]
+
+
+def test_one_device_that_takes_its_own_number_again_is_quiet() -> None:
+    text = HVM + bound(1.0, "0000:00:04.0", 101, 60) + bound(1.5, "0000:00:04.0", 101, 61, "msi already bound to")
+    assert xen(text) == []
+
+
+def test_a_number_that_xen_hands_to_another_device_is_quiet() -> None:
+    text = HVM + bound(1.0, "0000:00:04.0", 101, 60) + bound(1.5, "0000:00:05.0", 101, 60)
+    assert xen(text) == []
+
+
+DEBUG_TWICE = """\
+[   10.000000] xen:events: creating evtchn using pirq 101 irq 290
+[   10.100000] xen:events: creating evtchn using pirq 100 irq 291
+[   11.000000] xen:events: shutdown_pirq: closing evtchn for pirq 100 irq 291
+[   12.000000] xen:events: creating evtchn using pirq 101 irq 295
+"""
+
+
+def test_a_second_channel_on_an_open_one_is_possible_while_the_devices_are_unknown() -> None:
+    assert xen(DEBUG_TWICE) == [("XEN-001", "possible", "unknown", None, [1, 4])]
+
+
+def test_a_second_channel_after_a_close_is_quiet() -> None:
+    closed = "[   11.500000] xen:events: shutdown_pirq: closing evtchn for pirq 101 irq 290\n"
+    head, tail = DEBUG_TWICE[: DEBUG_TWICE.index("[   12")], DEBUG_TWICE[DEBUG_TWICE.index("[   12") :]
+    assert xen(head + closed + tail) == []
+
+
+def falling(cycles: int, lowest: int | None = None) -> str:
+    """A guest that takes a fresh number each time, over a device model that unmaps (lowest given: it does not)."""
+    text = HVM
+    for i in range(cycles):
+        text += bound(10.0 + 5 * i, "0000:00:04.0", 101 if lowest is None else 101 - i, 60)
+    return text
+
+
+def test_numbers_that_fall_to_the_end_are_a_leak_and_starve_the_guest() -> None:
+    text = falling(32, 70) + "[  500.000000] nvme 0000:00:04.0: Failed to create MSI-X! ret=-19!\n"
+    found = xen(text)
+    assert [f[:4] for f in found] == [("XEN-003", "probable", "guest", None), ("XEN-002", "proven", "guest (0000:00:04.0)", "XEN-003")]
+    assert found[0][4] == [2 + 2 * i for i in range(31)]
+    assert found[1][4] == [*(2 + 2 * i for i in range(32)), 66]
+
+
+def test_numbers_that_recur_over_fifty_reloads_are_quiet() -> None:
+    result = run(falling(50))
+    assert [f for f in result.findings if f.code.startswith("XEN")] == []
+    assert outcome(result, "XEN-003").reason == "numbers that were let go are handed out again"
+
+
+def test_many_vectors_of_one_enable_are_no_leak() -> None:
+    text = HVM + "".join(bound(10.0 + i / 1000, "0000:00:04.0", 101 - i, 60 + i) for i in range(8))
+    assert xen(text) == []
+
+
+def test_numbers_that_debug_code_takes_are_lost() -> None:
+    text = "".join(f"[{i + 1:5}.000000] xen:events: shutdown_pirq: get_free_pirq returned pirq {93 - i}\n" for i in range(3))
+    assert xen(text) == [("XEN-003", "probable", "guest", None, [1, 2, 3])]
+    assert xen(text.replace("pirq 92", "pirq 93")) == []
+
+
+def requested(pirqs: list[int], unmap: bool) -> str:
+    """A device model's log: one entry, mapped anew again and again."""
+    text = ""
+    for p in pirqs:
+        text += f"[00:05.0] msi_msix_setup: requested pirq {p} for MSI-X (vec: 0, entry: 0)\n"
+        text += f"[00:05.0] msi_msix_disable: Unmap MSI-X pirq {p}\n" if unmap else "[00:05.0] msix_set_enable: disabling MSI-X.\n"
+    return text
+
+
+def test_a_device_model_that_never_unmaps_leaks() -> None:
+    assert xen(requested([87, 86, 85, 84], unmap=False)) == [("XEN-003", "probable", "guest's 00:05.0", None, [1, 3, 5, 7])]
+    assert xen(requested([87, 86, 85, 84], unmap=True)) == []
+
+
+REFUSED = """\
+[  108.926011] e1000e 0000:3b:00.1: xen map irq failed -28 for 32752 domain
+[  108.928161] xen:events: unmap irq failed -22
+[  108.941758] e1000e 0000:3b:00.1 0000:3b:00.1 (uninitialized): Failed to initialize MSI-X interrupts.  Falling back to MSI interrupts.
+"""
+
+
+def inventory(*pirqs: int) -> str:
+    return "".join(
+        f"(XEN)    IRQ:{24 + i:4} vec:{0x31 + i:02x} PCI-MSI/-X      status=010 aff:{{0}}/{{0-1}} in-flight=0 d0:{p:3}(---)\n"
+        for i, p in enumerate(pirqs)
+    )
+
+
+LIMITS = "(XEN) Command line: com1=115200,8n1 extra_guest_irqs=,6\n(XEN) IRQ limits: 24 GSI, 392 MSI/MSI-X\n"
+
+
+def test_a_refusal_alone_is_probable() -> None:
+    assert xen(REFUSED) == [
+        ("XEN-002", "probable", "dom0 (0000:3b:00.1)", None, [1]),
+        ("XEN-007", "proven", "0000:3b:00.1", "XEN-002", [2]),
+    ]
+
+
+def test_the_inventory_proves_it() -> None:
+    found = findings(LIMITS + REFUSED + inventory(29, 28, 27, 26, 25))
+    assert shape([f for f in found if f.code == "XEN-002"]) == [("XEN-002", "proven", "dom0 (0000:3b:00.1)", None, [1, 2, 3, 6])]
+    assert dict(found[0].values) == {"errno": -28, "refusals": 1, "extra": 6, "gsis": 24, "held": 5}
+    assert [f.code for f in found if f.code == "CFG-004"] == []
+
+
+def test_two_logs_prove_it_together() -> None:
+    found = findings(dmesg=REFUSED, xl=LIMITS + inventory(29, 28, 27, 26, 25))
+    assert [(f.code, f.grade) for f in found if f.code.startswith("XEN")] == [("XEN-002", "proven"), ("XEN-007", "proven")]
+
+
+def test_a_domain_with_room_left_is_not_proven() -> None:
+    found = xen(LIMITS.replace(",6", ",200") + REFUSED + inventory(223, 222))
+    assert found[0][:2] == ("XEN-002", "probable")
+
+
+def test_a_debug_hypervisor_says_it_itself() -> None:
+    assert xen("(XEN) arch/x86/irq.c:2963: dom1: no free pirq\n") == [("XEN-002", "proven", "dom1", None, [1])]
+
+
+def test_the_old_words_mean_a_missing_pirq_in_an_hvm_guest_only() -> None:
+    line = "[    5.000000] nvme 0000:00:04.0: Xen PCI frontend has not registered MSI/MSI-X support!\n"
+    assert xen(HVM + line) == [("XEN-002", "probable", "guest (0000:00:04.0)", None, [2])]
+    assert xen(PV + line) == [("XEN-008", "proven", "0000:00:04.0", None, [2])]
+    assert xen(line) == [("XEN-008", "probable", "0000:00:04.0", None, [1])]
+
+
+def test_multi_vector_msi_that_is_cut_to_one_is_quiet() -> None:
+    assert (
+        xen("""\
+     modprobe-9       [000] .....     1.000001: a: (xen_initdom_setup_msi_irqs+0x0/0x340) dev=0xffff888005622000 nvec=4 type=5
+     modprobe-9       [000] .....     1.000002: d: (msi_domain_alloc_irqs_descs_locked+0x39/0xb0 <- xen_initdom_setup_msi_irqs) ret=1
+     modprobe-9       [000] .....     1.000003: a: (xen_initdom_setup_msi_irqs+0x0/0x340) dev=0xffff888005622000 nvec=1 type=5
+     modprobe-9       [000] .....     1.000004: d: (msi_domain_alloc_irqs_descs_locked+0x39/0xb0 <- xen_initdom_setup_msi_irqs) ret=0
+""")
+        == []
+    )
+
+
+def test_an_unmap_that_fails_alone_is_no_by_product() -> None:
+    found = [f for f in findings(PV + "[  200.000000] xen:events: unmap irq failed -22\n") if f.code.startswith("XEN")]
+    assert shape(found) == [("XEN-007", "proven", "unknown", None, [2])]
+    assert found[0].severity == "medium"
+    assert xen(PV + "[  200.000000] xen:events: domain 5 does not have 87 anymore\n") == []
+
+
+def test_a_forced_unbind_and_a_device_models_refusal() -> None:
+    assert xen("(XEN) irq.c:2200: dom3: forcing unbind of pirq 87\n") == [("XEN-007", "proven", "dom3", None, [1])]
+    text = "[00:05.0] msi_msix_disable: Error: Unmapping of MSI-X pirq 87 failed. (err: 22)\n"
+    assert xen(text) == [("XEN-007", "proven", "guest's 00:05.0", None, [1])]
+
+
+def test_a_mapping_refused_for_another_reason() -> None:
+    assert xen("[  1.000000] ice 0000:3b:00.1: xen map irq failed -19 for 32752 domain\n") == [
+        ("XEN-005", "proven", "0000:3b:00.1", None, [1])
+    ]
+    assert xen("[  1.000000] xen map irq failed -22\n") == []
+
+
+def test_the_device_models_errno_and_the_real_function() -> None:
+    text = "[00:09.0] xen_pt_realize: Real physical device 3b:00.2 registered successfully\n"
+    text += "[00:09.0] msi_msix_setup: Error: Mapping of MSI-X (err: 19, vec: 0xef, entry 0x0)\n"
+    text += "[00:09.0] msi_msix_setup: Error: Mapping of MSI-X (err: 19, vec: 0xef, entry 0x1)\n"
+    assert xen(text) == [("XEN-005", "proven", "0000:3b:00.2", None, [2, 3])]
+    assert (
+        xen(
+            text.replace("Error: Mapping of", "Updating").replace("(err: 19, vec: 0xef, entry", "with pirq 87 gvec 0xef gflags 0x0 (entry:")
+        )
+        == []
+    )
+
+
+def test_pcibacks_refusal() -> None:
+    text = PV + "[  207.342964] pciback 0000:65:00.0: xen_pciback: error enabling MSI-X for guest 2: err -22!\n"
+    assert xen(text) == [("XEN-005", "proven", "0000:65:00.0", None, [2])]
+
+
+def test_a_refused_channel_without_a_shared_number() -> None:
+    assert xen(HVM + bound(1.0, "0000:00:04.0", 101, 60) + "[    1.100000] xen:events: Failed to obtain physical IRQ 60\n") == [
+        ("XEN-004", "proven", "0000:00:04.0", None, [2, 4])
+    ]
+    assert xen(HVM + "[    1.100000] xen:events: Failed to obtain physical IRQ 9\n") == []
+
+
+def test_a_backend_that_refuses() -> None:
+    text = "[    7.2] e1000e 0000:00:00.0: enable msix get err fffffffb\n".replace("7.2]", "7.239661]")
+    text += "[    7.239684] e1000e 0000:00:00.0: Xen PCI frontend error: -22!\n"
+    assert xen(PV + text) == [("XEN-008", "proven", "0000:00:00.0", None, [3])]
+
+
+def test_a_message_of_all_ones() -> None:
+    text = "(XEN) d[IDLE]v16: Unsupported MSI delivery mode 7 for Dom15\n(XEN) d15v0: Unsupported MSI delivery mode 7 for Dom15\n"
+    assert xen(text) == [("XEN-009", "proven", "dom15", None, [1, 2])]
+
+
+FAULT = """\
+[    9.000000] BUG: unable to handle page fault for address: ffffc90000a3500c
+[    9.000001] #PF: supervisor write access in kernel mode
+[    9.000002] #PF: error_code(0x0003) - permissions violation
+[    9.000003] Oops: 0003 [#1] PREEMPT SMP NOPTI
+[    9.000004] RIP: e030:__pci_write_msi_msg+0x59/0x150
+"""
+
+
+def test_a_write_to_a_read_only_table_under_xen() -> None:
+    assert [f for f in xen(PV + FAULT) if f[0] == "XEN-009"] == [("XEN-009", "probable", "host", None, [5, 6])]
+    assert xen(FAULT) == []
+    assert [f for f in xen(PV + FAULT.replace("Oops: 0003", "Oops: 0002")) if f[0] == "XEN-009"] == []
+
+
+SILENT = """\
+[    0.000000] Linux version 5.15.0-generic (builder@lab) (gcc) #1 SMP
+[    0.000000] Hypervisor detected: Xen HVM
+[   40.000000] nvme nvme0: I/O 12 QID 1 timeout, completion polled
+"""
+ROWS = """\
+            CPU0       CPU1
+ 60:          0          0  xen-pirq    -msi-x     nvme0q0
+ 61:          0          0  xen-pirq    -msi-x     nvme0q1
+ 62:         31          4  xen-pirq    -msi-x     eth0
+"""
+
+
+def test_a_device_that_never_interrupts_in_an_hvm_guest() -> None:
+    found = [f for f in findings(dmesg=SILENT, interrupts=ROWS) if f.code == "XEN-006"]
+    assert [(f.code, f.grade, f.subject.label) for f in found] == [("XEN-006", "probable", "nvme0")]
+    assert sorted((e.source.rsplit("/")[-1], e.line) for e in found[0].evidence) == [
+        ("dmesg", 1), ("dmesg", 2), ("dmesg", 3), ("interrupts", 2), ("interrupts", 3)
+    ]  # fmt: skip
+
+
+def test_an_idle_device_and_a_fixed_kernel_are_not_found() -> None:
+    idle = run(dmesg=SILENT[: SILENT.index("[   40")], interrupts=ROWS)
+    assert outcome(idle, "XEN-006").outcome == "inconclusive"
+    fixed = run(dmesg=SILENT.replace("5.15.0", "6.1.0"), interrupts=ROWS)
+    assert outcome(fixed, "XEN-006").outcome == "inconclusive"
+
+
+def test_a_small_limit_is_told_and_a_large_one_is_not() -> None:
+    assert xen(LIMITS) == [("CFG-004", None, "dom0", None, [1, 2])]
+    assert xen(LIMITS.replace("=,6", "=64,256")) == []
+    assert xen("(XEN) IRQ limits: 24 GSI, 392 MSI/MSI-X\n(XEN) d0 has maximum 416 PIRQs\n") == []
+    assert xen("(XEN) IRQ limits: 24 GSI, 40 MSI/MSI-X\n(XEN) d0 has maximum 40 PIRQs\n") == [("CFG-004", None, "dom0", None, [1, 2])]
+
+
+def test_an_ordinary_boot_under_xen_is_quiet() -> None:
+    assert (
+        xen("""\
+[    0.000000] Hypervisor detected: Xen PV
+[    2.273037] Xen version: 4.17.7 (preserve-AD)
+[    3.603270] xen:events: Using FIFO-based ABI
+[    3.611182] xen: --> pirq=1 -> irq=1 (gsi=1)
+[   57.985771] xen: registering gsi 22 triggering 0 polarity 0
+[   95.163419] Already setup the GSI :20
+(XEN) Dom0 has maximum 8 VCPUs
+(XEN) physdev.c:162: dom0: wrong map_pirq type 3
+""")
+        == []
+    )
