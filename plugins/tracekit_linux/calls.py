@@ -89,7 +89,7 @@ class Calls(Model):
         }
     }
     needs = KINDS
-    across = ("kprobe_definition",)
+    across = ("kprobe_definition", "kallsyms_symbol")
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
         """The calls of all sources of the stream."""
@@ -161,6 +161,7 @@ class Names:
 
     def __init__(self, tables: Mapping[str, pl.DataFrame]) -> None:
         self.definitions = self._definitions(tables.get("kprobe_definition"))
+        self.symbols = self._symbols(tables.get("kallsyms_symbol"))
         self.by_address: dict[int, str] = {}
         self.resolved: dict[tuple[Any, ...], tuple[str | None, str | None]] = {}
         self.returning: set[str] = set()
@@ -177,6 +178,14 @@ class Names:
                 if (name := function_of(function)) is not None:
                     found.setdefault(probe.rpartition("/")[2], {})[name] = fetches(args)
         return found
+
+    @staticmethod
+    def _symbols(frame: pl.DataFrame | None) -> dict[int, str]:
+        """Address -> known function, from /proc/kallsyms."""
+        if frame is None:
+            return {}
+        named = frame.select("address", pl.col("symbol").str.split(".").list.first())
+        return dict(named.filter(pl.col("symbol").is_in(list(FUNCTIONS)) & (pl.col("address") > 0)).iter_rows())
 
     def _learn(self, kind: str, frame: pl.DataFrame) -> None:
         """Guess the functions of probes that have addresses only; entries first, for returns share their addresses."""
@@ -202,6 +211,9 @@ class Names:
         if len(defined) == 1:
             return next(iter(defined)), None
         # A kprobe behind the landing pad stands up to 16 bytes after the address that its kretprobe prints.
+        symbol = next((f for n in range(17) if address is not None and (f := self.symbols.get(address - n))), None)
+        if symbol is not None:
+            return symbol, None
         near = next((f for a, f in self.by_address.items() if address is not None and abs(a - address) <= 16), None)
         return None, near or guess(probe, frozenset(n for n, _ in fields(args)))
 

@@ -11,11 +11,23 @@ from typing import Any, ClassVar
 import polars as pl
 
 from tracekit import Model, Row, Schema
-from tracekit_linux.devices import Identities
-from tracekit_linux.tree import ALLOC_AT, ALLOCATIONS, ENABLES, IRQ_EVENTS, MASK, SET_IRQS, SYSTEM_CALL, Node, Tree, set_up_irqs, trees
+from tracekit_linux.identity import Identities
+from tracekit_linux.tree import (
+    ALLOC_AT,
+    ALLOCATIONS,
+    CLOSED_BY_KERNEL,
+    ENABLES,
+    IRQ_EVENTS,
+    MASK,
+    SET_IRQS,
+    SYSTEM_CALL,
+    Node,
+    Tree,
+    set_up_irqs,
+    trees,
+)
 
 DATA = {0x1: "none", 0x2: "bool", 0x4: "eventfd"}  # VFIO_IRQ_SET_DATA_*
-CLOSED_BY_KERNEL = 5  # index of no irq type: only the closing kernel asks for it (vfio_pci_core_disable)
 CLOSING = ("vfio_pci_core_disable", "vfio_pci_core_close_device")
 INSERTS = ("msi_insert_desc", "msi_add_msi_desc")
 FREES = ("pci_free_irq_vectors", "pci_disable_msix", "pci_disable_msi")

@@ -18,6 +18,7 @@ SET_IRQS = ("vfio_pci_set_irqs_ioctl", "vfio_pci_set_msi_trigger")
 ENABLES = ("__pci_enable_msix_range", "__pci_enable_msi_range")
 ALLOCATIONS = (*ENABLES, "pci_alloc_irq_vectors_affinity", "pci_alloc_irq_vectors")
 SYSTEM_CALL, SET_IRQS_COMMAND = "sys_ioctl", 0x3B6E  # VFIO_DEVICE_SET_IRQS, include/uapi/linux/vfio.h
+CLOSED_BY_KERNEL = 5  # index of no irq type: only the closing kernel asks for it (vfio_pci_core_disable)
 ALLOC_AT = ("pci_msix_alloc_irq_at", "vfio_msi_alloc_irq", "msi_domain_alloc_irq_at")
 # vfio-msix[3](0000:00:08.0): name of the action of a VFIO vector (drivers/vfio/pci/vfio_pci_intrs.c).
 VFIO_ACTION = r"vfio-msix?\[([0-9]+)\]\(([0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\)"

@@ -1,4 +1,3 @@
-# ruff: noqa: E501 (lines of logs are as long as they are)
 from tracekit.testing import tables
 
 KPROBES = """\
@@ -216,3 +215,10 @@ def test_without_task_the_source_is_one_lane_and_says_so():
 def test_what_a_test_writes_is_no_call():
     text = " a-1 [000] .....  1.000000: tracing_mark_write: (vfio_pci_core_enable+0x4/0x370 [vfio_pci_core]) vdev=0x1000\n"
     assert calls(KPROBES + text) == calls(KPROBES)
+
+
+def test_symbols_name_the_function_of_an_address():
+    symbols = "ffffffff817a5d40 T __pci_enable_msix_range\nffffffff817a6b10 t pci_setup_msix_device_domain\n"
+    trace = "cpus=1\n         vfioirq-356   [000]    56.570521: x:                    (ffffffff817a5d44) dev=0xff11000004cac000 n=1\n"
+    assert [c[3] for c in calls(symbols, trace)] == ["__pci_enable_msix_range"]
+    assert [c[3] for c in calls(symbols.replace("5d40", "5d00"), trace)] == ["?None"]

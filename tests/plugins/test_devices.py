@@ -128,3 +128,37 @@ def test_proc_interrupts_names_the_device_by_inference():
         "           CPU0       CPU1\n 32:          5          0  IR-PCI-MSIX-0000:3d:00.1    0-edge      vfio-msix[0](0000:3d:00.1)\n"
     )
     assert [d[2:4] for d in devices(trace(*session()), snapshot)] == [("0000:3d:00.1", "inferred")] * 2
+
+
+def opening(vdev=VDEV, start="1.000000", end="1.900000"):
+    """A device opened and closed by a task, without any name."""
+    return (
+        f"{TASK}  {start}: {call('vfio_pci_core_enable', f'vdev={vdev}')}\n"
+        f"{TASK}  {end}: {call('vfio_pci_core_close_device', f'vdev={vdev}')}\n"
+    )
+
+
+BOGUS = "[    1.500000] vfio-pci 0000:3d:00.1: Hardware bug: VF reports bogus INTx pin 1\n"
+
+
+def test_the_kernel_log_names_the_only_device_that_was_open():
+    assert devices(opening(), BOGUS) == [("vdev", VDEV, "0000:3d:00.1", "inferred", 1)]
+    assert tables(opening(), BOGUS)["devices"]["bdf_source"][0].endswith("b.log")
+
+
+def test_the_kernel_log_names_nothing_outside_of_the_session_or_when_two_are_open():
+    assert [d[2] for d in devices(opening(), BOGUS.replace("1.5", "2.5"))] == [None]
+    assert [d[2] for d in devices(opening() + opening(vdev="0xff11000000007000", start="1.200000", end="1.950000"), BOGUS)] == [None, None]
+    assert [d[2] for d in devices(opening(), BOGUS + BOGUS.replace("3d:00.1", "3d:00.2").replace("1.5", "1.6"))] == [None]
+
+
+def test_a_handler_beats_the_kernel_log():
+    text = opening(end="1.000001") + trace(*session(), "irq_handler_entry: irq=32 name=vfio-msix[0](0000:3d:00.7)").replace("  1.", "  2.")
+    log = BOGUS.replace("1.500000", "1.000000")
+    assert {d[2:4] for d in devices(text, log)} == {("0000:3d:00.7", "seen")}
+
+
+def test_the_only_listed_domain_names_the_only_device():
+    listing = "name:   vIR-PCI-MSIX-0000:3d:00.1-12\n"
+    assert [d[2:4] for d in devices(trace(*session()), listing)] == [("0000:3d:00.1", "inferred")] * 2
+    assert [d[2] for d in devices(trace(*session()), listing + listing.replace("00.1-12", "00.2-14"))] == [None, None]
