@@ -56,11 +56,16 @@ def read(
     wanted = {*registry.asked_for(), *options.keep_tables, "kernel_version", "boot_marker"}
     vocabulary = Vocabulary(grammars, grammars.events if "*" in options.keep_tables else wanted)
     parsed = []
+    before = len(errors)
     for source in sources:
         try:
             parsed.append(parse(source, vocabulary, options.progress))
-        except (SourceError, OSError) as e:
+        except SourceError as e:
+            errors.append(str(e))
+        except OSError as e:
             errors.append(f"{source.path}: {e}")
+    if not parsed:
+        raise SourceError(errors[before])
     events = {n: _sided(f, options.sides) for n, f in tables_of(parsed).items()}
     tables, streams, repeats = clock.align(events, {p.path: p.clock for p in parsed}, options.clocks)
 
@@ -135,7 +140,7 @@ def _with_text(findings: Sequence[Finding], sources: Sequence[Source], repeats: 
         for e in f.evidence:
             lines.setdefault(e.source, set()).update(n for n in (e.line, e.line_end) if n is not None)
     by_path = {s.path: s for s in sources}
-    texts = {path: by_path[path].text_of(wanted) for path, wanted in lines.items() if path in by_path}
+    texts = {path: source.text_of(lines[path]) for path, source in by_path.items() if path in lines}
     also: dict[tuple[str, int], list[tuple[str, int]]] = {}
     for source, line, of_source, of_line in repeats.iter_rows():
         also.setdefault((of_source, of_line), []).append((source, line))

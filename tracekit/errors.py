@@ -13,6 +13,10 @@ class SourceError(TracekitError):
     """A path cannot be read, or holds nothing that could be a log."""
 
 
+class LimitError(SourceError):
+    """An input costs more than its limits allow; names the limit and how to move it."""
+
+
 class GrammarError(TracekitError):
     """A grammar file cannot be loaded or lowered; names the file and the rule."""
 

@@ -218,7 +218,7 @@ class Journal(Wrapper):
         yield from self._record()
 
 
-KMSG = re.compile(r"(?:[^,;]*[^\d,;][^,;]*,)?(\d{1,4}),(\d+),(\d+),([-c+])((?:,[^,;=]+=[^,;]*)*);(.*)", re.S)
+KMSG = re.compile(r"(?:(?=\d*[^\d,;])[^,;]*,)?(\d{1,4}),(\d+),(\d+),([-c+])((?:,[^,;=]+=[^,;]*)*);(.*)", re.S)
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 
 

@@ -6,31 +6,28 @@ bytes. What cannot be sought (standard input, pipes) and what another program mu
 
 import atexit
 import bisect
-import bz2
 import codecs
-import gzip
-import lzma
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from tracekit import tracedat
+from tracekit import bundle, tracedat
+from tracekit.archive import Archive, Limits, Member, is_archive
 from tracekit.errors import SourceError
+from tracekit.unpack import BROKEN, HEAD, compression, told
 
 CHUNK = 32 << 20
 LINE_LIMIT = 1 << 20
-HEAD = 64 << 10
 _STEP = 1 << 20
-_BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError)
+DAMAGED = "the data end early or are damaged"
 
 
 class Chunk(NamedTuple):
@@ -44,15 +41,20 @@ class Chunk(NamedTuple):
 class Source:
     """One log: `path` as the user gave it, `file` where its bytes are, and how to read them.
 
-    `remarks` collects what the reader should be told (cut lines, a truncated archive); `marks` maps the first line of each chunk to its
-    byte offset, where a file can be sought.
+    What is compressed or inside an archive is a `member` of `archive`. `machine`: whose log it is where the place says so; `series` and
+    `part`: the rotated log it is a part of, and where it stands in it. `remarks` collects what the reader should be told (cut lines, a
+    truncated archive); `marks` maps the first line of each chunk to its byte offset, where a file can be sought.
     """
 
     path: str
     file: str = ""
-    compression: str = ""
     encoding: str = ""
     first_line: int = 1
+    archive: Archive | None = field(default=None, compare=False, repr=False)
+    member: int = 0
+    machine: str = ""
+    series: str = ""
+    part: int = 0
     remarks: list[str] = field(default_factory=list, compare=False)
     marks: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
 
@@ -86,7 +88,7 @@ class Source:
 
     def _chunks_with(self, wanted: Sequence[int]) -> Iterator[Chunk]:
         """The chunks that hold the wanted lines: by seeking where offsets are known, else all from the start."""
-        if self.compression or self.encoding or not self.marks:
+        if self.archive or self.encoding or not self.marks:
             yield from self.chunks()
             return
         firsts = sorted(self.marks)
@@ -100,7 +102,7 @@ class Source:
 
     def _blocks(self, size: int) -> Iterator[bytes]:
         """The bytes of the source, unpacked and as UTF-8."""
-        blocks = _unpacked(self.file, self.compression, size, self._note)
+        blocks = _read(self.file, size) if self.archive is None else _whole(self.archive.blocks(self.member), self._note)
         return _recoded(blocks, self.encoding) if self.encoding else blocks
 
     def _note(self, text: str) -> None:
@@ -108,57 +110,127 @@ class Source:
             self.remarks.append(text)
 
 
-def discover(paths: Sequence[str]) -> tuple[list[Source], list[SourceError]]:
-    """Find the sources that `paths` mean: files, folders (all files below, sorted), `-` for standard input."""
-    sources: list[Source] = []
+def discover(paths: Sequence[str], limits: Limits | None = None) -> tuple[list[Source], list[SourceError]]:
+    """Find the sources that `paths` mean: files, members of archives, folders (all logs below, sorted), URLs, `-` for standard input."""
+    limits = limits or Limits.given()
+    found: list[tuple[Source, bundle.Log]] = []
     errors: list[SourceError] = []
     for path in paths:
-        found = _below(path)
-        if isinstance(found, SourceError):
-            errors.append(found)
-            continue
-        for name in found:
-            try:
-                sources.append(_identify(name))
-            except SourceError as error:
-                errors.append(error)
-    return sources, errors
+        try:
+            for name in _below(path):
+                found += _identify(name, limits, errors)
+        except SourceError as error:
+            errors.append(error)
+    return _placed(found), errors
 
 
-def _below(path: str) -> list[str] | SourceError:
-    """The files a path means, or why it means none."""
-    if path == "-":
-        return ["-"]
+def _placed(found: Sequence[tuple[Source, bundle.Log]]) -> list[Source]:
+    """The sources with their machines, where there are several, and with the rotated logs they are parts of."""
+    machines = bundle.machines(s.path for s, _ in found)
+    parts = {log.path: (bundle.stem(log.path), i) for logs in bundle.series(log for _, log in found) for i, log in enumerate(logs)}
+
+    def placed(s: Source) -> Source:
+        series, part = parts.get(s.path, ("", 0))
+        return replace(s, machine=machines.get(s.path, ""), series=series, part=part)
+
+    return [placed(s) if s.path in parts or s.path in machines else s for s, _ in found]
+
+
+def _below(path: str) -> list[str]:
+    """The files a path means. Errors: SourceError where it means none."""
+    if path == "-" or is_url(path):
+        return [path]
     if not os.path.exists(path):
-        return SourceError(f"{path}: no such file or folder")
+        raise SourceError(f"{path}: no such file or folder")
     if not os.path.isdir(path):
         return [path]
+    root = os.path.join(os.path.dirname(os.path.abspath(path)), "")
     files = sorted(str(Path(folder) / name) for folder, _, names in os.walk(path) for name in names)
-    files = [name for name in files if os.path.isfile(name) and not os.path.islink(name)]
-    return files or SourceError(f"{path}: the folder holds no file")
+    files = [f for f in files if os.path.isfile(f) and not os.path.islink(f) and bundle.is_log(os.path.abspath(f).removeprefix(root))]
+    if not files:
+        raise SourceError(f"{path}: the folder holds no log")
+    return files
 
 
-def _identify(path: str) -> Source:
-    """Look at the first bytes and tell how a file is to be read; raises SourceError where it cannot be."""
+def _identify(path: str, limits: Limits, errors: list[SourceError]) -> list[tuple[Source, bundle.Log]]:
+    """Look at the first bytes and tell how a file is to be read; a file that cannot be is an error."""
     try:
+        if is_url(path):
+            return list(_members(path, Archive(path, lambda: open_url(path), limits), errors))
         file = _spool(sys.stdin.buffer) if path == "-" else path if os.path.isfile(path) else _spool_file(path)
-        return _source(path, file)
+        with open(file, "rb") as stream:
+            head = stream.read(HEAD)
+        if compression(head) or is_archive(head):
+            return list(_members(path, Archive(path, lambda: open(file, "rb"), limits), errors))
+        return [_described(Source(path, file), head, int(os.stat(file).st_mtime))]
+    except SourceError as error:
+        errors.append(error)
     except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
+        errors.append(SourceError(f"{path}: cannot be read: {error.strerror or error}"))
+    return []
 
 
-def _source(path: str, file: str) -> Source:
-    compression = _compression(file)
-    notes: list[str] = []
-    head = _head(file, compression, notes)
+def is_url(path: str) -> bool:
+    """Whether a path is for fsspec: `s3://bucket/key`, `https://host/file`."""
+    return re.match(r"[a-z][a-z0-9+.-]+://", path) is not None
+
+
+def open_url(url: str) -> IO[bytes]:
+    """Open a remote file for reading. Errors: SourceError where fsspec or the driver of the protocol is missing, or it cannot be opened."""
+    try:
+        import fsspec  # type: ignore[import-untyped]
+    except ImportError:
+        raise SourceError(f"{url}: remote files need fsspec: pip install 'tracekit[remote]'") from None
+    try:
+        return fsspec.open(url, "rb").open()  # type: ignore[no-any-return]
+    except Exception as error:  # what a driver raises is its own affair
+        raise SourceError(f"{url}: cannot be read: {told(error)}") from error
+
+
+def _members(path: str, archive: Archive, errors: list[SourceError]) -> Iterator[tuple[Source, bundle.Log]]:
+    """The logs of an archive, or of a compressed file. Errors: SourceError where there is none."""
+    others: Counter[str] = Counter()
+
+    def wanted(member: Member, head: bytes) -> bool:
+        log = not member.name or bundle.is_log(member.name)
+        others.update([] if log and head else ["empty" if log else "no log by its name"])
+        return log and bool(head)
+
+    first: Source | None = None
+    for member, head in archive.scan(wanted):
+        label = f"{path}!{member.name}" if member.name else path
+        try:
+            source, log = _described(Source(label, path, archive=archive, member=member.index), head, member.mtime)
+        except SourceError as error:
+            if not member.name:
+                raise
+            others[str(error).removeprefix(f"{label}: ")] += 1
+            continue
+        first = first or source
+        yield source, log
+    errors += [SourceError(p.reason if p.reason.startswith(path) else f"{_label(path, p.member)}: {p.reason}") for p in archive.problems]
+    told_others = ", ".join(f"{n} {what}" for what, n in sorted((archive.skipped + others).items()))
+    if first is not None and told_others:
+        first._note(f"of {path} some members were not read: {told_others}")
+    if first is None and not archive.problems:
+        raise SourceError(f"{path}: holds no log" + (f" ({told_others})" if told_others else ""))
+
+
+def _label(path: str, member: str) -> str:
+    return f"{path}!{member}" if member else path
+
+
+def _described(source: Source, head: bytes, mtime: int) -> tuple[Source, bundle.Log]:
+    """The source as its first bytes say it is to be read. Errors: SourceError where they are no text."""
     if not head:
-        raise SourceError(f"{path}: {'holds nothing readable: ' + notes[0] if notes else 'the file is empty'}")
+        raise SourceError(f"{source.path}: the file is empty")
     if head.startswith(tracedat.MAGIC):
-        return _rendered(path, _spool_blocks(_unpacked(file, compression, _STEP, notes.append)) if compression else file)
+        file = source.file if source.archive is None else _spool_blocks(source._blocks(_STEP))
+        return _rendered(source.path, file), bundle.Log(source.path, "", mtime)
     encoding = _encoding(head)
     if not encoding and _is_binary(head):
-        raise SourceError(f"{path}: is not text (if it is an archive, unpack it first)")
-    return Source(path, file, compression, encoding, remarks=notes)
+        raise SourceError(f"{source.path}: is not text")
+    return replace(source, encoding=encoding), bundle.Log(source.path, _decode(head[: 4 << 10]), mtime)
 
 
 def _rendered(path: str, file: str) -> Source:
@@ -170,25 +242,6 @@ def _rendered(path: str, file: str) -> Source:
     if os.path.getsize(text) == 0:
         raise SourceError(f"{path}: trace-cmd cannot read this trace.dat: {'; '.join(notes) or 'no output'}")
     return Source(path, text, first_line=1 - len(extra), remarks=notes)
-
-
-_MAGIC = {b"\x1f\x8b": "gz", b"\xfd7zXZ\x00": "xz", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zst"}
-
-
-def _compression(file: str) -> str:
-    with open(file, "rb") as stream:
-        head = stream.read(6)
-    return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), "")
-
-
-def _head(file: str, compression: str, notes: list[str]) -> bytes:
-    """The first bytes of the content."""
-    head = b""
-    for block in _unpacked(file, compression, HEAD, notes.append):
-        head += block
-        if len(head) >= HEAD:
-            break
-    return head[:HEAD]
 
 
 def _encoding(head: bytes) -> str:
@@ -205,30 +258,17 @@ def _is_binary(head: bytes) -> bool:
     return noise * 20 > len(head) or len(text) * 4 < len(head)
 
 
-def _unpacked(file: str, compression: str, size: int, note: Callable[[str], None]) -> Iterator[bytes]:
-    """The content of a file in blocks; what a damaged archive still gives is given, then noted."""
-    openers: dict[str, Callable[[str], IO[bytes]]] = {"gz": gzip.open, "xz": lzma.open, "bz2": bz2.open}  # type: ignore[dict-item]
-    if compression == "zst":
-        yield from _zstd(file, note)
-        return
-    with openers[compression](file) if compression else open(file, "rb") as stream:
-        read: Callable[[int], bytes] = getattr(stream, "read1", stream.read) if compression else stream.read
-        try:
-            while block := read(size):
-                yield block
-        except _BROKEN as error:
-            note(f"the {compression or 'file'} data end early or are damaged ({error}); what could be unpacked was read")
+def _read(file: str, size: int) -> Iterator[bytes]:
+    with open(file, "rb") as stream:
+        yield from iter(lambda: stream.read(size), b"")
 
 
-def _zstd(file: str, note: Callable[[str], None]) -> Iterator[bytes]:
-    if not shutil.which("zstd"):
-        note("zstd is not installed: unpack the file first (zstd -d)")
-        return
-    with subprocess.Popen(["zstd", "-dcq", "--", file], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout
-        yield from iter(lambda: process.stdout.read(_STEP), b"")  # type: ignore[union-attr]
-        if process.wait():
-            note("the zst data end early or are damaged; what could be unpacked was read")
+def _whole(blocks: Iterator[bytes], note: Callable[[str], None]) -> Iterator[bytes]:
+    """The blocks of what was packed; what a damaged archive still gives is given, then noted."""
+    try:
+        yield from blocks
+    except BROKEN as error:
+        note(f"{DAMAGED} ({told(error)}); what could be unpacked was read")
 
 
 def _recoded(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
@@ -240,8 +280,13 @@ def _recoded(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
 
 def _whole_lines(blocks: Iterable[bytes], size: int) -> Iterator[tuple[int, bytes]]:
     """Joins blocks to pieces of at least `size` bytes that end at LF, each with its byte offset. Of an endless line the start is kept."""
-    offset, held, length, dropped = 0, [], 0, 0
+    offset, held, length, dropped, tail = 0, [], 0, 0, 0
     for block in blocks:
+        last = block.rfind(b"\n")
+        if last < 0 and tail > LINE_LIMIT:
+            dropped += len(block)
+            continue
+        tail = tail + len(block) if last < 0 else len(block) - last - 1
         held.append(block)
         length += len(block)
         if length < size:

@@ -1,0 +1,184 @@
+"""Compressed data as streams of blocks: gz, xz, bz2 and zstd, one block at a time whatever they expand to."""
+
+import bz2
+import lzma
+import struct
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+HEAD = 64 << 10
+STEP = 1 << 20
+# What a decompressor may take for itself; `xz -9` needs 65 MiB, a crafted header may ask for 4 GiB.
+_XZ_MEMORY = 256 << 20
+_MAGIC = {b"\x1f\x8b\x08": "gz", b"\xfd7zXZ\x00": "xz", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zst"}
+_BZ2_BLOCK = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")
+BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zstd.ZstdError, zipfile.BadZipFile, struct.error, NotImplementedError)
+
+
+class Decompressor(Protocol):
+    """What the decompressors of bz2, lzma and zstd have in common: `eof`, whether more is to be had without input, and what is behind."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def needs_input(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """At most `max_length` bytes of what `data` and what was given before expand to."""
+        ...
+
+
+class Stream:
+    """Blocks that can be looked at before they are read. An error of the blocks is raised when the reader comes to it, and ever after."""
+
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        self._blocks = iter(blocks)
+        self._held, self._at = b"", 0
+        self._error: Exception | None = None
+        self._done = False
+
+    @property
+    def error(self) -> Exception | None:
+        """What the blocks raised; the reader may not have come to it yet."""
+        return self._error
+
+    def peek(self, size: int) -> bytes:
+        """The next `size` bytes, fewer at the end, without taking them."""
+        parts = [self._held[self._at :]]
+        length = len(parts[0])
+        while length < size and (block := self._more()):
+            parts.append(block)
+            length += len(block)
+        if len(parts) > 1:
+            self._held, self._at = b"".join(parts), 0
+        return self._held[self._at : self._at + size]
+
+    def blocks(self, size: int | None = None) -> Iterator[bytes]:
+        """The next `size` bytes in blocks, or all. Errors: EOFError when there are fewer; what the blocks raise."""
+        while size is None or size > 0:
+            if self._at == len(self._held):
+                self._held, self._at = self._more(), 0
+            if not self._held:
+                if self._error is not None:
+                    raise self._error
+                if size is not None:
+                    raise EOFError("the data end early")
+                return
+            end = len(self._held) if size is None else min(len(self._held), self._at + size)
+            block = self._held[self._at : end]
+            size = None if size is None else size - len(block)
+            self._at = end
+            yield block
+
+    def read(self, size: int) -> bytes:
+        """Exactly `size` bytes, or none at the end of the stream. Errors: EOFError for fewer; what the blocks raise."""
+        if not self.peek(1) and self._error is None:
+            return b""
+        return b"".join(self.blocks(size))
+
+    def push(self, data: bytes) -> None:
+        """Put bytes back that were read too far."""
+        self._held, self._at = data + self._held[self._at :], 0
+
+    def _more(self) -> bytes:
+        """The next block; empty at the end and from an error on."""
+        if self._done:
+            return b""
+        try:
+            for block in self._blocks:
+                if block:
+                    return block
+        except Exception as error:
+            self._error = error
+        self._done = True
+        return b""
+
+
+@dataclass
+class Entry:
+    """One entry of an archive. `kind`: file, folder, link, device, or another word to count by; `problem`: why it cannot be read."""
+
+    name: str
+    kind: str
+    mtime: int
+    stream: Stream
+    problem: str = ""
+
+
+def compression(head: bytes) -> str:
+    """gz, xz, bz2 or zst by the first bytes (10 are enough), else ""."""
+    kind = next((k for magic, k in _MAGIC.items() if head.startswith(magic)), "")
+    return "" if kind == "bz2" and not head[4:10].startswith(_BZ2_BLOCK) else kind
+
+
+def opened(stream: Stream, spend: Callable[[Iterable[bytes]], Iterator[bytes]], most: int) -> tuple[Stream, int]:
+    """(what a stream holds once it is unpacked, how often that was; never more than `most` + 1 times). `spend` counts what comes out."""
+    layers = 0
+    while layers <= most and (kind := compression(stream.peek(10))):
+        stream = Stream(spend(expand(kind, stream.blocks())))
+        layers += 1
+    return stream, layers
+
+
+def expand(kind: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Compressed blocks, also of several streams in a row, unpacked. Errors: those of `BROKEN`, after all that could be unpacked."""
+    step: Decompressor | None = None
+    for data in blocks:
+        while data or (step is not None and not step.needs_input):
+            if step is None:
+                step = _decompressor(kind)
+            if out := step.decompress(data, STEP):
+                yield out
+            data = b""
+            if step.eof:
+                data, step = step.unused_data.lstrip(b"\0"), None
+    if step is not None:
+        raise EOFError("the compressed data end before their end mark")
+
+
+def told(error: BaseException) -> str:
+    """What an error of `BROKEN` says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+class _Gzip:
+    """zlib's decompressor with the interface of the others."""
+
+    def __init__(self, wbits: int = 31) -> None:
+        self._zlib = zlib.decompressobj(wbits)
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        return self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._zlib.unconsumed_tail
+
+    @property
+    def eof(self) -> bool:
+        return self._zlib.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._zlib.unused_data
+
+
+def _decompressor(kind: str) -> Decompressor:
+    if kind == "xz":
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+    if kind == "bz2":
+        return bz2.BZ2Decompressor()
+    return zstd.ZstdDecompressor() if kind == "zst" else _Gzip(-15 if kind == "deflate" else 31)
