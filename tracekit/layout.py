@@ -261,7 +261,7 @@ def _taken(frame: pl.DataFrame, rule: Rule) -> pl.DataFrame:
 
 def _filled(own: Mapping[str, pl.Expr], rule: Rule) -> dict[str, pl.Expr]:
     """The new values of the envelope columns, given the rule's fields."""
-    message = next((own[c] for c in ("msg", "graph", "graph_bare", "switch", "msg_bare") if c in own), pl.lit(""))
+    message = next((own[c] for c in ("msg", "graph", "graph_bare", "switch", "msg_bare", "msg_stamped") if c in own), pl.lit(""))
     new: dict[str, pl.Expr] = {"msg": message.fill_null("")}
     if stamps := [c for c in own if c in STAMPS and not (c == "delta" and "stamp" in own)]:
         raw = pl.coalesce([own[c] for c in stamps])
