@@ -146,18 +146,23 @@ class PirqLives(Model):
 
     def on_xen_pt_requested(self, e: Row) -> None:
         """Device model: the guest's message names this number for a vector."""
-        if not list(self._open(pirq=e.pirq, basis="device-model")):
-            self._begin(e, e.pirq, "device-model", bdf=e.guest_bdf)
+        self._device_model_has(e, e.pirq)
 
     def on_xen_pt_update(self, e: Row) -> None:
         """Device model: the number is bound to a guest vector."""
-        self.on_xen_pt_requested(e)
+        self._device_model_has(e, e.pirq)
 
     def on_xen_pt_unmap(self, e: Row) -> None:
         """Device model: the number goes back to Xen."""
-        life = next(iter(self._open(pirq=e.pirq, basis="device-model")), None)
-        life = life or self._begin(e, e.pirq, "device-model", bdf=e.guest_bdf, seen=False)
-        life.ended, life.end = e, "unmapped"
+        self._device_model_unmaps(e, e.pirq)
+
+    def on_xen_pt_old_update(self, e: Row) -> None:
+        """qemu-xen-traditional: the number is bound to a guest vector."""
+        self._device_model_has(e, e.pirq_hex)
+
+    def on_xen_pt_old_unmap(self, e: Row) -> None:
+        """qemu-xen-traditional: the number goes back to Xen."""
+        self._device_model_unmaps(e, e.pirq_hex)
 
     def on_end(self) -> None:
         """Emit all lives, the unfinished ones without an end."""
@@ -174,6 +179,15 @@ class PirqLives(Model):
         life = Life(pirq, basis, e, e if seen else None, **known)
         self.lives.append(life)
         return life
+
+    def _device_model_has(self, e: Row, pirq: int) -> None:
+        if not self._open(pirq=pirq, basis="device-model"):
+            self._begin(e, pirq, "device-model", bdf=getattr(e, "guest_bdf", None))
+
+    def _device_model_unmaps(self, e: Row, pirq: int) -> None:
+        life = next(iter(self._open(pirq=pirq, basis="device-model")), None)
+        life = life or self._begin(e, pirq, "device-model", bdf=getattr(e, "guest_bdf", None), seen=False)
+        life.ended, life.end = e, "unmapped"
 
     def _handed_out(self, e: Row, pirq: int) -> None:
         """Xen gave out a number: it was free, so whoever had it has lost it."""

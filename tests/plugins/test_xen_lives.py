@@ -74,6 +74,11 @@ def test_the_device_models_lives_end_at_the_unmap() -> None:
 """) == [(87, None, "00:05.0", 1, 4, "unmapped")]
 
 
+def test_the_traditional_device_model_prints_hexadecimal() -> None:
+    text = "pt_msix_update_one: now update msix entry 0 with pirq 57 gvec 51\npt_msix_disable: Unmap msix with pirq 57\n"
+    assert lives(text) == [(0x57, None, None, 1, 2, "unmapped")]
+
+
 DOM0 = """\
 # tracer: nop
 #
