@@ -9,9 +9,10 @@ from tracekit import Model, hookimpl
 def tracekit_models() -> list[type[Model]]:
     """Enabling attempts and domain lives; the kernel's own reports."""
     from tracekit_msi.enables import Enables
+    from tracekit_msi.replay import MsiReplay
     from tracekit_msi.reports import KernelReports
 
-    return [Enables, KernelReports]
+    return [Enables, KernelReports, MsiReplay]
 
 
 @hookimpl

@@ -8,10 +8,11 @@ from tracekit import Model, hookimpl
 @hookimpl
 def tracekit_models() -> list[type[Model]]:
     """Windows, from calls, from the lives of vectors, and from QEMU's trace."""
+    from tracekit_vfio.replay import VfioReplay
     from tracekit_vfio.vector_windows import QemuWindows, VectorWindows
     from tracekit_vfio.windows import Windows
 
-    return [Windows, VectorWindows, QemuWindows]
+    return [Windows, VectorWindows, QemuWindows, VfioReplay]
 
 
 @hookimpl

@@ -1,0 +1,142 @@
+"""Replays operations through the machine of a PCI function and compares what it predicts with what was observed."""
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from typing import Any
+
+import polars as pl
+from tracekit_msi.enables import Key, key_of
+from tracekit_msi.msi_domain import MsiDomain, Prediction
+from tracekit_msi.pci_function import PciFunction
+
+from tracekit import Model, Row
+
+PREDICTION = {**dict.fromkeys(("operation", "subject", "rule", "predicted", "observed"), pl.String()), "agrees": pl.Boolean()}
+
+
+class Worlds:
+    """The machines of one function under every value that unknown gates may have; what is observed holds in all of them."""
+
+    def __init__(self, per_device: bool | None, reservation: bool) -> None:
+        choices = (True, False) if per_device is None else (per_device,)
+        self.machines = [PciFunction(MsiDomain(c), reservation=reservation) for c in choices]
+
+    def predict(self, operation: str, *arguments: Any) -> Prediction:
+        """The union of what an operation may return; it changes nothing."""
+        results: set[int] = set()
+        for machine in deepcopy(self.machines):
+            owner = machine.domain if operation == "insert" else machine
+            if operation == "enable_msix":
+                machine.free()
+            predicted = getattr(owner, operation)(*arguments)
+            if predicted is None:
+                return None
+            results |= predicted
+        return frozenset(results)
+
+
+def gate(gates: pl.DataFrame | None, name: str) -> bool | None:
+    """The value of a version gate, observed before assumed; None if unknown."""
+    if gates is None:
+        return None
+    known = gates.filter(pl.col("gate") == name).sort(pl.col("basis") != "observed", maintain_order=True)
+    return known["value"][0] if known.height else None
+
+
+class MsiReplay(Model):
+    """Predictions for enables, inserts, single allocations and the making of domains (tables `predictions`).
+
+    State that the recording does not show is unknown: what depends on it is not predicted.
+    """
+
+    tables = {"predictions": PREDICTION}
+    needs = ("gates",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.functions: dict[Key, Worlds] = {}
+        self.per_device: bool | None = None
+        self.reservation = True
+        self.started: set[int | None] = set()  # attempts whose first insert was heard
+
+    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+        self.per_device = gate(tables.get("gates"), "KV2")
+        self.reservation = gate(tables.get("gates"), "KV1") is not False
+        return super().run(rows, tables)
+
+    def on_op_table_size(self, e: Row) -> None:
+        for machine in self._worlds(e).machines:
+            machine.msix_count = e.count
+
+    def on_op_domain_create(self, e: Row) -> None:
+        """Predicted where the kind of the domain before is known."""
+        kinds = {m.domain.kind for m in self._worlds(e).machines if m.domain.per_device}
+        known = None if None in kinds else frozenset({int(k != "msix") for k in kinds})
+        self._compare(e, "domain_create", "made only where no domain of the kind exists", known, 1)
+        for machine in self._worlds(e).machines:
+            if machine.domain.per_device:
+                machine.domain.create("msix", e.hwsize)
+
+    def on_op_domain_setup(self, e: Row) -> None:
+        if e.hwsize is not None and e.kind != "msi":
+            for machine in self._worlds(e).machines:
+                machine.msix_count = e.hwsize
+
+    def on_op_domain_remove(self, e: Row) -> None:
+        for machine in self._worlds(e).machines:
+            machine.unbind()
+
+    def on_op_insert(self, e: Row) -> None:
+        worlds = self._worlds(e)
+        if e.attempt not in self.started:
+            self.started.add(e.attempt)
+            for machine in worlds.machines:
+                machine.domain.taken.intersection_update(machine.vectors)
+        if e.index is None or e.ret is None:
+            return
+        self._compare(e, "insert", "-34 at and above hwsize", worlds.predict("insert", e.index), e.ret)
+        for machine in worlds.machines:
+            machine.domain.learn(e.index, e.ret)
+
+    def on_op_alloc(self, e: Row) -> None:
+        worlds = self._worlds(e)
+        known = e.kind == "msix" and e.min is not None and e.max is not None
+        predicted = worlds.predict("enable_msix", e.min, e.max) if known else None
+        if e.ret is not None:
+            self._compare(e, "enable", "min, max, table size, hwsize, in this order", predicted, e.ret)
+        for machine in worlds.machines:
+            machine.free()
+            if e.ret is not None and e.ret > 0 and e.kind == "msix":
+                machine.granted(e.ret)
+
+    def on_op_alloc_at(self, e: Row) -> None:
+        worlds = self._worlds(e)
+        if e.index is None or e.ret is None:
+            return
+        for machine in worlds.machines:
+            machine.dynamic = True
+            machine.domain.taken.discard(e.index)  # the insert inside it was heard before
+        enabled = all(m.msix_enabled for m in worlds.machines)
+        self._compare(e, "alloc_at", "the index, or the insert's error", worlds.predict("alloc_at", e.index) if enabled else None, e.ret)
+        for machine in worlds.machines:
+            if e.ret >= 0:
+                machine.domain.taken.add(e.index)
+                machine.vectors.add(e.index)
+
+    def on_op_free(self, e: Row) -> None:
+        for machine in self._worlds(e).machines:
+            machine.free()
+
+    def on_op_close(self, e: Row) -> None:
+        for machine in self._worlds(e).machines:
+            machine.unbind() if e.how == "rebind" else machine.free()
+
+    def _worlds(self, e: Row) -> Worlds:
+        return self.functions.setdefault(key_of(e), Worlds(self.per_device, self.reservation))
+
+    def _compare(self, e: Row, operation: str, rule: str, predicted: Prediction, observed: int) -> None:
+        label = e.bdf or (f"pci_dev {e.device:#x}" if e.device is not None else "unknown device")
+        text = None if predicted is None else " or ".join(map(str, sorted(predicted)))
+        agrees = None if predicted is None else observed in predicted
+        place = {"ts_end": getattr(e, "ts_end", None), "line_end": getattr(e, "line_end", None)}
+        self.emit("predictions", e, operation=operation, subject=label, rule=rule, predicted=text, observed=str(observed), agrees=agrees, **place)

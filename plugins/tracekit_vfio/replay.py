@@ -1,0 +1,109 @@
+"""Replays SET_IRQS through the machine of an opened device and compares what it predicts with what was observed."""
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+
+import polars as pl
+from tracekit_vfio.vfio_device import Data, Prediction, VfioDevice
+from tracekit_vfio.windows import Key, identity
+
+from tracekit import Model, Row
+
+PREDICTION = {**dict.fromkeys(("operation", "subject", "rule", "predicted", "observed"), pl.String()), "agrees": pl.Boolean()}
+RULE = "mode, range and what is enabled; then the allocation's result, then the wiring's"
+
+
+class VfioReplay(Model):
+    """Predictions for SET_IRQS (table `predictions`): from what the open has enabled, and the results of the calls inside.
+
+    `KV4` unknown: the union over hosts that can grow in place and hosts that cannot.
+    """
+
+    tables = {"predictions": PREDICTION}
+    needs = ("gates",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.devices: dict[Key, list[VfioDevice]] = {}
+        self.ended: set[Key | None] = set()  # devices that were closed
+        self.choices: tuple[bool, ...] = (True, False)
+        self.allocated: dict[int | None, int] = {}  # request -> result of the enable inside
+        self.added: dict[int | None, dict[int, int]] = {}  # request -> index -> result
+        self.wired: dict[int | None, int] = {}  # request -> first error of a wiring, else 0
+
+    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+        gates = tables.get("gates")
+        if gates is not None:
+            known = gates.filter(pl.col("gate") == "KV4").sort(pl.col("basis") != "observed", maintain_order=True)
+            self.choices = (known["value"][0],) if known.height else self.choices
+        return super().run(rows, tables)
+
+    def on_op_open(self, e: Row) -> None:
+        if (key := identity(e)) is not None:
+            self.ended.discard(key)
+            self.devices[key] = [VfioDevice(dynamic=c) for c in self.choices]
+
+    def on_op_close(self, e: Row) -> None:
+        """The kernel's own last SET_IRQS may still follow; what comes after it finds nothing enabled."""
+        if (key := identity(e)) is not None:
+            self.ended.add(key)
+
+    def on_op_alloc(self, e: Row) -> None:
+        if e.ret is not None:
+            self.allocated[e.request] = e.ret
+
+    def on_op_alloc_at(self, e: Row) -> None:
+        if e.ret is not None and e.index is not None:
+            self.added.setdefault(e.request, {})[e.index] = e.ret
+
+    def on_op_vector(self, e: Row) -> None:
+        if e.ret is not None and (e.fd is None or e.fd >= 0):
+            self.wired[e.request] = self.wired.get(e.request) or min(e.ret, 0)
+
+    def on_op_set_irqs(self, e: Row) -> None:
+        known = None not in (e.index, e.start, e.count, e.data) and (e.flags is None or e.flags & 0x20)
+        devices = self._devices(e)
+        if not e.closing and identity(e) in self.ended:
+            self.ended.discard(identity(e))
+            for device in devices:
+                device.close()
+        predicted = self._predict(e, devices) if known and identity(e) is not None else None
+        if e.ret is not None:
+            self._compare(e, predicted)
+        for device in devices:
+            if not known and e.flags is None:
+                device.unknown()
+            elif known and e.ret is not None:
+                device.observed(e.index, e.start, e.count, e.data, e.ret)
+
+    def _predict(self, e: Row, devices: list[VfioDevice]) -> Prediction:
+        def alloc(_: int) -> Prediction:
+            return frozenset((self.allocated[e.call],)) if e.call in self.allocated else None
+
+        def alloc_at(index: int) -> Prediction:
+            found = self.added.get(e.call, {}).get(index)
+            return None if found is None else frozenset((found,))
+
+        results: set[int] = set()
+        data: Data = e.data
+        for device in deepcopy(devices):
+            one = device.set_irqs(e.index, e.start, e.count, data, alloc=alloc, alloc_at=alloc_at, wiring=self.wired.get(e.call))
+            if one is None:
+                return None
+            results |= one
+        return frozenset(results)
+
+    def _devices(self, e: Row) -> list[VfioDevice]:
+        key = identity(e)
+        if key is None:
+            return []
+        return self.devices.setdefault(key, [VfioDevice(dynamic=c, irq_type=None) for c in self.choices])
+
+    def _compare(self, e: Row, predicted: Prediction) -> None:
+        label = e.bdf or (f"vdev {e.vdev:#x}" if e.vdev is not None else "unknown device")
+        text = None if predicted is None else " or ".join(map(str, sorted(predicted)))
+        agrees = None if predicted is None else e.ret in predicted
+        self.emit(
+            "predictions", e, operation="set_irqs", subject=label, rule=RULE, predicted=text, observed=str(e.ret), agrees=agrees,
+            ts_end=e.ts_end, line_end=e.line_end,
+        )  # fmt: skip
