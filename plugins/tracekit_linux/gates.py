@@ -52,6 +52,7 @@ class Gates(Model):
         "vector_reserve",
         "interrupt_row",
         "kernel_version",
+        "trace_release",
         "qemu_version",
         "vfio_msix_early_setup",
         "qemu_enable_vectors_failed",
@@ -101,9 +102,10 @@ def _observed_qemu(tables: Mapping[str, pl.DataFrame]) -> Iterator[Fact]:
 
 def assumed(tables: Mapping[str, pl.DataFrame]) -> Iterator[Fact]:
     """What the releases suggest."""
-    for row in _first(tables, "kernel_version", by="release"):
+    for row in [*_first(tables, "kernel_version", by="release"), *_first(tables, "trace_release", by="release")]:
         release = numbers(row.release)
-        limits = {**KERNEL, **(ARM if "aarch64" in f"{row.release} {row.text}" else {})}
+        arm = any(name in f"{row.release} {getattr(row, 'text', '')}" for name in ("aarch64", "arm64"))
+        limits = {**KERNEL, **(ARM if arm else {})}
         if release:
             yield from (Fact(g, release >= low, "assumed", f"Linux {row.release}", row) for g, low in limits.items())
             if release[:2] == (6, 2):

@@ -40,3 +40,14 @@ def test_qemu_tells_what_the_host_reports():
     text = "vfio_msix_early_setup 0000:3d:00.0 PCI MSI-X CAP @0xb0, BAR 0, offset 0x2000, entries 9, noresize {}\n"
     assert gates(text.format(0)) == [("KV4", True, "observed"), ("QV3", True, "observed")]
     assert gates(text.format(1)) == [("KV4", False, "observed"), ("QV3", True, "observed")]
+
+
+def test_the_latency_format_carries_the_release():
+    text = "# tracer: nop\n#\n# nop latency trace v1.1.5 on 6.12.95+deb12-amd64\n# " + "-" * 68 + "\n"
+    line = "      sh-149       0d..2. 269983us+: irq_handler_entry: irq=32 name=vfio-msix[0](0000:00:08.0)\n"
+    assert ("KV4", True, "assumed") in gates(text + line)
+
+
+def test_arm_has_device_domains_later():
+    assert ("KV2", False, "assumed") in gates("[    0.000000] Linux version 6.6.1-arm64 (x@y) (gcc-12) #1 SMP\n")
+    assert ("KV2", True, "assumed") in gates("[    0.000000] Linux version 6.6.1-amd64 (x@y) (gcc-12) #1 SMP\n")
