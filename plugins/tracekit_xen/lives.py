@@ -54,6 +54,8 @@ class PirqLives(Model):
     def __init__(self) -> None:
         super().__init__()
         self.lives: list[Life] = []
+        self.live: list[Life] = []
+        self.irqs: set[int] = set()
         self.space = PirqSpace()
         self.bound_since: list[Row] = []
 
@@ -109,7 +111,10 @@ class PirqLives(Model):
         self.space.map(e.pirq)
         self.bound_since.append(e)
         irq = e.irq if e.irq is not None else e.ret
-        self._begin(e, e.pirq, "calls", bdf=e.bdf, device=e.device, given=True).irq = irq if irq is not None and irq > 0 else None
+        life = self._begin(e, e.pirq, "calls", bdf=e.bdf, device=e.device, given=True)
+        if irq is not None and irq > 0:
+            life.irq = irq
+            self.irqs.add(irq)
 
     def on_op_xen_setup(self, e: Row) -> None:
         """dom0: a request for vectors ends; what was refused tells that no number was left."""
@@ -132,7 +137,7 @@ class PirqLives(Model):
     def on_op_xen_destroy(self, e: Row) -> None:
         """dom0: an irq is torn down and its number given back."""
         life = next(iter(self._open(irq=e.irq, basis="calls")), None)
-        known = any(x.irq == e.irq and x.basis == "calls" for x in self.lives)
+        known = e.irq in self.irqs
         if life is not None:
             predicted = self.space.unmap(life.pirq) if e.ret in (0, None) else one(0)
             if e.ret in (0, None):
@@ -173,11 +178,13 @@ class PirqLives(Model):
             )  # fmt: skip
 
     def _open(self, **like: object) -> list[Life]:
-        return [x for x in self.lives if x.ended is None and all(getattr(x, k) == v for k, v in like.items())]
+        self.live = [x for x in self.live if x.ended is None]
+        return [x for x in self.live if all(getattr(x, k) == v for k, v in like.items())]
 
     def _begin(self, e: Row, pirq: int, basis: str, *, seen: bool = True, **known: Any) -> Life:
         life = Life(pirq, basis, e, e if seen else None, **known)
         self.lives.append(life)
+        self.live.append(life)
         return life
 
     def _device_model_has(self, e: Row, pirq: int) -> None:
