@@ -208,7 +208,11 @@ def _live(a: Attempt, earlier: Live | None, e: Row) -> dict[str, Any]:
 
 def _refused(a: Attempt, failed: Row | None, passed: list[Row]) -> dict[str, Any]:
     """The inserts: how many passed, which index was refused (by its argument, else by counting)."""
-    lines = {"inserted": len(passed), "first_line": a.inserts[0].line if a.inserts else None, "last_line": (passed[-1].line_end or passed[-1].line) if passed else None}
+    lines = {
+        "inserted": len(passed),
+        "first_line": a.inserts[0].line if a.inserts else None,
+        "last_line": (passed[-1].line_end or passed[-1].line) if passed else None,
+    }
     if failed is None:
         return lines
     index = failed.index if failed.index is not None else len(passed)
@@ -219,7 +223,11 @@ def _refused(a: Attempt, failed: Row | None, passed: list[Row]) -> dict[str, Any
 def _size(domain: Domain | None, a: Attempt, failed: Row | None, passed: list[Row]) -> dict[str, Any]:
     """The size of the domain in use: read while inserting, given when it was made, or deduced from the first index refused."""
     made = domain.made if domain else None
-    place = {"made_line": made.line if made else None, "made_end": made.line_end if made else None, "made_source": made.source if made else None}
+    place = {
+        "made_line": made.line if made else None,
+        "made_end": made.line_end if made else None,
+        "made_source": made.source if made else None,
+    }
     read = next((i for i in a.inserts if getattr(i, "hwsize", None) is not None), None)
     if read is not None:
         return {**place, "hwsize": read.hwsize, "hwsize_how": "seen", "insert_hwsize_line": read.line}

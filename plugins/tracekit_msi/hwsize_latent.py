@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
-from tracekit_msi.subject import distinct, same_function, span, subject_of
 
 from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit_msi.subject import distinct, same_function, span, subject_of
 
 RECORD = "kprobes on pci_setup_msix_device_domain and msi_create_device_irq_domain (hwsize), from before the first enable"
 TIMED = Unchecked("the size was read while this irq domain lived", "lspci -vv with a date, or kprobes on pci_setup_msix_device_domain")
@@ -37,7 +37,10 @@ def hwsize_latent(
             found = True
             yield _finding(row, "proven", same_function(enables, row), devices)
     if not found:
-        yield from list(_by_snapshot(known, op_table_size, devices)) or [clear("every irq domain used has the size of its table")]
+        snapshots = list(_by_snapshot(known, op_table_size, devices))
+        yield from snapshots
+        if not snapshots:
+            yield clear("every irq domain used has the size of its table")
 
 
 def _finding(row: Mapping[str, Any], grade: Any, others: pl.DataFrame, devices: pl.DataFrame | None) -> Finding:
@@ -76,7 +79,9 @@ def _by_snapshot(known: pl.DataFrame, sizes: pl.DataFrame | None, devices: pl.Da
                 subject=subject,
                 machine=row["machine"],
                 boot=row["boot"],
-                evidence=distinct([*span(row["source"], row["made_line"], role="cause"), *span(size["source"], size["line"], role="cause")]),
+                evidence=distinct(
+                    [*span(row["source"], row["made_line"], role="cause"), *span(size["source"], size["line"], role="cause")]
+                ),
                 unchecked=(TIMED,),
                 values={"old_size": row["hwsize"], "live": size["count"], "enables": mine.height},
                 advice="Unbind and rebind the driver of the device before the next guest starts.",

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
-from tracekit_msi.subject import distinct, span
 
 from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit_msi.subject import distinct, span
 
 RECORD = "the kernel log with the whole report, from its head to the end of its call trace"
-CAUSE = Unchecked("why the enable or free failed", "kprobes on __pci_enable_msix_range and msi_insert_desc with $retval, or the lines before the report")
+CAUSE = Unchecked(
+    "why the enable or free failed", "kprobes on __pci_enable_msix_range and msi_insert_desc with $retval, or the lines before the report"
+)
 
 
 @diagnosis("msi.kernel-bug", code="MSI-009", severity="high", explains=("IRQ-007",), record=RECORD)
@@ -55,7 +57,14 @@ def _finding(r: Mapping[str, Any], group: pl.DataFrame, machine: str, boot: int,
         boot=boot,
         evidence=distinct(e for w in group.head(4).iter_rows(named=True) for e in _evidence(w)),
         unchecked=(CAUSE,) if r["kind"] != "oops" else (),
-        values={"kind": r["kind"], "function": r["function"], "msi_function": r["msi_function"], "place": r["place"], "errno": errno, "reports": group.height},
+        values={
+            "kind": r["kind"],
+            "function": r["function"],
+            "msi_function": r["msi_function"],
+            "place": r["place"],
+            "errno": errno,
+            "reports": group.height,
+        },
         advice="Look for the reason of the failure first (a refused index, no vectors); else update the kernel, or report it with this trace.",
     )
 
@@ -68,7 +77,7 @@ def _evidence(r: Mapping[str, Any]) -> Iterator[Any]:
 
 def _errno(r: Mapping[str, Any]) -> int | None:
     """The error in RBP where iounmap() warns inside the error path of an enable (6.12)."""
-    if r["function"] != "iounmap" or r["rbp"] is None or not 0xFFFFF000 < r["rbp"] & 0xFFFFFFFF:
+    if r["function"] != "iounmap" or r["rbp"] is None or not r["rbp"] & 0xFFFFFFFF > 0xFFFFF000:
         return None
     return int((r["rbp"] & 0xFFFFFFFF) - (1 << 32))
 

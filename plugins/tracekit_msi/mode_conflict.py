@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 
 import polars as pl
-from tracekit_msi.subject import distinct, span
 
 from tracekit import Finding, Subject, Verdict, clear, diagnosis, not_evaluated
+from tracekit_msi.subject import distinct, span
 
 RECORD = "the kernel log"
 
 
 @diagnosis("msi.mode-conflict", code="MSI-005", severity="medium", record=RECORD)
-def mode_conflict(msi_mode_conflict: pl.DataFrame | None = None, kernel_warning: pl.DataFrame | None = None, streams: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
+def mode_conflict(
+    msi_mode_conflict: pl.DataFrame | None = None, kernel_warning: pl.DataFrame | None = None, streams: pl.DataFrame | None = None
+) -> Iterator[Finding | Verdict]:
     """A driver enabled MSI or MSI-X while one of them was on already.
 
     What it finds: the kernel's line that the other mode is already enabled, or its one-time WARNING in `__pci_enable_msix_range` itself.
@@ -36,7 +38,9 @@ def mode_conflict(msi_mode_conflict: pl.DataFrame | None = None, kernel_warning:
                 advice="The driver must free its vectors before it switches; update or report it.",
             )
     if not found and kernel_warning is not None:
-        own = kernel_warning.filter(pl.col("function").str.contains(r"^__?pci_enable_msix?_range") & pl.col("place").str.contains("drivers/pci/msi"))
+        own = kernel_warning.filter(
+            pl.col("function").str.contains(r"^__?pci_enable_msix?_range") & pl.col("place").str.contains("drivers/pci/msi")
+        )
         for row in own.head(1).iter_rows(named=True):
             found = True
             yield Finding(

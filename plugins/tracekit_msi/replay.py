@@ -5,11 +5,11 @@ from copy import deepcopy
 from typing import Any
 
 import polars as pl
+
+from tracekit import Model, Row
 from tracekit_msi.enables import Key, key_of
 from tracekit_msi.msi_domain import MsiDomain, Prediction
 from tracekit_msi.pci_function import PciFunction
-
-from tracekit import Model, Row
 
 PREDICTION = {**dict.fromkeys(("operation", "subject", "rule", "predicted", "observed"), pl.String()), "agrees": pl.Boolean()}
 
@@ -139,4 +139,6 @@ class MsiReplay(Model):
         text = None if predicted is None else " or ".join(map(str, sorted(predicted)))
         agrees = None if predicted is None else observed in predicted
         place = {"ts_end": getattr(e, "ts_end", None), "line_end": getattr(e, "line_end", None)}
-        self.emit("predictions", e, operation=operation, subject=label, rule=rule, predicted=text, observed=str(observed), agrees=agrees, **place)
+        self.emit(
+            "predictions", e, operation=operation, subject=label, rule=rule, predicted=text, observed=str(observed), agrees=agrees, **place
+        )

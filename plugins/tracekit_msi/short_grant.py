@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
-from tracekit_msi.subject import distinct, span, subject_of
 
 from tracekit import Finding, Subject, Verdict, clear, diagnosis, not_evaluated
+from tracekit_msi.subject import distinct, span, subject_of
 
 ENOSPC = -28
 RECORD = "kprobe and kretprobe on pci_alloc_irq_vectors_affinity (min, max, $retval) and on pci_msix_vec_count"
@@ -37,24 +37,46 @@ def short_grant(
     ]
     yield from findings
     if not findings:
-        yield clear("every enable got what it asked for, or what the table holds") if enables is not None else not_evaluated("no enabling of vectors in the input", RECORD)
+        yield (
+            clear("every enable got what it asked for, or what the table holds")
+            if enables is not None
+            else not_evaluated("no enabling of vectors in the input", RECORD)
+        )
 
 
 def _from_enables(enables: pl.DataFrame, devices: pl.DataFrame | None) -> Iterator[Finding]:
     short = (pl.col("ret") > 0) & (pl.col("ret") < pl.col("max")) & (pl.col("min") < pl.col("max")) & (pl.col("live") > pl.col("ret"))
     refused = (pl.col("ret") == ENOSPC) & (pl.col("max") >= pl.col("min"))
-    for row in enables.filter(~pl.col("inferred") & (short | refused) & (pl.col("operation") == "enable") & (pl.col("kind") == "msix")).unique("entity", maintain_order=True).iter_rows(named=True):
+    for row in (
+        enables.filter(~pl.col("inferred") & (short | refused) & (pl.col("operation") == "enable") & (pl.col("kind") == "msix"))
+        .unique("entity", maintain_order=True)
+        .iter_rows(named=True)
+    ):
         subject = subject_of(row, devices)
         got = f"got {row['ret']}" if row["ret"] > 0 else "was refused with -28"
         size = f", table {row['live']}" if row["live"] is not None else ""
-        yield _finding(row, subject, "proven", f"{subject.label} asked for {row['min']} to {row['max']} vectors and {got}{size}", {"asked": row["max"], "min": row["min"], "granted": max(row["ret"], 0), "live": row["live"]})
+        yield _finding(
+            row,
+            subject,
+            "proven",
+            f"{subject.label} asked for {row['min']} to {row['max']} vectors and {got}{size}",
+            {"asked": row["max"], "min": row["min"], "granted": max(row["ret"], 0), "live": row["live"]},
+        )
 
 
 def _from_requests(op_set_irqs: pl.DataFrame, devices: pl.DataFrame | None) -> Iterator[Finding]:
     """SET_IRQS returned a positive number: only so many vectors could be had."""
-    for row in op_set_irqs.filter((pl.col("ret") > 0) & (pl.col("data") == "eventfd") & pl.col("index").is_in([1, 2])).iter_rows(named=True):
+    for row in op_set_irqs.filter((pl.col("ret") > 0) & (pl.col("data") == "eventfd") & pl.col("index").is_in([1, 2])).iter_rows(
+        named=True
+    ):
         subject = subject_of(row, devices)
-        yield _finding(row, subject, "proven", f"SET_IRQS of {subject.label} asked for {row['count']} vectors; only {row['ret']} could be had", {"asked": row["count"], "granted": row["ret"]})
+        yield _finding(
+            row,
+            subject,
+            "proven",
+            f"SET_IRQS of {subject.label} asked for {row['count']} vectors; only {row['ret']} could be had",
+            {"asked": row["count"], "granted": row["ret"]},
+        )
 
 
 def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None) -> Iterator[Finding]:

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
-from tracekit_msi.subject import callers, distinct, same_function, span, subject_of
 
 from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive
+from tracekit_msi.subject import callers, distinct, same_function, span, subject_of
 
 ERANGE = -34
 RECORD = (
@@ -16,7 +16,14 @@ RECORD = (
 ARM_CREATION = "p:tk/dom msi_create_device_irq_domain dev=$arg1:x64 hwsize=$arg4:u32, from before the first enable"
 
 
-@diagnosis("msi.stale-hwsize", code="MSI-001", severity="high", explains=("VFIO-003", "VFIO-004", "MSI-009"), supersedes=("MSI-002",), record=RECORD)
+@diagnosis(
+    "msi.stale-hwsize",
+    code="MSI-001",
+    severity="high",
+    explains=("VFIO-003", "VFIO-004", "MSI-009"),
+    supersedes=("MSI-002",),
+    record=RECORD,
+)
 def stale_hwsize(
     enables: pl.DataFrame | None = None,
     calls: pl.DataFrame | None = None,
@@ -54,13 +61,23 @@ def stale_hwsize(
 
 def _stale(enables: pl.DataFrame) -> pl.DataFrame:
     """Attempts in which an index that the device has was refused, or that failed with -34 where no insert is recorded at all."""
-    refused = (pl.col("fail_ret") == ERANGE) & (pl.col("fail_index") > 0) & (pl.col("live").is_null() | (pl.col("live") > pl.col("fail_index")))
-    silent = (pl.col("ret") == ERANGE) & pl.col("first_line").is_null() & (pl.col("max") >= pl.col("min")) & (pl.col("live") > 1) & pl.col("setup_line").is_not_null()
+    refused = (
+        (pl.col("fail_ret") == ERANGE) & (pl.col("fail_index") > 0) & (pl.col("live").is_null() | (pl.col("live") > pl.col("fail_index")))
+    )
+    silent = (
+        (pl.col("ret") == ERANGE)
+        & pl.col("first_line").is_null()
+        & (pl.col("max") >= pl.col("min"))
+        & (pl.col("live") > 1)
+        & pl.col("setup_line").is_not_null()
+    )
     return enables.filter((pl.col("kind") == "msix") & ~pl.col("created") & (refused | silent))
 
 
 def _unexplained(enables: pl.DataFrame) -> pl.DataFrame:
-    return enables.filter((pl.col("ret") == ERANGE) & (pl.col("fail_ret").is_null()) & (pl.col("max") >= pl.col("min")) & ~pl.col("created"))
+    return enables.filter(
+        (pl.col("ret") == ERANGE) & (pl.col("fail_ret").is_null()) & (pl.col("max") >= pl.col("min")) & ~pl.col("created")
+    )
 
 
 def _from_enables(
@@ -79,12 +96,20 @@ def _from_enables(
 
 
 def _finding(
-    row: Mapping[str, Any], subject: Subject, others: pl.DataFrame, again: pl.DataFrame, calls: pl.DataFrame | None, windows: pl.DataFrame | None
+    row: Mapping[str, Any],
+    subject: Subject,
+    others: pl.DataFrame,
+    again: pl.DataFrame,
+    calls: pl.DataFrame | None,
+    windows: pl.DataFrame | None,
 ) -> Finding:
     old = row["hwsize"] if row["hwsize"] is not None else row["fail_index"]
     live = row["live"] if row["live"] is not None else row["fail_index"] + 1
     grade = _grade(row)
-    deaf = windows is not None and same_function(windows, row).filter((pl.col("kind") == "failed") & (pl.col("request") == row["request"])).height > 0
+    deaf = (
+        windows is not None
+        and same_function(windows, row).filter((pl.col("kind") == "failed") & (pl.col("request") == row["request"])).height > 0
+    )
     size = f"hwsize {old}" if old is not None else "an older hwsize"
     index = f"index {row['fail_index']}" if row["fail_index"] is not None else "an index beyond it"
     table = f"{live}" if row["live"] is not None else f"at least {live}"
@@ -157,7 +182,11 @@ def _from_returns(op_set_irqs: pl.DataFrame | None, enables: pl.DataFrame | None
     """Only the ioctl's -34 is recorded."""
     if op_set_irqs is None:
         return
-    failed = op_set_irqs.filter((pl.col("ret") == ERANGE) & ((pl.col("start") + pl.col("count")) > 0).fill_null(True) & pl.col("index").is_in([1, 2]).fill_null(True))
+    failed = op_set_irqs.filter(
+        (pl.col("ret") == ERANGE)
+        & ((pl.col("start") + pl.col("count")) > 0).fill_null(True)
+        & pl.col("index").is_in([1, 2]).fill_null(True)
+    )
     if enables is not None:
         failed = failed.join(enables.select("source", pl.col("request").alias("call")).drop_nulls(), on=["source", "call"], how="anti")
     for row in failed.head(1).iter_rows(named=True):

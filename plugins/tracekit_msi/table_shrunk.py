@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import polars as pl
-from tracekit_msi.subject import distinct, same_function, span, subject_of
 
 from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit_msi.subject import distinct, same_function, span, subject_of
 
 RECORD = "kprobes on pci_setup_msix_device_domain and msi_create_device_irq_domain (hwsize)"
 
@@ -20,7 +20,9 @@ def table_shrunk(enables: pl.DataFrame, devices: pl.DataFrame | None = None) -> 
     What to do: unbind and rebind the driver; do not add vectors in place above the new size.
     References: Linux drivers/pci/msi/irqdomain.c, pci_setup_msix_device_domain(); kernel/irq/msi.c, msi_insert_desc().
     """
-    known = enables.filter((pl.col("kind") == "msix") & (pl.col("hwsize_how") == "seen") & pl.col("live").is_not_null() & (pl.col("live_how") != "lspci"))
+    known = enables.filter(
+        (pl.col("kind") == "msix") & (pl.col("hwsize_how") == "seen") & pl.col("live").is_not_null() & (pl.col("live_how") != "lspci")
+    )
     if known.is_empty():
         yield not_evaluated("no irq domain whose size is known beside the table's", RECORD)
         return
@@ -41,8 +43,18 @@ def table_shrunk(enables: pl.DataFrame, devices: pl.DataFrame | None = None) -> 
             subject=subject,
             machine=row["machine"],
             boot=row["boot"],
-            evidence=distinct([*span(row["made_source"] or row["source"], row["made_line"], row["made_end"], "cause"), *span(row["source"], row["setup_line"] or row["live_line"], row["setup_end"], "cause")]),
-            unchecked=(Unchecked("the size was not read while the device was in reset or powered down", "the device's config accesses, or a second reading"),),
+            evidence=distinct(
+                [
+                    *span(row["made_source"] or row["source"], row["made_line"], row["made_end"], "cause"),
+                    *span(row["source"], row["setup_line"] or row["live_line"], row["setup_end"], "cause"),
+                ]
+            ),
+            unchecked=(
+                Unchecked(
+                    "the size was not read while the device was in reset or powered down",
+                    "the device's config accesses, or a second reading",
+                ),
+            ),
             values={"old_size": row["hwsize"], "live": row["live"], "enables": again.height},
             advice="Unbind and rebind the driver; expect the high vectors to be missing.",
         )

@@ -3,16 +3,18 @@
 from collections.abc import Iterator
 
 import polars as pl
-from tracekit_msi.subject import distinct, span, subject_of
 
 from tracekit import Finding, Unchecked, Verdict, clear, diagnosis
+from tracekit_msi.subject import distinct, span, subject_of
 
 ENOMEM = -12
 RECORD = "kretprobe on __pci_enable_msix_range, with the dmesg of the boot and lspci -vv"
 
 
 @diagnosis("msi.table-unmapped", code="MSI-007", severity="medium", record=RECORD)
-def table_unmapped(enables: pl.DataFrame, bar_unassigned: pl.DataFrame | None = None, devices: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
+def table_unmapped(
+    enables: pl.DataFrame, bar_unassigned: pl.DataFrame | None = None, devices: pl.DataFrame | None = None
+) -> Iterator[Finding | Verdict]:
     """The MSI-X table cannot be mapped: its BAR was given no address.
 
     What it finds: an enable that returns -12 before any descriptor is made, for a device of which the kernel could not place a BAR.
@@ -37,7 +39,9 @@ def table_unmapped(enables: pl.DataFrame, bar_unassigned: pl.DataFrame | None = 
             subject=subject,
             machine=row["machine"],
             boot=row["boot"],
-            evidence=distinct([*span(bar["source"], bar["line"], role="cause"), *span(row["source"], row["line"], row["line_end"], "effect")]),
+            evidence=distinct(
+                [*span(bar["source"], bar["line"], role="cause"), *span(row["source"], row["line"], row["line_end"], "effect")]
+            ),
             unchecked=(Unchecked("this BAR holds the MSI-X table", "lspci -vv: `Vector table: BAR=`"),),
             values={"bar": bar["bar"], "errno": ENOMEM},
             advice="Fix the BAR's assignment: bridge window, resizable BAR, firmware.",

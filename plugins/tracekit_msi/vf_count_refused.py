@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import polars as pl
-from tracekit_msi.subject import distinct, span
 
 from tracekit import Finding, Subject, Verdict, diagnosis, not_evaluated
+from tracekit_msi.subject import distinct, span
 
 RECORD = "the shell's output of the write to /sys/bus/pci/devices/BDF/sriov_vf_msix_count"
 WHY = {

@@ -17,14 +17,22 @@ def tracekit_models() -> list[type[Model]]:
 
 @hookimpl
 def tracekit_diagnoses() -> list[Any]:
-    """VFIO-001 to VFIO-011."""
+    """VFIO-001 to VFIO-011, KVMT-001 to KVMT-003, CFG-001 to CFG-003."""
     from tracekit_vfio.block_rollback import block_rollback
+    from tracekit_vfio.caplist_clobber import caplist_clobber
+    from tracekit_vfio.early_enable import early_enable
+    from tracekit_vfio.ims_unsupported import ims_unsupported
+    from tracekit_vfio.intx_spill import intx_spill
+    from tracekit_vfio.lossy_policy import lossy_policy
     from tracekit_vfio.lost_on_resize import lost_on_resize
+    from tracekit_vfio.msi_misroute import msi_misroute
     from tracekit_vfio.needless_resize import needless_resize
+    from tracekit_vfio.no_feedback import no_feedback
     from tracekit_vfio.no_remapping import no_remapping
     from tracekit_vfio.range_rejected import range_rejected
     from tracekit_vfio.reenable_failed import reenable_failed
     from tracekit_vfio.resize_window import resize_window
+    from tracekit_vfio.shortage_blind import shortage_blind
     from tracekit_vfio.slow_path import slow_path
     from tracekit_vfio.vector_dead import vector_dead
 
@@ -36,6 +44,14 @@ def tracekit_diagnoses() -> list[Any]:
         range_rejected,
         needless_resize,
         block_rollback,
+        shortage_blind,
+        intx_spill,
         slow_path,
         no_remapping,
+        caplist_clobber,
+        early_enable,
+        msi_misroute,
+        lossy_policy,
+        no_feedback,
+        ims_unsupported,
     ]

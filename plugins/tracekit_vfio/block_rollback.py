@@ -3,16 +3,20 @@
 from collections.abc import Iterator
 
 import polars as pl
-from tracekit_vfio.subject import distinct, span, subject_of
 
 from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, inconclusive
+from tracekit_vfio.subject import distinct, span, subject_of
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl and vfio_msi_set_vector_signal, with irq_handler_entry events"
 
 
 @diagnosis("vfio.block-rollback", code="VFIO-007", severity="high", record=RECORD)
 def block_rollback(
-    op_set_irqs: pl.DataFrame, op_vector: pl.DataFrame | None = None, refusals: pl.DataFrame | None = None, irq_handler_entry: pl.DataFrame | None = None, devices: pl.DataFrame | None = None
+    op_set_irqs: pl.DataFrame,
+    op_vector: pl.DataFrame | None = None,
+    refusals: pl.DataFrame | None = None,
+    irq_handler_entry: pl.DataFrame | None = None,
+    devices: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """One vector of a block could not be wired, and the vectors below it, which had been working, were detached with it.
 
@@ -28,14 +32,24 @@ def block_rollback(
         return
     for r in failed.iter_rows(named=True):
         subject = subject_of(r, devices)
-        stop = op_vector.filter((pl.col("request") == r["request"]) & (pl.col("ret") < 0) & (pl.col("source") == r["source"])) if op_vector is not None else None
+        stop = (
+            op_vector.filter((pl.col("request") == r["request"]) & (pl.col("ret") < 0) & (pl.col("source") == r["source"]))
+            if op_vector is not None
+            else None
+        )
         first_bad = stop["vector"][0] if stop is not None and stop.height else r["start"] + r["count"] - 1
         block = list(range(r["start"], first_bad))
         used = _interrupted(irq_handler_entry, r["source"], r["bdf"], block, r["since_line"], r["line"])
         if not used:
-            yield inconclusive(f"a block of {subject.label} failed with {r['ret']}; whether its vectors had been interrupting is not shown", RECORD)
+            yield inconclusive(
+                f"a block of {subject.label} failed with {r['ret']}; whether its vectors had been interrupting is not shown", RECORD
+            )
             continue
-        bad = [e for s in stop.head(1).iter_rows(named=True) for e in span(s["source"], s["line"], s["line_end"], "cause")] if stop is not None else []
+        bad = (
+            [e for s in stop.head(1).iter_rows(named=True) for e in span(s["source"], s["line"], s["line_end"], "cause")]
+            if stop is not None
+            else []
+        )
         yield Finding(
             summary=f"vectors {', '.join(map(str, sorted(used)))} of {subject.label} worked and were detached when vector {first_bad} failed with {r['ret']}",
             grade="proven" if stop is not None and stop.height else "probable",
@@ -49,7 +63,9 @@ def block_rollback(
         )
 
 
-def _interrupted(entries: pl.DataFrame | None, source: str, bdf: str | None, block: list[int], since: int | None, until: int) -> dict[int, int]:
+def _interrupted(
+    entries: pl.DataFrame | None, source: str, bdf: str | None, block: list[int], since: int | None, until: int
+) -> dict[int, int]:
     """Vectors of the block that interrupted since they were enabled, with their last line."""
     if entries is None or bdf is None or since is None:
         return {}

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
-from tracekit_vfio.subject import distinct, span, subject_of
 
 from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
+from tracekit_vfio.subject import distinct, span, subject_of
 
 NEVER_CAME = 0x22  # INTR-REMAP reason: the entry is not present, as it is while the vectors are freed
 SETTLE = "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs on the host's clock"
@@ -57,7 +57,9 @@ def _faulted(windows: pl.DataFrame, faults: pl.DataFrame | None) -> Iterator[Fin
         inside = [f for f in faults.iter_rows(named=True) if _reason(f) == NEVER_CAME and _same(w["bdf"], f["device"]) and _within(w, f)]
         if inside:
             fault = [e for f in inside[:5] for e in span(f["source"], f["line"], role="effect")]
-            summary = f"the IOMMU blocked {len(inside)} interrupt(s) of {w['bdf']} while its vectors were down to grow {w['old']} -> {w['new']}"
+            summary = (
+                f"the IOMMU blocked {len(inside)} interrupt(s) of {w['bdf']} while its vectors were down to grow {w['old']} -> {w['new']}"
+            )
             yield _finding(w, subject_of(w), "proven", summary, fault, {"blocked": len(inside)}, ())
 
 
@@ -79,7 +81,15 @@ def _polled(windows: pl.DataFrame, polled: pl.DataFrame | None, timeout_s: int) 
         yield _finding(w, subject, grade, summary, list(span(p["source"], p["line"], role="effect")), {"queue": p["queue"]}, unchecked)
 
 
-def _finding(w: Mapping[str, Any], subject: Subject, grade: Any, summary: str, effect: list[Evidence], values: dict[str, Any], unchecked: tuple[Unchecked, ...]) -> Finding:
+def _finding(
+    w: Mapping[str, Any],
+    subject: Subject,
+    grade: Any,
+    summary: str,
+    effect: list[Evidence],
+    values: dict[str, Any],
+    unchecked: tuple[Unchecked, ...],
+) -> Finding:
     window = [*span(w["source"], w["line"], w["disable_end"], "cause"), *span(w["source"], w["enable_line"], w["enable_end"], "cause")]
     return Finding(
         summary=summary,
@@ -106,7 +116,13 @@ def _same(bdf: str | None, device: str | None) -> bool:
 def _within(w: Mapping[str, Any], f: Mapping[str, Any]) -> bool:
     if f["source"] == w["source"]:
         return bool(w["line"] < f["line"] < (w["line_end"] or w["line"]))
-    return w["disable_ts"] is not None and w["enable_ts"] is not None and f["ts"] is not None and w["machine"] == f["machine"] and w["disable_ts"] < f["ts"] < w["enable_ts"]
+    return (
+        w["disable_ts"] is not None
+        and w["enable_ts"] is not None
+        and f["ts"] is not None
+        and w["machine"] == f["machine"]
+        and w["disable_ts"] < f["ts"] < w["enable_ts"]
+    )
 
 
 def _ordered(w: Mapping[str, Any], p: Mapping[str, Any]) -> bool:
@@ -127,4 +143,6 @@ def _open(windows: pl.DataFrame, used: pl.DataFrame) -> Verdict:
         return clear("no vector in use was taken down and enabled again")
     longest = gaps["span"].max()
     lasted = f", the longest of {longest / 1e6:.3f} ms" if isinstance(longest, int) else ""
-    return inconclusive(f"{gaps.height} gap(s) of vectors in use{lasted}, and nothing that tells whether the device signalled in them", SETTLE)
+    return inconclusive(
+        f"{gaps.height} gap(s) of vectors in use{lasted}, and nothing that tells whether the device signalled in them", SETTLE
+    )

@@ -3,16 +3,18 @@
 from collections.abc import Iterator
 
 import polars as pl
-from tracekit_vfio.resize_window import best, subjects
-from tracekit_vfio.subject import distinct, span, subject_of
 
 from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit_vfio.resize_window import best, subjects
+from tracekit_vfio.subject import distinct, span, subject_of
 
 OBSERVE = "GET_IRQ_INFO of index 2 (flags 0x1: it can grow), or a call of pci_msix_alloc_irq_at"
 
 
 @diagnosis("vfio.needless-resize", code="VFIO-006", severity="medium", record="uname -a of the host, beside the trace")
-def needless_resize(windows: pl.DataFrame, gates: pl.DataFrame | None = None, devices: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
+def needless_resize(
+    windows: pl.DataFrame, gates: pl.DataFrame | None = None, devices: pl.DataFrame | None = None
+) -> Iterator[Finding | Verdict]:
     """The host can add MSI-X vectors in place, and the client takes them all down instead.
 
     What it finds: growth windows (VFIO-002) on a host whose kernel can grow in place.
@@ -21,7 +23,9 @@ def needless_resize(windows: pl.DataFrame, gates: pl.DataFrame | None = None, de
     What to do: use QEMU 8.2 or later.
     References: Linux e4163438e015 and 6c8017c6a58d (6.5); QEMU 45d85f622811 (8.2).
     """
-    growths = windows.filter((pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers")) & (pl.col("index") == 2))
+    growths = windows.filter(
+        (pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers")) & (pl.col("index") == 2)
+    )
     if growths.is_empty():
         yield clear("no growth window")
         return
@@ -38,7 +42,10 @@ def needless_resize(windows: pl.DataFrame, gates: pl.DataFrame | None = None, de
         first = group.row(0, named=True)
         subject = subject_of(first, devices)
         gate = known.row(0, named=True)
-        evidence = [*span(gate["source"], gate["line"]), *(e for w in group.iter_rows(named=True) for e in span(w["source"], w["line"], w["line_end"], "cause"))]
+        evidence = [
+            *span(gate["source"], gate["line"]),
+            *(e for w in group.iter_rows(named=True) for e in span(w["source"], w["line"], w["line_end"], "cause")),
+        ]
         yield Finding(
             summary=f"the vectors of {subject.label} were taken down {group.height} time(s) to grow, on a host that can grow in place ({gate['why']})",
             grade="proven" if observed.height and (group["basis"] == "calls").all() else "probable",

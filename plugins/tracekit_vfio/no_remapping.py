@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import polars as pl
-from tracekit_vfio.subject import distinct, span
 
 from tracekit import HOST, Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit_vfio.subject import distinct, span
 
 EPERM = -1
 RECORD = "the host's dmesg (it names allow_unsafe_interrupts)"
@@ -31,7 +31,11 @@ def no_remapping(
     References: Linux drivers/vfio/vfio_iommu_type1.c, vfio_iommu_type1_attach_group().
     """
     accepted = op_attach.filter(pl.col("ret") == 0) if op_attach is not None else None
-    later = [e for r in accepted.head(1).iter_rows(named=True) for e in span(r["source"], r["line"], r["line_end"], "cure")] if accepted is not None else []
+    later = (
+        [e for r in accepted.head(1).iter_rows(named=True) for e in span(r["source"], r["line"], r["line_end"], "cure")]
+        if accepted is not None
+        else []
+    )
     refused = op_attach.filter(pl.col("ret") == EPERM) if op_attach is not None else None
     if vfio_no_remapping is not None:
         yield _proven(vfio_no_remapping, refused, later, iommu_enabled if remap_enabled is None else None)
@@ -52,9 +56,15 @@ def _lines(frame: pl.DataFrame, role: str) -> list[Evidence]:
 
 def _proven(messages: pl.DataFrame, refused: pl.DataFrame | None, later: list[Evidence], iommu: pl.DataFrame | None) -> Finding:
     first = messages.row(0, named=True)
-    evidence = _lines(messages, "cause") + (_lines(refused, "effect") if refused is not None else []) + (_lines(iommu.head(1), "context") if iommu is not None else []) + later
+    evidence = (
+        _lines(messages, "cause")
+        + (_lines(refused, "effect") if refused is not None else [])
+        + (_lines(iommu.head(1), "context") if iommu is not None else [])
+        + later
+    )
     return Finding(
-        summary=f"VFIO refused a group {messages.height} time(s): its IOMMU has no interrupt remapping" + (", later accepted" if later else ""),
+        summary=f"VFIO refused a group {messages.height} time(s): its IOMMU has no interrupt remapping"
+        + (", later accepted" if later else ""),
         grade="proven",
         subject=HOST,
         machine=first["machine"],

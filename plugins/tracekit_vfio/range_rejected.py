@@ -4,16 +4,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
-from tracekit_vfio.subject import distinct, span, subject_of
 
 from tracekit import Finding, Verdict, clear, diagnosis
+from tracekit_vfio.subject import distinct, span, subject_of
 
 EINVAL, ERANGE = -22, -34
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count)"
 
 
 @diagnosis("vfio.range-rejected", code="VFIO-005", severity="medium", record=RECORD)
-def range_rejected(op_set_irqs: pl.DataFrame, refusals: pl.DataFrame | None = None, devices: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
+def range_rejected(
+    op_set_irqs: pl.DataFrame, refusals: pl.DataFrame | None = None, devices: pl.DataFrame | None = None
+) -> Iterator[Finding | Verdict]:
     """SET_IRQS was refused because of its range or mode.
 
     What it finds: -22 for vectors beyond those enabled (the host cannot grow in place, which NORESIZE announces), -22 for an index while
@@ -54,6 +56,13 @@ def _finding(r: Mapping[str, Any], subject: Any) -> Finding:
         machine=r["machine"],
         boot=r["boot"],
         evidence=distinct(evidence),
-        values={"kind": r["kind"], "enabled": r["enabled"], "start": r["start"], "count": r["count"], "index": r["index"], "errno": r["ret"]},
+        values={
+            "kind": r["kind"],
+            "enabled": r["enabled"],
+            "start": r["start"],
+            "count": r["count"],
+            "index": r["index"],
+            "errno": r["ret"],
+        },
         advice="Disable the index before asking for more vectors, or ask for all of them at once; heed VFIO_IRQ_INFO_NORESIZE.",
     )

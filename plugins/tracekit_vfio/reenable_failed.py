@@ -5,12 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 import polars as pl
-from tracekit_vfio.subject import distinct, span, subject_of
 
 from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit_vfio.subject import distinct, span, subject_of
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count), from before the guest starts"
-ERRNO = Unchecked("why the enable failed", "a kretprobe on vfio_pci_set_irqs_ioctl and on msi_insert_desc, or QEMU 10.1, which prints the errno")
+ERRNO = Unchecked(
+    "why the enable failed", "a kretprobe on vfio_pci_set_irqs_ioctl and on msi_insert_desc, or QEMU 10.1, which prints the errno"
+)
 
 
 @diagnosis("vfio.reenable-failed", code="VFIO-003", severity="critical", explains=("IRQ-007",), record=RECORD)
@@ -36,7 +38,9 @@ def reenable_failed(
     """
     found = False
     frames = (qemu_enable_vectors_failed, qemu_enable_msix_failed, qemu_msi_failed, qemu_msi_fds_failed, kvmtool_set_irqs_failed)
-    told = [e for f in frames if f is not None for m in f.head(2).iter_rows(named=True) for e in span(m["source"], m["line"], role="effect")]
+    told = [
+        e for f in frames if f is not None for m in f.head(2).iter_rows(named=True) for e in span(m["source"], m["line"], role="effect")
+    ]
     sure = list(_from_calls(windows, devices))
     for finding in sure:
         found = True
@@ -46,7 +50,11 @@ def reenable_failed(
             found = True
             yield finding
     if not found:
-        yield clear("no enable failed after a disable") if windows is not None or op_set_irqs is not None else not_evaluated("no SET_IRQS and no client's message in the input", RECORD)
+        yield (
+            clear("no enable failed after a disable")
+            if windows is not None or op_set_irqs is not None
+            else not_evaluated("no SET_IRQS and no client's message in the input", RECORD)
+        )
 
 
 def _from_calls(windows: pl.DataFrame | None, devices: pl.DataFrame | None) -> Iterator[Finding]:
@@ -56,7 +64,12 @@ def _from_calls(windows: pl.DataFrame | None, devices: pl.DataFrame | None) -> I
     seen: set[tuple[str, int, str]] = set()
     for w in failed.iter_rows(named=True):
         subject = subject_of(w, devices)
-        if (place := (w["machine"], w["boot"], subject.label)) in seen or w["ret"] is not None and w["ret"] > 0 and w["closed_line"] is None:
+        if (
+            (place := (w["machine"], w["boot"], subject.label)) in seen
+            or w["ret"] is not None
+            and w["ret"] > 0
+            and w["closed_line"] is None
+        ):
             continue
         seen.add(place)
         yield _proven(w, subject)
@@ -78,7 +91,13 @@ def _proven(w: dict[str, Any], subject: Subject) -> Finding:
         machine=w["machine"],
         boot=w["boot"],
         evidence=distinct(evidence),
-        values={"last_working": w["old"], "asked": w["new"], "errno": w["ret"], "deaf_ns": deaf, "vectors_in_use": [u["vector"] for u in w["in_use"]]},
+        values={
+            "last_working": w["old"],
+            "asked": w["new"],
+            "errno": w["ret"],
+            "deaf_ns": deaf,
+            "vectors_in_use": [u["vector"] for u in w["in_use"]],
+        },
         advice="Find why the enable failed (see the finding that explains this one), then restart the guest or the device.",
     )
 
@@ -96,7 +115,11 @@ def _from_messages(frames: tuple[pl.DataFrame | None, ...], windows: pl.DataFram
     if w is not None:
         evidence += [*span(w["source"], w["enabled_line"]), *span(w["source"], w["line"], role="cause")]
     reason = first.get("reason") or "no reason"
-    order = () if w is not None else (Unchecked("vectors had been enabled before", "QEMU's trace (-trace 'vfio_msix_*') or SET_IRQS calls of the host"),)
+    order = (
+        ()
+        if w is not None
+        else (Unchecked("vectors had been enabled before", "QEMU's trace (-trace 'vfio_msix_*') or SET_IRQS calls of the host"),)
+    )
     yield Finding(
         summary=f"the client could not enable the vectors of {subject.label} ({reason})",
         grade="probable" if w is not None else "possible",
@@ -105,6 +128,11 @@ def _from_messages(frames: tuple[pl.DataFrame | None, ...], windows: pl.DataFram
         boot=first["boot"],
         evidence=distinct(evidence),
         unchecked=(*order, ERRNO),
-        values={"message": reason, "messages": len(messages), "asked": w["new"] if w is not None else None, "last_working": w["old"] if w is not None else None},
+        values={
+            "message": reason,
+            "messages": len(messages),
+            "asked": w["new"] if w is not None else None,
+            "last_working": w["old"] if w is not None else None,
+        },
         advice="Record the host's SET_IRQS calls with their return values: the number tells the reason.",
     )

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 
 import polars as pl
-from tracekit_vfio.vfio_device import Data, Prediction, VfioDevice
-from tracekit_vfio.windows import Key, identity
 
 from tracekit import Model, Row
+from tracekit_vfio.vfio_device import Data, Prediction, VfioDevice
+from tracekit_vfio.windows import Key, identity
 
 PREDICTION = {**dict.fromkeys(("operation", "subject", "rule", "predicted", "observed"), pl.String()), "agrees": pl.Boolean()}
 RULE = "mode, range and what is enabled; then the allocation's result, then the wiring's"

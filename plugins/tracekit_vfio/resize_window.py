@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
-from tracekit_vfio.subject import distinct, span, subject_of
 
 from tracekit import Evidence, Finding, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
+from tracekit_vfio.subject import distinct, span, subject_of
 
 RECORD = (
     "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count) with irq_handler_entry events, "
@@ -19,8 +19,10 @@ LOST = Unchecked(
 IN_USE = Unchecked("a vector was in use", "irq_handler_entry events of the host (echo 1 > events/irq/irq_handler_entry/enable)")
 
 
-@diagnosis("vfio.resize-window", code="VFIO-002", severity="medium", record=RECORD)
-def resize_window(windows: pl.DataFrame | None = None, op_set_irqs: pl.DataFrame | None = None, devices: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
+@diagnosis("vfio.resize-window", code="VFIO-002", severity="medium", supersedes=("CFG-001",), record=RECORD)
+def resize_window(
+    windows: pl.DataFrame | None = None, op_set_irqs: pl.DataFrame | None = None, devices: pl.DataFrame | None = None
+) -> Iterator[Finding | Verdict]:
     """Vectors that were in use went down while the client disabled the index to enable more of them.
 
     What it finds: SET_IRQS that disables an index, then one that enables it with more vectors, with no close and no other SET_IRQS
@@ -34,7 +36,11 @@ def resize_window(windows: pl.DataFrame | None = None, op_set_irqs: pl.DataFrame
     Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_disable().
     """
     if windows is None:
-        yield clear("no disable and enable of an index") if op_set_irqs is not None else not_evaluated("no SET_IRQS, vector lives or QEMU trace of a VFIO device", RECORD)
+        yield (
+            clear("no disable and enable of an index")
+            if op_set_irqs is not None
+            else not_evaluated("no SET_IRQS, vector lives or QEMU trace of a VFIO device", RECORD)
+        )
         return
     growths = windows.filter((pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers")))
     found = False
@@ -84,7 +90,13 @@ def _finding(group: pl.DataFrame, devices: pl.DataFrame | None) -> Finding:
     sure = basis == "calls" and not counted["hint"].any() and (counted["in_use"].list.len() > 0).all()
     n = counted.height
     vectors = sorted({u["vector"] for w in counted["in_use"].to_list() for u in w if u["vector"] is not None})
-    using = f"vector{'s' if len(vectors) > 1 else ''} {', '.join(map(str, vectors))} in use" if vectors else "a vector in use" if sure else "vectors enabled"
+    using = (
+        f"vector{'s' if len(vectors) > 1 else ''} {', '.join(map(str, vectors))} in use"
+        if vectors
+        else "a vector in use"
+        if sure
+        else "vectors enabled"
+    )
     steps = ", ".join(f"{w['old']} -> {w['new']}" for w in counted.select("old", "new").unique(maintain_order=True).iter_rows(named=True))
     longest = f", longest {max(spans) / 1e6:.3f} ms" if spans else ""
     return Finding(

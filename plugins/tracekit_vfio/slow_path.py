@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
-from tracekit_vfio.subject import distinct, span
-from tracekit_vfio.vector_windows import as_bdf
 
 from tracekit import Finding, Subject, Verdict, clear, diagnosis, not_evaluated
+from tracekit_vfio.subject import distinct, span
+from tracekit_vfio.vector_windows import as_bdf
 
 RECORD = "QEMU -trace 'vfio_msi*', or the host's dmesg"
 
@@ -29,17 +29,27 @@ def slow_path(
     References: QEMU hw/vfio/pci.c, vfio_msi_interrupt(); Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_set_vector_signal().
     """
     if vfio_msi_interrupt is None and vfio_bypass_failed is None:
-        yield clear("no interrupt went through QEMU") if vfio_msix_vector_do_use is not None else not_evaluated("no trace of QEMU and no kernel message about bypass", RECORD)
+        yield (
+            clear("no interrupt went through QEMU")
+            if vfio_msix_vector_do_use is not None
+            else not_evaluated("no trace of QEMU and no kernel message about bypass", RECORD)
+        )
         return
     findings = [*_through_qemu(vfio_msi_interrupt, vfio_msix_vector_do_use, vfio_msix_vector_release), *_unposted(vfio_bypass_failed)]
-    yield from findings or [clear("interrupts through QEMU only while masked")]
+    yield from findings
+    if not findings:
+        yield clear("interrupts through QEMU only while masked")
 
 
 def _through_qemu(entries: pl.DataFrame | None, used: pl.DataFrame | None, released: pl.DataFrame | None) -> Iterator[Finding]:
     """Vectors with two interrupts in a row after an unmask and no mask between, by device."""
     if entries is None or used is None:
         return
-    steps = [f.select("source", "line", "machine", "boot", "name", "vector", pl.lit(k).alias("step")) for f, k in ((entries, "irq"), (used, "use"), (released, "mask")) if f is not None]
+    steps = [
+        f.select("source", "line", "machine", "boot", "name", "vector", pl.lit(k).alias("step"))
+        for f, k in ((entries, "irq"), (used, "use"), (released, "mask"))
+        if f is not None
+    ]
     rows = pl.concat(steps).sort("source", "line")
     unmasked: dict[tuple[str, str, int], list[int]] = {}
     slow: dict[tuple[str, str], dict[int, list[int]]] = {}
@@ -54,7 +64,10 @@ def _through_qemu(entries: pl.DataFrame | None, used: pl.DataFrame | None, relea
             if len(unmasked[key]) == 3:
                 slow.setdefault((source, name), {}).setdefault(vector, list(unmasked[key]))
     for (source, name), vectors in slow.items():
-        counts = {v: entries.filter((pl.col("name") == name) & (pl.col("vector") == v) & (pl.col("source") == source)).height for v in sorted(vectors)}
+        counts = {
+            v: entries.filter((pl.col("name") == name) & (pl.col("vector") == v) & (pl.col("source") == source)).height
+            for v in sorted(vectors)
+        }
         yield _finding(name, source, rows, vectors, counts)
 
 

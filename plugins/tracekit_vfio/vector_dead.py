@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
-from tracekit_vfio.subject import distinct, same_function, span, subject_of
 
 from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit_vfio.subject import distinct, same_function, span, subject_of
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count) and pci_msix_alloc_irq_at"
 
@@ -31,7 +31,11 @@ def vector_dead(
     findings = [*_from_calls(op_set_irqs, op_alloc_at, devices), *_from_messages(qemu_signaling_failed)]
     yield from findings
     if not findings:
-        yield clear("no single vector failed") if op_set_irqs is not None or qemu_signaling_failed is not None else not_evaluated("no SET_IRQS in the input", RECORD)
+        yield (
+            clear("no single vector failed")
+            if op_set_irqs is not None or qemu_signaling_failed is not None
+            else not_evaluated("no SET_IRQS in the input", RECORD)
+        )
 
 
 def _from_calls(op_set_irqs: pl.DataFrame | None, op_alloc_at: pl.DataFrame | None, devices: pl.DataFrame | None) -> Iterator[Finding]:
@@ -43,7 +47,11 @@ def _from_calls(op_set_irqs: pl.DataFrame | None, op_alloc_at: pl.DataFrame | No
     for at in failed.iter_rows(named=True):
         requests = same_function(op_set_irqs, at)
         later = requests.filter((pl.col("line") > at["line"]) & (pl.col("ret") == 0) & (pl.col("data") == "eventfd"))
-        again = later.filter((pl.col("start") <= at["index"]) & (pl.col("start") + pl.col("count") > at["index"])) if at["index"] is not None else later.head(0)
+        again = (
+            later.filter((pl.col("start") <= at["index"]) & (pl.col("start") + pl.col("count") > at["index"]))
+            if at["index"] is not None
+            else later.head(0)
+        )
         subject = subject_of(at, devices)
         if again.height or subject.label in done:
             continue

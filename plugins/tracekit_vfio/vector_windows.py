@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
-from tracekit_vfio.windows import MSIX, WINDOW
 
 from tracekit import Model, Row
+from tracekit_vfio.windows import MSIX, WINDOW
 
 NAME = r"^vfio-msi(x?)\[(\d+)\]\(([0-9a-fA-F:.]+)\)$"
 
@@ -69,7 +69,9 @@ class VectorWindows(Model):
         life = lives[e.irq]
         down, up = life.cleared, life.up
         assert down is not None and up is not None
-        old = {vectors[i] for i, other in lives.items() if other.up is not None and (other.cleared is None or other.cleared.line >= down.line)}
+        old = {
+            vectors[i] for i, other in lives.items() if other.up is not None and (other.cleared is None or other.cleared.line >= down.line)
+        }
         if any(other.up is not None and other.up.line > down.line for other in lives.values()):
             return  # a vector of this burst was here first: its window is the one that counts
         new = {vectors[e.irq]}
@@ -80,7 +82,13 @@ class VectorWindows(Model):
                 new.add(vectors[r.irq])
         if len(new) <= len(old):
             return
-        in_use = _used(named, vectors, {i for i, o in lives.items() if o.up is not None}, {i: o.up.line for i, o in lives.items() if o.up is not None}, down.line)
+        in_use = _used(
+            named,
+            vectors,
+            {i for i, o in lives.items() if o.up is not None},
+            {i: o.up.line for i, o in lives.items() if o.up is not None},
+            down.line,
+        )
         self.emit(
             "windows", down, bdf=bdf, kind="growth", basis="vectors", index=MSIX, old=len(old), new=len(new), ret=None, enabled_line=up.line,
             disable_end=down.line, disable_ts=down.ts, enable_line=e.line, enable_end=e.line, enable_ts=e.ts, wired=sorted(old),
@@ -96,7 +104,23 @@ def _events(source: str, irqs: list[int], tables: Mapping[str, pl.DataFrame]) ->
         if (frame := tables.get(event)) is not None:
             ret = pl.col("ret") if "ret" in frame.columns else pl.lit(0, pl.Int64)
             kept = frame.filter((pl.col("source") == source) & pl.col("irq").is_in(irqs))
-            frames.append(kept.select("source", "line", "ts", "ts_raw", "machine", "boot", "side", "on_cpu", "task", "tid", "irq", ret.cast(pl.Int64).alias("ret"), pl.lit(event).alias("event")))
+            frames.append(
+                kept.select(
+                    "source",
+                    "line",
+                    "ts",
+                    "ts_raw",
+                    "machine",
+                    "boot",
+                    "side",
+                    "on_cpu",
+                    "task",
+                    "tid",
+                    "irq",
+                    ret.cast(pl.Int64).alias("ret"),
+                    pl.lit(event).alias("event"),
+                )
+            )
     return [Row(**r) for r in pl.concat(frames).sort("line").iter_rows(named=True)] if frames else []
 
 

@@ -54,7 +54,11 @@ class VfioDevice:
         if self.irq_type not in (NONE, index):
             return frozenset((EINVAL,))
         if data == "eventfd":
-            return self._enable(index, start + count, start, alloc, wiring) if self.irq_type == NONE else self._block(index, start, count, alloc_at, wiring)
+            return (
+                self._enable(index, start + count, start, alloc, wiring)
+                if self.irq_type == NONE
+                else self._block(index, start, count, alloc_at, wiring)
+            )
         return frozenset((0,)) if self.irq_type == index and start + count <= self._size() else frozenset((EINVAL,))
 
     def close(self) -> None:
@@ -81,9 +85,16 @@ class VfioDevice:
             self.allocated |= set(range(start + count)) if self.irq_type != index else set(range(start, start + count))
             self.wired |= set(range(start, start + count))
             self.irq_type = index
-        elif ret == EINVAL and data == "none" and count == 0 and self.irq_type is None:
-            self.irq_type = NONE
-        elif ret != 0 and data == "eventfd" and not self.allocated and self.irq_type == index:
+        elif (
+            ret == EINVAL
+            and data == "none"
+            and count == 0
+            and self.irq_type is None
+            or ret != 0
+            and data == "eventfd"
+            and not self.allocated
+            and self.irq_type == index
+        ):
             self.irq_type = NONE
 
     def _set_intx(self, data: Data, count: int) -> Prediction:

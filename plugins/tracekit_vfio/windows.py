@@ -182,7 +182,10 @@ class Windows(Model):
             kind = "empty" if e.ret == ERANGE and e.count is not None and count == 0 else ""
         if not kind or e.ret == EINVAL and kind == "rollback":
             return
-        known = {c: getattr(e, c, None) for c in ("device", "vdev", "entity", "bdf", "index", "start", "count", "ret", "hint", "ts_end", "line_end")}
+        known = {
+            c: getattr(e, c, None)
+            for c in ("device", "vdev", "entity", "bdf", "index", "start", "count", "ret", "hint", "ts_end", "line_end")
+        }
         since = session.since
         place = {"since_line": since.line, "since_end": since.line_end} if since is not None else {}
         self.emit("refusals", e, **known, kind=kind, request=e.call, enabled=session.count, active=session.index, **place)
@@ -276,8 +279,10 @@ def with_use(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> pl.Da
         recorded |= set(events["source"].unique().to_list())
     used = _used(windows, entries)
     schema = windows.drop("window").schema
-    filled = windows.drop("in_use", "handlers").join(used, on="window", how="left").with_columns(
-        pl.col("in_use").fill_null([]), pl.col("source").is_in(list(recorded)).alias("handlers")
+    filled = (
+        windows.drop("in_use", "handlers")
+        .join(used, on="window", how="left")
+        .with_columns(pl.col("in_use").fill_null([]), pl.col("source").is_in(list(recorded)).alias("handlers"))
     )
     return filled.select([pl.col(c).cast(t) for c, t in schema.items()])
 
@@ -306,12 +311,22 @@ def _used(windows: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
     mine = pl.col("who").is_null() | (pl.col("of") == pl.col("who")) | pl.col("irqs").list.contains(pl.col("irq"))
     only = pl.col("of").is_null() & (pl.col("irqs").list.len() == 0) & (pl.col("who").n_unique().over("source") == 1)
     inside = (
-        spans.join_where(entries, pl.col("source") == pl.col("source_right"), pl.col("line") > pl.col("enabled_line"), pl.col("line") < pl.col("until"))
+        spans.join_where(
+            entries, pl.col("source") == pl.col("source_right"), pl.col("line") > pl.col("enabled_line"), pl.col("line") < pl.col("until")
+        )
         .filter(mine.fill_null(False) | only)
-        .with_columns(pl.when(pl.col("vector").is_null() & (pl.col("wired").list.len() == 1)).then(pl.col("wired").list.first()).otherwise("vector").alias("vector"))
+        .with_columns(
+            pl.when(pl.col("vector").is_null() & (pl.col("wired").list.len() == 1))
+            .then(pl.col("wired").list.first())
+            .otherwise("vector")
+            .alias("vector")
+        )
     )
     per = inside.group_by("window", "vector", maintain_order=True).agg(
         pl.len().cast(pl.Int64).alias("entries"), pl.col("line").min().alias("first"), pl.col("line").max().alias("last")
     )
-    return per.sort("window", "vector").group_by("window", maintain_order=True).agg(pl.struct("vector", "entries", "first", "last").alias("in_use"))
-
+    return (
+        per.sort("window", "vector")
+        .group_by("window", maintain_order=True)
+        .agg(pl.struct("vector", "entries", "first", "last").alias("in_use"))
+    )

@@ -1,0 +1,70 @@
+"""VFIO-009: INTx came while MSI-X was down."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from tracekit import Finding, Verdict, clear, diagnosis
+from tracekit_vfio.subject import distinct, span, subject_of
+
+RECORD = "kprobes on vfio_pci_set_irqs_ioctl with irq_handler_entry events, or the host's dmesg on the same clock"
+
+
+@diagnosis("vfio.intx-spill", code="VFIO-009", severity="medium", record=RECORD)
+def intx_spill(
+    windows: pl.DataFrame,
+    irq_handler_entry: pl.DataFrame | None = None,
+    irq_nobody_cared: pl.DataFrame | None = None,
+    devices: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """The device interrupted by INTx while its MSI-X was down to be grown.
+
+    What it finds: a run of the device's INTx handler, or `nobody cared`, between a disable and the enable that follows it.
+    Why it matters: it shows that the device signalled in the window, and that nobody who waits for the vector was told.
+    Stays quiet when: INTx of the device had been seen before the window (it is in use), or there is no window.
+    What to do: as for VFIO-001: a client that grows in place, or all vectors at once.
+    References: Linux drivers/pci/msi/msi.c, pci_msix_shutdown() (turns INTx on again).
+    """
+    growths = windows.filter((pl.col("kind") == "growth") & (pl.col("basis") == "calls"))
+    found = False
+    for w in growths.iter_rows(named=True):
+        spilled = [*_handled(w, irq_handler_entry), *_uncared(w, irq_nobody_cared)]
+        if not spilled:
+            continue
+        found = True
+        subject = subject_of(w, devices)
+        yield Finding(
+            summary=f"{subject.label} interrupted by INTx while its vectors were down to grow {w['old']} -> {w['new']}",
+            grade="proven" if w["bdf"] else "probable",
+            subject=subject,
+            machine=w["machine"],
+            boot=w["boot"],
+            evidence=distinct(
+                [
+                    *span(w["source"], w["line"], w["line_end"], "cause"),
+                    *(e for line in spilled for e in span(w["source"], line, role="effect")),
+                ]
+            ),
+            values={"old": w["old"], "new": w["new"], "interrupts": len(spilled)},
+            advice="Use a client that grows in place, or let the guest enable all its vectors at once.",
+        )
+    if not found:
+        yield clear("no INTx inside a window")
+
+
+def _handled(w: dict[str, object], entries: pl.DataFrame | None) -> list[int]:
+    """Runs of vfio-intx of this device inside the window, if there were none before."""
+    if entries is None or w["bdf"] is None:
+        return []
+    mine = entries.filter((pl.col("source") == w["source"]) & (pl.col("name") == f"vfio-intx({w['bdf']})"))
+    if mine.filter(pl.col("line") < w["line"]).height:
+        return []
+    return mine.filter((pl.col("line") > w["line"]) & (pl.col("line") < w["line_end"]))["line"].to_list()[:5]
+
+
+def _uncared(w: dict[str, object], messages: pl.DataFrame | None) -> list[int]:
+    """The kernel's `nobody cared` between the lines of the window (a console with the trace in it)."""
+    if messages is None:
+        return []
+    inside = (pl.col("source") == w["source"]) & (pl.col("line") > w["line"]) & (pl.col("line") < w["line_end"])
+    return messages.filter(inside)["line"].to_list()

@@ -1,0 +1,59 @@
+"""VFIO-008: the host was short of vectors, and the guest was not told."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from tracekit import Finding, Verdict, clear, diagnosis, inconclusive
+from tracekit_vfio.subject import distinct, span, subject_of
+
+ENOSPC = -28
+RECORD = "the guest's dmesg beside the host's trace (--side SOURCE=guest says which is which)"
+
+
+@diagnosis("vfio.shortage-blind", code="VFIO-008", severity="high", record=RECORD)
+def shortage_blind(
+    op_set_irqs: pl.DataFrame,
+    kernel_version: pl.DataFrame | None = None,
+    driver_irq_refused: pl.DataFrame | None = None,
+    driver_vectors_refused: pl.DataFrame | None = None,
+    driver_vectors_reduced: pl.DataFrame | None = None,
+    devices: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """The host had no vector left for an interrupt of a guest, and the guest's own request had already succeeded.
+
+    What it finds: -28 from SET_IRQS on the host, beside a guest's kernel log in which no driver was refused its interrupts.
+    Why it matters: unmasking a vector has no way to fail in PCI; the guest waits for interrupts that nothing can deliver.
+    Stays quiet when: there is no guest's log, or the guest saw a failure of its own.
+    What to do: use fewer vectors a device, or more CPUs; watch the host, as the guest cannot know.
+    References: Linux arch/x86/kernel/apic/vector.c (vectors are taken at request_irq since 4.15); PCI local bus, MSI-X table.
+    """
+    short = op_set_irqs.filter((pl.col("ret") == ENOSPC) & (pl.col("data") == "eventfd"))
+    if short.is_empty():
+        yield clear("no SET_IRQS was short of vectors")
+        return
+    guests = kernel_version.filter(pl.col("side").str.starts_with("guest")) if kernel_version is not None else None
+    if guests is None or guests.is_empty():
+        yield inconclusive("SET_IRQS returned -28; whether the guest was told is not shown", RECORD)
+        return
+    own = [
+        f.filter(pl.col("side").str.starts_with("guest"))
+        for f in (driver_irq_refused, driver_vectors_refused, driver_vectors_reduced)
+        if f is not None
+    ]
+    if any(f.height for f in own):
+        yield clear("the guest saw a failure of its own")
+        return
+    row = short.row(0, named=True)
+    guest = guests.row(0, named=True)
+    subject = subject_of(row, devices)
+    yield Finding(
+        summary=f"SET_IRQS of {subject.label} returned -28 on the host, and no driver of the guest was refused anything",
+        grade="probable",
+        subject=subject,
+        machine=row["machine"],
+        boot=row["boot"],
+        evidence=distinct([*span(row["source"], row["line"], row["line_end"], "cause"), *span(guest["source"], guest["line"])]),
+        values={"asked": row["count"], "errno": ENOSPC, "failed": short.height},
+        advice="Use fewer vectors a device, or give the host more CPUs; the guest cannot be told.",
+    )
