@@ -5,13 +5,14 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from tracekit import __version__, clock, grammar, plugins, whatif
+from tracekit import __version__, clock, grammar, plugins
 from tracekit.diagnoses import Evidence, Finding, Outcome, blind_spot, judge, settle
 from tracekit.errors import SourceError
 from tracekit.model import Model, replay
 from tracekit.parse import Parsed, Vocabulary, parse, tables_of
 from tracekit.report import NotUnderstood, Run, SourceReport
 from tracekit.source import Source, discover
+from tracekit.whatif import Flip, confirmed, flips
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def analyze(paths: Sequence[str], options: Options | None = None) -> Run:
     registry = plugins.load()
     tables, parsed, places = read(sources, registry, options, errors)
     findings, outcomes = diagnose(registry, tables)
-    findings = whatif.confirmed(findings, flipped(registry, tables)) if findings else findings
+    findings = confirmed(findings, flipped(registry, tables)) if findings else findings
     return Run(
         sources=tuple(_source_report(p) for p in parsed),
         findings=tuple(_with_text(findings, sources, places)),
@@ -45,6 +46,16 @@ def analyze(paths: Sequence[str], options: Options | None = None) -> Run:
         version=__version__,
         tables={n: t for n, t in tables.items() if n in options.keep_tables or "*" in options.keep_tables},
     )
+
+
+def whatif(paths: Sequence[str], options: Options | None = None) -> list[Flip]:
+    """Every gate of every system that the case shows stimuli for, flipped alone."""
+    sources, unread = discover(paths)
+    if not sources:
+        raise SourceError(str(unread[0]) if unread else "nothing to read")
+    registry = plugins.load()
+    tables, _, _ = read(sources, registry, options or Options(), [])
+    return flipped(registry, tables)
 
 
 def read(
@@ -97,12 +108,12 @@ def diagnose(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame]) -> 
     return [*settled, spot] if spot else settled, outcomes
 
 
-def flipped(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame]) -> list[whatif.Flip]:
+def flipped(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame]) -> list[Flip]:
     """Every system of the plugins that has stimuli in the tables, with each of its gates flipped; one that raises is left out and named."""
-    made: list[whatif.Flip] = []
+    made: list[Flip] = []
     for system in registry.systems:
         try:
-            made += whatif.flips(system.instances(registry.machines, tables))
+            made += flips(system.instances(registry.machines, tables))
         except Exception as e:
             registry.owner(system).failed(f"replay {system.__name__}", e)
     return made

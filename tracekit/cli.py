@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tracekit import __version__
+from tracekit import __version__, cli_model
 from tracekit.errors import PluginError, TracekitError, UsageError
 
 if TYPE_CHECKING:
@@ -131,6 +131,11 @@ def list_plugins(debug: Annotated[bool, typer.Option("--debug", help="Show where
         print(f"{p.name} {p.version}: {counts or 'nothing'}")
         for error in p.errors:
             print(f"  {error}")
+
+
+app.command()(cli_model.replay)
+app.command()(cli_model.state)
+app.command()(cli_model.whatif)
 
 
 class Progress:

@@ -1,0 +1,46 @@
+"""The score of a replay, the timeline of a function, the state at a time."""
+
+from tracekit.diagnoses import Evidence, Finding
+from tracekit.score import score, state, timeline
+from tracekit.testing import tables
+
+OPENED = """\
+ qemu-100     [001] .....    16.779983: k_open: (vfio_pci_core_enable+0x4/0x370 [vfio_pci_core]) vdev=0xff11000005067000
+ qemu-100     [001] .....    16.795977: k_set: (vfio_pci_set_irqs_ioctl+0x4/0xd0 [vfio_pci_core]) vdev=0xff11000005067000 flags=0x21 index=2 start=0 count=0
+ qemu-100     [001] .....    16.796977: r_set: (vfio_pci_core_ioctl+0x109/0xf60 [vfio_pci_core] <- vfio_pci_set_irqs_ioctl) ret=RET
+"""
+
+
+def test_an_operation_that_returns_what_the_model_says_is_predicted() -> None:
+    result = score(tables(OPENED.replace("RET", "-22")), [])
+    assert (result.operations, result.predicted, result.divergences, result.unexplained) == (1, 1, 0, 0)
+
+
+def test_a_divergence_has_both_values_and_who_explains_it() -> None:
+    made = tables(OPENED.replace("RET", "-5"))
+    source = made["predictions"]["source"][0]
+    (row,) = score(made, []).rows
+    assert (row["line"], row["operation"], row["predicted"], row["observed"], row["explained_by"]) == (2, "set_irqs", "-22", "-5", None)
+    finding = Finding("x", "proven", (Evidence(source, 2, "cause", 3),), code="VFIO-003")
+    assert [r["explained_by"] for r in score(made, [finding]).rows] == ["VFIO-003"]
+
+
+def test_without_operations_the_score_is_empty() -> None:
+    result = score(tables("[    1.000000] usb 1-1: new high-speed USB device\n"), [])
+    assert (result.operations, result.divergences, result.rows) == (0, 0, ())
+
+
+def test_the_timeline_has_what_concerns_one_pointer() -> None:
+    made = tables(OPENED.replace("RET", "-22"))
+    assert [(r["table"], r["line"]) for r in timeline(made, "vdev 0xff11000005067000")] == [("op_open", 1), ("op_set_irqs", 2)]
+    assert timeline(made, "0000:00:09.0") == []
+
+
+def test_the_state_holds_what_began_and_did_not_end() -> None:
+    lives = tables(
+        "[    1.000000] xen:events: creating evtchn using pirq 101 irq 290\n"
+        "[    2.000000] xen:events: shutdown_pirq: closing evtchn for pirq 101 irq 290\n"
+        "[    3.000000] xen:events: xen_destroy_irq: pirq 101 irq 290\n"
+    )
+    assert [r["what"]["pirq"] for r in state(lives, 1_500_000_000) if r["table"] == "pirq_lives"] == [101]
+    assert [r for r in state(lives, 500_000_000) if r["table"] == "pirq_lives"] == []
