@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row
+from tracekit import Model, Row, Schema
 
 # What identifies the function an operation is about, best first; None stands for the only one of a recording without arguments.
 Key = tuple[str, Any]
@@ -69,7 +69,7 @@ class Enables(Model):
     `first`: no vectors were enabled before in this open. Lines: of the call that made the domain, of its set-up, of the refused insert.
     """
 
-    tables = {
+    tables: ClassVar[dict[str, Schema]] = {
         "enables": ENABLE,
         "msi_domains": {
             "device": pl.UInt64(),
@@ -81,7 +81,7 @@ class Enables(Model):
             "cause": pl.String(),
         },
     }
-    needs = ("graph_entry",)
+    needs: ClassVar[tuple[str, ...]] = ("graph_entry",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -169,7 +169,8 @@ class Enables(Model):
         passed = [i for i in a.inserts if i.ret == 0]
         values = {
             **{c: getattr(e, c, None) for c in ("device", "vdev", "entity", "bdf", "call", "request", "ret", "ts_end", "line_end")},
-            **dict(kind=kind, operation=operation, min=least, max=most, created=a.created is not None, first=key not in self.enabled),
+            **{"kind": kind, "operation": operation, "min": least, "max": most},
+            **{"created": a.created is not None, "first": key not in self.enabled},
             **_live(a, self.sizes.get(key), e),
             **_refused(a, failed, passed),
             **_size(domain, a, failed, passed),

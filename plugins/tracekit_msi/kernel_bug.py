@@ -26,7 +26,8 @@ def kernel_bug(
 
     What it finds: a report whose place, or one of whose first ten reliable frames, is a function of the MSI core, an MSI irq domain, or
     VFIO's or Xen's MSI code.
-    Why it matters: after an Oops or BUG the device, or the machine, is lost; a WARNING on an error path marks that an enable or a free failed.
+    Why it matters: after an Oops or BUG the device, or the machine, is lost; a WARNING on an error path marks that an enable
+    or a free failed.
     Stays quiet when: such a function stands only in a lock chain, behind a question mark, beyond the tenth frame, in the dump of a task
     that hangs, or when the tracer warns about itself.
     What to do: look for the reason of the failure first (MSI-001, VEC-001); else update the kernel or report it.
@@ -65,7 +66,7 @@ def _finding(r: Mapping[str, Any], group: pl.DataFrame, machine: str, boot: int,
             "errno": errno,
             "reports": group.height,
         },
-        advice="Look for the reason of the failure first (a refused index, no vectors); else update the kernel, or report it with this trace.",
+        advice="Look for the reason of the failure first (refused index, no vectors); else update the kernel, or report it with its trace.",
     )
 
 

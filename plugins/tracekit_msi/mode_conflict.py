@@ -24,7 +24,7 @@ def mode_conflict(
     """
     found = False
     if msi_mode_conflict is not None:
-        for (bdf, machine, boot), group in msi_mode_conflict.group_by("bdf", "machine", "boot", maintain_order=True):
+        for (bdf, machine, _), group in msi_mode_conflict.group_by("bdf", "machine", "boot", maintain_order=True):
             found = True
             first = group.row(0, named=True)
             yield Finding(

@@ -18,7 +18,7 @@ def one(value: int) -> Prediction:
 
 @dataclass
 class MsiDomain:
-    """`dev->msi.data`'s domain of id 0 (kernel/irq/msi.c): per device since Linux 6.2 where the parent is an MSI parent, else the global one.
+    """A device's irq domain of id 0 (kernel/irq/msi.c): its own since Linux 6.2 where the parent is an MSI parent, else the global one.
 
     `per_device`: whether the kernel makes domains a device. `kind` and `hwsize` are None while unknown.
     """

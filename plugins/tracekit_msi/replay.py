@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row
+from tracekit import Model, Row, Schema
 from tracekit_msi.enables import Key, key_of
 from tracekit_msi.msi_domain import MsiDomain, Prediction
 from tracekit_msi.pci_function import PciFunction
@@ -49,8 +49,8 @@ class MsiReplay(Model):
     State that the recording does not show is unknown: what depends on it is not predicted.
     """
 
-    tables = {"predictions": PREDICTION}
-    needs = ("gates",)
+    tables: ClassVar[dict[str, Schema]] = {"predictions": PREDICTION}
+    needs: ClassVar[tuple[str, ...]] = ("gates",)
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,10 +2,11 @@
 
 import re
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row
+from tracekit import Model, Row, Schema
 
 # Functions of the MSI core, MSI irq domains, VFIO's and Xen's MSI code.
 MSI_CODE = re.compile(
@@ -41,7 +42,7 @@ class KernelReports(Model):
     named last before; `rbx`, `rbp`: registers, which hold the pci_dev and the errno in the error path of __pci_enable_msix_range (6.12).
     """
 
-    tables = {
+    tables: ClassVar[dict[str, Schema]] = {
         "kernel_reports": {
             "kind": pl.String(),
             "place": pl.String(),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, inconclusive
-from tracekit_vfio.subject import distinct, span, subject_of
+from tracekit_vfio.subject import distinct, numbered, span, subject_of
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl and vfio_msi_set_vector_signal, with irq_handler_entry events"
 
@@ -51,7 +51,7 @@ def block_rollback(
             else []
         )
         yield Finding(
-            summary=f"vectors {', '.join(map(str, sorted(used)))} of {subject.label} worked and were detached when vector {first_bad} failed with {r['ret']}",
+            summary=f"{numbered(used)} of {subject.label} worked, and went down when vector {first_bad} failed with {r['ret']}",
             grade="proven" if stop is not None and stop.height else "probable",
             subject=subject,
             machine=r["machine"],

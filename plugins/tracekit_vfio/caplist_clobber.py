@@ -41,7 +41,8 @@ def caplist_clobber(
     )
     for row in clobbered.head(1).iter_rows(named=True):
         yield Finding(
-            summary=f"the guest's {row['bdf']} has vendor id {row['vendor']:#06x}: the device's is {row['vendor_real']:#06x}, its high byte the capability at {row['vendor'] // 256:#x}",
+            summary=f"the guest's {row['bdf']} has vendor id {row['vendor']:#06x} for {row['vendor_real']:#06x}: "
+            f"the high byte is the place of a capability",
             grade="probable",
             subject=Subject(row["bdf_real"], "pci", row["bdf_real"]),
             machine=row["machine"],

@@ -17,7 +17,8 @@ def lossy_policy(
 ) -> Iterator[Finding | Verdict]:
     """The client takes all vectors down to add one; no such window has come yet.
 
-    What it finds: a device of QEMU with more than one MSI-X vector, on a QEMU that does not know NORESIZE (before 8.2) or a host that sets it.
+    What it finds: a device of QEMU with more than one MSI-X vector, on a QEMU that does not know NORESIZE (before 8.2) or a
+    host that sets it.
     Why it matters: when the guest unmasks its vectors one by one, each one is a window in which interrupts may be lost.
     Stays quiet when: vectors can be added in place, or windows are in the input already (VFIO-002).
     What to do: QEMU 8.2 or later on Linux 6.5 or later; otherwise let the guest enable all its vectors at once.

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
-from tracekit_vfio.subject import distinct, span, subject_of
+from tracekit_vfio.subject import distinct, span, subject_of, times
 
 NEVER_CAME = 0x22  # INTR-REMAP reason: the entry is not present, as it is while the vectors are freed
 SETTLE = "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs on the host's clock"
@@ -57,9 +57,8 @@ def _faulted(windows: pl.DataFrame, faults: pl.DataFrame | None) -> Iterator[Fin
         inside = [f for f in faults.iter_rows(named=True) if _reason(f) == NEVER_CAME and _same(w["bdf"], f["device"]) and _within(w, f)]
         if inside:
             fault = [e for f in inside[:5] for e in span(f["source"], f["line"], role="effect")]
-            summary = (
-                f"the IOMMU blocked {len(inside)} interrupt(s) of {w['bdf']} while its vectors were down to grow {w['old']} -> {w['new']}"
-            )
+            blocked = f"the IOMMU blocked {times(len(inside), 'interrupt')} of {w['bdf']}"
+            summary = f"{blocked} while its vectors were down to grow {w['old']} -> {w['new']}"
             yield _finding(w, subject_of(w), "proven", summary, fault, {"blocked": len(inside)}, ())
 
 
@@ -76,7 +75,8 @@ def _polled(windows: pl.DataFrame, polled: pl.DataFrame | None, timeout_s: int) 
         tied = len({x["bdf"] for x in windows.iter_rows(named=True)}) == 1 and p["queue"] in vectors
         grade = "probable" if earlier and tied else "possible"
         subject = subject_of(w)
-        summary = f"{p['device']} of the guest found a completion of queue {p['queue']} by polling after the vectors of {subject.label} were down to grow"
+        told = f"{p['device']} of the guest found a completion of queue {p['queue']} by polling"
+        summary = f"{told} after the vectors of {subject.label} were down to grow"
         unchecked = (Unchecked("the queue is served by a vector of this window, and the order of the two", SETTLE),)
         yield _finding(w, subject, grade, summary, list(span(p["source"], p["line"], role="effect")), {"queue": p["queue"]}, unchecked)
 
@@ -144,5 +144,5 @@ def _open(windows: pl.DataFrame, used: pl.DataFrame) -> Verdict:
     longest = gaps["span"].max()
     lasted = f", the longest of {longest / 1e6:.3f} ms" if isinstance(longest, int) else ""
     return inconclusive(
-        f"{gaps.height} gap(s) of vectors in use{lasted}, and nothing that tells whether the device signalled in them", SETTLE
+        f"{times(gaps.height, 'gap')} of vectors in use{lasted}, and nothing that tells whether the device signalled in them", SETTLE
     )

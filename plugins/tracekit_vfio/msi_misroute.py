@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis
-from tracekit_vfio.subject import distinct, span
+from tracekit_vfio.subject import distinct, numbered, span
 
 RECORD = "irq_handler_entry and kvm_msi_set_irq events of the host in one trace"
 NEAR = 6  # lines between the host's handler and KVM's injection
@@ -41,7 +41,7 @@ def msi_misroute(irq_handler_entry: pl.DataFrame, kvm_msi_set_irq: pl.DataFrame)
         mine = pairs.filter((pl.col("source") == source) & (pl.col("bdf") == bdf)).unique("vector", keep="first", maintain_order=True)
         first = mine.row(0, named=True)
         yield Finding(
-            summary=f"MSI vectors {', '.join(map(str, sorted(mine['vector'].to_list())))} of {bdf} all reach the guest as vector {first['vec']}",
+            summary=f"MSI {numbered(mine['vector'])} of {bdf} all reach the guest as vector {first['vec']}",
             grade="probable",
             subject=Subject(str(bdf), "pci", str(bdf)),
             machine=first["machine"],

@@ -6,7 +6,7 @@ import polars as pl
 
 from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, not_evaluated
 from tracekit_vfio.resize_window import best, subjects
-from tracekit_vfio.subject import distinct, span, subject_of
+from tracekit_vfio.subject import distinct, span, subject_of, times
 
 OBSERVE = "GET_IRQ_INFO of index 2 (flags 0x1: it can grow), or a call of pci_msix_alloc_irq_at"
 
@@ -47,7 +47,7 @@ def needless_resize(
             *(e for w in group.iter_rows(named=True) for e in span(w["source"], w["line"], w["line_end"], "cause")),
         ]
         yield Finding(
-            summary=f"the vectors of {subject.label} were taken down {group.height} time(s) to grow, on a host that can grow in place ({gate['why']})",
+            summary=f"{subject.label} lost its vectors {times(group.height, 'time')} to grow; the host can grow in place ({gate['why']})",
             grade="proven" if observed.height and (group["basis"] == "calls").all() else "probable",
             subject=subject,
             machine=first["machine"],

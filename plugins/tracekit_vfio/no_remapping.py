@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import HOST, Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
-from tracekit_vfio.subject import distinct, span
+from tracekit_vfio.subject import distinct, span, times
 
 EPERM = -1
 RECORD = "the host's dmesg (it names allow_unsafe_interrupts)"
@@ -63,7 +63,7 @@ def _proven(messages: pl.DataFrame, refused: pl.DataFrame | None, later: list[Ev
         + later
     )
     return Finding(
-        summary=f"VFIO refused a group {messages.height} time(s): its IOMMU has no interrupt remapping"
+        summary=f"VFIO refused a group {times(messages.height, 'time')}: its IOMMU has no interrupt remapping"
         + (", later accepted" if later else ""),
         grade="proven",
         subject=HOST,

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from typing import ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row
+from tracekit import Model, Row, Schema
 from tracekit_vfio.vfio_device import Data, Prediction, VfioDevice
 from tracekit_vfio.windows import Key, identity
 
@@ -19,8 +20,8 @@ class VfioReplay(Model):
     `KV4` unknown: the union over hosts that can grow in place and hosts that cannot.
     """
 
-    tables = {"predictions": PREDICTION}
-    needs = ("gates",)
+    tables: ClassVar[dict[str, Schema]] = {"predictions": PREDICTION}
+    needs: ClassVar[tuple[str, ...]] = ("gates",)
 
     def __init__(self) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from tracekit import Evidence, Finding, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
-from tracekit_vfio.subject import distinct, span, subject_of
+from tracekit_vfio.subject import distinct, numbered, span, subject_of, times
 
 RECORD = (
     "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count) with irq_handler_entry events, "
@@ -90,17 +90,11 @@ def _finding(group: pl.DataFrame, devices: pl.DataFrame | None) -> Finding:
     sure = basis == "calls" and not counted["hint"].any() and (counted["in_use"].list.len() > 0).all()
     n = counted.height
     vectors = sorted({u["vector"] for w in counted["in_use"].to_list() for u in w if u["vector"] is not None})
-    using = (
-        f"vector{'s' if len(vectors) > 1 else ''} {', '.join(map(str, vectors))} in use"
-        if vectors
-        else "a vector in use"
-        if sure
-        else "vectors enabled"
-    )
+    using = f"{numbered(vectors)} in use" if vectors or sure else "vectors enabled"
     steps = ", ".join(f"{w['old']} -> {w['new']}" for w in counted.select("old", "new").unique(maintain_order=True).iter_rows(named=True))
     longest = f", longest {max(spans) / 1e6:.3f} ms" if spans else ""
     return Finding(
-        summary=f"{n} window{'s' if n > 1 else ''} without interrupts while the vectors of {subject.label} grew {steps}, {using}{longest}",
+        summary=f"{times(n, 'window')} without interrupts while the vectors of {subject.label} grew {steps}, {using}{longest}",
         grade="proven" if sure else "probable",
         subject=subject,
         machine=first["machine"],
@@ -117,7 +111,7 @@ def _finding(group: pl.DataFrame, devices: pl.DataFrame | None) -> Finding:
             "basis": basis,
         },
         windows=tuple(as_window(w) for w in counted.iter_rows(named=True)),
-        advice="Use a client that grows in place (QEMU 8.2 with Linux 6.5 or later, NORESIZE clear), or let the guest enable all its vectors at once.",
+        advice="Use a client that grows in place (QEMU 8.2, Linux 6.5, NORESIZE clear), or let the guest enable all its vectors at once.",
     )
 
 
@@ -151,7 +145,7 @@ def _quiet(windows: pl.DataFrame) -> Verdict:
     """Why none of the pairs is a finding."""
     grown = windows.filter(pl.col("kind") == "growth")
     if grown.height:
-        return clear(f"{grown.height} growth window{'s' if grown.height > 1 else ''}, but no vector had interrupted before")
+        return clear(f"{times(grown.height, 'growth window')}, but no vector had interrupted before")
     if windows.filter(pl.col("kind") == "open").height:
         return inconclusive("a growth is the last event of its device in QEMU's trace; whether it worked is not shown", RECORD)
     return clear("no index was enabled with more vectors after a disable")

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from tracekit import Finding, Subject, Verdict, clear, diagnosis, not_evaluated
-from tracekit_vfio.subject import distinct, span
+from tracekit_vfio.subject import distinct, numbered, span, times
 from tracekit_vfio.vector_windows import as_bdf
 
 RECORD = "QEMU -trace 'vfio_msi*', or the host's dmesg"
@@ -75,7 +75,7 @@ def _finding(name: str, source: str, rows: pl.DataFrame, vectors: dict[int, list
     place = rows.filter(pl.col("source") == source).row(0, named=True)
     lines = [e for use, *irqs in vectors.values() for e in (*span(source, use), *span(source, irqs[0], irqs[-1], "effect"))]
     return Finding(
-        summary=f"vector{'s' if len(vectors) > 1 else ''} {', '.join(map(str, sorted(vectors)))} of {name}: QEMU itself hands interrupts to the guest",
+        summary=f"{numbered(vectors)} of {name}: QEMU itself hands interrupts to the guest",
         grade="proven",
         subject=_subject(name),
         machine=place["machine"],
@@ -94,10 +94,10 @@ def _subject(name: str) -> Subject:
 def _unposted(messages: pl.DataFrame | None) -> Iterator[Finding]:
     if messages is None:
         return
-    for (bdf, machine, boot), group in messages.group_by("bdf", "machine", "boot", maintain_order=True):
+    for (bdf, machine, _), group in messages.group_by("bdf", "machine", "boot", maintain_order=True):
         first = group.row(0, named=True)
         yield Finding(
-            summary=f"posted delivery is off for {group.height} vector(s) of {bdf} ({first['ret']})",
+            summary=f"posted delivery is off for {times(group.height, 'vector')} of {bdf} ({first['ret']})",
             grade="proven",
             subject=Subject(str(bdf), "pci", str(bdf)),
             machine=str(machine),

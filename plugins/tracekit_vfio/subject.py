@@ -28,6 +28,17 @@ def _how(row: Mapping[str, Any], devices: pl.DataFrame | None) -> str | None:
     return f"inferred: the only device named at that time (line {known['bdf_line'][0]})" if known.height else None
 
 
+def numbered(vectors: Iterable[int]) -> str:
+    """`vector 3`, `vectors 0, 3`, or `a vector` where none is known."""
+    numbers = sorted(vectors)
+    return f"vector{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}" if numbers else "a vector"
+
+
+def times(n: int, what: str) -> str:
+    """`1 window`, `2 windows`."""
+    return f"{n} {what}{'s' if n != 1 else ''}"
+
+
 def same_function(frame: pl.DataFrame, row: Mapping[str, Any]) -> pl.DataFrame:
     """The rows of `frame` that are about the same function in the same machine and boot."""
     frame = frame.filter((pl.col("machine") == row["machine"]) & (pl.col("boot") == row["boot"]))

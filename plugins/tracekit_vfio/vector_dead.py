@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
-from tracekit_vfio.subject import distinct, same_function, span, subject_of
+from tracekit_vfio.subject import distinct, numbered, same_function, span, subject_of
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count) and pci_msix_alloc_irq_at"
 
@@ -64,7 +64,7 @@ def _finding(at: Mapping[str, Any], subject: Subject, failed: pl.DataFrame, requ
     evidence = [e for r in failed.head(5).iter_rows(named=True) for e in span(r["source"], r["line"], r["line_end"], "cause")]
     evidence += [e for r in request.iter_rows(named=True) for e in span(r["source"], r["line"], r["line_end"], "effect")]
     return Finding(
-        summary=f"vector{'s' if len(vectors) > 1 else ''} {', '.join(map(str, vectors)) or '?'} of {subject.label} could not be added ({at['ret']}); the others go on",
+        summary=f"{numbered(vectors)} of {subject.label} could not be added ({at['ret']}); the others go on",
         grade="probable" if at["hint"] else "proven",
         subject=subject,
         machine=at["machine"],
@@ -85,7 +85,7 @@ def _from_messages(messages: pl.DataFrame | None) -> Iterator[Finding]:
         numbers = sorted(set(group["vector"].to_list()))
         label = str(name) if name is not None else "unknown device"
         yield Finding(
-            summary=f"vector{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))} of {label} could not be wired ({first['reason']})",
+            summary=f"{numbered(numbers)} of {label} could not be wired ({first['reason']})",
             grade="probable",
             subject=Subject(label, "pci" if name else "unknown", label if "." in label else None),
             machine=first["machine"],

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row
+from tracekit import Model, Row, Schema
 from tracekit_vfio.windows import MSIX, WINDOW
 
 NAME = r"^vfio-msi(x?)\[(\d+)\]\(([0-9a-fA-F:.]+)\)$"
@@ -21,14 +22,22 @@ class Life:
 
 
 class VectorWindows(Model):
-    """Growth windows from `irq_vectors` events alone (basis `vectors`): an irq of VFIO loses its vector, is freed, and comes back with more.
+    """Growth windows from `irq_vectors` events alone (basis `vectors`): an irq loses its vector, is freed, and comes back with more.
 
     The irq's vector and BDF are those of `irq_handler_entry`. A window runs from `vector_clear` (or `vector_deactivate`) to the next
     `vector_alloc` of the same irq by the same task. Only sources without any recorded SET_IRQS are read this way.
     """
 
-    tables = {"windows": WINDOW}
-    needs = ("irq_handler_entry", "op_set_irqs", "vector_setup", "vector_alloc", "vector_clear", "vector_deactivate", "vector_teardown")
+    tables: ClassVar[dict[str, Schema]] = {"windows": WINDOW}
+    needs: ClassVar[tuple[str, ...]] = (
+        "irq_handler_entry",
+        "op_set_irqs",
+        "vector_setup",
+        "vector_alloc",
+        "vector_clear",
+        "vector_deactivate",
+        "vector_teardown",
+    )
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
         handlers = tables.get("irq_handler_entry")
@@ -90,7 +99,8 @@ class VectorWindows(Model):
             down.line,
         )
         self.emit(
-            "windows", down, bdf=bdf, kind="growth", basis="vectors", index=MSIX, old=len(old), new=len(new), ret=None, enabled_line=up.line,
+            "windows", down, bdf=bdf, kind="growth", basis="vectors", index=MSIX, old=len(old), new=len(new),
+            ret=None, enabled_line=up.line,
             disable_end=down.line, disable_ts=down.ts, enable_line=e.line, enable_end=e.line, enable_ts=e.ts, wired=sorted(old),
             span=e.ts - down.ts if e.ts is not None and down.ts is not None else None,
             irqs=sorted(vectors), in_use=in_use, handlers=True, inferred=True, hint=False, ts_end=e.ts, line_end=e.line,
@@ -152,7 +162,7 @@ class QemuWindows(Model):
     event of one of its vectors shows that it worked; one that is the last event of its device is kept with kind `open`.
     """
 
-    tables = {"windows": WINDOW}
+    tables: ClassVar[dict[str, Schema]] = {"windows": WINDOW}
 
     def __init__(self) -> None:
         super().__init__()
@@ -211,9 +221,12 @@ class QemuWindows(Model):
             if v < old and v in device.used
         ]
         self.emit(
-            "windows", e, bdf=as_bdf(name), kind="growth" if worked else "open", basis="qemu", index=MSIX, old=old, new=e.vector + 1, ret=None,
-            enabled_line=device.enabled.line if device.enabled is not None else None, disable_end=e.line, disable_ts=e.ts, enable_line=e.line,
-            enable_end=e.line, enable_ts=None, wired=sorted(v for v in device.used if v < old), irqs=[], in_use=in_use, handlers=bool(in_use),
+            "windows", e, bdf=as_bdf(name), kind="growth" if worked else "open", basis="qemu", index=MSIX, old=old,
+            new=e.vector + 1, ret=None,
+            enabled_line=device.enabled.line if device.enabled is not None else None,
+            disable_end=e.line, disable_ts=e.ts, enable_line=e.line,
+            enable_end=e.line, enable_ts=None, wired=sorted(v for v in device.used if v < old),
+            irqs=[], in_use=in_use, handlers=bool(in_use),
             inferred=True, hint=False, span=None, ts_end=None, line_end=e.line,
         )  # fmt: skip
         device.entries = {}

@@ -42,7 +42,7 @@ class VfioDevice:
         alloc_at: Callable[[int], Prediction] | None = None,
         wiring: int | None = None,
     ) -> Prediction:
-        """`vfio_pci_set_irqs_ioctl()` with TRIGGER. `alloc(n)` and `alloc_at(i)` predict the PCI core; `wiring` is the error seen, or 0, or None."""
+        """`vfio_pci_set_irqs_ioctl()` with TRIGGER. `alloc(n)`, `alloc_at(i)`: the PCI core; `wiring`: the error seen, or 0, or None."""
         if index == NONE:
             return frozenset((ENOTTY,))
         if index not in (MSI, MSIX):

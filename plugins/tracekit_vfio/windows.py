@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row
+from tracekit import Model, Row, Schema
 
 MSI, MSIX, NONE = 1, 2, 5
 EINVAL, ERANGE = -22, -34
@@ -70,7 +70,7 @@ class Windows(Model):
     """One row a disable ... enable pair of one opened device (`windows`), placed where the disable stands.
 
     `kind`: growth, same-or-fewer, wanted (INTx came between: the client's or guest's own disable), failed (the enable returned an error),
-    close (nothing followed but the end). `old`, `new`: vectors before and after; `span`: ns from the disable's entry to the enable's return.
+    close (nothing followed but the end). `old`, `new`: vectors before and after; `span`: ns from the disable's entry to the enable's end.
     `in_use`: vectors that had interrupted since they were enabled; `handlers`: whether the recording would show that.
     The rules are those of QEMU's growth (hw/vfio/pci.c, vfio_msix_vector_do_use) as the kernel sees it.
 
@@ -78,8 +78,8 @@ class Windows(Model):
     (a vector of a block that was enabled failed, and the block with it).
     """
 
-    tables = {"windows": WINDOW, "refusals": REFUSAL}
-    needs = ("irq_handler_entry", "graph_entry", "graph_leaf")
+    tables: ClassVar[dict[str, Schema]] = {"windows": WINDOW, "refusals": REFUSAL}
+    needs: ClassVar[tuple[str, ...]] = ("irq_handler_entry", "graph_entry", "graph_leaf")
 
     def __init__(self) -> None:
         super().__init__()
