@@ -28,7 +28,7 @@ LOG_LINE = re.compile(
 _PRINTK = re.compile(rf"\s*(?:<\d{{1,3}}>)?{_STAMP}")
 _INNER = re.compile(rf"(?<=\S )(?={_STAMP} )")
 _NO_TAIL = re.compile(
-    r"\s|[-+] |[-+]{3} |@@ |diff --git|\* |=> |[#{}]|\[\.\.\.\]|\[snip\]|<snip>|\.\.\.|-- |_{5}|={5}|On .* wrote:|https?://"
+    r"\s|[-+]\s|[-+]{3} |@@ |diff --git|\* |=> |[#{}]|\[\.\.\.\]|\[snip\]|<snip>|\.\.\.|-- |_{5}|={5}|On .* wrote:|https?://"
     r"|Signed-off-by|From:|Date:|To:|Cc:"
 )
 _PROSE = re.compile(r"(?:[A-Z][a-z']+|I|a|and|but|so|the|this|just|which|we|it) (?:[A-Za-z',-]+ ){2,}")
@@ -61,7 +61,7 @@ class Mail(Wrapper):
         first, line = self._decoded(number, line) if self.printable else (number, line)
         if first < 0:
             return
-        depth, text = unquoted(line, self.quote)
+        depth, text = unquoted(line.replace("\u00a0", " "), self.quote)
         piece = _Piece(first, number, depth, text)
         if self.record and self._continues(piece):
             self.record.append(piece)
@@ -73,7 +73,7 @@ class Mail(Wrapper):
         """(first physical line, text) with soft line breaks taken out; -1 while one goes on."""
         first, before = self.soft or (number, "")
         line = line.rstrip("\r")
-        if line.endswith("=") and len(line) >= 50:
+        if line.endswith("="):
             self.soft = (first, before + line[:-1])
             return -1, ""
         self.soft = None
@@ -85,7 +85,8 @@ class Mail(Wrapper):
         if not self.wrapped or piece.depth != last.depth or not text or LOG_LINE.match(text) or _NO_TAIL.match(text):
             return False
         before = last.text.expandtabs().rstrip()
-        if len(before) > WIDEST or len(before) < SHORTEST or len(before) + 1 + len(text.split(None, 1)[0]) < LEAST_BROKEN:
+        full = len(before) + 1 + len(text.split(None, 1)[0]) >= (SHORTEST if _INNER.search(before) else LEAST_BROKEN)
+        if not SHORTEST <= len(before) <= WIDEST or not full:
             return False
         return self._is_log() and not _PROSE.match(text)
 
@@ -141,12 +142,12 @@ def unquoted(line: str, quote: str) -> tuple[int, str]:
 def quoted_by(sample: list[str]) -> str:
     """Which quote marks the lines of a mail have, if any: most lines have them, or several log lines stand behind them."""
     written = [line for line in sample if line.strip()]
-    for name, marks in QUOTES.items():
-        found = [line[m.end() :] for line in written if (m := marks.match(line))]
-        logs = sum(LOG_LINE.match(text) is not None for text in found)
-        if logs >= 2 or (name == ">" and found and (len(found) * 2 >= len(written) or logs)):
-            return name
-    return ""
+    behind = {name: [line[m.end() :] for line in written if (m := marks.match(line))] for name, marks in QUOTES.items()}
+    logs = {name: sum(LOG_LINE.match(text) is not None for text in texts) for name, texts in behind.items()}
+    best = max(logs, key=lambda name: logs[name])
+    if logs[best] >= (1 if best == ">" else 2):
+        return best
+    return ">" if behind[">"] and len(behind[">"]) * 2 >= len(written) else ""
 
 
 def is_wrapped(sample: list[str], quote: str) -> bool:
@@ -158,7 +159,9 @@ def is_wrapped(sample: list[str], quote: str) -> bool:
 
 
 def is_printable(sample: list[str]) -> bool:
-    """Whether lines still are quoted-printable: soft breaks at the usual width, or several escapes."""
-    soft = sum(60 <= len(line.rstrip("\r")) <= 77 and line.rstrip("\r").endswith("=") for line in sample)
-    escapes = sum(bool(re.search(r"=(?:3D|20|C2=A0|09)", line)) for line in sample)
-    return soft >= 1 and escapes + soft >= 2
+    """Whether lines still are quoted-printable: soft breaks or escapes, and no equals sign that is not part of one."""
+    signs = [line.rstrip("\r") for line in sample if "=" in line]
+    if any(re.search(r"=(?![0-9A-F]{2}|$)", line) for line in signs):
+        return False
+    soft = sum(line.endswith("=") for line in signs)
+    return soft >= 1 and soft + sum(bool(re.search(r"=(?:3D|20|C2=A0|09)", line)) for line in signs) >= 2

@@ -14,6 +14,7 @@ from tracekit.logical import Logical, Wrapper, spread
 
 _FLAT_OBJECT = re.compile(r'\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\}', re.S)
 _OPEN = re.compile(r"\{")
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _MESSAGE = re.compile(r'"(?:MESSAGE|msg|log)"\s*:')
 _RECORD_LIMIT = 20_000
 
@@ -34,7 +35,7 @@ class Json(Wrapper):
             return
         if not self.held:
             self.first = number
-        elif "{" in line and not _inside_string(self.held):
+        elif _opens(line) and not _inside_string(self.held):
             yield from self._before_object(number)
         self.held.append(line)
         if "}" in line or len(self.held) > _RECORD_LIMIT:
@@ -77,6 +78,12 @@ class Json(Wrapper):
         if self.held:
             yield from spread(self.first, self.first + len(self.held) - 1, ["\n".join(self.held)])
             self.held = []
+
+
+def _opens(line: str) -> bool:
+    """Whether an object begins on a line that ends none before."""
+    outside = _STRING.sub("", line)
+    return "{" in outside and "}" not in outside.split("{")[0]
 
 
 def _inside_string(held: Sequence[str]) -> bool:
