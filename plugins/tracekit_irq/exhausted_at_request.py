@@ -188,7 +188,7 @@ def refusals(irqs: Rows, vectors: Rows, probes: Rows, functions: Rows) -> Rows:
     """Drivers' lines with -28, in order, with `who` (a BDF where one is known) and `step` (irq, vectors, probe)."""
     bdfs = {f["device"]: f["bdf"] for f in functions}
     rows = [{**r, "step": step} for step, part in (("irq", irqs), ("vectors", vectors), ("probe", probes)) for r in part]
-    told = [r for r in rows if str(r["ret"]) == str(ENOSPC)]
+    told = [r for r in rows if r["ret"] == str(ENOSPC) or r.get("ret_hex") == f"{ENOSPC & 0xFFFFFFFF:x}"]
     for r in told:
         r["who"] = r["bdf"] or bdfs.get(r["device"]) or r["device"] or "unknown"
     return sorted(told, key=lambda r: (r["source"], r["line"]))

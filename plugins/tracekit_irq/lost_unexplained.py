@@ -45,29 +45,35 @@ def lost_unexplained(
     sources = [f["source"].unique() for f in (gap, windows, kvm_pi_irte_update) if f is not None]
     excluded = pl.concat(sources).unique().to_list() if sources else []
     found = False
-    for (source, name), mine in handlers.filter(~pl.col("source").is_in(excluded)).partition_by(["source", "name"], as_dict=True).items():
-        injected = kvm_msi_set_irq.filter(pl.col("source") == source)
-        lost = missed(mine.sort("ts"), injected.sort("ts"))
-        if lost:
-            found = True
-            yield _finding(str(source), str(name), lost, mine)
+    for source in handlers["source"].unique(maintain_order=True):
+        if source in excluded:
+            continue
+        after = _injections(kvm_msi_set_irq.filter(pl.col("source") == source))
+        for (name,), mine in handlers.filter(pl.col("source") == source).partition_by(["name"], as_dict=True).items():
+            if lost := missed(mine.sort("ts"), after):
+                found = True
+                yield _finding(source, str(name), lost, mine)
     if not found:
         yield clear("each handler entry of a VFIO vector was followed by its injection, or the recording does not allow to tell")
 
 
-def missed(handlers: pl.DataFrame, injected: pl.DataFrame) -> list[dict[str, Any]]:
+def _injections(injected: pl.DataFrame) -> pl.DataFrame:
+    """When which guest vector was injected: ts, target (destination and vector as one number)."""
+    target = pl.col("dst").cast(pl.Int64) * 256 + pl.col("vec")
+    return injected.drop_nulls("ts").select("ts", pl.col("ts").alias("next"), target.alias("target")).sort("ts")
+
+
+def missed(handlers: pl.DataFrame, after: pl.DataFrame) -> list[dict[str, Any]]:
     """Handler entries of one vector without the injection that has followed all others."""
-    if injected.is_empty() or handlers.height <= LEARNED:
+    if after.is_empty() or handlers.height <= LEARNED:
         return []
-    target = pl.concat_str("dst", pl.lit("/"), "vec")
-    after = injected.select(pl.col("ts"), pl.col("ts").alias("at"), target.alias("target"))
     joined = handlers.select("ts", "line", "machine", "boot").join_asof(after, on="ts", strategy="forward", tolerance=SOON)
     targets = joined["target"].drop_nulls().unique().to_list()
     if len(targets) != 1 or joined["target"].is_not_null().sum() < LEARNED:
         return []
-    own = after.filter(pl.col("target") == targets[0]).select("ts", pl.col("at").alias("next"))
+    own = after.filter(pl.col("target") == targets[0]).select("ts", "next")
     again = handlers.select("ts", "line", "machine", "boot").join_asof(own, on="ts", strategy="forward")
-    last = int(str(injected["ts"].max()))
+    last = int(str(after["ts"][-1]))
     following = pl.col("ts").shift(-1)
     alone = again.with_columns(following.alias("following")).filter(
         (pl.col("next").is_null() | (pl.col("next") - pl.col("ts") > LATE))

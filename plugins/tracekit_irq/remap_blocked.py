@@ -39,6 +39,7 @@ def remap_blocked(
     dmar_fault_status: pl.DataFrame | None = None,
     remap_enabled: pl.DataFrame | None = None,
     pm_resume: pl.DataFrame | None = None,
+    kernel_version: pl.DataFrame | None = None,
     pci_enumerated: pl.DataFrame | None = None,
     irq_handler_entry: pl.DataFrame | None = None,
     calls: pl.DataFrame | None = None,
@@ -62,8 +63,8 @@ def remap_blocked(
     for where, (faults, events) in by_boot(remap_faults, amd):
         for bdf, mine in by_device(faults + [_as_fault(e) for e in events]).items():
             found = True
-            resumes = rows(pm_resume, where["machine"], where["boot"])
-            yield _finding(where, bdf, mine, alias(bdf, pci_enumerated), resumes)
+            moments = Moments(rows(pm_resume, where["machine"], where["boot"]), rows(kernel_version, where["machine"], where["boot"]))
+            yield _finding(where, bdf, mine, alias(bdf, pci_enumerated), moments)
     emulated = _emulated(vtd_irte_not_present, vtd_irte_sid)
     if not found and emulated is not None:
         found = True
@@ -103,13 +104,26 @@ def alias(bdf: str | None, enumerated: pl.DataFrame | None) -> str | None:
     return None
 
 
-def severity(f: Mapping[str, Any], other: str | None, resumes: Rows) -> str:
+class Moments:
+    """Times at which a stray message is ordinary: boot before drivers, and resume."""
+
+    def __init__(self, resumes: Rows, starts: Rows) -> None:
+        self.resumes, self.starts = resumes, starts
+
+    def ordinary(self, f: Mapping[str, Any]) -> bool:
+        """Whether the fault came in the first seconds of the kernel, by its own clock or after its banner, or near a resume."""
+        if f["ts"] is None:
+            return False
+        return f["ts"] < EARLY or self._since(self.starts, f, 0, EARLY) or self._since(self.resumes, f, -NEAR_RESUME, NEAR_RESUME)
+
+    @staticmethod
+    def _since(marks: Rows, f: Mapping[str, Any], low: int, high: int) -> bool:
+        return any(m["source"] == f["source"] and m["ts"] is not None and low <= f["ts"] - m["ts"] < high for m in marks)
+
+
+def severity(f: Mapping[str, Any], other: str | None, moments: Moments) -> str:
     """low: no endpoint, early at boot, or at resume; medium: a sender that bypasses remapping; high: else."""
-    early = f["ts"] is not None and f["ts"] < EARLY
-    resumed = any(
-        r["source"] == f["source"] and r["ts"] is not None and f["ts"] is not None and abs(f["ts"] - r["ts"]) < NEAR_RESUME for r in resumes
-    )
-    if other or early or resumed:
+    if other or moments.ordinary(f):
         return "low"
     return "medium" if f["reason"] in (0x20, 0x23, 0x25) else "high"
 
@@ -120,8 +134,8 @@ def _as_fault(e: Mapping[str, Any]) -> dict[str, Any]:
     return {**e, "bdf": bdf, "index": None, "reason": None, "text": e["kind"], "status_line": None, "line_end": e["line"]}
 
 
-def _finding(where: Mapping[str, Any], bdf: str | None, faults: Rows, other: str | None, resumes: Rows) -> Finding:
-    levels = [severity(f, other, resumes) for f in faults]
+def _finding(where: Mapping[str, Any], bdf: str | None, faults: Rows, other: str | None, moments: Moments) -> Finding:
+    levels = [severity(f, other, moments) for f in faults]
     level = min(levels, key=["high", "medium", "low"].index)
     reasons = list(dict.fromkeys(f["reason"] for f in faults if f["reason"] is not None))
     means = ", ".join(f"{MEANS.get(r, 'unknown')} (0x{r:x})" for r in reasons) or faults[0]["text"]

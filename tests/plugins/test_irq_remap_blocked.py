@@ -70,6 +70,7 @@ def test_each_device_has_its_finding() -> None:
         ([new("00:1f.0", 0, 0x25, BLOCKED)], 500, "low"),
         (["pci 0000:00:1c.4: [8086:a114] type 01 class 0x060400 PCIe Root Port", new("00:1c.4", 3, 0x26, FOREIGN)], 500, "low"),
         (["pci 0000:00:1c.4: [8086:a114] type 00 class 0x020000", new("00:1c.4", 3, 0x26, FOREIGN)], 500, "high"),
+        (["Linux version 6.1.0 (a@b) #1", new("01:00.0", 1, 0x22, MISSING)], 1.7e9, "low"),
         (["ACPI: PM: Low-level resume complete", new("01:00.0", 0, 0x25, BLOCKED)], 500, "low"),
     ],
 )

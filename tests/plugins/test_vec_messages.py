@@ -88,3 +88,19 @@ def test_an_affinity_that_a_user_set_is_quiet() -> None:
 @pytest.mark.parametrize("message", ["Managed startup irq 41, no vector available", "Managed startup for irq 41, but no CPU"])
 def test_a_managed_irq_that_could_not_start(message: str) -> None:
     assert shape(findings(log(message))) == [("VEC-006", "proven", "host", None, [1])]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "igb 0000:03:00.0: Error -28 getting interrupt",
+        "ixgbe 0000:03:00.0 eth2: request_irq failed, Error -28",
+        "iavf 0000:03:00.0 eth2: Request_irq failed, error: -28",
+        "ice 0000:03:00.0 eth2: MSIX request_irq failed, error: -28",
+        "ixgbe 0000:03:00.0: request_irq for msix_lsc failed: -28",
+        "mlx5_core 0000:03:00.0: mlx5_irq_request:212:(pid 22): Failed to request irq. err = -28",
+        "bnxt_en 0000:03:00.0 eth2: bnxt_request_irq err: ffffffe4",
+    ],
+)
+def test_drivers_in_their_own_words(message: str) -> None:
+    assert shape(findings(log(OVERCOMMIT, PROBE, message)))[0] == ("VEC-001", "probable", "host", None, [1, 2, 3])
