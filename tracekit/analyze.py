@@ -25,15 +25,38 @@ class Options:
     progress: Callable[[int], None] | None = None
 
 
-def analyze(paths: Sequence[str], options: Options | None = None) -> Run:
+@dataclass(frozen=True)
+class Engine:
+    """What every analysis needs, whatever its input: the plugins, and the event rules made ready. Made once for many cases."""
+
+    registry: plugins.Registry
+    vocabulary: Vocabulary
+    errors: tuple[str, ...] = ()
+
+    @classmethod
+    def load(cls, keep_tables: Sequence[str] = ()) -> "Engine":
+        """Load plugins and grammars. `keep_tables`: events to capture beside those that a model or a diagnosis hears."""
+        registry = plugins.load()
+        grammars = grammar.load(registry.grammars)
+        wanted = {*registry.asked_for(), *keep_tables, "kernel_version", "boot_marker"}
+        vocabulary = Vocabulary(grammars, grammars.events if "*" in keep_tables else wanted)
+        return cls(registry, vocabulary, (*grammars.errors, *grammars.warnings))
+
+    def fresh(self) -> "Engine":
+        """The same for another run: plugins without the errors of this one."""
+        return replace(self, registry=self.registry.fresh())
+
+
+def analyze(paths: Sequence[str], options: Options | None = None, engine: Engine | None = None) -> Run:
     """Analyze all paths as one case. Errors: SourceError when no source can be read at all."""
     options = options or Options()
     sources, unread = discover(paths)
     errors = [str(e) for e in unread]
     if not sources:
         raise SourceError(errors[0] if errors else "nothing to read")
-    registry = plugins.load()
-    tables, parsed, places = read(sources, registry, options, errors)
+    engine = (engine or Engine.load(options.keep_tables)).fresh()
+    registry = engine.registry
+    tables, parsed, places = read(sources, engine, options, errors)
     findings, outcomes = diagnose(registry, tables)
     findings = confirmed(findings, flipped(registry, tables)) if findings else findings
     return Run(
@@ -53,24 +76,22 @@ def whatif(paths: Sequence[str], options: Options | None = None) -> list[Flip]:
     sources, unread = discover(paths)
     if not sources:
         raise SourceError(str(unread[0]) if unread else "nothing to read")
-    registry = plugins.load()
-    tables, _, _ = read(sources, registry, options or Options(), [])
-    return flipped(registry, tables)
+    engine = Engine.load()
+    tables, _, _ = read(sources, engine, options or Options(), [])
+    return flipped(engine.registry, tables)
 
 
 def read(
-    sources: Sequence[Source], registry: plugins.Registry, options: Options, errors: list[str]
+    sources: Sequence[Source], engine: Engine, options: Options, errors: list[str]
 ) -> tuple[dict[str, pl.DataFrame], list[Parsed], pl.DataFrame]:
     """(all tables of the case: events, then what the models emit; the accounts of the sources; the repeated lines)."""
-    grammars = grammar.load(registry.grammars)
-    errors += (*grammars.errors, *grammars.warnings)
-    wanted = {*registry.asked_for(), *options.keep_tables, "kernel_version", "boot_marker"}
-    vocabulary = Vocabulary(grammars, grammars.events if "*" in options.keep_tables else wanted)
+    errors += engine.errors
+    registry = engine.registry
     parsed = []
     before = len(errors)
     for source in sources:
         try:
-            parsed.append(parse(source, vocabulary, options.progress))
+            parsed.append(parse(source, engine.vocabulary, options.progress))
         except SourceError as e:
             errors.append(str(e))
         except OSError as e:

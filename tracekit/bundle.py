@@ -1,7 +1,7 @@
 """Support bundles: which of their files are logs, whose they are, and which are one log that was rotated.
 
-Known layouts: sosreport (`sos_commands/`, `var/log/`), supportconfig (`messages.txt`, `hardware.txt`, ..), xen-bugtool (`*.out`, `var/log/`) and
-must-gather (`nodes/NAME/`, `host_service_logs/`). A bundle holds thousands of files that are no logs (package lists, configuration,
+Known layouts: sosreport (`sos_commands/`, `var/log/`), supportconfig (`messages.txt`, `hardware.txt`), xen-bugtool (`*.out`, `var/log/`)
+and must-gather (`nodes/NAME/`, `host_service_logs/`). A bundle holds thousands of files that are no logs (package lists, configuration,
 manual pages that quote log lines); of any other folder or archive every text file is taken.
 """
 
@@ -31,9 +31,10 @@ _ROTATED = re.compile(
 )
 _NODE = re.compile(r"(?:^|[/!])nodes/([^/!]+)/")
 _SOS = re.compile(r"(?:^|[/!])(?:sosreport|scc|nts)[-_](?P<host>[A-Za-z0-9.-]*?[A-Za-z][A-Za-z0-9.]*?)[-_.][^/!]*!")
-_MONTHS = {m: i + 1 for i, m in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())}
+_MONTHS = {m: i + 1 for i, m in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"])}
 _ISO = re.compile(r"^(?:<\d+>1? ?)?(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)", re.M)
 _SYSLOG = re.compile(r"^(?:<\d+>)?(" + "|".join(_MONTHS) + r") ([ \d]\d) (\d\d:\d\d:\d\d)", re.M)
+_CTIME = re.compile(r"^(?:<\d+>)?\[[A-Z][a-z]{2} (" + "|".join(_MONTHS) + r") ([ \d]\d) (\d\d:\d\d:\d\d) (\d{4})\]", re.M)
 _SINCE_BOOT = re.compile(r"^(?:<\d+>)?\[ *(\d+\.\d+)\]", re.M)
 
 
@@ -80,8 +81,10 @@ def stem(path: str) -> str:
 
 
 def first_stamp(text: str, mtime: int) -> float | None:
-    """The first wall-clock stamp of a log as seconds; syslog's has no year and takes the last one that is not after `mtime`."""
+    """The first wall-clock stamp of a log in s since 1970, taken as UTC; syslog's gets the last year that is not after `mtime`."""
     iso, plain = _ISO.search(text), _SYSLOG.search(text)
+    if full := _CTIME.search(text):
+        return _seconds(f"{full[4]}-{_MONTHS[full[1]]:02}-{int(full[2]):02}T{full[3]}")
     if iso and (not plain or iso.start() <= plain.start()):
         return _seconds(f"{iso[1]}T{iso[2]}")
     if not plain:

@@ -1,7 +1,7 @@
 """Plugins: found by entry points, loaded one by one; one that fails is named with its version and the rest goes on."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,10 @@ class Registry:
     def reports(self) -> list[Any]:
         """The report classes of all plugins."""
         return [r for p in self.plugins for r in p.reports]
+
+    def fresh(self) -> "Registry":
+        """The same plugins for another run: what goes wrong there is not noted here."""
+        return Registry([replace(p, errors=list(p.errors)) for p in self.plugins])
 
     def owner(self, part: object) -> Plugin:
         """The plugin that brought a model or a diagnosis."""

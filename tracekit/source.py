@@ -16,8 +16,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from tracekit import bundle, tracedat
 from tracekit.archive import Archive, Limits, Member, is_archive
@@ -178,13 +179,29 @@ def is_url(path: str) -> bool:
 def open_url(url: str) -> IO[bytes]:
     """Open a remote file for reading. Errors: SourceError where fsspec or the driver of the protocol is missing, or it cannot be opened."""
     try:
-        import fsspec  # type: ignore[import-untyped]
-    except ImportError:
-        raise SourceError(f"{url}: remote files need fsspec: pip install 'tracekit[remote]'") from None
-    try:
-        return fsspec.open(url, "rb").open()  # type: ignore[no-any-return]
+        return _fsspec(url).open(url, "rb").open()  # type: ignore[no-any-return]
+    except SourceError:
+        raise
     except Exception as error:  # what a driver raises is its own affair
         raise SourceError(f"{url}: cannot be read: {told(error)}") from error
+
+
+def remote(url: str, *, entries: bool = False) -> Any:
+    """What a remote store says of a file (size, times, tags), or the URLs of the entries of a folder. Errors: as `open_url`."""
+    try:
+        store, path = _fsspec(url).core.url_to_fs(url)
+        return [store.unstrip_protocol(e) for e in store.ls(path, detail=False)] if entries else store.info(path)
+    except SourceError:
+        raise
+    except Exception as error:
+        raise SourceError(f"{url}: cannot be read: {told(error)}") from error
+
+
+def _fsspec(url: str) -> Any:
+    try:
+        return import_module("fsspec")
+    except ImportError:
+        raise SourceError(f"{url}: remote files need fsspec: pip install 'tracekit[remote]'") from None
 
 
 def _members(path: str, archive: Archive, errors: list[SourceError]) -> Iterator[tuple[Source, bundle.Log]]:

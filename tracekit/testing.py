@@ -6,8 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from tracekit import plugins
-from tracekit.analyze import Options, analyze, diagnose, read
+from tracekit.analyze import Engine, Options, analyze, diagnose, read
 from tracekit.diagnoses import Finding, Outcome
 from tracekit.model import Model, replay
 from tracekit.report import Run
@@ -26,7 +25,7 @@ def tables(*texts: str, **named: str) -> dict[str, pl.DataFrame]:
     files = {f"{chr(97 + i)}.log": t for i, t in enumerate(texts)} | named
     with tempfile.TemporaryDirectory() as folder:
         sources, _ = discover([_write(folder, n, t) for n, t in files.items()])
-        return read(sources, plugins.load(), Options(keep_tables=("*",)), [])[0]
+        return read(sources, Engine.load(("*",)), Options(keep_tables=("*",)), [])[0]
 
 
 def findings(*texts: str, **named: str) -> list[Finding]:
