@@ -187,3 +187,24 @@ def test_progress_waits_until_it_takes_long(capsys: pytest.CaptureFixture[str]) 
         p(3_000_000)
         p.done()
     assert capsys.readouterr().err == "\rread 3 MB\r\x1b[K"
+
+
+def test_an_interrupt_is_status_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(**_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    assert cli._status() == 130
+
+
+def test_an_error_of_our_own_is_one_line_and_asks_for_debug(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(**_: object) -> int:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(cli, "app", broken)
+    monkeypatch.setattr(sys, "argv", ["tracekit", "analyze", "x"])
+    assert cli._status() == 2
+    assert capsys.readouterr().err == "tracekit: internal error: ZeroDivisionError: division by zero (--debug shows where)\n"
+    monkeypatch.setattr(sys, "argv", ["tracekit", "analyze", "x", "--debug"])
+    with pytest.raises(ZeroDivisionError):
+        cli._status()

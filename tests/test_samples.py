@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from tracekit.analyze import analyze
+from tracekit import plugins
+from tracekit.analyze import Options, analyze
 from tracekit.diagnoses import Finding
 
 SAMPLES = Path(__file__).parent.parent / "sample_traces"
 CASES = sorted(p.parent for p in SAMPLES.glob("*/*/expected.toml"))
-KEYS = {"origin", "releases", "finding"}
+KEYS = {"origin", "releases", "sides", "finding"}
 
 
 def expected(case: Path) -> dict[str, Any]:
@@ -44,10 +45,16 @@ def test_every_case_is_a_firing_or_a_quiet_one_of_its_folder() -> None:
         assert case.name.startswith(("fires-", "quiet-")), case
 
 
+def test_every_diagnosis_fires_in_a_sample_and_stays_quiet_in_another() -> None:
+    kinds = {d.name: {p.name.split("-")[0] for p in (SAMPLES / d.name).glob("*")} for d in plugins.load().diagnoses}
+    assert {name: kind for name, kind in kinds.items() if kind != {"fires", "quiet"}} == {}
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda p: f"{p.parent.name}/{p.name}")
 def test_sample(case: Path) -> None:
     files = sorted(str(p) for p in case.rglob("*") if p.is_file() and p.name != "expected.toml")
-    run = analyze(files)
+    sides = {str(case / name): side for name, side in expected(case).get("sides", {}).items()}
+    run = analyze(files, Options(sides=sides))
     assert run.errors == ()
     found = [f for f in run.findings if f.code != "OBS-001"]
     assert [told(f, case) for f in found] == expected(case).get("finding", [])
