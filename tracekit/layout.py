@@ -231,10 +231,12 @@ def _peel_layer(frame: pl.DataFrame, rules: Sequence[Rule], admit: Callable[[Rul
     for rule in rules:
         if rest.is_empty():
             break
-        hits, taken, left = _match(rest, rule)
+        # What is decided per file is so common a shape that a line with an envelope already is not looked at.
+        aside = rest.filter(pl.col("envelope") != "none") if _per_file(rule) else rest.clear()
+        hits, taken, left = _match(rest.filter(pl.col("envelope") == "none") if aside.height else rest, rule)
         if admit(rule, hits) and hits:
             done.append(_taken(taken, rule))
-            rest = left
+            rest = pl.concat([left, aside]) if aside.height else left
     if not done:
         return frame
     return done[0] if rest.is_empty() and len(done) == 1 else pl.concat([*done, rest]).sort("_at")

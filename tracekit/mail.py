@@ -135,7 +135,7 @@ def unquoted(line: str, quote: str) -> tuple[int, str]:
     if not quote or (found := QUOTES[quote].match(line)) is None:
         return 0, line
     marks = sum(c in ">|" for c in found[0])
-    text = line[found.end() :]
+    text = line[found.end() :].lstrip("\t")
     return (marks - 1, text) if text.startswith("From ") and line[: found.end()].endswith(">") and marks > 1 else (marks, text)
 
 
@@ -147,7 +147,7 @@ def quoted_by(sample: list[str]) -> str:
     best = max(logs, key=lambda name: logs[name])
     if logs[best] >= (1 if best == ">" else 2):
         return best
-    return ">" if behind[">"] and len(behind[">"]) * 2 >= len(written) else ""
+    return ">" if len(behind[">"]) >= 2 and len(behind[">"]) * 20 >= len(written) else ""
 
 
 def is_wrapped(sample: list[str], quote: str) -> bool:
