@@ -1,6 +1,7 @@
 """IRQ-007: a driver found by polling what an interrupt should have told."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -25,6 +26,7 @@ def completion_without_interrupt(
     pci_function: pl.DataFrame | None = None,
     op_set_irqs: pl.DataFrame | None = None,
     qemu_enable_vectors_failed: pl.DataFrame | None = None,
+    kernel_reports: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """A driver found completed work by polling, because the interrupt did not come.
 
@@ -47,9 +49,15 @@ def completion_without_interrupt(
     ):
         for device, mine in _by_device(nvme + eqes + commands + ath).items():
             found = True
-            yield _finding(where, device, sorted(mine, key=lambda r: (r["source"], r["line"])), functions, foreign)
+            finding = _finding(where, device, sorted(mine, key=lambda r: (r["source"], r["line"])), functions, foreign)
+            yield replace(finding, explained_by="MSI-009") if _oops_in(kernel_reports, mine[0]["source"]) else finding
     if not found:
         yield not_evaluated("no driver whose timeouts tell is in the input" if nvme_queues is None else "no polled completion", RECORD)
+
+
+def _oops_in(reports: pl.DataFrame | None, source: str) -> bool:
+    """Whether the kernel of this log crashed in its MSI code: then that is why interrupts do not come."""
+    return reports is not None and reports.filter((pl.col("source") == source) & (pl.col("kind") == "oops")).height > 0
 
 
 def _by_device(found: Rows) -> dict[str, Rows]:

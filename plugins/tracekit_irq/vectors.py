@@ -42,7 +42,9 @@ class Vectors(Model):
         self.available: Row | None = None  # the last matrix row
         self.over = False
         self.activations = False  # whether vector_activate is recorded at all
-        self.counted = False  # whether the matrix's changes are recorded, not only its reservations
+        self.counted = False  # whether vectors taken are recorded, not only reservations
+        self.freed = False  # whether vectors given back are
+        self.attempts: list[tuple[Row, int | None, int]] = []  # what succeeded or failed, with what was available before
         self.fresh: dict[Any, Row] = {}  # lane -> a reservation that nothing has activated yet
         self.fresh_irq: dict[Any, int] = {}  # lane -> for which irq that is, where vector_reserve says it
         self.freeing: set[Any] = set()  # lanes that gave a vector back: their next reservation is no new irq
@@ -80,7 +82,11 @@ class Vectors(Model):
         self.counted = True
         self._count(e)
 
-    on_irq_matrix_free = on_irq_matrix_alloc
+    def on_irq_matrix_free(self, e: Row) -> None:
+        """A vector goes back to the matrix."""
+        self.freed = True
+        self._count(e)
+
     on_irq_matrix_assign = on_irq_matrix_alloc
     on_irq_matrix_alloc_managed = on_irq_matrix_alloc
     on_irq_matrix_reserve_managed = on_irq_matrix_alloc
@@ -136,6 +142,8 @@ class Vectors(Model):
         """Attempts and lives that the recording cuts."""
         for lane in list(self.failing):
             self._settle(lane)
+        for attempt in self.attempts:
+            self._compare(*attempt)
         for born in self.live.values():
             self.emit("vector_lives", born, irq=born.irq, vector=born.vector)
 
@@ -179,9 +187,12 @@ class Vectors(Model):
         )
 
     def _predict(self, lane: Any, begun: Row | None, e: Row, observed: int) -> None:
-        """Compare one attempt with the pool; what was available is known from the last irq_matrix row before it."""
         known = self.before.pop(lane, None)
-        results = activation(known.global_avl if known is not None and begun is not None else None)
+        self.attempts.append((e, known.global_avl if known is not None and begun is not None else None, observed))
+
+    def _compare(self, e: Row, available: int | None, observed: int) -> None:
+        """Compare one attempt with the pool. None left is only known where vectors given back are recorded."""
+        results = activation(None if available == 0 and not self.freed else available)
         certain = len(results) == 1
         self.emit(
             "predictions",

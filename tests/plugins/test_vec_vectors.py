@@ -101,13 +101,18 @@ def test_as_many_reservations_as_vectors_are_no_overcommit() -> None:
 
 
 def test_every_activation_agrees_with_the_pool() -> None:
-    t = trace(*taken(29, 39, 1), *taken(30, 40, 0), REAL.format(31), FAILED.format(31))
+    t = trace(*taken(29, 39, 1), *taken(30, 40, 0), REAL.format(31), FAILED.format(31), matrix("free", 1, 0, 8))
     rows = tables(t)["predictions"].filter(tables(t)["predictions"]["operation"] == "vector_activate")
     assert rows.select("subject", "predicted", "observed", "agrees").rows() == [
         ("irq 29", None, "0", None),
         ("irq 30", "0", "0", True),
         ("irq 31", "-28", "-28", True),
     ]
+
+
+def test_that_none_is_left_is_not_known_where_vectors_given_back_are_not_recorded() -> None:
+    rows = tables(trace(*taken(30, 40, 0), *taken(31, 40, 0)))["predictions"]
+    assert rows.select("subject", "agrees").rows() == [("irq 30", None), ("irq 31", None)]
 
 
 def test_a_vector_lives_from_alloc_to_clear() -> None:
