@@ -141,7 +141,15 @@ def reference(path: Path, rule: str) -> "Lark":
     from lark import Lark
 
     text = path.read_text(encoding="utf-8")
-    return Lark(text, parser="earley", lexer="dynamic_complete", start=rule, import_paths=[_import_common], source_path=str(path))
+    return Lark(
+        text,
+        parser="earley",
+        lexer="dynamic_complete",
+        start=rule,
+        import_paths=[_import_common],
+        source_path=str(path),
+        keep_all_tokens=True,
+    )
 
 
 class _Lowering:
