@@ -35,7 +35,8 @@ def earley(path: Path, rule: grammar.Rule, text: str) -> dict[str, str] | None:
         return None
     found: dict[str, str] = {}
     for column in rule.groups:
-        for part in tree.find_data(column):
+        part = next(tree.find_data(column), None)
+        if part is not None:
             found[column] = "".join(str(c) for c in part.children)
     return found
 

@@ -128,7 +128,8 @@ def fields_by_lark(rule: Rule, text: str) -> dict[str, str] | None:
         tree = _parser(rule.by_lark, rule.name).parse(text)
     except LarkError:
         return None
-    return {c: "".join(str(t) for t in part.children) for c in rule.groups for part in tree.find_data(c)}
+    first = {c: next(tree.find_data(c), None) for c in rule.groups}
+    return {c: "".join(str(t) for t in part.children) for c, part in first.items() if part is not None}
 
 
 @lru_cache(maxsize=64)
