@@ -14,7 +14,7 @@ CAUSE = Unchecked(
 )
 
 
-@diagnosis("msi.kernel-bug", code="MSI-009", severity="high", explains=("IRQ-007",), record=RECORD)
+@diagnosis("msi.kernel-bug", code="MSI-009", severity="high", record=RECORD)
 def kernel_bug(
     kernel_reports: pl.DataFrame | None = None,
     kernel_warning: pl.DataFrame | None = None,
@@ -71,9 +71,8 @@ def _finding(r: Mapping[str, Any], group: pl.DataFrame, machine: str, boot: int,
 
 
 def _evidence(r: Mapping[str, Any]) -> Iterator[Any]:
-    yield from span(r["source"], r["line"], role="cause")
-    if r["msi_line"] != r["line"]:
-        yield from span(r["source"], r["msi_line"], role="cause")
+    for line in r["lines"]:
+        yield from span(r["source"], line, role="cause" if line in (r["line"], r["msi_line"]) else "context")
 
 
 def _errno(r: Mapping[str, Any]) -> int | None:
@@ -92,7 +91,7 @@ def _subject(r: Mapping[str, Any], devices: pl.DataFrame | None) -> Subject:
         if known.height:
             return Subject(known["bdf"][0], "pci", known["bdf"][0], alias)
     if r["named"] is not None:
-        return Subject(r["named"], "pci", r["named"], alias, f"inferred: the last function vfio-pci named before (line {r['named_line']})")
+        return Subject(r["named"], "pci", r["named"], alias, r["how"])
     if alias:
         return Subject(alias[0], "pci", None, (), "a trace with this pointer beside the log names it")
     return Subject("unknown device", "unknown", None, (), "the driver in the call trace names it")

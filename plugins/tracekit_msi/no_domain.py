@@ -18,7 +18,7 @@ def no_domain(
     enables: pl.DataFrame | None = None,
     kernel_warning: pl.DataFrame | None = None,
     op_xen_setup: pl.DataFrame | None = None,
-    xen_msi_failed: pl.DataFrame | None = None,
+    xen_msi_create_failed: pl.DataFrame | None = None,
     devices: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """An enable failed before any descriptor was made: the device has no MSI or MSI-X domain.
@@ -34,7 +34,7 @@ def no_domain(
         yield from _warned(kernel_warning)
         return
     failed = enables.filter(pl.col("ret").is_in(NO_DOMAIN) & pl.col("first_line").is_null() & (pl.col("operation") == "enable"))
-    if failed.is_empty() or op_xen_setup is not None or xen_msi_failed is not None:
+    if failed.is_empty() or op_xen_setup is not None or xen_msi_create_failed is not None:
         yield clear("no enable failed for want of a domain")
         return
     for row in failed.unique(["entity", "device"], maintain_order=True).iter_rows(named=True):

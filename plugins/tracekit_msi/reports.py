@@ -29,17 +29,22 @@ class Report:
     lines: list[Row] = field(default_factory=list)
     traced: bool = False
     frames: int = 0
+    chain: list[int] = field(default_factory=list)
+    in_msi: bool = False
     where: tuple[str, Row] | None = None  # the MSI function, and its line
-    rbx: int | None = None
-    rbp: int | None = None
+    position: Row | None = None
+    rbx: Row | None = None
+    rbp: Row | None = None
+    named: Row | None = None  # the line that names the function, before the report
     last: int = 0
 
 
 class KernelReports(Model):
     """One row a report in which a function of the MSI code is the place or one of the first ten reliable frames (`kernel_reports`).
 
-    `kind`: warning, oops, or bare (frames without a head); `place`: file and line of a WARNING; `named`: the PCI function that vfio-pci
-    named last before; `rbx`, `rbp`: registers, which hold the pci_dev and the errno in the error path of __pci_enable_msix_range (6.12).
+    `kind`: warning, oops, or bare (frames without a head); `place`: file and line of a WARNING; `named`: the PCI function that a line
+    before names, and `how`; `rbx`, `rbp`: registers, which hold the pci_dev and the errno in the error path of an enable (6.12);
+    `lines`: all lines that tell this.
     """
 
     tables: ClassVar[dict[str, Schema]] = {
@@ -53,7 +58,8 @@ class KernelReports(Model):
             "rbx": pl.UInt64(),
             "rbp": pl.UInt64(),
             "named": pl.String(),
-            "named_line": pl.Int64(),
+            "how": pl.String(),
+            "lines": pl.List(pl.Int64()),
         }
     }
 
@@ -61,9 +67,18 @@ class KernelReports(Model):
         super().__init__()
         self.open: dict[str, Report] = {}
         self.named: dict[str, Row] = {}
+        self.interfaces: dict[tuple[str, str], Row] = {}
+        self.leaks: dict[str, tuple[Row, Row | None]] = {}  # the leak, and the line that names its interface
 
     def on_pci_function_named(self, e: Row) -> None:
         self.named[e.source] = e
+
+    def on_net_interface_named(self, e: Row) -> None:
+        self.interfaces[e.source, e.interface] = e
+
+    def on_proc_entry_leaked(self, e: Row) -> None:
+        owner = (r for (source, name), r in self.interfaces.items() if source == e.source and e.action.startswith(name))
+        self.leaks[e.source] = e, next(owner, None)
 
     def on_kernel_warning(self, e: Row) -> None:
         kind = "other" if TRACER.match(e.function) else "warning"
@@ -85,8 +100,10 @@ class KernelReports(Model):
     def on_cpu_position(self, e: Row) -> None:
         report = self._at(e)
         if report is not None and not report.traced:
+            report.position = report.position or e
             report.function = report.function or e.function
-            self._seen(report, e.function, e)
+            if e.function is not None:
+                self._seen(report, e.function, e)
 
     def on_call_trace_begin(self, e: Row) -> None:
         report = self._at(e)
@@ -107,14 +124,15 @@ class KernelReports(Model):
             report.frames += 1
             if report.frames <= FRAMES:
                 self._seen(report, e.frame_function, e)
+            self._chain(report, e)
 
     def on_registers_rbx(self, e: Row) -> None:
         if (report := self._at(e)) is not None and report.rbx is None:
-            report.rbx = e.rbx
+            report.rbx = e
 
     def on_registers_rbp(self, e: Row) -> None:
         if (report := self._at(e)) is not None and report.rbp is None:
-            report.rbp = e.rbp
+            report.rbp = e
 
     def on_end(self) -> None:
         for report in list(self.open.values()):
@@ -128,7 +146,7 @@ class KernelReports(Model):
     def _begin(self, e: Row, report: Report) -> Report:
         if (old := self.open.get(e.source)) is not None:
             self._close(old)
-        report.last = e.line
+        report.last, report.named = e.line, self.named.get(e.source)
         self.open[e.source] = report
         if report.function is not None and report.kind == "warning":
             self._seen(report, report.function, e)
@@ -139,13 +157,23 @@ class KernelReports(Model):
         if report.where is None and MSI_CODE.match(function):
             report.where = function.partition(".")[0], e
 
+    def _chain(self, report: Report, e: Row) -> None:
+        """The frames of MSI code, and the one that called them."""
+        own = MSI_CODE.match(e.frame_function) is not None
+        if (own or report.in_msi) and len(report.chain) <= FRAMES:
+            report.chain.append(e.line)
+        report.in_msi = own
+
     def _close(self, report: Report) -> None:
         if report.where is None or report.kind == "other":
             return
         function, line = report.where
         row = report.head or report.lines[0]
-        named = self.named.get(row.source)
-        known = named is not None and named.line < row.line and row.line - named.line < 200
+        leak, owner = self.leaks.get(row.source, (None, None)) if report.function == "remove_proc_entry" else (None, None)
+        if leak is None or not 0 <= row.line - leak.line <= 2:
+            leak, owner = None, None
+        named, how = _named(report, row, leak, owner)
+        told = (leak, named, report.position, *((report.rbx, report.rbp) if report.function == "iounmap" else ()))
         self.emit(
             "kernel_reports",
             row,
@@ -155,9 +183,19 @@ class KernelReports(Model):
             msi_function=function,
             msi_line=line.line,
             what=getattr(report.head, "what", None),
-            rbx=report.rbx,
-            rbp=report.rbp,
-            named=named.bdf if known and named is not None else None,
-            named_line=named.line if known and named is not None else None,
+            rbx=report.rbx.rbx if report.rbx is not None else None,
+            rbp=report.rbp.rbp if report.rbp is not None else None,
+            named=named.bdf if named is not None else None,
+            how=how,
+            lines=sorted({row.line, line.line, *report.chain, *(r.line for r in told if r is not None)}),
             line_end=line.line,
         )
+
+
+def _named(report: Report, row: Row, leak: Row | None, owner: Row | None) -> tuple[Row | None, str | None]:
+    """The line that names the PCI function: by the interface whose irq leaked, or the last one of vfio-pci before."""
+    if leak is not None and owner is not None:
+        return owner, f"inferred: {leak.action} is of {owner.interface} (line {owner.line})"
+    if report.function == "iounmap" and report.named is not None and row.line - report.named.line < REACH:
+        return report.named, f"inferred: the last function vfio-pci named before (line {report.named.line})"
+    return None, None

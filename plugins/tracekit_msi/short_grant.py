@@ -23,8 +23,8 @@ def short_grant(
 ) -> Iterator[Finding | Verdict]:
     """An enable got fewer vectors than it asked for, for another reason than the size of the table.
 
-    What it finds: an enable that returns fewer vectors than its maximum while the table is larger; -28 because fewer than the minimum
-    could be had; a positive result of SET_IRQS; a driver's own line that says so.
+    What it finds: an enable that returns fewer vectors than its maximum while the table is larger; -28 for a range of counts, because
+    fewer than the minimum could be had; a positive result of SET_IRQS; a driver's own line that says so.
     Why it matters: queues share vectors or do not work; a client may give up.
     Stays quiet when: the number granted is the table's size (the normal clamp), or the table's size is not known.
     What to do: find what is short: the table, CPU vectors, remapping entries.
@@ -46,7 +46,7 @@ def short_grant(
 
 def _from_enables(enables: pl.DataFrame, devices: pl.DataFrame | None) -> Iterator[Finding]:
     short = (pl.col("ret") > 0) & (pl.col("ret") < pl.col("max")) & (pl.col("min") < pl.col("max")) & (pl.col("live") > pl.col("ret"))
-    refused = (pl.col("ret") == ENOSPC) & (pl.col("max") >= pl.col("min"))
+    refused = (pl.col("ret") == ENOSPC) & (pl.col("max") > pl.col("min"))
     for row in (
         enables.filter(~pl.col("inferred") & (short | refused) & (pl.col("operation") == "enable") & (pl.col("kind") == "msix"))
         .unique("entity", maintain_order=True)

@@ -85,7 +85,7 @@ def _from_enables(
 ) -> Iterator[Finding]:
     stale = _stale(enables)
     done: set[tuple[str, int, str]] = set()
-    for row in stale.iter_rows(named=True):
+    for row in sorted(stale.iter_rows(named=True), key=lambda r: _grade(r) != "proven"):
         subject = subject_of(row, devices)
         if (place := (row["machine"], row["boot"], subject.label)) in done:
             continue

@@ -28,7 +28,8 @@ def range_rejected(
     """
     found = False
     done: set[tuple[str, str]] = set()
-    for r in refusals.iter_rows(named=True) if refusals is not None else ():
+    known = refusals.filter(pl.col("kind").is_in(["growth", "mode", "empty"])) if refusals is not None else None
+    for r in known.iter_rows(named=True) if known is not None else ():
         subject = subject_of(r, devices)
         if (subject.label, r["kind"]) in done:
             continue

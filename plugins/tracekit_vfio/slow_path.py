@@ -10,6 +10,7 @@ from tracekit_vfio.subject import distinct, numbered, span, times
 from tracekit_vfio.vector_windows import as_bdf
 
 RECORD = "QEMU -trace 'vfio_msi*', or the host's dmesg"
+MOST = 6  # times a vector was unmasked that are shown
 
 
 @diagnosis("vfio.slow-path", code="VFIO-010", severity="info", record=RECORD)
@@ -51,29 +52,23 @@ def _through_qemu(entries: pl.DataFrame | None, used: pl.DataFrame | None, relea
         if f is not None
     ]
     rows = pl.concat(steps).sort("source", "line")
-    unmasked: dict[tuple[str, str, int], list[int]] = {}
-    slow: dict[tuple[str, str], dict[int, list[int]]] = {}
+    spells: dict[tuple[str, str, int], list[list[int]]] = {}  # one a time unmasked: the line of the unmask, then of the interrupts
     for source, line, _, _, name, vector, step in rows.iter_rows():
-        key = (source, name, vector)
-        if step != "irq":
-            unmasked.pop(key, None)
-            if step == "use":
-                unmasked[key] = [line]
-        elif key in unmasked:
-            unmasked[key].append(line)
-            if len(unmasked[key]) == 3:
-                slow.setdefault((source, name), {}).setdefault(vector, list(unmasked[key]))
-    for (source, name), vectors in slow.items():
-        counts = {
-            v: entries.filter((pl.col("name") == name) & (pl.col("vector") == v) & (pl.col("source") == source)).height
-            for v in sorted(vectors)
-        }
-        yield _finding(name, source, rows, vectors, counts)
+        mine = spells.setdefault((source, name, vector), [])
+        if step == "use":
+            mine.append([line])
+        elif step == "mask":
+            mine.append([])
+        elif mine and mine[-1]:
+            mine[-1].append(line)
+    slow = {key: [s for s in found if len(s) > 2] for key, found in spells.items()}
+    for source, name in dict.fromkeys(key[:2] for key, found in slow.items() if found):
+        yield _finding(name, source, rows, {key[2]: found for key, found in slow.items() if found and key[:2] == (source, name)})
 
 
-def _finding(name: str, source: str, rows: pl.DataFrame, vectors: dict[int, list[int]], counts: dict[int, int]) -> Finding:
+def _finding(name: str, source: str, rows: pl.DataFrame, vectors: dict[int, list[list[int]]]) -> Finding:
     place = rows.filter(pl.col("source") == source).row(0, named=True)
-    lines = [e for use, *irqs in vectors.values() for e in (*span(source, use), *span(source, irqs[0], irqs[-1], "effect"))]
+    lines = [e for v in sorted(vectors) for s in vectors[v][:MOST] for e in (*span(source, s[0]), *span(source, s[1], s[-1], "effect"))]
     return Finding(
         summary=f"{numbered(vectors)} of {name}: QEMU itself hands interrupts to the guest",
         grade="proven",
@@ -81,7 +76,7 @@ def _finding(name: str, source: str, rows: pl.DataFrame, vectors: dict[int, list
         machine=place["machine"],
         boot=place["boot"],
         evidence=distinct(lines),
-        values={"vectors": sorted(vectors), "interrupts": sum(counts.values())},
+        values={"vectors": sorted(vectors), "interrupts": sum(len(s) - 1 for found in vectors.values() for s in found)},
         advice="Performance only: check that KVM's in-kernel irqchip and irqfd are in use.",
     )
 
