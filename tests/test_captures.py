@@ -3,9 +3,7 @@
 What the test programs wrote about themselves is blanked first, so that line numbers stay and no answer is in the question.
 """
 
-import os
 import re
-import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -13,34 +11,15 @@ from typing import Any
 
 import polars as pl
 import pytest
+from recordings import GIVEN, TRUTH, blanked, cases, inputs, parts
 
 import tracekit.analyze
 from tracekit.analyze import Options, analyze
 from tracekit.diagnoses import Finding
 from tracekit.report import Run
 
-HERE = Path(__file__).parent
-GIVEN = Path(os.environ.get("TRACEKIT_CAPTURES") or HERE.parent.parent / "shared" / "captures")
-TRUTH: dict[str, dict[str, dict[str, Any]]] = tomllib.loads((HERE / "captures.toml").read_text(encoding="utf-8"))
 pytestmark = pytest.mark.skipif(not GIVEN.is_dir(), reason="no recordings here: set TRACEKIT_CAPTURES to a folder of them")
-
-NARRATION = re.compile(
-    rb"tracing_mark_write:|\bprint:|\bbprint:|\bbputs:|device management|\] corrupt \d|\] restored|PF gives"
-    rb"|/\* [^=]*(vfioirq|SET_IRQS|GET_IRQ_INFO|rang |counts |growing|window|MSI-X cap|doorbell|virt-mgmt|DEVICE_RESET)"
-)
-NO_INPUT = re.compile(r"README\.md|events-of-interest\.md|kprobe_events\.txt|prog-.*|session1\.txt|virt-mgmt\.txt|[A-F](-s[12])?\.txt")
 HEALTHY = [f for f in TRUTH if all(not case["found"] for case in TRUTH[f].values()) and f.startswith(("healthy", "xen-healthy"))]
-
-
-def inputs(folder: str) -> list[str]:
-    """The files of a folder that were recorded from a machine, not written by the test."""
-    return sorted(p.name for p in (GIVEN / folder).glob("*") if not NO_INPUT.fullmatch(p.name))
-
-
-def cases() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for folder, named in TRUTH.items():
-        alone = inputs(folder) if GIVEN.is_dir() else []
-        yield from ((folder, what, named.get(what, {"found": []})) for what in [*alone, *(w for w in named if w not in alone)])
 
 
 class Bench:
@@ -50,24 +29,11 @@ class Bench:
         self.folder = folder
         self.run = cache(self._run)
 
-    def blanked(self, folder: str, name: str, change: Callable[[bytes], bytes] | None = None) -> str:
-        path = self.folder / folder / name
-        if change is not None:
-            path = path.with_name(f"changed-{name}")
-        if not path.exists() or change is not None:
-            path.parent.mkdir(exist_ok=True)
-            data = (GIVEN / folder / name).read_bytes()
-            lines = data.splitlines(keepends=True) if not name.endswith(".dat") else [data]
-            data = b"".join(b"\n" if not name.endswith(".dat") and NARRATION.search(line) else line for line in lines)
-            path.write_bytes(change(data) if change else data)
-        return str(path)
-
     def _run(self, folder: str, what: str) -> Run:
-        names = inputs(folder) if what == "*" else what.split(" + ")
-        return analyze([self.blanked(folder, n) for n in names], Options(keep_tables=("divergences", "windows")))
+        return analyze([blanked(folder, n, self.folder) for n in parts(folder, what)], Options(keep_tables=("divergences", "windows")))
 
     def changed(self, folder: str, name: str, change: Callable[[bytes], bytes]) -> Run:
-        return analyze([self.blanked(folder, name, change)])
+        return analyze([blanked(folder, name, self.folder, change)])
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +96,7 @@ def test_case(bench: Bench, folder: str, what: str, truth: dict[str, Any]) -> No
         pytest.skip("trace.dat needs trace-cmd")
     found, told = sorted(counted(run), key=shape), sorted(truth["found"], key=expected_shape)
     assert [shape(f) for f in found] == [expected_shape(t) for t in told], "\n".join(f.summary for f in found)
-    names = inputs(folder) if what == "*" else what.split(" + ")
+    names = parts(folder, what)
     assert [w for t, f in zip(told, found, strict=True) for w in lacking(t, f, names)] == []
     outcomes = {o.code: o.outcome for o in run.outcomes}
     assert {c: outcomes[c] for c in truth.get("clear", []) if outcomes[c] != "clear"} == {}
