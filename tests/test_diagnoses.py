@@ -1,6 +1,7 @@
 """Outcomes, precedence, and what a run says of diagnoses that cannot decide."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import polars as pl
 
@@ -85,6 +86,12 @@ def test_findings_of_another_boot_or_machine_are_not_explained() -> None:
 def test_the_acute_form_replaces_the_latent_one() -> None:
     assert [f.code for f in settle([found("LATENT-1", "0000:00:08.0"), found("ROOT-1", "0000:00:08.0")], ALL)] == ["ROOT-1"]
     assert [f.code for f in settle([found("LATENT-1", "0000:00:09.0"), found("ROOT-1", "0000:00:08.0")], ALL)] == ["ROOT-1", "LATENT-1"]
+
+
+def test_a_possible_finding_replaces_nothing_nor_does_one_on_an_unknown_device() -> None:
+    possible = replace(found("ROOT-1", "0000:00:08.0"), grade="possible")
+    assert [f.code for f in settle([found("LATENT-1", "0000:00:08.0"), possible], ALL)] == ["ROOT-1", "LATENT-1"]
+    assert [f.code for f in settle([found("LATENT-1", None), found("ROOT-1", "0000:00:08.0")], ALL)] == ["ROOT-1", "LATENT-1"]
 
 
 def test_findings_are_sorted_by_weight() -> None:

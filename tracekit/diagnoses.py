@@ -200,7 +200,7 @@ def settle(findings: Iterable[Finding], diagnoses: Iterable[Diagnosis]) -> list[
     """Apply precedence: mark consequences of a root cause with `explained_by`, drop what is superseded, sort for stable output."""
     by_code = {d.code: d for d in diagnoses}
     found = list(findings)
-    kept = [f for f in found if not any(f.code in by_code[r.code].supersedes and _same_subject(r, f) for r in found)]
+    kept = [f for f in found if not any(f.code in by_code[r.code].supersedes and _replaces(r, f) for r in found)]
     settled = list(_explained(kept, by_code))
     rank = {s: i for i, s in enumerate(SEVERITIES)}
     return sorted(
@@ -229,6 +229,12 @@ def _explained(found: list[Finding], by_code: Mapping[str, Diagnosis]) -> Iterat
     for i, f in enumerate(found):
         cause = causes.get(i)
         yield replace(f, explained_by=cause, explains=tuple(sorted(set(consequences.get(id(f), ())))))
+
+
+def _replaces(acute: Finding, other: Finding) -> bool:
+    """Whether a finding takes the place of another: not if it is merely possible, nor if the device is known of only one of the two."""
+    informs = other.grade is None
+    return acute.grade != "possible" and _same_subject(acute, other) and (informs or acute.subject.bdf == other.subject.bdf)
 
 
 def _same_subject(root: Finding, other: Finding) -> bool:
