@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from tracekit import __version__, clock, grammar, plugins
+from tracekit.archive import Limits
 from tracekit.diagnoses import Evidence, Finding, Outcome, blind_spot, judge, settle
 from tracekit.errors import SourceError
 from tracekit.model import Model, replay
@@ -17,12 +18,17 @@ from tracekit.whatif import Flip, confirmed, flips
 
 @dataclass(frozen=True)
 class Options:
-    """What the user may set. `clocks`: offset in ns by source; `sides`: guest or host by source; `keep_tables`: tables the Run carries."""
+    """What the user may set.
+
+    `clocks`: offset in ns by source; `sides`: guest or host by source; `keep_tables`: tables the Run carries;
+    `limits`: what an archive may cost, those of the environment if null.
+    """
 
     clocks: Mapping[str, int] = field(default_factory=dict)
     sides: Mapping[str, str] = field(default_factory=dict)
     keep_tables: tuple[str, ...] = ()
     progress: Callable[[int], None] | None = None
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Engine:
 def analyze(paths: Sequence[str], options: Options | None = None, engine: Engine | None = None) -> Run:
     """Analyze all paths as one case. Errors: SourceError when no source can be read at all."""
     options = options or Options()
-    sources, unread = discover(paths)
+    sources, unread = discover(paths, options.limits)
     errors = [str(e) for e in unread]
     if not sources:
         raise SourceError(errors[0] if errors else "nothing to read")

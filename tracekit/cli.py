@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tracekit import __version__, cli_model
+from tracekit import __version__, cli_batch, cli_model
 from tracekit.errors import PluginError, TracekitError, UsageError
 
 if TYPE_CHECKING:
@@ -136,6 +136,9 @@ def list_plugins(debug: Annotated[bool, typer.Option("--debug", help="Show where
 app.command()(cli_model.replay)
 app.command()(cli_model.state)
 app.command()(cli_model.whatif)
+app.command()(cli_batch.batch)
+app.command()(cli_batch.report)
+app.command()(cli_batch.query)
 
 
 class Progress:

@@ -155,20 +155,26 @@ def _below(path: str) -> list[str]:
 
 def _identify(path: str, limits: Limits, errors: list[SourceError]) -> list[tuple[Source, bundle.Log]]:
     """Look at the first bytes and tell how a file is to be read; a file that cannot be is an error."""
+    label = shown(path)
     try:
         if is_url(path):
-            return list(_members(path, Archive(path, lambda: open_url(path), limits), errors))
+            return list(_members(path, path, Archive(path, lambda: open_url(path), limits), errors))
         file = _spool(sys.stdin.buffer) if path == "-" else path if os.path.isfile(path) else _spool_file(path)
         with open(file, "rb") as stream:
             head = stream.read(HEAD)
         if compression(head) or is_archive(head):
-            return list(_members(path, Archive(path, lambda: open(file, "rb"), limits), errors))
-        return [_described(Source(path, file), head, int(os.stat(file).st_mtime))]
+            return list(_members(label, file, Archive(label, lambda: open(file, "rb"), limits), errors))
+        return [_described(Source(label, file), head, int(os.stat(file).st_mtime))]
     except SourceError as error:
         errors.append(error)
     except OSError as error:
-        errors.append(SourceError(f"{path}: cannot be read: {error.strerror or error}"))
+        errors.append(SourceError(f"{label}: cannot be read: {error.strerror or error}"))
     return []
+
+
+def shown(path: str) -> str:
+    """A path as text: bytes of a file name that are no UTF-8 as `\\xNN`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def is_url(path: str) -> bool:
@@ -204,7 +210,7 @@ def _fsspec(url: str) -> Any:
         raise SourceError(f"{url}: remote files need fsspec: pip install 'tracekit[remote]'") from None
 
 
-def _members(path: str, archive: Archive, errors: list[SourceError]) -> Iterator[tuple[Source, bundle.Log]]:
+def _members(path: str, file: str, archive: Archive, errors: list[SourceError]) -> Iterator[tuple[Source, bundle.Log]]:
     """The logs of an archive, or of a compressed file. Errors: SourceError where there is none."""
     others: Counter[str] = Counter()
 
@@ -217,7 +223,7 @@ def _members(path: str, archive: Archive, errors: list[SourceError]) -> Iterator
     for member, head in archive.scan(wanted):
         label = f"{path}!{member.name}" if member.name else path
         try:
-            source, log = _described(Source(label, path, archive=archive, member=member.index), head, member.mtime)
+            source, log = _described(Source(label, file, archive=archive, member=member.index), head, member.mtime)
         except SourceError as error:
             if not member.name:
                 raise

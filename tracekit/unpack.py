@@ -25,16 +25,22 @@ BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zstd.ZstdError, zipfile
 
 
 class Decompressor(Protocol):
-    """What the decompressors of bz2, lzma and zstd have in common: `eof`, whether more is to be had without input, and what is behind."""
+    """What the decompressors of bz2, lzma and zstd have in common."""
 
     @property
-    def eof(self) -> bool: ...
+    def eof(self) -> bool:
+        """Whether the end mark was reached."""
+        ...
 
     @property
-    def needs_input(self) -> bool: ...
+    def needs_input(self) -> bool:
+        """Whether nothing more comes out without more input."""
+        ...
 
     @property
-    def unused_data(self) -> bytes: ...
+    def unused_data(self) -> bytes:
+        """What stands behind the end mark."""
+        ...
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
         """At most `max_length` bytes of what `data` and what was given before expand to."""

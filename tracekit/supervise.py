@@ -1,0 +1,193 @@
+"""Watches over the process that analyzes cases: what hangs, eats memory or crashes costs one case and one process, never the batch.
+
+This side is light: it loads neither polars nor plugins. It runs in the threads of one machine's batch, or in the workers of a cluster.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+
+from tracekit import identity
+from tracekit.errors import TracekitError
+from tracekit.rows import Reply
+from tracekit.source import is_url, shown
+from tracekit.worker import Job
+
+_LOOK = 0.05  # s between two looks at the process
+_START = 120.0  # s that a process may take to come up
+_TRIES = {"killed": 5, "crash": 2}  # a signal from outside says nothing about the case; a crash is tried once more
+_STALE = 600 << 20  # a process that holds more than this between two cases is replaced
+
+
+class Refused(TracekitError):
+    """This worker cannot take part: it has another tracekit, or does not see the paths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one case may cost: seconds, and bytes of memory."""
+
+    seconds: float = 300.0
+    memory: int = 2 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Some cases for one worker, and what it must be to take them."""
+
+    jobs: tuple[Job, ...]
+    identity: str
+    limits: Limits = field(default_factory=Limits)
+    root: str = ""  # where relative paths begin
+
+
+def perform(task: Task) -> list[Reply]:
+    """Analyze the cases of a task in this thread's process, which is started when there is none. Errors: Refused."""
+    if identity.digest() != task.identity:
+        mine, wanted = identity.digest()[:8], task.identity[:8]
+        raise Refused(f"{here()} has another tracekit, plugin or grammar than this batch ({mine}, not {wanted}): install the same there")
+    if task.root and not os.path.isdir(task.root):
+        raise Refused(f"{here()} does not see the folder {task.root}: the logs must be there under the same path")
+    if not hasattr(_own, "process"):
+        adopt([])
+    _own.process.root = task.root
+    return [_own.process.answer(job, task.limits) if _sees(task.root, job.path) else _unseen(job) for job in task.jobs]
+
+
+def adopt(kept: "list[Process]") -> None:
+    """Give this thread a process of its own, and note it in `kept`."""
+    _own.process = Process()
+    kept.append(_own.process)
+
+
+def _sees(root: str, path: str) -> bool:
+    return is_url(path) or os.path.exists(os.path.join(root, path))
+
+
+def _unseen(job: Job) -> Reply:
+    return Reply(shown(job.path), "failed", "unseen", f"{here()} does not see it", mark=job.mark, bytes=job.size)
+
+
+# One process a thread of the executor: it must outlive a task, and an executor has no other place for it.
+_own = threading.local()
+
+
+def here() -> str:
+    """This worker's name in messages."""
+    return f"worker {socket.gethostname()}:{os.getpid()}"
+
+
+class Process:
+    """A process that analyzes cases; started when it is needed, and again when it was lost."""
+
+    def __init__(self) -> None:
+        self.root = self._root = ""
+        self._closed = False
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def answer(self, job: Job, limits: Limits) -> Reply:
+        """Analyze one case within its limits."""
+        tries = 0
+        while True:
+            tries += 1
+            reply = self._try(job, limits)
+            if self._closed or tries >= _TRIES.get(reply.kind, 1):
+                return replace(reply, reason=f"{reply.reason} ({tries} times)") if reply.kind in _TRIES else reply
+
+    def close(self) -> None:
+        """End the process, also from another thread; none is started again."""
+        self._closed = True
+        if self._child is not None:
+            self._child.kill()
+
+    def stop(self) -> None:
+        """End the process."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            self._connection.close()
+            self._said.close()
+            self._child = None
+
+    def _try(self, job: Job, limits: Limits) -> Reply:
+        start = time.monotonic()
+        try:
+            child = self._started()
+            start = time.monotonic()
+            self._connection.send(job)
+            kind, reason = self._wait(child, limits, start)
+            if not kind:
+                reply: Reply = self._connection.recv()
+                if _memory(child.pid) > _STALE:
+                    self.stop()
+                return reply
+        except (EOFError, OSError):
+            kind, reason = self._lost()
+        self.stop()
+        return Reply(shown(job.path), "failed", kind, reason, "", job.mark, job.size, time.monotonic() - start)
+
+    def _wait(self, child: "subprocess.Popen[bytes]", limits: Limits, start: float) -> tuple[str, str]:
+        """("", "") once the process has answered or ended; else the limit that was passed."""
+        while not self._connection.poll(_LOOK):
+            if time.monotonic() - start > limits.seconds:
+                return "time", f"it takes longer than {limits.seconds:g} s"
+            if _memory(child.pid) > limits.memory:
+                return "memory", f"it takes more memory than {limits.memory >> 20} MiB"
+        return "", ""
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        """The process, ready. Errors: EOFError where it does not come up, Refused where it is another tracekit."""
+        if self._child is not None and self._child.poll() is None and self._root == self.root:
+            return self._child
+        self.stop()
+        if self._closed:
+            raise EOFError
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._said = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
+            self._connection, self._root = Connection(ours.detach()), self.root
+            self._child = subprocess.Popen(
+                [sys.executable, "-P", "-m", "tracekit.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self._said,
+                stderr=self._said,
+                cwd=self.root or None,
+                start_new_session=True,  # an interrupt from the keyboard is for the batch; it ends its workers itself
+                env={**os.environ, "POLARS_MAX_THREADS": os.environ.get("POLARS_MAX_THREADS", "1")},
+            )
+        if not self._connection.poll(_START):
+            raise EOFError
+        if (other := self._connection.recv()) != identity.digest():
+            raise Refused(f"{here()} starts another tracekit ({other[:8]}) than its own: it was changed while it ran; start it again")
+        return self._child
+
+    def _lost(self) -> tuple[str, str]:
+        """Why the process is gone: (kind, reason)."""
+        if self._child is None:
+            return "crash", "its process could not be started"
+        try:
+            status = self._child.wait(5)
+        except subprocess.TimeoutExpired:
+            return "crash", "its process stopped answering"
+        if status in (-9, -15):
+            return "killed", f"its process was ended from outside (signal {-status})"
+        self._said.seek(0)
+        last = self._said.read()[-2000:].decode("utf-8", "replace").strip().splitlines()
+        told = f": {last[-1].strip()[:200]}" if last else ""
+        return "crash", f"its process crashed ({f'signal {-status}' if status < 0 else f'status {status}'}){told}"
+
+
+def _memory(pid: int) -> int:
+    """The memory a process holds, in bytes; 0 where /proc does not say."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -1,0 +1,92 @@
+"""The process that analyzes the cases of a batch, one after another; it is started once and stays warm.
+
+It is told what to do over a socket whose number is its only argument, and dies with the process that started it.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+from tracekit import identity, rows
+from tracekit.archive import Limits
+from tracekit.errors import SourceError
+from tracekit.rows import Reply
+from tracekit.source import shown
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One case to analyze.
+
+    `known`: the digest of its content when it was analyzed last, "" if it must be analyzed whatever it is now; `limits`: what its archives
+    may cost.
+    """
+
+    path: str
+    size: int
+    mark: str
+    known: str = ""
+    limits: Limits = field(default_factory=Limits)
+
+
+def main() -> None:
+    """Answer jobs until the other side is gone."""
+    _die_with_parent()
+    connection = Connection(int(sys.argv[1]))
+    from tracekit.analyze import Engine
+
+    engine = Engine.load(rows.KEPT)
+    connection.send(identity.digest())
+    while True:
+        try:
+            job = connection.recv()
+        except EOFError:
+            return
+        connection.send(answer(job, engine))
+
+
+def answer(job: Job, engine: Any) -> Reply:
+    """Analyze one case; whatever it raises becomes a failed case."""
+    start = time.perf_counter()
+    try:
+        status, facts, tables, digest = _analyzed(job, engine)
+        kind = reason = ""
+    except (SourceError, OSError) as error:
+        status, kind, reason, facts, tables, digest = "failed", "unreadable", str(error), {}, {}, ""
+    except MemoryError:
+        status, kind, reason, facts, tables, digest = "failed", "memory", "it needs more memory than there is", {}, {}, ""
+    except BaseException as error:  # a panic of polars is no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        status, kind, facts, tables, digest = "failed", "error", {}, {}, ""
+        reason = f"internal error: {type(error).__name__}: {' '.join(str(error).split())}"
+    return Reply(shown(job.path), status, kind, reason, digest, job.mark, job.size, time.perf_counter() - start, facts, tables)
+
+
+def _analyzed(job: Job, engine: Any) -> tuple[str, dict[str, Any], dict[str, list[tuple[Any, ...]]], str]:
+    from tracekit import cases
+    from tracekit.analyze import Options, analyze
+
+    digest = cases.digest(job.path)
+    if digest == job.known:
+        return "same", {}, {}, digest
+    run = analyze([job.path], Options(keep_tables=rows.KEPT, limits=job.limits), engine)
+    mtime = os.stat(job.path).st_mtime if os.path.exists(job.path) else 0.0
+    return "done", *rows.of_run(run, mtime), digest
+
+
+def _die_with_parent() -> None:
+    """On Linux the kernel ends this process when the one that started it ends, however it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()
