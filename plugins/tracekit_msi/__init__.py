@@ -29,3 +29,21 @@ def tracekit_diagnoses() -> list[Any]:
     from tracekit_msi.vf_count_refused import vf_count_refused
 
     return [stale_hwsize, hwsize_latent, table_shrunk, short_grant, mode_conflict, no_domain, table_unmapped, vf_count_refused, kernel_bug]
+
+
+@hookimpl
+def tracekit_machines() -> dict[str, type]:
+    """The PCI function and its irq domain."""
+    from tracekit_msi.msi_domain import MsiDomain
+    from tracekit_msi.pci_function import PciFunction
+
+    return {"MsiDomain": MsiDomain, "PciFunction": PciFunction}
+
+
+@hookimpl
+def tracekit_machines() -> dict[str, type]:
+    """A PCI function and the irq domain of its vectors."""
+    from tracekit_msi.msi_domain import MsiDomain
+    from tracekit_msi.pci_function import PciFunction
+
+    return {"MsiDomain": MsiDomain, "PciFunction": PciFunction}

@@ -55,3 +55,24 @@ def tracekit_diagnoses() -> list[Any]:
         no_feedback,
         ims_unsupported,
     ]
+
+
+@hookimpl
+def tracekit_machines() -> dict[str, type]:
+    """The opened device, its VMM, the guest, and the delivery of one vector."""
+    from tracekit_vfio.delivery import Delivery
+    from tracekit_vfio.guest import Guest
+    from tracekit_vfio.vfio_device import VfioDevice
+    from tracekit_vfio.vmm import Vmm
+
+    return {"Delivery": Delivery, "Guest": Guest, "VfioDevice": VfioDevice, "Vmm": Vmm}
+
+
+@hookimpl
+def tracekit_machines() -> dict[str, Any]:
+    """An opened device, its client, and the guest behind it."""
+    from tracekit_vfio.guest import Guest
+    from tracekit_vfio.vfio_device import VfioDevice
+    from tracekit_vfio.vmm import Vmm
+
+    return {"VfioDevice": VfioDevice, "Vmm": Vmm, "Guest": Guest}

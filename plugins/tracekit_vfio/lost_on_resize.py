@@ -1,6 +1,7 @@
 """VFIO-001: an interrupt was lost while vectors were taken down to add more."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -59,7 +60,8 @@ def _faulted(windows: pl.DataFrame, faults: pl.DataFrame | None) -> Iterator[Fin
             fault = [e for f in inside[:5] for e in span(f["source"], f["line"], role="effect")]
             blocked = f"the IOMMU blocked {times(len(inside), 'interrupt')} of {w['bdf']}"
             summary = f"{blocked} while its vectors were down to grow {w['old']} -> {w['new']}"
-            yield _finding(w, subject_of(w), "proven", summary, fault, {"blocked": len(inside)}, ())
+            finding = _finding(w, subject_of(w), "proven", summary, fault, {"blocked": len(inside)}, ())
+            yield replace(finding, explained_by="IRQ-003")  # the fault itself is that finding
 
 
 def _polled(windows: pl.DataFrame, polled: pl.DataFrame | None, timeout_s: int) -> Iterator[Finding]:

@@ -1,0 +1,90 @@
+"""A VMM's vfio-pci client: which SET_IRQS calls it makes for what the guest does to its MSI-X."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+Policy = Literal["incr", "full", "dyn"]
+INTX, MSIX = 0, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One SET_IRQS: vectors [start, start + count) of an index; `data` none with count 0 disables."""
+
+    index: int
+    start: int
+    count: int
+    data: Literal["none", "eventfd"]
+
+
+# Carries a request out and returns what the ioctl returned.
+SetIrqs = Callable[[Request], int]
+DISABLE = Request(MSIX, 0, 0, "none")
+
+
+@dataclass
+class Vmm:
+    """One device of one VMM.
+
+    `policy` incr: QEMU before 8.2, and later where the host sets NORESIZE: down and up again for each vector more (hw/vfio/pci.c,
+    vfio_msix_vector_do_use). dyn: QEMU 8.2 or later where NORESIZE is clear: added in place. full: kvmtool: the whole table at enable
+    (vfio/pci.c). `batched` (QEMU 7.1): vectors unmasked at the enable go into one call. `intx`: the device has a line interrupt.
+    """
+
+    policy: Policy
+    table: int
+    batched: bool = True
+    intx: bool = True
+    enabled: bool = False
+    count: int = 0  # vectors that the client believes to be enabled; a failed call does not lower it
+    used: set[int] = field(default_factory=set)
+    failures: list[int] = field(default_factory=list)
+
+    def guest_enables(self, unmasked: Iterable[int], send: SetIrqs) -> None:
+        """The guest sets Enable; `unmasked` are the vectors it has unmasked before."""
+        vectors = sorted(unmasked)
+        self.enabled, self.used = True, set(vectors)
+        if self.policy == "full":
+            self._send(Request(MSIX, 0, self.table, "eventfd"), send)
+            self.count = self.table
+        elif vectors and (self.batched or self.policy == "dyn"):
+            self.count = vectors[-1] + 1
+            self._send(Request(MSIX, 0, self.count, "eventfd"), send)
+        else:
+            # The enable takes vector 0; it is preceded by a disable that finds nothing, and whose error nobody reads.
+            send(DISABLE)
+            self.count = 1
+            self._send(Request(MSIX, 0, 1, "eventfd"), send)
+            for vector in vectors:
+                self.guest_unmasks(vector, send)
+
+    def guest_unmasks(self, vector: int, send: SetIrqs) -> None:
+        """The guest unmasks a vector while MSI-X is on; it cannot be told if that fails."""
+        self.used.add(vector)
+        if not self.enabled:
+            return
+        if vector < self.count or self.policy == "dyn":
+            self.count = max(self.count, vector + 1)
+            self._send(Request(MSIX, vector, 1, "eventfd"), send)
+        elif self.policy == "incr":
+            send(DISABLE)
+            self.count = vector + 1
+            self._send(Request(MSIX, 0, self.count, "eventfd"), send)
+
+    def guest_masks(self, vector: int) -> None:
+        """The eventfd of the vector goes to the VMM itself; nothing changes in the kernel's set."""
+        self.used.discard(vector)
+
+    def guest_disables(self, send: SetIrqs) -> None:
+        """The guest clears Enable, or resets the device: down, and INTx back where there is one."""
+        if not self.enabled:
+            return
+        send(DISABLE)
+        self.enabled, self.count, self.used = False, 0, set()
+        if self.intx:
+            send(Request(INTX, 0, 1, "eventfd"))
+
+    def _send(self, request: Request, send: SetIrqs) -> None:
+        if (ret := send(request)) != 0:
+            self.failures.append(ret)
