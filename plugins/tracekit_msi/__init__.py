@@ -38,12 +38,3 @@ def tracekit_machines() -> dict[str, type]:
     from tracekit_msi.pci_function import PciFunction
 
     return {"MsiDomain": MsiDomain, "PciFunction": PciFunction}
-
-
-@hookimpl
-def tracekit_machines() -> dict[str, type]:
-    """A PCI function and the irq domain of its vectors."""
-    from tracekit_msi.msi_domain import MsiDomain
-    from tracekit_msi.pci_function import PciFunction
-
-    return {"MsiDomain": MsiDomain, "PciFunction": PciFunction}

@@ -66,13 +66,3 @@ def tracekit_machines() -> dict[str, type]:
     from tracekit_vfio.vmm import Vmm
 
     return {"Delivery": Delivery, "Guest": Guest, "VfioDevice": VfioDevice, "Vmm": Vmm}
-
-
-@hookimpl
-def tracekit_machines() -> dict[str, Any]:
-    """An opened device, its client, and the guest behind it."""
-    from tracekit_vfio.guest import Guest
-    from tracekit_vfio.vfio_device import VfioDevice
-    from tracekit_vfio.vmm import Vmm
-
-    return {"VfioDevice": VfioDevice, "Vmm": Vmm, "Guest": Guest}
