@@ -126,6 +126,15 @@ def test_reflowed_paragraph_is_split_at_stamps() -> None:
     ]
 
 
+def test_lines_cut_at_the_edge_of_a_terminal() -> None:
+    records = [
+        f"[    {i}.000000] ice 0000:b8:00.{i}: " + "a text that no terminal of eighty columns could show in one line " * 2 for i in range(4)
+    ]
+    records.append("[    5.000000] short")
+    cut = [r[at : at + 80] for r in records for at in range(0, len(r), 80)]
+    assert texts("\n".join(cut)) == records
+
+
 def test_quoted_printable() -> None:
     found = unwrapped(
         "[  740.004937] AMD-Vi: Event logged [IO=\n_PAGE_FAULT device=3D02:00.0 domain=3D0x0000]\n"

@@ -156,9 +156,14 @@ class Layout:
         main = [max(layer, key=lambda r: self.counts[r.name]) for layer in self.layers]
         most = max(self.counts[r.name] for r in main)
         common = [r for r in main if self.counts[r.name] * 2 >= most]
-        hits = int(self.clean(text).str.contains(common[0].regex).sum())
+        hits = int(self.clean(text).str.contains(_prefix(common[0])).sum())
         counts = {common[-1].name: hits, "other": len(text) - hits}
         return {n: c for n, c in counts.items() if c}
+
+
+def _prefix(rule: Rule) -> str:
+    """A rule's expression without the message at its end: what stands before it tells the shape, and is five times as fast."""
+    return re.sub(r"\(\?P<msg>\[\^[^\]]*\][^)]*\)", "", rule.regex).removesuffix("$")
 
 
 def _layer(rules: Mapping[str, Rule], name: str) -> tuple[Rule, ...]:

@@ -8,6 +8,7 @@ import quopri
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tracekit.logical import Logical, Wrapper
 
@@ -48,12 +49,15 @@ class _Piece:
 
 
 class Mail(Wrapper):
-    """Logs in mails and bug reports. `quote` names the marks, `printable` says whether quoted-printable was left undecoded."""
+    """Logs in mails and bug reports, and what a terminal cut at its right edge.
+
+    `quote` names the marks; `printable`: quoted-printable was left undecoded; `wrapped`: tails may follow; `columns`: the terminal's width.
+    """
 
     name = "mail"
 
-    def __init__(self, quote: str = "", printable: bool = False, wrapped: bool = True) -> None:
-        self.quote, self.printable, self.wrapped = quote, printable, wrapped
+    def __init__(self, quote: str = "", printable: bool = False, wrapped: bool = True, columns: int = 0) -> None:
+        self.quote, self.printable, self.wrapped, self.columns = quote, printable, wrapped, columns
         self.soft: tuple[int, str] | None = None
         self.record: list[_Piece] = []
 
@@ -82,6 +86,8 @@ class Mail(Wrapper):
     def _continues(self, piece: _Piece) -> bool:
         """Whether a line is the wrapped tail of the record held."""
         last, text = self.record[-1], piece.text.rstrip()
+        if self.columns:
+            return len(last.text) == self.columns and bool(text) and not LOG_LINE.match(text)
         if not self.wrapped or piece.depth != last.depth or not text or LOG_LINE.match(text) or _NO_TAIL.match(text):
             return False
         before = last.text.expandtabs().rstrip()
@@ -99,9 +105,9 @@ class Mail(Wrapper):
             return
         text, starts = "", []
         for piece in self.record:
-            before = f"{text.rstrip()} " if text else ""
+            before = text if self.columns or not text else f"{text.rstrip()} "
             starts.append((len(before), piece.number))
-            text = before + (piece.text.lstrip() if before else piece.text)
+            text = before + (piece.text if self.columns or not before else piece.text.lstrip())
         yield from _split(text, starts, self.record[-1].number_end)
         self.record = []
 
@@ -156,6 +162,14 @@ def is_wrapped(sample: list[str], quote: str) -> bool:
     tails = sum(piece.line_end > piece.line for piece in Mail(quote).feed(sample, 1))
     long = sum(length > WIDEST for length in lengths)
     return tails > 0 and (bool(quote) or long * 20 <= len(lengths) or tails * 10 >= len(lengths))
+
+
+def cut_at(sample: list[str]) -> int:
+    """The width of the terminal that broke lines, 0 if none did: no line is longer, and several that fill it have a rest below."""
+    width = max(map(len, sample), default=0)
+    filled = [below for line, below in pairwise(sample) if len(line) == width and LOG_LINE.match(line)]
+    rests = sum(bool(below.strip()) and not LOG_LINE.match(below) for below in filled)
+    return width if width in (80, 100, 120, 132, 160) and rests >= 3 and rests * 4 >= len(filled) * 3 else 0
 
 
 def is_printable(sample: list[str]) -> bool:
