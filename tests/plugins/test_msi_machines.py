@@ -1,12 +1,11 @@
 """The machines, by dialogue: what each operation may return, and what it leaves behind."""
 
-import pytest
 from tracekit_msi.msi_domain import MsiDomain
 from tracekit_msi.pci_function import PciFunction
 from tracekit_vfio.delivery import Delivery
 from tracekit_vfio.guest import Guest
 from tracekit_vfio.vfio_device import MSI, MSIX, VfioDevice
-from tracekit_vfio.vmm import Data, Policy, Vmm
+from tracekit_vfio.vmm import DISABLE, Request, Vmm
 
 
 def function(count: int | None, *, per_device: bool = True, **gates: bool) -> PciFunction:
@@ -111,57 +110,44 @@ def test_flags_say_whether_vectors_can_be_added_in_place() -> None:
     assert [VfioDevice(dynamic=d).flags(i) for d in (False, True) for i in (0, 1, 2)] == [0x7, 0x9, 0x9, 0x7, 0x9, 0x1]
 
 
-Call = tuple[int, int, int, str]
-DOWN: Call = (MSIX, 0, 0, "none")
+def sent(policy: str, **gates: bool) -> list[Request]:
+    calls: list[Request] = []
 
+    def send(request: Request) -> int:
+        calls.append(request)
+        return 0
 
-def sent(policy: Policy, fail: int = 0) -> tuple[list[Call], list[int]]:
-    """What a client sends while a guest enables with one vector and unmasks two more, and what it gets; calls of `fail` vectors fail."""
-    calls: list[Call] = []
-
-    def send(index: int, start: int, count: int, data: Data) -> int:
-        calls.append((index, start, count, data))
-        return -34 if count == fail and data == "eventfd" else 0
-
-    vmm = Vmm(send, policy, entries=8)
-    return calls, [vmm.enable(1), vmm.unmask(0), vmm.unmask(1), vmm.unmask(2)]
+    vmm = Vmm(policy, table=8, **gates)  # type: ignore[arg-type]
+    guest = Guest()
+    guest.starts([0, 1, 2], vmm, send)
+    return calls
 
 
 def test_qemu_before_8_2_takes_everything_down_for_each_vector() -> None:
-    calls, _ = sent("resize")
-    assert calls == [DOWN, (MSIX, 0, 1, "eventfd"), (MSIX, 0, 1, "eventfd"), DOWN, (MSIX, 0, 2, "eventfd"), DOWN, (MSIX, 0, 3, "eventfd")]
+    up = [Request(MSIX, 0, n, "eventfd") for n in (1, 2, 3)]
+    assert sent("incr") == [DISABLE, up[0], Request(MSIX, 0, 1, "eventfd"), DISABLE, up[1], DISABLE, up[2]]
 
 
-def test_qemu_8_2_adds_in_place_and_kvmtool_takes_the_whole_table() -> None:
-    assert sent("in-place")[0][2:] == [(MSIX, v, 1, "eventfd") for v in (0, 1, 2)]
-    assert sent("up-front")[0][:3] == [DOWN, (MSIX, 0, 8, "eventfd"), (MSIX, 0, 1, "eventfd")]
-    assert DOWN not in sent("up-front")[0][1:]
-
-
-@pytest.mark.parametrize(
-    ("in_place", "noresize", "up_front", "policy"),
-    [(True, False, False, "in-place"), (True, True, False, "resize"), (False, False, False, "resize"), (False, True, True, "up-front")],
-)
-def test_the_policy_follows_from_client_and_host(in_place: bool, noresize: bool, up_front: bool, policy: Policy) -> None:
-    assert Vmm.policy_of(in_place=in_place, noresize=noresize, up_front=up_front) == policy
+def test_qemu_8_2_adds_and_kvmtool_takes_the_whole_table() -> None:
+    assert sent("dyn")[2:] == [Request(MSIX, v, 1, "eventfd") for v in (0, 1, 2)]
+    assert sent("full") == [Request(MSIX, 0, 8, "eventfd"), *(Request(MSIX, v, 1, "eventfd") for v in (0, 1, 2))]
 
 
 def test_after_a_failed_growth_the_guest_is_deaf_and_not_told() -> None:
-    assert sent("resize", fail=3)[1] == [0, 0, 0, -34]
-    guest = Guest()
-    for vector in (0, 1, 2):
-        guest.unmask(vector)
-    assert (guest.allocate(3, 2), guest.deaf(set()), guest.deaf({0, 1})) == (True, {0, 1, 2}, {2})
+    vmm, guest = Vmm("incr", table=8), Guest()
+    guest.starts([0, 1, 2], vmm, lambda r: -34 if r.count == 3 else 0)
+    assert (vmm.failures, vmm.count, guest.refused, guest.deaf(set())) == ([-34], 3, False, {0, 1, 2})
     told = Guest(kind="b")
-    assert (told.allocate(3, 2), told.refused, told.deaf(set())) == (False, True, set())
+    told.starts([0, 1, 2], Vmm("dyn", table=8), lambda _: 0, available=2)
+    assert (told.refused, told.wanted) == (True, set())
 
 
 def test_the_guests_disable_gives_the_line_interrupt_back() -> None:
-    calls: list[Call] = []
-    vmm = Vmm(lambda *call: calls.append(call) or 0, "resize", intx=True)
-    vmm.enable(1)
-    vmm.disable()
-    assert calls[2:] == [DOWN, (0, 0, 1, "eventfd")]
+    calls: list[Request] = []
+    vmm = Vmm("incr", table=8)
+    vmm.guest_enables([0], lambda _: 0)
+    vmm.guest_disables(lambda r: calls.append(r) or 0)  # type: ignore[func-returns-value]
+    assert calls == [DISABLE, Request(0, 0, 1, "eventfd")]
 
 
 def test_a_signal_is_delivered_delayed_or_lost_by_the_phase_it_falls_into() -> None:
