@@ -196,3 +196,10 @@ def test_one_fault_in_five_layouts_is_one_finding(bench: Bench) -> None:
     assert len(runs) == 5
     found = [[(*shape(f), f.subject.label, f.values["old"], f.values["new"]) for f in fs if f.code == "VFIO-002"] for fs in runs]
     assert found == [[("VFIO-002", "proven", "", "0000:00:08.0", 1, 3)]] * 5
+
+
+def test_every_line_of_the_envelopes_is_accounted_for(bench: Bench) -> None:
+    for name in inputs("envelopes"):
+        run = bench.run("envelopes", name)
+        assert run.errors == (), name
+        assert [sum(s.classes.values()) for s in run.sources] == [s.lines for s in run.sources], name

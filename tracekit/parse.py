@@ -147,8 +147,9 @@ def _work(frame: pl.DataFrame, layout: Layout, vocabulary: Vocabulary) -> _Part:
         names = layout.events(text)
         events.update({str(n): int(c) for n, c in names.filter(~in_event).drop_nulls().value_counts().iter_rows()})
         in_event = in_event | names.is_not_null()
-    bad = frame["line"].is_in(suspects["line"].implode()) & ~in_event & ~framing if suspects.height else None
-    classes = _classes(frame, {"event": in_event, "part-of-event": layout.parts(text), "frame": framing, "not understood": bad})
+    parts = layout.parts(text)
+    bad = frame["line"].is_in(suspects["line"].implode()) & ~in_event & ~parts & ~framing if suspects.height else None
+    classes = _classes(frame, {"event": in_event, "part-of-event": parts, "frame": framing, "not understood": bad})
     examples = _examples(frame, suspects, bad)
     return _Part(tables, classes, events, Counter(layout.envelope_counts(text)), examples)
 

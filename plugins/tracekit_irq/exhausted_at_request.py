@@ -20,6 +20,8 @@ CHAIN = ("x86_vector_activate", "request_threaded_irq", "vfio_msi_set_vector_sig
 QUEUE_NUMBER = r"\[[0-9]+\]|q[0-9]+$|[-.][A-Za-z]*[-.]?[0-9]+$"
 NOT_X86 = "ITS|GIC|XIVE|XICS|PLIC"
 
+NEAR = 8  # lines
+
 
 @diagnosis(
     "vec.exhausted-at-request",
@@ -135,7 +137,7 @@ def _traced(failed: Rows, told: Rows, context: Context) -> dict[str, Any]:
     evidence = [at(r, "context") for r in requests] + [at(r, "effect", line="line_end") for r in requests]
     evidence += [at(before, "context"), at(before, "context", line="line_end")] if before else []
     if first["global_avl"] is not None:
-        evidence.append(Evidence(first["source"], first["avl_line"], "cause"))
+        evidence.append(_last_taken(first))
     evidence += [at(f, "cause", end="line_end") for f in shown(failed)]
     evidence += [at(c, "effect", line="line_end") for c in context.returned(first)]
     evidence += [at(r, "effect") for r in shown(told)]
@@ -160,6 +162,13 @@ def _traced(failed: Rows, told: Rows, context: Context) -> dict[str, Any]:
         "values": values,
         "unchecked": () if holders else (Unchecked("who holds the vectors", "cat /proc/interrupts while the shortage lasts"),),
     }
+
+
+def _last_taken(f: Mapping[str, Any]) -> Evidence:
+    """Where the pool was last seen; up to the activation that found it empty, when that follows at once."""
+    begin = f["begin_line"]
+    near = begin is not None and 0 < begin - f["avl_line"] <= NEAR
+    return Evidence(f["source"], f["avl_line"], "cause", begin if near else None)
 
 
 def _allocation(allocs: pl.DataFrame | None, requests: Rows, f: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ RECORD = "xl dmesg from the boot of Xen on, and `xl debug-keys i; xl dmesg` whil
 def pirq_starved(
     xen_map_failed: pl.DataFrame | None = None,
     op_xen_setup: pl.DataFrame | None = None,
+    op_alloc: pl.DataFrame | None = None,
     xen_msi_create_failed: pl.DataFrame | None = None,
     xen_frontend_missing: pl.DataFrame | None = None,
     xen_pt_map_failed: pl.DataFrame | None = None,
@@ -52,7 +53,7 @@ def pirq_starved(
             found.setdefault(r.domid, []).append(r)
     for domid, refusals in found.items():
         space = room(pirq_facts, domid, frozenset(r.row.source for r in refusals))
-        yield _finding(domid, refusals, space, _handed_out(pirq_lives, domid), short)
+        yield _finding(domid, refusals, space, _handed_out(pirq_lives, domid), list(rows(op_alloc)), short)
     if not found:
         heard = xen_platform is not None or op_xen_setup is not None
         yield clear() if heard else not_evaluated("no Xen kernel log and no calls of Xen's MSI set-up")
@@ -64,13 +65,13 @@ def _handed_out(lives: pl.DataFrame | None, domid: int | None) -> list[Row]:
     return [x for x in rows(lives) if x.basis in basis and x.given]
 
 
-def _finding(domid: int | None, refusals: list[Refusal], space: Room, lives: list[Row], short: float) -> Finding:
+def _finding(domid: int | None, refusals: list[Refusal], space: Room, lives: list[Row], asked: list[Row], short: float) -> Finding:
     wanted = max((r.wanted for r in refusals if r.wanted is not None), default=None)
     lowest = min(lives, key=lambda x: x.pirq, default=None)
     why, told = _shortage(refusals, space, lives, wanted, short)
     subject = domain(domid, [r.subject for r in refusals])
     count = max(Counter(r.by for r in refusals).values())
-    seen = [e for r in refusals for e in _refused(r)]
+    seen = [e for r in refusals for e in _refused(r, asked)]
     shown = [at(lowest, "context")] if lowest is not None and lowest.source in {r.row.source for r in refusals} else []
     values = {"errno": refusals[0].errno, "refusals": count, "wanted": wanted}
     values |= {"extra": space.extra, "gsis": space.floor, "held": len(space.held) or None}
@@ -85,11 +86,13 @@ def _finding(domid: int | None, refusals: list[Refusal], space: Room, lives: lis
     )
 
 
-def _refused(r: Refusal) -> Iterator[Evidence]:
-    """The line of the refusal; of a call, its span too."""
+def _refused(r: Refusal, asked: list[Row]) -> Iterator[Evidence]:
+    """The line of the refusal; of a call, its span too, and that of the enable around it."""
     yield at_end(r.row)
     if at(r.row).line_end is not None:
         yield at(r.row, "context")
+    if (attempt := getattr(r.row, "attempt", None)) is not None:
+        yield from (at(a, "context") for a in asked if a.source == r.row.source and a.call == attempt)
 
 
 def _shortage(refusals: list[Refusal], space: Room, lives: list[Row], wanted: int | None, short: float) -> tuple[str, tuple[Evidence, ...]]:
