@@ -111,8 +111,13 @@ def _flip(system: System, fix: Fix, base: frozenset[str]) -> Flip:
 def confirmed(findings: Iterable[Finding], made: Sequence[Flip]) -> list[Finding]:
     """The findings, those whose fault vanishes under its own fixes and under no other marked `confirmed_by_replay`, fixes first."""
     return [
-        _confirm(f, [x for x in made if f.code in (*x.vanished, *x.remaining) and x.subject in ("", f.subject.label)]) for f in findings
+        _confirm(f, [x for x in made if f.code in (*x.vanished, *x.remaining) and _is_about(x.subject, f.subject.label)]) for f in findings
     ]
+
+
+def _is_about(subject: str, label: str) -> bool:
+    """Whether a system's subject is that of a finding; a domain's label may go on with its functions: `dom0 (0000:00:06.0)`."""
+    return subject in ("", label) or label.startswith(f"{subject} (")
 
 
 def _confirm(finding: Finding, made: Sequence[Flip]) -> Finding:

@@ -42,3 +42,12 @@ def tracekit_diagnoses() -> list[object]:
         unhandled_line,
         completion_without_interrupt,
     ]
+
+
+@hookimpl
+def tracekit_machines() -> dict[str, type]:
+    """The CPU vectors of a host, and one remapping table."""
+    from tracekit_irq.irte_pool import IrtePool
+    from tracekit_irq.vector_pool import VectorPool
+
+    return {"VectorPool": VectorPool, "IrtePool": IrtePool}

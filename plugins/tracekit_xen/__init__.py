@@ -40,3 +40,11 @@ def tracekit_diagnoses() -> list[Any]:
         pirq_starved,
         unmap_failed,
     ]
+
+
+@hookimpl
+def tracekit_machines() -> dict[str, type]:
+    """The pirqs of a domain, and a guest with its device model on them."""
+    from tracekit_xen.xen_domain import HvmGuest, PirqSpace
+
+    return {"PirqSpace": PirqSpace, "HvmGuest": HvmGuest}

@@ -1,0 +1,258 @@
+"""One passed-through function: its table and irq domain in the kernel, the opened VFIO device, the client, and what the guest does."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import polars as pl
+
+from tracekit import Fix, System
+from tracekit_systems.gates import known_gate
+from tracekit_systems.stimuli import Recording, Stimulus, recordings
+
+EINVAL, ERANGE = -22, -34
+MSIX, NORESIZE = 2, 0x8  # VFIO_PCI_MSIX_IRQ_INDEX, VFIO_IRQ_INFO_NORESIZE
+MSIX, NORESIZE = 2, 0x8  # VFIO_PCI_MSIX_IRQ_INDEX, VFIO_IRQ_INFO_NORESIZE
+Machines = Mapping[str, Any]
+Gates = Mapping[str, Any]
+NEEDED = ("MsiDomain", "PciFunction", "VfioDevice", "Vmm", "Guest")
+STALE = ("MSI-001", "MSI-002", "MSI-003", "VFIO-003", "VFIO-004")
+GROWTH = ("VFIO-002", "VFIO-003", "VFIO-005", "VFIO-006")
+
+
+class MsiVfio(System):
+    """All recordings of one function, each replayed from its own start. Gates are those of the releases (KV, QV) and of the fixes."""
+
+    name: ClassVar[str] = "msi-vfio"
+    fixes: ClassVar[tuple[Fix, ...]] = (
+        Fix(
+            "domain_removed_on_disable", True, STALE,
+            "A kernel that removes the irq domain when VFIO disables MSI-X (the patch of September 2023; not merged).",
+        ),
+        Fix("rebind_between_sessions", True, STALE, "Unbind and bind vfio-pci after the table size changed, before the next session."),
+        Fix("in_place_growth", True, GROWTH, "Linux 6.5 or later with QEMU 8.2 or later: vectors are added in place."),
+        Fix("vectors_up_front", True, GROWTH, "All vectors at the enable: a guest or VMM that asks for the whole table at once."),
+        Fix("client_heeds_noresize", True, ("VFIO-005",), "A client that disables before it grows where the host reports NORESIZE."),
+        Fix("noresize_removed", True),
+        Fix("QV2", True),
+        Fix("QV3", True, GROWTH, "QEMU 8.2 or later (with a host that can add vectors in place)."),
+        Fix("KV4", True, GROWTH),
+        Fix("KV4", False, ("VFIO-004", "VFIO-006")),
+        Fix("KV2", False, STALE),
+        Fix("KV2", True),
+        Fix("KV1", False),
+    )  # fmt: skip
+
+    def __init__(self, machines: Machines, recorded: Sequence[Recording], gates: Gates) -> None:
+        self.machines, self.recorded, self.base = machines, recorded, gates
+
+    @classmethod
+    def instances(cls, machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Sequence[System]:
+        """One system a function that has MSI-X enabled or grown in some recording."""
+        if any(name not in machines for name in NEEDED):
+            return []
+        by_label: dict[str, list[Recording]] = {}
+        for r in recordings(tables):
+            by_label.setdefault(r.label, []).append(r)
+        return [cls(machines, mine, base_gates(mine, tables.get("gates"))) for mine in by_label.values()]
+
+    def subject(self) -> str:
+        return self.recorded[0].label
+
+    def gates(self) -> Gates:
+        return self.base
+
+    def faults(self, gates: Gates) -> frozenset[str]:
+        return frozenset().union(*(self._replayed(r, gates).faults() for r in self.recorded))
+
+    def cost(self, gates: Gates) -> Mapping[str, int]:
+        """At the worst moment: vectors allocated, entries of the remapping table (one a vector), CPU vectors in use."""
+        done = [self._replayed(r, gates) for r in self.recorded]
+        return {
+            "vectors": max(d.most_allocated for d in done),
+            "irtes": max(d.most_allocated for d in done),
+            "cpu_vectors": max(d.most_wired if gates["KV1"] else d.most_allocated for d in done),
+        }
+
+    def assumptions(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(a for r in self.recorded for a in r.assumptions))
+
+    def _replayed(self, recorded: Recording, gates: Gates) -> "Replay":
+        replay = Replay(self.machines, gates, recorded.limit)
+        for stimulus in recorded.stimuli:
+            replay.hear(stimulus)
+        return replay
+
+
+def base_gates(recorded: Sequence[Recording], gates: pl.DataFrame | None) -> Gates:
+    """The gates as the recordings show them, else as the case's gates say, else the old behaviour, which is then an assumption."""
+    first = recorded[0]
+    resized, appended, refused, bounded = (any(getattr(r, x) for r in recorded) for x in ("resized", "appended", "refused", "bounded"))
+    known = {g: known_gate(gates, g, first.source) for g in ("KV1", "KV2", "KV4", "QV2", "QV3")}
+    if known["KV2"] is None:
+        known["KV2"] = bounded
+    if known["KV4"] is None or appended or refused:
+        known["KV4"] = appended
+    if resized and known["QV3"]:
+        known["KV4"] = False  # such a QEMU tears down only where it must
+    known["QV3"] = not resized and bool(appended or known["QV3"])
+    first.assumptions += [
+        f"{g} is taken to be {known[g]}: nothing tells" for g in ("KV2", "KV4") if known_gate(gates, g, first.source) is None
+    ]
+    return {
+        **known,
+        "KV1": known["KV1"] is not False,
+        "QV2": bool(known["QV2"]) or any(s.what == "enable" and s.number > 1 for r in recorded for s in r.stimuli),
+        "in_place_growth": bool(known["KV4"] and known["QV3"]),
+        "domain_removed_on_disable": False,
+        "rebind_between_sessions": False,
+        "vectors_up_front": False,
+        "noresize_removed": False,
+        "client_heeds_noresize": not refused,
+    }
+
+
+class Replay:
+    """The machines of one function under one setting of the gates; it hears stimuli and notes the faults of each step."""
+
+    def __init__(self, machines: Machines, gates: Gates, limit: int | None) -> None:
+        self.gates = gates
+        self.domain = machines["MsiDomain"](gates["KV2"], "none" if gates["KV2"] else "global")
+        self.function = machines["PciFunction"](self.domain)
+        self.dynamic = bool(gates["KV4"] or gates["in_place_growth"])
+        self.function.dynamic = self.dynamic
+        self.device = machines["VfioDevice"](dynamic=self.dynamic)
+        self.vmm = machines["Vmm"](self._policy(), 0, batched=bool(gates["QV2"]), intx=False)
+        self.seen: set[str] = set()
+        self.requests: list[tuple[str, int]] = []  # data and result of what one stimulus made the client send
+        self.used: set[int] = set()
+        self.fresh = limit is None  # whether no session is known to have gone before
+        self.most_allocated = self.most_wired = 0
+        if limit is not None and gates["KV2"]:
+            self.domain.create("msix", limit)
+            if gates["domain_removed_on_disable"]:
+                self.domain.remove()
+
+    def faults(self) -> frozenset[str]:
+        """The faults so far; a mismatch that something has hit is no longer latent."""
+        return frozenset(self.seen - ({"MSI-002"} if "MSI-001" in self.seen else set()))
+
+    def hear(self, s: Stimulus) -> None:
+        """One stimulus."""
+        self.requests.clear()
+        getattr(self, "_" + s.what.replace(" ", "_"))(s)
+
+    def _policy(self) -> str:
+        """All at once; in place where the client can and the host says so, or where the client does not ask; else down and up again."""
+        gates = self.gates
+        if gates["vectors_up_front"]:
+            return "full"
+        noresize = bool(self.device.flags(MSIX) & NORESIZE) and not gates["noresize_removed"]
+        can = gates["QV3"] or gates["in_place_growth"]
+        return "dyn" if (can and not noresize) or not gates["client_heeds_noresize"] else "incr"
+
+    def send(self, request: Any) -> int:
+        """SET_IRQS from the client to the kernel; the result goes back to it."""
+        result = self.device.set_irqs(
+            request.index, request.start, request.count, request.data, alloc=self._alloc, alloc_at=self._alloc_at, wiring=0
+        )
+        value = min(result) if result else 0
+        if request.data == "none" and value == 0:
+            self._freed()
+        self.requests.append((request.data, value))
+        self.most_allocated = max(self.most_allocated, len(self.function.vectors))
+        self.most_wired = max(self.most_wired, len(self.vmm.used & self.device.wired))
+        return int(value)
+
+    def _alloc(self, count: int) -> Any:
+        return self._enabled(1, count)
+
+    def _alloc_at(self, index: int) -> Any:
+        result = self.function.alloc_at(index)
+        if result == {ERANGE} and self._smaller():
+            self.seen.add("MSI-001")
+        return {0} if min(result) >= 0 else result
+
+    def _enabled(self, least: int, most: int) -> Any:
+        """The kernel's enable: a domain that was there already and is smaller than the table is what MSI-001 and MSI-002 are about."""
+        kept = self.domain.kind == "msix"
+        result = self.function.enable_msix(least, most)
+        if kept and self._smaller():
+            self.seen.add("MSI-001" if result == {ERANGE} else "MSI-002")
+        elif kept and self.domain.hwsize is not None and self.domain.hwsize > self.function.msix_count:
+            self.seen.add("MSI-003")
+        return result
+
+    def _smaller(self) -> bool:
+        return self.domain.per_device and self.domain.hwsize is not None and self.domain.hwsize < self.function.msix_count
+
+    def _freed(self) -> None:
+        self.function.free()
+        self.used.clear()
+        if self.gates["domain_removed_on_disable"]:
+            self.domain.remove()
+
+    def _table(self, s: Stimulus) -> None:
+        self.function.msix_count = s.number
+
+    def _open(self, s: Stimulus) -> None:
+        if not self.fresh and self.gates["rebind_between_sessions"] and not self.function.msix_enabled:
+            self.function.unbind()
+        self.fresh = False
+
+    def _close(self, s: Stimulus) -> None:
+        if self.vmm.enabled:
+            self.vmm.guest_disables(self.send)
+        self.function.free()
+        self.device.close()
+        if self.gates["rebind_between_sessions"]:
+            self.function.unbind()
+
+    def _rebind(self, s: Stimulus) -> None:
+        self._close(s)
+        self.function.unbind()
+
+    def _enable(self, s: Stimulus) -> None:
+        """The guest enables with so many vectors unmasked; a client that has vectors still is disabled first, as the guest must have."""
+        if self.vmm.enabled:
+            self.vmm.guest_disables(self.send)
+        elif self.gates["rebind_between_sessions"] and not self.fresh and not self.function.msix_enabled:
+            self.function.unbind()
+        self.fresh = False
+        self.vmm.table = self.function.msix_count
+        self.vmm.guest_enables(range(s.number), self.send)
+
+    def _unmask(self, s: Stimulus) -> None:
+        """The guest unmasks one more vector: the client's answer is a window, a failed growth, or vectors in place."""
+        alive, used = bool(self.device.allocated), bool(self.used)
+        # A client that grew by several at once wanted all of them; one that adds in place asks for each.
+        for vector in range(self.vmm.count, s.number) if self.vmm.policy == "dyn" else ():
+            self.vmm.guest_unmasks(vector, self.send)
+        self.vmm.guest_unmasks(s.number, self.send)
+        torn = len(self.requests) > 1 and self.requests[0] == ("none", 0)
+        result = self.requests[-1][1] if self.requests else 0
+        if torn and result == 0 and used:
+            self.seen |= {"VFIO-002"} | ({"VFIO-006"} if self.dynamic else set())
+        elif torn and result != 0:
+            self.seen.add("VFIO-003")
+        elif not torn and result < 0 and alive:
+            self.seen.add("VFIO-005" if result == EINVAL else "VFIO-004")
+
+    def _interrupt(self, s: Stimulus) -> None:
+        self.used.add(s.number)
+
+    def _disable(self, s: Stimulus) -> None:
+        if self.vmm.enabled:
+            self.vmm.guest_disables(self.send)
+
+    def _driver_enable(self, s: Stimulus) -> None:
+        if self.gates["rebind_between_sessions"] and not self.fresh:
+            self.function.unbind()
+        self.function.free()
+        self.fresh = False
+        self._enabled(s.least, s.number)
+        self.most_allocated = max(self.most_allocated, len(self.function.vectors))
+        self.most_wired = max(self.most_wired, len(self.function.vectors))
+
+    def _driver_free(self, s: Stimulus) -> None:
+        self.function.free()
+        self.device.close()

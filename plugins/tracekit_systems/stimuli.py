@@ -1,0 +1,194 @@
+"""What came from outside to a passed-through function: tables that changed size, sessions, and what the guest asked for.
+
+The requests that a client sends are recomputed in a replay, so they are turned back into what made it send them: a disable with an
+enable of one vector more is "unmask that vector", an enable is "enable with so many vectors".
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import polars as pl
+
+from tracekit import Row, rows_of
+
+MSIX = 2
+ERANGE = -34
+What = Literal["table", "open", "close", "rebind", "enable", "unmask", "interrupt", "disable", "driver enable", "driver free"]
+Identity = tuple[str, Any] | None
+BASES = {"calls": 0, "vectors": 1, "qemu": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Stimulus:
+    """One stimulus: `number` is a table size, a count of vectors, or a vector; `least` the smallest count a driver accepts."""
+
+    what: What
+    number: int = 0
+    least: int = 1
+
+
+@dataclass
+class Recording:
+    """The stimuli of one function in one source, and what they tell of the kernel and the client.
+
+    `limit`: size of an irq domain that was there before the first line. `resized`, `appended`, `refused`: a client tore down to grow,
+    added in place, or was refused that; `bounded`: an insert was refused with -34.
+    """
+
+    source: str
+    label: str = "unknown device"
+    basis: str = "calls"
+    stimuli: list[Stimulus] = field(default_factory=list)
+    limit: int | None = None
+    resized: bool = False
+    appended: bool = False
+    refused: bool = False
+    bounded: bool = False
+    assumptions: list[str] = field(default_factory=list)
+
+
+def recordings(tables: Mapping[str, pl.DataFrame]) -> list[Recording]:
+    """One recording a function and source; of a function only those that tell most directly.
+
+    Sources of a Xen dom0 are left out: Xen's private irq domain has no size (arch/x86/pci/xen.c, xen_create_pci_msi_domain).
+    """
+    groups: dict[tuple[Any, ...], dict[Identity, dict[str, list[Row]]]] = {}
+    for name in ("enables", "windows", "refusals", "op_open", "op_close", "op_free", "op_domain_remove"):
+        for row in rows_of(tables[name]) if name in tables else ():
+            place = groups.setdefault((row.source, row.machine, row.boot), {})
+            place.setdefault(_identity(row), {}).setdefault(name, []).append(row)
+    xen = set(tables["op_xen_setup"]["source"].unique()) if "op_xen_setup" in tables else set()
+    made = [_recording(place[0], rows, tables) for place, by in groups.items() if place[0] not in xen for rows in _adopted(by)]
+    best: dict[str, int] = {}
+    for r in made:
+        if r.stimuli:
+            best[r.label] = min(best.get(r.label, 9), BASES.get(r.basis, 9))
+    return [r for r in made if r.stimuli and BASES.get(r.basis, 9) == best[r.label]]
+
+
+def _identity(row: Row) -> Identity:
+    return next(((c, v) for c in ("entity", "device", "vdev", "bdf") if (v := getattr(row, c, None)) is not None), None)
+
+
+def _adopted(by: dict[Identity, dict[str, list[Row]]]) -> Iterator[dict[str, list[Row]]]:
+    """Rows that name no function belong to the only one of their source."""
+    nameless = by.pop(None, {})
+    if not by:
+        by[None] = {}
+    if len(by) == 1:
+        (only,) = by.values()
+        for name, rows in nameless.items():
+            only[name] = [*only.get(name, []), *rows]
+    yield from by.values()
+
+
+def _recording(source: str, rows: Mapping[str, list[Row]], tables: Mapping[str, pl.DataFrame]) -> Recording:
+    enables = [e for e in rows.get("enables", []) if e.kind == "msix"]
+    windows = [w for w in rows.get("windows", []) if w.index in (MSIX, None)]
+    refusals = [r for r in rows.get("refusals", []) if r.kind == "growth" and r.index == MSIX and r.start is not None and r.count]
+    made = Recording(source, _label([*enables, *windows]))
+    if not enables and not windows:
+        return made
+    growths = [w for w in windows if w.kind in ("growth", "failed") and w.new is not None]
+    made.basis = "calls" if enables else windows[0].basis
+    made.resized, made.refused, made.limit = bool(growths), bool(refusals), _limit(enables, made)
+    made.appended = any(e.operation == "alloc_at" for e in enables)
+    made.bounded = any(e.fail_ret == ERANGE for e in enables)
+    asked = [*map(_demand, enables), *(w.new for w in growths), *(r.start + r.count for r in refusals)]
+    sizes = _sizes(enables, growths, max(asked, default=1), _told_elsewhere(made, tables))
+    timed = [
+        *((line, 0, Stimulus("table", size)) for line, size in sizes),
+        *_of_enables(enables, {w.request for w in growths if w.request is not None}),
+        *_of_windows(windows, growths, bool(enables), made),
+        *_of_sessions(rows),
+        *((r.line, 3, Stimulus("unmask", r.start + r.count - 1)) for r in refusals),
+    ]
+    made.stimuli = [s for _, _, s in sorted(timed, key=lambda t: t[:2])]
+    return made
+
+
+def _sizes(enables: list[Row], growths: list[Row], least: int, told: int | None) -> list[tuple[int, int]]:
+    """Line and size of the table: as read at each enable; where it is nowhere read, large enough for all that was asked for."""
+    begins = {w.request: w.line for w in growths if w.request is not None}
+    read = [(begins.get(e.request, e.line), e.live) for e in enables if e.live is not None]
+    return [(0, read[0][1] if read else max(least, told or 0)), *read]
+
+
+def _told_elsewhere(made: Recording, tables: Mapping[str, pl.DataFrame]) -> int | None:
+    """The table size that another source of the case gives for the function: QEMU's trace, or lspci, whose BDF may lack the domain."""
+    for name, bdf, column in (("vfio_msix_early_setup", "name", "entries"), ("op_table_size", "bdf", "count")):
+        frame = tables.get(name)
+        if frame is not None and not frame.is_empty():
+            mine = frame.filter(pl.col(bdf).is_in([made.label, made.label.removeprefix("0000:")]))[column].drop_nulls()
+            if mine.len():
+                return int(mine[0])
+    return None
+
+
+def _label(rows: list[Row]) -> str:
+    """The function as findings name it: its BDF, else its pointer."""
+    for column, text in (("bdf", "{}"), ("device", "pci_dev {:#x}"), ("vdev", "vdev {:#x}")):
+        for row in rows:
+            if (value := getattr(row, column, None)) is not None:
+                return text.format(value)
+    return "unknown device"
+
+
+def _limit(enables: list[Row], made: Recording) -> int | None:
+    """The size of a domain that was made before the recording, from the first enables that used it."""
+    for e in enables:
+        if e.created or e.removed_line is not None:
+            return None
+        if e.hwsize is not None and e.made_line is None:
+            made.assumptions.append(f"the irq domain of size {e.hwsize} was made before the recording, by a session at that table size")
+            return int(e.hwsize)
+    return None
+
+
+Timed = tuple[int, int, Stimulus]
+
+
+def _of_enables(enables: list[Row], growths: set[int]) -> Iterator[Timed]:
+    """Demands; an enable that ends a growth is the unmask that the window stands for."""
+    for e in enables:
+        if e.operation == "alloc_at":
+            yield e.line, 3, Stimulus("unmask", e.min if e.min is not None else _demand(e) - 1)
+        elif e.request is None:
+            yield e.line, 3, Stimulus("driver enable", _demand(e), e.min or 1)
+        elif e.request not in growths:
+            yield e.line, 3, Stimulus("enable", _demand(e))
+
+
+def _demand(e: Row) -> int:
+    """How many vectors were asked for: as recorded, else as granted, else at least as many as the index that was refused."""
+    known = [e.max if e.operation == "enable" else None, e.ret if e.ret is not None and e.ret > 0 else None]
+    tried = (e.fail_index + 1) if e.fail_index is not None else 1
+    asked = next((n for n in known if n is not None), None)
+    if asked is None:
+        asked = e.live if e.live is not None and e.fail_index is not None else tried
+    return int(min(max(asked, tried), e.live) if e.live is not None and e.live >= tried else max(asked, tried))
+
+
+def _of_windows(windows: list[Row], growths: list[Row], enabled: bool, made: Recording) -> Iterator[Timed]:
+    if growths:
+        made.assumptions.append("each disable with an enable of more vectors stands for a guest that unmasked the last one")
+    ended = {w.enable_line for w in windows}
+    for w in windows:
+        if w not in growths:
+            yield w.line, 1, Stimulus("disable")
+            continue
+        if not enabled and w.enabled_line not in ended:
+            yield w.enabled_line or w.line, 1, Stimulus("enable", w.old)
+        used = [u["vector"] or 0 for u in w.in_use or ()] if w.handlers else list(w.wired or range(w.old))
+        if not w.handlers:
+            made.assumptions.append("vectors that were wired are taken to have been in use: no handler events")
+        yield from ((w.line, 2, Stimulus("interrupt", v)) for v in used)
+        yield w.line, 3, Stimulus("unmask", w.new - 1)
+
+
+def _of_sessions(rows: Mapping[str, list[Row]]) -> Iterator[Timed]:
+    yield from ((o.line, 0, Stimulus("open")) for o in rows.get("op_open", []))
+    yield from ((c.line, 4, Stimulus("rebind" if c.how == "rebind" else "close")) for c in rows.get("op_close", []))
+    yield from ((f.line, 1, Stimulus("driver free")) for f in rows.get("op_free", []) if f.request is None)
+    yield from ((d.line, 4, Stimulus("rebind")) for d in rows.get("op_domain_remove", []) if d.attempt is None)

@@ -1,0 +1,170 @@
+"""The CPU vectors of a host: who asks for one, who gives one back, and how many there are."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import polars as pl
+
+from tracekit import Fix, System, rows_of
+from tracekit_systems.gates import known_gate
+
+ENOSPC = -28
+MANY = 1 << 16  # more than a device has vectors; irqs that were never tried get numbers below zero
+SWAPPED = 1 << 31  # a failed vector_alloc of kernels that print the return value in place of the vector
+Machines = Mapping[str, Any]
+Gates = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An irq wants a vector (at request or at allocation, or managed slots), or gives its own back."""
+
+    what: Literal["request", "alloc", "managed", "release"]
+    irq: int
+
+
+@dataclass
+class Host:
+    """What was recorded in one source: the steps; `room`, vectors free at its begin; `excess`, by how much reservations exceeded them."""
+
+    source: str
+    steps: list[Step] = field(default_factory=list)
+    room: int = 0
+    excess: int = 0
+
+
+class HostVectors(System):
+    """Requests for CPU vectors of one boot, replayed on the pool that was left at the first refusal, or on a larger one."""
+
+    name: ClassVar[str] = "host-vectors"
+    fixes: ClassVar[tuple[Fix, ...]] = (
+        Fix(
+            "more_vectors",
+            True,
+            ("VEC-001", "VEC-002", "VEC-003"),
+            "More CPUs (each has some 200 vectors), with interrupts spread over them.",
+        ),
+        Fix("fewer_requested", True, ("VEC-001", "VEC-002", "VEC-003"), "Fewer queues a device, so that fewer vectors are requested."),
+        Fix("KV1", False, ("VEC-001", "VEC-003")),
+        Fix("KV1", True, ("VEC-002",)),
+    )
+
+    def __init__(self, machines: Machines, recorded: Sequence[Host], reserves: bool) -> None:
+        self.machines, self.recorded, self.reserves = machines, recorded, reserves
+
+    @classmethod
+    def instances(cls, machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Sequence[System]:
+        """One system for all sources in which a vector was refused or reservations exceeded the vectors."""
+        if "VectorPool" not in machines:
+            return []
+        hosts = list(_hosts(tables))
+        return [cls(machines, hosts, known_gate(tables.get("gates"), "KV1", hosts[0].source) is not False)] if hosts else []
+
+    def subject(self) -> str:
+        return "host"
+
+    def gates(self) -> Gates:
+        return {"KV1": self.reserves, "more_vectors": False, "fewer_requested": False}
+
+    def faults(self, gates: Gates) -> frozenset[str]:
+        return frozenset().union(*(self._replayed(h, gates)[0] for h in self.recorded))
+
+    def cost(self, gates: Gates) -> Mapping[str, int]:
+        """CPU vectors in use at the worst moment."""
+        return {"cpu_vectors": max(self._replayed(h, gates)[1] for h in self.recorded)}
+
+    def assumptions(self) -> tuple[str, ...]:
+        return ("no vector was left at the first refusal; those in use before the recording come back as they are released",)
+
+    def _replayed(self, host: Host, gates: Gates) -> tuple[frozenset[str], int]:
+        """Faults, and the most vectors in use. Without reservations a refusal comes at the allocation already (VEC-002)."""
+        pool = self.machines["VectorPool"]()
+        asked = len({s.irq for s in host.steps if s.what != "release"})
+        pool.online(0, host.room + (asked + host.excess if gates["more_vectors"] else 0))
+        seen: set[str] = (
+            {"VEC-003"} if host.excess and gates["KV1"] and not gates["more_vectors"] and not gates["fewer_requested"] else set()
+        )
+        most = 0
+        for s in host.steps:
+            if s.what == "release":
+                _release(pool, s.irq)
+            elif not (gates["fewer_requested"] and pool.available == 0):
+                result = pool.reserve_managed(s.irq, (0,)) if s.what == "managed" else pool.activate(s.irq)
+                if ENOSPC in result:
+                    seen.add("VEC-001" if s.what == "request" and gates["KV1"] else "VEC-002")
+            most = max(most, pool.cpus[0].allocated)
+        return frozenset(seen), most
+
+
+def _release(pool: Any, irq: int) -> None:
+    """A vector goes back; one that was in use before the recording makes room too."""
+    if irq in pool.irqs:
+        pool.free(irq)
+    else:
+        pool.cpus[0].available += 1
+
+
+def _hosts(tables: Mapping[str, pl.DataFrame]) -> Iterator[Host]:
+    """The sources that show a shortage, with their steps in order."""
+    failures, excess = tables.get("vector_failures"), _excess(tables)
+    kinds: dict[tuple[str, int], str] = {}
+    for f in rows_of(failures) if failures is not None else ():
+        kinds[f.source, f.irq] = f.kind
+    for source in dict.fromkeys([*(s for s, _ in kinds), *excess]):
+        host = Host(source, list(_steps(source, kinds, tables)), excess=excess.get(source, 0))
+        host.room = _left(host.steps, {irq for s, irq in kinds if s == source})
+        yield host
+
+
+def _steps(source: str, kinds: Mapping[tuple[str, int], str], tables: Mapping[str, pl.DataFrame]) -> Iterator[Step]:
+    timed: list[tuple[int, Step]] = []
+    for name in ("vector_alloc", "vector_reserve_managed", "vector_clear"):
+        if (frame := tables.get(name)) is None:
+            continue
+        for row in rows_of(frame.filter(pl.col("source") == source)):
+            kind = kinds.get((source, row.irq), "request")
+            if name == "vector_clear":
+                timed.append((row.line, Step("release", row.irq)))
+            elif name == "vector_reserve_managed":
+                timed.append((row.line, Step("managed", row.irq)))
+            elif kind in ("request", "unknown", "alloc") or not (row.ret < 0 or row.vector >= SWAPPED):
+                timed.append((row.line, Step("alloc" if kind == "alloc" else "request", row.irq)))
+    timed += _not_tried(source, timed, tables)
+    yield from (s for _, s in sorted(timed, key=lambda t: t[0]))
+
+
+def _not_tried(source: str, timed: Sequence[tuple[int, Step]], tables: Mapping[str, pl.DataFrame]) -> Iterator[tuple[int, Step]]:
+    """What a SET_IRQS asked for beyond the vector that was refused: the kernel stops there, a larger pool would not."""
+    if (requests := tables.get("op_set_irqs")) is None:
+        return
+    wanted = (pl.col("source") == source) & (pl.col("ret") == ENOSPC) & (pl.col("data") == "eventfd") & (pl.col("count") > 0)
+    for r in rows_of(requests.filter(wanted)):
+        tried = [(line, s.irq) for line, s in timed if r.line < line < (r.line_end or r.line) and s.what == "request"]
+        missing = r.count - len({irq for _, irq in tried})
+        yield from ((max(line for line, _ in tried), Step("request", -r.line * MANY - n)) for n in range(missing if tried else 0))
+
+
+def _left(steps: Sequence[Step], refused: set[int]) -> int:
+    """Vectors free at the begin: so many that the first irq that was refused finds none."""
+    taken: set[int] = set()
+    given = 0
+    for s in steps:
+        if s.irq in refused and s.what != "release":
+            return max(len(taken) - given, 0)
+        if s.what != "release":
+            taken.add(s.irq)
+        elif s.irq in taken:
+            taken.discard(s.irq)
+        else:
+            given += 1
+    return len(taken) + 1
+
+
+def _excess(tables: Mapping[str, pl.DataFrame]) -> dict[str, int]:
+    """By how much reservations exceeded the vectors, by source."""
+    found = tables.get("vector_overcommits")
+    if found is None or found.is_empty():
+        return {}
+    most = found.group_by("source", maintain_order=True).agg((pl.col("global_rsvd") - pl.col("global_avl")).max().alias("most"))
+    return {source: int(n) for source, n in most.iter_rows()}

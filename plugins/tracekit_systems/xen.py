@@ -1,0 +1,213 @@
+"""The pirqs of one Xen domain: how many its devices ask for, how many there are, and who gives them back."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import polars as pl
+
+from tracekit import Fix, Row, System, rows_of
+from tracekit_systems.gates import known_gate
+
+ENOSPC, ENODEV, MSIX_CAPABILITY = -28, -19, 17
+DOMID_SELF = 0x7FF0
+LEAST_LEAK = 3  # numbers that must be lost before it is called a leak
+PLENTY = 4096  # a space that nothing recorded can exhaust
+Machines = Mapping[str, Any]
+Gates = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A device asks for `number` vectors, or gives one back (0)."""
+
+    device: str
+    number: int
+
+
+@dataclass
+class Domain:
+    """What was recorded of a domain: its label, whether it is an HVM guest, the steps, and the space they were taken from."""
+
+    label: str
+    hvm: bool
+    steps: list[Step] = field(default_factory=list)
+    room: int = PLENTY
+    source: str = ""
+    assumptions: tuple[str, ...] = ()
+
+
+class XenPirqs(System):
+    """A domain's requests for pirqs, replayed on a space of the recorded or a larger size, by either kind of guest and device model."""
+
+    name: ClassVar[str] = "xen-pirqs"
+    fixes: ClassVar[tuple[Fix, ...]] = (
+        Fix("higher_limit", True, ("XEN-002",), "Raise extra_guest_irqs=<domU>,<dom0> on Xen's command line."),
+        Fix("fewer_vectors", True, ("XEN-002",), "Let each device have fewer queues, so that fewer vectors are asked for."),
+        Fix("KV5", True, ("XEN-001", "XEN-004"), "A guest kernel with c74fd80f2f41 (4.11, and stable kernels): always a fresh pirq."),
+        Fix("KV5", False, ("XEN-002", "XEN-003")),
+        Fix("QV1", True, ("XEN-002", "XEN-003"), "A device model that unmaps pirqs on disable (QEMU 2.1, Xen 4.5, or later)."),
+        Fix("QV1", False, ("XEN-001", "XEN-004")),
+    )
+
+    def __init__(self, machines: Machines, recorded: Domain, gates: Gates) -> None:
+        self.machines, self.recorded, self.base = machines, recorded, gates
+
+    @classmethod
+    def instances(cls, machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Sequence[System]:
+        """One system a domain of which requests are recorded."""
+        if "PirqSpace" not in machines or "HvmGuest" not in machines:
+            return []
+        gates = tables.get("gates")
+        return [cls(machines, d, _gates(d, gates, tables)) for d in (*_dom0(tables), *_guests(tables))]
+
+    def subject(self) -> str:
+        return self.recorded.label
+
+    def gates(self) -> Gates:
+        return self.base
+
+    def faults(self, gates: Gates) -> frozenset[str]:
+        return self._guest(gates)[0] if self.recorded.hvm else self._plain(gates)[0]
+
+    def cost(self, gates: Gates) -> Mapping[str, int]:
+        """The most pirqs that were held at once."""
+        return {"pirqs": self._guest(gates)[1] if self.recorded.hvm else self._plain(gates)[1]}
+
+    def assumptions(self) -> tuple[str, ...]:
+        return self.recorded.assumptions
+
+    def _space(self, gates: Gates) -> Any:
+        return self.machines["PirqSpace"].fresh(0, PLENTY if gates["higher_limit"] else self.recorded.room)
+
+    def _plain(self, gates: Gates) -> tuple[frozenset[str], int]:
+        """dom0 and PV: a request is granted whole or given back; a freed irq gives its number back at once."""
+        space = self._space(gates)
+        held: dict[str, list[int]] = {}
+        seen: set[str] = set()
+        most = 0
+        for step in self.recorded.steps:
+            mine = held.setdefault(step.device, [])
+            if step.number == 0:
+                if mine:
+                    space.unmap(mine.pop())
+                continue
+            wanted = min(step.number, len(space.free)) if gates["fewer_vectors"] else step.number
+            taken = list(_take(space, wanted))
+            if len(taken) < wanted or wanted == 0 and not gates["fewer_vectors"]:
+                seen.add("XEN-002")
+                for pirq in taken:
+                    space.unmap(pirq)
+            else:
+                mine += taken
+            most = max(most, len(space.held))
+        return frozenset(seen), most
+
+    def _guest(self, gates: Gates) -> tuple[frozenset[str], int]:
+        """An HVM guest: one machine device a vector; what two of them share, lose or cannot get."""
+        guest = self.machines["HvmGuest"](self._space(gates), not gates["KV5"], gates["QV1"])
+        on: dict[str, list[str]] = {}
+        seen: set[str] = set()
+        most = 0
+        for step in self.recorded.steps:
+            mine = on.setdefault(step.device, [])
+            if step.number == 0:
+                if mine:
+                    guest.disable(mine.pop(0))
+                continue
+            if gates["fewer_vectors"] and not guest.space.free:
+                continue
+            slot = next(f"{step.device} {n}" for n in range(len(mine) + 1) if f"{step.device} {n}" not in mine)
+            if guest.enable(slot) == ENODEV:
+                seen.add("XEN-002")
+            else:
+                mine.append(slot)
+            seen |= ({"XEN-001"} if guest.shared else set()) | ({"XEN-004"} if guest.deaf else set())
+            most = max(most, len(guest.space.held))
+        lost = [p for p in guest.space.held if not guest.users.get(p)]
+        return frozenset(seen | ({"XEN-003"} if len(lost) >= LEAST_LEAK else set())), most
+
+
+def _take(space: Any, wanted: int) -> Iterator[int]:
+    for _ in range(wanted):
+        pirq = min(space.next_number().results or {ENOSPC})
+        if pirq < 0:
+            return
+        space.allocated(pirq)
+        space.map(pirq)
+        yield pirq
+
+
+def _gates(recorded: Domain, gates: pl.DataFrame | None, tables: Mapping[str, pl.DataFrame]) -> Gates:
+    """A guest that took a cached number re-uses; numbers that come twice were given back, numbers that only fall were not."""
+    base: dict[str, Any] = {"higher_limit": False, "fewer_vectors": False}
+    fresh, unmaps = known_gate(gates, "KV5", recorded.source), known_gate(gates, "QV1", recorded.source)
+    if not recorded.hvm:
+        return {**base, "KV5": fresh is not False, "QV1": unmaps is not False}
+    lives = [x for x in rows_of(tables["pirq_lives"]) if x.source == recorded.source and x.basis == "guest"]
+    given = [x.pirq for x in lives if x.given]
+    if any(x.reused for x in lives):
+        fresh, unmaps = False, True
+    elif len(set(given)) < len(given):
+        unmaps = True
+    elif any(x.end and any(y.given and y.line >= (x.line_end or 0) and y.pirq < x.pirq for y in lives) for x in lives):
+        unmaps = False
+    return {**base, "KV5": fresh is not False, "QV1": unmaps is not False}
+
+
+def _dom0(tables: Mapping[str, pl.DataFrame]) -> Iterator[Domain]:
+    """dom0 by its calls; where none are recorded, by the messages of refused requests."""
+    places: dict[tuple[Any, ...], list[tuple[int, str, Row]]] = {}
+    for name, frame in ((n, tables[n]) for n in ("op_xen_setup", "op_xen_bind", "op_xen_destroy") if n in tables):
+        for row in rows_of(frame):
+            places.setdefault((row.source, row.machine, row.boot), []).append((row.line_end or row.line, name, row))
+    for place, rows in places.items():
+        yield _from_calls(place[0], [(name, row) for _, name, row in sorted(rows, key=lambda r: r[0])])
+    if not places and (told := tables.get("xen_map_failed")) is not None:
+        mine = told.filter((pl.col("ret") == ENOSPC) & pl.col("domid").is_in([0, DOMID_SELF]))
+        for source in mine["source"].unique(maintain_order=True):
+            steps = [Step(r.bdf or "", 1) for r in rows_of(mine.filter(pl.col("source") == source))]
+            yield Domain("dom0", False, steps, 0, source, ("each refused request is taken to be for one pirq when none was left",))
+
+
+def _from_calls(source: str, rows: list[tuple[str, Row]]) -> Domain:
+    """Requests and releases in order. A request for MSI after one for MSI-X was refused is the driver's way out, not a wish of its own."""
+    made = Domain("dom0", False, source=source)
+    owner: dict[int, str] = {}
+    refused: set[str] = set()
+    live = 0
+    for name, row in rows:
+        device = f"{row.device:#x}" if row.device is not None else str(row.bdf or "")
+        if name == "op_xen_bind" and (irq := row.irq if row.irq is not None else row.ret) is not None and irq > 0:
+            owner[irq] = device
+            live += 1
+        elif name == "op_xen_destroy" and row.ret in (0, None) and row.irq in owner:
+            made.steps.append(Step(owner.pop(row.irq), 0))
+            live -= 1
+        elif name == "op_xen_setup" and row.nvec:
+            if row.ret == ENOSPC and made.room == PLENTY:
+                made.room = live
+                made.assumptions = (f"pirqs for what is recorded: {live}, those held when the first request was refused",)
+            if row.type == MSIX_CAPABILITY or device not in refused:
+                made.steps.append(Step(device, row.nvec))
+            refused = refused | {device} if row.ret == ENOSPC else refused - {device} if row.type == MSIX_CAPABILITY else refused
+    return made
+
+
+def _guests(tables: Mapping[str, pl.DataFrame]) -> Iterator[Domain]:
+    """HVM guests by the lives of their pirqs, and the requests that were refused."""
+    lives = tables.get("pirq_lives")
+    if lives is None:
+        return
+    guest = lives.filter((pl.col("basis") == "guest") & pl.col("bdf").is_not_null())
+    failed = tables.get("xen_msi_create_failed")
+    for source in guest["source"].unique(maintain_order=True):
+        mine = list(rows_of(guest.filter(pl.col("source") == source)))
+        timed = [(x.line, 1, Step(x.bdf, 1)) for x in mine]
+        timed += [(x.line_end, 0, Step(x.bdf, 0)) for x in mine if x.line_end is not None and x.end]
+        refused = list(rows_of(failed.filter((pl.col("source") == source) & (pl.col("ret") == ENODEV)))) if failed is not None else []
+        timed += [(r.line, 1, Step(r.bdf or "", 1)) for r in refused]
+        numbers = {x.pirq for x in mine}
+        room = max(numbers) - min(numbers) + 1 if refused else PLENTY
+        notes = ("a vector is given back where its number is seen to serve another one, or its device is enabled anew",)
+        yield Domain("", True, [s for _, _, s in sorted(timed, key=lambda t: t[:2])], room, source, notes)
