@@ -8,10 +8,13 @@ import polars as pl
 
 from tracekit import Model, Row, Schema
 from tracekit_msi.enables import Key, key_of
-from tracekit_msi.msi_domain import MsiDomain, Prediction
+from tracekit_msi.msi_domain import ERANGE, MAX_INDEX, MsiDomain, Prediction
 from tracekit_msi.pci_function import PciFunction
 
-PREDICTION = {**dict.fromkeys(("operation", "subject", "rule", "predicted", "observed"), pl.String()), "agrees": pl.Boolean()}
+PREDICTION = {**dict.fromkeys(("operation", "subject", "rule", "predicted", "observed"), pl.String()), "agrees": pl.Boolean(), "explained_by": pl.String()}
+
+ENABLED = "min, max, table size, domain, in this order"
+OPERATIONS = {"enable_msix": "enable"}
 
 
 class Worlds:
@@ -21,10 +24,12 @@ class Worlds:
         choices = (True, False) if per_device is None else (per_device,)
         self.machines = [PciFunction(MsiDomain(c), reservation=reservation) for c in choices]
 
-    def predict(self, operation: str, *arguments: Any) -> Prediction:
-        """The union of what an operation may return; it changes nothing."""
+    def predict(self, operation: str, *arguments: Any, healthy: bool = False) -> Prediction:
+        """The union of what an operation may return; it changes nothing. `healthy`: if no domain were smaller than its table."""
         results: set[int] = set()
         for machine in deepcopy(self.machines):
+            if healthy and machine.domain.per_device and machine.domain.kind == "msix":
+                machine.domain.hwsize = max(machine.domain.hwsize or 0, machine.msix_count or MAX_INDEX)
             owner = machine.domain if operation == "insert" else machine
             if operation == "enable_msix":
                 machine.free()
@@ -92,18 +97,22 @@ class MsiReplay(Model):
             self.started.add(e.attempt)
             for machine in worlds.machines:
                 machine.domain.taken.intersection_update(machine.vectors)
+        if e.hwsize is not None:
+            for machine in worlds.machines:
+                if machine.domain.per_device:
+                    machine.domain.kind, machine.domain.hwsize = "msix", e.hwsize
         if e.index is None or e.ret is None:
             return
-        self._compare(e, "insert", "-34 at and above hwsize", worlds.predict("insert", e.index), e.ret)
+        self._judge(e, "insert", "every index below the table's size", worlds, e.index)
         for machine in worlds.machines:
             machine.domain.learn(e.index, e.ret)
 
     def on_op_alloc(self, e: Row) -> None:
         worlds = self._worlds(e)
-        known = e.kind == "msix" and e.min is not None and e.max is not None
-        predicted = worlds.predict("enable_msix", e.min, e.max) if known else None
-        if e.ret is not None:
-            self._compare(e, "enable", "min, max, table size, hwsize, in this order", predicted, e.ret)
+        if e.ret is not None and (e.kind != "msix" or e.min is None or e.max is None):
+            self._compare(e, "enable", ENABLED, None, e.ret)
+        elif e.ret is not None:
+            self._judge(e, "enable_msix", ENABLED, worlds, e.min, e.max)
         for machine in worlds.machines:
             machine.free()
             if e.ret is not None and e.ret > 0 and e.kind == "msix":
@@ -116,8 +125,10 @@ class MsiReplay(Model):
         for machine in worlds.machines:
             machine.dynamic = True
             machine.domain.taken.discard(e.index)  # the insert inside it was heard before
-        enabled = all(m.msix_enabled for m in worlds.machines)
-        self._compare(e, "alloc_at", "the index, or the insert's error", worlds.predict("alloc_at", e.index) if enabled else None, e.ret)
+        if all(m.msix_enabled for m in worlds.machines):
+            self._judge(e, "alloc_at", "the index, or the insert's error", worlds, e.index)
+        else:
+            self._compare(e, "alloc_at", "the index, or the insert's error", None, e.ret)
         for machine in worlds.machines:
             if e.ret >= 0:
                 machine.domain.taken.add(e.index)
@@ -134,11 +145,26 @@ class MsiReplay(Model):
     def _worlds(self, e: Row) -> Worlds:
         return self.functions.setdefault(key_of(e), Worlds(self.per_device, self.reservation))
 
-    def _compare(self, e: Row, operation: str, rule: str, predicted: Prediction, observed: int) -> None:
+    def _judge(self, e: Row, operation: str, rule: str, worlds: Worlds, *arguments: Any) -> None:
+        """Compare with a function whose domain is as large as its table; a miss that the domain's own size predicts is MSI-001's."""
+        actual = worlds.predict(operation, *arguments)
+        healthy = worlds.predict(operation, *arguments, healthy=True) if actual is not None else None
+        stale = e.ret == ERANGE and actual == {ERANGE} and any(m.domain.per_device for m in worlds.machines)
+        self._compare(e, OPERATIONS.get(operation, operation), rule, healthy, e.ret, "MSI-001" if stale else None)
+
+    def _compare(self, e: Row, operation: str, rule: str, predicted: Prediction, observed: int, code: str | None = None) -> None:
         label = e.bdf or (f"pci_dev {e.device:#x}" if e.device is not None else "unknown device")
-        text = None if predicted is None else " or ".join(map(str, sorted(predicted)))
         agrees = None if predicted is None else observed in predicted
-        place = {"ts_end": getattr(e, "ts_end", None), "line_end": getattr(e, "line_end", None)}
         self.emit(
-            "predictions", e, operation=operation, subject=label, rule=rule, predicted=text, observed=str(observed), agrees=agrees, **place
+            "predictions",
+            e,
+            operation=operation,
+            subject=label,
+            rule=rule,
+            predicted=None if predicted is None else " or ".join(map(str, sorted(predicted))),
+            observed=str(observed),
+            agrees=agrees,
+            explained_by=code if agrees is False else None,
+            ts_end=getattr(e, "ts_end", None),
+            line_end=getattr(e, "line_end", None),
         )

@@ -4,25 +4,38 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis
+from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
 from tracekit_msi.subject import distinct, span, subject_of
 
 ENOMEM = -12
+ABORT = "SError|external abort"
+TABLE = r"^(?:__pci_enable_msix_range|msix_\w+|pci_msix_\w+)$"
 RECORD = "kretprobe on __pci_enable_msix_range, with the dmesg of the boot and lspci -vv"
 
 
-@diagnosis("msi.table-unmapped", code="MSI-007", severity="medium", record=RECORD)
+@diagnosis("msi.table-unmapped", code="MSI-007", severity="medium", explains=("MSI-009",), record=RECORD)
 def table_unmapped(
-    enables: pl.DataFrame, bar_unassigned: pl.DataFrame | None = None, devices: pl.DataFrame | None = None
+    enables: pl.DataFrame | None = None,
+    bar_unassigned: pl.DataFrame | None = None,
+    kernel_reports: pl.DataFrame | None = None,
+    devices: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
-    """The MSI-X table cannot be mapped: its BAR was given no address.
+    """The MSI-X table cannot be used: its BAR was given no address, or nothing answers there.
 
-    What it finds: an enable that returns -12 before any descriptor is made, for a device of which the kernel could not place a BAR.
+    What it finds: an enable that returns -12 before any descriptor is made, for a device of which the kernel could not place a BAR; a bus
+    abort (SError, external abort) taken inside the enabling function itself, which touches nothing but the table.
     Why it matters: the device has no MSI-X at all.
     Stays quiet when: all BARs of the device have their place (then -12 is a shortage of memory), or descriptors were made first.
     What to do: fix the assignment of BARs: the bridge's window, resizable BARs, firmware settings.
     References: Linux drivers/pci/msi/msi.c, msix_map_region(); drivers/pci/setup-res.c.
     """
+    aborted = list(_aborted(kernel_reports))
+    yield from aborted
+    if aborted:
+        return
+    if enables is None:
+        yield not_evaluated("no enabling of MSI-X in the input", RECORD)
+        return
     failed = enables.filter((pl.col("ret") == ENOMEM) & pl.col("first_line").is_null() & (pl.col("kind") == "msix"))
     if failed.is_empty() or bar_unassigned is None:
         yield clear("no enable failed for want of a mapped table")
@@ -45,4 +58,23 @@ def table_unmapped(
             unchecked=(Unchecked("this BAR holds the MSI-X table", "lspci -vv: `Vector table: BAR=`"),),
             values={"bar": bar["bar"], "errno": ENOMEM},
             advice="Fix the BAR's assignment: bridge window, resizable BAR, firmware.",
+        )
+
+
+def _aborted(reports: pl.DataFrame | None) -> Iterator[Finding]:
+    """A bus abort at an instruction of the function that writes the table's entries."""
+    if reports is None:
+        return
+    own = reports.filter((pl.col("kind") == "oops") & pl.col("what").str.contains(ABORT) & pl.col("function").str.contains(TABLE))
+    for row in own.head(1).iter_rows(named=True):
+        yield Finding(
+            summary=f"the bus aborted an access in {row['function']}: nothing answers where the MSI-X table should be",
+            grade="probable",
+            subject=Subject("unknown device", "unknown", None, (), "the driver in the call trace below names it"),
+            machine=row["machine"],
+            boot=row["boot"],
+            evidence=distinct([*span(row["source"], row["line"], role="cause"), *span(row["source"], row["msi_line"], role="cause")]),
+            unchecked=(Unchecked("the access was to the table", "lspci -vv of the device: its MSI-X capability and the BAR it names"),),
+            values={"function": row["function"], "report": row["what"]},
+            advice="The device advertises an MSI-X table that it does not have, or its BAR is wrong: boot with pci=nomsi, and report it.",
         )

@@ -178,3 +178,56 @@ def test_two_devices_do_not_lend_each_other_their_sizes() -> None:
     a.open()
     a.enable(8, 8, limit=4)
     assert [(f.code, f.subject.bdf) for f in findings(str(a)) if f.code in MSI] == [("MSI-001", "0000:41:00.1")]
+
+
+ABORT = """\
+[    2.100001] SError Interrupt on CPU0, code 0xbf000000 -- SError
+[    2.100002] pc : {function}+0x4e4/0x608
+[    2.100003] lr : {function}+0x498/0x608
+[    2.100004] Call trace:
+[    2.100005]  {function}+0x4e4/0x608
+[    2.100006]  pci_alloc_irq_vectors_affinity+0xdc/0x150
+"""
+
+
+def test_a_bus_abort_in_the_enable_is_a_table_that_is_not_there() -> None:
+    assert [(f.code, f.grade, f.explained_by) for f in findings(ABORT.format(function="__pci_enable_msix_range"))] == [
+        ("MSI-007", "probable", None),
+        ("MSI-009", "proven", "MSI-007"),
+    ]
+
+
+def test_a_bus_abort_elsewhere_is_not_about_the_table() -> None:
+    assert findings(ABORT.format(function="ahci_init_one").replace("pci_alloc_irq_vectors_affinity", "local_pci_probe")) == []
+
+
+OOPS = """\
+[    9.000001] BUG: kernel NULL pointer dereference, address: 0000000000000000
+[    9.000002] Oops: Oops: 0000 [#1] SMP
+[    9.000003] RIP: 0010:some_driver_start+0x3c/0x90
+[    9.000004] Call Trace:
+"""
+
+
+@pytest.mark.parametrize(
+    ("frames", "fires"),
+    [
+        (["msix_setup_interrupts+0x10e/0x290"], True),
+        (["? msix_setup_interrupts+0x10e/0x290"], False),
+        ([f"frame_{i}+0x1/0x2" for i in range(9)] + ["pci_msi_mask_irq+0x48/0x4c"], True),
+        ([f"frame_{i}+0x1/0x2" for i in range(10)] + ["pci_msi_mask_irq+0x48/0x4c"], False),
+        (["pci_read_config_word+0x1/0x2"], False),
+    ],
+)
+def test_a_report_counts_by_its_first_ten_reliable_frames(frames: list[str], fires: bool) -> None:
+    log = OOPS + "".join(f"[    9.{i + 5:06d}]  {f}\n" for i, f in enumerate(frames))
+    assert [(f.code, f.grade, f.severity) for f in findings(log)] == [("MSI-009", "proven", "high")] * fires
+
+
+@pytest.mark.parametrize(
+    "head", ["INFO: task kworker/3:1:77 blocked for more than 120 seconds.", "WARNING: possible circular locking dependency detected"]
+)
+def test_frames_of_a_hanging_task_or_a_lock_chain_are_no_report(head: str) -> None:
+    log = f"[    9.000001] {head}\n[    9.000002] Call Trace:\n[    9.000003]  msi_domain_free_irqs+0x34/0x58\n"
+    assert findings(log) == []
+    assert [(f.code, f.grade) for f in findings(log.split("\n", 1)[1])] == [("MSI-009", "probable")]
