@@ -10,6 +10,7 @@ from tracekit.types import ENVELOPE, Schema, event_schema
 
 # A row as a model hears it: one attribute a column (`e.irq`, `e.line`).
 Row = SimpleNamespace
+ROWS_AT_ONCE = 8192
 
 
 class Model:
@@ -26,7 +27,7 @@ class Model:
     across: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
-        self.emitted: dict[str, list[dict[str, Any]]] = {name: [] for name in self.tables}
+        self._emitted: dict[str, list[tuple[Row, dict[str, Any]]]] = {name: [] for name in self.tables}
 
     @classmethod
     def hears(cls) -> tuple[str, ...]:
@@ -42,8 +43,7 @@ class Model:
 
     def emit(self, table: str, row: Row, **values: Any) -> None:
         """Emit one row of `table`, placed where `row` stands; `values`: its own columns, `ts_end`, `line_end`, other places."""
-        place = {c: getattr(row, c, None) for c in ENVELOPE}
-        self.emitted[table].append({**place, **values})
+        self._emitted[table].append((row, values))
 
     def on_end(self) -> None:
         """Called after the last row of the stream: emit what is still live, with a null `ts_end`."""
@@ -59,15 +59,33 @@ class Model:
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """What was emitted so far, as frames of the declared schemas."""
-        return {
-            name: pl.DataFrame(self.emitted[name], schema=schema, orient="row", strict=False) for name, schema in self.schemas().items()
-        }
+        return {name: _frame(self._emitted[name], schema) for name, schema in self.schemas().items()}
 
 
 def rows_of(frame: pl.DataFrame) -> Iterator[Row]:
     """The rows of a frame as attribute bags, in frame order."""
-    for values in frame.iter_rows(named=True):
-        yield Row(**values)
+    names = frame.columns
+    for values in frame.iter_rows(buffer_size=ROWS_AT_ONCE):
+        yield Row(**dict(zip(names, values, strict=True)))
+
+
+def _frame(emitted: Sequence[tuple[Row, dict[str, Any]]], schema: Schema) -> pl.DataFrame:
+    """What was emitted, column by column: a place column that no value overrides is that of the row."""
+    columns = []
+    for name, kind in schema.items():
+        if name in ENVELOPE:
+            cells = [values[name] if name in values else getattr(row, name, None) for row, values in emitted]
+        else:
+            cells = [values.get(name) for _, values in emitted]
+        columns.append(_column(name, cells, kind))
+    return pl.DataFrame(columns)
+
+
+def _column(name: str, cells: list[Any], kind: pl.DataType) -> pl.Series:
+    """One column; nested cells are converted all at once, which the constructor of a series does one by one."""
+    if kind.is_nested() and cells:
+        return pl.from_dicts([{name: c} for c in cells], schema={name: kind}, strict=False)[name]
+    return pl.Series(name, cells, dtype=kind, strict=False)
 
 
 def replay(

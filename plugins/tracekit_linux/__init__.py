@@ -7,8 +7,7 @@ from tracekit import Model, hookimpl
 def tracekit_models() -> list[type[Model]]:
     """The models of this plugin."""
     from tracekit_linux.calls import Calls
-    from tracekit_linux.devices import Devices
     from tracekit_linux.gates import Gates
     from tracekit_linux.operations import Operations
 
-    return [Calls, Devices, Operations, Gates]
+    return [Calls, Operations, Gates]

@@ -6,7 +6,7 @@ kept under the recorder's own name and means nothing.
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
 
 from tracekit_linux.functions import REGISTERS, RETURN_NAMES, bare, parameter, signed
 
@@ -15,7 +15,7 @@ FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\{[^}]*\}|[^\s,]+)')
 # `vdev=%di`, `index=$arg3:u32`, `ret=$retval:s32`, `hwsize=+0x18(%si):u32` in a definition.
 FETCH = re.compile(r"(?:(\w+)=)?([%$+@\\-]\S*)")
 
-Arg = dict[str, Any]
+Arg = tuple[str, int | None, str]  # name, value, text
 Fetches = Mapping[str, str]
 
 
@@ -27,7 +27,7 @@ def fields(text: str | None) -> list[tuple[str, str]]:
 def number(text: str) -> int | None:
     """The value as a signed 64-bit pattern, null if it is no number."""
     try:
-        return signed(int(text, 16) if text.startswith(("0x", "0X")) else int(text), 64)
+        return signed(int(text, 16 if text[:2] in ("0x", "0X") else 10), 64)
     except ValueError:
         return None
 
@@ -42,11 +42,7 @@ def fetches(text: str | None) -> dict[str, str]:
 
 def meant(function: str | None, pairs: list[tuple[str, str]], defined: Fetches) -> list[Arg]:
     """The arguments of a call under the names of the function's parameters where these are known."""
-    found = []
-    for name, text in pairs:
-        what = parameter(function, name, _argument(defined.get(name, ""))) if function else None
-        found.append({"name": what or name, "value": number(text), "text": text})
-    return found
+    return [(_meaning(function, name, defined.get(name)), number(text), text) for name, text in pairs]
 
 
 def returned(pairs: list[tuple[str, str]], defined: Fetches) -> int | None:
@@ -57,6 +53,12 @@ def returned(pairs: list[tuple[str, str]], defined: Fetches) -> int | None:
         if texts:
             return number(texts[0])
     return None
+
+
+@lru_cache(maxsize=4096)
+def _meaning(function: str | None, name: str, fetch: str | None) -> str:
+    """The parameter that the argument `name` is, or `name` itself."""
+    return (parameter(function, name, _argument(fetch or "")) if function else None) or name
 
 
 def _argument(fetch: str) -> int | None:

@@ -4,7 +4,6 @@ Facts: Linux drivers/pci/msi, kernel/irq/msi.c, drivers/vfio/pci, arch/x86/pci/x
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 INT, BOOL, POINTER, VOID = "int", "bool", "pointer", "void"
 
@@ -141,7 +140,6 @@ def bare(name: str) -> str:
     return name.partition(".")[0]
 
 
-@lru_cache(maxsize=4096)
 def parameter(function: str, word: str, argument: int | None = None) -> str | None:
     """The parameter that a recorded argument is, by its number if that is known, else by its name; null if nobody can tell."""
     known = FUNCTIONS.get(function)

@@ -1,14 +1,12 @@
 """Identities: which pointers of a trace stand for one PCI function, and from when to when."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-
-import polars as pl
+from zlib import crc32
 
 from tracekit import Row
-from tracekit_linux.tree import ALLOC_AT, ALLOCATIONS, CLOSED_BY_KERNEL, MASK, SET_IRQS, Node, Pointers, Tree, set_up_irqs
+from tracekit_linux.tree import CLOSED_BY_KERNEL, MASK, SET_IRQS, Node, Tree
 
-ABOUT_ONE = frozenset((*SET_IRQS, *ALLOCATIONS, *ALLOC_AT))
 # Calls after which a `struct pci_dev` is gone (drivers/pci/remove.c).
 REMOVALS = ("pci_destroy_dev", "pci_stop_and_remove_bus_device", "pci_stop_and_remove_bus_device_locked", "pci_release_dev")
 
@@ -19,11 +17,25 @@ class Entity:
 
     first: Row
     names: list["Name"] = field(default_factory=list)
+    lives: list["Life"] = field(default_factory=list)
     united: "Entity | None" = None
 
     def root(self) -> "Entity":
         """The entity that this one was found to be."""
-        return self if self.united is None else self.united.root()
+        entity = self
+        while entity.united is not None:
+            entity = entity.united
+        return entity
+
+    @property
+    def number(self) -> int:
+        """A number for it that is its own in a case."""
+        return (crc32(self.first.source.encode()) << 31) + int(self.first.line)
+
+    def unite(self, other: "Entity") -> None:
+        """`other` is this one."""
+        other.united = self
+        self.lives += other.lives
 
     def name(self) -> "Name | None":
         """Who it is: what was seen beats what was inferred; two names are a contradiction, and none."""
@@ -68,8 +80,7 @@ class Identities:
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
-        self.pointers = Pointers(tree.nodes)
-        self.shared = _shared_domains(tree, self.pointers)
+        self.shared = _shared_domains(tree)
         self.current: dict[tuple[str, int], Life] = {}
         self.lives: list[Life] = []
         self.at: dict[int, Life] = {}  # id(call) -> what it is about
@@ -80,9 +91,9 @@ class Identities:
         """What a call is about: what it or the nearest call around it names, else what the calls below that request name."""
         return next((x for n in node.chain() if (x := self.at.get(id(n))) is not None), None)
 
-    def owned(self, tables: Mapping[str, pl.DataFrame]) -> Iterator[Owned]:
-        """Each irq that is set up inside a call about a device."""
-        for line, irq, node in set_up_irqs(self.tree, tables):
+    def owned(self, irqs: Iterable[tuple[int, int, Node]]) -> Iterator[Owned]:
+        """Each irq that is set up inside a call about a device. `irqs`: those of `set_up_irqs`."""
+        for line, irq, node in irqs:
             if (life := self.life_of(node)) is not None:
                 signal = next((n for n in node.chain() if n.name == "vfio_msi_set_vector_signal"), None)
                 yield Owned(line, irq, life, signal.number("vector") if signal else None)
@@ -103,12 +114,12 @@ class Identities:
     def _hear(self, node: Node) -> None:
         for kind, pointer in self._named(node):
             life = self.at[id(node)] = self._life(kind, pointer, node.row)
-            request = _request(node)
+            request = node.request
             if request is not None and (other := self.at.get(id(request))) is not None:
                 life = self._unite(other, life, node.row)
             if request is not None:
                 self.at[id(request)] = life
-        dev = self.pointers.device(node)
+        dev = node.device
         if dev is not None and node.name in REMOVALS:
             self._end(dev, node.row, ("pci_dev", "vdev", "domain"))
         elif dev is not None and node.name == "msi_remove_device_irq_domain":
@@ -116,10 +127,10 @@ class Identities:
 
     def _named(self, node: Node) -> Iterator[tuple[str, int]]:
         """The pointers a call names itself, as (kind, pointer)."""
-        if (vdev := node.pointer("vdev")) is not None:
-            yield "vdev", vdev
-        if (dev := self.pointers.device(node)) is not None:
-            yield "pci_dev", dev
+        if node.vdev is not None:
+            yield "vdev", node.vdev
+        if node.device is not None:
+            yield "pci_dev", node.device
         if node.name == "msi_get_device_domain" and node.row.ret and (domain := node.row.ret & MASK) not in self.shared:
             yield "domain", domain
 
@@ -127,6 +138,7 @@ class Identities:
         life = self.current.get((kind, pointer))
         if life is None:
             life = self.current[kind, pointer] = Life(pointer, kind, Entity(row), row)
+            life.entity.lives.append(life)
             self.lives.append(life)
         return life
 
@@ -135,45 +147,35 @@ class Identities:
         if one.entity.root() is other.entity.root():
             return one
         for life, against in ((one, other), (other, one)):
-            rivals = {x.pointer for x in self.lives if x.kind == against.kind == "pci_dev" and x.entity.root() is life.entity.root()}
+            rivals = {x.pointer for x in life.entity.root().lives if x.kind == against.kind == "pci_dev"}
             if life.kind != "pci_dev" and rivals and against.pointer not in rivals:
                 life.end = row
                 self.current.pop((life.kind, life.pointer), None)
                 return self._unite(self._life(life.kind, life.pointer, row), against, row)
         if one.kind == other.kind == "pci_dev" and one.pointer != other.pointer:
             return other
-        other.entity.root().united = one.entity.root()
+        one.entity.root().unite(other.entity.root())
         return one
 
     def _end(self, dev: int, row: Row, kinds: tuple[str, ...]) -> None:
         """These pointers of a device are freed: its driver is unbound, its domain removed, or the device itself."""
-        entity = self.current["pci_dev", dev].entity.root()
-        for key, life in list(self.current.items()):
-            if life.entity.root() is entity and life.kind in kinds:
+        for life in self.current["pci_dev", dev].entity.root().lives:
+            if life.end is None and life.kind in kinds:
                 life.end = row
-                del self.current[key]
+                self.current.pop((life.kind, life.pointer), None)
 
 
-def _request(node: Node) -> Node | None:
-    """The outermost call around (or at) this one that is about a single device."""
-    found = None
-    for n in node.chain():
-        if n.name in ABOUT_ONE or n.is_request:
-            found = n
-    return found
-
-
-def _shared_domains(tree: Tree, pointers: Pointers) -> set[int]:
+def _shared_domains(tree: Tree) -> set[int]:
     """Domains that serve several devices, as the one global PCI/MSI domain does: they identify none."""
     users: dict[int, set[int]] = {}
     requests: dict[int, tuple[set[int], set[int]]] = {}
     for n in tree.nodes:
-        if (request := _request(n)) is not None:
-            domains, devices = requests.setdefault(id(request), (set(), set()))
+        if n.request is not None:
+            domains, devices = requests.setdefault(id(n.request), (set(), set()))
             if n.name == "msi_get_device_domain" and n.row.ret:
                 domains.add(n.row.ret & MASK)
-            if (dev := pointers.device(n)) is not None:
-                devices.add(dev)
+            if n.device is not None:
+                devices.add(n.device)
     for domains, devices in requests.values():
         for d in domains:
             users.setdefault(d, set()).update(devices)

@@ -11,18 +11,18 @@ from typing import Any, ClassVar
 import polars as pl
 
 from tracekit import Model, Row, Schema
-from tracekit_linux.identity import Identities
+from tracekit_linux.devices import DEVICES, NAMED_BY, named_devices
+from tracekit_linux.identity import Entity, Identities
 from tracekit_linux.tree import (
     ALLOC_AT,
     ALLOCATIONS,
     CLOSED_BY_KERNEL,
     ENABLES,
     IRQ_EVENTS,
-    MASK,
     SET_IRQS,
     SYSTEM_CALL,
     Node,
-    Tree,
+    around,
     set_up_irqs,
     trees,
 )
@@ -53,9 +53,10 @@ Values = dict[str, Any]
 
 
 class Operations(Model):
-    """One row an operation, emitted when its call ends: children before their parent."""
+    """The devices, and one row an operation, emitted when its call ends: children before their parent."""
 
     tables: ClassVar[dict[str, Schema]] = {
+        "devices": DEVICES,
         "op_open": {**COMMON},
         "op_close": {**COMMON, "how": _TEXT},
         "op_set_irqs": {**COMMON, "flags": _INT, "index": _INT, "start": _INT, "count": _INT, "data": _TEXT, "closing": _YES},
@@ -73,13 +74,16 @@ class Operations(Model):
         "op_xen_bind": {**COMMON, "pirq": _INT, "irq": _INT},
         "op_xen_destroy": {**COMMON, "irq": _INT},
     }
-    needs = ("calls", *IRQ_EVENTS, "lspci_capability", "lspci_device")
-    across = ("devices",)
+    needs = ("calls", *IRQ_EVENTS, "irq_handler_entry", "lspci_capability", "lspci_device")
+    across = NAMED_BY
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-        """The operations of every source of the stream."""
+        """The devices and operations of every source of the stream."""
         for tree in trees(tables.get("calls")):
-            reading = Reading(tree, tables)
+            identities, irqs = Identities(tree), set_up_irqs(tree, tables)
+            for row, values in named_devices(identities, irqs, tables):
+                self.emit("devices", row, **values)
+            reading = Reading(identities, irqs)
             for node in sorted(tree.nodes, key=lambda n: n.order):
                 for table, values in reading.operations(node):
                     self.emit(table, node.row, **values)
@@ -101,17 +105,17 @@ class Operations(Model):
 class Reading:
     """Turns the calls of one source into operations."""
 
-    def __init__(self, tree: Tree, tables: Mapping[str, pl.DataFrame]) -> None:
-        self.identities = Identities(tree)
-        self.names = _names(tables.get("devices"), tree.source)
+    def __init__(self, identities: Identities, irqs: Iterable[tuple[int, int, Node]]) -> None:
+        self.identities = identities
         self.pointers = self._pointers()
+        self.known: dict[int, Values] = {}  # id(entity) -> who it is
         self.irqs: dict[int, int] = {}  # id(call) -> the irq set up last inside it
-        for _, irq, node in set_up_irqs(tree, tables):
+        for _, irq, node in irqs:
             for n in node.chain():
                 self.irqs[id(n)] = irq
         self.bound: dict[int | None, Values] = {}  # irq -> the device it was bound for
         self.wired: dict[int, int] = {}  # id(request) -> how many vectors without number it has wired
-        self.recorded = {n.name for n in tree.nodes}
+        self.recorded = {n.name for n in identities.tree.nodes}
         self.closed: set[int] = set()
         self.positions: dict[int, int] = {}  # id(attempt) -> how many inserts it has made
 
@@ -141,10 +145,17 @@ class Reading:
         life = self.identities.life_of(node)
         if life is None:
             return {"device": None, "vdev": None, "bdf": None, "entity": None}
-        device = self.identities.pointers.around(node)[0] or self._pointer_of(life.entity.root(), "pci_dev", node.row.line)
-        vdev = node.pointer("vdev") or self._pointer_of(life.entity.root(), "vdev", node.row.line)
-        bdf, entity = self.names.get((life.kind, life.pointer, life.row.line), (None, None))
-        return {"device": device, "vdev": vdev, "bdf": bdf, "entity": entity}
+        entity = life.entity.root()
+        device, vdev = around(node)
+        device = device or self._pointer_of(entity, "pci_dev", node.row.line)
+        vdev = node.vdev or self._pointer_of(entity, "vdev", node.row.line)
+        return {"device": device, "vdev": vdev, **self._who(entity)}
+
+    def _who(self, entity: Entity) -> Values:
+        if id(entity) not in self.known:
+            name = entity.name()
+            self.known[id(entity)] = {"bdf": name.bdf if name else None, "entity": entity.number}
+        return self.known[id(entity)]
 
     def _pointers(self) -> dict[tuple[int, str], list[tuple[int, int | None, int]]]:
         """(entity, kind) -> (first line, last line, pointer) of its pointers."""
@@ -405,11 +416,3 @@ def _first(node: Node, *names: str) -> int | None:
                 if (value := n.number(name)) is not None:
                     return value
     return None
-
-
-def _names(devices: pl.DataFrame | None, source: str) -> dict[tuple[str, int, int], tuple[str | None, int]]:
-    """(kind, pointer, first line) of each life of a pointer -> (BDF, entity)."""
-    if devices is None:
-        return {}
-    mine = devices.filter(pl.col("source") == source).select("kind", "pointer", "line", "bdf", "entity")
-    return {(k, p & MASK, line): (bdf, entity) for k, p, line, bdf, entity in mine.iter_rows()}

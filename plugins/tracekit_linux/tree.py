@@ -20,6 +20,7 @@ ALLOCATIONS = (*ENABLES, "pci_alloc_irq_vectors_affinity", "pci_alloc_irq_vector
 SYSTEM_CALL, SET_IRQS_COMMAND = "sys_ioctl", 0x3B6E  # VFIO_DEVICE_SET_IRQS, include/uapi/linux/vfio.h
 CLOSED_BY_KERNEL = 5  # index of no irq type: only the closing kernel asks for it (vfio_pci_core_disable)
 ALLOC_AT = ("pci_msix_alloc_irq_at", "vfio_msi_alloc_irq", "msi_domain_alloc_irq_at")
+ABOUT_ONE = frozenset((*SET_IRQS, *ALLOCATIONS, *ALLOC_AT))
 # vfio-msix[3](0000:00:08.0): name of the action of a VFIO vector (drivers/vfio/pci/vfio_pci_intrs.c).
 VFIO_ACTION = r"vfio-msix?\[([0-9]+)\]\(([0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\)"
 # Events in whose span an irq is set up (arch/x86/kernel/apic/vector.c).
@@ -34,8 +35,11 @@ class Node:
     name: str  # the function, or the guess
     parent: "Node | None" = None
     children: list["Node"] = field(default_factory=list)
-    args: dict[str, int | None] = field(default_factory=dict)
+    args: Mapping[str, int | None] = field(default_factory=dict)
     last: int = EVER  # the last line that can belong to it
+    device: int | None = None  # the `struct pci_dev *` it names itself
+    vdev: int | None = None
+    request: "Node | None" = None  # the outermost call around (or at) it that is about a single device
 
     @property
     def hint(self) -> bool:
@@ -117,7 +121,8 @@ def trees(calls: pl.DataFrame | None) -> list[Tree]:
 
 
 def _tree(calls: pl.DataFrame) -> Tree:
-    nodes = [_node(row) for row in rows_of(calls)]
+    arguments = _arguments(calls)
+    nodes = [_node(row, arguments.get(row.id, {})) for row in rows_of(calls.drop("args"))]
     by_id = {n.row.id: n for n in nodes}
     lanes: dict[str, list[Node]] = {}
     for n in nodes:
@@ -127,14 +132,26 @@ def _tree(calls: pl.DataFrame) -> Tree:
         lanes.setdefault(n.row.lane, []).append(n)
     for lane in lanes.values():
         _set_ends(lane)
+    for n in sorted(nodes, key=lambda n: int(n.row.depth)):
+        above = n.parent.request if n.parent is not None else None
+        n.request = above or (n if n.name in ABOUT_ONE or n.is_request else None)
+    _set_devices(nodes)
     return Tree(calls["source"][0], nodes, lanes)
 
 
-def _node(row: Row) -> Node:
-    args: dict[str, int | None] = {}
-    for a in row.args or ():
-        args.setdefault(a["name"], a["value"])
-    return Node(row, row.function or row.function_hint or "", args=args, last=row.line_end or EVER)
+def _arguments(calls: pl.DataFrame) -> dict[int, dict[str, int | None]]:
+    """Call -> its arguments as numbers; of two with one name the first."""
+    found: dict[int, dict[str, int | None]] = {}
+    given = calls.select("id", "args").explode("args").drop_nulls("args").unnest("args")
+    for call, name, value in zip(*(given[c].to_list() for c in ("id", "name", "value")), strict=True):
+        found.setdefault(call, {}).setdefault(name, value)
+    return found
+
+
+def _node(row: Row, args: Mapping[str, int | None]) -> Node:
+    node = Node(row, row.function or row.function_hint or "", args=args, last=row.line_end or EVER)
+    node.vdev = node.pointer("vdev")
+    return node
 
 
 def _set_ends(lane: list[Node]) -> None:
@@ -181,34 +198,26 @@ def set_up_irqs(tree: Tree, tables: Mapping[str, pl.DataFrame]) -> list[tuple[in
     return sorted(found, key=lambda f: (f[0], f[1]))
 
 
-class Pointers:
-    """The `struct pci_dev *` of a source; the `struct device` of one lies inside it."""
-
-    def __init__(self, nodes: Iterable[Node]) -> None:
-        found = set()
-        for n in nodes:
-            if n.name == "msi_desc_to_pci_dev" and n.row.ret:
-                found.add(n.row.ret & MASK)
-            elif n.name not in TAKES_DEVICE and n.name in FUNCTIONS and (p := n.pointer("dev")) is not None:
-                found.add(p)
-        self.known = sorted(found)
-
-    def device(self, n: Node) -> int | None:
-        """The `struct pci_dev *` that a call names itself."""
-        if n.name == "msi_desc_to_pci_dev" and n.row.ret:
-            return int(n.row.ret) & MASK
-        p = n.pointer("dev")
-        if p is None or n.name not in TAKES_DEVICE:
-            return p
+def _set_devices(nodes: Iterable[Node]) -> None:
+    """Give each call the `struct pci_dev *` it names; the `struct device` of one lies inside it."""
+    inside = []
+    for n in nodes:
+        returned = n.row.ret if n.name == "msi_desc_to_pci_dev" else None
+        n.device = int(returned) & MASK if returned else n.pointer("dev")
+        if not returned and n.device is not None and n.name in TAKES_DEVICE:
+            inside.append(n)
+    apart = set(map(id, inside))
+    known = sorted({n.device for n in nodes if n.device is not None and n.name in FUNCTIONS and id(n) not in apart})
+    for n in inside:
         # `&pdev->dev` is 0xc8 (6.12) or 0xd0 (6.1) bytes into a structure that is smaller than a page.
-        i = bisect_right(self.known, p) - 1
-        return self.known[i] if i >= 0 and p - self.known[i] < 0x1000 else p
+        i = bisect_right(known, n.device or 0) - 1
+        n.device = known[i] if i >= 0 and (n.device or 0) - known[i] < 0x1000 else n.device
 
-    def around(self, n: Node) -> tuple[int | None, int | None]:
-        """(pci_dev, vdev) that a call or the nearest one around it names."""
-        dev = next((d for m in n.chain() if (d := self.device(m)) is not None), None)
-        vdev = next((v for m in n.chain() if (v := m.pointer("vdev")) is not None), None)
-        return dev, vdev
+
+def around(n: Node) -> tuple[int | None, int | None]:
+    """(pci_dev, vdev) that a call or the nearest one around it names."""
+    dev = next((m.device for m in n.chain() if m.device is not None), None)
+    return dev, next((m.vdev for m in n.chain() if m.vdev is not None), None)
 
 
 def bdf_of_action(name: str) -> tuple[int, str] | None:
