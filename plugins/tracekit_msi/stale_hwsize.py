@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive
-from tracekit_msi.subject import callers, distinct, same_function, span, subject_of
+from tracekit_msi.subject import callers, distinct, lost_between, same_function, span, subject_of
 
 ERANGE = -34
 RECORD = (
@@ -31,6 +31,7 @@ def stale_hwsize(
     windows: pl.DataFrame | None = None,
     op_set_irqs: pl.DataFrame | None = None,
     qemu_enable_vectors_failed: pl.DataFrame | None = None,
+    gap: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """The irq domain of a device still has the MSI-X table size of an earlier configuration, and a request reached beyond it.
 
@@ -44,7 +45,7 @@ def stale_hwsize(
     References: Linux kernel/irq/msi.c, msi_insert_desc() (since 36db3d9003ea, 6.2); drivers/pci/msi/irqdomain.c,
     pci_setup_msix_device_domain() (keeps a domain without comparing sizes, 6.2 up to the newest release read).
     """
-    found = list(_from_enables(enables, calls, devices, windows)) if enables is not None else []
+    found = list(_from_enables(_with_gaps(enables, gap), calls, devices, windows)) if enables is not None else []
     if not found:
         found = list(_from_returns(op_set_irqs, enables, devices)) + list(_from_qemu(qemu_enable_vectors_failed))
     yield from found
@@ -72,6 +73,14 @@ def _stale(enables: pl.DataFrame) -> pl.DataFrame:
         & pl.col("setup_line").is_not_null()
     )
     return enables.filter((pl.col("kind") == "msix") & ~pl.col("created") & (refused | silent))
+
+
+def _with_gaps(enables: pl.DataFrame, gap: pl.DataFrame | None) -> pl.DataFrame:
+    """Where events were lost inside an attempt, the absence of a new domain is not shown."""
+    if gap is None:
+        return enables
+    lost = [lost_between(gap, *place) for place in enables.select("source", "line", "line_end").iter_rows()]
+    return enables.with_columns((pl.col("armed") & ~pl.Series(lost, dtype=pl.Boolean)).alias("armed"))
 
 
 def _unexplained(enables: pl.DataFrame) -> pl.DataFrame:

@@ -50,6 +50,12 @@ def callers(calls: pl.DataFrame | None, row: Mapping[str, Any], call: int | None
     yield from (found[i] for i in chain)
 
 
+def lost_between(gap: pl.DataFrame | None, source: str, line: int, end: int | None) -> bool:
+    """Whether the recording lost events between two of its lines: what is absent there proves nothing."""
+    inside = (pl.col("source") == source) & (pl.col("line") > line) & (pl.col("line") < (end if end is not None else line))
+    return gap is not None and gap.filter(inside).height > 0
+
+
 def span(source: str, line: int | None, end: int | None = None, role: Any = "context") -> Iterator[Evidence]:
     """One evidence for the lines from `line` to `end`; nothing if there is no line."""
     if line is not None:

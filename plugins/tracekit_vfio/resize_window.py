@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from tracekit import Evidence, Finding, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
-from tracekit_vfio.subject import distinct, numbered, span, subject_of, times
+from tracekit_vfio.subject import distinct, lost_between, numbered, span, subject_of, times
 
 RECORD = (
     "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count) with irq_handler_entry events, "
@@ -17,11 +17,15 @@ LOST = Unchecked(
     "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs",
 )
 IN_USE = Unchecked("a vector was in use", "irq_handler_entry events of the host (echo 1 > events/irq/irq_handler_entry/enable)")
+NOTHING_BETWEEN = Unchecked("nothing else was done to the device in the window", "a recording without lost events (larger buffer_size_kb)")
 
 
 @diagnosis("vfio.resize-window", code="VFIO-002", severity="medium", supersedes=("CFG-001",), record=RECORD)
 def resize_window(
-    windows: pl.DataFrame | None = None, op_set_irqs: pl.DataFrame | None = None, devices: pl.DataFrame | None = None
+    windows: pl.DataFrame | None = None,
+    op_set_irqs: pl.DataFrame | None = None,
+    devices: pl.DataFrame | None = None,
+    gap: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """Vectors that were in use went down while the client disabled the index to enable more of them.
 
@@ -46,7 +50,7 @@ def resize_window(
     found = False
     for group in subjects(growths):
         found = True
-        yield _finding(group, devices)
+        yield _finding(group, devices, gap)
     if not found:
         yield _quiet(windows)
 
@@ -81,13 +85,15 @@ def _compatible(sure: pl.DataFrame, inferred: pl.DataFrame) -> bool:
     return a is not None and a == b
 
 
-def _finding(group: pl.DataFrame, devices: pl.DataFrame | None) -> Finding:
+def _finding(group: pl.DataFrame, devices: pl.DataFrame | None, gap: pl.DataFrame | None) -> Finding:
     counted = best(group)
     basis = counted["basis"][0]
     first = counted.row(0, named=True)
     subject = subject_of(first, devices)
     spans = [s for s in counted["span"].to_list() if s is not None]
-    sure = basis == "calls" and not counted["hint"].any() and (counted["in_use"].list.len() > 0).all()
+    used = bool((counted["in_use"].list.len() > 0).all())
+    lost = any(lost_between(gap, *place) for place in counted.select("source", "line", "line_end").iter_rows())
+    sure = basis == "calls" and not counted["hint"].any() and used and not lost
     n = counted.height
     vectors = sorted({u["vector"] for w in counted["in_use"].to_list() for u in w if u["vector"] is not None})
     using = f"{numbered(vectors)} in use" if vectors or sure else "vectors enabled"
@@ -100,7 +106,7 @@ def _finding(group: pl.DataFrame, devices: pl.DataFrame | None) -> Finding:
         machine=first["machine"],
         boot=first["boot"],
         evidence=distinct(e for w in group.iter_rows(named=True) for e in _evidence(w)),
-        unchecked=(LOST,) if (counted["in_use"].list.len() > 0).all() else (LOST, IN_USE),
+        unchecked=(LOST, *(() if used else (IN_USE,)), *((NOTHING_BETWEEN,) if lost else ())),
         values={
             "windows": n,
             "old": counted["old"][0],

@@ -211,3 +211,22 @@ def test_a_growth_that_nothing_follows_and_qemus_message_are_a_probable_failure(
 
 def test_a_partial_grant_of_plain_msi_is_qemus_ordinary_retry() -> None:
     assert found("qemu-system-aarch64: vfio: Error: Failed to enable 4 MSI vectors, retry with 1\n") == []
+
+
+def test_s15_events_lost_inside_a_window_or_an_enable_withhold_what_rests_on_absence() -> None:
+    t = Trace()
+    t.open()
+    t.enable(1, 4, made=4)
+    t.interrupts(0)
+    t.disable()
+    t.text.append("CPU:1 [LOST 358 EVENTS]")
+    t.enable(3, 4)
+    assert [(f.code, f.grade) for f in found(str(t))] == [("VFIO-002", "probable")]
+    t.interrupts(0)
+    t.close()
+    t.open()
+    start = len(t.text)
+    t.enable(9, 9, limit=4)
+    assert ("MSI-001", "proven") in [(f.code, f.grade) for f in found(str(t))]
+    t.text.insert(start + 2, "CPU:0 [LOST EVENTS]")
+    assert ("MSI-001", "probable") in [(f.code, f.grade) for f in found(str(t))]
