@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Row, Unchecked, Verdict, clear, diagnosis, not_evaluated
-from tracekit_xen.places import at, function, in_order, rows
+from tracekit import Finding, Row, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
+from tracekit_xen.places import at, function, in_order, rows, spans
 from tracekit_xen.xen_domain import EEXIST
 
 
@@ -29,47 +29,79 @@ def pirq_reused(
     lines, a second irq on a pirq whose first one was not closed. Proven with the bind failure that follows.
     Why it matters: the second device gets no event channel and is deaf; its driver times out.
     Stays quiet when: a number recurs because Xen handed it out again (`msi bound to`: it was free); one device takes its own number
-    again; several vectors of one device.
+    again; several vectors of one device; a reporter's debug lines contradict each other (as many ends without a begin as whole lives).
     What to do: update the guest kernel (c74fd80f2f41, Linux 4.11, in many stable kernels); until then reload drivers one by one.
     References: af42b8d12f8a brought the re-use, c74fd80f2f41 removed it; QEMU c976437c7dba (2.1) unmaps on disable.
     """
     lives = list(rows(pirq_lives))
+    doubted = _contradictory(lives)
+    credible = [x for x in lives if x.basis != "debug" or x.source not in doubted]
     refused = list(rows(xen_irq_obtain_failed)), [e for e in rows(xen_evtchnop_failed) if e.ret == EEXIST]
-    done: set[tuple[str, int]] = set()
+    shared = _shared(credible)
+    for pairs in shared:
+        yield _finding(pairs, refused, list(rows(xen_pt_unmap)))
+    if not shared:
+        yield _quiet(lives, len(credible) < len(lives))
+
+
+def _contradictory(lives: list[Row]) -> set[str]:
+    """Sources in which most debug lines of an end have no begin (a hole, a boot anew, or the lines of several guests)."""
+    ends: dict[str, list[bool]] = {}
     for life in lives:
-        other = _other_user(life, lives)
-        if other is not None and (life.source, life.pirq) not in done:
-            done.add((life.source, life.pirq))
-            yield _finding(life, other, refused, list(rows(xen_pt_unmap)))
-    if not done:
-        heard = any(x.basis in ("guest", "debug") for x in lives)
-        yield clear() if heard else not_evaluated("no line of a guest tells which pirq its MSIs use")
+        if life.basis == "debug" and life.end in ("closed", "destroyed"):
+            ends.setdefault(life.source, []).append(life.began)
+    return {source for source, begun in ends.items() if 2 * sum(begun) < len(begun)}
 
 
-def _other_user(life: Row, lives: list[Row]) -> Row | None:
-    """Who has the pirq of a re-used life, or of a second one on an open event channel."""
-    users = [x for x in lives if x is not life and x.source == life.source and x.pirq == life.pirq and x.line < life.line]
-    users = [x for x in users if x.irq is None or x.irq != life.irq]
+def _shared(lives: list[Row]) -> list[list[tuple[Row, Row]]]:
+    """Lives on a number that another one still has: all those of the same two functions together, each number once."""
+    users: dict[tuple[str, int], list[Row]] = {}
+    for life in lives:
+        users.setdefault((life.source, life.pirq), []).append(life)
+    ended = any(x.end in ("closed", "destroyed") for x in lives)
+    pairs: dict[tuple[str, str | None, str | None], dict[int, tuple[Row, Row]]] = {}
+    for life in lives:
+        other = _other_user(life, users[life.source, life.pirq], ended)
+        if other is not None:
+            pairs.setdefault((life.source, life.bdf, other.bdf), {}).setdefault(life.pirq, (life, other))
+    return [list(p.values()) for p in pairs.values()]
+
+
+def _quiet(lives: list[Row], contradicted: bool) -> Verdict:
+    """Why there is no finding."""
+    if contradicted:
+        return inconclusive("the debug lines contradict each other: most ends of event channels have no begin", "the log from its boot on")
+    heard = any(x.basis in ("guest", "debug") for x in lives)
+    return clear() if heard else not_evaluated("no line of a guest tells which pirq its MSIs use")
+
+
+def _other_user(life: Row, users: list[Row], ended: bool) -> Row | None:
+    """Who has the pirq of a re-used life, or of a second one on an open event channel (where `ended`: ends are printed at all)."""
+    users = [x for x in users if x.line < life.line and (x.irq is None or x.irq != life.irq)]
     if life.reused and life.basis == "guest":
         mine = [x for x in users if x.bdf != life.bdf and (x.line_end is None or x.line_end >= life.line)]
         return max(mine, key=lambda x: x.line, default=None)
-    if life.basis != "debug" or life.irq is None or not life.began or not any(x.end in ("closed", "destroyed") for x in lives):
+    if life.basis != "debug" or life.irq is None or not life.began or not ended:
         return None
     mine = [x for x in users if x.basis == "debug" and x.irq is not None and (x.line_end is None or x.line_end > life.line)]
     return max(mine, key=lambda x: x.line, default=None)
 
 
-def _finding(life: Row, other: Row, refused: tuple[list[Row], list[Row]], unmaps: list[Row]) -> Finding:
-    failures = [m for m in refused[0] if m.source == life.source and m.line > life.line and m.irq in (life.irq, other.irq)] + refused[1]
+def _finding(shared: list[tuple[Row, Row]], refused: tuple[list[Row], list[Row]], unmaps: list[Row]) -> Finding:
+    """One finding for two users, however many numbers they share."""
+    life, other = shared[0]
+    irqs, pirqs = {x.irq for pair in shared for x in pair}, [x.pirq for x, _ in shared]
+    failures = [m for m in refused[0] if m.source == life.source and m.line > life.line and m.irq in irqs] + refused[1]
     named = life.bdf is not None and other.bdf is not None
     grade = "possible" if not (named and failures) else "proven"
     unchecked = () if failures else (Unchecked("that the second device is deaf", "dmesg of the guest: `Failed to obtain physical IRQ`"),)
     whose = f"{life.bdf} and {other.bdf}" if named else f"irq {other.irq} and irq {life.irq}"
-    given_back = [at(u, "context") for u in unmaps if u.pirq == life.pirq]
+    given_back = [at(u, "context") for u in unmaps if u.pirq in pirqs]
     return Finding(
-        f"{whose} use the same pirq {life.pirq}" + (f"; Xen refused the event channel of irq {life.irq}" if failures and life.irq else ""),
+        f"{whose} use the same {'pirq' if len(pirqs) == 1 else 'pirqs'} {spans(pirqs)}"
+        + (f"; Xen refused the event channel of irq {life.irq}" if failures and life.irq else ""),
         grade,  # type: ignore[arg-type]
-        in_order([at(_begin(other), "cause"), at(_begin(life), "cause"), *(at(m) for m in failures), *given_back]),
+        in_order([*(at(_begin(x), "cause") for life, other in shared for x in (other, life)), *(at(m) for m in failures), *given_back]),
         function(life),
         advice="Update the guest kernel to one with c74fd80f2f41 (4.11 and stable kernels); until then reload drivers one by one.",
         unchecked=unchecked,

@@ -60,6 +60,18 @@ def test_a_second_channel_on_an_open_one_is_possible_while_the_devices_are_unkno
     assert xen(DEBUG_TWICE) == [("XEN-001", "possible", "unknown", None, [1, 4])]
 
 
+def test_two_functions_that_share_several_numbers_are_one_finding() -> None:
+    text = DEBUG_TWICE.replace("[   12", "[   11.500000] xen:events: creating evtchn using pirq 99 irq 296\n[   12")
+    text += "[   13.000000] xen:events: creating evtchn using pirq 99 irq 297\n"
+    assert xen(text) == [("XEN-001", "possible", "unknown", None, [1, 4, 5, 6])]
+
+
+def test_debug_lines_that_contradict_each_other_are_inconclusive() -> None:
+    ends = "".join(f"[    9.{n}00000] xen:events: shutdown_pirq: closing evtchn for pirq {n} irq {n + 40}\n" for n in range(3))
+    assert xen(ends + DEBUG_TWICE) == []
+    assert outcome(run(ends + DEBUG_TWICE), "XEN-001").outcome == "inconclusive"
+
+
 def test_a_second_channel_after_a_close_is_quiet() -> None:
     closed = "[   11.500000] xen:events: shutdown_pirq: closing evtchn for pirq 101 irq 290\n"
     head, tail = DEBUG_TWICE[: DEBUG_TWICE.index("[   12")], DEBUG_TWICE[DEBUG_TWICE.index("[   12") :]
