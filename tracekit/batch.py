@@ -19,21 +19,25 @@ from tracekit.rows import TABLES, Reply
 from tracekit.supervise import Refused, Task
 from tracekit.worker import Job
 
-_TASK_BYTES = 4 << 20  # a task holds up to so many bytes of logs, and so many cases
-_TASK_CASES = 16
+_TASK_BYTES = 4 << 20  # of logs in one task
 _FLUSH_S, _FLUSH_CASES = 5.0, 2000
 _TICK_S = 1.0
 _LOSSES = 20  # tasks in a row that may be lost with their executor's workers
 _SETTLED = 2_000_000_000  # ns that a file must have been left alone for its times to be trusted
 # Failures that say nothing about the case: it is tried again by the next batch.
-_PASSING = ("killed", "unseen", "io")
+_PASSING = ("start", "killed", "unseen", "io")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a batch runs. `jobs`: workers that are kept busy; `retry`: failed cases are tried again; `rehash`: file times are not trusted."""
+    """How a batch runs.
+
+    `jobs`: workers that are kept busy; `together`: small cases in one task, more than one where handing out a task costs time; `retry`:
+    failed cases are tried again; `rehash`: file times are not trusted.
+    """
 
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    together: int = 1
     limits: supervise.Limits = field(default_factory=supervise.Limits)
     archives: archive.Limits = field(default_factory=archive.Limits.given)
     retry: bool = False
@@ -143,7 +147,7 @@ def _tasks(jobs: Sequence[Job], settings: Settings) -> Iterator[Task]:
     held: list[Job] = []
     size = 0
     for job in jobs:
-        if held and (len(held) == _TASK_CASES or size + job.size > _TASK_BYTES):
+        if held and (len(held) >= settings.together or size + job.size > _TASK_BYTES):
             yield _task(held, settings)
             held, size = [], 0
         held.append(job)

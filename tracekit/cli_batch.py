@@ -157,12 +157,14 @@ def _executor(place: str, settings: "Settings") -> tuple[Callable[[], Executor] 
         raise UsageError("--executor dask://..: needs Dask: pip install 'tracekit[dask]'") from None
     try:
         client = distributed.Client(f"tcp://{m[1]}", timeout=10)
-        workers = sum(client.ncores().values())
     except (OSError, TimeoutError) as e:
         raise TracekitError(f"no Dask scheduler answers at {m[1]}: {e}") from e
-    if not workers:
-        raise TracekitError(f"the Dask cluster at {m[1]} has no workers")
-    return (lambda: client.get_executor(pure=False, retries=0)), replace(settings, jobs=workers)
+    try:
+        client.wait_for_workers(1, timeout=30)
+    except TimeoutError:
+        raise TracekitError(f"the Dask cluster at {m[1]} has no workers") from None
+    workers = sum(client.ncores().values())
+    return (lambda: client.get_executor(pure=False, retries=0)), replace(settings, jobs=max(workers, 1), together=16)
 
 
 def _of_results(place: str) -> "dict[str, pl.LazyFrame]":

@@ -71,7 +71,7 @@ class Reply:
 
     case: str
     status: str
-    kind: str = ""  # of a failure: time, memory, killed, crash, unseen, unreadable, error
+    kind: str = ""  # of a failure: time, memory, start, killed, crash, unseen, unreadable, error
     reason: str = ""
     digest: str = ""
     mark: str = ""

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 
@@ -21,7 +22,8 @@ from tracekit.worker import Job
 
 _LOOK = 0.05  # s between two looks at the process
 _START = 120.0  # s that a process may take to come up
-_TRIES = {"killed": 5, "crash": 2}  # a signal from outside says nothing about the case; a crash is tried once more
+# A signal from outside says nothing about the case, a process that did not come up even less; a crash is tried once more.
+_TRIES = {"start": 20, "killed": 8, "crash": 2}
 _STALE = 600 << 20  # a process that holds more than this between two cases is replaced
 
 
@@ -93,12 +95,12 @@ class Process:
 
     def answer(self, job: Job, limits: Limits) -> Reply:
         """Analyze one case within its limits."""
-        tries = 0
+        tries: Counter[str] = Counter()
         while True:
-            tries += 1
             reply = self._try(job, limits)
-            if self._closed or tries >= _TRIES.get(reply.kind, 1):
-                return replace(reply, reason=f"{reply.reason} ({tries} times)") if reply.kind in _TRIES else reply
+            tries[reply.kind] += 1
+            if self._closed or tries[reply.kind] >= _TRIES.get(reply.kind, 1):
+                return replace(reply, reason=f"{reply.reason} ({tries[reply.kind]} times)") if reply.kind in _TRIES else reply
 
     def close(self) -> None:
         """End the process, also from another thread; none is started again."""
@@ -117,9 +119,10 @@ class Process:
 
     def _try(self, job: Job, limits: Limits) -> Reply:
         start = time.monotonic()
+        begun = False
         try:
             child = self._started()
-            start = time.monotonic()
+            start, begun = time.monotonic(), True
             self._connection.send(job)
             kind, reason = self._wait(child, limits, start)
             if not kind:
@@ -128,7 +131,7 @@ class Process:
                     self.stop()
                 return reply
         except (EOFError, OSError):
-            kind, reason = self._lost()
+            kind, reason = self._lost() if begun else ("start", f"its process does not come up: {self._lost()[1]}")
         self.stop()
         return Reply(shown(job.path), "failed", kind, reason, "", job.mark, job.size, time.monotonic() - start)
 

@@ -58,8 +58,10 @@ def answer(job: Job, engine: Any) -> Reply:
     try:
         status, facts, tables, digest = _analyzed(job, engine)
         kind = reason = ""
-    except (SourceError, OSError) as error:
+    except SourceError as error:
         status, kind, reason, facts, tables, digest = "failed", "unreadable", str(error), {}, {}, ""
+    except OSError as error:
+        status, kind, reason, facts, tables, digest = "failed", "io", f"{error.strerror or error}", {}, {}, ""
     except MemoryError:
         status, kind, reason, facts, tables, digest = "failed", "memory", "it needs more memory than there is", {}, {}, ""
     except BaseException as error:  # a panic of polars is no Exception
