@@ -32,6 +32,7 @@ _HOMES = {
     "TracekitError": "errors",
     "Fix": "whatif",
     "System": "whatif",
+    **dict.fromkeys(("callers", "distinct", "lost_between", "numbered", "same_function", "span", "subject_of", "times"), "subjects"),
     "ENVELOPE": "types",
     "Schema": "types",
 }
@@ -58,6 +59,14 @@ if TYPE_CHECKING:
     from tracekit.report import Report as Report
     from tracekit.report import Run as Run
     from tracekit.report import SourceReport as SourceReport
+    from tracekit.subjects import callers as callers
+    from tracekit.subjects import distinct as distinct
+    from tracekit.subjects import lost_between as lost_between
+    from tracekit.subjects import numbered as numbered
+    from tracekit.subjects import same_function as same_function
+    from tracekit.subjects import span as span
+    from tracekit.subjects import subject_of as subject_of
+    from tracekit.subjects import times as times
     from tracekit.types import ENVELOPE as ENVELOPE
     from tracekit.types import Schema as Schema
     from tracekit.whatif import Fix as Fix

@@ -5,8 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
-from tracekit_msi.subject import distinct, span
+from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span
 
 RECORD = "the kernel log with the whole report, from its head to the end of its call trace"
 CAUSE = Unchecked(

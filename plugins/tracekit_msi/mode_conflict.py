@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Subject, Verdict, clear, diagnosis, not_evaluated
-from tracekit_msi.subject import distinct, span
+from tracekit import Finding, Subject, Verdict, clear, diagnosis, distinct, not_evaluated, span
 
 RECORD = "the kernel log"
 

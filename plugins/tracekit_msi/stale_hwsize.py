@@ -5,8 +5,22 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive
-from tracekit_msi.subject import callers, distinct, lost_between, same_function, span, subject_of
+from tracekit import (
+    Evidence,
+    Finding,
+    Subject,
+    Unchecked,
+    Verdict,
+    callers,
+    clear,
+    diagnosis,
+    distinct,
+    inconclusive,
+    lost_between,
+    same_function,
+    span,
+    subject_of,
+)
 
 ERANGE = -34
 RECORD = (

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Subject, Verdict, diagnosis, not_evaluated
-from tracekit_msi.subject import distinct, span
+from tracekit import Finding, Subject, Verdict, diagnosis, distinct, not_evaluated, span
 
 RECORD = "the shell's output of the write to /sys/bus/pci/devices/BDF/sriov_vf_msix_count"
 WHY = {

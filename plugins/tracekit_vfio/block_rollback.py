@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, inconclusive
-from tracekit_vfio.subject import distinct, numbered, span, subject_of
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, inconclusive, numbered, span, subject_of
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl and vfio_msi_set_vector_signal, with irq_handler_entry events"
 

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, not_evaluated
-from tracekit_vfio.subject import distinct, span, subject_of
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
 
 RECORD = "VMM and host on one clock: the guest's accesses to the device's BAR (vfio_region_read) and SET_IRQS"
 CONFIG = 20  # where a legacy virtio driver reads with MSI-X off; with MSI-X on the fields start at 24

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Verdict, clear, diagnosis
-from tracekit_vfio.subject import distinct, span, subject_of
+from tracekit import Finding, Verdict, clear, diagnosis, distinct, span, subject_of
 
 RECORD = "kprobes on vfio_pci_set_irqs_ioctl with irq_handler_entry events, or the host's dmesg on the same clock"
 

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Subject, Verdict, clear, diagnosis, not_evaluated
-from tracekit_vfio.subject import distinct, span
+from tracekit import Finding, Subject, Verdict, clear, diagnosis, distinct, not_evaluated, span
 from tracekit_vfio.vector_windows import as_bdf
 
 RECORD = "QEMU -trace vfio_msix_early_setup, or GET_IRQ_INFO of index 2 on the host"

@@ -6,8 +6,21 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
-from tracekit_vfio.subject import distinct, span, subject_of, times
+from tracekit import (
+    Evidence,
+    Finding,
+    Subject,
+    Unchecked,
+    Verdict,
+    clear,
+    diagnosis,
+    distinct,
+    inconclusive,
+    not_evaluated,
+    span,
+    subject_of,
+    times,
+)
 
 NEVER_CAME = 0x22  # INTR-REMAP reason: the entry is not present, as it is while the vectors are freed
 SETTLE = "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs on the host's clock"

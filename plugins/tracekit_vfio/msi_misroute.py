@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis
-from tracekit_vfio.subject import distinct, numbered, span
+from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, numbered, span
 
 RECORD = "irq_handler_entry and kvm_msi_set_irq events of the host in one trace"
 NEAR = 6  # lines between the host's handler and KVM's injection

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of, times
 from tracekit_vfio.resize_window import best, subjects
-from tracekit_vfio.subject import distinct, span, subject_of, times
 
 OBSERVE = "GET_IRQ_INFO of index 2 (flags 0x1: it can grow), or a call of pci_msix_alloc_irq_at"
 
@@ -35,26 +34,30 @@ def needless_resize(
         return
     observed = known.filter(pl.col("basis") == "observed")
     known = observed if observed.height else known
-    if not known["value"].all():
+    if not known["value"].any():
         yield clear("the host cannot grow in place")
         return
+    if not known["value"].all():
+        yield not_evaluated("the kernels of the case differ in whether they grow in place; which one is the host's is not known", OBSERVE)
+        return
+    told = known.unique("why", maintain_order=True)
+    why = " or ".join(told["why"])
     for group in map(best, subjects(growths)):
         first = group.row(0, named=True)
         subject = subject_of(first, devices)
-        gate = known.row(0, named=True)
         evidence = [
-            *span(gate["source"], gate["line"]),
+            *(e for gate in told.iter_rows(named=True) for e in span(gate["source"], gate["line"])),
             *(e for w in group.iter_rows(named=True) for e in span(w["source"], w["line"], w["line_end"], "cause")),
         ]
         yield Finding(
-            summary=f"{subject.label} lost its vectors {times(group.height, 'time')} to grow; the host can grow in place ({gate['why']})",
+            summary=f"{subject.label} lost its vectors {times(group.height, 'time')} to grow; the host can grow in place ({why})",
             grade="proven" if observed.height and (group["basis"] == "calls").all() else "probable",
             subject=subject,
             machine=first["machine"],
             boot=first["boot"],
             evidence=distinct(evidence),
             unchecked=() if observed.height else (Unchecked("the device's MSI-X can grow in place", OBSERVE),),
-            values={"windows": group.height, "gate": gate["why"], "basis": gate["basis"]},
+            values={"windows": group.height, "gate": why, "basis": told["basis"][0]},
             advice="Use QEMU 8.2 or later, which adds vectors in place where the host can.",
         )
 

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import HOST, Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
-from tracekit_vfio.subject import distinct, span, times
+from tracekit import HOST, Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, times
 
 EPERM = -1
 RECORD = "the host's dmesg (it names allow_unsafe_interrupts)"

@@ -5,8 +5,22 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
-from tracekit_vfio.subject import distinct, lost_between, numbered, span, subject_of, times
+from tracekit import (
+    Evidence,
+    Finding,
+    Unchecked,
+    Verdict,
+    clear,
+    diagnosis,
+    distinct,
+    inconclusive,
+    lost_between,
+    not_evaluated,
+    numbered,
+    span,
+    subject_of,
+    times,
+)
 
 RECORD = (
     "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count) with irq_handler_entry events, "

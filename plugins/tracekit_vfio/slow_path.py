@@ -5,8 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Verdict, clear, diagnosis, not_evaluated
-from tracekit_vfio.subject import distinct, numbered, span, times
+from tracekit import Finding, Subject, Verdict, clear, diagnosis, distinct, not_evaluated, numbered, span, times
 from tracekit_vfio.vector_windows import as_bdf
 
 RECORD = "QEMU -trace 'vfio_msi*', or the host's dmesg"

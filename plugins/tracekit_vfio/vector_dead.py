@@ -5,8 +5,20 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
-from tracekit_vfio.subject import distinct, numbered, same_function, span, subject_of
+from tracekit import (
+    Finding,
+    Subject,
+    Unchecked,
+    Verdict,
+    clear,
+    diagnosis,
+    distinct,
+    not_evaluated,
+    numbered,
+    same_function,
+    span,
+    subject_of,
+)
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count) and pci_msix_alloc_irq_at"
 

@@ -1,11 +1,11 @@
-"""How the diagnoses of this plugin name a device, and collect its lines."""
+"""How diagnoses name a device, and collect the lines that are about it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import polars as pl
 
-from tracekit import Evidence, Subject
+from tracekit.diagnoses import Evidence, Subject
 
 NAMED_BY = "irq_handler_entry events (echo 1 > events/irq/irq_handler_entry/enable) name the function once it interrupts"
 
