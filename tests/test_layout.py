@@ -173,6 +173,7 @@ FTRACE = {
     "trace-cmd": "              sh-149   [000]    17.778921: vector_alloc:         irq=24",
     "trace-cmd -t": "              sh-149   [000]    17.778921000: vector_alloc:         irq=24",
     "trace-cmd -R": "              sh-149   [000]    17.778921: vector_alloc:          irq=24",
+    "trace-cmd -w": "              sh-149   [000]    17.778921: vector_alloc:  irq=24",
     "trace-cmd -l": "      sh-149     0d..2.    17.778921: vector_alloc: irq=24",
     "trace-cmd diff": "              sh-149   [000]    17.778921: (+1038)  vector_alloc: irq=24",
     "latency": "      sh-149       0d..2. 17778921us+: vector_alloc: irq=24",
@@ -324,3 +325,19 @@ def test_captured_journal_forms(name: str) -> None:
     rows = [r for r in peeled(lines) if r["envelope"] != "none"]
     assert [r["machine"] for r in rows] == ["vmhost"] * 6
     assert rows[0]["msg"] == MESSAGE
+
+
+def test_raw_probe_fields_of_trace_cmd_are_put_in_parentheses() -> None:
+    entry = "              sh-149   [000]    17.778921: mine:             __probe_ip=ffffffff817a6b14 dev=0x1"
+    leave = (
+        "              sh-149   [000]    17.778921: mine:             __probe_func=ffffffff81179c30 __probe_ret_ip=ffffffff817a5cf1 rc=0"
+    )
+    assert [r["msg"] for r in peeled([entry, leave])] == [
+        "mine: (ffffffff817a6b14) dev=0x1",
+        "mine: (ffffffff81179c30 <- ffffffff817a5cf1) rc=0",
+    ]
+
+
+def test_every_line_of_a_symbol_table_matters() -> None:
+    assert settled(["ffffffff81000000 T _text", "ffffffffc0a01230 t vfio_msi_disable\t[vfio_pci_core]"] * 20).dense
+    assert not settled(["[    1.000000] text"] * 20).dense

@@ -43,7 +43,14 @@ _FRAMES = (
 )
 _PARTS = r"^ ?=> |^\t *[0-9a-f]{6,16} .*\)$|^ <stack trace >$|^\{ .*\} hitcount: "
 _EVENT = r": ([A-Za-z_][^ :]*):(?: |$)"
+_EVENT_ANY = r": +(?:\(\+?[0-9]+\) +)?([A-Za-z_][^ :]*):(?: |$)"
 _EVENT_OF_PERF = r": +[A-Za-z_][A-Za-z0-9_]*:([A-Za-z_][^ :]*):(?: |$)"
+
+_RAW_PROBES = (
+    (r": __probe_ip=([0-9a-f]+)", ": (${1})"),
+    (r": __probe_func=([0-9a-f]+) __probe_ret_ip=([0-9a-f]+)", ": (${1} <- ${2})"),
+)
+_SYMBOL = r"^[0-9a-f]{8,16} [A-Za-z] [^ ]+$"
 
 _COLUMNS: dict[str, pl.Expr] = {
     "ts": pl.lit(None, dtype=pl.Int64),
@@ -62,7 +69,7 @@ _COLUMNS: dict[str, pl.Expr] = {
 class Layout:
     """The envelopes of one source.
 
-    `dense`: every line matters (function_graph), so nothing may be filtered before it is peeled. `trace`: lines of a tracer, each an event.
+    `dense`: every line matters (function_graph, symbols), so nothing may be filtered before it is peeled. `trace`: lines of a tracer.
     `clock`: what the stamps are.
     """
 
@@ -71,6 +78,7 @@ class Layout:
     noise: tuple[int, ...]
     counts: Mapping[str, int] = field(default_factory=dict)
     clock: str = "none"
+    symbols: bool = False
 
     @classmethod
     def settle(cls, rules: Mapping[str, Rule], sample: Sequence[str]) -> "Layout":
@@ -90,12 +98,13 @@ class Layout:
         layers = tuple(_layer(rules, name) for name in LAYERS)
         _peel_layers(frame, layers, admit)
         kept = tuple(tuple(r for r in layer if r.name in used) for layer in layers)
-        return cls(rules, tuple(layer for layer in kept if layer), noise, used, _clock(used, rules, sample))
+        symbols = int(text.str.contains(_SYMBOL).sum()) > 0.9 * written
+        return cls(rules, tuple(layer for layer in kept if layer), noise, used, _clock(used, rules, sample), symbols)
 
     @property
     def dense(self) -> bool:
-        """Whether most lines are function_graph text."""
-        return any(self._share(name) > 0.3 for name in GRAPH)
+        """Whether most lines are function_graph text, or a symbol table's."""
+        return self.symbols or any(self._share(name) > 0.3 for name in GRAPH)
 
     @property
     def trace(self) -> bool:
@@ -147,7 +156,7 @@ class Layout:
         """The name of the trace event on each line, null where there is none."""
         if "qemu_trace" in self.counts or "qemu_trace_bare" in self.counts:
             return text.str.extract(r"^(?:[0-9]+@[0-9.]+:)?([a-z][a-z0-9]*_[a-z0-9_]+)(?: |$)")
-        return text.str.extract(_EVENT_OF_PERF if "perf" in self.counts else _EVENT)
+        return text.str.extract(_EVENT_OF_PERF if "perf" in self.counts else _EVENT_ANY if "ftrace_any" in self.counts else _EVENT)
 
     def envelope_counts(self, text: pl.Series) -> dict[str, int]:
         """How many lines have the envelope that most of the first lines had, and how many another or none."""
@@ -318,7 +327,10 @@ def _side(own: Mapping[str, pl.Expr], rule: Rule) -> dict[str, pl.Expr]:
 
 
 def _event_name(msg: pl.Expr, rule: Rule) -> dict[str, pl.Expr]:
-    """trace-cmd pads event names; ftrace writes one blank."""
-    if rule.name in ("ftrace_any", "tracecmd_latency"):
-        return {"msg": msg.str.replace("^([A-Za-z_][A-Za-z0-9_.]*): +", "${1}: ")}
-    return {}
+    """trace-cmd pads event names, ftrace writes one blank; with `-R` the addresses of probes are fields like others."""
+    if rule.name not in ("ftrace_any", "tracecmd_latency"):
+        return {}
+    named = msg.str.replace("^([A-Za-z_][A-Za-z0-9_.]*): +", "${1}: ")
+    for raw, written in _RAW_PROBES:
+        named = named.str.replace(raw, written)
+    return {"msg": named}
