@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import HOST, Finding, Verdict, clear, diagnosis, distinct, span
+from tracekit_vfio.subject import times
 
 RECORD = "a kretprobe on pci_create_ims_domain"
 
@@ -26,7 +27,7 @@ def ims_unsupported(probe_return: pl.DataFrame) -> Iterator[Finding | Verdict]:
         return
     row = refused.row(0, named=True)
     yield Finding(
-        summary=f"an IMS domain was asked for {refused.height} time(s) and refused",
+        summary=f"an IMS domain was asked for {times(refused.height, 'time')} and refused",
         grade=None,
         subject=HOST,
         machine=row["machine"],

@@ -138,6 +138,9 @@ def test_s9_windows_on_a_host_that_can_grow_in_place_are_needless() -> None:
     old, new = "Linux host 6.1.0-18-amd64 #1 SMP x86_64 GNU/Linux\n", "Linux host 6.12.9-amd64 #1 SMP x86_64 GNU/Linux\n"
     assert [(f.code, f.grade) for f in found(**{"t.trace": str(t), "uname.txt": new})] == [("VFIO-002", "proven"), ("VFIO-006", "probable")]
     assert [f.code for f in found(**{"t.trace": str(t), "uname.txt": old})] == ["VFIO-002"]
+    assert [f.code for f in found(**{"t.trace": str(t), "a.txt": old, "b.txt": new})] == ["VFIO-002"]
+    needless = found(**{"t.trace": str(t), "a.txt": new, "b.txt": new.replace("6.12.9", "6.6.1")})[-1]
+    assert "(Linux 6.12.9-amd64 or Linux 6.6.1-amd64)" in needless.summary
 
 
 def test_a_refused_append_keeps_the_old_vectors() -> None:
