@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import HOST, Finding, Verdict, clear, diagnosis, distinct, span
-from tracekit_vfio.subject import times
+from tracekit import HOST, Finding, Verdict, clear, diagnosis, distinct, span, times
 
 RECORD = "a kretprobe on pci_create_ims_domain"
 
