@@ -34,7 +34,15 @@ class Vectors(Model):
         },
         "vector_lives": {"irq": INT, "vector": INT},
         "vector_overcommits": {"global_rsvd": INT, "global_avl": INT},
-        "predictions": {"operation": TEXT, "subject": TEXT, "rule": TEXT, "predicted": TEXT, "observed": TEXT, "agrees": pl.Boolean()},
+        "predictions": {
+            "operation": TEXT,
+            "subject": TEXT,
+            "rule": TEXT,
+            "predicted": TEXT,
+            "observed": TEXT,
+            "agrees": pl.Boolean(),
+            "explained_by": TEXT,
+        },
     }
 
     def __init__(self) -> None:
@@ -44,7 +52,7 @@ class Vectors(Model):
         self.activations = False  # whether vector_activate is recorded at all
         self.counted = False  # whether vectors taken are recorded, not only reservations
         self.freed = False  # whether vectors given back are
-        self.attempts: list[tuple[Row, int | None, int]] = []  # what succeeded or failed, with what was available before
+        self.attempts: list[tuple[Row, int | None, int, str | None]] = []  # what succeeded or failed, with what was available before
         self.fresh: dict[Any, Row] = {}  # lane -> a reservation that nothing has activated yet
         self.fresh_irq: dict[Any, int] = {}  # lane -> for which irq that is, where vector_reserve says it
         self.freeing: set[Any] = set()  # lanes that gave a vector back: their next reservation is no new irq
@@ -168,7 +176,7 @@ class Vectors(Model):
         if begun is None or begun.irq != tries[0].irq:
             self._fail("move" if self.activations else "unknown", tries, tries[0], left)
             return
-        self._predict(lane, begun, tries[-1], ENOSPC)
+        self._predict(lane, begun, tries[-1], ENOSPC, "VEC-001" if first is None else "VEC-002")
         self._fail("request" if first is None else "alloc", tries, first or begun, left)
 
     def _fail(self, kind: str, tries: list[Row], begin: Row, known: Row | None) -> None:
@@ -186,23 +194,24 @@ class Vectors(Model):
             line_end=tries[-1].line,
         )
 
-    def _predict(self, lane: Any, begun: Row | None, e: Row, observed: int) -> None:
+    def _predict(self, lane: Any, begun: Row | None, e: Row, observed: int, code: str | None = None) -> None:
         known = self.before.pop(lane, None)
-        self.attempts.append((e, known.global_avl if known is not None and begun is not None else None, observed))
+        self.attempts.append((e, known.global_avl if known is not None and begun is not None else None, observed, code))
 
-    def _compare(self, e: Row, available: int | None, observed: int) -> None:
-        """Compare one attempt with the pool. None left is only known where vectors given back are recorded."""
-        results = activation(None if available == 0 and not self.freed else available)
-        certain = len(results) == 1
+    def _compare(self, e: Row, available: int | None, observed: int, code: str | None) -> None:
+        """Compare one attempt with a pool that is not used up. Where vectors given back are not recorded, an empty one may be no more."""
+        told = available is not None and (available > 0 or self.freed or observed != OK)
+        agrees = observed == OK if told else None
         self.emit(
             "predictions",
             e,
             operation="vector_activate",
             subject=f"irq {e.irq}",
             rule="VectorPool.activate",
-            predicted=str(next(iter(results))) if certain else None,
+            predicted=str(OK) if told else None,
             observed=str(observed),
-            agrees=observed in results if certain else None,
+            agrees=agrees,
+            explained_by=code if agrees is False and activation(available) == {ENOSPC} else None,
         )
 
 

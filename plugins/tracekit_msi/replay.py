@@ -11,7 +11,11 @@ from tracekit_msi.enables import Key, key_of
 from tracekit_msi.msi_domain import ERANGE, MAX_INDEX, MsiDomain, Prediction
 from tracekit_msi.pci_function import PciFunction
 
-PREDICTION = {**dict.fromkeys(("operation", "subject", "rule", "predicted", "observed"), pl.String()), "agrees": pl.Boolean(), "explained_by": pl.String()}
+PREDICTION = {
+    **dict.fromkeys(("operation", "subject", "rule", "predicted", "observed"), pl.String()),
+    "agrees": pl.Boolean(),
+    "explained_by": pl.String(),
+}
 
 ENABLED = "min, max, table size, domain, in this order"
 OPERATIONS = {"enable_msix": "enable"}
@@ -28,7 +32,7 @@ class Worlds:
         """The union of what an operation may return; it changes nothing. `healthy`: if no domain were smaller than its table."""
         results: set[int] = set()
         for machine in deepcopy(self.machines):
-            if healthy and machine.domain.per_device and machine.domain.kind == "msix":
+            if healthy and machine.domain.per_device and machine.domain.kind in ("msix", None):
                 machine.domain.hwsize = max(machine.domain.hwsize or 0, machine.msix_count or MAX_INDEX)
             owner = machine.domain if operation == "insert" else machine
             if operation == "enable_msix":
@@ -38,6 +42,12 @@ class Worlds:
                 return None
             results |= predicted
         return frozenset(results)
+
+    def bounded(self, index: int) -> None:
+        """An insert was refused with -34: only a device's own domain does that, and the first index refused is its size."""
+        self.machines = [m for m in self.machines if m.domain.per_device] or self.machines
+        for machine in self.machines:
+            machine.domain.learn(index, ERANGE)
 
 
 def gate(gates: pl.DataFrame | None, name: str) -> bool | None:
@@ -103,6 +113,8 @@ class MsiReplay(Model):
                     machine.domain.kind, machine.domain.hwsize = "msix", e.hwsize
         if e.index is None or e.ret is None:
             return
+        if e.ret == ERANGE and e.index > 0:
+            worlds.bounded(e.index)
         self._judge(e, "insert", "every index below the table's size", worlds, e.index)
         for machine in worlds.machines:
             machine.domain.learn(e.index, e.ret)
@@ -149,7 +161,7 @@ class MsiReplay(Model):
         """Compare with a function whose domain is as large as its table; a miss that the domain's own size predicts is MSI-001's."""
         actual = worlds.predict(operation, *arguments)
         healthy = worlds.predict(operation, *arguments, healthy=True) if actual is not None else None
-        stale = e.ret == ERANGE and actual == {ERANGE} and any(m.domain.per_device for m in worlds.machines)
+        stale = e.ret == ERANGE and actual == frozenset((ERANGE,)) and any(m.domain.per_device for m in worlds.machines)
         self._compare(e, OPERATIONS.get(operation, operation), rule, healthy, e.ret, "MSI-001" if stale else None)
 
     def _compare(self, e: Row, operation: str, rule: str, predicted: Prediction, observed: int, code: str | None = None) -> None:

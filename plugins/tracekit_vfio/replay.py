@@ -1,16 +1,22 @@
 """Replays SET_IRQS through the machine of an opened device and compares what it predicts with what was observed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from typing import ClassVar
 
 import polars as pl
 
 from tracekit import Model, Row, Schema
-from tracekit_vfio.vfio_device import Data, Prediction, VfioDevice
+from tracekit_vfio.vfio_device import Prediction, VfioDevice
 from tracekit_vfio.windows import Key, identity
 
-PREDICTION = {**dict.fromkeys(("operation", "subject", "rule", "predicted", "observed"), pl.String()), "agrees": pl.Boolean()}
+PREDICTION = {
+    **dict.fromkeys(("operation", "subject", "rule", "predicted", "observed"), pl.String()),
+    "agrees": pl.Boolean(),
+    "explained_by": pl.String(),
+}
+# What an error of the calls inside a request is a sign of, where these should have worked.
+CAUSES = {-34: "MSI-001", -28: "VEC-001"}
 RULE = "mode, range and what is enabled; then the allocation's result, then the wiring's"
 
 
@@ -68,9 +74,9 @@ class VfioReplay(Model):
             self.ended.discard(identity(e))
             for device in devices:
                 device.close()
-        predicted = self._predict(e, devices) if known and identity(e) is not None else None
+        named = known and identity(e) is not None
         if e.ret is not None:
-            self._compare(e, predicted)
+            self._compare(e, *((self._predict(e, devices), self._healthy(e, devices)) if named else (None, None)))
         for device in devices:
             if not known and e.flags is None:
                 device.unknown()
@@ -85,14 +91,11 @@ class VfioReplay(Model):
             found = self.added.get(e.call, {}).get(index)
             return None if found is None else frozenset((found,))
 
-        results: set[int] = set()
-        data: Data = e.data
-        for device in deepcopy(devices):
-            one = device.set_irqs(e.index, e.start, e.count, data, alloc=alloc, alloc_at=alloc_at, wiring=self.wired.get(e.call))
-            if one is None:
-                return None
-            results |= one
-        return frozenset(results)
+        return _union(e, devices, alloc, alloc_at, self.wired.get(e.call))
+
+    def _healthy(self, e: Row, devices: list[VfioDevice]) -> Prediction:
+        """What the request would return if everything inside it worked; an enable of no vectors never does."""
+        return _union(e, devices, lambda n: frozenset((n if n > 0 else -34,)), lambda i: frozenset((i,)), 0)
 
     def _devices(self, e: Row) -> list[VfioDevice]:
         key = identity(e)
@@ -100,11 +103,36 @@ class VfioReplay(Model):
             return []
         return self.devices.setdefault(key, [VfioDevice(dynamic=c, irq_type=None) for c in self.choices])
 
-    def _compare(self, e: Row, predicted: Prediction) -> None:
+    def _compare(self, e: Row, actual: Prediction, healthy: Prediction) -> None:
+        """A request that fails as a call inside it did is a miss with a cause; where the calls inside are not known, so is the result."""
         label = e.bdf or (f"vdev {e.vdev:#x}" if e.vdev is not None else "unknown device")
-        text = None if predicted is None else " or ".join(map(str, sorted(predicted)))
+        code = CAUSES.get(e.ret) if actual == frozenset((e.ret,)) else None
+        predicted = healthy if actual is not None and (code or actual == healthy) else actual
         agrees = None if predicted is None else e.ret in predicted
         self.emit(
-            "predictions", e, operation="set_irqs", subject=label, rule=RULE, predicted=text, observed=str(e.ret), agrees=agrees,
-            ts_end=e.ts_end, line_end=e.line_end,
-        )  # fmt: skip
+            "predictions",
+            e,
+            operation="set_irqs",
+            subject=label,
+            rule=RULE,
+            predicted=None if predicted is None else " or ".join(map(str, sorted(predicted))),
+            observed=str(e.ret),
+            agrees=agrees,
+            explained_by=code if agrees is False else None,
+            ts_end=e.ts_end,
+            line_end=e.line_end,
+        )
+
+
+Call = Callable[[int], Prediction]
+
+
+def _union(e: Row, devices: list[VfioDevice], alloc: Call, alloc_at: Call, wiring: int | None) -> Prediction:
+    """What the request may return on any of the devices; it changes none of them."""
+    results: set[int] = set()
+    for device in deepcopy(devices):
+        one = device.set_irqs(e.index, e.start, e.count, e.data, alloc=alloc, alloc_at=alloc_at, wiring=wiring)
+        if one is None:
+            return None
+        results |= one
+    return frozenset(results)

@@ -56,12 +56,13 @@ def _contradictory(lives: list[Row]) -> set[str]:
 def _shared(lives: list[Row]) -> list[list[tuple[Row, Row]]]:
     """Lives on a number that another one still has: all those of the same two functions together, each number once."""
     users: dict[tuple[str, int], list[Row]] = {}
-    for life in lives:
-        users.setdefault((life.source, life.pirq), []).append(life)
     ended = any(x.end in ("closed", "destroyed") for x in lives)
     pairs: dict[tuple[str, str | None, str | None], dict[int, tuple[Row, Row]]] = {}
-    for life in lives:
-        other = _other_user(life, users[life.source, life.pirq], ended)
+    for life in sorted(lives, key=lambda x: (x.source, x.line)):
+        mine = users.setdefault((life.source, life.pirq), [])
+        mine[:] = [x for x in mine if x.line_end is None or x.line_end >= life.line]
+        other = _other_user(life, mine, ended)
+        mine.append(life)
         if other is not None:
             pairs.setdefault((life.source, life.bdf, other.bdf), {}).setdefault(life.pirq, (life, other))
     return [list(p.values()) for p in pairs.values()]

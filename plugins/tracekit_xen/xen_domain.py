@@ -13,6 +13,9 @@ EEXIST, ENODEV, EINVAL, ENOSPC = -17, -19, -22, -28
 # Extra pirqs of a domU unless `extra_guest_irqs=` says otherwise (xen/common/domain.c, the same from 4.4 to 4.20).
 DEFAULT_DOMU_EXTRA = 32
 
+# A gap of more numbers than that is not enumerated.
+LARGEST = 4096
+
 # `forced`: unmapped by force while the event channel was open; free once that is closed.
 Held = Literal["allocated", "mapped", "bound", "forced"]
 
@@ -64,28 +67,39 @@ class PirqSpace:
         """A domain that has handed out nothing yet, all known."""
         return cls(floor, limit, floor, {}, set(range(floor, limit)))
 
-    def next_number(self) -> Prediction:
-        """What the next request for a number must return (get_free_pirq): the highest free one, or -28."""
+    def next_number(self, seen: int | None = None) -> Prediction:
+        """What the next request for a number must return (get_free_pirq): the highest free one, or -28.
+
+        `seen`: the number that came; where little is known, the prediction then says of that one only whether it can be.
+        """
         best = max(self.free, default=None)
-        if self.known_from is None:
-            return self._unbounded(best)
+        if self.known_from is None or self.known_from - (best or self.floor or 0) > LARGEST or len(self.perhaps) > LARGEST:
+            return self._unbounded(best, seen)
         above = {p for p in self.perhaps if best is None or p > best}
         if best is not None and best >= self.known_from:
             return Prediction(frozenset(above | {best}))
         low = best if best is not None else self.floor
         if low is None and self.known_from > 0:
-            return self._unbounded(best)
+            return self._unbounded(best, seen)
         unknown = set(range(low or 0, self.known_from)) - self.held.keys()
         return Prediction(frozenset(unknown | above | {ENOSPC if best is None else best}))
 
-    def _unbounded(self, best: int | None) -> Prediction:
+    def _unbounded(self, best: int | None, seen: int | None) -> Prediction:
         """Numbers of which nothing is known may come: only what is held, or free but not the best, is out of the question."""
+        if seen is not None:
+            out = seen in self.held or (best is not None and (seen in self.free and seen < best or seen == ENOSPC))
+            return Prediction(None, frozenset({seen} if out else ()))
         lower = {p for p in self.free if best is not None and p < best}
         refused = {ENOSPC} if best is not None else set()
         return Prediction(None, frozenset(self.held) | lower | refused)
 
-    def allocated(self, pirq: int) -> None:
-        """A number was handed out: all above it were taken, so any above that counted as free never came back."""
+    def allocated(self, pirq: int, *, alone: bool = True) -> None:
+        """A number was handed out: all above it were taken, so any above that counted as free never came back.
+
+        Not `alone`: others took numbers at the same time, and those above may just not have been heard of yet.
+        """
+        if not alone:
+            self.perhaps |= {p for p in self.free if p > pirq}
         self.free = {p for p in self.free if p < pirq}
         self.perhaps.discard(pirq)
         self.held[pirq] = "allocated"
