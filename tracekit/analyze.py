@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import polars as pl
 
@@ -10,9 +11,9 @@ from tracekit.archive import Limits
 from tracekit.diagnoses import Evidence, Finding, Outcome, blind_spot, judge, settle
 from tracekit.errors import SourceError
 from tracekit.model import Model, replay
-from tracekit.parse import Parsed, Vocabulary, parse, tables_of
+from tracekit.parse import RAW, Parsed, Vocabulary, parse, tables_of
 from tracekit.report import NotUnderstood, Run, SourceReport
-from tracekit.source import Source, discover
+from tracekit.source import Series, Source, discover
 from tracekit.whatif import Flip, confirmed, flips
 
 
@@ -45,7 +46,7 @@ class Engine:
         registry = plugins.load()
         grammars = grammar.load(registry.grammars)
         wanted = {*registry.asked_for(), *keep_tables, "kernel_version", "boot_marker"}
-        vocabulary = Vocabulary(grammars, grammars.events if "*" in keep_tables else wanted)
+        vocabulary = Vocabulary(grammars, [*grammars.events, RAW] if "*" in keep_tables else wanted)
         return cls(registry, vocabulary, (*grammars.errors, *grammars.warnings))
 
     def fresh(self) -> "Engine":
@@ -69,11 +70,11 @@ def analyze(paths: Sequence[str], options: Options | None = None, engine: Engine
         sources=tuple(_source_report(p) for p in parsed),
         findings=tuple(_with_text(findings, sources, places)),
         outcomes=tuple(outcomes),
-        gates=tuple(_gates(tables)),
+        gates=tuple(_gates(tables, sources)),
         plugins=tuple(p.report() for p in registry.plugins),
         errors=(*errors, *(e for p in registry.plugins for e in p.errors)),
         version=__version__,
-        tables={n: t for n, t in tables.items() if n in options.keep_tables or "*" in options.keep_tables},
+        tables={n: _placed(t, sources) for n, t in tables.items() if n in options.keep_tables or "*" in options.keep_tables},
     )
 
 
@@ -104,7 +105,8 @@ def read(
             errors.append(f"{source.path}: {e}")
     if not parsed:
         raise SourceError(errors[before])
-    events = {n: _sided(f, options.sides) for n, f in tables_of(parsed).items()}
+    machines = {s.path: s.machine for s in sources if s.machine}
+    events = {n: _owned(_sided(f, options.sides), machines) for n, f in tables_of(parsed).items()}
     tables, streams, repeats = clock.align(events, {p.path: p.clock for p in parsed}, options.clocks)
 
     def failed(model: type[Model], error: Exception) -> None:
@@ -153,6 +155,14 @@ def _sided(frame: pl.DataFrame, sides: Mapping[str, str]) -> pl.DataFrame:
     return frame.with_columns(pl.coalesce(given, "side").alias("side"))
 
 
+def _owned(frame: pl.DataFrame, machines: Mapping[str, str]) -> pl.DataFrame:
+    """Rows without a host name of their own get the machine that the place of their source names."""
+    if not machines:
+        return frame
+    given = pl.col("source").replace_strict(dict(machines), default="", return_dtype=pl.String)
+    return frame.with_columns(pl.when(pl.col("machine") == "").then(given).otherwise("machine").alias("machine"))
+
+
 def _source_table(parsed: Iterable[Parsed]) -> pl.DataFrame:
     """One row a source and event name: what was seen there, captured or only counted (a recorded proof that an event was on)."""
     rows = [(p.path, p.clock, p.lines, e, n) for p in parsed for e, n in (p.events.items() or [(None, 0)])]
@@ -160,10 +170,11 @@ def _source_table(parsed: Iterable[Parsed]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _gates(tables: Mapping[str, pl.DataFrame]) -> Iterable[Mapping[str, object]]:
+def _gates(tables: Mapping[str, pl.DataFrame], sources: Sequence[Source]) -> Iterable[Mapping[str, object]]:
     if "gates" not in tables:
         return []
-    return tables["gates"].select("gate", "value", "basis", "why", "source", "line").unique(maintain_order=True).iter_rows(named=True)
+    told = tables["gates"].select("gate", "value", "basis", "why", "source", "line").unique(maintain_order=True)
+    return _placed(told, sources).iter_rows(named=True)
 
 
 def _source_report(p: Parsed) -> SourceReport:
@@ -183,9 +194,38 @@ def _with_text(findings: Sequence[Finding], sources: Sequence[Source], repeats: 
     for source, line, of_source, of_line in repeats.iter_rows():
         also.setdefault((of_source, of_line), []).append((source, line))
 
+    def place(source: str, line: int) -> tuple[str, int]:
+        return by_path[source].place(line) if source in by_path else (source, line)
+
     def complete(e: Evidence) -> Evidence:
         given = texts.get(e.source, {})
         last = given.get(e.line_end, "") if e.line_end not in (None, e.line) else ""
-        return replace(e, text=given.get(e.line, ""), text_end=last, also=tuple(also.get((e.source, e.line), ())))
+        twins = tuple(place(*twin) for twin in also.get((e.source, e.line), ()))
+        (source, line), end = place(e.source, e.line), place(e.source, e.line_end) if e.line_end is not None else None
+        line_end = end[1] if end and end[0] == source else None
+        return replace(e, source=source, line=line, line_end=line_end, text=given.get(e.line, ""), text_end=last, also=twins)
 
-    return [replace(f, evidence=tuple(complete(e) for e in f.evidence)) for f in findings]
+    return [
+        replace(f, evidence=tuple(complete(e) for e in f.evidence), windows=tuple(_placed_window(w, place) for w in f.windows))
+        for f in findings
+    ]
+
+
+def _placed_window(window: Mapping[str, Any], place: Callable[[str, int], tuple[str, int]]) -> Mapping[str, Any]:
+    """A window with the file and the lines where it stands."""
+    lines = {k: place(window["source"], window[k]) for k in ("line", "line_end") if "source" in window and window.get(k) is not None}
+    return {**window, **({"source": lines["line"][0]} if "line" in lines else {}), **{k: line for k, (_, line) in lines.items()}}
+
+
+def _placed(frame: pl.DataFrame, sources: Sequence[Source]) -> pl.DataFrame:
+    """Rows of joined logs with the file and line where they stand."""
+    for series in (s for s in sources if isinstance(s, Series)):
+        if not {"source", "line"} <= set(frame.columns):
+            return frame
+        source, before = pl.col("source"), pl.lit(0, dtype=pl.Int64)
+        for first, part in sorted(series.begins.items()):
+            inside = (pl.col("source") == series.path) & (pl.col("line") >= first)
+            source = pl.when(inside).then(pl.lit(part.path)).otherwise(source)
+            before = pl.when(inside).then(first - 1).otherwise(before)
+        frame = frame.with_columns(source.alias("source"), *(pl.col(c) - before for c in ("line", "line_end") if c in frame.columns))
+    return frame

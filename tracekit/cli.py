@@ -107,12 +107,14 @@ def schema(
 ) -> None:
     """Print the tables that logs and models give, with their columns and types."""
     from tracekit import grammar, plugins
+    from tracekit.parse import RAW, RAW_SCHEMA
     from tracekit.types import ENVELOPE
 
     registry = plugins.load()
     tables = {n: (r.doc, r.columns) for n, r in grammar.load(registry.grammars).events.items()}
     for model in registry.models:
         tables |= {n: (f"Emitted by {model.__name__}.", columns) for n, columns in model.tables.items()}
+    tables[RAW] = ("A trace event that no rule names; kept when it is asked for (tracekit query).", RAW_SCHEMA)
     if table is not None and table not in tables:
         raise UsageError(f"no table is called {table}{_near(table, tables)}")
     if table is None:

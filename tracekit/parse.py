@@ -12,7 +12,7 @@ from tracekit.grammar import Grammars, Rule, fields_by_lark
 from tracekit.layout import Layout
 from tracekit.pattern import escape
 from tracekit.source import Chunk, Source
-from tracekit.types import ENVELOPE, event_schema
+from tracekit.types import ENVELOPE, Schema, event_schema
 from tracekit.wrap import Logical, Wrapper, detect
 
 SAMPLE_LINES = 1000
@@ -22,6 +22,8 @@ SMALL_ONLY = "Small sources only"
 SMALL_SOURCE = 20_000
 CLASSES = ("event", "part-of-event", "frame", "text", "not understood", "rejected")
 
+RAW = "raw_event"
+RAW_SCHEMA: Schema = {"event": pl.String(), "args": pl.String()}
 Example = tuple[int, int, str]  # lines that were not understood: how many, the first one's number and text
 
 
@@ -59,6 +61,7 @@ class Vocabulary:
         self.envelopes = grammars.envelopes
         self.rules = dict(grammars.events)
         self.captured = {n for n in self.rules if n in names}
+        self.raw = RAW in names
         self.by_literal: dict[str, list[Rule]] = {}
         for rule in self.rules.values():
             for text in rule.literals:
@@ -146,12 +149,28 @@ def _work(frame: pl.DataFrame, layout: Layout, vocabulary: Vocabulary) -> _Part:
     if layout.trace:
         names = layout.events(text)
         events.update({str(n): int(c) for n, c in names.filter(~in_event).drop_nulls().value_counts().iter_rows()})
+        if vocabulary.raw:
+            tables |= _raw(frame.filter(names.is_not_null() & ~in_event & ~names.is_in(list(vocabulary.rules))), layout)
         in_event = in_event | names.is_not_null()
     parts = layout.parts(text)
     bad = frame["line"].is_in(suspects["line"].implode()) & ~in_event & ~parts & ~framing if suspects.height else None
     classes = _classes(frame, {"event": in_event, "part-of-event": parts, "frame": framing, "not understood": bad})
     examples = _examples(frame, suspects, bad)
     return _Part(tables, classes, events, Counter(layout.envelope_counts(text)), examples)
+
+
+def _raw(frame: pl.DataFrame, layout: Layout) -> dict[str, pl.DataFrame]:
+    """Trace events that no rule names, as printed: `raw_event` with event and args."""
+    if frame.is_empty():
+        return {}
+    rows = layout.peel(frame.select("line", "text"))
+    own = rows["msg"].str.extract_groups(r"^(?:[a-z_0-9]+:)?(?P<event>[^ :]+): *(?P<args>.*)$").struct.unnest()
+    place = rows.select([_envelope(c, rows) for c in ENVELOPE])
+    return {RAW: pl.concat([place, own.select([_copied(c) for c in RAW_SCHEMA])], how="horizontal").filter(pl.col("event").is_not_null())}
+
+
+def _copied(name: str) -> pl.Expr:
+    return (pl.col(name) + "").alias(name)
 
 
 def _classes(frame: pl.DataFrame, marks: Mapping[str, pl.Series | None]) -> Counter[str]:
