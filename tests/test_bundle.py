@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tracekit import bundle
-from tracekit.analyze import analyze
+from tracekit.analyze import Options, analyze
 from tracekit.bundle import Log
 from tracekit.errors import SourceError
 from tracekit.testing import shape
@@ -123,7 +123,7 @@ def test_december_comes_before_january():
 
 
 def test_stamps_since_boot_order_parts_of_one_boot():
-    assert order(("t.1", "[   10.5] x\n", 0), ("t.2", "[  500.1] x\n", 0)) == [["t.1", "t.2"]]
+    assert order(("t.log.1", "[   10.5] x\n", 0), ("t.log.2", "[  500.1] x\n", 0)) == [["t.log.1", "t.log.2"]]
 
 
 def test_dmesg_of_the_boot_before_comes_first():
@@ -215,3 +215,48 @@ def test_a_remote_file_is_read_as_a_local_one(tmp_path):
         run = analyze([url])
         assert [s.path for s in run.sources] == [source]
         assert "IRQ-003" in [f.code for f in run.findings]
+
+
+def rotated(folder, names, pack=lambda b: b):
+    """One day's syslog of host1 in each file, the fault on the second day, a boot on the third."""
+    for day, name in enumerate(names, 1):
+        told = [*FAULT.splitlines()] if day == 2 else ["x"]
+        lines = [f"[{day * 1000 + i:5d}.000000] usb 1-1: device {i}" for i in range(5)]
+        if day == 3:
+            lines = ["[    0.000000] Linux version 6.1.0 (x@y) (gcc 12) #1 SMP", *lines]
+        text = "".join(f"Nov {10 + day:2d} 10:00:00 host1 kernel: {line}\n" for line in [*lines, *told])
+        (folder / name).write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+
+
+def test_a_rotated_log_is_one_source_and_evidence_names_the_part(tmp_path):
+    rotated(tmp_path, ["messages-20261111.gz", "messages-20261112", "messages"])
+    run = analyze([str(tmp_path)], Options(keep_tables=("kernel_version", "remap_fault_request")))
+    assert [(s.path, s.lines) for s in run.sources] == [(f"{tmp_path}/messages", 6 + 7 + 7)]
+    assert run.sources[0].notes == ("read as one log: messages-20261111.gz, messages-20261112, messages",)
+    found = next(f for f in run.findings if f.code == "IRQ-003")
+    cause = next(e for e in found.evidence if "INTR-REMAP" in e.text)
+    assert (cause.source, cause.line, cause.line_end) == (f"{tmp_path}/messages-20261112", 7, None)
+    assert run.tables["kernel_version"].select("source", "line", "boot").rows() == [(f"{tmp_path}/messages", 1, 1)]
+
+
+def test_rotation_does_not_join_what_may_be_several_hosts(tmp_path):
+    for name in ("node.1", "node.2"):
+        (tmp_path / name).write_text(BOOT)
+    assert [s.path for s in analyze([str(tmp_path)]).sources] == [f"{tmp_path}/node.1", f"{tmp_path}/node.2"]
+
+
+def test_a_part_that_cannot_be_read_leaves_the_others(tmp_path):
+    rotated(tmp_path, ["messages-20261111.gz", "messages-20261112", "messages"])
+    whole = (tmp_path / "messages-20261111.gz").read_bytes()
+    (tmp_path / "messages-20261111.gz").write_bytes(whole[:-20])
+    run = analyze([str(tmp_path)])
+    assert "IRQ-003" in [f.code for f in run.findings]
+    assert any(n.startswith(f"{tmp_path}/messages-20261111.gz: the data end early or are damaged") for n in run.sources[0].notes)
+
+
+def test_files_of_several_nodes_keep_apart(tmp_path):
+    members = {
+        f"must-gather/nodes/{n}/dmesg": "[    0.000000] Linux version 6.1.0 (x@y) (gcc 12) #1 SMP\n" + BOOT + FAULT for n in ("w0", "w1")
+    }
+    run = analyze([packed(tmp_path, members)], Options(keep_tables=("kernel_version",)))
+    assert run.tables["kernel_version"]["machine"].to_list() == ["w0", "w1"]

@@ -70,7 +70,12 @@ def series(logs: Iterable[Log]) -> list[list[Log]]:
     families: dict[str, list[Log]] = {}
     for log in logs:
         families.setdefault(stem(log.path), []).append(log)
-    return [_ordered(parts) for parts in families.values() if len(parts) > 1]
+    return [_ordered(parts) for name, parts in families.items() if len(parts) > 1 and _may_rotate(name, parts)]
+
+
+def _may_rotate(name: str, parts: Iterable[Log]) -> bool:
+    """`host.1` and `host.2` may as well be two hosts; where there is a `host` beside them, or the name is a log's, they are not."""
+    return bool(_LOG.search(name)) or name.endswith((".log", ".txt", ".out", ".msg")) or any(p.path == name for p in parts)
 
 
 def stem(path: str) -> str:

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tracekit import bundle
-from tracekit.report import Run, SourceReport
+from tracekit.report import Run
+from tracekit.source import DAMAGED
 
 if TYPE_CHECKING:
     import polars as pl
@@ -132,11 +133,7 @@ def _failures(run: Run) -> Iterator[tuple[str, str, str]]:
         member, _, reason = error.partition(": ")
         yield (member, "member", reason) if reason and not error.startswith("plugin ") else ("", "error", error)
     for s in run.sources:
-        yield from ((s.path, "member", note) for note in s.notes if _is_damage(s, note))
-
-
-def _is_damage(_: SourceReport, note: str) -> bool:
-    return note.startswith("the data end early or are damaged")
+        yield from ((s.path, "member", note) for note in s.notes if DAMAGED in note)
 
 
 class _Devices:

@@ -42,9 +42,9 @@ class Chunk(NamedTuple):
 class Source:
     """One log: `path` as the user gave it, `file` where its bytes are, and how to read them.
 
-    What is compressed or inside an archive is a `member` of `archive`. `machine`: whose log it is where the place says so; `series` and
-    `part`: the rotated log it is a part of, and where it stands in it. `remarks` collects what the reader should be told (cut lines, a
-    truncated archive); `marks` maps the first line of each chunk to its byte offset, where a file can be sought.
+    What is compressed or inside an archive is a `member` of `archive`. `machine`: whose log it is where the place says so. `remarks`
+    collects what the reader should be told (cut lines, a truncated archive); `marks` maps the first line of each chunk to its byte offset,
+    where a file can be sought.
     """
 
     path: str
@@ -54,8 +54,6 @@ class Source:
     archive: Archive | None = field(default=None, compare=False, repr=False)
     member: int = 0
     machine: str = ""
-    series: str = ""
-    part: int = 0
     remarks: list[str] = field(default_factory=list, compare=False)
     marks: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
 
@@ -87,6 +85,10 @@ class Source:
         """What the reader should be told about the reading so far."""
         return list(self.remarks)
 
+    def place(self, line: int) -> tuple[str, int]:
+        """The file and its line that a line of the source is."""
+        return self.path, line
+
     def _chunks_with(self, wanted: Sequence[int]) -> Iterator[Chunk]:
         """The chunks that hold the wanted lines: by seeking where offsets are known, else all from the start."""
         if self.archive or self.encoding or not self.marks:
@@ -111,6 +113,48 @@ class Source:
             self.remarks.append(text)
 
 
+@dataclass(frozen=True)
+class Series(Source):
+    """The parts of a rotated log as one source, oldest first; its lines are counted through, its path is that of the newest part."""
+
+    parts: tuple[Source, ...] = ()
+    begins: dict[int, Source] = field(default_factory=dict, compare=False, repr=False)  # by the number of the first line
+
+    def chunks(self, size: int = CHUNK) -> Iterator[Chunk]:
+        """The lines of all parts; a part that cannot be read is noted."""
+        self.begins.clear()
+        line = 1
+        for part in self.parts:
+            self.begins[line] = part
+            try:
+                for chunk in part.chunks(size):
+                    data = chunk.data if chunk.data.endswith(b"\n") else chunk.data + b"\n"
+                    yield Chunk(line, data)
+                    line += data.count(b"\n")
+            except (SourceError, OSError) as error:
+                self._note(f"{part.path}: {error}")
+
+    def text_of(self, numbers: Iterable[int]) -> dict[int, str]:
+        """The text of some lines, by number, read again from the parts that hold them."""
+        wanted: dict[int, list[int]] = {}
+        for n in numbers:
+            wanted.setdefault(self._begin(n), []).append(n - self._begin(n) + 1)
+        return {begin + n - 1: text for begin, lines in wanted.items() for n, text in self.begins[begin].text_of(lines).items()}
+
+    def notes(self) -> list[str]:
+        """What the reader should be told about the reading of all parts so far."""
+        return [*self.remarks, *(f"{part.path}: {note}" for part in self.parts for note in part.notes())]
+
+    def place(self, line: int) -> tuple[str, int]:
+        """The part and its line that a line of the series is."""
+        begin = self._begin(line)
+        return self.begins[begin].path, line - begin + 1
+
+    def _begin(self, line: int) -> int:
+        firsts = sorted(self.begins)
+        return firsts[max(bisect.bisect_right(firsts, line) - 1, 0)]
+
+
 def discover(paths: Sequence[str], limits: Limits | None = None) -> tuple[list[Source], list[SourceError]]:
     """Find the sources that `paths` mean: files, members of archives, folders (all logs below, sorted), URLs, `-` for standard input."""
     limits = limits or Limits.given()
@@ -126,15 +170,14 @@ def discover(paths: Sequence[str], limits: Limits | None = None) -> tuple[list[S
 
 
 def _placed(found: Sequence[tuple[Source, bundle.Log]]) -> list[Source]:
-    """The sources with their machines, where there are several, and with the rotated logs they are parts of."""
+    """The sources with their machines, where there are several; the parts of a rotated log as one, where the newest stood."""
     machines = bundle.machines(s.path for s, _ in found)
-    parts = {log.path: (bundle.stem(log.path), i) for logs in bundle.series(log for _, log in found) for i, log in enumerate(logs)}
-
-    def placed(s: Source) -> Source:
-        series, part = parts.get(s.path, ("", 0))
-        return replace(s, machine=machines.get(s.path, ""), series=series, part=part)
-
-    return [placed(s) if s.path in parts or s.path in machines else s for s, _ in found]
+    sources = {s.path: replace(s, machine=machines[s.path]) if s.path in machines else s for s, _ in found}
+    for logs in bundle.series(log for s, log in found if s.first_line == 1):
+        parts = (*(sources.pop(log.path) for log in logs[:-1]), sources[logs[-1].path])
+        told = f"read as one log: {', '.join(os.path.basename(p.path) for p in parts)}"
+        sources[parts[-1].path] = Series(parts[-1].path, machine=parts[-1].machine, remarks=[told], parts=parts)
+    return list(sources.values())
 
 
 def _below(path: str) -> list[str]:
