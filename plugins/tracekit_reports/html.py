@@ -71,9 +71,9 @@ def _fault(fault: Fault) -> Iterator[str]:
     yield f"<h2>{_safe(f.summary)}</h2>"
     yield f'<p class="what"><b>{_safe(f.code)}</b> {_safe(f.name)} · <code>{_safe(device)}</code> · <b>{_safe(confidence(f))}</b></p>'
     yield from _evidence(f)
+    yield from _list("Fixed by", [_safe(x) for x in f.fixes])
     if f.advice:
         yield f"<h3>What to do</h3><p>{_safe(f.advice)}</p>"
-    yield from _list("Fixed by", [_safe(x) for x in f.fixes])
     yield from _list("Leads to", [_consequence(c) for c in fault.consequences])
     yield from _list("Not checked", [f"{_safe(u.guard)}. Would settle it: {_safe(u.would_settle)}" for u in f.unchecked])
     yield "</article>"

@@ -49,11 +49,11 @@ def _fault(fault: Fault, full: bool) -> Iterator[str]:
     yield f"Severity {f.severity or 'info'}, {confidence(f)}." + (f" Device: {plain(f.subject.how)}." if f.subject.how else "")
     yield ""
     yield from _evidence(f, full)
-    if f.advice:
-        yield f"What to do: {plain(f.advice)}"
-        yield ""
     for fix in f.fixes:
         yield f"Fixed by: {plain(fix)}"
+        yield ""
+    if f.advice:
+        yield f"What to do: {plain(f.advice)}"
         yield ""
     yield from _listed("Leads to", [f"**{c.code}** ({c.grade}) {plain(c.summary)} ({plain(places(c))})" for c in fault.consequences], "###")
     yield from _listed("Not checked", [f"{plain(u.guard)}. Would settle it: {plain(u.would_settle)}" for u in f.unchecked], "###")

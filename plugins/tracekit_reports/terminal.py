@@ -63,10 +63,10 @@ def _fault(fault: Fault, width: int, full: bool) -> Iterator[RenderableType]:
     yield _indented(Text(visible(f.summary), style="bold"))
     yield _labelled("device", Text.assemble((visible(_subject(f)), "cyan")))
     yield from _evidence(f, width, full)
+    if f.fixes:
+        yield _labelled("fixed by", Text(visible("; ".join(f.fixes)), style="green"))
     if f.advice:
         yield _labelled("what to do", Text(visible(f.advice), style="green"))
-    if f.fixes:
-        yield _labelled("fixed by", Text(visible("; ".join(f.fixes))))
     for u in f.unchecked:
         yield _labelled("not checked", Text(visible(f"{u.guard}. Would settle it: {u.would_settle}")))
     for c in fault.consequences:

@@ -24,23 +24,25 @@ class MsiVfio(System):
 
     name: ClassVar[str] = "msi-vfio"
     fixes: ClassVar[tuple[Fix, ...]] = (
+        Fix("rebind_between_sessions", True, STALE, "unbind and bind the driver when the table size has changed, before the next session"),
         Fix(
-            "domain_removed_on_disable", True, STALE,
-            "A kernel that removes the irq domain when VFIO disables MSI-X (the patch of September 2023; not merged).",
+            "domain_removed_on_disable",
+            True,
+            STALE,
+            "a kernel that removes the irq domain when MSI-X is disabled (posted 2023, not merged)",
         ),
-        Fix("rebind_between_sessions", True, STALE, "Unbind and bind vfio-pci after the table size changed, before the next session."),
-        Fix("in_place_growth", True, GROWTH, "Linux 6.5 or later with QEMU 8.2 or later: vectors are added in place."),
-        Fix("vectors_up_front", True, GROWTH, "All vectors at the enable: a guest or VMM that asks for the whole table at once."),
-        Fix("client_heeds_noresize", True, ("VFIO-005",), "A client that disables before it grows where the host reports NORESIZE."),
+        Fix("in_place_growth", True, GROWTH, "Linux 6.5 with QEMU 8.2, or later: vectors are added in place"),
+        Fix("vectors_up_front", True, GROWTH, "all vectors at the enable: a guest or a VMM that takes the whole table at once"),
+        Fix("client_heeds_noresize", True, ("VFIO-005",), "a client that disables before it grows where the host reports NORESIZE"),
         Fix("noresize_removed", True),
         Fix("QV2", True),
-        Fix("QV3", True, GROWTH, "QEMU 8.2 or later (with a host that can add vectors in place)."),
+        Fix("QV3", True, GROWTH, "QEMU 8.2 or later"),
         Fix("KV4", True, GROWTH),
         Fix("KV4", False, ("VFIO-004", "VFIO-006")),
         Fix("KV2", False, STALE),
         Fix("KV2", True),
         Fix("KV1", False),
-    )  # fmt: skip
+    )
 
     def __init__(self, machines: Machines, recorded: Sequence[Recording], gates: Gates) -> None:
         self.machines, self.recorded, self.base = machines, recorded, gates

@@ -175,15 +175,15 @@ def _of_windows(windows: list[Row], growths: list[Row], enabled: bool, made: Rec
         made.assumptions.append("each disable with an enable of more vectors stands for a guest that unmasked the last one")
     ended = {w.enable_line for w in windows}
     for w in windows:
+        yield from ((u["first"], 2, Stimulus("interrupt", u["vector"] or 0)) for u in w.in_use or ())
         if w not in growths:
             yield w.line, 1, Stimulus("disable")
             continue
         if not enabled and w.enabled_line not in ended:
             yield w.enabled_line or w.line, 1, Stimulus("enable", w.old)
-        used = [u["vector"] or 0 for u in w.in_use or ()] if w.handlers else list(w.wired or range(w.old))
         if not w.handlers:
             made.assumptions.append("vectors that were wired are taken to have been in use: no handler events")
-        yield from ((w.line, 2, Stimulus("interrupt", v)) for v in used)
+            yield from ((w.line, 2, Stimulus("interrupt", v)) for v in w.wired or range(w.old))
         yield w.line, 3, Stimulus("unmask", w.new - 1)
 
 

@@ -43,9 +43,9 @@ class HostVectors(System):
             "more_vectors",
             True,
             ("VEC-001", "VEC-002", "VEC-003"),
-            "More CPUs (each has some 200 vectors), with interrupts spread over them.",
+            "more CPUs (each has some 200 vectors), with interrupts spread over them",
         ),
-        Fix("fewer_requested", True, ("VEC-001", "VEC-002", "VEC-003"), "Fewer queues a device, so that fewer vectors are requested."),
+        Fix("fewer_requested", True, ("VEC-001", "VEC-002", "VEC-003"), "fewer queues a device, so that fewer vectors are requested"),
         Fix("KV1", False, ("VEC-001", "VEC-003")),
         Fix("KV1", True, ("VEC-002",)),
     )

@@ -42,11 +42,11 @@ class XenPirqs(System):
 
     name: ClassVar[str] = "xen-pirqs"
     fixes: ClassVar[tuple[Fix, ...]] = (
-        Fix("higher_limit", True, ("XEN-002",), "Raise extra_guest_irqs=<domU>,<dom0> on Xen's command line."),
-        Fix("fewer_vectors", True, ("XEN-002",), "Let each device have fewer queues, so that fewer vectors are asked for."),
-        Fix("KV5", True, ("XEN-001", "XEN-004"), "A guest kernel with c74fd80f2f41 (4.11, and stable kernels): always a fresh pirq."),
+        Fix("higher_limit", True, ("XEN-002",), "a higher extra_guest_irqs=<domU>,<dom0> on Xen's command line"),
+        Fix("fewer_vectors", True, ("XEN-002",), "fewer queues a device, so that fewer vectors are asked for"),
+        Fix("KV5", True, ("XEN-001", "XEN-004"), "a guest kernel with c74fd80f2f41 (4.11, and stable kernels): always a fresh pirq"),
         Fix("KV5", False, ("XEN-002", "XEN-003")),
-        Fix("QV1", True, ("XEN-002", "XEN-003"), "A device model that unmaps pirqs on disable (QEMU 2.1, Xen 4.5, or later)."),
+        Fix("QV1", True, ("XEN-002", "XEN-003"), "a device model that unmaps pirqs on disable (QEMU 2.1, Xen 4.5, or later)"),
         Fix("QV1", False, ("XEN-001", "XEN-004")),
     )
 
