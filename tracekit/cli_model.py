@@ -83,7 +83,7 @@ def whatif(paths: Paths, format: Format = "terminal", debug: Debug = False) -> N
         parts = {"vanishes": f.vanished, "stays": f.remaining, "appears": f.new}
         effect = "; ".join(f"{', '.join(codes)} {word}" for word, codes in parts.items() if codes) or "changes nothing"
         print(f"{f.subject + ': ' if f.subject else ''}{f.gate} {f.before} -> {f.to}: {effect}{f' (costs {cost})' if cost else ''}")
-        if f.text:
+        if f.text and f.vanished:
             print(f"    {f.text}")
     for assumption in dict.fromkeys(a for f in flips for a in f.assumptions):
         print(f"assumed: {assumption}")

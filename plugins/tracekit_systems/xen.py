@@ -139,20 +139,21 @@ def _take(space: Any, wanted: int) -> Iterator[int]:
 
 
 def _gates(recorded: Domain, gates: pl.DataFrame | None, tables: Mapping[str, pl.DataFrame]) -> Gates:
-    """A guest that took a cached number re-uses; numbers that come twice were given back, numbers that only fall were not."""
+    """A guest re-uses if it was seen to, whatever its release; numbers that come twice were given back, numbers that only fall were not."""
     base: dict[str, Any] = {"higher_limit": False, "fewer_vectors": False}
-    fresh, unmaps = known_gate(gates, "KV5", recorded.source), known_gate(gates, "QV1", recorded.source)
+    unmaps = known_gate(gates, "QV1", recorded.source)
     if not recorded.hvm:
-        return {**base, "KV5": fresh is not False, "QV1": unmaps is not False}
+        return {**base, "KV5": known_gate(gates, "KV5", recorded.source) is not False, "QV1": unmaps is not False}
     lives = [x for x in rows_of(tables["pirq_lives"]) if x.source == recorded.source and x.basis == "guest"]
     given = [x.pirq for x in lives if x.given]
-    if any(x.reused for x in lives):
-        fresh, unmaps = False, True
+    fresh = not any(x.reused for x in lives)
+    if not fresh:
+        unmaps = True
     elif len(set(given)) < len(given):
         unmaps = True
     elif any(x.end and any(y.given and y.line >= (x.line_end or 0) and y.pirq < x.pirq for y in lives) for x in lives):
         unmaps = False
-    return {**base, "KV5": fresh is not False, "QV1": unmaps is not False}
+    return {**base, "KV5": fresh, "QV1": unmaps is not False}
 
 
 def _dom0(tables: Mapping[str, pl.DataFrame]) -> Iterator[Domain]:
