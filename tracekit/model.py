@@ -19,7 +19,8 @@ class Model:
     `tables` gives the tables it emits: name -> own columns; the envelope columns and `ts_end`, `line_end` are added, taken from the row
     that caused the emission. Methods `on_<table>(row)` hear the rows of a table in the order of the stream; `on_end()` is called last.
     A model that works on whole frames overrides `run` and names its inputs in `needs`; tables in `across` are handed to it whole, whatever
-    stream their rows are in (definitions, snapshots). Rows flow upward only.
+    stream their rows are in (definitions, snapshots); `streams` is one of them. A model with nothing but `across` runs once for the case.
+    Rows flow upward only.
     """
 
     tables: ClassVar[dict[str, Schema]] = {}
@@ -99,7 +100,7 @@ def replay(
     `streams` (source String, stream Int64, merged Boolean) says which sources are one stream. A model that raises is handed to `failed` and
     emits nothing; the others go on.
     """
-    known = dict(tables)
+    known = {**tables, "streams": streams}
     emitted: dict[str, list[pl.DataFrame]] = {n: [] for m in models for n in m.tables}
     for model in in_order(models):
         try:
@@ -130,6 +131,10 @@ def in_order(models: Sequence[type[Model]]) -> list[type[Model]]:
 
 
 def _replay_one(model: type[Model], tables: Mapping[str, pl.DataFrame], streams: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    whole = {n: tables[n] for n in model.across if n in tables}
+    if set(model.hears()) == set(model.across):
+        yield from model().run((), whole).items()
+        return
     inputs = {
         n: tables[n].join(streams, on="source", how="left")
         for n in model.hears()
@@ -143,8 +148,8 @@ def _replay_one(model: type[Model], tables: Mapping[str, pl.DataFrame], streams:
     for key in sorted(parts, key=lambda k: (str(k[0]), k[1] or 0, k[2])):
         mine = parts[key]
         heard = {n: f for n, f in mine.items() if hasattr(model, "on_" + n)}
-        plain = {n: f.drop("stream", "merged") for n, f in mine.items()} | {n: tables[n] for n in model.across if n in tables}
-        yield from model().run(_ordered(heard), plain).items()
+        plain = {n: f.drop("stream", "merged") for n, f in mine.items()}
+        yield from model().run(_ordered(heard), plain | whole).items()
 
 
 def _ordered(frames: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, Row]]:

@@ -24,8 +24,8 @@ def _how(row: Mapping[str, Any], devices: pl.DataFrame | None) -> str | None:
     """Why the BDF is that of the pointers, if it was inferred."""
     if devices is None or row.get("entity") is None:
         return None
-    known = devices.filter((pl.col("entity") == row["entity"]) & (pl.col("bdf") == row["bdf"]) & (pl.col("how") == "inferred"))
-    return f"inferred: the only device named at that time (line {known['bdf_line'][0]})" if known.height else None
+    known = devices.filter((pl.col("entity") == row["entity"]) & (pl.col("bdf") == row["bdf"]) & pl.col("how").str.starts_with("inferred"))
+    return str(known["how"][0]) if known.height else None
 
 
 def numbered(vectors: Iterable[int]) -> str:

@@ -7,7 +7,8 @@ from tracekit import Model, hookimpl
 def tracekit_models() -> list[type[Model]]:
     """The models of this plugin."""
     from tracekit_linux.calls import Calls
+    from tracekit_linux.clocks import ClockRelations
     from tracekit_linux.gates import Gates
     from tracekit_linux.operations import Operations
 
-    return [Calls, Operations, Gates]
+    return [Calls, ClockRelations, Operations, Gates]

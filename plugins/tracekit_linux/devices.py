@@ -20,7 +20,7 @@ DEVICES: Schema = {
     "bdf_source": pl.String(),
     "bdf_line": pl.Int64(),
 }
-NAMED_BY = ("interrupt_row", "irq_domain_listed", *KERNEL_LOG)
+NAMED_BY = ("interrupt_row", "irq_domain_listed", "clock_relations", "streams", *KERNEL_LOG)
 
 
 def named_devices(

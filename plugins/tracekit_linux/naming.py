@@ -47,21 +47,42 @@ def _from_snapshots(owned: Sequence[Owned], tables: Mapping[str, pl.DataFrame]) 
         o = last.get(irq)
         found = next((f for a in (actions or "").split(",") if (f := bdf_of_action(a.strip()))), None)
         if o is not None and found and o.vector == found[0]:
-            yield Name(o.life, found[1], "inferred", source, line)
+            yield Name(o.life, found[1], f"inferred: /proc/interrupts has irq {irq} for vector {o.vector} of this function", source, line)
 
 
 def _from_kernel_log(identities: Identities, tables: Mapping[str, pl.DataFrame]) -> Iterator[Name]:
-    """A vfio driver's line that names a device while only one was open; the clocks are assumed to agree, so it is used for naming only."""
-    sessions = list(identities.sessions())
+    """A vfio driver's line that names a device while only one was open, in a log whose clock is related to the trace's."""
+    sessions, clocks = list(identities.sessions()), _clocks(identities.tree.source, tables)
     for table in KERNEL_LOG if sessions else ():
         rows = tables.get(table)
         if rows is None:
             continue
         spoken = rows.filter(pl.col("driver").str.contains("vfio") & pl.col("ts").is_not_null())
-        for bdf, ts, source, line in spoken.select("bdf", "ts", "source", "line").iter_rows():
-            lives = {id(life): life for life, begin, end in sessions if begin <= ts and (end is None or ts <= end)}
+        for bdf, ts, source, boot, line in spoken.select("bdf", "ts", "source", "boot", "line").iter_rows():
+            if (clock := clocks.get((source, boot)) or clocks.get((source, None))) is None:
+                continue
+            offset, err, basis = clock
+            first, last = ts + offset - err, ts + offset + err
+            lives = {id(life): life for life, begin, end in sessions if begin <= last and (end is None or first <= end)}
             if len(lives) == 1:
-                yield Name(next(iter(lives.values())), bdf, "inferred", source, line)
+                how = f"inferred: {table} (line {line}) names it while it alone was open; {basis}"
+                yield Name(next(iter(lives.values())), bdf, how, source, line)
+
+
+Clock = tuple[int, int, str]  # offset and err in ns, how they are known
+
+
+def _clocks(trace: str, tables: Mapping[str, pl.DataFrame]) -> dict[tuple[str, int | None], Clock]:
+    """The clock of each source and boot (null: every boot) that is related to that of a trace."""
+    relations, streams = tables.get("clock_relations"), tables.get("streams")
+    found: dict[tuple[str, int | None], Clock] = {(trace, None): (0, 0, "both in one log")}
+    if streams is not None and trace in (given := streams.filter("merged")["source"].to_list()):
+        found |= {(source, None): (0, 0, "clocks as given") for source in given if source != trace}
+    if relations is not None:
+        mine = relations.filter((pl.col("other") == trace) & (pl.col("basis") != "none"))
+        for source, boot, offset, err, basis, pairs in mine.select("source", "boot", "offset", "err", "basis", "pairs").iter_rows():
+            found[source, boot] = (offset, err, f"clocks {basis} by {pairs} message{'s' if pairs > 1 else ''} and the calls around")
+    return found
 
 
 def _from_domains(identities: Identities, tables: Mapping[str, pl.DataFrame]) -> Iterator[Name]:
@@ -73,4 +94,4 @@ def _from_domains(identities: Identities, tables: Mapping[str, pl.DataFrame]) ->
     entities: dict[int, Life] = {id(x.entity.root()): x for x in identities.lives}
     if len({bdf for bdf, _, _ in listed}) == 1 and len(entities) == 1:
         bdf, source, line = listed[0]
-        yield Name(next(iter(entities.values())), bdf, "inferred", source, line)
+        yield Name(next(iter(entities.values())), bdf, "inferred: the only device domain listed, and the only device traced", source, line)

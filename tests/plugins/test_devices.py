@@ -30,9 +30,9 @@ def session(vdev=VDEV, dev=DEV, vector=0, irq=32):
 
 
 def devices(*texts):
-    """(kind, pointer, bdf, how, bdf_line) of all devices by line; pointers as printed."""
+    """(kind, pointer, bdf, how without its reason, bdf_line) of all devices by line; pointers as printed."""
     found = tables(*texts)["devices"].sort("line")
-    return [(k, f"{p:#x}", b, h, n) for k, p, b, h, n in found.select("kind", "pointer", "bdf", "how", "bdf_line").rows()]
+    return [(k, f"{p:#x}", b, h and h.partition(":")[0], n) for k, p, b, h, n in found.select("kind", "pointer", "bdf", "how", "bdf_line").rows()]
 
 
 def test_the_handler_of_a_vector_names_both_pointers():
@@ -143,7 +143,22 @@ BOGUS = "[    1.500000] vfio-pci 0000:3d:00.1: Hardware bug: VF reports bogus IN
 
 def test_the_kernel_log_names_the_only_device_that_was_open():
     assert devices(opening(), BOGUS) == [("vdev", VDEV, "0000:3d:00.1", "inferred", 1)]
-    assert tables(opening(), BOGUS)["devices"]["bdf_source"][0].endswith("b.log")
+    (device,) = tables(opening(), BOGUS)["devices"].rows(named=True)
+    assert device["bdf_source"].endswith("b.log")
+    assert device["how"] == (
+        "inferred: vfio_bogus_intx (line 1) names it while it alone was open; clocks assumed by 1 message and the calls around"
+    )
+
+
+def test_a_log_of_another_time_names_nothing():
+    assert [d[2] for d in devices(opening(), BOGUS.replace(" 1.5", "71.5"))] == [None]
+
+
+def test_a_log_whose_clock_is_far_but_fixed_names_the_device():
+    vdevs = (VDEV, "0xff11000000007000")
+    text = opening(end="1.100000") + opening(vdevs[1], "1.300000", "1.400000")
+    log = BOGUS.replace(" 1.500", "71.550") + BOGUS.replace(" 1.500", "71.850").replace("3d", "3e")
+    assert [d[1:3] for d in devices(text, log)] == [(vdevs[0], "0000:3d:00.1"), (vdevs[1], "0000:3e:00.1")]
 
 
 def test_the_kernel_log_names_nothing_outside_of_the_session_or_when_two_are_open():
