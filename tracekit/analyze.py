@@ -67,7 +67,7 @@ def analyze(paths: Sequence[str], options: Options | None = None, engine: Engine
     findings, outcomes = diagnose(registry, tables)
     findings = confirmed(findings, flipped(registry, tables)) if findings else findings
     return Run(
-        sources=tuple(_source_report(p) for p in parsed),
+        sources=tuple(_source_report(p, clock.told(tables, p.path, p.clock)) for p in parsed),
         findings=tuple(_with_text(findings, sources, places)),
         outcomes=tuple(outcomes),
         gates=tuple(_gates(tables, sources)),
@@ -177,9 +177,9 @@ def _gates(tables: Mapping[str, pl.DataFrame], sources: Sequence[Source]) -> Ite
     return _placed(told, sources).iter_rows(named=True)
 
 
-def _source_report(p: Parsed) -> SourceReport:
+def _source_report(p: Parsed, clock_text: str) -> SourceReport:
     understood = tuple(NotUnderstood(event, *example) for event, example in p.not_understood.items())
-    return SourceReport(p.path, p.lines, dict(p.envelopes), dict(p.events), dict(p.classes), understood, p.clock, tuple(p.notes))
+    return SourceReport(p.path, p.lines, dict(p.envelopes), dict(p.events), dict(p.classes), understood, clock_text, tuple(p.notes))
 
 
 def _with_text(findings: Sequence[Finding], sources: Sequence[Source], repeats: pl.DataFrame) -> list[Finding]:

@@ -5,6 +5,7 @@ the user, or the same printk stamps in both.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import polars as pl
 
@@ -37,6 +38,22 @@ def before(a: Mapping[str, object], b: Mapping[str, object], streams: pl.DataFra
     if one["stream"].to_list() != other["stream"].to_list() or a["ts"] is None or b["ts"] is None or a["ts"] == b["ts"]:
         return None
     return int(str(a["ts"])) < int(str(b["ts"]))
+
+
+def told(tables: Mapping[str, pl.DataFrame], path: str, kind: str) -> str:
+    """What the stamps of a source are, and how they relate to those of the traces beside it (table `clock_relations`)."""
+    relations = tables.get("clock_relations")
+    if relations is None or relations.is_empty():
+        return kind
+    related = relations.filter((pl.col("source") == path) & (pl.col("basis") != "none"))
+    columns = ("other", "offset", "err", "basis", "pairs", "boot")
+    return "; ".join([kind, *(_relation(*row) for row in related.select(columns).iter_rows())])
+
+
+def _relation(other: str, offset: int, err: int, basis: str, pairs: int, boot: int) -> str:
+    where = f"in boot {boot}, " if boot else ""
+    shift = f"{offset / 1e9:+.6f} s +- {err / 1e9:.6f} s"
+    return f"{where}{shift} is the clock of {Path(other).name}, {basis} by {pairs} message{'s' * (pairs > 1)}"
 
 
 def _streams(paths: Sequence[str], clocks: Mapping[str, int]) -> pl.DataFrame:

@@ -37,8 +37,8 @@ class Names:
         """Address -> known function, from /proc/kallsyms."""
         if frame is None:
             return {}
-        named = frame.select("address", pl.col("symbol").str.split(".").list.first())
-        return dict(named.filter(pl.col("symbol").is_in(list(FUNCTIONS)) & (pl.col("address") > 0)).iter_rows())
+        named = frame.select("address", pl.col("symbol").str.split(".").list.first()).filter(pl.col("symbol").is_in(list(FUNCTIONS)))
+        return {at: symbol for address, symbol in named.iter_rows() if (at := int(address, 16))}
 
     def _learn(self, kind: str, frame: pl.DataFrame) -> None:
         """Guess the functions of probes that have addresses only; entries first, for returns share their addresses."""
