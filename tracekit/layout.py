@@ -258,11 +258,11 @@ def _peel_layer(frame: pl.DataFrame, rules: Sequence[Rule], admit: Callable[[Rul
 
 def _match(frame: pl.DataFrame, rule: Rule) -> tuple[int, pl.DataFrame, pl.DataFrame]:
     """(how many lines match, these with the groups captured, the others)."""
+    if not frame["msg"].str.contains(rule.regex).any():  # a third of the price of the groups, and what most rules find
+        return 0, frame.clear(), frame
     groups = frame["msg"].str.extract_groups(rule.regex).struct.unnest()
     hit = groups.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
     hits = int(hit.sum())
-    if hits == 0:
-        return 0, frame.clear(), frame
     groups = groups.rename({name: "=" + name for name in groups.columns})
     both = pl.concat([frame, groups], how="horizontal")
     return (hits, both, frame.clear()) if hits == frame.height else (hits, both.filter(hit), frame.filter(~hit))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
+from itertools import chain, islice
 
 import polars as pl
 
@@ -326,10 +327,17 @@ def _merge_examples(into: dict[str, Example], more: Mapping[str, Example]) -> No
 
 
 def _in_order(tasks: Iterator[Callable[[], _Part]]) -> Iterator[_Part]:
-    """Run tasks on worker threads (polars releases the interpreter lock), at most one more in flight than there are workers."""
+    """Run tasks on worker threads (polars releases the interpreter lock), at most one more in flight than there are workers.
+
+    A single task is run here: a new thread would compile every expression anew.
+    """
+    ahead = list(islice(tasks, 2))
+    if len(ahead) < 2:
+        yield from (task() for task in ahead)
+        return
     with ThreadPoolExecutor(WORKERS) as pool:
         flying: deque[Future[_Part]] = deque()
-        for task in tasks:
+        for task in chain(ahead, tasks):
             flying.append(pool.submit(task))
             if len(flying) > WORKERS:
                 yield flying.popleft().result()
