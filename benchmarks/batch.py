@@ -1,0 +1,206 @@
+"""Figures of batches: `python benchmarks/batch.py [--cases N] [--archive GB]`. Writes the part "Batches" of docs/performance.md.
+
+Small logs of 5 to 200 KB are cut from the samples and, where TRACEKIT_CAPTURES names them, from recorded captures. Every figure is a whole
+process of the command line, start-up included.
+"""
+
+import argparse
+import io
+import math
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from inputs import lines
+
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parent / "docs" / "performance.md"
+TITLE = "## Batches"
+OF_INTEREST = re.compile("vfio-pci|xen:events|default/read/poll")  # 2 % of a generated log; of gigabytes of a real one next to nothing
+TRACEKIT = str(Path(sys.executable).parent / "tracekit")
+
+
+def originals() -> list[list[bytes]]:
+    """The lines of logs of at least 5 KB to cut from."""
+    roots = [HERE.parent / "sample_traces", *(Path(p) for p in [os.environ.get("TRACEKIT_CAPTURES", "")] if p)]
+    files = [f for root in roots for f in sorted(root.rglob("*")) if f.is_file() and f.suffix in (".txt", ".log")]
+    texts = [f.read_bytes() for f in files]
+    return [t.splitlines(keepends=True) for t in texts if len(t) >= 5_000 and b"\0" not in t]
+
+
+def small_logs(folder: Path, count: int) -> int:
+    """Write that many small logs, the same at every run; returns their bytes."""
+    rnd, total = random.Random(3), 0
+    sources = originals()
+    sources += [[line.encode() for line, _ in zip(lines("dmesg"), range(4000), strict=False)]] * max(len(sources) // 4, 1)
+    folder.mkdir(parents=True)
+    for i in range(count):
+        size = int(math.exp(rnd.uniform(math.log(5_000), math.log(200_000))))
+        piece = _cut(rnd.choice(sources), size, rnd)
+        (folder / f"case{i:05}.log").write_bytes(piece)
+        total += len(piece)
+    old = time.time() - 60
+    for file in folder.iterdir():
+        os.utime(file, (old, old))
+    return total
+
+
+def _cut(source: Sequence[bytes], size: int, rnd: random.Random) -> bytes:
+    """About `size` bytes of whole lines from anywhere in a log."""
+    begin = rnd.randrange(max(len(source) - 20, 1))
+    out = bytearray()
+    for line in source[begin:]:
+        if len(out) >= size:
+            break
+        out += line
+    return bytes(out)
+
+
+def timed(*command: str) -> float:
+    """Seconds of a process that must succeed."""
+    begin = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - begin
+
+
+def batch(folder: Path, results: Path, *options: str, fresh: bool = True) -> float:
+    """Seconds of a batch over a folder."""
+    if fresh:
+        shutil.rmtree(results, ignore_errors=True)
+    return timed(TRACEKIT, "batch", str(folder), "-o", str(results), *options)
+
+
+@contextmanager
+def cluster(workers: int) -> Iterator[str]:
+    """A Dask cluster on loopback with warm workers."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    dask = [sys.executable, "-m", "dask"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    scheduler = subprocess.Popen([*dask, "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"], **quiet)  # type: ignore[call-overload]
+    time.sleep(4)
+    address = f"tcp://127.0.0.1:{port}"
+    worker = subprocess.Popen([*dask, "worker", address, "--nworkers", str(workers), "--nthreads", "1", "--no-dashboard"], **quiet)  # type: ignore[call-overload]
+    time.sleep(6)
+    try:
+        yield f"dask://127.0.0.1:{port}"
+    finally:
+        for process in (worker, scheduler):
+            process.terminate()
+            process.wait()
+
+
+def many(tmp: Path, count: int) -> list[str]:
+    """Rates of many small logs, by workers, on a cluster, and once more unchanged."""
+    size = small_logs(tmp / "logs", count)
+    one = batch(tmp / "logs", tmp / "one", "-j", "1")
+    two = batch(tmp / "logs", tmp / "two", "-j", "2")
+    again = batch(tmp / "logs", tmp / "two", "-j", "2", fresh=False)
+    with cluster(2) as address:
+        dask = batch(tmp / "logs", tmp / "dask", "--executor", address)
+    reports = {subprocess.run([TRACEKIT, "report", str(tmp / r)], capture_output=True, check=True).stdout for r in ("one", "two", "dask")}
+    assert len(reports) == 1
+    rows = [
+        f"{count:,} logs, {size / 1e6:,.0f} MB, cut from samples and captures:",
+        "",
+        "| run | seconds | logs/s | |",
+        "|---|---|---|---|",
+    ]
+    rows.append(f"| one worker | {one:.1f} | {count / one:.0f} | |")
+    rows.append(f"| two workers | {two:.1f} | {count / two:.0f} | {one / two:.2f} times one |")
+    rows.append(
+        f"| Dask on loopback, two workers | {dask:.1f} | {count / dask:.0f} | {100 * (dask / two - 1):+.0f} % against the processes |"
+    )
+    rows.append(f"| once more, unchanged | {again:.2f} | {count / again:,.0f} | {100 * again / two:.1f} % of the first |")
+    stored = sum(f.stat().st_size for f in (tmp / "two").rglob("*") if f.is_file())
+    return [*rows, "", f"Results take {stored / count:,.0f} bytes a case."]
+
+
+def archive(tmp: Path, size: float) -> list[str]:
+    """One large archive: time and peak memory of its analysis."""
+    path = tmp / "large.tar.gz"
+    _large(path, int(size))
+    begin = time.perf_counter()
+    process = subprocess.Popen([TRACEKIT, "analyze", str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, _, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - begin
+    head = ["| archive | packed | seconds | MB/s | peak MiB |", "|---|---|---|---|---|"]
+    packed = path.stat().st_size
+    return [
+        *head,
+        f"| {size / 1e9:.1f} GB | {packed / 1e9:.2f} GB | {seconds:.0f} | {size / 1e6 / seconds:.0f} | {usage.ru_maxrss / 1024:.0f} |",
+    ]
+
+
+def _large(path: Path, size: int) -> None:
+    """A sosreport of that many bytes: a long dmesg and journal, rotated messages, and files that are no logs."""
+    ordinary = (line for line, _ in zip(lines("dmesg"), range(200_000), strict=False) if not OF_INTEREST.search(line))
+    block = "".join(ordinary).encode()
+    names = [
+        "sos_commands/kernel/dmesg",
+        "sos_commands/logs/journalctl_--no-pager",
+        "var/log/messages-20261101",
+        "var/log/messages",
+        "etc/data",
+    ]
+    with tarfile.open(path, "w:gz", compresslevel=1) as t:
+        for name in names:
+            info = tarfile.TarInfo(f"sosreport-host1-2026-11-20-abc/{name}")
+            info.size = size // len(names)
+            t.addfile(info, _Repeated(block, info.size))
+
+
+class _Repeated(io.RawIOBase):
+    """A block over and over, up to a size, every copy a little different."""
+
+    def __init__(self, block: bytes, size: int) -> None:
+        self.block, self.left, self.at, self.rnd = block, size, 0, random.Random(1)
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        size = min(size, self.left, 1 << 20)
+        if self.at + size > len(self.block):
+            self.at = self.rnd.randrange(1000)
+        piece = self.block[self.at : self.at + size]
+        self.at += size
+        self.left -= len(piece)
+        return piece
+
+
+def write_page(section: str) -> None:
+    """Put the section in the place of the old one."""
+    before = PAGE.read_text().split(TITLE)[0] if PAGE.exists() else "# Performance\n\n"
+    PAGE.write_text(before.rstrip() + "\n\n" + section)
+
+
+def main() -> None:
+    """Measure everything and write the section."""
+    options = argparse.ArgumentParser()
+    options.add_argument("--cases", type=int, default=10_000)
+    options.add_argument("--archive", type=float, default=6.0, metavar="GB", help="0: none")
+    options.add_argument("--dry", action="store_true", help="print only")
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        parts = [many(Path(name), given.cases)]
+        parts += [archive(Path(name), given.archive * 1e9)] if given.archive else []
+    command = f"python benchmarks/batch.py --cases {given.cases} --archive {given.archive:g}"
+    told = f"{TITLE}\n\nMeasured with `{command}` on {os.cpu_count()} cores.\n"
+    section = told + "".join("\n" + "\n".join(p) + "\n" for p in parts)
+    print(re.sub(r"\n{3,}", "\n\n", section))
+    if not given.dry:
+        write_page(section)
+
+
+if __name__ == "__main__":
+    main()
