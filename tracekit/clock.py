@@ -1,4 +1,4 @@
-"""Clocks: which boot a row belongs to, which sources share a clock, and what may be ordered across sources.
+"""Clocks: which machine and boot a row belongs to, which sources share a clock, and what may be ordered across sources.
 
 `(source, line)` is the order within a source. Two sources are one stream only when their clocks are known to be related: given by
 the user, or the same printk stamps in both.
@@ -13,20 +13,25 @@ from tracekit.types import ENVELOPE
 
 STREAMS = {"source": pl.String(), "stream": pl.Int64(), "merged": pl.Boolean()}
 NOT_OWN = ("source", "line", "boot", "ts_raw", "task", "tid", "on_cpu", "side")
+RUN = 5  # events in a row that two logs without a common stamp must share to be taken for the same ones
 
 
 def align(
     tables: Mapping[str, pl.DataFrame], stamps: Mapping[str, str], clocks: Mapping[str, int]
 ) -> tuple[dict[str, pl.DataFrame], pl.DataFrame, pl.DataFrame]:
-    """(tables with boots and shifted times and without repeats, streams, repeats).
+    """(tables with machines, boots and shifted times and without repeats, streams, repeats).
 
     `stamps`: what the stamps of each source are; `clocks`: offset in ns by source, as the user gave it: these sources become one
     stream. `repeats` (source, line, of_source, of_line): kernel-log lines that another source of the case has too.
     """
     boots = _boots(tables)
-    placed = {n: _shifted(_with_boot(f, boots), clocks) for n, f in tables.items()}
+    placed = {n: _shifted(_with_boot(f, boots), clocks) for n, f in _with_host(tables).items()}
     printk = [path for path, kind in stamps.items() if kind == "printk"]
     unique, repeats = _without_repeats(placed, printk) if len(printk) > 1 else (placed, _no_repeats())
+    walls = [path for path, kind in stamps.items() if kind.startswith("wall")]
+    if walls and len(printk) + len(walls) > 1:
+        retold = _retold(unique, printk, walls)
+        unique, repeats = {n: _without(f, retold) for n, f in unique.items()}, pl.concat([repeats, retold])
     return unique, _streams(list(stamps), clocks), repeats
 
 
@@ -61,6 +66,25 @@ def _streams(paths: Sequence[str], clocks: Mapping[str, int]) -> pl.DataFrame:
     merged = len(clocks) > 1 or (len(clocks) == 1 and len(paths) > 1)
     rows = [(p, 0 if p in clocks and merged else i + 1, p in clocks and merged) for i, p in enumerate(dict.fromkeys(paths))]
     return pl.DataFrame(rows, schema=STREAMS, orient="row")
+
+
+def _with_host(tables: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]:
+    """Rows without a host name are of the one machine that the case names: traces and the VMM's logs never print one.
+
+    Not those of a guest, nor of a source whose kernel is another release.
+    """
+    sides = [f.select("machine", "side").unique() for f in tables.values() if f.height]
+    named = pl.concat(sides).unique().filter(pl.col("machine") != "") if sides else pl.DataFrame()
+    if named.is_empty() or named["machine"].n_unique() > 1 or named["side"].str.starts_with("guest").any():
+        return tables
+    ours = (pl.col("machine") == "") & ~pl.col("side").str.starts_with("guest").fill_null(False)
+    if (versions := tables.get("kernel_version")) is not None:
+        known = versions.filter(pl.col("machine") != "")["release"].implode()
+        other = versions.filter((pl.col("machine") == "") & ~pl.col("release").is_in(known))["source"]
+        ours &= ~pl.col("source").is_in(other.implode()) if known.explode().drop_nulls().len() else True
+    return {
+        n: f.with_columns(pl.when(ours).then(pl.lit(named["machine"][0])).otherwise("machine").alias("machine")) for n, f in tables.items()
+    }
 
 
 def _boots(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[int]]:
@@ -116,6 +140,48 @@ def _without_repeats(tables: Mapping[str, pl.DataFrame], printk: Sequence[str]) 
             & pl.col("of_source").is_in(list(printk))
         )
         repeats.append(group.filter(twin).select("source", "line", "of_source", "of_line"))
-        gone = repeats[-1].select("source", "line")
-        kept[name] = frame.join(gone, on=["source", "line"], how="anti", maintain_order="left") if gone.height else frame
+        kept[name] = _without(frame, repeats[-1])
     return kept, pl.concat(repeats)
+
+
+def _retold(tables: Mapping[str, pl.DataFrame], printk: Sequence[str], walls: Sequence[str]) -> pl.DataFrame:
+    """The repeats of kernel logs with wall clocks: rows that an earlier kernel log has too, in a run of at least five equal rows."""
+    told = _told(tables, [*printk, *walls])
+    first: dict[tuple[int, ...], list[list[tuple[str, int]]]] = {}  # where a run stands in the source that has it first
+    repeats: dict[tuple[str, int], tuple[str, int]] = {}
+    for path in [*printk, *walls]:
+        rows = told.get(path, [])
+        own: dict[tuple[int, ...], list[list[tuple[str, int]]]] = {}
+        for i in range(len(rows) - RUN + 1):
+            run = rows[i : i + RUN]
+            again = own.setdefault(tuple(digest for _, digest in run), [])
+            again.append([(path, line) for line, _ in run])
+        for key, places in own.items():
+            if path in walls:  # the nth time here is the nth time there
+                repeats |= {
+                    twin: of
+                    for mine, theirs in zip(places, first.get(key, []), strict=False)
+                    for twin, of in zip(mine, theirs, strict=True)
+                }
+            first.setdefault(key, places)
+    return pl.DataFrame([(*twin, *of) for twin, of in repeats.items()], schema=_no_repeats().schema, orient="row")
+
+
+def _told(tables: Mapping[str, pl.DataFrame], paths: Sequence[str]) -> dict[str, list[tuple[int, int]]]:
+    """By source: (line, digest of machine and fields) of each row of its kernel log, in order."""
+    parts = [
+        f.filter(pl.col("source").is_in(list(paths)) & (pl.col("side") == "kernel")).select(
+            "source", "line", pl.struct(pl.lit(n), *(c for c in f.columns if c not in (*NOT_OWN, "ts"))).hash().alias("digest")
+        )
+        for n, f in tables.items()
+        if f.height
+    ]
+    if not parts:
+        return {}
+    rows = pl.concat(parts).unique(["source", "line"], keep="first").sort("source", "line")
+    return {str(k[0]): list(g.select("line", "digest").iter_rows()) for k, g in rows.partition_by("source", as_dict=True).items()}
+
+
+def _without(frame: pl.DataFrame, repeats: pl.DataFrame) -> pl.DataFrame:
+    gone = repeats.select("source", "line")
+    return frame.join(gone, on=["source", "line"], how="anti", maintain_order="left") if gone.height else frame
