@@ -16,6 +16,9 @@ def one(value: int) -> Prediction:
     return frozenset((value,))
 
 
+DONE = one(0)
+
+
 @dataclass
 class MsiDomain:
     """A device's irq domain of id 0 (kernel/irq/msi.c): its own since Linux 6.2 where the parent is an MSI parent, else the global one.
@@ -56,15 +59,23 @@ class MsiDomain:
 
     def insert(self, index: int) -> Prediction:
         """`msi_insert_desc()`: -34 at and above the size (since 6.2), -16 if the index is taken, else 0."""
-        size = self.limit()
+        result = self.check(index)
+        if result == DONE:
+            self.taken.add(index)
+        return result
+
+    def check(self, index: int, size: int | None = None) -> Prediction:
+        """What `insert` would return, for the domain's own or another size; it changes nothing."""
+        size = self.limit() if size is None else size
         if size is None:
             return None
         if index >= size:
             return one(ERANGE)
-        if index in self.taken:
-            return one(EBUSY)
-        self.taken.add(index)
-        return one(0)
+        return one(EBUSY) if index in self.taken else DONE
+
+    def copy(self) -> "MsiDomain":
+        """The same state on its own."""
+        return MsiDomain(self.per_device, self.kind, self.hwsize, set(self.taken))
 
     def free(self) -> None:
         """Descriptors and irqs go, the domain stays (`pci_free_irq_vectors()`)."""

@@ -1,6 +1,6 @@
 """A PCI function as the kernel's MSI code sees it: enabling, freeing and growing its vectors."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tracekit_msi.msi_domain import ENODEV, ERANGE, MsiDomain, Prediction, one
 
@@ -27,6 +27,10 @@ class PciFunction:
     msix_enabled: bool = False
     msi_enabled: bool = False
     vectors: set[int] = field(default_factory=set)
+
+    def copy(self) -> "PciFunction":
+        """The same state on its own, with its own domain."""
+        return replace(self, domain=self.domain.copy(), vectors=set(self.vectors))
 
     def enable_msix(self, least: int, most: int, *, virtual: bool = False) -> Prediction:
         """`__pci_enable_msix_range()`: the errors in the order in which the kernel checks them, else the number of vectors."""

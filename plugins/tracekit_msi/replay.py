@@ -1,7 +1,6 @@
 """Replays operations through the machine of a PCI function and compares what it predicts with what was observed."""
 
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
 from typing import Any, ClassVar
 
 import polars as pl
@@ -30,24 +29,40 @@ class Worlds:
 
     def predict(self, operation: str, *arguments: Any, healthy: bool = False) -> Prediction:
         """The union of what an operation may return; it changes nothing. `healthy`: if no domain were smaller than its table."""
-        results: set[int] = set()
-        for machine in deepcopy(self.machines):
-            if healthy and machine.domain.per_device and machine.domain.kind in ("msix", None):
-                machine.domain.hwsize = max(machine.domain.hwsize or 0, machine.msix_count or MAX_INDEX)
-            owner = machine.domain if operation == "insert" else machine
-            if operation == "enable_msix":
-                machine.free()
-            predicted = getattr(owner, operation)(*arguments)
+        results: frozenset[int] = frozenset()
+        for machine in self.machines:
+            size = _table(machine) if healthy else None
+            if operation == "insert":
+                predicted = machine.domain.check(arguments[0], size)
+            else:
+                predicted = _tried(machine.copy(), operation, arguments, size)
             if predicted is None:
                 return None
-            results |= predicted
-        return frozenset(results)
+            results = results | predicted if results else predicted
+        return results
 
     def bounded(self, index: int) -> None:
         """An insert was refused with -34: only a device's own domain does that, and the first index refused is its size."""
         self.machines = [m for m in self.machines if m.domain.per_device] or self.machines
         for machine in self.machines:
             machine.domain.learn(index, ERANGE)
+
+
+def _table(machine: PciFunction) -> int | None:
+    """The size that a device's own domain has if it follows the table; None for a domain without a size."""
+    if not machine.domain.per_device or machine.domain.kind not in ("msix", None):
+        return None
+    return max(machine.domain.hwsize or 0, machine.msix_count or MAX_INDEX)
+
+
+def _tried(machine: PciFunction, operation: str, arguments: tuple[Any, ...], size: int | None) -> Prediction:
+    """What an operation returns; the machine is a copy that may change."""
+    if size is not None:
+        machine.domain.hwsize = size
+    if operation == "enable_msix":
+        machine.free()
+    predicted: Prediction = getattr(machine, operation)(*arguments)
+    return predicted
 
 
 def gate(gates: pl.DataFrame | None, name: str) -> bool | None:
@@ -155,12 +170,15 @@ class MsiReplay(Model):
             machine.unbind() if e.how == "rebind" else machine.free()
 
     def _worlds(self, e: Row) -> Worlds:
-        return self.functions.setdefault(key_of(e), Worlds(self.per_device, self.reservation))
+        key = key_of(e)
+        if (worlds := self.functions.get(key)) is None:
+            worlds = self.functions[key] = Worlds(self.per_device, self.reservation)
+        return worlds
 
     def _judge(self, e: Row, operation: str, rule: str, worlds: Worlds, *arguments: Any) -> None:
         """Compare with a function whose domain is as large as its table; a miss that the domain's own size predicts is MSI-001's."""
         actual = worlds.predict(operation, *arguments)
-        healthy = worlds.predict(operation, *arguments, healthy=True) if actual is not None else None
+        healthy = actual if actual is None or e.ret in actual and e.ret >= 0 else worlds.predict(operation, *arguments, healthy=True)
         stale = e.ret == ERANGE and actual == frozenset((ERANGE,)) and any(m.domain.per_device for m in worlds.machines)
         self._compare(e, OPERATIONS.get(operation, operation), rule, healthy, e.ret, "MSI-001" if stale else None)
 

@@ -1,7 +1,6 @@
 """Replays SET_IRQS through the machine of an opened device and compares what it predicts with what was observed."""
 
 from collections.abc import Callable, Iterable, Mapping
-from copy import deepcopy
 from typing import ClassVar
 
 import polars as pl
@@ -76,7 +75,7 @@ class VfioReplay(Model):
                 device.close()
         named = known and identity(e) is not None
         if e.ret is not None:
-            self._compare(e, *((self._predict(e, devices), self._healthy(e, devices)) if named else (None, None)))
+            self._compare(e, self._predict(e, devices) if named else None, devices)
         for device in devices:
             if not known and e.flags is None:
                 device.unknown()
@@ -103,11 +102,11 @@ class VfioReplay(Model):
             return []
         return self.devices.setdefault(key, [VfioDevice(dynamic=c, irq_type=None) for c in self.choices])
 
-    def _compare(self, e: Row, actual: Prediction, healthy: Prediction) -> None:
+    def _compare(self, e: Row, actual: Prediction, devices: list[VfioDevice]) -> None:
         """A request that fails as a call inside it did is a miss with a cause; where the calls inside are not known, so is the result."""
         label = e.bdf or (f"vdev {e.vdev:#x}" if e.vdev is not None else "unknown device")
         code = CAUSES.get(e.ret) if actual == frozenset((e.ret,)) else None
-        predicted = healthy if actual is not None and (code or actual == healthy) else actual
+        predicted = self._healthy(e, devices) if code else actual
         agrees = None if predicted is None else e.ret in predicted
         self.emit(
             "predictions",
@@ -130,7 +129,7 @@ Call = Callable[[int], Prediction]
 def _union(e: Row, devices: list[VfioDevice], alloc: Call, alloc_at: Call, wiring: int | None) -> Prediction:
     """What the request may return on any of the devices; it changes none of them."""
     results: set[int] = set()
-    for device in deepcopy(devices):
+    for device in [d.copy() for d in devices]:
         one = device.set_irqs(e.index, e.start, e.count, e.data, alloc=alloc, alloc_at=alloc_at, wiring=wiring)
         if one is None:
             return None

@@ -25,6 +25,10 @@ class VfioDevice:
     allocated: set[int] = field(default_factory=set)
     wired: set[int] = field(default_factory=set)
 
+    def copy(self) -> "VfioDevice":
+        """The same state on its own."""
+        return VfioDevice(self.dynamic, self.irq_type, set(self.allocated), set(self.wired))
+
     def flags(self, index: int) -> int:
         """`VFIO_DEVICE_GET_IRQ_INFO` flags: NORESIZE (8) is clear for MSI-X that can grow (6.5)."""
         if index == INTX:
