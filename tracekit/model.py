@@ -1,6 +1,8 @@
 """Models: state machines that hear rows and emit rows. No I/O, no global state; made anew for each stream of a replay."""
 
+from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -8,7 +10,7 @@ import polars as pl
 
 from tracekit.types import ENVELOPE, Schema, event_schema
 
-# A row as a model hears it: one attribute a column (`e.irq`, `e.line`).
+# A row as a model hears it: one attribute a column (`e.irq`, `e.line`); made of a table it is a tuple with names, which is cheaper.
 Row = SimpleNamespace
 ROWS_AT_ONCE = 8192
 
@@ -65,9 +67,16 @@ class Model:
 
 def rows_of(frame: pl.DataFrame) -> Iterator[Row]:
     """The rows of a frame as attribute bags, in frame order."""
-    names = frame.columns
-    for values in frame.iter_rows(buffer_size=ROWS_AT_ONCE):
-        yield Row(**dict(zip(names, values, strict=True)))
+    yield from map(_row_type(tuple(frame.columns)), frame.iter_rows(buffer_size=ROWS_AT_ONCE))
+
+
+@lru_cache(maxsize=1024)
+def _row_type(columns: tuple[str, ...]) -> Callable[[tuple[Any, ...]], Row]:
+    """What makes a row of a tuple. Tuples have methods `count` and `index`; a table without such columns must not seem to have them."""
+    base = namedtuple("Row", columns)  # type: ignore[misc]
+    kind = type("Row", (base,), {"__slots__": (), **{n: None for n in ("count", "index") if n not in columns}})
+    make: Callable[[tuple[Any, ...]], Row] = kind._make  # type: ignore[attr-defined]
+    return make
 
 
 def _frame(emitted: Sequence[tuple[Row, dict[str, Any]]], schema: Schema) -> pl.DataFrame:
