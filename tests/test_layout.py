@@ -57,6 +57,7 @@ KERNEL_FORMS = {
     "entities": ("&lt;6&gt;[   12.345678] ", 12345678000),
     "overwritten": ("progress 12%\r[   12.345678] ", 12345678000),
     "broadcast": (" kernel:[   12.345678] ", 12345678000),
+    "broadcast, no stamp": (" kernel:", None),
 }
 
 
@@ -85,6 +86,8 @@ def test_forged_stamp_stays_text() -> None:
 
 COLLECTED = {
     "rfc3164": ("Nov 21 00:13:22 vm kernel: [3697700.390188] ", "vm", 3697700390188000),
+    "rfc3164, Polish": ("lis 21 00:13:22 vm kernel: [3697700.390188] ", "vm", 3697700390188000),
+    "rfc3164, German": ("M\u00e4r 21 00:13:22 vm kernel: [3697700.390188] ", "vm", 3697700390188000),
     "rfc3164 stripped": ("Jan  1 00:13:22 vm kernel: ", "vm", 63072802 * S),
     "wire": ("<4>Nov 21 00:13:22 vm kernel: [3697700.390188] ", "vm", 3697700390188000),
     "rsyslog": ("2026-11-21T00:13:22.378012+00:00 vm kernel: [3697700.390188] ", "vm", 3697700390188000),
@@ -253,7 +256,7 @@ def test_qemu() -> None:
     assert (traced["tid"], traced["ts"], traced["msg"]) == (6331, 1795220106408352000, "pci_cfg_write mch 00:00.0 @0x90 <- 0x33333330")
     bare = settled(["msix_write_config dev nvme enabled 1 masked 0", "vtd_ir_remap_msi_req addr 0xfee00030 data 0x2"])
     assert bare.trace and bare.events(pl.Series(["vfio_msix_enable  (0000:2e:00.1)"])).to_list() == ["vfio_msix_enable"]
-    for prefix in ("", "2026-11-21T00:15:08.392204Z ", "2026-11-21T00:15:10.599096Z vmX ", "/usr/bin/"):
+    for prefix in ("", "    ", "2026-11-21T00:15:08.392204Z ", "2026-11-21T00:15:10.599096Z vmX ", "/usr/bin/"):
         said = first(prefix + "qemu-system-x86_64: vtd_irte_get: detected non-present IRTE (index=2047, high=0x0, low=0x0)")
         assert (said["msg"][:13], said["side"]) == ("vtd_irte_get:", "device-model")
 
