@@ -46,6 +46,7 @@ class MsiVfio(System):
 
     def __init__(self, machines: Machines, recorded: Sequence[Recording], gates: Gates) -> None:
         self.machines, self.recorded, self.base = machines, recorded, gates
+        self.done: dict[frozenset[tuple[str, Any]], list[Replay]] = {}
 
     @classmethod
     def instances(cls, machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Sequence[System]:
@@ -64,11 +65,11 @@ class MsiVfio(System):
         return self.base
 
     def faults(self, gates: Gates) -> frozenset[str]:
-        return frozenset().union(*(self._replayed(r, gates).faults() for r in self.recorded))
+        return frozenset().union(*(d.faults() for d in self._replayed(gates)))
 
     def cost(self, gates: Gates) -> Mapping[str, int]:
         """At the worst moment: vectors allocated, entries of the remapping table (one a vector), CPU vectors in use."""
-        done = [self._replayed(r, gates) for r in self.recorded]
+        done = self._replayed(gates)
         return {
             "vectors": max(d.most_allocated for d in done),
             "irtes": max(d.most_allocated for d in done),
@@ -78,11 +79,15 @@ class MsiVfio(System):
     def assumptions(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(a for r in self.recorded for a in r.assumptions))
 
-    def _replayed(self, recorded: Recording, gates: Gates) -> "Replay":
-        replay = Replay(self.machines, gates, recorded.limit)
-        for stimulus in recorded.stimuli:
-            replay.hear(stimulus)
-        return replay
+    def _replayed(self, gates: Gates) -> list["Replay"]:
+        """Each recording under these gates; made once."""
+        key = frozenset(gates.items())
+        if key not in self.done:
+            self.done[key] = [Replay(self.machines, gates, r.limit) for r in self.recorded]
+            for replay, recorded in zip(self.done[key], self.recorded, strict=True):
+                for stimulus in recorded.stimuli:
+                    replay.hear(stimulus)
+        return self.done[key]
 
 
 def base_gates(recorded: Sequence[Recording], gates: pl.DataFrame | None) -> Gates:

@@ -12,6 +12,7 @@ from tracekit_systems.gates import known_gate
 ENOSPC, ENODEV, MSIX_CAPABILITY = -28, -19, 17
 DOMID_SELF = 0x7FF0
 LEAST_LEAK = 3  # numbers that must be lost before it is called a leak
+MOST = 20_000  # steps of one domain that are replayed
 PLENTY = 4096  # a space that nothing recorded can exhaust
 Machines = Mapping[str, Any]
 Gates = Mapping[str, Any]
@@ -147,13 +148,24 @@ def _gates(recorded: Domain, gates: pl.DataFrame | None, tables: Mapping[str, pl
     lives = [x for x in rows_of(tables["pirq_lives"]) if x.source == recorded.source and x.basis == "guest"]
     given = [x.pirq for x in lives if x.given]
     fresh = not any(x.reused for x in lives)
-    if not fresh:
+    if not fresh or len(set(given)) < len(given):
         unmaps = True
-    elif len(set(given)) < len(given):
-        unmaps = True
-    elif any(x.end and any(y.given and y.line >= (x.line_end or 0) and y.pirq < x.pirq for y in lives) for x in lives):
+    elif _passed_over(lives):
         unmaps = False
     return {**base, "KV5": fresh, "QV1": unmaps is not False}
+
+
+def _passed_over(lives: Sequence[Row]) -> bool:
+    """Whether a number was let go and a later request got a lower one: Xen gives the highest free one, so it was not free."""
+    lowest: int | None = None
+    later = sorted((x for x in lives if x.given), key=lambda x: x.line)
+    for x in sorted((x for x in lives if x.end and x.line_end is not None), key=lambda x: x.line_end, reverse=True):
+        while later and later[-1].line >= x.line_end:
+            lowest = min(later[-1].pirq, lowest if lowest is not None else PLENTY)
+            later.pop()
+        if lowest is not None and lowest < x.pirq:
+            return True
+    return False
 
 
 def _dom0(tables: Mapping[str, pl.DataFrame]) -> Iterator[Domain]:
@@ -211,4 +223,5 @@ def _guests(tables: Mapping[str, pl.DataFrame]) -> Iterator[Domain]:
         numbers = {x.pirq for x in mine}
         room = max(numbers) - min(numbers) + 1 if refused else PLENTY
         notes = ("a vector is given back where its number is seen to serve another one, or its device is enabled anew",)
-        yield Domain("", True, [s for _, _, s in sorted(timed, key=lambda t: t[:2])], room, source, notes)
+        steps = [s for _, _, s in sorted(timed, key=lambda t: t[:2])][:MOST]
+        yield Domain("", True, steps, room, source, notes)
