@@ -121,6 +121,8 @@ class MsiReplay(Model):
         if e.attempt not in self.started:
             self.started.add(e.attempt)
             for machine in worlds.machines:
+                if e.index in machine.vectors:
+                    machine.free()  # a new enable: its disable is not among the calls recorded
                 machine.domain.taken.intersection_update(machine.vectors)
         if e.hwsize is not None:
             for machine in worlds.machines:
@@ -183,7 +185,7 @@ class MsiReplay(Model):
         self._compare(e, OPERATIONS.get(operation, operation), rule, healthy, e.ret, "MSI-001" if stale else None)
 
     def _compare(self, e: Row, operation: str, rule: str, predicted: Prediction, observed: int, code: str | None = None) -> None:
-        label = e.bdf or (f"pci_dev {e.device:#x}" if e.device is not None else "unknown device")
+        label = e.bdf or (f"pci_dev {e.device:#x}" if e.device is not None else "an unnamed device")
         agrees = None if predicted is None else observed in predicted
         self.emit(
             "predictions",

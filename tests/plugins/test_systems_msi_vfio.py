@@ -174,3 +174,33 @@ def test_recorded_growth_is_cured_in_place_and_up_front(folder: str) -> None:
     assert {"in_place_growth", "vectors_up_front"} <= set(cures)
     assert "domain_removed_on_disable" not in cures
     assert cures["vectors_up_front"].cost["vectors"] > 0
+
+
+def test_a_vector_added_in_place_meets_a_stale_size_too() -> None:
+    """The vectors below the limit live on; a new domain would have held all."""
+    t = Trace()
+    t.open()
+    t.enable(2, 2, made=2)
+    t.disable()
+    t.close()
+    t.open()
+    t.enable(1, 5)
+    t.interrupts(0)
+    t.add(1, 0)
+    t.add(2, -34)
+    t.interrupts(0, 1)
+    result = run(str(t))
+    assert confirmed(result) == {"MSI-001": True, "VFIO-004": True}
+    assert cured(result, "MSI-001") == ["rebind_between_sessions", "domain_removed_on_disable", "KV2"]
+
+
+def test_each_miss_of_the_replay_has_its_cause() -> None:
+    """Set-up, enable and request fail where a healthy function would have given what was asked for."""
+    missed = stale().tables["divergences"]
+    assert missed.select("operation", "predicted", "observed", "explained_by").rows() == [
+        ("insert", "0", "-34", "MSI-001"),
+        ("enable", "7", "-34", "MSI-001"),
+        ("set_irqs", "0", "-34", "MSI-001"),
+    ]
+    assert stale(rebound=True).tables["divergences"].is_empty()
+    assert grown(1, 2, 3).tables["divergences"].is_empty()
