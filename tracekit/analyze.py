@@ -45,9 +45,14 @@ class Engine:
         """Load plugins and grammars. `keep_tables`: events to capture beside those that a model or a diagnosis hears."""
         registry = plugins.load()
         grammars = grammar.load(registry.grammars)
+        complaints = (*grammars.errors, *grammars.warnings)
+        for folder, text in complaints:
+            if folder in registry.grammars:
+                registry.grammars[folder].wrong(f"has a grammar to mend: {text}")
+        plugins.check(registry, grammars.events)
         wanted = {*registry.asked_for(), *keep_tables, "kernel_version", "boot_marker"}
         vocabulary = Vocabulary(grammars, [*grammars.events, RAW] if "*" in keep_tables else wanted)
-        return cls(registry, vocabulary, (*grammars.errors, *grammars.warnings))
+        return cls(registry, vocabulary, tuple(text for folder, text in complaints if folder not in registry.grammars))
 
     def fresh(self) -> "Engine":
         """The same for another run: plugins without the errors of this one."""

@@ -64,7 +64,7 @@ def analyze(
     from tracekit.analyze import Options
     from tracekit.analyze import analyze as run_all
 
-    report = _report(format)
+    registry = _offers(format)
     progress = Progress() if sys.stderr.isatty() else None
     try:
         run = run_all(paths, Options(clocks=clocks, sides=sides, progress=progress))
@@ -75,7 +75,8 @@ def analyze(
     for error in run.errors:
         _complain(error)
     columns = width or shutil.get_terminal_size((80, 24)).columns
-    _write(_rendered(report, run, {"width": columns, "color": colored, "full": full}), output)
+    text, done = _rendered(registry, format, run, {"width": columns, "color": colored, "full": full})
+    _write(text, output if done else None)
     raise typer.Exit(1 if limits and any(_alarms(run, *limits)) else 0)
 
 
@@ -125,14 +126,17 @@ def schema(
 @app.command("plugins")
 def list_plugins(debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False) -> None:
     """Print the plugins, what each brings, and what is wrong with it."""
-    from tracekit import plugins
+    from tracekit.analyze import Engine
 
-    for p in plugins.load().plugins:
+    engine = Engine.load()
+    for p in engine.registry.plugins:
         brings: dict[str, Sized] = {"diagnosis": p.diagnoses, "model": p.models, "report": p.reports, "grammar folder": p.grammars}
         counts = ", ".join(f"{len(v)} {_plural(k, len(v))}" for k, v in brings.items() if v)
         print(f"{p.name} {p.version}: {counts or 'nothing'}")
         for error in p.errors:
             print(f"  {error}")
+    for error in engine.errors:
+        print(error)
 
 
 app.command()(cli_model.replay)
@@ -214,21 +218,31 @@ def _colored(when: str, output: Path | None) -> bool:
     return when == "always" or (when == "auto" and not plain)
 
 
-def _report(name: str) -> Any:
+def _offers(format: str) -> "Registry":
+    """The plugins, if one of them has the report that is asked for."""
     from tracekit import plugins
 
-    registry: Registry = plugins.load()
-    reports = {r.name: r for r in registry.reports}
-    if name not in reports:
-        raise UsageError(f"no report is called {name}; there are {', '.join(sorted(reports)) or 'none'}")
-    return reports[name]()
+    registry = plugins.load()
+    names = sorted(r.name for r in registry.reports)
+    if format not in names:
+        raise UsageError(f"no report is called {format}; there are {', '.join(names) or 'none'}")
+    return registry
 
 
-def _rendered(report: Any, run: "Run", options: Mapping[str, Any]) -> str:
+def _rendered(registry: "Registry", format: str, run: "Run", options: Mapping[str, Any]) -> tuple[str, bool]:
+    """(the report, True); where it fails its plugin is named and the page of the terminal stands in (False), so that no finding is lost."""
+    report = next(r for r in registry.reports if r.name == format)
     try:
-        return str(report.write(run, options))
+        text = report().write(run, options)
+        if not isinstance(text, str):
+            raise TypeError(f"it returned {type(text).__name__}, not text")
+        return text, True
     except Exception as e:
-        raise PluginError(f"report {report.name} failed: {type(e).__name__}: {e} (--debug shows where)") from e
+        told = registry.owner(report).failed(f"write the report {format}", e)
+        if format == "terminal" or "--debug" in sys.argv:
+            raise PluginError(told) from e
+        _complain(f"{told}; the page of the terminal instead")
+        return _rendered(registry, "terminal", run, options)[0], False
 
 
 def _write(text: str, output: Path | None) -> None:

@@ -172,17 +172,45 @@ def judge(d: Diagnosis, tables: Mapping[str, Any], **settings: Any) -> tuple[lis
     optional = {n: tables[n] if n in tables and not tables[n].is_empty() else None for n in d.wants}
     findings: list[Finding] = []
     verdicts: list[Verdict] = []
-    for result in d.function(**present, **optional, **{**d.settings, **settings}):
+    results = d.function(**present, **optional, **{**d.settings, **settings})
+    if not isinstance(results, Iterable):
+        raise TypeError(f"it returned {type(results).__name__}; a diagnosis yields findings and verdicts")
+    for result in results:
         if isinstance(result, Verdict):
             verdicts.append(result)
         else:
-            findings.append(_complete(result, d))
+            findings.append(_complete(_sound(result), d))
     if findings:
         return findings, Outcome(d.name, d.code, "found", f"{len(findings)} finding{'s' if len(findings) > 1 else ''}")
     order = ["inconclusive", "not evaluated", "clear"]
     verdicts.sort(key=lambda v: order.index(v.outcome))
     v = verdicts[0] if verdicts else clear()
     return [], Outcome(d.name, d.code, v.outcome, v.reason, v.record or ("" if v.outcome == "clear" else d.record))
+
+
+def _sound(f: Any) -> Finding:
+    """The finding, if all of it can be settled and printed. Errors: TypeError, ValueError in words for the author of the diagnosis."""
+    if not isinstance(f, Finding):
+        raise TypeError(f"it yielded a {type(f).__name__}, neither a Finding nor a Verdict")
+    if f.grade is not None and f.grade not in GRADES or f.severity is not None and f.severity not in SEVERITIES:
+        raise ValueError(f"it yielded a Finding of grade {f.grade!r}, severity {f.severity!r}")
+    kinds = {"summary": str, "evidence": tuple, "subject": Subject, "advice": str, "unchecked": tuple, "values": Mapping, "windows": tuple}
+    for name, kind in kinds.items():
+        if not isinstance(getattr(f, name), kind):
+            raise TypeError(f"it yielded a Finding whose {name} is a {type(getattr(f, name)).__name__}, not a {kind.__name__}")
+    for e in f.evidence:
+        if not (isinstance(e, Evidence) and isinstance(e.source, str) and isinstance(e.line, int) and e.role in get_args(Role)):
+            raise TypeError(f"it yielded a Finding with the evidence {e!r:.100}")
+    if not (_plain(f.values) and all(map(_plain, f.windows))):
+        raise TypeError(f"it yielded a Finding with values that are no text and no numbers: {f.values!r:.100}")
+    return f
+
+
+def _plain(value: Any) -> bool:
+    """Whether every report can print a value: text, numbers, nothing, and mappings and sequences of these."""
+    if isinstance(value, Mapping):
+        return all(isinstance(k, str) and _plain(v) for k, v in value.items())
+    return value is None or isinstance(value, str | int | float) or isinstance(value, list | tuple) and all(map(_plain, value))
 
 
 def _complete(f: Finding, d: Diagnosis) -> Finding:

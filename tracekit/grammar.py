@@ -9,8 +9,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,13 +54,16 @@ class Rule:
 
 @dataclass(frozen=True)
 class Grammars:
-    """All lowered rules: event rules by table name, envelope rules by shape name; `errors`: files that could not be loaded."""
+    """All lowered rules: event rules by table name, envelope rules by shape name.
+
+    `errors`: files that could not be loaded, `warnings`: rules that are slow; each with the folder it is from.
+    """
 
     events: Mapping[str, Rule] = field(default_factory=dict)
     envelopes: Mapping[str, Rule] = field(default_factory=dict)
     digest: str = ""
-    errors: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    errors: tuple[tuple[Path, str], ...] = ()
+    warnings: tuple[tuple[Path, str], ...] = ()
 
 
 def built_in_folder() -> Path:
@@ -73,34 +76,48 @@ def built_in_folder() -> Path:
     raise GrammarError("the shipped grammars are not installed: reinstall tracekit")
 
 
-def load(folders: Sequence[Path] = (), *, strict: bool = False) -> Grammars:
+def load(folders: Iterable[Path] = (), *, strict: bool = False) -> Grammars:
     """Load and lower the built-in grammars and those of `folders`. With `strict`, the first bad file raises GrammarError.
 
     A rule whose file, rule or column clashes with another one is an error. So is a built-in rule that cannot be lowered to a one-pass
     expression; one of a third party is a warning, and lark parses its candidate lines.
     """
-    files = [f for folder in (built_in_folder(), *folders) for f in _grammar_files(folder)]
-    digest = _digest(files)
+    places = [(folder, f) for folder in (built_in_folder(), *folders) for f in _grammar_files(folder)]
+    digest = _digest(f for _, f in places)
     if not strict and (cached := _from_cache(digest)) is not None:
         return cached
-    events: dict[str, Rule] = {}
-    envelopes: dict[str, Rule] = {}
-    errors: list[str] = []
-    warnings: list[str] = []
-    for path in files:
-        rules = envelopes if path.parent.name == "envelopes" else events
-        foreign = warnings if built_in_folder() not in path.parents else None
+    grammars = Grammars({}, {}, digest)
+    errors: list[tuple[Path, str]] = []
+    warnings: list[tuple[Path, str]] = []
+    for folder, path in places:
+        notes: list[str] = []
         try:
-            for rule in lower_file(path, foreign):
-                _add(rules, rule)
+            _load_file(grammars, path, notes if folder != built_in_folder() else None)
         except GrammarError as e:
             if strict:
                 raise
-            errors.append(str(e))
-    grammars = Grammars(events, envelopes, digest, tuple(errors), tuple(warnings))
+            errors.append((folder, str(e)))
+        warnings += [(folder, note) for note in notes]
     if not errors and not warnings:
         _to_cache(grammars)
-    return grammars
+    return replace(grammars, errors=tuple(errors), warnings=tuple(warnings))
+
+
+def _load_file(grammars: Grammars, path: Path, warnings: list[str] | None) -> None:
+    """Add the rules of one file; those before one that is wrong stay."""
+    rules: dict[str, Rule] = grammars.envelopes if path.parent.name == "envelopes" else grammars.events  # type: ignore[assignment]
+    for rule in lower_file(path, warnings):
+        if warnings is not None:
+            _run_once(rule)
+        _add(rules, rule)
+
+
+def _run_once(rule: Rule) -> None:
+    """Raise if polars cannot run the expression, which lark and Python may know more of than it does (`(?=`, `(?<=`, `\\1`)."""
+    try:
+        pl.Series([""]).str.contains(rule.regex)
+    except pl.exceptions.PolarsError as e:
+        raise GrammarError(f"{rule.file}: {rule.name}: a terminal has what polars' expressions lack: {str(e).splitlines()[-1]}") from e
 
 
 def lower_file(path: Path, warnings: list[str] | None = None) -> Iterator[Rule]:
@@ -311,7 +328,7 @@ def _add(rules: dict[str, Rule], rule: Rule) -> None:
 
 
 def _grammar_files(folder: Path) -> list[Path]:
-    return sorted([*folder.glob("envelopes/*.lark"), *folder.glob("events/*.lark")])
+    return sorted(f for part in ("envelopes", "events") for f in folder.glob(f"{part}/*.lark") if f.is_file())
 
 
 def _digest(files: Iterable[Path]) -> str:
@@ -319,7 +336,7 @@ def _digest(files: Iterable[Path]) -> str:
     sources = [here / "grammar.py", here / "pattern.py", built_in_folder() / "common.lark", *files]
     h = hashlib.blake2b(digest_size=16)
     for f in sources:
-        h.update(f.read_bytes() + b"\0" + str(f.name).encode() + b"\0")
+        h.update(f.read_bytes() + b"\0" + f"{f.parent.name}/{f.name}".encode() + b"\0")
     return h.hexdigest()
 
 

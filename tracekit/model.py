@@ -31,6 +31,7 @@ class Model:
 
     def __init__(self) -> None:
         self._emitted: dict[str, list[tuple[Row, dict[str, Any]]]] = {name: [] for name in self.tables}
+        self._columns = {name: set(schema) for name, schema in self.schemas().items()}
 
     @classmethod
     def hears(cls) -> tuple[str, ...]:
@@ -46,6 +47,9 @@ class Model:
 
     def emit(self, table: str, row: Row, **values: Any) -> None:
         """Emit one row of `table`, placed where `row` stands; `values`: its own columns, `ts_end`, `line_end`, other places."""
+        if table not in self._emitted or not values.keys() <= self._columns[table]:
+            what = ", ".join(sorted(set(values) - self._columns.get(table, set()))) or table
+            raise ValueError(f"{type(self).__name__}.tables has no {'column' if table in self._emitted else 'table'} {what} ({table})")
         self._emitted[table].append((row, values))
 
     def on_end(self) -> None:
@@ -111,9 +115,9 @@ def replay(
     """
     known = {**tables, "streams": streams}
     emitted: dict[str, list[pl.DataFrame]] = {n: [] for m in models for n in m.tables}
-    for model in in_order(models):
+    for model in in_order(models, failed):
         try:
-            for name, frame in _replay_one(model, known, streams):
+            for name, frame in list(_checked(model, _replay_one(model, known, streams))):
                 emitted[name].append(frame)
         except Exception as e:
             failed(model, e)
@@ -122,21 +126,48 @@ def replay(
     return {n: known[n] for n in emitted}
 
 
-def in_order(models: Sequence[type[Model]]) -> list[type[Model]]:
-    """The models, each after all those whose tables it hears. Errors: ValueError naming the models of a cycle."""
-    makers: dict[str, list[type[Model]]] = {}
-    for m in models:
-        for name in m.tables:
-            makers.setdefault(name, []).append(m)
+def _checked(model: type[Model], emitted: Iterable[tuple[str, pl.DataFrame]]) -> Iterator[tuple[str, pl.DataFrame]]:
+    """What a model emits, if it is what the model declares; a model on whole frames makes them itself."""
+    schemas = model.schemas()
+    for name, frame in emitted:
+        if name not in schemas:
+            raise ValueError(f"{model.__name__}.tables has no table {name}")
+        if frame.schema != pl.Schema(schemas[name]):
+            given, declared = set(frame.schema.items()), set(pl.Schema(schemas[name]).items())
+            differ = sorted({column for column, _ in given ^ declared}) or ["their order"]
+            raise ValueError(f"{model.__name__} emits {name} with other columns than its tables declare: {', '.join(differ)}")
+        yield name, frame
+
+
+def in_order(models: Sequence[type[Model]], failed: Callable[[type[Model], Exception], None] | None = None) -> list[type[Model]]:
+    """The models, each after those whose tables it hears. Those that hear each other in a circle are handed to `failed` and left out."""
+    before = {m: [x for x in models if x is not m and set(x.tables) & set(m.hears())] for m in models}
     done: list[type[Model]] = []
     waiting = list(models)
     while waiting:
-        ready = [m for m in waiting if all(x in done or x is m for t in m.hears() for x in makers.get(t, ()))]
+        ready = [m for m in waiting if all(x in done for x in before[m] if x in before)]
         if not ready:
-            raise ValueError("models hear each other: " + ", ".join(m.__name__ for m in waiting))
+            circle = [m for m in waiting if m in _upstream(m, before)]
+            error = ValueError("models hear each other: " + ", ".join(m.__name__ for m in circle))
+            if failed is None:
+                raise error
+            for m in circle:
+                failed(m, error)
+                del before[m]
+            waiting = [m for m in waiting if m not in circle]
         done += ready
         waiting = [m for m in waiting if m not in ready]
     return done
+
+
+def _upstream(model: type[Model], before: Mapping[type[Model], Sequence[type[Model]]]) -> set[type[Model]]:
+    """All models that `model` hears, directly or through others."""
+    found: set[type[Model]] = set()
+    todo = [model]
+    while todo:
+        todo += (news := [x for x in before.get(todo.pop(), ()) if x not in found])
+        found.update(news)
+    return found
 
 
 def _replay_one(model: type[Model], tables: Mapping[str, pl.DataFrame], streams: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
