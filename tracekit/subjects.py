@@ -11,13 +11,14 @@ NAMED_BY = "irq_handler_entry events (echo 1 > events/irq/irq_handler_entry/enab
 
 
 def subject_of(row: Mapping[str, Any], devices: pl.DataFrame | None = None) -> Subject:
-    """The function of a row by BDF, else by pointer, else unknown."""
+    """The function of a row by BDF, else by pointer, else without a name: then by the task that used it."""
     pointers = tuple(f"{kind} {row[c]:#x}" for kind, c in (("pci_dev", "device"), ("vdev", "vdev")) if row.get(c) is not None)
     if row.get("bdf"):
         return Subject(row["bdf"], "pci", row["bdf"], pointers, _how(row, devices))
     if pointers:
         return Subject(pointers[0], "pci", None, pointers[1:], NAMED_BY)
-    return Subject("unknown device", "unknown", None, (), NAMED_BY)
+    client = f"of {row['task']}-{row['tid']}; " if row.get("task") and row.get("tid") is not None else ""
+    return Subject("an unnamed device", "unknown", None, (), client + NAMED_BY)
 
 
 def _how(row: Mapping[str, Any], devices: pl.DataFrame | None) -> str | None:

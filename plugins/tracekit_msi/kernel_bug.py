@@ -93,4 +93,4 @@ def _subject(r: Mapping[str, Any], devices: pl.DataFrame | None) -> Subject:
         return Subject(r["named"], "pci", r["named"], alias, r["how"])
     if alias:
         return Subject(alias[0], "pci", None, (), "a trace with this pointer beside the log names it")
-    return Subject("unknown device", "unknown", None, (), "the driver in the call trace names it")
+    return Subject("an unnamed device", "unknown", None, (), "the driver in the call trace names it")

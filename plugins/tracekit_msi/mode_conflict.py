@@ -45,7 +45,7 @@ def mode_conflict(
             yield Finding(
                 summary="MSI-X was enabled twice on one device (the kernel's one-time WARNING)",
                 grade="proven",
-                subject=Subject("unknown device", "unknown", how="the driver in the call trace below the WARNING"),
+                subject=Subject("an unnamed device", "unknown", how="the driver in the call trace below the WARNING"),
                 machine=row["machine"],
                 boot=row["boot"],
                 evidence=distinct(span(row["source"], row["line"], role="cause")),

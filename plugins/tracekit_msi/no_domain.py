@@ -60,7 +60,7 @@ def _warned(warnings: pl.DataFrame | None) -> Iterator[Finding | Verdict]:
         yield Finding(
             summary=f"a device has no MSI domain: the kernel warns in {row['function']}",
             grade="probable",
-            subject=Subject("unknown device", "unknown", None, (), "the driver in the call trace below the WARNING names it"),
+            subject=Subject("an unnamed device", "unknown", None, (), "the driver in the call trace below the WARNING names it"),
             machine=row["machine"],
             boot=row["boot"],
             evidence=distinct(span(row["source"], row["line"], role="cause")),

@@ -86,7 +86,7 @@ def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None) ->
         for row in frame.unique([c for c in ("bdf", "device", "driver") if c in frame.columns], maintain_order=True).iter_rows(named=True):
             if row.get("granted") is not None and row.get("asked") is not None and row["granted"] >= row["asked"]:
                 continue
-            label = row.get("bdf") or row.get("device") or row.get("driver") or "unknown device"
+            label = row.get("bdf") or row.get("device") or row.get("driver") or "an unnamed device"
             subject = Subject(label, "pci" if row.get("bdf") else "unknown", row.get("bdf"))
             got = f"refused with {row[ret]}" if ret == "ret" else f"reduced to {row[ret]}"
             yield _finding(row, subject, "proven", f"the vectors of {label} were {got}", {"asked": row.get("asked"), ret: row[ret]})

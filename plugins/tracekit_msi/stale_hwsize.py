@@ -235,7 +235,7 @@ def _from_qemu(messages: pl.DataFrame | None) -> Iterator[Finding]:
         yield Finding(
             summary="QEMU could not enable vectors: -34, which an irq domain smaller than the MSI-X table gives",
             grade="possible",
-            subject=Subject("unknown device", "unknown", how="QEMU's message names no device; -trace 'vfio_msix_*' does"),
+            subject=Subject("an unnamed device", "unknown", how="QEMU's message names no device; -trace 'vfio_msix_*' does"),
             machine=row["machine"],
             boot=row["boot"],
             evidence=tuple(span(row["source"], row["line"], role="effect")),

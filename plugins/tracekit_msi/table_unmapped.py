@@ -69,7 +69,7 @@ def _aborted(reports: pl.DataFrame | None) -> Iterator[Finding]:
         yield Finding(
             summary=f"the bus aborted an access in {row['function']}: nothing answers where the MSI-X table should be",
             grade="probable",
-            subject=Subject("unknown device", "unknown", None, (), "the driver in the call trace below names it"),
+            subject=Subject("an unnamed device", "unknown", None, (), "the driver in the call trace below names it"),
             machine=row["machine"],
             boot=row["boot"],
             evidence=distinct([*span(row["source"], row["line"], role="cause"), *span(row["source"], row["msi_line"], role="cause")]),

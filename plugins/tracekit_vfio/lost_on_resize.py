@@ -21,6 +21,7 @@ from tracekit import (
     subject_of,
     times,
 )
+from tracekit_vfio.resize_window import best, subjects
 
 NEVER_CAME = 0x22  # INTR-REMAP reason: the entry is not present, as it is while the vectors are freed
 SETTLE = "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs on the host's clock"
@@ -156,8 +157,9 @@ def _open(windows: pl.DataFrame, used: pl.DataFrame) -> Verdict:
     gaps = used if used.height else windows.filter((pl.col("kind") == "same-or-fewer") & (pl.col("in_use").list.len() > 0))
     if gaps.is_empty():
         return clear("no vector in use was taken down and enabled again")
-    longest = gaps["span"].max()
+    told = pl.concat(map(best, subjects(gaps)))
+    longest = told["span"].max()
     lasted = f", the longest of {longest / 1e6:.3f} ms" if isinstance(longest, int) else ""
     return inconclusive(
-        f"{times(gaps.height, 'gap')} of vectors in use{lasted}, and nothing that tells whether the device signalled in them", SETTLE
+        f"{times(told.height, 'gap')} of vectors in use{lasted}, and nothing that tells whether the device signalled in them", SETTLE
     )

@@ -109,7 +109,7 @@ def _from_messages(frames: tuple[pl.DataFrame | None, ...], windows: pl.DataFram
     grown = windows.filter((pl.col("basis") == "qemu") & (pl.col("kind") == "open")) if windows is not None else None
     w = grown.row(-1, named=True) if grown is not None and grown.height else None
     first = messages[0]
-    subject = subject_of(w) if w is not None else Subject("unknown device", "unknown", None, (), "-trace 'vfio_msix_*' of QEMU names it")
+    subject = subject_of(w) if w is not None else Subject("an unnamed device", "unknown", None, (), "-trace 'vfio_msix_*' of QEMU names it")
     evidence = [e for m in messages[:5] for e in span(m["source"], m["line"], role="effect")]
     if w is not None:
         evidence += [*span(w["source"], w["enabled_line"]), *span(w["source"], w["line"], role="cause")]

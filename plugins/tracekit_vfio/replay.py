@@ -104,7 +104,7 @@ class VfioReplay(Model):
 
     def _compare(self, e: Row, actual: Prediction, devices: list[VfioDevice]) -> None:
         """A request that fails as a call inside it did is a miss with a cause; where the calls inside are not known, so is the result."""
-        label = e.bdf or (f"vdev {e.vdev:#x}" if e.vdev is not None else "unknown device")
+        label = e.bdf or (f"vdev {e.vdev:#x}" if e.vdev is not None else "an unnamed device")
         code = CAUSES.get(e.ret) if actual == frozenset((e.ret,)) else None
         predicted = self._healthy(e, devices) if code else actual
         agrees = None if predicted is None else e.ret in predicted

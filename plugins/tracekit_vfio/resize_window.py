@@ -88,9 +88,13 @@ def subjects(windows: pl.DataFrame) -> list[pl.DataFrame]:
 
 
 def best(group: pl.DataFrame) -> pl.DataFrame:
-    """The windows of the surest source: two sources tell the same ones."""
+    """The windows of the surest source, each once: two sources tell the same ones, as a trace.dat and its text do with the same stamps."""
     basis = "calls" if (group["basis"] == "calls").any() else group["basis"][0]
-    return group.filter(pl.col("basis") == basis)
+    sure = group.filter(pl.col("basis") == basis)
+    timed = sure.filter(pl.col("disable_ts").is_not_null()).unique(
+        ["disable_ts", "enable_ts", "old", "new"], keep="first", maintain_order=True
+    )
+    return pl.concat([timed, sure.filter(pl.col("disable_ts").is_null())])
 
 
 def _compatible(sure: pl.DataFrame, inferred: pl.DataFrame) -> bool:

@@ -95,7 +95,7 @@ def _from_messages(messages: pl.DataFrame | None) -> Iterator[Finding]:
     for (name,), group in vectors.group_by("name", maintain_order=True):
         first = group.row(0, named=True)
         numbers = sorted(set(group["vector"].to_list()))
-        label = str(name) if name is not None else "unknown device"
+        label = str(name) if name is not None else "an unnamed device"
         yield Finding(
             summary=f"{numbered(numbers)} of {label} could not be wired ({first['reason']})",
             grade="probable",

@@ -42,6 +42,14 @@ def test_each_growth_of_a_vector_in_use_is_a_window(counts: tuple[int, ...]) -> 
     assert outcome(run(str(t)), "VFIO-001").outcome == "inconclusive"
 
 
+def test_a_recording_given_twice_has_its_windows_once() -> None:
+    t = Trace()
+    grown(t, 1, 4, 8)
+    (f,) = found(str(t), str(t))
+    assert [(w["old"], w["new"]) for w in f.windows] == [(1, 4), (4, 8)]
+    assert outcome(run(str(t), str(t)), "VFIO-001").reason.startswith("2 gaps of vectors in use")
+
+
 def test_vectors_that_never_interrupted_are_not_in_use() -> None:
     t = Trace()
     grown(t, 1, 4, used=())
@@ -206,7 +214,7 @@ def test_a_growth_that_nothing_follows_and_qemus_message_are_a_probable_failure(
     text = QEMU.format(noresize="").rsplit("\n", 2)[0] + "\n"
     message = "qemu-system-x86_64: vfio: failed to enable vectors, -1\n"
     assert found(text) == []
-    assert [(f.code, f.grade, f.subject.label) for f in found(message)] == [("VFIO-003", "possible", "unknown device")]
+    assert [(f.code, f.grade, f.subject.label) for f in found(message)] == [("VFIO-003", "possible", "an unnamed device")]
     assert [(f.code, f.grade, f.subject.label) for f in found(**{"q.log": text, "stderr.txt": message})] == [
         ("VFIO-003", "probable", "0000:41:00.1")
     ]
