@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from tracekit_reports import tracekit_reports
@@ -154,6 +155,17 @@ def test_control_characters_of_a_log_reach_no_report(name: str) -> None:
     text = write(name, hostile("a\x1b]0;owned\x07b\x9b31m\u202ec\ud800\x00"), full=True)
     assert not re.search("[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\u202e\ud800]", text)
     assert "\\x1b" in text or "\\u001b" in text
+
+
+@pytest.mark.parametrize("name", ["terminal", "html", "markdown"])
+def test_a_serial_consoles_colours_and_line_ends_are_left_out(name: str) -> None:
+    serial = replace(
+        STALE, evidence=(Evidence("console.log", 3, "cause", None, "\x1bc\x1b[?7l\x1b[2J[    1.5] Linux \x1b[31mversion\x1b[0m\r\r"),)
+    )
+    text = write(name, replace(SICK, findings=(serial,)))
+    assert "Linux version" in text
+    assert "x1b" not in text
+    assert "x0d" not in text
 
 
 def test_html_escapes_everything() -> None:

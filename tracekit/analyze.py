@@ -138,7 +138,8 @@ def diagnose(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame]) -> 
         outcomes.append(outcome)
     settled = settle(findings, registry.diagnoses)
     spot = blind_spot(settled, outcomes)
-    outcomes.append(Outcome("obs.blind-spot", "OBS-001", "found" if spot else "clear"))
+    told = "questions that this input leaves open" if spot else "every finding has its guards checked, nothing is inconclusive"
+    outcomes.append(Outcome("obs.blind-spot", "OBS-001", "found" if spot else "clear", told))
     return [*settled, spot] if spot else settled, outcomes
 
 

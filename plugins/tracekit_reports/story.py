@@ -9,6 +9,7 @@ from tracekit import Evidence, Finding, Outcome, Run, SourceReport
 
 # Control characters, and the Unicode signs that turn or hide text: a log must not write on the reader's terminal.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_PAINT = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[c=>78])|\r+$")  # a terminal's colours and resets, the CR of a serial line's end
 _LEADING = {"cause": 0, "effect": 1, "cure": 2, "context": 3}
 
 
@@ -111,10 +112,10 @@ def by_source(evidence: Iterable[Evidence]) -> Iterator[tuple[str, list[Evidence
 
 
 def quoted(e: Evidence) -> list[tuple[str, str]]:
-    """(line number, text) of the line, or of the first and the last line of a span."""
+    """(line number, text without colours) of the line, or of the first and the last line of a span."""
     if not e.text_end:
-        return [(span(e), e.text)]
-    return [(str(e.line), e.text), (f"-{e.line_end}", e.text_end)]
+        return [(span(e), _PAINT.sub("", e.text))]
+    return [(str(e.line), _PAINT.sub("", e.text)), (f"-{e.line_end}", _PAINT.sub("", e.text_end))]
 
 
 def span(e: Evidence) -> str:
