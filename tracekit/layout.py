@@ -242,7 +242,7 @@ def _peel_layer(frame: pl.DataFrame, rules: Sequence[Rule], admit: Callable[[Rul
     """One layer off: each rule takes the lines that those before it missed."""
     done: list[pl.DataFrame] = []
     rest = frame
-    for rule in rules:
+    for rule in _matching(frame, rules):
         if rest.is_empty():
             break
         # What is decided per file is so common a shape that a line with an envelope already is not looked at.
@@ -256,13 +256,21 @@ def _peel_layer(frame: pl.DataFrame, rules: Sequence[Rule], admit: Callable[[Rul
     return done[0] if rest.is_empty() and len(done) == 1 else pl.concat([*done, rest]).sort("_at")
 
 
+def _matching(frame: pl.DataFrame, rules: Sequence[Rule]) -> list[Rule]:
+    """The rules that match some line: most match none, which is cheaply told for all at once."""
+    if frame.is_empty() or not rules:
+        return []
+    told = frame.select(pl.col("msg").str.contains(r.regex).any().alias(r.name) for r in rules).row(0)
+    return [rule for rule, matches in zip(rules, told, strict=True) if matches]
+
+
 def _match(frame: pl.DataFrame, rule: Rule) -> tuple[int, pl.DataFrame, pl.DataFrame]:
     """(how many lines match, these with the groups captured, the others)."""
-    if not frame["msg"].str.contains(rule.regex).any():  # a third of the price of the groups, and what most rules find
-        return 0, frame.clear(), frame
     groups = frame["msg"].str.extract_groups(rule.regex).struct.unnest()
     hit = groups.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
     hits = int(hit.sum())
+    if hits == 0:
+        return 0, frame.clear(), frame
     groups = groups.rename({name: "=" + name for name in groups.columns})
     both = pl.concat([frame, groups], how="horizontal")
     return (hits, both, frame.clear()) if hits == frame.height else (hits, both.filter(hit), frame.filter(~hit))

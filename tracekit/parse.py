@@ -229,9 +229,16 @@ def _candidates(peeled: pl.DataFrame, vocabulary: Vocabulary) -> Iterator[tuple[
     present = msg.str.extract_many(list(vocabulary.by_literal), overlapping=True).explode().unique().drop_nulls()
     rules = {r.name: r for text in present for r in vocabulary.by_literal[text]}
     for rule in [*rules.values(), *vocabulary.general]:
-        rows = peeled.filter(msg.str.contains(_alternation(rule.literals) if rule.literals else rule.shape))
+        rows = peeled.filter(_may_match(msg, rule))
         if rows.height:
             yield rule, rows
+
+
+def _may_match(msg: pl.Series, rule: Rule) -> pl.Series:
+    """Which lines hold a literal of the rule, or have the shape of its matches. A single literal needs no expression to be compiled."""
+    if len(rule.literals) == 1:
+        return msg.str.contains(rule.literals[0], literal=True)
+    return msg.str.contains(_alternation(rule.literals) if rule.literals else rule.shape)
 
 
 def _groups(rows: pl.DataFrame, rule: Rule) -> pl.DataFrame:
