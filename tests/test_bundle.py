@@ -5,6 +5,10 @@ import lzma
 import random
 import sys
 import tarfile
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -260,3 +264,27 @@ def test_files_of_several_nodes_keep_apart(tmp_path):
     }
     run = analyze([packed(tmp_path, members)], Options(keep_tables=("kernel_version",)))
     assert run.tables["kernel_version"]["machine"].to_list() == ["w0", "w1"]
+
+
+@pytest.fixture
+def web(tmp_path):
+    """The address of a web server over a folder."""
+    pytest.importorskip("aiohttp")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_archives_behind_http(tmp_path, web):
+    pytest.importorskip("fsspec")
+    packed(tmp_path, {"dmesg": BOOT + FAULT})
+    with zipfile.ZipFile(tmp_path / "case.zip", "w", zipfile.ZIP_DEFLATED) as z:
+        z.writestr("dmesg", BOOT + FAULT)
+    for name in ("case.tar.gz", "case.zip"):
+        run = analyze([f"{web}/{name}"])
+        assert [s.path for s in run.sources] == [f"{web}/{name}!dmesg"]
+        assert any("INTR-REMAP" in e.text for f in run.findings for e in f.evidence)
+    with pytest.raises(SourceError, match=f"{web}/nothing: cannot be read: "):
+        analyze([f"{web}/nothing"])
