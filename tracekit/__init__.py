@@ -12,6 +12,7 @@ _HOMES = {
     "Options": "analyze",
     "before": "clock",
     "clear": "diagnoses",
+    "Diagnosis": "diagnoses",
     "diagnosis": "diagnoses",
     "Evidence": "diagnoses",
     "Finding": "diagnoses",
@@ -32,7 +33,9 @@ _HOMES = {
     "TracekitError": "errors",
     "Fix": "whatif",
     "System": "whatif",
-    **dict.fromkeys(("callers", "distinct", "lost_between", "numbered", "same_function", "span", "subject_of", "times"), "subjects"),
+    **dict.fromkeys(
+        ("callers", "distinct", "lost_between", "no_message", "numbered", "same_function", "span", "subject_of", "times"), "subjects"
+    ),
     "ENVELOPE": "types",
     "Schema": "types",
 }
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from tracekit.analyze import Options as Options
     from tracekit.clock import before as before
     from tracekit.diagnoses import HOST as HOST
+    from tracekit.diagnoses import Diagnosis as Diagnosis
     from tracekit.diagnoses import Evidence as Evidence
     from tracekit.diagnoses import Finding as Finding
     from tracekit.diagnoses import Outcome as Outcome
@@ -62,6 +66,7 @@ if TYPE_CHECKING:
     from tracekit.subjects import callers as callers
     from tracekit.subjects import distinct as distinct
     from tracekit.subjects import lost_between as lost_between
+    from tracekit.subjects import no_message as no_message
     from tracekit.subjects import numbered as numbered
     from tracekit.subjects import same_function as same_function
     from tracekit.subjects import span as span

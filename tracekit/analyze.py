@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import __version__, clock, grammar, plugins
+from tracekit import __version__, clock, grammar, plugins, recipes
 from tracekit.archive import Limits
 from tracekit.diagnoses import Evidence, Finding, Outcome, blind_spot, judge, settle
 from tracekit.errors import SourceError
@@ -135,7 +135,7 @@ def diagnose(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame]) -> 
         except Exception as e:
             found, outcome = [], Outcome(d.name, d.code, "not evaluated", registry.owner(d).failed(f"run {d.code} {d.name}", e))
         findings += found
-        outcomes.append(outcome)
+        outcomes.append(recipes.named(outcome))
     settled = settle(findings, registry.diagnoses)
     spot = blind_spot(settled, outcomes)
     told = "questions that this input leaves open" if spot else "every finding has its guards checked, nothing is inconclusive"

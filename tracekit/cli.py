@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tracekit import __version__, cli_batch, cli_model
+from tracekit import __version__, cli_author, cli_batch, cli_model
 from tracekit.errors import PluginError, TracekitError, UsageError
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def explain(
 ) -> None:
     """Print the page of a diagnosis: what it finds, why it matters, when it stays quiet, what to do."""
     from tracekit import plugins
+    from tracekit.recipes import family_of
 
     diagnoses = plugins.load().diagnoses
     for d in diagnoses:
@@ -96,6 +97,7 @@ def explain(
             settings = [f"{key} = {value!r}" for key, value in d.settings.items()]
             told += [f"settings: {', '.join(settings)}"] if settings else []
             told += [f"to record: {d.record}"] if d.record else []
+            told += [f"commands: tracekit record {family}"] if (family := family_of(d.code)) else []
             print("\n".join([f"{d.name} ({d.code}), severity {d.severity}", "", d.page, "", *told]))
             return
     raise UsageError(f"no diagnosis is called {name}{_near(name, [n for d in diagnoses for n in (d.name, d.code)])}")
@@ -145,6 +147,9 @@ app.command()(cli_model.whatif)
 app.command()(cli_batch.batch)
 app.command()(cli_batch.report)
 app.command()(cli_batch.query)
+app.command()(cli_author.record)
+app.add_typer(cli_author.new, name="new")
+app.command()(cli_author.expect)
 
 
 class Progress:

@@ -1,16 +1,21 @@
-"""For tests of plugins: log text in, tables and findings out."""
+"""For tests of plugins: log text in, tables and findings out; samples with what they must give."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from tracekit.analyze import Engine, Options, analyze, diagnose, read
-from tracekit.diagnoses import Finding, Outcome
+from tracekit.analyze import Engine, Options, analyze, read
+from tracekit.diagnoses import Diagnosis, Evidence, Finding, Outcome
 from tracekit.model import Model, replay
 from tracekit.report import Run
 from tracekit.source import discover
+
+EXPECTED = "expected.toml"
+KEYS = frozenset({"origin", "releases", "sides", "not_understood", "finding"})
 
 
 def run(*texts: str, **named: str) -> Run:
@@ -56,10 +61,97 @@ def shape(found: Sequence[Finding]) -> list[tuple[str, str | None, str, str | No
     return [(f.code, f.grade, f.subject.label, f.explained_by, [e.line for e in f.evidence]) for f in found]
 
 
+def samples(folder: Path) -> list[Path]:
+    """The cases of a folder of samples: `<diagnosis>/fires-*` and `<diagnosis>/quiet-*`, each a folder of logs with an `expected.toml`."""
+    return sorted(p for p in folder.glob("*/*") if p.is_dir() and p.name != "__pycache__")
+
+
+def unsampled(folder: Path, diagnoses: Iterable[Diagnosis]) -> dict[str, list[str]]:
+    """Which kinds of sample (`fires`, `quiet`) a diagnosis lacks, by its name; diagnoses that have both are left out."""
+    given = {d.name: {c.name.partition("-")[0] for c in samples(folder) if c.parent.name == d.name} for d in diagnoses}
+    return {name: sorted({"fires", "quiet"} - kinds) for name, kinds in given.items() if not {"fires", "quiet"} <= kinds}
+
+
+def expected(case: Path) -> dict[str, Any]:
+    """What the `expected.toml` of a case says. AssertionError where it is missing, has an unknown key, or not said where it is from."""
+    path = case / EXPECTED
+    assert path.is_file(), f"{case} has no {EXPECTED}: `tracekit expect {case}` prints one"
+    told = tomllib.loads(path.read_text(encoding="utf-8"))
+    assert set(told) <= KEYS, f"{path}: unknown keys {sorted(set(told) - KEYS)}; known are {sorted(KEYS)}"
+    assert told.get("origin") and told.get("releases"), f"{path}: say where it is from (origin) and of which releases"
+    return told
+
+
+def check_sample(case: Path) -> None:
+    """Run a case whole and compare its findings whole: codes, grades, subjects, evidence lines. AssertionError where they differ.
+
+    A case `fires-*` must have a finding of the diagnosis that its folder is named after, a case `quiet-*` none; the classes of the lines
+    of every source must add up, and nothing may go wrong on the way.
+    """
+    want = expected(case)
+    assert case.name.startswith(("fires-", "quiet-")), f"{case}: the names of cases begin with fires- or quiet-"
+    result, found = _analyzed(case, want.get("sides", {}))
+    assert result.errors == (), result.errors
+    assert found == want.get("finding", []), f"{case}: read what `tracekit expect {case}` prints\n{found}\n!=\n{want.get('finding', [])}"
+    fired = case.parent.name in {f.name for f in result.findings}
+    assert fired == case.name.startswith("fires-"), f"{case}: {case.parent.name} {'is' if fired else 'is not'} found"
+    for source in result.sources:
+        assert sum(source.classes.values()) == source.lines, source.path
+    not_understood = [n for s in result.sources for n in s.not_understood]
+    assert sum(n.count for n in not_understood) == want.get("not_understood", 0), not_understood
+
+
+def expected_now(case: Path) -> str:
+    """The `expected.toml` that a case would need now, `origin` and `releases` as they are: to be read before it is kept."""
+    path = case / EXPECTED
+    told = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    result, found = _analyzed(case, told.get("sides", {}))
+    text = f"origin = {_quoted(told.get('origin', ''))}\nreleases = [{', '.join(map(_quoted, told.get('releases', [])))}]\n"
+    if count := sum(n.count for s in result.sources for n in s.not_understood):
+        text += f"not_understood = {count}\n"
+    if told.get("sides"):
+        text += "\n[sides]\n" + "".join(f"{_quoted(k)} = {_quoted(v)}\n" for k, v in told["sides"].items())
+    return text + "".join(map(_finding_as_toml, found))
+
+
+def _finding_as_toml(finding: Mapping[str, Any]) -> str:
+    lines = "".join(f"    {_quoted(e)},\n" for e in finding["evidence"])
+    scalars = {k: v for k, v in finding.items() if k not in ("evidence", "explained_by")}
+    last = f"explained_by = {_quoted(finding['explained_by'])}\n" if "explained_by" in finding else ""
+    return "\n[[finding]]\n" + "".join(f"{k} = {_quoted(v)}\n" for k, v in scalars.items()) + f"evidence = [\n{lines}]\n{last}"
+
+
+def _quoted(text: str) -> str:
+    """A basic string of TOML."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04X}" for c in escaped) + '"'
+
+
+def _analyzed(case: Path, sides: Mapping[str, str]) -> tuple[Run, list[dict[str, Any]]]:
+    """The run of all logs of a case, and its findings as `expected.toml` writes them."""
+    files = sorted(str(p) for p in case.rglob("*") if p.is_file() and p.name != EXPECTED)
+    result = analyze(files, Options(sides={str(case / name): side for name, side in sides.items()}))
+    return result, [_told(f, case) for f in result.findings if f.code != "OBS-001"]
+
+
+def _told(f: Finding, case: Path) -> dict[str, Any]:
+    shown = {"code": f.code, "grade": f.grade, "subject": f.subject.label, "explained_by": f.explained_by}
+    return {k: v for k, v in shown.items() if v is not None} | {"evidence": [_place(e, case) for e in f.evidence]}
+
+
+def _place(e: Evidence, case: Path) -> str:
+    """`trace.txt:18-21 cause`."""
+    end = f"-{e.line_end}" if e.line_end not in (None, e.line) else ""
+    return f"{Path(e.source).relative_to(case)}:{e.line}{end} {e.role}"
+
+
 def _write(folder: str, name: str, text: str) -> str:
     path = Path(folder) / name
     path.write_text(text, encoding="utf-8")
     return str(path)
 
 
-__all__ = ["diagnose", "findings", "outcome", "play", "run", "shape", "tables"]
+__all__ = [
+    *("check_sample", "expected", "expected_now", "findings", "outcome", "play"),
+    *("run", "samples", "shape", "tables", "unsampled"),
+]
