@@ -88,7 +88,8 @@ def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None) ->
                 continue
             label = row.get("bdf") or row.get("device") or row.get("driver") or "an unnamed device"
             subject = Subject(label, "pci" if row.get("bdf") else "unknown", row.get("bdf"))
-            got = f"refused with {row[ret]}" if ret == "ret" else f"reduced to {row[ret]}"
+            refusal = "refused" if row[ret] is None else f"refused with {row[ret]}"
+            got = refusal if ret == "ret" else f"reduced to {row[ret]}"
             yield _finding(row, subject, "proven", f"the vectors of {label} were {got}", {"asked": row.get("asked"), ret: row[ret]})
 
 

@@ -96,6 +96,12 @@ LINES = {
 }
 # Other spellings of the same events.
 ALSO = [
+    ("irq_flags_mismatch", "genirq: Flags mismatch irq 16. 00000000 (vfio-intx(0000:01:00.0)) vs. 00000080 (i801_smbus)"),
+    ("driver_vectors_refused", "mpt3sas_cm0: pci_alloc_irq_vectors failed (r=-28) !!!"),
+    ("driver_vectors_refused", "qla2xxx [0000:05:00.0]-00c7:1: MSI-X: Failed to enable support, giving up -- 32/-28."),
+    ("driver_vectors_refused", "hns3 0000:7d:00.0: failed(-28) to allocate MSI/MSI-X vectors"),
+    ("driver_vectors_refused", "ixgbevf 0000:00:06.0: Unable to allocate MSI-X interrupts"),
+    ("driver_vectors_reduced", "hns3 0000:7d:00.0: requested 64 MSI/MSI-X, but allocated 33 MSI/MSI-X"),
     ("amd_iommu_event", "INVALID_DEVICE_REQUEST device=00:00.1 address=0x000000fdf8000020 flags=0x0a00]"),
     ("remap_disabled", "Not enabling interrupt remapping due to skipped IO-APIC setup"),
     (
