@@ -99,6 +99,7 @@ def test_case(bench: Bench, folder: str, what: str, truth: dict[str, Any]) -> No
     names = parts(folder, what)
     assert [w for t, f in zip(told, found, strict=True) for w in lacking(t, f, names)] == []
     outcomes = {o.code: o.outcome for o in run.outcomes}
+    assert [o.code for o in run.outcomes if not o.reason] == []
     assert {c: outcomes[c] for c in truth.get("clear", []) if outcomes[c] != "clear"} == {}
     assert {c: outcomes[c] for c in truth.get("open", []) if outcomes[c] not in ("inconclusive", "not evaluated")} == {}
     for source in run.sources:

@@ -1,8 +1,9 @@
-"""How a device is named where the log does not name it."""
+"""How a device is named where the log does not name it; what the silence of a log says."""
 
 import pytest
 
 from tracekit.subjects import NAMED_BY, subject_of
+from tracekit.testing import outcome, run
 
 POINTERS = {"device": 0xFFFF888000001000, "vdev": 0xFFFF888000002000}
 NONE = {"device": None, "vdev": None, "bdf": None}
@@ -26,3 +27,12 @@ NONE = {"device": None, "vdev": None, "bdf": None}
 def test_the_best_name_there_is(row: dict[str, object], label: str, aliases: tuple[str, ...], how: str | None) -> None:
     subject = subject_of(row)
     assert (subject.label, subject.bdf, subject.aliases, subject.how) == (label, row["bdf"], aliases, how)
+
+
+@pytest.mark.parametrize("code", ["IRQ-004", "IRQ-006", "VEC-004", "VEC-005", "MSI-005"])
+def test_a_message_that_is_not_there_is_clear_only_in_a_kernel_log(code: str) -> None:
+    boot = "[    0.000000] Linux version 6.12.9 (a@b) #1 SMP\n[    0.400000] pci 0000:00:01.0: [8086:100e] type 00 class 0x020000\n"
+    trace = "  <idle>-0       [000] d.h1.    18.888509: irq_handler_entry: irq=32 name=eth0\n"
+    assert outcome(run(boot), code).outcome == "clear"
+    assert outcome(run(trace), code).outcome == "not evaluated"
+    assert outcome(run(trace), code).reason == "no kernel log in the input"

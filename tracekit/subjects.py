@@ -1,11 +1,11 @@
-"""How diagnoses name a device, and collect the lines that are about it."""
+"""How diagnoses name a device, collect the lines that are about it, and judge that there are none."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import polars as pl
 
-from tracekit.diagnoses import Evidence, Subject
+from tracekit.diagnoses import Evidence, Subject, Verdict, clear, not_evaluated
 
 NAMED_BY = "irq_handler_entry events (echo 1 > events/irq/irq_handler_entry/enable) name the function once it interrupts"
 
@@ -77,3 +77,13 @@ def span(source: str, line: int | None, end: int | None = None, role: Any = "con
 def distinct(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
     """The evidence without repeated places, in the order given."""
     return tuple({(e.source, e.line, e.line_end): e for e in evidence}.values())
+
+
+def no_message(sources: pl.DataFrame | None) -> Verdict:
+    """The outcome where a message is not there: clear in a kernel log with its stamps, not evaluated without one.
+
+    `sources` (source, clock, lines, event, count) is the table of what was read.
+    """
+    if sources is not None and "printk" in sources["clock"].to_list():
+        return clear("no such line in the kernel log")
+    return not_evaluated("no kernel log in the input", "dmesg")

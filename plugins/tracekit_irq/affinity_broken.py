@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, diagnosis
+from tracekit import Finding, Unchecked, Verdict, diagnosis, no_message
 from tracekit_irq.evidence import at, by_boot, in_order, many, shown
 
 
 @diagnosis("vec.affinity-broken", code="VEC-004", severity="low", record="dmesg")
-def affinity_broken(irq_affinity_broken: pl.DataFrame) -> Iterator[Finding | Verdict]:
+def affinity_broken(irq_affinity_broken: pl.DataFrame | None = None, sources: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
     """An interrupt got a vector on a CPU outside its affinity, for want of one inside.
 
     What it finds: `irq N: Affinity broken due to vector space exhaustion.`
@@ -35,3 +35,5 @@ def affinity_broken(irq_affinity_broken: pl.DataFrame) -> Iterator[Finding | Ver
             ),
             **where,
         )
+    if irq_affinity_broken is None:
+        yield no_message(sources)

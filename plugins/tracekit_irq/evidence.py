@@ -54,8 +54,3 @@ def seconds(ts: int | None) -> float | None:
 def many(count: int, noun: str) -> str:
     """`1 line`, `3 lines`."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
-
-
-def kernel_log(sources: pl.DataFrame | None) -> bool:
-    """Whether a source of the case is a kernel log with its stamps: then a message that is not there was not printed while it ran."""
-    return sources is not None and "printk" in sources["clock"].to_list()

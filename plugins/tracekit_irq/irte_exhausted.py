@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, no_message
 from tracekit_irq.evidence import at, by_boot, in_order, many, shown
 
 
 @diagnosis("vec.irte-exhausted", code="VEC-005", severity="high", explains=("VFIO-003", "VFIO-004", "VFIO-008"), record="dmesg")
-def irte_exhausted(irte_exhausted: pl.DataFrame) -> Iterator[Finding | Verdict]:
+def irte_exhausted(irte_exhausted: pl.DataFrame | None = None, sources: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
     """The IOMMU has no free interrupt-remapping entry.
 
     What it finds: `IRn: can't allocate an IRTE` or `Failed to allocate IRTE` for a device.
@@ -23,6 +23,9 @@ def irte_exhausted(irte_exhausted: pl.DataFrame) -> Iterator[Finding | Verdict]:
     References: drivers/iommu/intel/irq_remapping.c, alloc_irte(): 65,536 entries an IOMMU; amd/iommu.c: 256, later 512 a device.
     """
     rows_found = False
+    if irte_exhausted is None:
+        yield no_message(sources)
+        return
     devices = irte_exhausted.filter(pl.col("rest").is_null())
     for where, (rows,) in by_boot(devices):
         rows_found = True

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, not_evaluated
-from tracekit_irq.evidence import at, by_boot, in_order, kernel_log, many, shown
+from tracekit import Finding, Unchecked, Verdict, diagnosis, no_message
+from tracekit_irq.evidence import at, by_boot, in_order, many, shown
 
 
 @diagnosis(
@@ -42,4 +42,4 @@ def stray_vector(
             **where,
         )
     if irq_no_handler is None and xen_no_handler is None:
-        yield clear("no such line in the kernel log") if kernel_log(sources) else not_evaluated("no kernel log in the input", "dmesg")
+        yield no_message(sources)

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis
+from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, no_message
 from tracekit_irq.evidence import Rows, at, by_boot, in_order, shown
 
 REACH = 120  # lines: a report with its stack trace and list of handlers is shorter
@@ -17,10 +17,11 @@ ADVICE = {
 
 @diagnosis("irq.unhandled-line", code="IRQ-006", severity="medium", record="dmesg; grep . /proc/irq/N/spurious")
 def unhandled_line(
-    irq_nobody_cared: pl.DataFrame,
+    irq_nobody_cared: pl.DataFrame | None = None,
     irq_disabled: pl.DataFrame | None = None,
     irq_frame_edge: pl.DataFrame | None = None,
     irq_frame_line: pl.DataFrame | None = None,
+    sources: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """An interrupt that no handler claimed was switched off.
 
@@ -54,6 +55,8 @@ def unhandled_line(
                 unchecked=(Unchecked("which device asserts it", "cat /proc/interrupts; lspci -vv"),),
                 **where,
             )
+    if irq_nobody_cared is None:
+        yield no_message(sources)
 
 
 KINDS = {"edge": " (MSI or MSI-X)", "line": " (a line interrupt)", "unknown": ""}

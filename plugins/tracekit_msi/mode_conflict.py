@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Subject, Verdict, clear, diagnosis, distinct, not_evaluated, span
+from tracekit import Finding, Subject, Verdict, diagnosis, distinct, no_message, span
 
 RECORD = "the kernel log"
 
 
 @diagnosis("msi.mode-conflict", code="MSI-005", severity="medium", record=RECORD)
 def mode_conflict(
-    msi_mode_conflict: pl.DataFrame | None = None, kernel_warning: pl.DataFrame | None = None, streams: pl.DataFrame | None = None
+    msi_mode_conflict: pl.DataFrame | None = None, kernel_warning: pl.DataFrame | None = None, sources: pl.DataFrame | None = None
 ) -> Iterator[Finding | Verdict]:
     """A driver enabled MSI or MSI-X while one of them was on already.
 
@@ -53,4 +53,4 @@ def mode_conflict(
                 advice="The driver must free its vectors before it enables them again; update or report it.",
             )
     if not found:
-        yield clear("no enable while another was on") if streams is not None else not_evaluated("no kernel log", RECORD)
+        yield no_message(sources)

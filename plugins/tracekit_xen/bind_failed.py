@@ -35,7 +35,11 @@ def bind_failed(
     for pairs in found.values():
         yield _finding(pairs, lives, refused)
     if not found:
-        yield clear() if xen_platform is not None or lives else not_evaluated("no kernel log of a Xen guest")
+        yield (
+            clear("every pirq was bound to its event channel")
+            if xen_platform is not None or lives
+            else not_evaluated("no kernel log of a Xen guest")
+        )
 
 
 def _finding(pairs: list[tuple[Row, Row | None]], lives: list[Row], refused: list[Row]) -> Finding:

@@ -32,7 +32,7 @@ def frontend_refused(
     for refusals in found.values():
         yield _finding(refusals, pv)
     if not found:
-        yield clear() if xen_platform is not None else not_evaluated("no kernel log of a Xen guest")
+        yield clear("no frontend was refused its interrupts") if xen_platform is not None else not_evaluated("no kernel log of a Xen guest")
 
 
 def _finding(refusals: list[Row], pv: set[str]) -> Finding:

@@ -53,7 +53,11 @@ def map_failed(
         yield _finding(refusals)
     if not found:
         heard = xen_platform is not None or op_xen_setup is not None
-        yield clear() if heard else not_evaluated("no Xen kernel log and no device model's log")
+        yield (
+            clear("no mapping was refused but for want of a free pirq")
+            if heard
+            else not_evaluated("no Xen kernel log and no device model's log")
+        )
 
 
 def _finding(refusals: list[Refusal]) -> Finding:

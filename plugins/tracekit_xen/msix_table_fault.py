@@ -48,7 +48,11 @@ def msix_table_fault(
     for head, pc in faults:
         yield _fault(head, pc)
     if not modes and xen_msix_table is None and not faults:
-        yield clear() if kernels or xen_release is not None else not_evaluated("no log of a Xen hypervisor or of a kernel under it")
+        yield (
+            clear("no fault on an MSI-X table")
+            if kernels or xen_release is not None
+            else not_evaluated("no log of a Xen hypervisor or of a kernel under it")
+        )
 
 
 def _bad_mode(modes: list[Row]) -> Finding:

@@ -73,7 +73,7 @@ def _quiet(lives: list[Row], contradicted: bool) -> Verdict:
     if contradicted:
         return inconclusive("the debug lines contradict each other: most ends of event channels have no begin", "the log from its boot on")
     heard = any(x.basis in ("guest", "debug") for x in lives)
-    return clear() if heard else not_evaluated("no line of a guest tells which pirq its MSIs use")
+    return clear("no pirq served two owners at once") if heard else not_evaluated("no line of a guest tells which pirq its MSIs use")
 
 
 def _other_user(life: Row, users: list[Row], ended: bool) -> Row | None:

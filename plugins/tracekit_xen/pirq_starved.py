@@ -56,7 +56,11 @@ def pirq_starved(
         yield _finding(domid, refusals, space, _handed_out(pirq_lives, domid), list(rows(op_alloc)), short)
     if not found:
         heard = xen_platform is not None or op_xen_setup is not None
-        yield clear() if heard else not_evaluated("no Xen kernel log and no calls of Xen's MSI set-up")
+        yield (
+            clear("no request failed for want of a free pirq")
+            if heard
+            else not_evaluated("no Xen kernel log and no calls of Xen's MSI set-up")
+        )
 
 
 def _handed_out(lives: pl.DataFrame | None, domid: int | None) -> list[Row]:

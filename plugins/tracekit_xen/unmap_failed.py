@@ -53,7 +53,11 @@ def unmap_failed(
         yield _finding(unmaps, op_xen_destroy)
     if not found:
         heard = xen_platform is not None or op_xen_destroy is not None
-        yield clear() if heard else not_evaluated("no Xen kernel log and no calls of xen_destroy_irq")
+        yield (
+            clear("no pirq that was given back was refused")
+            if heard
+            else not_evaluated("no Xen kernel log and no calls of xen_destroy_irq")
+        )
 
 
 def _unmaps(
