@@ -63,6 +63,20 @@ def ftrace_rows(folder: Path, size: float) -> list[str]:
     return [*head, f"| {size / 1e6:,.0f} MB | {seconds:.2f} s | {base:.2f} s | {size / 1e6 / seconds:.0f} | {peak:.0f} |"]
 
 
+def trace_rows(folder: Path, size: float) -> list[str]:
+    """Traces of calls, which become operations one by one: kprobes, and a function graph."""
+    rows = ["| trace | lines | tracekit | rg -c | ratio | peak MB |", "|---|---|---|---|---|---|"]
+    for kind in ("calls", "graph"):
+        log = generated(folder, kind, size)
+        with log.open("rb") as text:
+            count = sum(1 for _ in text)
+        base, _ = measure(["rg", "-c", r"vfio_pci|msi_insert_desc|irq_handler_entry: ", str(log)])
+        seconds, peak = measure(tracekit("analyze", str(log)), 1)
+        rows.append(f"| {kind}, {size / 1e6:,.0f} MB | {count:,} | {seconds:.2f} s | {base:.2f} s | {seconds / base:.0f} | {peak:.0f} |")
+        log.unlink()
+    return rows
+
+
 def engine_rows() -> list[str]:
     """The lowered engine against lark's Earley parser on the same lines, one core each."""
     import polars as pl
@@ -106,6 +120,7 @@ def main() -> None:
         parts = [
             dmesg_rows(folder, [s * scale for s in (10 * 2**20, 100 * 2**20, 2**30)]),
             ftrace_rows(folder, 218e6 * scale),
+            trace_rows(folder, 50e6 * scale),
             engine_rows(),
             startup_rows(),
         ]

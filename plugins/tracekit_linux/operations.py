@@ -50,6 +50,9 @@ COMMON: Schema = {
 }
 _INT, _TEXT, _YES = pl.Int64(), pl.String(), pl.Boolean()
 Values = dict[str, Any]
+# Sizes and places in a table of vectors; nothing exceeds the largest index of an irq domain (MSI_MAX_INDEX, include/linux/msi.h).
+SIZES = frozenset(("start", "count", "min", "max", "hwsize", "vector", "nvec"))
+LARGEST = 0x10000
 
 
 class Operations(Model):
@@ -95,7 +98,7 @@ class Operations(Model):
         capabilities, devices = tables.get("lspci_capability"), tables.get("lspci_device")
         if capabilities is None or devices is None:
             return
-        sizes = capabilities.filter(pl.col("kind") == "MSI-X").sort("line")
+        sizes = capabilities.filter((pl.col("kind") == "MSI-X") & (pl.col("count") <= LARGEST)).sort("line")
         headed = sizes.join_asof(devices.select("source", "line", "bdf").sort("line"), on="line", by="source", check_sortedness=False)
         for values in headed.iter_rows(named=True):
             row = Row(**values)
@@ -124,7 +127,7 @@ class Reading:
         reader = _READERS.get(node.name)
         if reader is None:
             return []
-        return [(table, {**self._common(node), **values}) for table, values in reader(self, node)]
+        return [(table, {**self._common(node), **believed(values)}) for table, values in reader(self, node)]
 
     def _common(self, node: Node) -> Values:
         about = self._about(node)
@@ -302,6 +305,11 @@ class Reading:
         """An irq of a pirq is destroyed."""
         irq = node.number("irq")
         return [("op_xen_destroy", {"irq": irq, **(self.bound.get(irq, {}) if irq is not None else {})})]
+
+
+def believed(values: Values) -> Values:
+    """The values of an operation without numbers that no table of vectors can have: such a line is damaged, or its argument none."""
+    return {k: None if k in SIZES and v is not None and v > LARGEST else v for k, v in values.items()}
 
 
 Reader = Callable[[Reading, Node], list[tuple[str, Values]]]

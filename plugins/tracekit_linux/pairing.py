@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tracekit_linux.arguments import Arg, fields, meant, number, returned
-from tracekit_linux.functions import FUNCTIONS, SYSTEM_CALL, UNKNOWN, Function, normal_return
+from tracekit_linux.functions import FUNCTIONS, SYSTEM_CALL, UNKNOWN, Function, normal_return, signed
 from tracekit_linux.symbols import Names
 
 GRAPH = frozenset(("graph_entry", "graph_leaf", "graph_exit", "graph_irq_entry", "graph_irq_exit", "graph_switch"))
@@ -173,7 +173,7 @@ class Pairing:
     def sys_enter_ioctl(self, row: Line) -> None:
         """Open an ioctl; commands of other subsystems only hold their place."""
         lane = self._lane(row)
-        args: list[Arg] = [(name, value, hex(value)) for name, value in (("fd", row.fd), ("cmd", row.cmd)) if value is not None]
+        args: list[Arg] = [(name, signed(value, 64), hex(value)) for name, value in (("fd", row.fd), ("cmd", row.cmd)) if value is not None]
         call = Call(row, IOCTL, None, args, known=(row.cmd or 0) >> 8 == VFIO_TYPE)
         self._leave(lane, call)
         call.parent = lane.innermost

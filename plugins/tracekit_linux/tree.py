@@ -22,7 +22,7 @@ CLOSED_BY_KERNEL = 5  # index of no irq type: only the closing kernel asks for i
 ALLOC_AT = ("pci_msix_alloc_irq_at", "vfio_msi_alloc_irq", "msi_domain_alloc_irq_at")
 ABOUT_ONE = frozenset((*SET_IRQS, *ALLOCATIONS, *ALLOC_AT))
 # vfio-msix[3](0000:00:08.0): name of the action of a VFIO vector (drivers/vfio/pci/vfio_pci_intrs.c).
-VFIO_ACTION = r"vfio-msix?\[([0-9]+)\]\(([0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\)"
+VFIO_ACTION = r"vfio-msix?\[([0-9]{1,4})\]\(([0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\)"
 # Events in whose span an irq is set up (arch/x86/kernel/apic/vector.c).
 IRQ_EVENTS = ("vector_setup", "vector_activate", "vector_alloc")
 

@@ -5,7 +5,7 @@ enable of one vector more is "unmask that vector", an enable is "enable with so 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import polars as pl
@@ -14,6 +14,7 @@ from tracekit import Row, rows_of
 
 MSIX = 2
 ERANGE = -34
+LARGEST_TABLE = 2048  # entries of an MSI-X table: its size field has 11 bits (PCI_MSIX_FLAGS_QSIZE, include/uapi/linux/pci_regs.h)
 MOST = 20_000  # stimuli of one recording: a fault that has not shown by then is a matter of load, not of gates
 What = Literal["table", "open", "close", "rebind", "enable", "unmask", "interrupt", "disable", "driver enable", "driver free"]
 Identity = tuple[str, Any] | None
@@ -105,7 +106,7 @@ def _recording(source: str, rows: Mapping[str, list[Row]], tables: Mapping[str, 
         *_of_sessions(rows),
         *((r.line, 3, Stimulus("unmask", r.start + r.count - 1)) for r in refusals),
     ]
-    made.stimuli = [s for _, _, s in sorted(timed, key=lambda t: t[:2])]
+    made.stimuli = [replace(s, number=min(s.number, LARGEST_TABLE)) for _, _, s in sorted(timed, key=lambda t: t[:2])]
     if len(made.stimuli) > MOST:
         made.assumptions.append(f"only the first {MOST} of {len(made.stimuli)} stimuli are replayed")
         del made.stimuli[MOST:]

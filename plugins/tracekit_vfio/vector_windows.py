@@ -9,7 +9,7 @@ import polars as pl
 from tracekit import Model, Row, Schema
 from tracekit_vfio.windows import MSIX, WINDOW
 
-NAME = r"^vfio-msi(x?)\[(\d+)\]\(([0-9a-fA-F:.]+)\)$"
+NAME = r"^vfio-msi(x?)\[(\d{1,4})\]\(([0-9a-fA-F:.]+)\)$"
 
 
 @dataclass

@@ -1,6 +1,6 @@
 from test_devices import DEV, VDEV, back, call, session, trace
 
-from tracekit.testing import tables
+from tracekit.testing import run, tables
 
 PLACE = ("source", "ts", "ts_raw", "machine", "boot", "side", "on_cpu", "task", "tid", "ts_end", "call", "attempt", "request", "entity")
 CLOSE = call("vfio_pci_set_irqs_ioctl", f"vdev={VDEV} flags=0x21 index=5 start=0 count=0")
@@ -215,3 +215,16 @@ def test_lspci_gives_table_sizes():
     )
     found = [(o["line"], o["bdf"], o["count"], o["origin"]) for o in op("op_table_size", text)]
     assert len(found) == 1 and found[0][0] == 2 and found[0][1].endswith("00:08.0") and found[0][2:] == (16, "lspci")
+
+
+def test_numbers_that_no_table_of_vectors_can_have_are_not_believed():
+    text = trace(call("vfio_pci_set_irqs_ioctl", f"vdev={VDEV} flags=0x24 index=2 start=0 count=2147483647"))
+    assert [(o["start"], o.get("count")) for o in op("op_set_irqs", text)] == [(0, None)]
+
+
+def test_damaged_numbers_of_system_calls_and_handlers_fail_nothing():
+    text = (
+        " a-1   [000]    56.570360: sys_enter_ioctl:      fd: 0xffffffffffffffff, cmd: 0x00003b6e, arg: 0x2f89e6e0\n"
+        " a-1   [000]    56.570361: irq_handler_entry:    irq=32 name=vfio-msix[18446744073709551615](0000:3d:00.1)\n"
+    )
+    assert run("cpus=1\n" + text).errors == ()
