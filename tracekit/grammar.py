@@ -134,7 +134,12 @@ def lower_file(path: Path, warnings: list[str] | None = None) -> Iterator[Rule]:
     lowering = _Lowering(rules, terminals, path)
     for name in lowering.starts():
         doc = comments.get(name, "")
-        yield lowering.rule(name, doc, _exempt(doc), warnings)
+        try:
+            yield lowering.rule(name, doc, _exempt(doc), warnings)
+        except GrammarError:
+            raise
+        except Exception as e:
+            raise GrammarError(f"{path.name}: {name}: {e}") from e
 
 
 def fields_by_lark(rule: Rule, text: str) -> dict[str, str] | None:

@@ -47,9 +47,11 @@ class Model:
 
     def emit(self, table: str, row: Row, **values: Any) -> None:
         """Emit one row of `table`, placed where `row` stands; `values`: its own columns, `ts_end`, `line_end`, other places."""
-        if table not in self._emitted or not values.keys() <= self._columns[table]:
-            what = ", ".join(sorted(set(values) - self._columns.get(table, set()))) or table
-            raise ValueError(f"{type(self).__name__}.tables has no {'column' if table in self._emitted else 'table'} {what} ({table})")
+        if table not in self._emitted:
+            raise ValueError(f"{type(self).__name__}.tables has no table {table}")
+        if not values.keys() <= self._columns[table]:
+            unknown = ", ".join(sorted(values.keys() - self._columns[table]))
+            raise ValueError(f"{type(self).__name__}.tables[{table!r}] has no column {unknown}")
         self._emitted[table].append((row, values))
 
     def on_end(self) -> None:
@@ -115,6 +117,7 @@ def replay(
     """
     known = {**tables, "streams": streams}
     emitted: dict[str, list[pl.DataFrame]] = {n: [] for m in models for n in m.tables}
+    known |= {n: pl.DataFrame(schema=schema) for m in models for n, schema in m.schemas().items()}
     for model in in_order(models, failed):
         try:
             for name, frame in list(_checked(model, _replay_one(model, known, streams))):
