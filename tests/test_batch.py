@@ -282,6 +282,22 @@ def children(pid):
     return below - {pid}
 
 
+def alive(pid):
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(true, seconds=60):
+    """Wait until something is true; whether it became so."""
+    end = time.monotonic() + seconds
+    while not (told := true()) and time.monotonic() < end:
+        time.sleep(0.2)
+    return bool(told)
+
+
 @pytest.fixture
 def undisturbed(tmp_path):
     """60 slow cases, and the report of a batch that nobody disturbed."""
@@ -324,10 +340,7 @@ def test_a_batch_that_is_killed_goes_on_where_it_was(tmp_path, undisturbed, how)
             workers = children(process.pid)
             process.send_signal(how)
             process.wait(timeout=30)
-            time.sleep(0.3)
-            assert [
-                p for p in workers if Path(f"/proc/{p}/statm").exists() and Path(f"/proc/{p}/statm").read_text().split()[0] != "0"
-            ] == []
+            assert until(lambda workers=workers: not any(map(alive, workers)))
             if (tmp_path / "r/manifest.json").exists():
                 told = fleet.fleet(Results(tmp_path / "r"))
                 assert told.cases["total"] == 60 or told.cases["missing"] == 0
@@ -341,9 +354,9 @@ def test_an_interrupt_leaves_at_once_and_says_how_to_go_on(tmp_path, naughty):
     folder = fill(tmp_path / "in", 2)
     (folder / "hang.log").write_text(log(1, "6.1.0-hang"))
     process = command("batch", folder, "-o", tmp_path / "r", "-j", "2")
-    time.sleep(5)
+    assert until(lambda: list(tmp_path.glob("r/cases/*.parquet")))
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=5)
+    process.communicate(timeout=10)
     assert process.returncode == 130
     _, out, _ = finished("report", tmp_path / "r")
     assert "1 case not analyzed\n" in out

@@ -156,7 +156,7 @@ class Process:
             self._said = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
             self._connection, self._root = Connection(ours.detach()), self.root
             self._child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tracekit.worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "tracekit.worker", str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self._said,

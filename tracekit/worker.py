@@ -1,6 +1,6 @@
 """The process that analyzes the cases of a batch, one after another; it is started once and stays warm.
 
-It is told what to do over a socket whose number is its only argument, and dies with the process that started it.
+It is told what to do over a socket whose number is its first argument, and dies with the process that started it, its second.
 """
 
 import ctypes
@@ -38,7 +38,7 @@ class Job:
 
 def main() -> None:
     """Answer jobs until the other side is gone."""
-    _die_with_parent()
+    _die_with(int(sys.argv[2]))
     connection = Connection(int(sys.argv[1]))
     from tracekit.analyze import Engine
 
@@ -84,10 +84,12 @@ def _analyzed(job: Job, engine: Any) -> tuple[str, dict[str, Any], dict[str, lis
     return "done", *rows.of_run(run, mtime), digest
 
 
-def _die_with_parent() -> None:
-    """On Linux the kernel ends this process when the one that started it ends, however it ends."""
+def _die_with(parent: int) -> None:
+    """On Linux the kernel ends this process when the one that started it ends, however it does; it may have done so already."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(0)
 
 
 if __name__ == "__main__":
