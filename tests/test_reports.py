@@ -69,6 +69,13 @@ def test_a_healthy_run_takes_two_lines() -> None:
     )
 
 
+def test_the_verdict_says_where_a_recording_lost_events() -> None:
+    lossy = SourceReport("trace.txt", 613, {"ftrace": 613}, {"probe_entry": 300, "gap": 2})
+    assert write("terminal", Run((lossy,), (), OUTCOMES[2:])).startswith(
+        "Nothing wrong found in trace.txt (613 lines; events lost in 2 places)."
+    )
+
+
 def test_full_says_why_diagnoses_were_not_evaluated() -> None:
     page = write("terminal", WELL, full=True)
     assert "clear         VFIO-002 vfio.resize-window\n" in page

@@ -86,7 +86,8 @@ def _known(source: SourceReport) -> bool:
 
 def _unread(run: Run) -> str:
     missed = sum(n.count for s in run.sources for n in s.not_understood)
-    return f", {missed:,} not understood" if missed else ""
+    gaps = sum(s.events.get("gap", 0) for s in run.sources)
+    return (f", {missed:,} not understood" if missed else "") + (f"; events lost in {plural(gaps, 'place')}" if gaps else "")
 
 
 def checked(told: Story, full: bool) -> str:
