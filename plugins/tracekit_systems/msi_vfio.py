@@ -11,7 +11,6 @@ from tracekit_systems.stimuli import Recording, Stimulus, recordings
 
 EINVAL, ERANGE = -22, -34
 MSIX, NORESIZE = 2, 0x8  # VFIO_PCI_MSIX_IRQ_INDEX, VFIO_IRQ_INFO_NORESIZE
-MSIX, NORESIZE = 2, 0x8  # VFIO_PCI_MSIX_IRQ_INDEX, VFIO_IRQ_INFO_NORESIZE
 Machines = Mapping[str, Any]
 Gates = Mapping[str, Any]
 NEEDED = ("MsiDomain", "PciFunction", "VfioDevice", "Vmm", "Guest")
