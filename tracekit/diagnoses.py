@@ -227,7 +227,7 @@ def _complete(f: Finding, d: Diagnosis) -> Finding:
 def settle(findings: Iterable[Finding], diagnoses: Iterable[Diagnosis]) -> list[Finding]:
     """Apply precedence: mark consequences of a root cause with `explained_by`, drop what is superseded, sort for stable output."""
     by_code = {d.code: d for d in diagnoses}
-    found = list(findings)
+    found = _told_once(findings)
     kept = [f for f in found if not any(f.code in by_code[r.code].supersedes and _replaces(r, f) for r in found)]
     settled = list(_explained(kept, by_code))
     rank = {s: i for i, s in enumerate(SEVERITIES)}
@@ -242,6 +242,20 @@ def settle(findings: Iterable[Finding], diagnoses: Iterable[Diagnosis]) -> list[
             min(((e.source, e.line) for e in f.evidence), default=("", 0)),
         ),
     )
+
+
+def _told_once(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings that two sources give alike are one, in the better grade: the same log or recording was given twice."""
+    told: dict[tuple[object, ...], Finding] = {}
+    for n, f in enumerate(findings):
+        key: tuple[object, ...] = (f.code, f.subject.label, f.machine, f.boot, repr(sorted(f.values.items())), len(f.windows))
+        first = told.get(key)
+        if first is None or f.subject.kind == "unknown" or {e.source for e in first.evidence} == {e.source for e in f.evidence}:
+            told[key if first is None else (*key, n)] = f
+            continue
+        best, other = sorted((first, f), key=lambda f: GRADES.index(f.grade) if f.grade else len(GRADES))
+        told[key] = replace(best, evidence=tuple(dict.fromkeys((*best.evidence, *other.evidence))))
+    return list(told.values())
 
 
 def _explained(found: list[Finding], by_code: Mapping[str, Diagnosis]) -> Iterator[Finding]:
