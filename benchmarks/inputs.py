@@ -38,7 +38,10 @@ TRACED = (
 HEADER = "# tracer: nop\n#\n#           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION\n#              | |         |   |||||     |         |\n"
 
 
-GRAPH_HEADER = "# tracer: function_graph\n#\n# CPU  TASK/PID         DURATION                  FUNCTION CALLS\n# |     |    |           |   |                     |   |   |   |\n"
+GRAPH_HEADER = (
+    "# tracer: function_graph\n#\n# CPU  TASK/PID         DURATION                  FUNCTION CALLS\n"
+    "# |     |    |           |   |                     |   |   |   |\n"
+)
 NOISE = ("ktime_get", "rcu_read_unlock_strict", "mutex_unlock", "irq_get_irq_data", "msi_lock_descs", "native_apic_msr_write", "kfree")
 
 

@@ -32,7 +32,10 @@ def session(vdev=VDEV, dev=DEV, vector=0, irq=32):
 def devices(*texts):
     """(kind, pointer, bdf, how without its reason, bdf_line) of all devices by line; pointers as printed."""
     found = tables(*texts)["devices"].sort("line")
-    return [(k, f"{p:#x}", b, h and h.partition(":")[0], n) for k, p, b, h, n in found.select("kind", "pointer", "bdf", "how", "bdf_line").rows()]
+    return [
+        (k, f"{p:#x}", b, h and h.partition(":")[0], n)
+        for k, p, b, h, n in found.select("kind", "pointer", "bdf", "how", "bdf_line").rows()
+    ]
 
 
 def test_the_handler_of_a_vector_names_both_pointers():
