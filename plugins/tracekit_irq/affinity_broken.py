@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, diagnosis, no_message
-from tracekit_irq.evidence import at, by_boot, in_order, many, shown
+from tracekit import Finding, Unchecked, Verdict, diagnosis, no_message, times
+from tracekit_irq.evidence import at, by_boot, in_order, shown
 
 
 @diagnosis("vec.affinity-broken", code="VEC-004", severity="low", record="dmesg")
@@ -25,7 +25,7 @@ def affinity_broken(irq_affinity_broken: pl.DataFrame | None = None, sources: pl
     for where, (rows,) in by_boot(irq_affinity_broken):
         irqs = list(dict.fromkeys(r["irq"] for r in rows))
         yield Finding(
-            f"{many(len(irqs), 'irq')} ({', '.join(map(str, irqs[:8]))}) got a vector outside the wanted CPUs: those had none left",
+            f"{times(len(irqs), 'irq')} ({', '.join(map(str, irqs[:8]))}) got a vector outside the wanted CPUs: those had none left",
             "proven",
             in_order(at(r) for r in shown(rows)),
             advice="A sign of pressure on the vectors of some CPUs: spread interrupts, or need fewer.",

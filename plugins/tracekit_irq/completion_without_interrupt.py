@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, not_evaluated
-from tracekit_irq.evidence import MOST, Rows, at, by_boot, in_order, many, seconds
+from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, not_evaluated, times
+from tracekit_irq.evidence import MOST, Rows, at, by_boot, in_order, seconds
 
 RECORD = "the kernel log of the machine whose driver it is; there: echo 1 > events/irq/irq_handler_entry/enable"
 ADVICE = (
@@ -74,7 +74,7 @@ def _finding(where: Mapping[str, Any], device: str, rows: Rows, functions: Rows,
     events = sum(r["count"] for r in rows if r.get("count"))
     first, last = rows[0]["ts"], rows[-1]["ts"]
     span = seconds(last - first) if first is not None and last is not None and last > first else None
-    what = f"{many(len([r for r in rows if r.get('slot') is None]) or len(rows), 'completion')} of {device}"
+    what = f"{times(len([r for r in rows if r.get('slot') is None]) or len(rows), 'completion')} of {device}"
     place = f" (queue {', '.join(queues[:6])})" if queues else ""
     return Finding(
         f"{what}{place} found by polling: the interrupt had not come" + (f"; over {span:.1f} s" if span is not None else ""),

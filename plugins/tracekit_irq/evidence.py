@@ -49,8 +49,3 @@ def rows(frame: pl.DataFrame | None, machine: str, boot: int) -> Rows:
 def seconds(ts: int | None) -> float | None:
     """Nanoseconds as seconds."""
     return None if ts is None else ts / 1e9
-
-
-def many(count: int, noun: str) -> str:
-    """`1 line`, `3 lines`."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, not_evaluated
-from tracekit_irq.evidence import at, by_boot, in_order, many, shown
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, not_evaluated, times
+from tracekit_irq.evidence import at, by_boot, in_order, shown
 
 RECORD = "cd /sys/kernel/tracing/events; echo 1 | tee irq_matrix/enable irq_vectors/vector_{alloc,activate,reserve_managed}/enable"
 KINDS = {"managed": "a slot on each CPU for a managed irq", "alloc": "a vector at once for an entry that cannot be masked"}
@@ -39,7 +39,7 @@ def exhausted_at_alloc(
             shown_irqs = ", ".join(map(str, irqs[:6]))
             kinds = list(dict.fromkeys(KINDS[f["kind"]] for f in failed))
             yield Finding(
-                f"{many(len(failed), 'allocation')} of interrupts found no CPU vector (irq {shown_irqs}): {'; '.join(kinds)}",
+                f"{times(len(failed), 'allocation')} of interrupts found no CPU vector (irq {shown_irqs}): {'; '.join(kinds)}",
                 "proven",
                 in_order(at(f, "cause", line="begin_line", end="line_end") for f in shown(failed)),
                 advice="Fewer managed queues, more CPUs; see VEC-001.",

@@ -5,8 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
-from tracekit_irq.evidence import Rows, at, by_boot, in_order, many, shown
+from tracekit import Evidence, Finding, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated, times
+from tracekit_irq.evidence import Rows, at, by_boot, in_order, shown
 
 RECORD = "cd /sys/kernel/tracing/events; echo 1 | tee irq_matrix/enable irq_vectors/vector_{alloc,activate,reserve_managed}/enable"
 ADVICE = (
@@ -190,7 +190,7 @@ def _summary(failed: Rows, values: Mapping[str, Any]) -> str:
     by = f" by {', '.join(values['requester'][:3])}" if values["requester"] else ""
     most = next(((n, c) for n, c in values["holders"].items()), None)
     asked += f"; {most[0]} holds {most[1]}" if most else ""
-    return f"{many(len(failed), 'request')} for an interrupt failed with -28 (irq {irqs}{by}): {left} at line {first['line']}{asked}"
+    return f"{times(len(failed), 'request')} for an interrupt failed with -28 (irq {irqs}{by}): {left} at line {first['line']}{asked}"
 
 
 def refusals(irqs: Rows, vectors: Rows, probes: Rows, functions: Rows) -> Rows:
@@ -217,9 +217,9 @@ def _told(told: Rows, warnings: Rows, fallbacks: Rows) -> dict[str, Any]:
     sure = len(devices) >= 2 and names_interrupts(after)
     evidence = [at(w, "cause") for w in earlier] + [at(r, "effect") for r in shown(after or told)]
     evidence += [at(f, "context") for f in fallbacks if earlier and f["source"] == source and f["line"] > earlier[0]["line"]]
-    overcommit = f" after {many(len(earlier), 'warning')} that reservations exceed the vectors" if earlier else ""
+    overcommit = f" after {times(len(earlier), 'warning')} that reservations exceed the vectors" if earlier else ""
     return {
-        "summary": f"interrupt set-up failed with -28 for {many(len(devices), 'device')} ({', '.join(devices[:8])}){overcommit}",
+        "summary": f"interrupt set-up failed with -28 for {times(len(devices), 'device')} ({', '.join(devices[:8])}){overcommit}",
         "grade": "probable" if sure else "possible",
         "evidence": in_order(evidence),
         "advice": ADVICE,

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, no_message
-from tracekit_irq.evidence import at, by_boot, in_order, many, shown
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, no_message, times
+from tracekit_irq.evidence import at, by_boot, in_order, shown
 
 
 @diagnosis("vec.irte-exhausted", code="VEC-005", severity="high", explains=("VFIO-003", "VFIO-004", "VFIO-008"), record="dmesg")
@@ -32,7 +32,7 @@ def irte_exhausted(irte_exhausted: pl.DataFrame | None = None, sources: pl.DataF
         units = sorted({r["iommu"] for r in rows if r["iommu"] is not None})
         unit = f" of IR{', IR'.join(map(str, units))}" if units else ""
         yield Finding(
-            f"the interrupt-remapping table{unit} is full: {many(len(rows), 'message')}",
+            f"the interrupt-remapping table{unit} is full: {times(len(rows), 'message')}",
             "proven",
             in_order(at(r) for r in shown(rows)),
             advice="Allocate fewer vectors: an entry is taken at allocation, not at request. AMD: use a kernel with 512 entries a device.",

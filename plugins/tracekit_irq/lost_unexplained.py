@@ -5,8 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
-from tracekit_irq.evidence import many
+from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated, times
 
 RECORD = (
     "echo 1 > events/irq/irq_handler_entry/enable; echo 1 > events/kvm/kvm_msi_set_irq/enable; device and driver counters of both sides"
@@ -86,7 +85,7 @@ def missed(handlers: pl.DataFrame, after: pl.DataFrame) -> list[dict[str, Any]]:
 def _finding(source: str, name: str, lost: Sequence[Mapping[str, Any]], handlers: pl.DataFrame) -> Finding:
     bdf = name[name.rindex("(") + 1 : -1] if name.endswith(")") else None
     return Finding(
-        f"{many(len(lost), 'interrupt')} of {name} reached the host and not the guest; {handlers.height - len(lost)} others did",
+        f"{times(len(lost), 'interrupt')} of {name} reached the host and not the guest; {handlers.height - len(lost)} others did",
         "proven",
         tuple(Evidence(source, r["line"], "cause") for r in lost[:24]),
         subject=Subject(bdf or name, bdf=bdf),

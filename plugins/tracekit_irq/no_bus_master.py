@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
-from tracekit_irq.evidence import MOST, in_order, many
+from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated, times
+from tracekit_irq.evidence import MOST, in_order
 
 RECORD = "QEMU: -trace 'pci_cfg_*' -trace msix_write_config; or lspci -vv while the device is in use"
 COMMAND = 0x4  # offset of the command register
@@ -121,7 +121,7 @@ def _finding(dev: str, slot: str, spans: list[Span]) -> Finding:
     values = sorted({c for s in spans for c in s.command})
     # One without a disable may be cut off just before the driver sets the bit.
     return Finding(
-        f"{slot} ({dev}) had MSI-X on in {many(len(spans), 'span')} and bus mastering off in all of them (command register "
+        f"{slot} ({dev}) had MSI-X on in {times(len(spans), 'span')} and bus mastering off in all of them (command register "
         f"{', '.join(f'0x{v:x}' for v in values[:4])})",
         "proven" if closed else "possible",
         in_order(evidence),

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Verdict, clear, diagnosis, not_evaluated
-from tracekit_irq.evidence import at, by_boot, in_order, many, shown
+from tracekit import Finding, Verdict, clear, diagnosis, not_evaluated, times
+from tracekit_irq.evidence import at, by_boot, in_order, shown
 
 RECORD = "dmesg; echo 1 > /sys/kernel/tracing/events/irq_matrix/irq_matrix_reserve/enable"
 
@@ -36,7 +36,7 @@ def overcommit(
         numbers = f": {first['global_rsvd']} reserved, {first['global_avl']} available" if first else ""
         values = {"global_rsvd": first["global_rsvd"], "global_avl": first["global_avl"]} if first else {}
         yield Finding(
-            f"vector reservations exceed what is available ({many(len(warnings) or len(crossings), 'time')}){numbers}",
+            f"vector reservations exceed what is available ({times(len(warnings) or len(crossings), 'time')}){numbers}",
             "proven",
             in_order([at(r) for r in shown(warnings)] + [at(r) for r in crossings[:1]]),
             advice="Not a failure; it predicts that requests for interrupts will be refused (VEC-001).",

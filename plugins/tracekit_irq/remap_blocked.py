@@ -5,8 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import HOST, Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
-from tracekit_irq.evidence import MOST, Rows, at, by_boot, in_order, many, rows
+from tracekit import HOST, Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated, times
+from tracekit_irq.evidence import MOST, Rows, at, by_boot, in_order, rows
 
 RECORD = "dmesg -w | grep -E 'INTR-REMAP|DRHD: handling fault|AMD-Vi: Event'; echo 1 > events/intel_iommu/qi_submit/enable"
 ADVICE = (
@@ -143,7 +143,7 @@ def _finding(where: Mapping[str, Any], bdf: str | None, faults: Rows, other: str
     place = f" at index {', '.join(f'0x{i:x}' for i in indices[:4])}" if indices else ""
     status = [Evidence(f["source"], f["status_line"], "context") for f in faults[:MOST] if f["status_line"] is not None]
     return Finding(
-        f"the IOMMU refused {many(len(faults), 'interrupt message')} of {bdf}{place}: {means}" + (f"; {bdf} is {other}" if other else ""),
+        f"the IOMMU refused {times(len(faults), 'interrupt message')} of {bdf}{place}: {means}" + (f"; {bdf} is {other}" if other else ""),
         "proven",
         in_order(status + [at(f, end="line_end") for f in faults[:MOST]]),
         subject=Subject(bdf, bdf=bdf) if bdf else HOST,
@@ -187,12 +187,12 @@ def _emulated(missing: pl.DataFrame | None, foreign: pl.DataFrame | None) -> Fin
 
 def _quiet(status: pl.DataFrame | None, enabled: pl.DataFrame | None, handlers: pl.DataFrame | None, calls: pl.DataFrame | None) -> Verdict:
     if status is not None:
-        return inconclusive(f"{many(status.height, 'fault interrupt')} of an IOMMU, but no line says of which device or why", RECORD)
+        return inconclusive(f"{times(status.height, 'fault interrupt')} of an IOMMU, but no line says of which device or why", RECORD)
     faults = calls.filter(pl.col("function") == "dmar_fault").height if calls is not None else 0
     handled = handlers.filter(pl.col("name").str.contains("^dmar[0-9]+$")).height if handlers is not None else 0
     if faults or handled:
         return not_evaluated(
-            f"dmar_fault ran {many(max(faults, handled), 'time')}; the kernel log, which says why, is not in the input", RECORD
+            f"dmar_fault ran {times(max(faults, handled), 'time')}; the kernel log, which says why, is not in the input", RECORD
         )
     if enabled is not None:
         return clear("interrupt remapping is on and no fault is logged")

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, diagnosis, no_message
-from tracekit_irq.evidence import at, by_boot, in_order, many, shown
+from tracekit import Finding, Unchecked, Verdict, diagnosis, no_message, times
+from tracekit_irq.evidence import at, by_boot, in_order, shown
 
 
 @diagnosis(
@@ -30,7 +30,7 @@ def stray_vector(
         places = [f"{r['cpu']}.{r['vector']}" for r in linux] + [f"{r['cpu']}.0x{r['vector_hex']:x}" for r in xen]
         unique = list(dict.fromkeys(places))
         yield Finding(
-            f"{many(len(places), 'interrupt')} without an irq at CPU.vector {', '.join(unique[:6])}",
+            f"{times(len(places), 'interrupt')} without an irq at CPU.vector {', '.join(unique[:6])}",
             "proven",
             in_order(at(r) for r in shown(linux + xen)),
             advice="Compare with what was freed or moved just before; at boot one such line is common and harmless.",
