@@ -96,6 +96,10 @@ LINES = {
 }
 # Other spellings of the same events.
 ALSO = [
+    ("driver_irq_refused", "DMAR: DRHD 97bfc000: failed to enable fault, interrupt, ret -28"),
+    ("remap_fault", "  DMAR: [INTR-REMAP] Request device [00:11.0] fault index 3b [fault reason 38] Blocked an interrupt request"),
+    ("irq_overcommit", "    Interrupt reservation exceeds available resources"),
+    ("irq_nobody_cared", '    irq 16: nobody cared (try booting with the "irqpoll" option)'),
     ("irq_flags_mismatch", "genirq: Flags mismatch irq 16. 00000000 (vfio-intx(0000:01:00.0)) vs. 00000080 (i801_smbus)"),
     ("driver_vectors_refused", "mpt3sas_cm0: pci_alloc_irq_vectors failed (r=-28) !!!"),
     ("driver_vectors_refused", "qla2xxx [0000:05:00.0]-00c7:1: MSI-X: Failed to enable support, giving up -- 32/-28."),
