@@ -4,6 +4,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+from tracekit.diagnoses import Diagnosis, judge
+from tracekit.testing import tables
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,3 +33,15 @@ def test_each_command_is_one_line_that_sets_up_by_itself() -> None:
     for block in blocks("sh"):
         assert len(block.splitlines()) == 1
         assert block.startswith("python3 -m venv .venv && .venv/bin/pip install -q -e ")
+
+
+def test_the_ten_lines_are_a_diagnosis() -> None:
+    (code,) = blocks("python")
+    names: dict[str, Any] = {}
+    exec(code, names)
+    refused: Diagnosis = names["refused"]
+    log = "[  108.926011] e1000e 0000:3b:00.1: xen map irq failed -28 for 32752 domain\n"
+    (finding,), outcome = judge(refused, tables(log))
+    assert (finding.code, finding.summary, finding.grade) == ("ACME-001", "no pirq: -28", "proven")
+    assert (finding.subject.bdf, [e.line for e in finding.evidence], outcome.outcome) == ("0000:3b:00.1", [1], "found")
+    assert judge(refused, tables("[  108.926011] e1000e 0000:3b:00.1: Intel(R) Gigabit\n"))[1].outcome == "not evaluated"

@@ -30,7 +30,7 @@ def record(
 @new.command()
 def diagnosis(
     name: Annotated[str, typer.Argument(metavar="FAMILY.SLUG", help="What it is called: acme.ring-stuck.")],
-    code: Annotated[str | None, typer.Option(metavar="CODE", help="Its code; the family and 001 without.")] = None,
+    code: Annotated[str | None, typer.Option(metavar="CODE", help="Its code; without, the first free one of the family.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="A folder that is not there yet.")] = None,
     debug: Debug = False,
 ) -> None:

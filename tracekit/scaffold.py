@@ -1,6 +1,9 @@
 """A plugin to begin with: a package whose one diagnosis, grammar, samples and test work as they are written."""
 
 import re
+from importlib.util import find_spec
+from itertools import count
+from keyword import iskeyword
 from pathlib import Path
 from string import Template
 
@@ -12,20 +15,17 @@ CODE = re.compile(r"[A-Z][A-Z0-9]*-[0-9]{3}")
 
 def write(name: str, code: str | None = None, folder: Path | None = None) -> Path:
     """Write the package of a diagnosis into a folder that is not there yet or is empty. Errors: UsageError. Returns the folder."""
-    from keyword import iskeyword
-
     m = NAME.fullmatch(name)
-    if m is None or iskeyword(m[2].replace("-", "_")):
+    module = m[2].replace("-", "_") if m else ""
+    if m is None or iskeyword(module) or module == "pl":
         raise UsageError(f"{name} is no name of a diagnosis: give family.slug in lower case, as in acme.ring-stuck")
-    family, slug = m.groups()
-    code = code or f"{family.upper()}-001"
-    if CODE.fullmatch(code) is None:
-        raise UsageError(f"--code {code}: give capitals, a hyphen and three digits, as in ACME-001")
-    _free(name, code)
-    folder = folder or Path(f"tracekit-{family}")
+    family = m[1]
+    package = f"tracekit_{family}" if find_spec(f"tracekit_{family}") is None else f"tracekit_{family}_{module}"
+    words = {"name": name, "code": _code(name, family, code), "family": family, "module": module, "package": package}
+    words |= {"project": package.replace("_", "-"), "table": f"{family}_{module}"}
+    folder = folder or Path(words["project"])
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there already: name another with --output, or add the diagnosis to its hook")
-    words = {"name": name, "code": code, "family": family, "slug": slug, "module": slug.replace("-", "_"), "package": f"tracekit_{family}"}
     try:
         for path, text in FILES.items():
             target = folder / Template(path).substitute(words)
@@ -36,13 +36,18 @@ def write(name: str, code: str | None = None, folder: Path | None = None) -> Pat
     return folder
 
 
-def _free(name: str, code: str) -> None:
-    """A name or code that a diagnosis of this installation has would keep the new one out."""
+def _code(name: str, family: str, code: str | None) -> str:
+    """The code asked for, else the first free one of the family. Errors: UsageError where it or the name is taken."""
     from tracekit import plugins
 
-    for d in plugins.load().diagnoses:
-        if name == d.name or code == d.code:
-            raise UsageError(f"{d.name} ({d.code}) is there already: choose another {'name' if name == d.name else 'code'}")
+    diagnoses = plugins.load().diagnoses
+    taken = {d.code for d in diagnoses}
+    code = code or next(c for n in count(1) if (c := f"{family.upper()}-{n:03}") not in taken)
+    if CODE.fullmatch(code) is None:
+        raise UsageError(f"--code {code}: give capitals, a hyphen and three digits, as in ACME-001")
+    if name in {d.name for d in diagnoses} or code in taken:
+        raise UsageError(f"{code if code in taken else name} is there already: choose another")
+    return code
 
 
 FILES = {
@@ -52,7 +57,7 @@ requires = ["setuptools>=65"]
 build-backend = "setuptools.build_meta"
 
 [project]
-name = "tracekit-$family"
+name = "$project"
 version = "0.1.0"
 description = "Diagnoses of $family for tracekit."
 requires-python = ">=3.11"
@@ -106,7 +111,7 @@ from tracekit import Evidence, Finding, Subject, Verdict, diagnosis
 
 @diagnosis("$name", code="$code", severity="high", record="dmesg of the machine that has the device")
 def $module(
-    ${family}_ring_stuck: pl.DataFrame, ${family}_ring_recovered: pl.DataFrame | None = None
+    $table: pl.DataFrame, ${table}_over: pl.DataFrame | None = None
 ) -> Iterator[Finding | Verdict]:
     """The driver says that a ring of its device made no progress.
 
@@ -116,8 +121,8 @@ def $module(
     What to do: reset the device, and look for what took its interrupt away.
     References: the driver's file and function that print the message.
     """
-    for e in ${family}_ring_stuck.iter_rows(named=True):
-        if not _recovered(e, ${family}_ring_recovered):
+    for e in $table.iter_rows(named=True):
+        if not _recovered(e, ${table}_over):
             yield Finding(
                 f"ring {e['ring']} of {e['bdf']} made no progress for {e['ms']} ms",
                 "proven",
@@ -140,13 +145,13 @@ def _recovered(stuck: dict[str, object], recovered: pl.DataFrame | None) -> bool
 
 %import .common (BDF, DEC)
 
-start: ${family}_ring_stuck | ${family}_ring_recovered
+start: $table | ${table}_over
 
 // A ring made no progress: $family driver, the function that prints it; since which release.
-${family}_ring_stuck: "$family " bdf ": ring " ring " made no progress for " ms " ms"
+$table: "$family " bdf ": ring " ring " made no progress for " ms " ms"
 
 // The ring moves again: $family driver, the function that prints it; since which release.
-${family}_ring_recovered: "$family " bdf ": ring " ring " moves again"
+${table}_over: "$family " bdf ": ring " ring " moves again"
 
 bdf: BDF
 ring: DEC

@@ -1,0 +1,30 @@
+"""Packages of plugins that tests write: made known to Python without an installer, and their own tests run."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+
+def known(folder: Path) -> dict[str, str]:
+    """Make the package of a folder known by its entry points; returns the environment that sees it."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    points = "".join(f"{name} = {module}\n" for name, module in project["entry-points"]["tracekit"].items())
+    (info / "entry_points.txt").write_text(f"[tracekit]\n{points}")
+    return {**os.environ, "PYTHONPATH": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
+
+
+def passes(folder: Path) -> str:
+    """What pytest says of a package, run from its folder."""
+    done = program(folder, known(folder), "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def program(folder: Path, env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in the folder."""
+    return subprocess.run([sys.executable, *arguments], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
