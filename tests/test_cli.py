@@ -139,6 +139,7 @@ def test_explain_schema_and_plugins_print() -> None:
     page = tracekit("explain", "msi-001").stdout
     assert page.startswith("msi.stale-hwsize (MSI-001), severity high\n")
     assert "Stays quiet when:" in page
+    assert "What to do:" in tracekit("explain", "OBS-001").stdout
     table = tracekit("schema", "vector_alloc").stdout
     assert "irq              Int64" in table
     assert "kernel_version" in tracekit("schema").stdout

@@ -8,7 +8,7 @@ import polars as pl
 
 from tracekit import __version__, clock, grammar, plugins, recipes
 from tracekit.archive import Limits
-from tracekit.diagnoses import Evidence, Finding, Outcome, blind_spot, judge, settle
+from tracekit.diagnoses import BLIND_SPOT, Evidence, Finding, Outcome, blind_spot, judge, settle
 from tracekit.errors import SourceError
 from tracekit.model import Model, replay
 from tracekit.parse import RAW, Parsed, Vocabulary, parse, tables_of
@@ -139,7 +139,7 @@ def diagnose(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame]) -> 
     settled = settle(findings, registry.diagnoses)
     spot = blind_spot(settled, outcomes)
     told = "questions that this input leaves open" if spot else "every finding has its guards checked, nothing is inconclusive"
-    outcomes.append(Outcome("obs.blind-spot", "OBS-001", "found" if spot else "clear", told))
+    outcomes.append(Outcome(BLIND_SPOT.name, BLIND_SPOT.code, "found" if spot else "clear", told))
     return [*settled, spot] if spot else settled, outcomes
 
 

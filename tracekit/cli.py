@@ -87,9 +87,10 @@ def explain(
 ) -> None:
     """Print the page of a diagnosis: what it finds, why it matters, when it stays quiet, what to do."""
     from tracekit import plugins
+    from tracekit.diagnoses import BLIND_SPOT
     from tracekit.recipes import family_of
 
-    diagnoses = plugins.load().diagnoses
+    diagnoses = [*plugins.load().diagnoses, BLIND_SPOT]
     for d in diagnoses:
         if name.lower() in (d.name.lower(), d.code.lower()):
             tables = [("needs", d.needs), ("takes where present", d.wants)]

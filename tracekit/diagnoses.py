@@ -95,7 +95,7 @@ class Verdict:
     record: str = ""
 
 
-def clear(reason: str = "") -> Verdict:
+def clear(reason: str = "no row of the input shows it") -> Verdict:
     """Every guard was checked and the symptom's source is there, without the symptom."""
     return Verdict("clear", reason)
 
@@ -292,7 +292,14 @@ def _same_subject(root: Finding, other: Finding) -> bool:
 
 
 def blind_spot(findings: Iterable[Finding], outcomes: Iterable[Outcome]) -> Finding | None:
-    """OBS-001: what limits the verdicts of this run, and what would settle it; None when nothing does."""
+    """Questions that this input leaves open, and what would settle them.
+
+    What it finds: guards that a finding could not check, and diagnoses that are inconclusive. One row a run, never an alarm.
+    Why it matters: a verdict is as good as the sources it rests on; this is the list of what else to record.
+    Stays quiet when: every finding has its guards checked and nothing is inconclusive. What was not evaluated is no part of it.
+    What to do: record what each question names, and analyze it together with what there is.
+    References: none; it speaks of the input.
+    """
     unchecked = {u for f in findings for u in f.unchecked}
     undecided = [o for o in outcomes if o.outcome == "inconclusive"]
     if not unchecked and not undecided:
@@ -300,4 +307,10 @@ def blind_spot(findings: Iterable[Finding], outcomes: Iterable[Outcome]) -> Find
     questions = {*unchecked, *(Unchecked(f"{o.code}: {o.reason}", o.record) for o in undecided)}
     guards = tuple(sorted(questions, key=lambda u: (u.guard, u.would_settle)))
     summary = f"{len(guards)} question{'s' if len(guards) > 1 else ''} could not be settled from this input"
-    return Finding(summary, None, (), severity="info", unchecked=guards, name="obs.blind-spot", code="OBS-001", fingerprint="OBS-001")
+    return Finding(
+        summary, None, (), severity="info", unchecked=guards, name=BLIND_SPOT.name, code=BLIND_SPOT.code, fingerprint=BLIND_SPOT.code
+    )
+
+
+# Made by the run itself, from the outcomes of all others; kept out of the registry, whose diagnoses ask for tables.
+BLIND_SPOT = Diagnosis(blind_spot, "obs.blind-spot", "OBS-001", "info")  # type: ignore[arg-type]
