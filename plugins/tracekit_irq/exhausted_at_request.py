@@ -208,14 +208,20 @@ def names_interrupts(told: Iterable[Mapping[str, Any]]) -> bool:
     return any(r["step"] == "irq" for r in told)
 
 
+def _follows(probe: Mapping[str, Any], told: Rows) -> bool:
+    """Whether a refusal that names interrupts stands just before: without the warning, -28 of a probe may be about anything."""
+    return any(r["step"] != "probe" and r["source"] == probe["source"] and 0 < probe["line"] - r["line"] <= NEAR for r in told)
+
+
 def _told(told: Rows, warnings: Rows, fallbacks: Rows) -> dict[str, Any]:
     source = told[0]["source"]
     last = max(r["line"] for r in told if r["source"] == source)
     earlier = [w for w in warnings if w["source"] == source and w["line"] < last]
     after = [r for r in told if earlier and r["source"] == source and r["line"] > earlier[0]["line"]]
-    devices = list(dict.fromkeys(r["who"] for r in after or told))
+    told = after or [r for r in told if r["step"] != "probe" or _follows(r, told)]
+    devices = list(dict.fromkeys(r["who"] for r in told))
     sure = len(devices) >= 2 and names_interrupts(after)
-    evidence = [at(w, "cause") for w in earlier] + [at(r, "effect") for r in shown(after or told)]
+    evidence = [at(w, "cause") for w in earlier] + [at(r, "effect") for r in shown(told)]
     evidence += [at(f, "context") for f in fallbacks if earlier and f["source"] == source and f["line"] > earlier[0]["line"]]
     overcommit = f" after {times(len(earlier), 'warning')} that reservations exceed the vectors" if earlier else ""
     return {

@@ -31,6 +31,12 @@ def test_one_refused_request_is_only_possible() -> None:
     ]
 
 
+def test_without_the_overcommit_a_probe_counts_only_right_behind_a_refusal() -> None:
+    sound = "snd_hda_intel: probe of 0000:00:1f.3 failed with error -28"
+    near, far = (findings(log(REFUSED, *(["r8169 0000:02:00.0: text"] * n), sound))[0].values["devices"] for n in (0, 9))
+    assert (near, far) == (["0000:03:00.0", "0000:00:1f.3"], ["0000:03:00.0"])
+
+
 def test_a_refusal_before_the_overcommit_is_not_explained_by_it() -> None:
     assert [(f.code, f.grade) for f in findings(log(PROBE, REFUSED, OVERCOMMIT))] == [("VEC-001", "possible"), ("VEC-003", "proven")]
 
