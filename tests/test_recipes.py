@@ -6,8 +6,9 @@ import subprocess
 
 import pytest
 
-from tracekit import grammar, plugins
+from tracekit import cli_author, grammar, plugins
 from tracekit.diagnoses import Outcome
+from tracekit.errors import UsageError
 from tracekit.recipes import RECIPES, family_of, named, script
 from tracekit.testing import tables
 
@@ -74,3 +75,16 @@ def test_an_outcome_names_its_family_where_something_could_be_recorded() -> None
     assert named(Outcome("x.y", "X-001", "not evaluated", "no lines", "dmesg")).record == "dmesg"
     assert named(Outcome("vfio.resize-window", "VFIO-002", "clear")).record == ""
     assert family_of("XEN-001") == "pirq"
+
+
+def test_the_command_lists_the_families_and_prints_one(capsys: pytest.CaptureFixture[str]) -> None:
+    cli_author.record(None)
+    listed = capsys.readouterr().out.splitlines()
+    assert listed[::3] == list(RECIPES) == ["stale-hwsize", "resize", "pirq", "vectors", "remapping", "delivery", "xen-hypervisor", "qemu"]
+    for family in RECIPES:
+        cli_author.record(family)
+        text = capsys.readouterr().out
+        assert text.startswith(f"# {RECIPES[family].asks}\n")
+        assert text.endswith("tracekit analyze .\n")
+    with pytest.raises(UsageError, match="^no family is called nonsense; there are stale-hwsize, resize, "):
+        cli_author.record("nonsense")

@@ -19,8 +19,7 @@ def record(
     from tracekit.recipes import RECIPES, script
 
     if family is None:
-        width = max(map(len, RECIPES))
-        print("\n".join(f"{name:<{width}}  {r.asks} ({', '.join(r.feeds)})" for name, r in RECIPES.items()))
+        print("\n".join(f"{name}\n  {r.asks}\n  {' '.join(r.feeds)}" for name, r in RECIPES.items()))
     elif family in RECIPES:
         print(script(RECIPES[family]), end="")
     else:

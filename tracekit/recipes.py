@@ -22,7 +22,7 @@ class Recipe:
 
 def script(recipe: Recipe) -> str:
     """The commands as text for a shell (sh, as root): set-up, the recipe's own, and what to save once the fault was seen."""
-    head = f"# {recipe.asks}\n# Feeds {', '.join(recipe.feeds)}. As root, in an empty folder; load the drivers first.\n"
+    head = f"# {recipe.asks}\n# Feeds {' '.join(recipe.feeds)}.\n# As root, in an empty folder; load the drivers first.\n"
     own = recipe.commands.strip() + "\n"
     return "\n".join([head, _BEGIN, own, _END] if recipe.tracing else [head, own, _SIDE])
 
@@ -63,6 +63,7 @@ echo 0 > $T/tracing_on; cat $T/trace > trace.txt
 # The definitions say what the probes' arguments mean.
 cat $T/kprobe_events > kprobe_events.txt
 echo > $T/set_event
+for f in irq intel_iommu; do [ -f $T/events/$f/filter ] && echo 0 > $T/events/$f/filter; done
 for e in $T/events/tk/*/; do [ -d "$e" ] && echo "-:tk/$(basename "$e")" >> $T/kprobe_events; done
 
 {_SIDE}"""
