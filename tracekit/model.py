@@ -28,22 +28,35 @@ class Model:
     tables: ClassVar[dict[str, Schema]] = {}
     needs: ClassVar[tuple[str, ...]] = ()
     across: ClassVar[tuple[str, ...]] = ()
+    handled: ClassVar[tuple[str, ...]] = ()  # the tables of its `on_` methods
+    _blank: ClassVar[Mapping[str, pl.DataFrame] | None] = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.handled = tuple(n[3:] for n in dir(cls) if n.startswith("on_") and n != "on_end")
+        cls._blank = None
 
     def __init__(self) -> None:
         self._emitted: dict[str, list[tuple[Row, dict[str, Any]]]] = {name: [] for name in self.tables}
-        self._columns = {name: set(schema) for name, schema in self.schemas().items()}
+        self._columns = {name: frame.schema.keys() for name, frame in self.blank().items()}
 
     @classmethod
     def hears(cls) -> tuple[str, ...]:
         """The tables this model takes as input."""
-        own = tuple(n[3:] for n in dir(cls) if n.startswith("on_") and n != "on_end")
-        return (*cls.needs, *cls.across, *(n for n in own if n not in cls.needs))
+        return (*cls.needs, *cls.across, *(n for n in cls.handled if n not in cls.needs))
 
     @classmethod
     def schemas(cls) -> dict[str, Schema]:
         """Full schemas of the tables this model emits."""
         spans: Schema = {"ts_end": pl.Int64(), "line_end": pl.Int64()}
         return {name: event_schema({**spans, **own}) for name, own in cls.tables.items()}
+
+    @classmethod
+    def blank(cls) -> Mapping[str, pl.DataFrame]:
+        """A frame without rows for each table this model emits; made once, since many small logs need no more."""
+        if cls._blank is None:
+            cls._blank = {name: pl.DataFrame(schema=schema) for name, schema in cls.schemas().items()}
+        return cls._blank
 
     def emit(self, table: str, row: Row, **values: Any) -> None:
         """Emit one row of `table`, placed where `row` stands; `values`: its own columns, `ts_end`, `line_end`, other places."""
@@ -68,7 +81,8 @@ class Model:
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """What was emitted so far, as frames of the declared schemas."""
-        return {name: _frame(self._emitted[name], schema) for name, schema in self.schemas().items()}
+        blank = self.blank()
+        return {name: _frame(rows, blank[name].schema) if rows else blank[name] for name, rows in self._emitted.items()}
 
 
 def rows_of(frame: pl.DataFrame) -> Iterator[Row]:
@@ -85,7 +99,7 @@ def _row_type(columns: tuple[str, ...]) -> Callable[[tuple[Any, ...]], Row]:
     return make
 
 
-def _frame(emitted: Sequence[tuple[Row, dict[str, Any]]], schema: Schema) -> pl.DataFrame:
+def _frame(emitted: Sequence[tuple[Row, dict[str, Any]]], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
     """What was emitted, column by column: a place column that no value overrides is that of the row."""
     columns = []
     for name, kind in schema.items():
@@ -116,27 +130,55 @@ def replay(
     emits nothing; the others go on.
     """
     known = {**tables, "streams": streams}
-    emitted: dict[str, list[pl.DataFrame]] = {n: [] for m in models for n in m.tables}
-    known |= {n: pl.DataFrame(schema=schema) for m in models for n, schema in m.schemas().items()}
+    for m in models:
+        known |= m.blank()
+    parts = _Parts(known, streams)
     for model in in_order(models, failed):
+        emitted: dict[str, list[pl.DataFrame]] = {n: [known[n]] for n in model.tables}
         try:
-            for name, frame in list(_checked(model, _replay_one(model, known, streams))):
+            for name, frame in list(_checked(model, _replay_one(model, known, parts))):
                 emitted[name].append(frame)
         except Exception as e:
             failed(model, e)
-        for name in model.tables:
-            known[name] = _joined(emitted[name], model.schemas()[name])
-    return {n: known[n] for n in emitted}
+            continue
+        for name, frames in emitted.items():
+            known[name] = _joined(frames)
+            parts.forget(name)
+    return {n: known[n] for m in models for n in m.tables}
+
+
+class _Parts:
+    """The rows of each table by machine, boot and stream, each table divided once however many models hear it."""
+
+    def __init__(self, tables: Mapping[str, pl.DataFrame], streams: pl.DataFrame) -> None:
+        self.tables = tables
+        self.streams = dict(streams.select("source", "stream").iter_rows())
+        self.merged = {stream for stream, merged in streams.select("stream", "merged").iter_rows() if merged}
+        self.made: dict[str, dict[tuple[Any, ...], pl.DataFrame]] = {}
+
+    def of(self, name: str) -> dict[tuple[Any, ...], pl.DataFrame]:
+        """(machine, boot, stream) -> rows of the table, in its order."""
+        if name not in self.made:
+            frame = self.tables[name]
+            stream = pl.col("source").replace_strict(self.streams, default=None, return_dtype=pl.Int64).alias("stream")
+            keyed = frame.with_columns(stream)
+            divided = keyed.partition_by("machine", "boot", "stream", as_dict=True, maintain_order=True)
+            self.made[name] = {key: part.drop("stream") for key, part in divided.items()}
+        return self.made[name]
+
+    def forget(self, name: str) -> None:
+        """The table has become another one."""
+        self.made.pop(name, None)
 
 
 def _checked(model: type[Model], emitted: Iterable[tuple[str, pl.DataFrame]]) -> Iterator[tuple[str, pl.DataFrame]]:
     """What a model emits, if it is what the model declares; a model on whole frames makes them itself."""
-    schemas = model.schemas()
+    empty = model.blank()
     for name, frame in emitted:
-        if name not in schemas:
+        if name not in empty:
             raise ValueError(f"{model.__name__}.tables has no table {name}")
-        if frame.schema != pl.Schema(schemas[name]):
-            given, declared = set(frame.schema.items()), set(pl.Schema(schemas[name]).items())
+        if frame is not empty[name] and frame.schema != empty[name].schema:
+            given, declared = set(frame.schema.items()), set(empty[name].schema.items())
             differ = sorted({column for column, _ in given ^ declared}) or ["their order"]
             raise ValueError(f"{model.__name__} emits {name} with other columns than its tables declare: {', '.join(differ)}")
         yield name, frame
@@ -173,36 +215,29 @@ def _upstream(model: type[Model], before: Mapping[type[Model], Sequence[type[Mod
     return found
 
 
-def _replay_one(model: type[Model], tables: Mapping[str, pl.DataFrame], streams: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+def _replay_one(model: type[Model], tables: Mapping[str, pl.DataFrame], divided: _Parts) -> Iterator[tuple[str, pl.DataFrame]]:
     whole = {n: tables[n] for n in model.across if n in tables}
     if set(model.hears()) == set(model.across):
         yield from model().run((), whole).items()
         return
-    inputs = {
-        n: tables[n].join(streams, on="source", how="left")
-        for n in model.hears()
-        if n in tables and n not in model.across and not tables[n].is_empty()
-    }
-    keys = ["machine", "boot", "stream"]
     parts: dict[tuple[Any, ...], dict[str, pl.DataFrame]] = {}
-    for name, frame in inputs.items():
-        for key, part in frame.partition_by(keys, as_dict=True, maintain_order=True).items():
-            parts.setdefault(key, {})[name] = part
+    for name in model.hears():
+        if name in tables and name not in model.across and not tables[name].is_empty():
+            for key, part in divided.of(name).items():
+                parts.setdefault(key, {})[name] = part
     for key in sorted(parts, key=lambda k: (str(k[0]), k[1] or 0, k[2])):
         mine = parts[key]
         heard = {n: f for n, f in mine.items() if hasattr(model, "on_" + n)}
-        plain = {n: f.drop("stream", "merged") for n, f in mine.items()}
-        yield from model().run(_ordered(heard), plain | whole).items()
+        yield from model().run(_ordered(heard, key[2] in divided.merged), mine | whole).items()
 
 
-def _ordered(frames: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, Row]]:
+def _ordered(frames: Mapping[str, pl.DataFrame], merged: bool) -> Iterator[tuple[str, Row]]:
     """The rows of several tables in the order of the stream: by line, and by time where sources were merged; spans count by their end."""
     heads: list[tuple[Any, ...]] = []
     rows: list[tuple[str, Row]] = []
     for name, frame in frames.items():
-        merged = bool(frame["merged"].any())
         spans = "line_end" in frame.columns
-        for row in rows_of(frame.drop("stream", "merged")):
+        for row in rows_of(frame):
             line = row.line_end if spans and row.line_end is not None else row.line
             ts = (row.ts_end if spans and row.ts_end is not None else row.ts) if merged else None
             heads.append((ts if ts is not None else -1, line, len(rows)) if merged else (line, len(rows)))
@@ -211,5 +246,7 @@ def _ordered(frames: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, Row]]:
         yield rows[head[-1]]
 
 
-def _joined(frames: Sequence[pl.DataFrame], schema: Schema) -> pl.DataFrame:
-    return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The frames as one; those without rows say nothing."""
+    filled = [f for f in frames if f.height]
+    return pl.concat(filled) if len(filled) > 1 else (filled or frames)[0]
