@@ -259,6 +259,10 @@ def test_qemu() -> None:
     for prefix in ("", "    ", "2026-11-21T00:15:08.392204Z ", "2026-11-21T00:15:10.599096Z vmX ", "/usr/bin/"):
         said = first(prefix + "qemu-system-x86_64: vtd_irte_get: detected non-present IRTE (index=2047, high=0x0, low=0x0)")
         assert (said["msg"][:13], said["side"]) == ("vtd_irte_get:", "device-model")
+    for prefix in ("kvm: ", "Nov 21 00:13:22 vm QEMU[2345]: kvm: "):
+        said = first(prefix + "vfio: failed to enable vectors, -28")
+        assert (said["msg"], said["side"]) == ("vfio: failed to enable vectors, -28", "device-model")
+    assert first("[    1.000000] kvm: exiting hardware virtualization")["side"] == "kernel"
 
 
 def test_libvirt() -> None:

@@ -16,6 +16,8 @@ from tracekit.stamps import STAMPS
 
 # Files of other folders join the layer of the same name, else the collectors.
 LAYERS = ("outer", "collector", "vmm", "hypervisor", "printk", "context", "tracer")
+# The field of an envelope rule that holds the message.
+MESSAGES = ("msg", "graph", "graph_bare", "switch", "msg_bare", "msg_stamped", "msg_device")
 GRAPH = ("function_graph", "function_graph_bare", "tracecmd_graph")
 TRACERS = ("ftrace", "perf", "tracecmd", "function_graph", "qemu_trace")
 PER_FILE_SHARE = 0.5
@@ -285,7 +287,7 @@ def _taken(frame: pl.DataFrame, rule: Rule) -> pl.DataFrame:
 
 def _filled(own: Mapping[str, pl.Expr], rule: Rule) -> dict[str, pl.Expr]:
     """The new values of the envelope columns, given the rule's fields."""
-    message = next((own[c] for c in ("msg", "graph", "graph_bare", "switch", "msg_bare", "msg_stamped") if c in own), pl.lit(""))
+    message = next((own[c] for c in MESSAGES if c in own), pl.lit(""))
     new: dict[str, pl.Expr] = {"msg": message.fill_null("")}
     if stamps := [c for c in own if c in STAMPS and not (c == "delta" and "stamp" in own)]:
         raw = pl.coalesce([own[c] for c in stamps])
