@@ -36,6 +36,24 @@ def test_the_timeline_has_what_concerns_one_pointer() -> None:
     assert timeline(made, "0000:00:09.0") == []
 
 
+CALLS = """\
+ qemu-100     [001] .....    1.000000: k_alloc: (pci_alloc_irq_vectors_affinity+0x4/0x100) dev=0xffff888001c91000 min=1 max=8
+ qemu-100     [001] .....    1.200000: r_alloc: (vfio_msi_enable+0x99/0x240 <- pci_alloc_irq_vectors_affinity) ret=8
+ qemu-100     [001] .....    2.000000: k_free: (pci_free_irq_vectors+0x4/0x40) dev=0xffff888001c91000
+"""
+
+
+def test_the_state_tells_the_vectors_in_place_and_no_result_of_a_call_that_runs() -> None:
+    made = tables(CALLS)
+
+    def at(ns: int) -> list[tuple[str, object, object]]:
+        return [(r["table"], r["what"].get("count"), r["what"].get("ret")) for r in state(made, ns) if r["table"] != "devices"]
+
+    assert at(1_100_000_000) == [("enables", None, None)]
+    assert at(1_500_000_000) == [("vector_sets", 8, None)]
+    assert at(2_500_000_000) == []
+
+
 def test_the_state_holds_what_began_and_did_not_end() -> None:
     lives = tables(
         "[    1.000000] xen:events: creating evtchn using pirq 101 irq 290\n"

@@ -79,7 +79,7 @@ def whatif(paths: Paths, format: Format = "terminal", debug: Debug = False) -> N
     if not flips:
         print("nothing to replay: the input shows no stimuli of a system that tracekit models")
     for f in flips:
-        cost = ", ".join(f"{v:+d} {k}" for k, v in f.cost.items())
+        cost = ", ".join(f"{v:+d} {k.removesuffix('s') if abs(v) == 1 else k}" for k, v in f.cost.items())
         parts = {"vanishes": f.vanished, "stays": f.remaining, "appears": f.new}
         effect = "; ".join(f"{', '.join(codes)} {word}" for word, codes in parts.items() if codes) or "changes nothing"
         print(f"{f.subject + ': ' if f.subject else ''}{f.gate} {f.before} -> {f.to}: {effect}{f' (costs {cost})' if cost else ''}")

@@ -71,8 +71,12 @@ def state(tables: Mapping[str, pl.DataFrame], at: int, device: str | None = None
     for name, frame in sorted(tables.items()):
         if name in ("predictions", "divergences", "calls") or name.startswith("op_") or "ts_end" not in frame.columns:
             continue
-        living = frame.filter((pl.col("ts") <= at) & (pl.col("ts_end").is_null() | (pl.col("ts_end") > at)))
-        rows += list(_rows_about(name, living, wanted))
+        lasts = pl.col("ts_end").is_null() & pl.col("line_end").is_null()  # an end without a time is an end
+        living = frame.filter((pl.col("ts") <= at) & (lasts | (pl.col("ts_end") > at)))
+        for row in _rows_about(name, living, wanted):
+            if row["ts_end"] is not None:  # what a call returns is not known before it does
+                row["what"] = {k: v for k, v in row["what"].items() if k != "ret" and not k.startswith("fail_")}
+            rows.append(row)
     return rows
 
 

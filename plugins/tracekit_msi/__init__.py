@@ -7,12 +7,13 @@ from tracekit import Model, hookimpl
 
 @hookimpl
 def tracekit_models() -> list[type[Model]]:
-    """Enabling attempts and domain lives; the kernel's own reports."""
+    """Enabling attempts, the lives of domains and vectors; the kernel's own reports."""
     from tracekit_msi.enables import Enables
     from tracekit_msi.replay import MsiReplay
     from tracekit_msi.reports import KernelReports
+    from tracekit_msi.vector_sets import VectorSets
 
-    return [Enables, KernelReports, MsiReplay]
+    return [Enables, KernelReports, MsiReplay, VectorSets]
 
 
 @hookimpl
