@@ -43,8 +43,14 @@ NAMED = "plugin acme 1.2 "
 Install = Callable[..., None]
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A cache of lowered grammars that only these tests use."""
+    return str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str) -> Iterator[Install]:
     """Install a package `acme` 1.2 that is one module, beside a folder of grammars."""
 
     def write(source: str, **grammars: str) -> None:
@@ -58,7 +64,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
             folder.mkdir(parents=True)
             (folder / "acme.lark").write_text(text)
 
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", cache)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield write
     sys.modules.pop("tracekit_acme_module", None)
@@ -407,3 +413,11 @@ def test_the_list_of_plugins_tells_all_that_is_wrong(install: Install, capsys: p
     at = lines.index("acme 1.2: 1 model, 1 grammar folder")
     assert lines[at + 1].startswith(f"  {NAMED}has a grammar to mend: ")
     assert lines[at + 2] == f"  {NAMED}is wrong: model Lives asks for a table acme_other, which nothing gives; did you mean acme_lives?"
+
+
+def test_what_is_wrong_with_a_grammar_is_told_again_from_the_cache(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(START + STUCK + diagnoses("stuck"), events=GRAMMAR + "x: (\n")
+    first = own()
+    assert first[0].startswith("has a grammar to mend: ")
+    monkeypatch.setattr("tracekit.grammar.lower_file", None)
+    assert own() == first

@@ -82,14 +82,15 @@ def load(folders: Iterable[Path] = (), *, strict: bool = False) -> Grammars:
     A rule whose file, rule or column clashes with another one is an error. So is a built-in rule that cannot be lowered to a one-pass
     expression; one of a third party is a warning, and lark parses its candidate lines.
     """
-    places = [(folder, f) for folder in (built_in_folder(), *folders) for f in _grammar_files(folder)]
-    digest = _digest(f for _, f in places)
+    own = [(built_in_folder(), f) for f in _grammar_files(built_in_folder())]
+    others = [(folder, f) for folder in folders for f in _grammar_files(folder)]
+    digest = _digest([*own, *others])
     if not strict and (cached := _from_cache(digest)) is not None:
         return cached
-    grammars = Grammars({}, {}, digest)
-    errors: list[tuple[Path, str]] = []
-    warnings: list[tuple[Path, str]] = []
-    for folder, path in places:
+    base = load() if others and not strict else Grammars()  # the built-in rules, which take long, from the cache where they are there
+    grammars = Grammars(dict(base.events), dict(base.envelopes), digest)
+    errors, warnings = list(base.errors), list(base.warnings)
+    for folder, path in others if others and not strict else own + others:
         notes: list[str] = []
         try:
             _load_file(grammars, path, notes if folder != built_in_folder() else None)
@@ -98,9 +99,9 @@ def load(folders: Iterable[Path] = (), *, strict: bool = False) -> Grammars:
                 raise
             errors.append((folder, str(e)))
         warnings += [(folder, note) for note in notes]
-    if not errors and not warnings:
-        _to_cache(grammars)
-    return replace(grammars, errors=tuple(errors), warnings=tuple(warnings))
+    grammars = replace(grammars, errors=tuple(errors), warnings=tuple(warnings))
+    _to_cache(grammars)
+    return grammars
 
 
 def _load_file(grammars: Grammars, path: Path, warnings: list[str] | None) -> None:
@@ -336,12 +337,13 @@ def _grammar_files(folder: Path) -> list[Path]:
     return sorted(f for part in ("envelopes", "events") for f in folder.glob(f"{part}/*.lark") if f.is_file())
 
 
-def _digest(files: Iterable[Path]) -> str:
+def _digest(places: Iterable[tuple[Path, Path]]) -> str:
+    """What the lowered rules depend on: this code, the files, and the folders of plugins, which errors and rules for lark name."""
     here = Path(__file__).parent
-    sources = [here / "grammar.py", here / "pattern.py", built_in_folder() / "common.lark", *files]
     h = hashlib.blake2b(digest_size=16)
-    for f in sources:
-        h.update(f.read_bytes() + b"\0" + f"{f.parent.name}/{f.name}".encode() + b"\0")
+    for folder, f in [(here, here / "grammar.py"), (here, here / "pattern.py"), (here, built_in_folder() / "common.lark"), *places]:
+        name = f"{f.parent.name}/{f.name}" if folder in (here, built_in_folder()) else str(f)
+        h.update(f.read_bytes() + b"\0" + name.encode() + b"\0")
     return h.hexdigest()
 
 
@@ -376,7 +378,8 @@ def _to_cache(grammars: Grammars) -> None:
 def grammars_to_json(grammars: Grammars) -> str:
     """The lowered rules as text, for the cache."""
     pack = {n: [vars(r) for r in getattr(grammars, n).values()] for n in ("events", "envelopes")}
-    return json.dumps({"digest": grammars.digest, **pack})
+    notes = {n: [(str(folder), text) for folder, text in getattr(grammars, n)] for n in ("errors", "warnings")}
+    return json.dumps({"digest": grammars.digest, **pack, **notes})
 
 
 def grammars_from_json(data: Mapping[str, Any]) -> Grammars:
@@ -386,4 +389,5 @@ def grammars_from_json(data: Mapping[str, Any]) -> Grammars:
         return Rule(**{**r, "groups": {c: tuple(g) for c, g in r["groups"].items()}, "literals": tuple(r["literals"])})
 
     events, envelopes = ({r["name"]: rule(r) for r in data[part]} for part in ("events", "envelopes"))
-    return Grammars(events, envelopes, data["digest"])
+    errors, warnings = (tuple((Path(folder), text) for folder, text in data[part]) for part in ("errors", "warnings"))
+    return Grammars(events, envelopes, data["digest"], errors, warnings)
