@@ -1,13 +1,15 @@
 """`tracekit new diagnosis` writes a package that works as it is written."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
 import pytest
-from packages import passes
+from packages import known, passes, program
 
 from tracekit import scaffold
 from tracekit.errors import UsageError
@@ -24,6 +26,16 @@ def test_its_own_tests_pass(tmp_path: Path, name: str, package: str) -> None:
     text = module.read_text()
     places = [text.index(s) for s in SECTIONS]
     assert places == sorted(places)
+
+
+def test_two_of_a_family_do_not_hear_each_other(tmp_path: Path) -> None:
+    folders = [scaffold.write(n, c, tmp_path / c) for n, c in (("acme.ring-stuck", "ACME-001"), ("acme.ring-full", "ACME-002"))]
+    shutil.move(folders[1] / "tracekit_acme", folders[1] / "tracekit_acme_more")
+    for path in (folders[1] / "pyproject.toml", *folders[1].rglob("*.py")):
+        path.write_text(path.read_text().replace("tracekit_acme", "tracekit_acme_more").replace("tracekit-acme", "tracekit-acme-more"))
+    env = {**known(folders[0]), "PYTHONPATH": os.pathsep.join([known(folder)["PYTHONPATH"] for folder in folders[1:]] + [str(folders[0])])}
+    done = program(folders[0], env, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_the_code_is_the_one_given_or_the_first_free_one(tmp_path: Path) -> None:

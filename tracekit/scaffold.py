@@ -21,7 +21,7 @@ def write(name: str, code: str | None = None, folder: Path | None = None) -> Pat
         raise UsageError(f"{name} is no name of a diagnosis: give family.slug in lower case, as in acme.ring-stuck")
     family = m[1]
     package = f"tracekit_{family}" if find_spec(f"tracekit_{family}") is None else f"tracekit_{family}_{module}"
-    words = {"name": name, "code": _code(name, family, code), "family": family, "module": module, "package": package}
+    words = {"name": name, "code": _code(name, family, code), "family": family, "slug": m[2], "module": module, "package": package}
     words |= {"project": package.replace("_", "-"), "table": f"{family}_{module}"}
     folder = folder or Path(words["project"])
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -148,10 +148,10 @@ def _recovered(stuck: dict[str, object], recovered: pl.DataFrame | None) -> bool
 start: $table | ${table}_over
 
 // A ring made no progress: $family driver, the function that prints it; since which release.
-$table: "$family " bdf ": ring " ring " made no progress for " ms " ms"
+$table: "$family " bdf ": $slug: ring " ring " made no progress for " ms " ms"
 
 // The ring moves again: $family driver, the function that prints it; since which release.
-${table}_over: "$family " bdf ": ring " ring " moves again"
+${table}_over: "$family " bdf ": $slug: ring " ring " moves again"
 
 bdf: BDF
 ring: DEC
@@ -159,7 +159,7 @@ ms: DEC
 """,
     "sample_traces/$name/fires-stuck/dmesg.txt": """\
 [    1.000000] Linux version 6.12.0 (builder) #1 SMP
-[   12.500000] $family 0000:03:00.0: ring 2 made no progress for 5000 ms
+[   12.500000] $family 0000:03:00.0: $slug: ring 2 made no progress for 5000 ms
 """,
     "sample_traces/$name/fires-stuck/expected.toml": """\
 origin = "written by hand after the driver's messages; replace it by a recording"
@@ -173,8 +173,8 @@ evidence = ["dmesg.txt:2 cause"]
 """,
     "sample_traces/$name/quiet-recovered/dmesg.txt": """\
 [    1.000000] Linux version 6.12.0 (builder) #1 SMP
-[   12.500000] $family 0000:03:00.0: ring 2 made no progress for 5000 ms
-[   12.750000] $family 0000:03:00.0: ring 2 moves again
+[   12.500000] $family 0000:03:00.0: $slug: ring 2 made no progress for 5000 ms
+[   12.750000] $family 0000:03:00.0: $slug: ring 2 moves again
 """,
     "sample_traces/$name/quiet-recovered/expected.toml": """\
 origin = "written by hand after the driver's messages; replace it by a recording"
