@@ -35,7 +35,9 @@ TRACED = (
     "sched_wakeup: comm=vhost-{b} pid={b} prio=120 target_cpu=00{a}",
     "sched_switch: prev_comm=swapper/{a} prev_pid=0 prev_prio=120 prev_state=R ==> next_comm=CPU {a}/KVM next_pid={b} next_prio=120",
 )
-HEADER = "# tracer: nop\n#\n#           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION\n#              | |         |   |||||     |         |\n"
+HEADER = (
+    "# tracer: nop\n#\n#           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION\n#              | |         |   |||||     |         |\n"
+)
 
 
 GRAPH_HEADER = (

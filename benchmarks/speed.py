@@ -49,7 +49,9 @@ def dmesg_rows(folder: Path, sizes: Sequence[float]) -> list[str]:
         log = generated(folder, "dmesg", size)
         base, _ = measure(["rg", "-c", LITERALS, str(log)])
         seconds, peak = measure(tracekit("analyze", str(log)))
-        rows.append(f"| {size / 2**20:,.0f} MiB | {seconds:.2f} s | {base:.2f} s | {seconds / base:.1f} | {size / 1e6 / seconds:.0f} | {peak:.0f} |")
+        rows.append(
+            f"| {size / 2**20:,.0f} MiB | {seconds:.2f} s | {base:.2f} s | {seconds / base:.1f} | {size / 1e6 / seconds:.0f} | {peak:.0f} |"
+        )
         log.unlink()
     return rows
 
@@ -124,7 +126,8 @@ def main() -> None:
             engine_rows(),
             startup_rows(),
         ]
-    title = f"# Performance\n\nMeasured with `python benchmarks/speed.py` on {os.cpu_count()} cores; whole processes, start-up included, best of three.\n"
+    measured = f"Measured with `python benchmarks/speed.py` on {os.cpu_count()} cores; whole processes, start-up included, best of three."
+    title = f"# Performance\n\n{measured}\n"
     page = title + "".join("\n" + "\n".join(p) + "\n" for p in parts)
     print(page)
     if not quick:

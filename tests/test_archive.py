@@ -145,7 +145,13 @@ def test_archives_in_archives():
 
 def test_links_devices_and_unsafe_names_are_skipped_and_counted():
     special = [("link", (tarfile.SYMTYPE, "/etc/shadow")), ("hard", (tarfile.LNKTYPE, "good")), ("null", (tarfile.CHRTYPE, ""))]
-    special += [("fifo", (tarfile.FIFOTYPE, "")), ("/etc/passwd", LOG), ("a/../../b", LOG), ("C:\\x", LOG), ("folder", (tarfile.DIRTYPE, ""))]
+    special += [
+        ("fifo", (tarfile.FIFOTYPE, "")),
+        ("/etc/passwd", LOG),
+        ("a/../../b", LOG),
+        ("C:\\x", LOG),
+        ("folder", (tarfile.DIRTYPE, "")),
+    ]
     found, problems, skipped = read(tar(*special, ("good", b"g\n")))
     assert (found, problems) == ({"good": b"g\n"}, [])
     assert skipped == {"link": 2, "device": 1, "special file": 1, "unsafe name": 3}
@@ -254,9 +260,7 @@ def test_a_bomb_that_nobody_reads_ends_the_pass_too():
 def test_expanded_bytes_are_limited_whatever_the_ratio():
     noise = random.Random(3).randbytes(2 << 20)
     _, problems, _ = read(gzip.compress(tar(("a", noise), ("b", noise), ("c", noise))), SMALL)
-    assert [p for _, p in problems] == [
-        "x: expands to more than 5242880 bytes; if you trust it, raise the limit TRACEKIT_MAX_EXPANDED"
-    ]
+    assert [p for _, p in problems] == ["x: expands to more than 5242880 bytes; if you trust it, raise the limit TRACEKIT_MAX_EXPANDED"]
 
 
 @pytest.mark.parametrize("pack", [tar, zipped])
