@@ -287,7 +287,7 @@ def _alternation(texts: Iterable[str]) -> str:
 
 def _prefilter(rules: Sequence[Rule]) -> str:
     """One expression that every line matches which one of the rules could match."""
-    parts = {escape(t) for r in rules for t in r.literals} | {r.shape for r in rules if not r.literals}
+    parts = {escape(t) for r in rules for t in r.literals or r.signs} | {r.shape for r in rules if not (r.literals or r.signs)}
     return "|".join(sorted(parts)) or r"[^\s\S]"
 
 
@@ -295,7 +295,8 @@ def _decode(data: bytes, most: int | None = None) -> tuple[pl.Series, list[int]]
     """The lines of a chunk, broken at LF only, and the offsets of lines whose bytes were not UTF-8 (replaced)."""
     bad: list[int] = []
     try:
-        data.decode()
+        if not data.isascii():
+            data.decode()
     except UnicodeDecodeError:
         pieces = data.split(b"\n")
         bad = [i for i, p in enumerate(pieces) if not _is_utf8(p)]

@@ -25,7 +25,7 @@ from tracekit.archive import Archive, Limits, Member, is_archive
 from tracekit.errors import SourceError
 from tracekit.unpack import BROKEN, HEAD, compression, told
 
-CHUNK = 32 << 20
+CHUNK = 16 << 20
 LINE_LIMIT = 1 << 20
 _STEP = 1 << 20
 DAMAGED = "the data end early or are damaged"
@@ -60,7 +60,8 @@ class Source:
     def chunks(self, size: int = CHUNK) -> Iterator[Chunk]:
         """The source's lines in chunks of about `size` bytes; lines over 1 MiB are cut and counted in `notes()`."""
         line, cut = self.first_line, 0
-        for offset, raw in _whole_lines(self._blocks(min(size, CHUNK)), size):
+        plain = self.archive is None and not self.encoding
+        for offset, raw in _plain_lines(self.file, size) if plain else _whole_lines(self._blocks(min(size, CHUNK)), size):
             data, shortened = _bound(raw)
             cut += shortened
             self.marks[line] = offset
@@ -342,6 +343,26 @@ def _recoded(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     for block in blocks:
         yield decoder.decode(block).encode()
     yield decoder.decode(b"", final=True).encode()
+
+
+def _plain_lines(file: str, size: int) -> Iterator[tuple[int, bytes]]:
+    """Pieces of a plain file that end at LF, each with its byte offset: where a line ends is looked up first, so that nothing is copied."""
+    offset = 0
+    with open(file, "rb") as stream:
+        handle, total = stream.fileno(), os.fstat(stream.fileno()).st_size
+        while offset < total:
+            end = min(offset + size, total)
+            if end < total:
+                rest = os.pread(handle, 2 * LINE_LIMIT, end)
+                if (found := rest.find(b"\n")) < 0:
+                    break
+                end += found + 1
+            yield offset, os.pread(handle, end - offset, offset)
+            offset = end
+        if offset < total:  # a line without end in sight
+            stream.seek(offset)
+            for further, data in _whole_lines(iter(lambda: stream.read(size), b""), size):
+                yield offset + further, data
 
 
 def _whole_lines(blocks: Iterable[bytes], size: int) -> Iterator[tuple[int, bytes]]:

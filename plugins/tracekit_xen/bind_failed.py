@@ -25,7 +25,7 @@ def bind_failed(
     What to do: look for two users of one pirq (XEN-001), which explains it.
     References: Linux drivers/xen/events/events_base.c, __startup_pirq(); Xen xen/common/event_channel.c, evtchn_bind_pirq().
     """
-    lives = list(rows(pirq_lives))
+    lives = list(rows(pirq_lives)) if xen_irq_obtain_failed is not None else []
     found: dict[str, list[tuple[Row, Row | None]]] = {}
     for m in rows(xen_irq_obtain_failed):
         if m.irq >= 16:
@@ -37,7 +37,7 @@ def bind_failed(
     if not found:
         yield (
             clear("every pirq was bound to its event channel")
-            if xen_platform is not None or lives
+            if xen_platform is not None or pirq_lives is not None
             else not_evaluated("no kernel log of a Xen guest")
         )
 

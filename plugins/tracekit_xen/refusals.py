@@ -75,4 +75,4 @@ def of_hypervisor(said: pl.DataFrame | None) -> Iterator[Refusal]:
 def hvm_sources(platform: pl.DataFrame | None, lives: pl.DataFrame | None) -> set[str]:
     """Sources of a kernel that is an HVM guest: it says so, or has the messages of that path."""
     said = {r.source for r in rows(platform) if (r.platform or "").upper() == "HVM"}
-    return said | {r.source for r in rows(lives) if r.basis == "guest"}
+    return said if lives is None else said | set(lives.filter(pl.col("basis") == "guest")["source"])
