@@ -1,8 +1,12 @@
 """Models: state machines that hear rows and emit rows. No I/O, no global state; made anew for each stream of a replay."""
 
+import gc
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
+from itertools import repeat
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -38,7 +42,8 @@ class Model:
 
     def __init__(self) -> None:
         self._emitted: dict[str, list[tuple[Row, dict[str, Any]]]] = {name: [] for name in self.tables}
-        self._columns = {name: frame.schema.keys() for name, frame in self.blank().items()}
+        self._columns = {name: frame.schema.keys() - ENVELOPE.keys() for name, frame in self.blank().items()}
+        self._moved: dict[str, set[str]] = {name: set() for name in self.tables}
 
     @classmethod
     def hears(cls) -> tuple[str, ...]:
@@ -63,8 +68,9 @@ class Model:
         if table not in self._emitted:
             raise ValueError(f"{type(self).__name__}.tables has no table {table}")
         if not values.keys() <= self._columns[table]:
-            unknown = ", ".join(sorted(values.keys() - self._columns[table]))
-            raise ValueError(f"{type(self).__name__}.tables[{table!r}] has no column {unknown}")
+            if unknown := values.keys() - self._columns[table] - ENVELOPE.keys():
+                raise ValueError(f"{type(self).__name__}.tables[{table!r}] has no column {', '.join(sorted(unknown))}")
+            self._moved[table] |= values.keys() & ENVELOPE.keys()
         self._emitted[table].append((row, values))
 
     def on_end(self) -> None:
@@ -82,7 +88,7 @@ class Model:
     def frames(self) -> dict[str, pl.DataFrame]:
         """What was emitted so far, as frames of the declared schemas."""
         blank = self.blank()
-        return {name: _frame(rows, blank[name].schema) if rows else blank[name] for name, rows in self._emitted.items()}
+        return {name: _frame(rows, blank[name].schema, self._moved[name]) if rows else blank[name] for name, rows in self._emitted.items()}
 
 
 def rows_of(frame: pl.DataFrame) -> Iterator[Row]:
@@ -99,25 +105,53 @@ def _row_type(columns: tuple[str, ...]) -> Callable[[tuple[Any, ...]], Row]:
     return make
 
 
-def _frame(emitted: Sequence[tuple[Row, dict[str, Any]]], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """What was emitted, column by column: a place column that no value overrides is that of the row."""
-    columns = []
-    for name, kind in schema.items():
-        if name in ENVELOPE:
-            cells = [values[name] if name in values else getattr(row, name, None) for row, values in emitted]
-        else:
-            cells = [values.get(name) for _, values in emitted]
-        columns.append(_column(name, cells, kind))
-    return pl.DataFrame(columns)
+def _frame(emitted: Sequence[tuple[Row, dict[str, Any]]], schema: Mapping[str, pl.DataType], moved: Collection[str]) -> pl.DataFrame:
+    """What was emitted, column by column: a place column is that of the row, but for values of those that were `moved`."""
+    rows, values = zip(*emitted, strict=True)
+    cells = {**_own(values, [name for name in schema if name not in ENVELOPE]), **_places(rows)}
+    for name in moved:
+        cells[name] = [v.get(name, place) for v, place in zip(values, cells[name], strict=True)]
+    return pl.DataFrame([_column(name, cells[name], kind) for name, kind in schema.items()])
 
 
-def _column(name: str, cells: list[Any], kind: pl.DataType) -> pl.Series:
+def _own(values: Sequence[dict[str, Any]], columns: Sequence[str]) -> dict[str, Sequence[Any]]:
+    """The values column by column, null where one was not given. All rows of a table are emitted with the same keys, as a rule."""
+    keys = tuple(values[0])
+    if all(tuple(v) == keys for v in values):
+        given = dict(zip(keys, zip(*[v.values() for v in values], strict=True), strict=True))
+        return {name: given[name] if name in given else [None] * len(values) for name in columns}
+    return {name: [v.get(name) for v in values] for name in columns}
+
+
+def _places(rows: Sequence[Row]) -> dict[str, Sequence[Any]]:
+    """The envelope columns of the rows; one that was made by hand may lack some."""
+    try:
+        found = list(map(attrgetter(*ENVELOPE), rows))
+    except AttributeError:
+        found = [tuple(getattr(row, name, None) for name in ENVELOPE) for row in rows]
+    return dict(zip(ENVELOPE, zip(*found, strict=True), strict=True))
+
+
+def _column(name: str, cells: Sequence[Any], kind: pl.DataType) -> pl.Series:
     """One column; nested cells are converted all at once, which the constructor of a series does one by one."""
     if kind.is_nested() and cells:
         return pl.from_dicts([{name: c} for c in cells], schema={name: kind}, strict=False)[name]
     return pl.Series(name, cells, dtype=kind, strict=False)
 
 
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Leave the search for cycles aside: a replay makes many objects and no cycles, and each search looks at all of them."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
+@without_collector()
 def replay(
     models: Sequence[type[Model]],
     tables: Mapping[str, pl.DataFrame],
@@ -233,17 +267,22 @@ def _replay_one(model: type[Model], tables: Mapping[str, pl.DataFrame], divided:
 
 def _ordered(frames: Mapping[str, pl.DataFrame], merged: bool) -> Iterator[tuple[str, Row]]:
     """The rows of several tables in the order of the stream: by line, and by time where sources were merged; spans count by their end."""
-    heads: list[tuple[Any, ...]] = []
+    heads: list[Any] = []
     rows: list[tuple[str, Row]] = []
     for name, frame in frames.items():
-        spans = "line_end" in frame.columns
-        for row in rows_of(frame):
-            line = row.line_end if spans and row.line_end is not None else row.line
-            ts = (row.ts_end if spans and row.ts_end is not None else row.ts) if merged else None
-            heads.append((ts if ts is not None else -1, line, len(rows)) if merged else (line, len(rows)))
-            rows.append((name, row))
-    for head in sorted(heads):
-        yield rows[head[-1]]
+        mine = list(rows_of(frame))
+        lines, times = _ends(frame, mine, "line"), _ends(frame, mine, "ts") if merged else []
+        heads += zip([-1 if t is None else t for t in times], lines, strict=True) if merged else lines
+        rows += zip(repeat(name), mine)
+    yield from map(rows.__getitem__, sorted(range(len(rows)), key=heads.__getitem__))
+
+
+def _ends(frame: pl.DataFrame, rows: Sequence[Row], column: str) -> list[Any]:
+    """Where or when each row ends; a row that is no span has nothing but its begin."""
+    begins = list(map(attrgetter(column), rows))
+    if f"{column}_end" not in frame.columns:
+        return begins
+    return [begin if end is None else end for begin, end in zip(begins, map(attrgetter(f"{column}_end"), rows), strict=True)]
 
 
 def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:

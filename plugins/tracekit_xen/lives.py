@@ -1,6 +1,7 @@
 """Which irq each pirq served, for whom, from which line to which; and whether Xen handed out the numbers that it had to."""
 
 from bisect import bisect
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -68,8 +69,11 @@ class PirqLives(Model):
     def __init__(self) -> None:
         super().__init__()
         self.lives: list[Life] = []
-        self.live: dict[tuple[str, object], list[Life]] = {}  # column and value -> lives, the ended ones dropped when they are looked at
-        self.debug: dict[tuple[int, int | None], list[Life]] = {}  # pirq and irq -> lives of debug prints, open and ended
+        # Column and value -> lives, the ended ones dropped when they are looked at; those of debug prints are looked for by pirq only.
+        self.live: defaultdict[tuple[str, object], list[Life]] = defaultdict(list)
+        self.debug: defaultdict[tuple[int, int | None], list[Life]] = defaultdict(list)  # pirq and irq -> open and ended ones
+        self.seen: list[Life] = []  # lives of debug prints since sight was lost
+        self.promised: dict[int, Life] = {}  # pirq -> what a debug print got and no event channel serves yet
         self.spans: dict[tuple[str, Any], list[Span]] = {}  # source and task -> its set-ups and teardowns
         self.irqs: set[int] = set()
         self.space = PirqSpace()
@@ -105,8 +109,8 @@ class PirqLives(Model):
 
     def on_xen_evtchn_created(self, e: Row) -> None:
         """Debug print: an event channel serves the number for an irq."""
-        given = next((x for x in self._open("pirq", e.pirq, "debug") if x.irq is None), None)
-        self._serves(given or self._begin(e, e.pirq, "debug"), e.irq)
+        given = self.promised.pop(e.pirq, None)
+        self._serves(given if given and given.ended is None else self._begin(e, e.pirq, "debug"), e.irq)
         self.space.perhaps.discard(e.pirq)
         self.space.held[e.pirq] = "bound"
 
@@ -121,7 +125,7 @@ class PirqLives(Model):
     def on_xen_pirq_returned(self, e: Row) -> None:
         """Debug print: a request of the debug code itself got this number."""
         self._handed_out(e, e.pirq)
-        self._begin(e, e.pirq, "debug", given=True)
+        self.promised[e.pirq] = self._begin(e, e.pirq, "debug", given=True)
 
     def on_op_xen_bind(self, e: Row) -> None:
         """dom0: a mapped number gets an irq (its return value)."""
@@ -198,24 +202,27 @@ class PirqLives(Model):
             )  # fmt: skip
 
     def _open(self, column: str, value: object, *bases: str) -> list[Life]:
-        """The open lives with a value in `pirq`, `irq` or `bdf`; of any basis if none is named."""
-        found = self.live.get((column, value), [])
+        """The open lives with a value in `pirq`, `irq` or `bdf`, of any basis if none is named; those of debug prints by pirq only."""
+        found = self.live[column, value]
         found[:] = [x for x in found if x.ended is None and getattr(x, column) == value]
         return [x for x in found if not bases or x.basis in bases]
 
     def _begin(self, e: Row, pirq: int, basis: str, *, seen: bool = True, **known: Any) -> Life:
         life = Life(pirq, basis, e, e if seen else None, **known)
         self.lives.append(life)
-        for column, value in (("pirq", pirq), ("bdf", life.bdf), ("basis", basis)):
-            if value is not None:
-                self.live.setdefault((column, value), []).append(life)
+        self.live["pirq", pirq].append(life)
+        if basis == "debug":
+            self.seen.append(life)
+        elif life.bdf is not None:
+            self.live["bdf", life.bdf].append(life)
         return life
 
     def _serves(self, life: Life, irq: int | None) -> None:
         life.irq = irq
-        self.live.setdefault(("irq", irq), []).append(life)
         if life.basis == "debug":
-            self.debug.setdefault((life.pirq, irq), []).append(life)
+            self.debug[life.pirq, irq].append(life)
+        else:
+            self.live["irq", irq].append(life)
 
     def _device_model_has(self, e: Row, pirq: int) -> None:
         if not self._open("pirq", pirq, "device-model"):
@@ -249,7 +256,7 @@ class PirqLives(Model):
 
     def _end_debug(self, e: Row, end: str) -> None:
         """End the life of (pirq, irq); a begin that was not seen is made up for, and a closed life is prolonged to its destruction."""
-        same = self.debug.get((e.pirq, e.irq), [])[-LATEST:]
+        same = self.debug[e.pirq, e.irq][-LATEST:]
         life = next((x for x in reversed(same) if x.ended is None or (x.end, end) == ("closed", "destroyed")), None)
         if life is None:
             self._lost_sight(e)
@@ -273,8 +280,10 @@ class PirqLives(Model):
     def _lost_sight(self, e: Row) -> None:
         """What ends here was not seen to begin: the log has a hole, or the guest was booted anew. Nothing is known any more."""
         self.space = PirqSpace()
-        for life in self._open("basis", "debug"):
-            life.ended, life.end = e, "lost sight"
+        for life in self.seen:
+            if life.ended is None:
+                life.ended, life.end = e, "lost sight"
+        self.seen.clear()
 
     def _predict(
         self, e: Row, operation: str, subject: str, rule: str, predicted: Prediction, observed: int, code: str | None = None

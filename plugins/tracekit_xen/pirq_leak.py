@@ -43,12 +43,12 @@ def pirq_leak(
     What to do: a device model that unmaps on disable (QEMU 2.1, Xen 4.5, or later); restart the domain, the leak dies with it.
     References: QEMU c976437c7dba; Linux c74fd80f2f41; Xen xen/arch/x86/irq.c, get_free_pirq().
     """
-    lives = list(rows(pirq_lives))
+    lives = list(rows(pirq_lives.filter("given") if pirq_lives is not None else None))
     leaks = [*_withheld(lives, least), *_never_unmapped(xen_pt_requested, xen_pt_unmap, least), *_never_mapped(lives, least)]
     yield from map(_finding, leaks)
     if leaks:
         return
-    if not lives and xen_pt_requested is None:
+    if (pirq_lives is None or pirq_lives.is_empty()) and xen_pt_requested is None:
         yield not_evaluated("no line tells which pirqs were taken")
     elif _recurs(lives):
         yield clear("numbers that were let go are handed out again")
@@ -59,7 +59,7 @@ def pirq_leak(
 def _withheld(lives: list[Row], least: int) -> Iterator[_Leak]:
     """Numbers let go that Xen passed over: a later request got a lower one. None of the source's numbers may come twice."""
     for source in dict.fromkeys(x.source for x in lives):
-        mine = [x for x in lives if x.source == source and x.basis in ("guest", "calls") and x.given]
+        mine = [x for x in lives if x.source == source and x.basis in ("guest", "calls")]
         if _recurs(mine):
             continue
         gone = [x for x in mine if x.end in RELEASED and any(y.line >= x.line_end and y.pirq < x.pirq for y in mine)]
@@ -95,8 +95,8 @@ def _never_unmapped(requested: pl.DataFrame | None, unmaps: pl.DataFrame | None,
 def _never_mapped(lives: list[Row], least: int) -> Iterator[_Leak]:
     """Numbers that debug code allocated: they were never mapped, so they can never be given back."""
     for source in dict.fromkeys(x.source for x in lives):
-        mine = [x for x in lives if x.source == source and x.basis == "debug" and x.given]
-        gone = [x for x in mine if x.irq is None and not any(y.pirq == x.pirq and y.line > x.line for y in mine)]
+        latest = {x.pirq: x for x in sorted(lives, key=lambda x: x.line) if x.source == source and x.basis == "debug"}
+        gone = sorted((x for x in latest.values() if x.irq is None), key=lambda x: x.line)
         numbers = tuple(sorted({x.pirq for x in gone}, reverse=True))
         if len(numbers) >= least:
             how = "allocated by the debug code's own get_free_pirq and never mapped"
@@ -106,8 +106,7 @@ def _never_mapped(lives: list[Row], least: int) -> Iterator[_Leak]:
 
 def _recurs(lives: list[Row]) -> bool:
     """Whether a number was handed out twice in one source."""
-    given = [(x.source, x.pirq) for x in lives if x.given]
-    return len(set(given)) < len(given)
+    return len({(x.source, x.pirq) for x in lives}) < len(lives)
 
 
 def _finding(leak: _Leak) -> Finding:

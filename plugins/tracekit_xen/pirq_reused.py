@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import Finding, Row, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
+from tracekit_xen.lives import PirqLives
 from tracekit_xen.places import at, function, in_order, rows, spans
 from tracekit_xen.xen_domain import EEXIST
 
@@ -33,24 +34,21 @@ def pirq_reused(
     What to do: update the guest kernel (c74fd80f2f41, Linux 4.11, in many stable kernels); until then reload drivers one by one.
     References: af42b8d12f8a brought the re-use, c74fd80f2f41 removed it; QEMU c976437c7dba (2.1) unmaps on disable.
     """
-    lives = list(rows(pirq_lives))
-    doubted = _contradictory(lives)
-    credible = [x for x in lives if x.basis != "debug" or x.source not in doubted]
+    lives = pirq_lives if pirq_lives is not None else PirqLives.blank()["pirq_lives"]
+    doubtful = (pl.col("basis") == "debug") & pl.col("source").is_in(_contradictory(lives))
+    credible = list(rows(lives.filter(~doubtful)))
     refused = list(rows(xen_irq_obtain_failed)), [e for e in rows(xen_evtchnop_failed) if e.ret == EEXIST]
     shared = _shared(credible)
     for pairs in shared:
         yield _finding(pairs, refused, list(rows(xen_pt_unmap)))
     if not shared:
-        yield _quiet(lives, len(credible) < len(lives))
+        yield _quiet(lives, len(credible) < lives.height)
 
 
-def _contradictory(lives: list[Row]) -> set[str]:
+def _contradictory(lives: pl.DataFrame) -> list[str]:
     """Sources in which most debug lines of an end have no begin (a hole, a boot anew, or the lines of several guests)."""
-    ends: dict[str, list[bool]] = {}
-    for life in lives:
-        if life.basis == "debug" and life.end in ("closed", "destroyed"):
-            ends.setdefault(life.source, []).append(life.began)
-    return {source for source, begun in ends.items() if 2 * sum(begun) < len(begun)}
+    ends = lives.filter((pl.col("basis") == "debug") & pl.col("end").is_in(["closed", "destroyed"]))
+    return ends.group_by("source").agg(pl.mean("began")).filter(pl.col("began") < 0.5)["source"].to_list()
 
 
 def _shared(lives: list[Row]) -> list[list[tuple[Row, Row]]]:
@@ -68,11 +66,11 @@ def _shared(lives: list[Row]) -> list[list[tuple[Row, Row]]]:
     return [list(p.values()) for p in pairs.values()]
 
 
-def _quiet(lives: list[Row], contradicted: bool) -> Verdict:
+def _quiet(lives: pl.DataFrame, contradicted: bool) -> Verdict:
     """Why there is no finding."""
     if contradicted:
         return inconclusive("the debug lines contradict each other: most ends of event channels have no begin", "the log from its boot on")
-    heard = any(x.basis in ("guest", "debug") for x in lives)
+    heard = lives["basis"].is_in(["guest", "debug"]).any()
     return clear("no pirq served two owners at once") if heard else not_evaluated("no line of a guest tells which pirq its MSIs use")
 
 

@@ -7,6 +7,7 @@ on disable, or not). An observer who starts in the middle does not know every nu
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 EEXIST, ENODEV, EINVAL, ENOSPC = -17, -19, -22, -28
@@ -36,12 +37,13 @@ class Prediction:
     def __str__(self) -> str:
         if self.results is None:
             return "any but " + _spans(self.excluded) if self.excluded else ""
-        return _spans(self.results)
+        return str(*self.results) if len(self.results) == 1 else _spans(self.results)
 
 
 ANY = Prediction()
 
 
+@lru_cache(maxsize=LARGEST)
 def one(result: int) -> Prediction:
     """The prediction of a single result."""
     return Prediction(frozenset({result}))
