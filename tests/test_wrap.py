@@ -86,6 +86,54 @@ def test_unquoted_tails_are_joined() -> None:
     assert joined == [f"[  493.0103{i}] ice 0000:b8:00.0: Failed to get MSIX interrupt entry at index {i}" for i in range(10, 14)]
 
 
+def test_a_line_that_was_quoted_and_then_broken_has_tails_of_lesser_depth() -> None:
+    found = unwrapped(
+        "> > > > [  108.899188] e1000e 0000:00:06.0: Interrupt Throttling Rate\n"
+        "> (ints/sec)\n"
+        "> > > set to dynamic conservative mode\n"
+        "> > > > [  108.926011] e1000e 0000:00:06.0: xen map irq failed -28 for\n"
+        "32752\n"
+        "> > > domain\n"
+        "> > > > [  108.928161] xen:events: unmap irq failed -22\n"
+    )
+    assert found == [
+        Logical(1, 3, "[  108.899188] e1000e 0000:00:06.0: Interrupt Throttling Rate (ints/sec) set to dynamic conservative mode"),
+        Logical(4, 6, "[  108.926011] e1000e 0000:00:06.0: xen map irq failed -28 for 32752 domain"),
+        Logical(7, 7, "[  108.928161] xen:events: unmap irq failed -22"),
+    ]
+
+
+@pytest.mark.parametrize("answer", ["> yes", "> yes, seen here too\n> with 6.1", "> yes\n>\n> > > > [  109.000000] more"])
+def test_an_answer_below_a_quoted_line_is_no_tail(answer: str) -> None:
+    log = "> > > > [  108.926011] e1000e 0000:00:06.0: xen map irq failed -28 for 32752 domain"
+    quoted = log.removeprefix("> > > > ")
+    assert texts(f"{log}\n{log}\n{answer}\n")[:3] == [quoted, quoted, answer.split("\n")[0].removeprefix("> ")]
+
+
+def test_the_last_line_may_have_a_tail() -> None:
+    text = "[    8.000000] ice 0000:41:00.0: not enough OS MSI-X vectors. requested = 65,\nobtained = 33\n"
+    assert texts(text) == [text.strip().replace("\n", " ")]
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["[  OK  ] Started D-Bus.", "[\x1b[0;32m  OK  \x1b[0m] Started D-Bus.", "root@vm:~# modprobe vfio-pci", "vm login: root", "[  999.1"],
+)
+def test_what_a_console_shows_between_log_lines_is_no_tail(other: str) -> None:
+    log = "[    8.000000] ice 0000:41:00.0: not enough OS MSI-X vectors. requested = 65,"
+    assert texts(f"{log}\nobtained = 33\n{log.replace('8.', '9.')}\n{other}\n")[2] == other
+
+
+def test_a_line_of_a_serial_console_may_begin_with_a_nul() -> None:
+    assert texts(f"> {STAMPED}\n\0> {STAMPED}\n") == [STAMPED] * 2
+    assert detect([f"\0{STAMPED}"] * 3) is None
+
+
+def test_blanks_that_pad_lines_come_off() -> None:
+    assert texts(f"{STAMPED}   \n{STAMPED} \r\n\n") == [STAMPED] * 2
+    assert detect([STAMPED, STAMPED, f"{STAMPED} "]) is None
+
+
 def test_prose_patches_and_other_logs_are_no_tails() -> None:
     log = "> [  493.010383] ice 0000:b8:00.0: Failed to get MSIX interrupt entry\n"
     for other in (
@@ -128,7 +176,7 @@ def test_reflowed_paragraph_is_split_at_stamps() -> None:
 
 def test_lines_cut_at_the_edge_of_a_terminal() -> None:
     records = [
-        f"[    {i}.000000] ice 0000:b8:00.{i}: " + "a text that no terminal of eighty columns could show in one line " * 2 for i in range(4)
+        f"[    {i}.000000] ice 0000:b8:00.{i}: " + "a text that no terminal of eighty columns could show in one line" * 2 for i in range(4)
     ]
     records.append("[    5.000000] short")
     cut = [r[at : at + 80] for r in records for at in range(0, len(r), 80)]
@@ -141,7 +189,18 @@ def test_quoted_printable() -> None:
         "[=C2=A0=C2=A0=C2=A0 6.638845] genirq: Flags mismatch irq 39. 00000084 (aer=\ndrv) vs.=20\n"
     )
     assert found[0] == Logical(1, 2, "[  740.004937] AMD-Vi: Event logged [IO_PAGE_FAULT device=02:00.0 domain=0x0000]")
-    assert "genirq: Flags mismatch irq 39. 00000084 (aerdrv) vs. " in found[-1].text
+    assert "genirq: Flags mismatch irq 39. 00000084 (aerdrv) vs." in found[-1].text
+
+
+def test_quoted_printable_of_short_lines() -> None:
+    assert texts("[    5.000226] nvme 0000:00:05.0: xen: msi --> pirq=3D101 --> irq=3D80\n[    6.000000] a=3Db\n") == [
+        "[    5.000226] nvme 0000:00:05.0: xen: msi --> pirq=101 --> irq=80",
+        "[    6.000000] a=b",
+    ]
+
+
+def test_quoted_printable_that_ends_in_soft_breaks() -> None:
+    assert unwrapped("[    1.000000] a=3Db\n[    2.000000] c=3D=\nd=\ne=\n")[-1] == Logical(2, 4, "[    2.000000] c=de")
 
 
 def test_equals_signs_are_not_all_printable() -> None:

@@ -53,6 +53,12 @@ class Record:
     def wrapped(self, width: int, quote: str = "") -> str:
         return "\n".join(quote + part for part in textwrap.wrap(self.line, width, break_long_words=False, break_on_hyphens=False))
 
+    def hops(self, mailers: int, width: int) -> str:
+        lines = [self.line]
+        for _ in range(mailers):
+            lines = [p for line in lines for p in textwrap.wrap(f"> {line}", width, break_long_words=False, break_on_hyphens=False)]
+        return "\n".join(lines)
+
 
 def dmesg_json(records: list[Record]) -> str:
     rows = ("{\n" + f'         "pri": 6,\n         "time": {r.stamp},\n         "msg": {json.dumps(r.text)}\n      }}' for r in records)
@@ -65,6 +71,8 @@ EACH: dict[str, Callable[[Record], str]] = {
     "quoted four deep": lambda r: f"> >>> >> {r.line}",
     "quoted and wrapped": lambda r: r.wrapped(74, "> > "),
     "wrapped": lambda r: r.wrapped(76),
+    "quoted and wrapped by every mailer": lambda r: r.hops(4, 74),
+    "padded": lambda r: r.line + "   ",
     "cut at 80": lambda r: "\n".join(r.line[i : i + 80] for i in range(0, len(r.line), 80)),
     "CRLF": lambda r: r.line + "\r",
     "serial": lambda r: f"\0{r.line}\r\r",

@@ -1,7 +1,8 @@
 """Logs pasted into mails: quote marks of any depth, lines that a mailer wrapped, quoted-printable, whole logs re-flowed as paragraphs.
 
 A tail is joined to the log line before it only where a mailer would have broken that line: both have the same depth, the line is not longer
-than a mail line, the tail's first word would not have fitted, and the tail is neither blank nor prose.
+than a mail line, the tail's first word would not have fitted, and the tail is neither blank nor prose. A tail of lesser depth (the line was
+quoted, then broken) is one only if a log line of the depth of the first follows: else it may be an answer.
 """
 
 import quopri
@@ -30,22 +31,25 @@ _PRINTK = re.compile(rf"\s*(?:<\d{{1,3}}>)?{_STAMP}")
 _INNER = re.compile(rf"(?<=\S )(?={_STAMP} )")
 _NO_TAIL = re.compile(
     r"\s|[-+]\s|[-+]{3} |@@ |diff --git|\* |=> |[#{}]|\[\.\.\.\]|\[snip\]|<snip>|\.\.\.|-- |_{5}|={5}|On .* wrote:|https?://"
-    r"|Signed-off-by|From:|Date:|To:|Cc:"
+    r"|Signed-off-by|From:|Date:|To:|Cc:|\x1b|\[(?:\x1b\S*)? ?(?: OK |FAILED|DEPEND|TIME|WARN|INFO|SKIP)"
+    r"|\[ *\d*(?:\.\d*)?$|(?:\[?\S+@\S+[: ].*|[~/]\S*|\S+ )[#$] |\S+ login:"  # systemd, a line cut short, prompts
 )
 _PROSE = re.compile(r"(?:[A-Z][a-z']+|I|a|and|but|so|the|this|just|which|we|it) (?:[A-Za-z',-]+ ){2,}")
 WIDEST = 80
 SHORTEST = 40
 LEAST_BROKEN = 66
+PRINTABLE = 76  # the longest line that quoted-printable allows
 
 
 @dataclass
 class _Piece:
-    """A physical line without its quotes."""
+    """A physical line without its quotes; `marks`: how wide they were."""
 
     number: int
     number_end: int
     depth: int
     text: str
+    marks: int = 0
 
 
 class Mail(Wrapper):
@@ -58,66 +62,81 @@ class Mail(Wrapper):
 
     def __init__(self, quote: str = "", printable: bool = False, wrapped: bool = True, columns: int = 0) -> None:
         self.quote, self.printable, self.wrapped, self.columns = quote, printable, wrapped, columns
-        self.soft: tuple[int, str] | None = None
+        self.soft: _Piece | None = None  # what soft line breaks have joined so far
         self.record: list[_Piece] = []
+        self.doubt: list[_Piece] = []  # tails of lesser depth, until the line after them is seen
 
     def take(self, number: int, line: str) -> Iterator[Logical]:
         first, line = self._decoded(number, line) if self.printable else (number, line)
         if first < 0:
             return
-        depth, text = unquoted(line.replace("\u00a0", " "), self.quote)
-        piece = _Piece(first, number, depth, text)
+        line = line.replace("\u00a0", " ").replace("\0", "")
+        depth, text = unquoted(line, self.quote)
+        yield from self._add(_Piece(first, number, depth, text, len(line) - len(text)))
+
+    def _add(self, piece: _Piece) -> Iterator[Logical]:
         if self.record and self._continues(piece):
-            self.record.append(piece)
+            (self.doubt if self.doubt or piece.depth < self.record[-1].depth else self.record).append(piece)
             return
-        yield from self._finished()
+        yield from self._finished(piece)
         self.record = [piece]
 
     def _decoded(self, number: int, line: str) -> tuple[int, str]:
         """(first physical line, text) with soft line breaks taken out; -1 while one goes on."""
-        first, before = self.soft or (number, "")
+        first, before = (self.soft.number, self.soft.text) if self.soft else (number, "")
         line = line.rstrip("\r")
         if line.endswith("="):
-            self.soft = (first, before + line[:-1])
+            self.soft = _Piece(first, number, 0, before + line[:-1])
             return -1, ""
         self.soft = None
-        return first, quopri.decodestring((before + line).encode()).decode(errors="replace")
+        return first, _printed(before + line)
 
     def _continues(self, piece: _Piece) -> bool:
-        """Whether a line is the wrapped tail of the record held."""
-        last, text = self.record[-1], piece.text.rstrip()
+        """Whether a line is the wrapped tail of the record held, or may be."""
+        pieces, text = self.record + self.doubt, piece.text.rstrip()
         if self.columns:
-            return len(last.text) == self.columns and bool(text) and not LOG_LINE.match(text)
-        if not self.wrapped or piece.depth != last.depth or not text or LOG_LINE.match(text) or _NO_TAIL.match(text):
+            return len(pieces[-1].text) == self.columns and bool(text) and not LOG_LINE.match(text)
+        if not self.wrapped or piece.depth > pieces[0].depth or not text or LOG_LINE.match(text) or _NO_TAIL.match(text):
             return False
-        before = last.text.expandtabs().rstrip()
-        full = len(before) + 1 + len(text.split(None, 1)[0]) >= (SHORTEST if _INNER.search(before) else LEAST_BROKEN)
-        if not SHORTEST <= len(before) <= WIDEST or not full:
-            return False
-        return self._is_log() and not _PROSE.match(text)
+        # What was broken last, with the tails that a later mailer broke off it.
+        broken = next(i for i in reversed(range(len(pieces))) if pieces[i].depth >= piece.depth)
+        before = " ".join(p.text.expandtabs().rstrip() for p in pieces[broken:])
+        full = pieces[broken].marks + len(before) + 1 + len(text.split(None, 1)[0])
+        least, most = SHORTEST if _INNER.search(before) else LEAST_BROKEN, WIDEST * (len(pieces) - broken)
+        return full >= least and SHORTEST <= len(before) <= most and self._is_log() and not _PROSE.match(text)
 
     def _is_log(self) -> bool:
         return any(LOG_LINE.match(p.text) or _INNER.search(p.text) for p in self.record[:1] + self.record[-1:])
 
-    def _finished(self) -> Iterator[Logical]:
-        """The record held as logical lines: its pieces joined, and split before every stamp that stands inside."""
+    def _finished(self, after: _Piece | None = None) -> Iterator[Logical]:
+        """The record held as logical lines, and the tails in doubt: part of it if what comes after goes on in the record's depth."""
         if not self.record:
             return
+        if after is not None and after.depth == self.record[0].depth and LOG_LINE.match(after.text):
+            self.record, self.doubt = self.record + self.doubt, []
+        yield from self._joined()
+        for piece in self.doubt:
+            yield Logical(piece.number, piece.number_end, piece.text.rstrip())
+        self.record, self.doubt = [], []
+
+    def _joined(self) -> Iterator[Logical]:
+        """The record's pieces joined, and split before every stamp that stands inside."""
         text, starts = "", []
         for piece in self.record:
             before = text if self.columns or not text else f"{text.rstrip()} "
             starts.append((len(before), piece.number))
             text = before + (piece.text if self.columns or not before else piece.text.lstrip())
-        yield from _split(text, starts, self.record[-1].number_end)
-        self.record = []
+        yield from _split(text.rstrip(), starts, self.record[-1].number_end)
 
     def close(self) -> Iterator[Logical]:
         if self.soft is not None:
-            first, text = self.soft
-            self.soft = None
-            yield from self._finished()
-            self.record = [_Piece(first, first + text.count("\n"), 0, text)]
+            yield from self._add(_Piece(self.soft.number, self.soft.number_end, 0, _printed(self.soft.text)))
         yield from self._finished()
+
+
+def _printed(text: str) -> str:
+    """Quoted-printable text decoded."""
+    return quopri.decodestring(text.encode()).decode(errors="replace")
 
 
 def _split(text: str, starts: list[tuple[int, int]], end: int) -> Iterator[Logical]:
@@ -131,9 +150,7 @@ def _split(text: str, starts: list[tuple[int, int]], end: int) -> Iterator[Logic
     lines = [max(number for at, number in starts if at <= cut) for cut in cuts]
     for i, cut in enumerate(cuts):
         more = i + 1 < len(cuts)
-        yield Logical(
-            lines[i], lines[i + 1] - 1 if more else end, text[cut : cuts[i + 1] if more else None].rstrip(" ") if more else text[cut:]
-        )
+        yield Logical(lines[i], lines[i + 1] - 1 if more else end, text[cut : cuts[i + 1] if more else None].rstrip())
 
 
 def unquoted(line: str, quote: str) -> tuple[int, str]:
@@ -158,10 +175,17 @@ def quoted_by(sample: list[str]) -> str:
 
 def is_wrapped(sample: list[str], quote: str) -> bool:
     """Whether a mailer broke lines: log lines have tails, and few log lines are longer than a mail's, or the tails are many."""
-    lengths = [len(text.expandtabs()) for line in sample if LOG_LINE.match(text := unquoted(line, quote)[1])]
-    tails = sum(piece.line_end > piece.line for piece in Mail(quote).feed(sample, 1))
+    lengths = [len(text.expandtabs()) for line in sample if LOG_LINE.match(text := unquoted(line.replace("\0", ""), quote)[1])]
+    mail = Mail(quote)
+    tails = sum(record.line_end > record.line for part in (mail.feed(sample, 1), mail.close()) for record in part)
     long = sum(length > WIDEST for length in lengths)
     return tails > 0 and (bool(quote) or long * 20 <= len(lengths) or tails * 10 >= len(lengths))
+
+
+def is_padded(sample: list[str]) -> bool:
+    """Whether a terminal or a mailer left blanks at the ends of lines: most log lines have them."""
+    logs = [line for line in sample if LOG_LINE.match(line)]
+    return sum(line.rstrip("\r").endswith((" ", "\t")) for line in logs) * 2 > len(logs)
 
 
 def cut_at(sample: list[str]) -> int:
@@ -177,5 +201,7 @@ def is_printable(sample: list[str]) -> bool:
     signs = [line.rstrip("\r") for line in sample if "=" in line]
     if any(re.search(r"=(?![0-9A-F]{2}|$)", line) for line in signs):
         return False
-    soft = sum(line.endswith("=") for line in signs)
-    return soft >= 1 and soft + sum(bool(re.search(r"=(?:3D|20|C2=A0|09)", line)) for line in signs) >= 2
+    escaped = sum(bool(re.search(r"=(?:3D|20|C2=A0|09)", line)) for line in signs)
+    if soft := sum(line.endswith("=") for line in signs):
+        return soft + escaped >= 2 or any(len(a.rstrip("\r")) == PRINTABLE and not LOG_LINE.match(b) for a, b in pairwise(sample) if b)
+    return escaped >= 2 and any("=3D" in line for line in signs)

@@ -3,7 +3,7 @@
 import re
 
 from tracekit.logical import Logical, Wrapper
-from tracekit.mail import Mail, cut_at, is_printable, is_wrapped, quoted_by
+from tracekit.mail import Mail, cut_at, is_padded, is_printable, is_wrapped, quoted_by
 from tracekit.records import GLUED, KMSG, Journal, Json, Kmsg, Wire
 
 __all__ = ["Logical", "Wrapper", "detect"]
@@ -38,4 +38,4 @@ def _mail(written: list[str]) -> Wrapper | None:
         return Mail(columns=columns)
     quote, printable = quoted_by(written), is_printable(written)
     wrapped = bool(quote) or printable or is_wrapped(written, quote)
-    return Mail(quote, printable, wrapped) if quote or printable or wrapped else None
+    return Mail(quote, printable, wrapped) if quote or printable or wrapped or is_padded(written) else None
