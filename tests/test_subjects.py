@@ -2,7 +2,7 @@
 
 import pytest
 
-from tracekit.subjects import NAMED_BY, subject_of
+from tracekit.subjects import NAMED_BY, near, subject_of
 from tracekit.testing import outcome, run
 
 POINTERS = {"device": 0xFFFF888000001000, "vdev": 0xFFFF888000002000}
@@ -27,6 +27,22 @@ NONE = {"device": None, "vdev": None, "bdf": None}
 def test_the_best_name_there_is(row: dict[str, object], label: str, aliases: tuple[str, ...], how: str | None) -> None:
     subject = subject_of(row)
     assert (subject.label, subject.bdf, subject.aliases, subject.how) == (label, row["bdf"], aliases, how)
+
+
+@pytest.mark.parametrize(
+    ("line", "ts", "source", "answer"),
+    [
+        (14, None, "log", True),
+        (15, None, "log", False),
+        (15, 1_000_000, "log", True),
+        (99, 11_000_000, "log", False),
+        (14, 99_000_000, "log", True),
+        (9, 0, "log", False),
+        (11, 0, "other", False),
+    ],
+)
+def test_near_is_a_few_lines_or_a_moment_below(line: int, ts: int | None, source: str, answer: bool) -> None:
+    assert near({"source": "log", "line": 10, "ts": 0}, {"source": source, "line": line, "ts": ts}, 4) is answer
 
 
 @pytest.mark.parametrize("code", ["IRQ-004", "IRQ-006", "VEC-004", "VEC-005", "MSI-005"])

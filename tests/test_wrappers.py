@@ -7,6 +7,7 @@ import lzma
 import quopri
 import re
 import textwrap
+from bisect import bisect_right
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
@@ -19,6 +20,10 @@ from tracekit.analyze import analyze
 SAMPLES = [
     Path(__file__).parents[1] / "sample_traces" / folder / "dmesg.txt"
     for folder in ("irq.remap-blocked/fires-entry-not-present-6.12", "xen.pirq-starved/fires-dom0-6.1")
+]
+REPORTS = [
+    Path(__file__).parents[1] / "sample_traces" / folder / "dmesg.txt"
+    for folder in ("msi.kernel-bug/fires-iounmap-below-msix-6.12", "irq.unhandled-line/fires-level-line")
 ]
 STAMPED = re.compile(r"\[\s*(\d+)\.(\d{6})\] (.*)")
 START = 1763632800
@@ -151,3 +156,22 @@ def test_the_same_findings_in_every_wrapper(sample: Path, name: str, tmp_path: P
         content = "".join(EACH[name](r) + "\n" * (1 + (name == "journal export")) for r in records).encode()
     (tmp_path / "log").write_bytes(content)
     assert findings(tmp_path / "log") == reference(sample)
+
+
+@pytest.mark.parametrize("name", ["kmsg", "journal json", "journal json-pretty", "journal export"])
+@pytest.mark.parametrize("sample", [*SAMPLES, *REPORTS], ids=lambda p: "/".join(p.parts[-3:-1]))
+def test_the_same_evidence_where_a_record_takes_many_lines(sample: Path, name: str, tmp_path: Path) -> None:
+    """What belongs together stands many lines apart there."""
+    text, begins = "", []
+    for record in (Record(line) for line in sample.read_text(encoding="utf-8").splitlines() if line):
+        begins.append(text.count("\n") + 1)
+        text += EACH[name](record) + "\n" * (1 + (name == "journal export"))
+    (tmp_path / "log").write_text(text, encoding="utf-8")
+    assert evidence(tmp_path / "log", begins) == evidence(sample, list(range(1, len(begins) + 1)))
+
+
+def evidence(path: Path, begins: list[int]) -> list[tuple[str, str | None, str, list[tuple[int, str]]]]:
+    """The findings and their evidence, by the number of the record."""
+    found = analyze([str(path)]).findings
+    assert found
+    return [(f.code, f.grade, f.subject.label, [(bisect_right(begins, e.line), e.role) for e in f.evidence]) for f in found]

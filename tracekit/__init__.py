@@ -34,7 +34,8 @@ _HOMES = {
     "Fix": "whatif",
     "System": "whatif",
     **dict.fromkeys(
-        ("callers", "distinct", "lost_between", "no_message", "numbered", "same_function", "span", "subject_of", "times"), "subjects"
+        ("callers", "distinct", "lost_between", "near", "no_message", "numbered", "same_function", "span", "subject_of", "times"),
+        "subjects",
     ),
     "ENVELOPE": "types",
     "Schema": "types",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from tracekit.subjects import callers as callers
     from tracekit.subjects import distinct as distinct
     from tracekit.subjects import lost_between as lost_between
+    from tracekit.subjects import near as near
     from tracekit.subjects import no_message as no_message
     from tracekit.subjects import numbered as numbered
     from tracekit.subjects import same_function as same_function

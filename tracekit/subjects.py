@@ -68,6 +68,22 @@ def lost_between(gap: pl.DataFrame | None, source: str, line: int, end: int | No
     return gap is not None and gap.filter(inside).height > 0
 
 
+def near(earlier: Any, later: Any, lines: int, ms: int = 10) -> bool:
+    """Whether row `later` stands below row `earlier` of the same source, at most so many lines or so much time away.
+
+    Time counts too since a record may take many lines: `journalctl -o json-pretty` writes more than ten.
+    """
+    (source, line, ts), (other, below, then) = _place(earlier), _place(later)
+    if source != other or below < line:
+        return False
+    return below - line <= lines or (ts is not None and then is not None and 0 <= then - ts <= ms * 1_000_000)
+
+
+def _place(row: Any) -> tuple[str, int, int | None]:
+    """Source, line and time of a model's row or a table's."""
+    return (row["source"], row["line"], row["ts"]) if isinstance(row, Mapping) else (row.source, row.line, row.ts)
+
+
 def span(source: str, line: int | None, end: int | None = None, role: Any = "context") -> Iterator[Evidence]:
     """One evidence for the lines from `line` to `end`; nothing if there is no line."""
     if line is not None:

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
+from tracekit import Model, Row, Schema, near
 
 # VT-d fault reasons of interrupt remapping, by a part of their text: the text is the same in all forms, the number's base is not.
 REASONS = {
@@ -45,14 +45,13 @@ class RemapFaults(Model):
     def on_remap_fault_reason(self, e: Row) -> None:
         """The second of two records."""
         r, self.request = self.request, None
-        if r is None or e.line - r.line > 4:
+        if r is None or not near(r, e, 4):
             return
         given = int(e.xen_reason) if e.xen_reason is not None else None
         self._fault(r, r.device, r.index, _reason(e.reason, e.text) if given is None else given, e.text, e.line)
 
     def _fault(self, e: Row, device: str, index: str, reason: int, text: str, line_end: int) -> None:
-        near = self.status is not None and self.status.source == e.source and 0 < e.line - self.status.line <= 4
-        status = self.status.line if near and self.status is not None else None
+        status = self.status.line if self.status is not None and near(self.status, e, 4) else None
         self.status = None
         index_value = int(index.removeprefix("0x"), 16)
         self.emit(

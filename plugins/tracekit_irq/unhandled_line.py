@@ -5,10 +5,11 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, no_message
+from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, near, no_message
 from tracekit_irq.evidence import Rows, at, by_boot, in_order, shown
 
 REACH = 120  # lines: a report with its stack trace and list of handlers is shorter
+REACH_MS = 1000
 ADVICE = {
     "edge": "An MSI or MSI-X interrupt: mostly a false positive of the spurious detector (work done elsewhere before the handler looked).",
     "line": "The device asserts a line that its driver does not serve. The line stays off until reboot or rebind.",
@@ -64,4 +65,4 @@ KINDS = {"edge": " (MSI or MSI-X)", "line": " (a line interrupt)", "unknown": ""
 
 def _near(report: Mapping[str, Any], rows: Rows) -> Rows:
     """Rows that belong to a report: the same source, soon after."""
-    return [r for r in rows if r["source"] == report["source"] and 0 < r["line"] - report["line"] <= REACH]
+    return [r for r in rows if near(report, r, REACH, REACH_MS)]

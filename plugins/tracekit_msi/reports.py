@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
+from tracekit import Model, Row, Schema, near
 
 # Functions of the MSI core, MSI irq domains, VFIO's and Xen's MSI code.
 MSI_CODE = re.compile(
@@ -17,6 +17,7 @@ MSI_CODE = re.compile(
 TRACER = re.compile(r"^(?:prepare_ftrace_return|trace_recursion|trace_test_and_set_recursion|ftrace_)")
 FRAMES = 10  # reliable frames that can tell what failed
 REACH = 80  # lines between the head of a report and its frames
+REACH_MS = 1000
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Report:
     rbx: Row | None = None
     rbp: Row | None = None
     named: Row | None = None  # the line that names the function, before the report
-    last: int = 0
+    last: Row | None = None  # the latest of its lines
 
 
 class KernelReports(Model):
@@ -86,8 +87,8 @@ class KernelReports(Model):
 
     def on_kernel_oops(self, e: Row) -> None:
         report = self.open.get(e.source)
-        if report is not None and report.kind == "oops" and not report.traced and e.line - report.last < REACH:
-            report.last = e.line
+        if report is not None and report.kind == "oops" and not report.traced and self._at(e) is report:
+            report.last = e
             return  # BUG, Oops and panic are lines of one report
         self._begin(e, Report(e, "oops"))
 
@@ -109,17 +110,17 @@ class KernelReports(Model):
         report = self._at(e)
         if report is None or report.traced and report.frames:
             if report is not None and report.kind == "other":
-                report.last = e.line
+                report.last = e
                 return
-            self._begin(e, Report(None, "bare", traced=True, last=e.line))
+            self._begin(e, Report(None, "bare", traced=True, last=e))
         else:
-            report.traced, report.last = True, e.line
+            report.traced, report.last = True, e
 
     def on_call_frame(self, e: Row) -> None:
         report = self._at(e)
         if report is None:
             report = self._begin(e, Report(None, "bare", traced=True))
-        report.last = e.line
+        report.last = e
         if e.mark is None and report.traced:
             report.frames += 1
             if report.frames <= FRAMES:
@@ -141,12 +142,12 @@ class KernelReports(Model):
     def _at(self, e: Row) -> Report | None:
         """The report a line belongs to, if it is near enough."""
         report = self.open.get(e.source)
-        return report if report is not None and e.line - report.last < REACH else None
+        return report if report is not None and report.last is not None and near(report.last, e, REACH, REACH_MS) else None
 
     def _begin(self, e: Row, report: Report) -> Report:
         if (old := self.open.get(e.source)) is not None:
             self._close(old)
-        report.last, report.named = e.line, self.named.get(e.source)
+        report.last, report.named = e, self.named.get(e.source)
         self.open[e.source] = report
         if report.function is not None and report.kind == "warning":
             self._seen(report, report.function, e)
@@ -170,7 +171,7 @@ class KernelReports(Model):
         function, line = report.where
         row = report.head or report.lines[0]
         leak, owner = self.leaks.get(row.source, (None, None)) if report.function == "remove_proc_entry" else (None, None)
-        if leak is None or not 0 <= row.line - leak.line <= 2:
+        if leak is None or not near(leak, row, 2):
             leak, owner = None, None
         named, how = _named(report, row, leak, owner)
         told = (leak, named, report.position, *((report.rbx, report.rbp) if report.function == "iounmap" else ()))
@@ -196,6 +197,6 @@ def _named(report: Report, row: Row, leak: Row | None, owner: Row | None) -> tup
     """The line that names the PCI function: by the interface whose irq leaked, or the last one of vfio-pci before."""
     if leak is not None and owner is not None:
         return owner, f"inferred: {leak.action} is of {owner.interface} (line {owner.line})"
-    if report.function == "iounmap" and report.named is not None and row.line - report.named.line < REACH:
+    if report.function == "iounmap" and report.named is not None and near(report.named, row, REACH, REACH_MS):
         return report.named, f"inferred: the last function vfio-pci named before (line {report.named.line})"
     return None, None

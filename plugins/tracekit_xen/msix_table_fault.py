@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, near, not_evaluated
 from tracekit_xen.places import at, function, in_order, rows, times
 
 ACCESSORS = re.compile(r"^(__pci_write_msi_msg|pci_msix_(un)?mask|pci_msi_(un)?mask|msix_[a-z_]+|__pci_enable_msix_range)\b")
@@ -74,8 +74,8 @@ def _position(head: Row, positions: pl.DataFrame | None) -> Row | None:
     """The PC of a report whose head says: a write to a read-only page, if it is in an accessor of the table."""
     if not WRITE_TO_READ_ONLY.match(head.what or ""):
         return None
-    near = [p for p in rows(positions) if p.source == head.source and 0 < p.line - head.line <= AWAY]
-    first = min(near, key=lambda p: p.line, default=None)
+    below = [p for p in rows(positions) if near(head, p, AWAY)]
+    first = min(below, key=lambda p: p.line, default=None)
     return first if first is not None and ACCESSORS.match(first.function or "") else None
 
 
