@@ -73,9 +73,11 @@ def _with_host(tables: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]
 
     Not those of a guest, nor of a source whose kernel is another release.
     """
+    if all(f["machine"].n_unique() == 1 and f["machine"][0] == "" for f in tables.values() if f.height):
+        return tables
     sides = [f.select("machine", "side").unique() for f in tables.values() if f.height]
-    named = pl.concat(sides).unique().filter(pl.col("machine") != "") if sides else pl.DataFrame()
-    if named.is_empty() or named["machine"].n_unique() > 1 or named["side"].str.starts_with("guest").any():
+    named = pl.concat(sides).unique().filter(pl.col("machine") != "")
+    if named["machine"].n_unique() != 1 or named["side"].str.starts_with("guest").any():
         return tables
     ours = (pl.col("machine") == "") & ~pl.col("side").str.starts_with("guest").fill_null(False)
     if (versions := tables.get("kernel_version")) is not None:

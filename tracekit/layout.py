@@ -21,6 +21,7 @@ MESSAGES = ("msg", "graph", "graph_bare", "switch", "msg_bare", "msg_stamped", "
 GRAPH = ("function_graph", "function_graph_bare", "tracecmd_graph")
 TRACERS = ("ftrace", "perf", "tracecmd", "function_graph", "qemu_trace")
 PER_FILE_SHARE = 0.5
+LONGEST_TRIED = 2000  # characters of a line that tell its envelope
 
 _STAMPED = r"(?:<[0-9]+>)?\[ *[0-9]+\.[0-9]{6}\]"
 # What a transport leaves in lines, and what to put in its place: (sign, expression, replacement).
@@ -85,10 +86,10 @@ class Layout:
     @classmethod
     def settle(cls, rules: Mapping[str, Rule], sample: Sequence[str]) -> "Layout":
         """Decide on the first lines of a source which rules each layer uses."""
-        text = pl.Series("text", sample, dtype=pl.String)
-        noise = tuple(i for i, (sign, _, _) in enumerate(_NOISE) if text.str.contains(sign).any())
-        frame = _fresh(pl.DataFrame({"text": _clean(text, noise)}))
-        written = max(int((frame["msg"].str.strip_chars() != "").sum()), 1)
+        whole = "\n".join(sample)
+        noise = tuple(i for i, (sign, _, _) in enumerate(_NOISE) if re.search(sign, whole, re.MULTILINE))
+        lines = _clean(pl.Series("text", sample, dtype=pl.String), noise).to_list() if noise else list(sample)
+        written = max(sum(not line.isspace() for line in lines if line), 1)
         used: dict[str, int] = {}
 
         def admit(rule: Rule, hits: int) -> bool:
@@ -98,9 +99,9 @@ class Layout:
             return fits
 
         layers = tuple(_layer(rules, name) for name in LAYERS)
-        _peel_layers(frame, layers, admit)
+        _try_layers([line[:LONGEST_TRIED] for line in lines], layers, admit)
         kept = tuple(tuple(r for r in layer if r.name in used) for layer in layers)
-        symbols = int(text.str.contains(_SYMBOL).sum()) > 0.9 * written
+        symbols = sum(re.match(_SYMBOL, line) is not None for line in sample) > 0.9 * written
         return cls(rules, tuple(layer for layer in kept if layer), noise, used, _clock(used, rules, sample), symbols)
 
     @property
@@ -127,7 +128,7 @@ class Layout:
         `ts` is in ns on the clock of the innermost envelope that has a stamp.
         """
         fresh = _fresh(frame.with_columns(self.clean(frame["text"]).alias("text")))
-        peeled = _peel_layers(fresh, self.layers, lambda _rule, hits: hits > 0)
+        peeled = _peel_layers(fresh, self.layers)
         missed = peeled["envelope"] == "none"
         if missed.any() and self.rules:
             peeled = self._again(peeled, missed)
@@ -140,7 +141,7 @@ class Layout:
         if not other.layers:
             return peeled
         fresh = lines.with_columns(_clean(lines["msg"], other.noise).alias("msg"))
-        more = _peel_layers(fresh, other.layers, lambda _rule, hits: hits > 0)
+        more = _peel_layers(fresh, other.layers)
         return pl.concat([peeled.filter(~missed), more]).sort("_at")
 
     def frames(self, text: pl.Series) -> pl.Series:
@@ -234,36 +235,44 @@ def _fresh(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.rename({"text": "msg"}).with_columns(**_COLUMNS).with_row_index("_at")
 
 
-def _peel_layers(frame: pl.DataFrame, layers: Sequence[Sequence[Rule]], admit: Callable[[Rule, int], bool]) -> pl.DataFrame:
+def _try_layers(lines: list[str], layers: Sequence[Sequence[Rule]], admit: Callable[[Rule, int], bool]) -> None:
+    """What peeling would do to a few lines, one by one: each of the many rules costs less than an expression made ready for frames."""
+    enveloped: set[int] = set()
     for layer in layers:
-        frame = _peel_layer(frame, layer, admit)
+        rest = list(range(len(lines)))
+        for rule in layer:
+            match = re.compile(rule.regex).match
+            tried = [i for i in rest if i not in enveloped] if _per_file(rule) else rest
+            found = {i: m for i in tried if (m := match(lines[i]))}
+            if admit(rule, len(found)):
+                groups = next((rule.groups[c] for c in MESSAGES if c in rule.groups), ())
+                lines[:] = [next((t for g in groups if (t := found[i][g])), "") if i in found else line for i, line in enumerate(lines)]
+                rest = [i for i in rest if i not in found]
+                enveloped.update(found)
+
+
+def _peel_layers(frame: pl.DataFrame, layers: Sequence[Sequence[Rule]]) -> pl.DataFrame:
+    for layer in layers:
+        frame = _peel_layer(frame, layer)
     return frame
 
 
-def _peel_layer(frame: pl.DataFrame, rules: Sequence[Rule], admit: Callable[[Rule, int], bool]) -> pl.DataFrame:
+def _peel_layer(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
     """One layer off: each rule takes the lines that those before it missed."""
     done: list[pl.DataFrame] = []
     rest = frame
-    for rule in _matching(frame, rules):
+    for rule in rules:
         if rest.is_empty():
             break
         # What is decided per file is so common a shape that a line with an envelope already is not looked at.
         aside = rest.filter(pl.col("envelope") != "none") if _per_file(rule) else rest.clear()
         hits, taken, left = _match(rest.filter(pl.col("envelope") == "none") if aside.height else rest, rule)
-        if admit(rule, hits) and hits:
+        if hits:
             done.append(_taken(taken, rule))
             rest = pl.concat([left, aside]) if aside.height else left
     if not done:
         return frame
     return done[0] if rest.is_empty() and len(done) == 1 else pl.concat([*done, rest]).sort("_at")
-
-
-def _matching(frame: pl.DataFrame, rules: Sequence[Rule]) -> list[Rule]:
-    """The rules that match some line: most match none, which is cheaply told for all at once."""
-    if frame.is_empty() or not rules:
-        return []
-    told = frame.select(pl.col("msg").str.contains(r.regex).any().alias(r.name) for r in rules).row(0)
-    return [rule for rule, matches in zip(rules, told, strict=True) if matches]
 
 
 def _match(frame: pl.DataFrame, rule: Rule) -> tuple[int, pl.DataFrame, pl.DataFrame]:

@@ -33,11 +33,13 @@ class Model:
     needs: ClassVar[tuple[str, ...]] = ()
     across: ClassVar[tuple[str, ...]] = ()
     handled: ClassVar[tuple[str, ...]] = ()  # the tables of its `on_` methods
+    _hears: ClassVar[tuple[str, ...]] = ()
     _blank: ClassVar[Mapping[str, pl.DataFrame] | None] = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.handled = tuple(n[3:] for n in dir(cls) if n.startswith("on_") and n != "on_end")
+        cls._hears = tuple(dict.fromkeys((*cls.needs, *cls.across, *cls.handled)))
         cls._blank = None
 
     def __init__(self) -> None:
@@ -48,7 +50,7 @@ class Model:
     @classmethod
     def hears(cls) -> tuple[str, ...]:
         """The tables this model takes as input."""
-        return (*cls.needs, *cls.across, *(n for n in cls.handled if n not in cls.needs))
+        return cls._hears
 
     @classmethod
     def schemas(cls) -> dict[str, Schema]:
@@ -193,12 +195,16 @@ class _Parts:
     def of(self, name: str) -> dict[tuple[Any, ...], pl.DataFrame]:
         """(machine, boot, stream) -> rows of the table, in its order."""
         if name not in self.made:
-            frame = self.tables[name]
-            stream = pl.col("source").replace_strict(self.streams, default=None, return_dtype=pl.Int64).alias("stream")
-            keyed = frame.with_columns(stream)
-            divided = keyed.partition_by("machine", "boot", "stream", as_dict=True, maintain_order=True)
-            self.made[name] = {key: part.drop("stream") for key, part in divided.items()}
+            self.made[name] = self._divided(self.tables[name])
         return self.made[name]
+
+    def _divided(self, frame: pl.DataFrame) -> dict[tuple[Any, ...], pl.DataFrame]:
+        if all(frame[c].n_unique() == 1 for c in ("machine", "boot", "source")):
+            machine, boot, source = (frame[c][0] for c in ("machine", "boot", "source"))
+            return {(machine, boot, self.streams.get(source)): frame}
+        stream = pl.col("source").replace_strict(self.streams, default=None, return_dtype=pl.Int64).alias("stream")
+        divided = frame.with_columns(stream).partition_by("machine", "boot", "stream", as_dict=True, maintain_order=True)
+        return {key: part.drop("stream") for key, part in divided.items()}
 
     def forget(self, name: str) -> None:
         """The table has become another one."""

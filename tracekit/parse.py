@@ -1,5 +1,6 @@
 """Parsing: chunks of a source become event tables, and every physical line is accounted for once."""
 
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +14,7 @@ from tracekit.grammar import Grammars, Rule, fields_by_lark
 from tracekit.layout import Layout
 from tracekit.pattern import escape
 from tracekit.source import Chunk, Source
-from tracekit.types import ENVELOPE, Schema, event_schema
+from tracekit.types import ENVELOPE, Schema
 from tracekit.wrap import Logical, Wrapper, detect
 
 SAMPLE_LINES = 1000
@@ -23,6 +24,8 @@ SMALL_ONLY = "Small sources only"
 SMALL_SOURCE = 20_000
 CLASSES = ("event", "part-of-event", "frame", "text", "not understood", "rejected")
 
+_NOTHING = r"[^\s\S]"
+_WHOLE = "whole_match"
 RAW = "raw_event"
 RAW_SCHEMA: Schema = {"event": pl.String(), "args": pl.String()}
 Example = tuple[int, int, str]  # lines that were not understood: how many, the first one's number and text
@@ -67,9 +70,18 @@ class Vocabulary:
         for rule in self.rules.values():
             for text in rule.literals:
                 self.by_literal.setdefault(text, []).append(rule)
+        self.literals = list(self.by_literal)
         self.general = [r for r in self.rules.values() if not r.literals]
+        self.general_form = "|".join(re.sub(r"\(\?P<[^>]*>", "(?:", r.regex) for r in self.general) or _NOTHING
+        self._columns: dict[str, list[pl.Expr]] = {}
         self.prefilter = _prefilter([r for r in self.rules.values() if SMALL_ONLY not in r.doc])
         self.wanted_prefilter = _prefilter([self.rules[n] for n in self.captured if SMALL_ONLY not in self.rules[n].doc])
+
+    def columns(self, rule: Rule) -> list[pl.Expr]:
+        """What makes the columns of a rule's table of its captured groups."""
+        if rule.name not in self._columns:
+            self._columns[rule.name] = [_column(name, rule, dtype) for name, dtype in rule.columns.items()]
+        return self._columns[rule.name]
 
 
 def parse(source: Source, vocabulary: Vocabulary, progress: Callable[[int], None] | None = None) -> Parsed:
@@ -82,7 +94,7 @@ def parse(source: Source, vocabulary: Vocabulary, progress: Callable[[int], None
     head = next(chunks, None)
     if head is None:
         return parsed
-    sample = _decode(head.data[: 1 << 20], SAMPLE_LINES)[0].to_list()
+    sample = head.data[: 1 << 20].decode(errors="replace").split("\n", SAMPLE_LINES)[:SAMPLE_LINES]
     wrapper = detect(sample)
     reader = _Reader(vocabulary, wrapper)
     parts: dict[str, list[pl.DataFrame]] = {}
@@ -166,8 +178,8 @@ def _raw(frame: pl.DataFrame, layout: Layout) -> dict[str, pl.DataFrame]:
         return {}
     rows = layout.peel(frame.select("line", "text"))
     own = rows["msg"].str.extract_groups(r"^(?:[a-z_0-9]+:)?(?P<event>[^ :]+): *(?P<args>.*)$").struct.unnest()
-    place = rows.select([_envelope(c, rows) for c in ENVELOPE])
-    return {RAW: pl.concat([place, own.select([_copied(c) for c in RAW_SCHEMA])], how="horizontal").filter(pl.col("event").is_not_null())}
+    table = pl.concat([rows.select(_PLACE), own.select([_copied(c) for c in RAW_SCHEMA])], how="horizontal")
+    return {RAW: table.filter(pl.col("event").is_not_null())}
 
 
 def _copied(name: str) -> pl.Expr:
@@ -204,75 +216,70 @@ def _capture(peeled: pl.DataFrame, vocabulary: Vocabulary) -> tuple[dict[str, pl
     matched: list[pl.Series] = []
     candidates: list[pl.DataFrame] = []
     for rule, rows in _candidates(peeled, vocabulary):
-        hit = rows.filter(pl.col("msg").str.contains(rule.regex))
-        groups = _groups(hit, rule)
-        if rule.by_lark:
-            hit, groups = hit.filter(groups["matched"]), groups.filter("matched")
-        if rule.literals:
+        hit, groups = _matches(rows, rule)
+        if rule.literals and hit.height < rows.height:
             candidates.append(rows.select("line", pl.lit(rule.name).alias("event")))
         if hit.is_empty():
             continue
         events[rule.name] = hit.height
         matched.append(hit["line"])
         if rule.name in vocabulary.captured:
-            tables[rule.name] = _typed(hit, rule, groups)
+            tables[rule.name] = pl.concat([hit.select(_PLACE), groups.select(vocabulary.columns(rule))], how="horizontal")
     lines = pl.concat(matched).unique() if matched else pl.Series("line", [], dtype=pl.Int64)
     suspects = pl.concat(candidates) if candidates else pl.DataFrame(schema={"line": pl.Int64, "event": pl.String})
-    return tables, events, lines, suspects.filter(~pl.col("line").is_in(lines.implode())).unique("line", keep="first", maintain_order=True)
+    if suspects.height:
+        suspects = suspects.filter(~pl.col("line").is_in(lines.implode())).unique("line", keep="first", maintain_order=True)
+    return tables, events, lines, suspects
 
 
 def _candidates(peeled: pl.DataFrame, vocabulary: Vocabulary) -> Iterator[tuple[Rule, pl.DataFrame]]:
-    """Each rule that has candidate rows, with these rows."""
+    """Each rule that has candidate rows, with these rows: those that hold a literal of it, or have the shape of its matches."""
     if peeled.is_empty():
         return
     msg = peeled["msg"]
-    present = msg.str.extract_many(list(vocabulary.by_literal), overlapping=True).explode().unique().drop_nulls()
-    rules = {r.name: r for text in present for r in vocabulary.by_literal[text]}
-    for rule in [*rules.values(), *vocabulary.general]:
-        rows = peeled.filter(_may_match(msg, rule))
-        if rows.height:
-            yield rule, rows
+    found = pl.DataFrame({"text": msg.str.extract_many(vocabulary.literals, overlapping=True)}).with_row_index("row").explode("text")
+    by_text = found.drop_nulls().group_by("text", maintain_order=True).agg(pl.col("row").unique().sort())
+    holding = dict(zip(by_text["text"], by_text["row"], strict=True))
+    for rule in {r.name: r for text in holding for r in vocabulary.by_literal[text]}.values():
+        parts = [holding[text] for text in rule.literals if text in holding]
+        yield rule, peeled[parts[0] if len(parts) == 1 else pl.concat(parts).unique().sort()]
+    rows = peeled.filter(msg.str.contains(vocabulary.general_form))
+    for rule in vocabulary.general if rows.height else ():
+        if (hit := rows["msg"].str.contains(rule.regex)).any():
+            yield rule, rows.filter(hit)
 
 
-def _may_match(msg: pl.Series, rule: Rule) -> pl.Series:
-    """Which lines hold a literal of the rule, or have the shape of its matches. A single literal needs no expression to be compiled."""
-    if len(rule.literals) == 1:
-        return msg.str.contains(rule.literals[0], literal=True)
-    return msg.str.contains(_alternation(rule.literals) if rule.literals else rule.shape)
-
-
-def _groups(rows: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """The captured texts of the rows of one rule, a column a group."""
+def _matches(rows: pl.DataFrame, rule: Rule) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(the rows that the rule matches, their captured texts, a column a group)."""
     if rule.by_lark:
         found = [fields_by_lark(rule, text) for text in rows["msg"]]
         texts = {g: [f.get(c) if f and g == c else None for f in found] for c, names in rule.groups.items() for g in names}
-        return pl.DataFrame({"matched": [f is not None for f in found], **texts}, schema_overrides=dict.fromkeys(texts, pl.String))
-    if not rule.columns:
-        return pl.DataFrame()
-    return rows.select(pl.col("msg").str.extract_groups(rule.regex).alias("g")).unnest("g")
+        whole = [text if f is not None else None for text, f in zip(rows["msg"], found, strict=True)]
+        groups = pl.DataFrame({_WHOLE: whole, **texts}, schema_overrides=dict.fromkeys([_WHOLE, *texts], pl.String))
+    else:
+        groups = rows["msg"].str.extract_groups(f"(?P<{_WHOLE}>{rule.regex})").struct.unnest()
+    missed = groups[_WHOLE].null_count()
+    if missed == 0:
+        return rows, groups
+    if missed == rows.height:
+        return rows.clear(), groups.clear()
+    hit = groups[_WHOLE].is_not_null()
+    return rows.filter(hit), groups.filter(hit)
 
 
-def _typed(rows: pl.DataFrame, rule: Rule, groups: pl.DataFrame) -> pl.DataFrame:
-    """The rows of one event: envelope columns and the rule's own."""
-    schema = event_schema(rule.columns)
-    if not rule.columns:
-        return rows.select([_envelope(c, rows) for c in ENVELOPE])
-    own = groups.select([_column(c, rule, dtype) for c, dtype in rule.columns.items()])
-    # Strings that leave a chunk are copied, or they would keep the whole chunk in memory.
-    table = pl.concat([rows.select([_envelope(c, rows) for c in ENVELOPE]), own], how="horizontal")
-    return table.select([pl.col(c).cast(t) for c, t in schema.items()])
-
-
-def _envelope(name: str, rows: pl.DataFrame) -> pl.Expr:
-    dtype = ENVELOPE[name]
-    if name not in rows.columns:
+def _place(name: str, dtype: pl.DataType) -> pl.Expr:
+    """An envelope column of the peeled rows. Strings that leave a chunk are copied, or they would keep the whole chunk in memory."""
+    if name in ("source", "boot"):  # not known yet
         return pl.lit(None, dtype=dtype).alias(name)
-    column = pl.col(name).cast(dtype)
-    return (column + "").alias(name) if dtype == pl.String else column
+    return (pl.col(name) + "").alias(name) if dtype == pl.String else pl.col(name)
+
+
+_PLACE = [_place(name, dtype) for name, dtype in ENVELOPE.items()]
 
 
 def _column(name: str, rule: Rule, dtype: pl.DataType) -> pl.Expr:
-    text = pl.coalesce([pl.col(g) for g in rule.groups[name]])
+    groups = rule.groups[name]
+    text = pl.coalesce(groups) if len(groups) > 1 else pl.col(groups[0])
     if dtype == pl.Int64:
         return text.str.to_integer(dtype=pl.Int64, strict=False).alias(name)
     if dtype == pl.UInt64:
@@ -280,18 +287,13 @@ def _column(name: str, rule: Rule, dtype: pl.DataType) -> pl.Expr:
     return (text + "").alias(name)
 
 
-def _alternation(texts: Iterable[str]) -> str:
-    """One expression for any of the texts."""
-    return "|".join(escape(t) for t in sorted(texts))
-
-
 def _prefilter(rules: Sequence[Rule]) -> str:
     """One expression that every line matches which one of the rules could match."""
     parts = {escape(t) for r in rules for t in r.literals or r.signs} | {r.shape for r in rules if not (r.literals or r.signs)}
-    return "|".join(sorted(parts)) or r"[^\s\S]"
+    return "|".join(sorted(parts)) or _NOTHING
 
 
-def _decode(data: bytes, most: int | None = None) -> tuple[pl.Series, list[int]]:
+def _decode(data: bytes) -> tuple[pl.Series, list[int]]:
     """The lines of a chunk, broken at LF only, and the offsets of lines whose bytes were not UTF-8 (replaced)."""
     bad: list[int] = []
     try:
@@ -301,7 +303,7 @@ def _decode(data: bytes, most: int | None = None) -> tuple[pl.Series, list[int]]
         pieces = data.split(b"\n")
         bad = [i for i, p in enumerate(pieces) if not _is_utf8(p)]
         data = data.decode(errors="replace").encode()
-    lines = pl.read_lines(BytesIO(data), n_rows=most)["line"] if data else pl.Series("line", [], dtype=pl.String)
+    lines = pl.read_lines(BytesIO(data))["line"] if data else pl.Series("line", [], dtype=pl.String)
     return lines, bad
 
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import Finding, Row, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
-from tracekit_xen.lives import PirqLives
 from tracekit_xen.places import at, function, in_order, rows, spans
 from tracekit_xen.xen_domain import EEXIST
+
+UNTOLD = "no line of a guest tells which pirq its MSIs use"
 
 
 @diagnosis(
@@ -34,15 +35,17 @@ def pirq_reused(
     What to do: update the guest kernel (c74fd80f2f41, Linux 4.11, in many stable kernels); until then reload drivers one by one.
     References: af42b8d12f8a brought the re-use, c74fd80f2f41 removed it; QEMU c976437c7dba (2.1) unmaps on disable.
     """
-    lives = pirq_lives if pirq_lives is not None else PirqLives.blank()["pirq_lives"]
-    doubtful = (pl.col("basis") == "debug") & pl.col("source").is_in(_contradictory(lives))
-    credible = list(rows(lives.filter(~doubtful)))
+    if pirq_lives is None:
+        yield not_evaluated(UNTOLD)
+        return
+    doubtful = (pl.col("basis") == "debug") & pl.col("source").is_in(_contradictory(pirq_lives))
+    credible = list(rows(pirq_lives.filter(~doubtful)))
     refused = list(rows(xen_irq_obtain_failed)), [e for e in rows(xen_evtchnop_failed) if e.ret == EEXIST]
     shared = _shared(credible)
     for pairs in shared:
         yield _finding(pairs, refused, list(rows(xen_pt_unmap)))
     if not shared:
-        yield _quiet(lives, len(credible) < lives.height)
+        yield _quiet(pirq_lives, len(credible) < pirq_lives.height)
 
 
 def _contradictory(lives: pl.DataFrame) -> list[str]:
@@ -71,7 +74,7 @@ def _quiet(lives: pl.DataFrame, contradicted: bool) -> Verdict:
     if contradicted:
         return inconclusive("the debug lines contradict each other: most ends of event channels have no begin", "the log from its boot on")
     heard = lives["basis"].is_in(["guest", "debug"]).any()
-    return clear("no pirq served two owners at once") if heard else not_evaluated("no line of a guest tells which pirq its MSIs use")
+    return clear("no pirq served two owners at once") if heard else not_evaluated(UNTOLD)
 
 
 def _other_user(life: Row, users: list[Row], ended: bool) -> Row | None:
