@@ -114,6 +114,27 @@ def test_no_line_of_the_page_is_wider_than_the_terminal(width: int) -> None:
     assert max(map(len, lines)) <= width
 
 
+def test_of_a_long_path_the_files_name_is_kept() -> None:
+    path = "/var/spool/cases/" + "x" * 80 + "/trace.txt"
+    found = Finding("s", "proven", (Evidence(path, 7, "cause", None, "text"),), DEVICE, "high", name="a.b", code="MSI-001")
+    run = Run(SOURCES, (found,), OUTCOMES)
+    assert re.search(r"seen in {7}…x{53}/trace\.txt$", write("terminal", run), re.M)
+    assert path in write("terminal", run, width=200)
+    assert path in re.sub(r"\n +", "", write("terminal", run, full=True))
+
+
+def test_a_word_longer_than_the_page_is_not_cut_short() -> None:
+    word = "0x" + "0123456789abcdef" * 6
+    found = Finding(word, "proven", (), DEVICE, "high", f"echo {word}", name="a.b", code="MSI-001")
+    joined = re.sub(r"\n +", "", write("terminal", Run(SOURCES, (found,), OUTCOMES)))
+    assert joined.count(word) == 2
+
+
+def test_what_a_fact_advises_is_a_sentence_of_its_own() -> None:
+    fact = Finding("QEMU itself hands them on", "proven", (), DEVICE, "info", "Look at irqfd.", name="vfio.slow-path", code="VFIO-010")
+    assert "QEMU itself hands them on. Look at irqfd." in write("terminal", Run(SOURCES, (fact,), OUTCOMES), full=True, width=200)
+
+
 def test_colour_only_where_it_is_asked_for() -> None:
     assert "\x1b[" not in write("terminal", SICK)
     colored = write("terminal", SICK, color=True)

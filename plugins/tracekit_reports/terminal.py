@@ -85,7 +85,7 @@ def _evidence(f: Finding, width: int, full: bool) -> Iterator[RenderableType]:
     shown, left = chosen(f.evidence, len(f.evidence) if full else _MOST_EVIDENCE)
     digits = max((len(n) for e in shown for n, _ in quoted(e)), default=1)
     for source, group in by_source(shown):
-        yield _labelled("seen in", Text(visible(source), style="underline"))
+        yield _labelled("seen in", Text(visible(source) if full else _end(visible(source), width - 16), style="underline"))
         table = Table.grid(padding=(0, 1))
         table.add_column(justify="right", width=digits, no_wrap=True)
         table.add_column(width=7, no_wrap=True)
@@ -107,10 +107,15 @@ def _fitted(text: str, width: int) -> str:
     return "\n".join(lines)
 
 
+def _end(path: str, width: int) -> str:
+    """A path; of a long one the end, where the file's name is."""
+    return path if len(path) <= width else "…" + path[1 - width :]
+
+
 def _facts(told: Story, full: bool) -> Iterator[RenderableType]:
     for f in told.facts:
         if full or told.faults:
-            yield _labelled(f"{f.code}", Text(visible(f"{f.name}: {f.summary}" + (f" {f.advice}" if f.advice else ""))))
+            yield _labelled(f"{f.code}", Text(visible(f"{f.name}: {f.summary}" + (f". {f.advice}" if f.advice else ""))))
 
 
 def _open(told: Story) -> Iterator[RenderableType]:
@@ -143,7 +148,7 @@ def _outcome(o: Outcome, kind: str) -> RenderableType:
 def _labelled(label: str, text: Text) -> RenderableType:
     table = Table.grid(padding=(0, 1))
     table.add_column(width=13, no_wrap=True, style="dim")
-    table.add_column()
+    table.add_column(overflow="fold")
     table.add_row(label, text)
     return _indented(table)
 
