@@ -135,7 +135,9 @@ def test_a_reader_that_goes_away_is_no_error(log: Path) -> None:
 
 
 def test_explain_schema_and_plugins_print() -> None:
-    assert "tracekit_reports 0.1.0: 6 reports" in tracekit("plugins").stdout
+    plugins = tracekit("plugins").stdout
+    assert "tracekit_reports 0.1.0: 6 reports" in plugins
+    assert "tracekit_systems 0.1.0: 3 systems" in plugins
     page = tracekit("explain", "msi-001").stdout
     assert page.startswith("msi.stale-hwsize (MSI-001), severity high\n")
     assert "Stays quiet when:" in page
@@ -143,6 +145,21 @@ def test_explain_schema_and_plugins_print() -> None:
     table = tracekit("schema", "vector_alloc").stdout
     assert "irq              Int64" in table
     assert "kernel_version" in tracekit("schema").stdout
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_page_is_as_wide_as_the_terminal_and_no_wider_than_the_eye_likes(width: int) -> None:
+    page = tracekit("explain", "msi-001", COLUMNS=str(width)).stdout.splitlines()
+    assert min(width, 120) - 20 < max(map(len, page)) <= min(width, 120)
+    assert [line.split(":")[0] for line in page if line.startswith(("What", "Why", "Stays", "References", "commands"))] == [
+        "What it finds", "Why it matters", "Stays quiet when", "What to do", "References", "commands",
+    ]  # fmt: skip
+
+
+def test_a_source_in_a_folder_is_called_by_its_path(log: Path) -> None:
+    done = tracekit("analyze", str(log.parent), "--clock", f"{log.name}=+1s")
+    assert (done.returncode, done.stderr) == (2, f"tracekit: no source is called {log.name}; call it {log}\n")
+    assert tracekit("analyze", str(log.parent), "--clock", f"{log}=+1s").returncode == 0
 
 
 @pytest.mark.parametrize(

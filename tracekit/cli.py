@@ -1,9 +1,11 @@
 """The command line: options into calls. Everything heavy is loaded inside the commands, so that `--help` and `--version` are quick."""
 
+import gc
 import os
 import re
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Mapping, Sized
 from pathlib import Path
@@ -30,6 +32,8 @@ app = typer.Typer(
 
 _NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _OFFSET = re.compile(r"([+-]?)([0-9]+(?:\.[0-9]+)?)(ns|us|ms|s|)")
+SEARCH_AFTER = 200_000  # new objects between two searches for cycles: what is loaded at the start has none, and is some 400,000
+_WIDEST = 120  # columns of running text that an eye follows
 _GRADES = ("proven", "probable", "possible")
 _SEVERITIES = ("critical", "high", "medium", "low", "info")
 
@@ -99,7 +103,7 @@ def explain(
             told += [f"settings: {', '.join(settings)}"] if settings else []
             told += [f"to record: {d.record}"] if d.record else []
             told += [f"commands: tracekit record {family}"] if (family := family_of(d.code)) else []
-            print("\n".join([f"{d.name} ({d.code}), severity {d.severity}", "", d.page, "", *told]))
+            print(_filled("\n".join([f"{d.name} ({d.code}), severity {d.severity}", "", d.page, "", *told])))
             return
     raise UsageError(f"no diagnosis is called {name}{_near(name, [n for d in diagnoses for n in (d.name, d.code)])}")
 
@@ -134,6 +138,7 @@ def list_plugins(debug: Annotated[bool, typer.Option("--debug", help="Show where
     engine = Engine.load()
     for p in engine.registry.plugins:
         brings: dict[str, Sized] = {"diagnosis": p.diagnoses, "model": p.models, "report": p.reports, "grammar folder": p.grammars}
+        brings |= {"system": p.systems, "machine": p.machines}
         counts = ", ".join(f"{len(v)} {_plural(k, len(v))}" for k, v in brings.items() if v)
         print(f"{p.name} {p.version}: {counts or 'nothing'}")
         for error in p.errors:
@@ -214,7 +219,8 @@ def _known(run: "Run", sources: Iterable[str]) -> None:
     paths = [s.path for s in run.sources]
     for source in sources:
         if source not in paths:
-            raise UsageError(f"no source is called {source}{_near(source, paths)}")
+            ends = [p for p in paths if p.endswith(f"/{source}")]
+            raise UsageError(f"no source is called {source}" + (f"; call it {' or '.join(ends)}" if ends else _near(source, paths)))
 
 
 def _colored(when: str, output: Path | None) -> bool:
@@ -277,6 +283,13 @@ def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
 
 
+def _filled(page: str) -> str:
+    """A page of text, each of its paragraphs and sections (`What it finds: ...`) as wide as the terminal."""
+    width = min(shutil.get_terminal_size((80, 24)).columns, _WIDEST)
+    parts = re.split(r"\n(?=\n|[A-Za-z][a-z ]+: )", page)
+    return "\n".join("\n" * part.startswith("\n") + textwrap.fill(part.strip(), width, break_on_hyphens=False) for part in parts)
+
+
 def _plural(noun: str, count: int) -> str:
     return noun if count == 1 else {"diagnosis": "diagnoses"}.get(noun, noun + "s")
 
@@ -288,6 +301,7 @@ def _complain(text: str) -> None:
 
 def main() -> None:
     """Run the command line; exit status 0 nothing found, 1 found, 2 wrong usage or nothing readable, 130 interrupted."""
+    gc.set_threshold(SEARCH_AFTER)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
