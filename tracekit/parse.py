@@ -5,15 +5,15 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from io import BytesIO
 from itertools import chain, islice
 
 import polars as pl
 
+from tracekit.chunk import Chunk
 from tracekit.grammar import Grammars, Rule, fields_by_lark
 from tracekit.layout import Layout
 from tracekit.pattern import escape
-from tracekit.source import Chunk, Source
+from tracekit.source import Source
 from tracekit.types import ENVELOPE, Schema
 from tracekit.wrap import Logical, Wrapper, detect
 
@@ -125,11 +125,9 @@ class _Reader:
         self, head: Chunk, rest: Iterator[Chunk], parsed: Parsed, progress: Callable[[int], None] | None
     ) -> Iterator[Callable[[], _Part]]:
         for chunk in _chain(head, rest):
-            lines, bad = _decode(chunk.data)
-            if bad:
-                parsed.notes.append(
-                    f"line {chunk.first_line + bad[0]}: bytes that are not UTF-8 (replaced; {len(bad)} such lines in this part)"
-                )
+            lines, broken = chunk.lines, chunk.broken
+            if broken:
+                parsed.notes.append(f"line {broken[0]}: bytes that are not UTF-8 (replaced; {len(broken)} such lines in this part)")
             parsed.lines += len(lines)
             if progress:
                 progress(len(chunk.data))
@@ -291,28 +289,6 @@ def _prefilter(rules: Sequence[Rule]) -> str:
     """One expression that every line matches which one of the rules could match."""
     parts = {escape(t) for r in rules for t in r.literals or r.signs} | {r.shape for r in rules if not (r.literals or r.signs)}
     return "|".join(sorted(parts)) or _NOTHING
-
-
-def _decode(data: bytes) -> tuple[pl.Series, list[int]]:
-    """The lines of a chunk, broken at LF only, and the offsets of lines whose bytes were not UTF-8 (replaced)."""
-    bad: list[int] = []
-    try:
-        if not data.isascii():
-            data.decode()
-    except UnicodeDecodeError:
-        pieces = data.split(b"\n")
-        bad = [i for i, p in enumerate(pieces) if not _is_utf8(p)]
-        data = data.decode(errors="replace").encode()
-    lines = pl.read_lines(BytesIO(data))["line"] if data else pl.Series("line", [], dtype=pl.String)
-    return lines, bad
-
-
-def _is_utf8(piece: bytes) -> bool:
-    try:
-        piece.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _logical_frame(lines: Iterable[Logical]) -> pl.DataFrame:

@@ -18,10 +18,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from tracekit import bundle, tracedat
 from tracekit.archive import Archive, Limits, Member, is_archive
+from tracekit.chunk import Chunk
 from tracekit.errors import SourceError
 from tracekit.unpack import BROKEN, HEAD, compression, told
 
@@ -29,13 +30,6 @@ CHUNK = 16 << 20
 LINE_LIMIT = 1 << 20
 _STEP = 1 << 20
 DAMAGED = "the data end early or are damaged"
-
-
-class Chunk(NamedTuple):
-    """Whole lines of a source: the number of the first one, and the bytes; every chunk but the last ends at LF."""
-
-    first_line: int
-    data: bytes
 
 
 @dataclass(frozen=True)
@@ -65,8 +59,9 @@ class Source:
             data, shortened = _bound(raw)
             cut += shortened
             self.marks[line] = offset
-            yield Chunk(line, data)
-            line += data.count(b"\n")
+            chunk = Chunk(line, data)
+            yield chunk
+            line = chunk.next_line
         if cut:
             self._note(f"{cut} line{'s' if cut > 1 else ''} longer than 1 MiB cut")
 
@@ -130,8 +125,9 @@ class Series(Source):
             try:
                 for chunk in part.chunks(size):
                     data = chunk.data if chunk.data.endswith(b"\n") else chunk.data + b"\n"
-                    yield Chunk(line, data)
-                    line += data.count(b"\n")
+                    numbered = Chunk(line, data)
+                    yield numbered
+                    line = numbered.next_line
             except (SourceError, OSError) as error:
                 self._note(f"{part.path}: {error}")
 

@@ -1,0 +1,45 @@
+"""A piece of a source: whole lines, as bytes and as text."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Whole lines of a source: the number of the first one, and the bytes; every chunk but the last ends at LF."""
+
+    first_line: int
+    data: bytes
+
+    @cached_property
+    def lines(self) -> "pl.Series":
+        """The lines as text (String), broken at LF only; bytes that are not UTF-8 are replaced."""
+        import polars as pl  # where only bytes are asked for, it is not loaded
+
+        data = self.data.decode(errors="replace").encode() if self.broken else self.data
+        return pl.read_lines(BytesIO(data))["line"] if data else pl.Series("line", [], dtype=pl.String)
+
+    @cached_property
+    def broken(self) -> list[int]:
+        """The numbers of the lines whose bytes are not UTF-8."""
+        if self.data.isascii() or _is_utf8(self.data):
+            return []
+        return [n for n, piece in enumerate(self.data.split(b"\n"), self.first_line) if not _is_utf8(piece)]
+
+    @property
+    def next_line(self) -> int:
+        """The number of the line after the last one, where that ends with LF. Lines that are broken up already need no second count."""
+        return self.first_line + (len(self.lines) if "lines" in self.__dict__ else self.data.count(b"\n"))
+
+
+def _is_utf8(piece: bytes) -> bool:
+    try:
+        piece.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
