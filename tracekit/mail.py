@@ -96,7 +96,7 @@ class Mail(Wrapper):
         pieces, text = self.record + self.doubt, piece.text.rstrip()
         if self.columns:
             return len(pieces[-1].text) == self.columns and bool(text) and not LOG_LINE.match(text)
-        if not self.wrapped or piece.depth > pieces[0].depth or not text or LOG_LINE.match(text) or _NO_TAIL.match(text):
+        if not self.wrapped or piece.depth > pieces[0].depth or not _may_be_tail(text):
             return False
         # What was broken last, with the tails that a later mailer broke off it.
         broken = next(i for i in reversed(range(len(pieces))) if pieces[i].depth >= piece.depth)
@@ -175,11 +175,19 @@ def quoted_by(sample: list[str]) -> str:
 
 def is_wrapped(sample: list[str], quote: str) -> bool:
     """Whether a mailer broke lines: log lines have tails, and few log lines are longer than a mail's, or the tails are many."""
-    lengths = [len(text.expandtabs()) for line in sample if LOG_LINE.match(text := unquoted(line.replace("\0", ""), quote)[1])]
+    texts = [unquoted(line.replace("\0", ""), quote)[1] for line in sample]
+    if not any(_may_be_tail(text.rstrip()) for text in texts):
+        return False
+    lengths = [len(text.expandtabs()) for text in texts if LOG_LINE.match(text)]
     mail = Mail(quote)
     tails = sum(record.line_end > record.line for part in (mail.feed(sample, 1), mail.close()) for record in part)
     long = sum(length > WIDEST for length in lengths)
     return tails > 0 and (bool(quote) or long * 20 <= len(lengths) or tails * 10 >= len(lengths))
+
+
+def _may_be_tail(text: str) -> bool:
+    """Whether a line looks like the rest of one that was broken, whatever stands before it."""
+    return bool(text) and not LOG_LINE.match(text) and not _NO_TAIL.match(text)
 
 
 def is_padded(sample: list[str]) -> bool:
