@@ -96,11 +96,11 @@ def _boots(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[int]]:
         for source, line in marker.select("source", "line").iter_rows():
             marks.setdefault(source, []).append(line)
     if (versions := tables.get("kernel_version")) is not None:
-        stamped = pl.concat([f.select("source", "line", "ts") for f in tables.values()]).drop_nulls("ts")
-        for source, line, ts in versions.select("source", "line", "ts").sort("source", "line").iter_rows():
-            earlier = stamped.filter((pl.col("source") == source) & (pl.col("line") < line))["ts"].max()
-            if ts is not None and earlier is not None and int(str(earlier)) > ts:
-                marks.setdefault(source, []).append(line)
+        stamped = pl.concat([f.select("source", "line", "ts") for f in tables.values()]).drop_nulls("ts").sort("source", "line")
+        latest = stamped.select("source", "line", latest=pl.col("ts").cum_max().over("source"))
+        begun = versions.select("source", "line", "ts").join(latest.unique(["source", "line"], keep="last"), on=["source", "line"])
+        for source, line in begun.filter(pl.col("latest") > pl.col("ts")).sort("source", "line").select("source", "line").iter_rows():
+            marks.setdefault(source, []).append(line)
     return {s: sorted(set(lines)) for s, lines in marks.items()}
 
 

@@ -1,6 +1,8 @@
 """IRQ-006: the kernel switched an interrupt off because nobody claimed it."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from typing import Any
 
 import polars as pl
@@ -64,5 +66,6 @@ KINDS = {"edge": " (MSI or MSI-X)", "line": " (a line interrupt)", "unknown": ""
 
 
 def _near(report: Mapping[str, Any], rows: Rows) -> Rows:
-    """Rows that belong to a report: the same source, soon after."""
-    return [r for r in rows if near(report, r, REACH, REACH_MS)]
+    """Rows that belong to a report: the same source, soon after. `rows` are in the order of source and line."""
+    begin = bisect_left(rows, (report["source"], report["line"]), key=lambda r: (r["source"], r["line"]))
+    return list(takewhile(lambda r: near(report, r, REACH, REACH_MS), (rows[i] for i in range(begin, len(rows)))))

@@ -1,11 +1,12 @@
 """XEN-004: a pirq got no event channel."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 
 import polars as pl
 
 from tracekit import Finding, Row, Verdict, clear, diagnosis, not_evaluated
-from tracekit_xen.places import at, function, in_order, rows
+from tracekit_xen.places import at, function, in_order, rows, spans
 from tracekit_xen.xen_domain import EEXIST
 
 
@@ -25,15 +26,19 @@ def bind_failed(
     What to do: look for two users of one pirq (XEN-001), which explains it.
     References: Linux drivers/xen/events/events_base.c, __startup_pirq(); Xen xen/common/event_channel.c, evtchn_bind_pirq().
     """
-    lives = list(rows(pirq_lives)) if xen_irq_obtain_failed is not None else []
+    lives = sorted(rows(pirq_lives), key=lambda x: x.line) if xen_irq_obtain_failed is not None else []
+    serving: dict[tuple[str, int | None], list[Row]] = {}
+    for x in lives:
+        serving.setdefault((x.source, x.irq), []).append(x)
+    reused = {(x.source, x.pirq) for x in lives if x.reused}
     found: dict[str, list[tuple[Row, Row | None]]] = {}
     for m in rows(xen_irq_obtain_failed):
         if m.irq >= 16:
-            life = _life_of(m, lives)
+            life = _life_of(m, serving.get((m.source, m.irq), []))
             found.setdefault(function(life or m).label, []).append((m, life))
     refused = [e for e in rows(xen_evtchnop_failed) if e.ret == EEXIST]
     for pairs in found.values():
-        yield _finding(pairs, lives, refused)
+        yield _finding(pairs, reused, refused)
     if not found:
         yield (
             clear("every pirq was bound to its event channel")
@@ -42,13 +47,13 @@ def bind_failed(
         )
 
 
-def _finding(pairs: list[tuple[Row, Row | None]], lives: list[Row], refused: list[Row]) -> Finding:
+def _finding(pairs: list[tuple[Row, Row | None]], reused: set[tuple[str, int]], refused: list[Row]) -> Finding:
     message, life = pairs[0]
     whose = f" of {function(life).label}, pirq {life.pirq}" if life else ""
     uses = [x for _, x in pairs if x is not None]
-    shared = any(_is_shared(x, lives) for x in uses)
+    shared = any((x.source, x.pirq) in reused for x in uses)
     return Finding(
-        f"Xen refused an event channel for irq {', '.join(str(m.irq) for m, _ in pairs)}{whose}: no interrupt arrives there",
+        f"Xen refused an event channel for irq {spans(m.irq for m, _ in pairs)}{whose}: no interrupt arrives there",
         "proven",
         in_order([*(at(m) for m, _ in pairs), *(at(x, "context") for x in uses), *(at(e, "context") for e in refused)]),
         function(life or message),
@@ -59,10 +64,6 @@ def _finding(pairs: list[tuple[Row, Row | None]], lives: list[Row], refused: lis
 
 
 def _life_of(m: Row, lives: list[Row]) -> Row | None:
-    """The latest use of an irq before the message, in the same log."""
-    mine = [x for x in lives if x.source == m.source and x.irq == m.irq and x.line <= m.line]
-    return max(mine, key=lambda x: x.line, default=None)
-
-
-def _is_shared(life: Row, lives: list[Row]) -> bool:
-    return any(x.reused and x.source == life.source and x.pirq == life.pirq for x in lives)
+    """The latest of the uses of an irq, in order, that began before the message."""
+    before = bisect_right(lives, m.line, key=lambda x: x.line)
+    return lives[before - 1] if before else None
