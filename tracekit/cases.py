@@ -50,6 +50,8 @@ def case(path: str) -> Case:
     """The case at a path. Errors: OSError, SourceError where there is nothing."""
     if is_url(path):
         info = remote(path)
+        if info.get("type") == "directory":
+            raise SourceError("is a folder in a remote store: give it to the batch itself, each of its files is a case")
         mark = ":".join(str(info[k]) for k in ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created") if info.get(k))
         return Case(path, int(info.get("size") or 0), f"{info.get('size')}:{mark}")
     status = os.stat(path)
@@ -83,7 +85,7 @@ def _entries(paths: Iterable[str], errors: list[str]) -> Iterator[tuple[str, boo
         try:
             if path.startswith("@"):
                 yield from ((entry, True) for entry in _listed(path[1:]))
-            elif is_url(path) and path.endswith("/"):
+            elif is_url(path) and (path.endswith("/") or _is_remote_folder(path)):
                 yield from ((entry, False) for entry in _remote_entries(path))
             elif os.path.isdir(path):
                 yield from ((entry, False) for entry in _inside(path))
@@ -107,7 +109,12 @@ def _inside(folder: str) -> list[str]:
 
 
 def _told(path: str, error: Exception) -> str:
-    return f"{shown(path)}: {getattr(error, 'strerror', None) or error}"
+    reason = str(getattr(error, "strerror", None) or error)
+    return f"{shown(path)}: {reason.removeprefix(f'{path}: ')}"
+
+
+def _is_remote_folder(url: str) -> bool:
+    return bool(remote(url).get("type") == "directory")
 
 
 def _remote_entries(url: str) -> Sequence[str]:

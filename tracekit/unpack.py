@@ -156,7 +156,9 @@ def expand(kind: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def told(error: BaseException) -> str:
-    """What an error of `BROKEN` says, in one line."""
+    """What an error of `BROKEN` or of a remote store says, in one line."""
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
     return " ".join(str(error).split()) or type(error).__name__
 
 
