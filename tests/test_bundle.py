@@ -47,6 +47,13 @@ SOS = "sosreport-node7-03912345-2026-11-20-abcdefg/"
         "must-gather.local.1/quay-io-x/host_service_logs/masters/kubelet_service.log",
         "dmesg.txt",
         "a/b/whatever",
+        "sosreport-node7-03912345-2026-11-20-abcdefg.tar.xz",
+        "sosreport-node7-03912345-2026-11-20-abcdefg-obfuscated.tar.xz.gpg",
+        "upload/scc_host1_261120_1200.txz",
+        "nts_host1_261120_1200.tbz",
+        "bug-report-20261120120000.tar.bz2",
+        "must-gather.tar.gz",
+        "sos-collector-case1/sosreport-db1-2026-11-20-abc.tar.xz",
     ],
 )
 def test_logs_of_bundles_and_of_other_folders(name):
@@ -60,6 +67,9 @@ def test_logs_of_bundles_and_of_other_folders(name):
         SOS + "installed-rpms",
         SOS + "sos_commands/rpm/package-data",
         "scc_host1_261120_1200/rpm.txt",
+        "sosreport-node7-03912345-2026-11-20-abcdefg.tar.xz.sha256",
+        "scc_host1_261120_1200.txz.md5",
+        SOS + "sos_commands/podman/images.tar.gz",
         "must-gather.local.1/namespaces/x/core/events.yaml",
         "README.md",
         "src/irq.c",

@@ -33,6 +33,13 @@ def test_each_entry_of_a_folder_is_a_case(folder):
     assert errors == []
 
 
+def test_support_archives_in_a_folder_are_cases_and_their_checksums_are_not(tmp_path):
+    names = ["bug-report-20261120120000.tar.bz2", "must-gather.tar.gz", "scc_h_261120_1200.txz", "sosreport-h-2026-11-20-abc.tar.xz"]
+    for name in (*names, "sosreport-h-2026-11-20-abc.tar.xz.sha256", "scc_h_261120_1200.txz.md5"):
+        write(tmp_path / "in" / name)
+    assert [c.path for c in cases.find([str(tmp_path / "in")])[0]] == [f"{tmp_path}/in/{name}" for name in names]
+
+
 def test_a_folder_given_as_a_case_is_one(folder):
     assert paths(cases.find([], [str(folder)])[0]) == [str(folder)]
 

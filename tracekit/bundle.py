@@ -14,6 +14,11 @@ _BUNDLE = re.compile(
     r"(^|[/!])(sosreport-|sos-collector-|scc_|nts_|bug-report-|xen-bugtool|must-gather|inspect\.local)"
     r"|(^|[/!])(sos_commands|sos_logs|sos_reports|cluster-scoped-resources|host_service_logs)/"
 )
+# A bundle that is still packed, by its name.
+_PACKED = re.compile(
+    r"(^|[/!])(sosreport-|sos-collector-|scc_|nts_|bug-report-|xen-bugtool|must-gather|inspect\.local)[^/!]*"
+    r"\.(tar|tgz|tbz2?|txz|tzst|zip)(\.(gz|xz|bz2|zst))?(\.gpg)?$"
+)
 _LOG = re.compile(
     r"(^|[/!])(messages|syslog|kern\.?log|kernel|dmesg|journal|boot[.-]|warn|daemon\.log|console|serial|hypervisor|"
     r"xl[-_. ]|xm[-_. ]|xen[-_.]|xenserver|qemu|libvirt|libxl|lspci|interrupts|cmdline|proc_cmdline|uname|sysinfo|"
@@ -49,7 +54,7 @@ class Log(NamedTuple):
 def is_log(name: str) -> bool:
     """Whether a file of a folder or archive may be a log, by its name and place."""
     if _BUNDLE.search(name):
-        return bool(_LOG.search(name))
+        return bool(_LOG.search(name) or _PACKED.search(name))
     return not _NO_LOG.search(name)
 
 

@@ -5,6 +5,7 @@ A case is a file, an archive, a folder given as a whole, or else each entry of a
 
 import hashlib
 import os
+import posixpath
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ def _is_remote_folder(url: str) -> bool:
 
 def _remote_entries(url: str) -> Sequence[str]:
     listing = remote(url, entries=True)
-    return sorted(str(name) for name in listing if bundle.is_log(str(name)))
+    return sorted(str(name) for name in listing if bundle.is_log(posixpath.basename(str(name))))
 
 
 def _files(folder: str) -> list[str]:
