@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
+_SMALL = 1 << 20  # bytes below which python breaks lines sooner than a reader is made ready
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -21,8 +23,11 @@ class Chunk:
         """The lines as text (String), broken at LF only; bytes that are not UTF-8 are replaced."""
         import polars as pl  # where only bytes are asked for, it is not loaded
 
+        if len(self.data) <= _SMALL:
+            pieces = self.data.decode(errors="replace").split("\n")
+            return pl.Series("line", pieces[:-1] if not pieces[-1] else pieces, dtype=pl.String)
         data = self.data.decode(errors="replace").encode() if self.broken else self.data
-        return pl.read_lines(BytesIO(data))["line"] if data else pl.Series("line", [], dtype=pl.String)
+        return pl.read_lines(BytesIO(data))["line"]
 
     @cached_property
     def broken(self) -> list[int]:

@@ -8,6 +8,7 @@ looked at once more, by all rules, when they come.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import polars as pl
 
@@ -56,6 +57,8 @@ _RAW_PROBES = (
 _SYMBOL = r"^[0-9a-f]{8,16} [A-Za-z] [^ ]+$"
 
 _COLUMNS: dict[str, pl.Expr] = {
+    "source": pl.lit(None, dtype=pl.String),  # this and the boot are found later
+    "boot": pl.lit(None, dtype=pl.Int32),
     "ts": pl.lit(None, dtype=pl.Int64),
     "ts_raw": pl.lit(None, dtype=pl.String),
     "machine": pl.lit(""),
@@ -132,7 +135,7 @@ class Layout:
         missed = peeled["envelope"] == "none"
         if missed.any() and self.rules:
             peeled = self._again(peeled, missed)
-        return peeled.select("line", *_COLUMNS, "msg")
+        return peeled[["line", *_COLUMNS, "msg"]]
 
     def _again(self, peeled: pl.DataFrame, missed: pl.Series) -> pl.DataFrame:
         """Lines that no settled rule takes: a part of the log may be of another kind than its start."""
@@ -239,8 +242,9 @@ def _try_layers(lines: list[str], layers: Sequence[Sequence[Rule]], admit: Calla
     """What peeling would do to a few lines, one by one: each of the many rules costs less than an expression made ready for frames."""
     enveloped: set[int] = set()
     for layer in layers:
-        rest = list(range(len(lines)))
-        for rule in layer:
+        one_of = _one_of(tuple(rule.regex for rule in layer))
+        rest = [i for i, line in enumerate(lines) if one_of(line)]
+        for rule in layer if rest else ():
             match = re.compile(rule.regex).match
             tried = [i for i in rest if i not in enveloped] if _per_file(rule) else rest
             found = {i: m for i in tried if (m := match(lines[i]))}
@@ -249,6 +253,12 @@ def _try_layers(lines: list[str], layers: Sequence[Sequence[Rule]], admit: Calla
                 lines[:] = [next((t for g in groups if (t := found[i][g])), "") if i in found else line for i, line in enumerate(lines)]
                 rest = [i for i in rest if i not in found]
                 enveloped.update(found)
+
+
+@lru_cache(maxsize=64)
+def _one_of(expressions: tuple[str, ...]) -> Callable[[str], re.Match[str] | None]:
+    """What tells whether one of several expressions matches: most lines have no envelope of a layer, and one call a line says so."""
+    return re.compile("|".join(re.sub(r"\(\?P<[^>]*>", "(?:", expression) for expression in expressions) or r"[^\s\S]").match
 
 
 def _peel_layers(frame: pl.DataFrame, layers: Sequence[Sequence[Rule]]) -> pl.DataFrame:
@@ -291,7 +301,7 @@ def _taken(frame: pl.DataFrame, rule: Rule) -> pl.DataFrame:
     """Matched lines with the envelope columns that the rule fills."""
     columns = [c for c in frame.columns if not c.startswith("=")]
     own = {c: pl.coalesce(["=" + g for g in groups]) for c, groups in rule.groups.items()}
-    return frame.with_columns(**_filled(own, rule)).select(columns)
+    return frame.with_columns(**_filled(own, rule))[columns]
 
 
 def _filled(own: Mapping[str, pl.Expr], rule: Rule) -> dict[str, pl.Expr]:

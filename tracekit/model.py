@@ -2,7 +2,7 @@
 
 import gc
 from collections import namedtuple
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import repeat
@@ -17,6 +17,7 @@ from tracekit.types import ENVELOPE, Schema, event_schema
 # A row as a model hears it: one attribute a column (`e.irq`, `e.line`); made of a table it is a tuple with names, which is cheaper.
 Row = SimpleNamespace
 ROWS_AT_ONCE = 8192
+_FEW = 30  # rows up to which a frame is made sooner row by row than column by column
 
 
 class Model:
@@ -35,16 +36,17 @@ class Model:
     handled: ClassVar[tuple[str, ...]] = ()  # the tables of its `on_` methods
     _hears: ClassVar[tuple[str, ...]] = ()
     _blank: ClassVar[Mapping[str, pl.DataFrame] | None] = None
+    _owned: ClassVar[Mapping[str, Set[str]] | None] = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.handled = tuple(n[3:] for n in dir(cls) if n.startswith("on_") and n != "on_end")
         cls._hears = tuple(dict.fromkeys((*cls.needs, *cls.across, *cls.handled)))
-        cls._blank = None
+        cls._blank = cls._owned = None
 
     def __init__(self) -> None:
         self._emitted: dict[str, list[tuple[Row, dict[str, Any]]]] = {name: [] for name in self.tables}
-        self._columns = {name: frame.schema.keys() - ENVELOPE.keys() for name, frame in self.blank().items()}
+        self._columns = self._own_columns()
         self._moved: dict[str, set[str]] = {name: set() for name in self.tables}
 
     @classmethod
@@ -64,6 +66,13 @@ class Model:
         if cls._blank is None:
             cls._blank = {name: pl.DataFrame(schema=schema) for name, schema in cls.schemas().items()}
         return cls._blank
+
+    @classmethod
+    def _own_columns(cls) -> Mapping[str, Set[str]]:
+        """The columns of each table that are not those of the envelope; made once."""
+        if cls._owned is None:
+            cls._owned = {name: schema.keys() - ENVELOPE.keys() for name, schema in cls.schemas().items()}
+        return cls._owned
 
     def emit(self, table: str, row: Row, **values: Any) -> None:
         """Emit one row of `table`, placed where `row` stands; `values`: its own columns, `ts_end`, `line_end`, other places."""
@@ -113,6 +122,8 @@ def _frame(emitted: Sequence[tuple[Row, dict[str, Any]]], schema: Mapping[str, p
     cells = {**_own(values, [name for name in schema if name not in ENVELOPE]), **_places(rows)}
     for name in moved:
         cells[name] = [v.get(name, place) for v, place in zip(values, cells[name], strict=True)]
+    if len(rows) <= _FEW:
+        return pl.DataFrame(list(zip(*map(cells.__getitem__, schema), strict=True)), schema=dict(schema), orient="row", strict=False)
     return pl.DataFrame([_column(name, cells[name], kind) for name, kind in schema.items()])
 
 

@@ -70,9 +70,9 @@ class Vocabulary:
         for rule in self.rules.values():
             for text in rule.literals:
                 self.by_literal.setdefault(text, []).append(rule)
-        self.literals = list(self.by_literal)
-        self.general = [r for r in self.rules.values() if not r.literals]
-        self.general_form = "|".join(re.sub(r"\(\?P<[^>]*>", "(?:", r.regex) for r in self.general) or _NOTHING
+        self.held = pl.col("text").str.extract_many(list(self.by_literal), overlapping=True)
+        self.general = [(r, re.compile(r.regex)) for r in self.rules.values() if not r.literals]
+        self.general_form = "|".join(re.sub(r"\(\?P<[^>]*>", "(?:", r.regex) for r, _ in self.general) or _NOTHING
         self._columns: dict[str, list[pl.Expr]] = {}
         self.prefilter = _prefilter([r for r in self.rules.values() if SMALL_ONLY not in r.doc])
         self.wanted_prefilter = _prefilter([self.rules[n] for n in self.captured if SMALL_ONLY not in self.rules[n].doc])
@@ -176,7 +176,7 @@ def _raw(frame: pl.DataFrame, layout: Layout) -> dict[str, pl.DataFrame]:
         return {}
     rows = layout.peel(frame.select("line", "text"))
     own = rows["msg"].str.extract_groups(r"^(?:[a-z_0-9]+:)?(?P<event>[^ :]+): *(?P<args>.*)$").struct.unnest()
-    table = pl.concat([rows.select(_PLACE), own.select([_copied(c) for c in RAW_SCHEMA])], how="horizontal")
+    table = rows.select(_COPIES).hstack(own.select([_copied(c) for c in RAW_SCHEMA]))
     return {RAW: table.filter(pl.col("event").is_not_null())}
 
 
@@ -213,16 +213,18 @@ def _capture(peeled: pl.DataFrame, vocabulary: Vocabulary) -> tuple[dict[str, pl
     events: Counter[str] = Counter()
     matched: list[pl.Series] = []
     candidates: list[pl.DataFrame] = []
-    for rule, rows in _candidates(peeled, vocabulary):
-        hit, groups = _matches(rows, rule)
-        if rule.literals and hit.height < rows.height:
-            candidates.append(rows.select("line", pl.lit(rule.name).alias("event")))
-        if hit.is_empty():
+    msg, line, place = peeled["msg"], peeled["line"], peeled[list(ENVELOPE)]
+    for rule, rows in _candidates(msg, vocabulary):
+        hit, groups = _matches(msg.gather(rows), rule)
+        if rule.literals and groups.height < len(rows):
+            candidates.append(pl.DataFrame({"line": line.gather(rows)}).with_columns(pl.lit(rule.name).alias("event")))
+        if groups.is_empty():
             continue
-        events[rule.name] = hit.height
-        matched.append(hit["line"])
+        events[rule.name] = groups.height
+        rows = rows if hit is None else rows.filter(hit)
+        matched.append(line.gather(rows))
         if rule.name in vocabulary.captured:
-            tables[rule.name] = pl.concat([hit.select(_PLACE), groups.select(vocabulary.columns(rule))], how="horizontal")
+            tables[rule.name] = _kept(place[rows], peeled.height).hstack(groups.select(vocabulary.columns(rule)))
     lines = pl.concat(matched).unique() if matched else pl.Series("line", [], dtype=pl.Int64)
     suspects = pl.concat(candidates) if candidates else pl.DataFrame(schema={"line": pl.Int64, "event": pl.String})
     if suspects.height:
@@ -230,49 +232,48 @@ def _capture(peeled: pl.DataFrame, vocabulary: Vocabulary) -> tuple[dict[str, pl
     return tables, events, lines, suspects
 
 
-def _candidates(peeled: pl.DataFrame, vocabulary: Vocabulary) -> Iterator[tuple[Rule, pl.DataFrame]]:
-    """Each rule that has candidate rows, with these rows: those that hold a literal of it, or have the shape of its matches."""
-    if peeled.is_empty():
+def _kept(rows: pl.DataFrame, of: int) -> pl.DataFrame:
+    """The rows without their chunk of so many lines: strings would keep the whole of a large one in memory, so they are copied."""
+    return rows if of <= SMALL_SOURCE else rows.select(_COPIES)
+
+
+def _candidates(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, pl.Series]]:
+    """Each rule that has candidates, with their row numbers: those that hold a literal of it, or have the shape of its matches."""
+    if msg.is_empty():
         return
-    msg = peeled["msg"]
-    found = pl.DataFrame({"text": msg.str.extract_many(vocabulary.literals, overlapping=True)}).with_row_index("row").explode("text")
+    found = pl.DataFrame({"text": msg}).select_seq(vocabulary.held).with_row_index("row").explode("text")
     by_text = found.drop_nulls().group_by("text", maintain_order=True).agg(pl.col("row").unique().sort())
     holding = dict(zip(by_text["text"], by_text["row"], strict=True))
     for rule in {r.name: r for text in holding for r in vocabulary.by_literal[text]}.values():
         parts = [holding[text] for text in rule.literals if text in holding]
-        yield rule, peeled[parts[0] if len(parts) == 1 else pl.concat(parts).unique().sort()]
-    rows = peeled.filter(msg.str.contains(vocabulary.general_form))
-    for rule in vocabulary.general if rows.height else ():
-        if (hit := rows["msg"].str.contains(rule.regex)).any():
+        yield rule, parts[0] if len(parts) == 1 else pl.concat(parts).unique().sort()
+    rows = msg.str.contains(vocabulary.general_form).arg_true()
+    texts = msg.gather(rows)
+    few = texts.to_list() if len(rows) <= SMALL_SOURCE else None
+    for rule, compiled in vocabulary.general if len(rows) else ():
+        # Of a few texts python tells it sooner than polars, which keeps no more than 32 expressions ready.
+        hit = texts.str.contains(rule.regex) if few is None else pl.Series([compiled.match(text) is not None for text in few])
+        if hit.any():
             yield rule, rows.filter(hit)
 
 
-def _matches(rows: pl.DataFrame, rule: Rule) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(the rows that the rule matches, their captured texts, a column a group)."""
+def _matches(texts: pl.Series, rule: Rule) -> tuple[pl.Series | None, pl.DataFrame]:
+    """(which texts the rule matches, null where it is all; what it captures of these, a column a group)."""
     if rule.by_lark:
-        found = [fields_by_lark(rule, text) for text in rows["msg"]]
-        texts = {g: [f.get(c) if f and g == c else None for f in found] for c, names in rule.groups.items() for g in names}
-        whole = [text if f is not None else None for text, f in zip(rows["msg"], found, strict=True)]
-        groups = pl.DataFrame({_WHOLE: whole, **texts}, schema_overrides=dict.fromkeys([_WHOLE, *texts], pl.String))
+        found = [fields_by_lark(rule, text) for text in texts]
+        fields = {g: [f.get(c) if f and g == c else None for f in found] for c, names in rule.groups.items() for g in names}
+        whole = [text if f is not None else None for text, f in zip(texts, found, strict=True)]
+        groups = pl.DataFrame({_WHOLE: whole, **fields}, schema_overrides=dict.fromkeys([_WHOLE, *fields], pl.String))
     else:
-        groups = rows["msg"].str.extract_groups(f"(?P<{_WHOLE}>{rule.regex})").struct.unnest()
+        groups = texts.str.extract_groups(f"(?P<{_WHOLE}>{rule.regex})").struct.unnest()
     missed = groups[_WHOLE].null_count()
     if missed == 0:
-        return rows, groups
-    if missed == rows.height:
-        return rows.clear(), groups.clear()
+        return None, groups
     hit = groups[_WHOLE].is_not_null()
-    return rows.filter(hit), groups.filter(hit)
+    return hit, groups.clear() if missed == len(texts) else groups.filter(hit)
 
 
-def _place(name: str, dtype: pl.DataType) -> pl.Expr:
-    """An envelope column of the peeled rows. Strings that leave a chunk are copied, or they would keep the whole chunk in memory."""
-    if name in ("source", "boot"):  # not known yet
-        return pl.lit(None, dtype=dtype).alias(name)
-    return (pl.col(name) + "").alias(name) if dtype == pl.String else pl.col(name)
-
-
-_PLACE = [_place(name, dtype) for name, dtype in ENVELOPE.items()]
+_COPIES = [(pl.col(name) + "").alias(name) if dtype == pl.String else pl.col(name) for name, dtype in ENVELOPE.items()]
 
 
 def _column(name: str, rule: Rule, dtype: pl.DataType) -> pl.Expr:
@@ -315,11 +316,11 @@ def _merge_examples(into: dict[str, Example], more: Mapping[str, Example]) -> No
 def _in_order(tasks: Iterator[Callable[[], _Part]]) -> Iterator[_Part]:
     """Run tasks on worker threads (polars releases the interpreter lock), at most one more in flight than there are workers.
 
-    A single task is run here: a new thread would compile every expression anew.
+    A single task is run here: a new thread would compile every expression anew. So are all where polars has one thread: it may be this one.
     """
     ahead = list(islice(tasks, 2))
-    if len(ahead) < 2:
-        yield from (task() for task in ahead)
+    if len(ahead) < 2 or pl.thread_pool_size() == 1:
+        yield from (task() for task in chain(ahead, tasks))
         return
     with ThreadPoolExecutor(WORKERS) as pool:
         flying: deque[Future[_Part]] = deque()
