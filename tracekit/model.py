@@ -224,6 +224,9 @@ class _Parts:
 
 def _checked(model: type[Model], emitted: Iterable[tuple[str, pl.DataFrame]]) -> Iterator[tuple[str, pl.DataFrame]]:
     """What a model emits, if it is what the model declares; a model on whole frames makes them itself."""
+    if model.run is Model.run:  # made of the declared schemas
+        yield from emitted
+        return
     empty = model.blank()
     for name, frame in emitted:
         if name not in empty:
@@ -237,23 +240,33 @@ def _checked(model: type[Model], emitted: Iterable[tuple[str, pl.DataFrame]]) ->
 
 def in_order(models: Sequence[type[Model]], failed: Callable[[type[Model], Exception], None] | None = None) -> list[type[Model]]:
     """The models, each after those whose tables it hears. Those that hear each other in a circle are handed to `failed` and left out."""
+    done, circles = _sorted(tuple(models))
+    for circle in circles:
+        error = ValueError("models hear each other: " + ", ".join(m.__name__ for m in circle))
+        if failed is None:
+            raise error
+        for m in circle:
+            failed(m, error)
+    return list(done)
+
+
+@lru_cache(maxsize=16)
+def _sorted(models: tuple[type[Model], ...]) -> tuple[tuple[type[Model], ...], tuple[tuple[type[Model], ...], ...]]:
+    """(the models in order, the circles among them)."""
     before = {m: [x for x in models if x is not m and set(x.tables) & set(m.hears())] for m in models}
     done: list[type[Model]] = []
+    circles: list[tuple[type[Model], ...]] = []
     waiting = list(models)
     while waiting:
         ready = [m for m in waiting if all(x in done for x in before[m] if x in before)]
         if not ready:
-            circle = [m for m in waiting if m in _upstream(m, before)]
-            error = ValueError("models hear each other: " + ", ".join(m.__name__ for m in circle))
-            if failed is None:
-                raise error
+            circles.append(circle := tuple(m for m in waiting if m in _upstream(m, before)))
             for m in circle:
-                failed(m, error)
                 del before[m]
             waiting = [m for m in waiting if m not in circle]
         done += ready
         waiting = [m for m in waiting if m not in ready]
-    return done
+    return tuple(done), tuple(circles)
 
 
 def _upstream(model: type[Model], before: Mapping[type[Model], Sequence[type[Model]]]) -> set[type[Model]]:

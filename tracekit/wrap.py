@@ -20,7 +20,7 @@ def detect(sample: list[str]) -> Wrapper | None:
         return None
 
     def share(pattern: re.Pattern[str], least: float) -> bool:
-        return sum(pattern.match(line) is not None for line in written) >= max(least * len(written), 1)
+        return len(list(filter(None, map(pattern.match, written)))) >= max(least * len(written), 1)
 
     if share(_JSON_LINE, 0.3) or (share(_JSON_FIELD, 0.02) and any(line.lstrip("\x1e ").startswith(("{", "data: {")) for line in written)):
         return Json()
@@ -28,7 +28,7 @@ def detect(sample: list[str]) -> Wrapper | None:
         return Journal()
     if share(KMSG, 0.1):
         return Kmsg()
-    if any(len(GLUED.findall(line)) > 1 for line in written):
+    if any(line.count("<") > 1 and len(GLUED.findall(line)) > 1 for line in written):
         return Wire()
     return _mail(written)
 

@@ -18,9 +18,11 @@ COLUMNS: Schema = {
     **dict.fromkeys(("probe", "function", "caller", "args", "indent", "ret", "duration", "previous", "next"), pl.String()),
     **dict.fromkeys(("address", "fd", "cmd", "arg"), pl.UInt64()),
 }
+_NO_ROWS = pl.DataFrame(schema={**COLUMNS, "kind": pl.String})
 # What a recorder writes into the trace looks like an event of one of these names, and is none.
 NARRATION = ("tracing_mark_write", "print", "bprint", "bputs")
 AT_ONCE = 8192
+_NO_ARGS = pl.lit([], dtype=ARGS)
 
 
 class Calls(Model):
@@ -50,27 +52,27 @@ class Calls(Model):
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
         """The calls of all sources of the stream; each place is taken from the row where the call began."""
-        names, schema = Names(tables), self.schemas()["calls"]
-        made = [pl.DataFrame(schema=schema)]
+        names, none = Names(tables), self.blank()["calls"]
+        made = [none]
         for frame in merged(tables).partition_by("source", maintain_order=True):
             pairing = Pairing(names)
             for row in frame.with_row_index("n").select(Line._fields).iter_rows(buffer_size=AT_ONCE):
                 line = Line._make(row)
                 getattr(pairing, line.kind)(line)
             pairing.finish()
-            made.append(_table(frame, pairing.done).select(list(schema)))
+            made.append(_table(frame, pairing.done)[none.columns])
         return {"calls": pl.concat(made)}
 
 
 def merged(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """All rows that make calls, of all kinds, in the order of their sources; calls of functions that nobody knows are left out where they
     enclose nothing."""
-    frames = [pl.DataFrame(schema={**COLUMNS, "kind": pl.String})]
-    bare = [pl.col(c).str.split(".").list.first() for c in ("function", "caller")]
+    frames = [_NO_ROWS]
+    bare = {c: pl.col(c).str.split(".").list.first() for c in ("function", "caller")}
     for kind in KINDS:
         if (frame := tables.get(kind)) is None:
             continue
-        frame = frame.with_columns(b for b in bare if b.meta.output_name() in frame.columns)
+        frame = frame.with_columns(expression for c, expression in bare.items() if c in frame.columns)
         if kind == "graph_leaf":
             frame = frame.filter(pl.col("function").is_in(list(FUNCTIONS)))
         if kind in ("probe_entry", "probe_return"):
@@ -98,8 +100,8 @@ def _table(frame: pl.DataFrame, done: Sequence[tuple[Call, Lane]]) -> pl.DataFra
         "ret_kind": [c.ret_kind for c in calls],
         "complete": [c.complete for c in calls],
     }
-    types = {**Calls.schemas()["calls"], **dict.fromkeys(("n", "last", "above"), pl.UInt32())}
-    made = pl.DataFrame(rows, schema={c: types[c] for c in rows}).with_columns(_arguments(calls))
+    types = {**Calls.tables["calls"], **dict.fromkeys(("n", "last", "above"), pl.UInt32())}
+    made = pl.DataFrame(rows, schema={c: types[c] for c in rows}).hstack([_arguments(calls)])
     line, ts = frame["line"], frame["ts"]
     number = crc32(frame["source"][0].encode()) << 31
     placed = frame.select(*ENVELOPE, "probe")[made["n"]].hstack(made)
@@ -120,7 +122,7 @@ def _arguments(calls: Sequence[Call]) -> pl.Series:
     flat = pl.DataFrame(given, schema=schema, orient="row")
     lists = flat.group_by("n").agg(pl.struct("name", "value", "text").alias("args"))
     every = pl.DataFrame({"n": range(len(calls))}, schema={"n": pl.UInt32})
-    return every.join(lists, on="n", how="left", maintain_order="left")["args"].cast(ARGS).fill_null(pl.lit([], dtype=ARGS))
+    return every.join(lists, on="n", how="left", maintain_order="left")["args"].cast(ARGS).fill_null(_NO_ARGS)
 
 
 def _depth(call: Call) -> int:
