@@ -1,6 +1,6 @@
 """The irq domain that holds a device's MSI descriptors: its kind, its size, and which indices are taken."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Kind = Literal["none", "global", "msi", "msix"]
@@ -23,15 +23,17 @@ DONE = one(0)
 class MsiDomain:
     """A device's irq domain of id 0 (kernel/irq/msi.c): its own since Linux 6.2 where the parent is an MSI parent, else the global one.
 
-    `per_device`: whether the kernel makes domains a device. `kind` and `hwsize` are None while unknown.
+    `per_device`: whether the kernel makes domains a device. `kind` and `hwsize` are None while unknown; `at_least`: indices that the domain
+    must have, since they were in use.
     """
 
     per_device: bool
     kind: Kind | None = None
     hwsize: int | None = None
+    at_least: int = 0
     taken: set[int] = field(default_factory=set)
 
-    def setup(self, kind: Literal["msi", "msix"], size: int) -> bool | None:
+    def setup(self, kind: Literal["msi", "msix"], size: int | None, at_least: int = 0) -> bool | None:
         """Make sure a domain of `kind` exists; whether one was created (None: not known).
 
         A domain of the same kind is kept without comparing sizes (drivers/pci/msi/irqdomain.c, pci_setup_msix_device_domain).
@@ -44,17 +46,18 @@ class MsiDomain:
         if self.kind == kind:
             return False
         self.create(kind, size)
+        self.at_least = at_least
         return True
 
     def create(self, kind: Literal["msi", "msix"], size: int | None) -> None:
         """`msi_create_device_irq_domain()`: the size is frozen here; 0 stands for the largest index space."""
-        self.kind, self.hwsize = kind, MAX_INDEX if size == 0 else size
+        self.kind, self.hwsize, self.at_least = kind, MAX_INDEX if size == 0 else size, 0
         self.taken.clear()
 
     def remove(self) -> None:
         """`msi_remove_device_irq_domain()`: only when the driver is unbound or the device goes, never at disable, close or reset."""
         self.kind = "none" if self.per_device else "global"
-        self.hwsize = None
+        self.hwsize, self.at_least = None, 0
         self.taken.clear()
 
     def insert(self, index: int) -> Prediction:
@@ -67,15 +70,15 @@ class MsiDomain:
     def check(self, index: int, size: int | None = None) -> Prediction:
         """What `insert` would return, for the domain's own or another size; it changes nothing."""
         size = self.limit() if size is None else size
-        if size is None:
+        if size is None and index >= self.at_least:
             return None
-        if index >= size:
+        if size is not None and index >= size:
             return one(ERANGE)
         return one(EBUSY) if index in self.taken else DONE
 
     def copy(self) -> "MsiDomain":
         """The same state on its own."""
-        return MsiDomain(self.per_device, self.kind, self.hwsize, set(self.taken))
+        return replace(self, taken=set(self.taken))
 
     def free(self) -> None:
         """Descriptors and irqs go, the domain stays (`pci_free_irq_vectors()`)."""
@@ -93,3 +96,4 @@ class MsiDomain:
             self.hwsize = index
         if ret == 0:
             self.taken.add(index)
+            self.at_least = max(self.at_least, index + 1)

@@ -11,12 +11,14 @@ EINVAL, ENOMEM, ENOSPC, ENOTSUPP, EIO = -22, -12, -28, -524, -5
 class PciFunction:
     """State of `drivers/pci/msi/` for one function. Sizes are None while unknown; operations return what they may return.
 
-    `msix_count` is the table size in config space, read anew at every enable; `domain` may hold an older one.
+    `msix_count` is the table size in config space, read anew at every enable; `domain` may hold an older one. `at_least`: entries that
+    the table must have, since so many vectors were granted, while its size is not known.
     `reservation`: an irq is allocated without a CPU vector (x86 since 4.15), so that `irqs` cannot fall short.
     """
 
     domain: MsiDomain
     msix_count: int | None = None
+    at_least: int = 0
     msi_count: int | None = None
     dynamic: bool = False
     reservation: bool = True
@@ -42,13 +44,13 @@ class PciFunction:
             return one(ENOTSUPP)
         if not self.usable or self.msix_count == 0:
             return one(EINVAL)
-        if self.msix_count is None:
+        if self.msix_count is None and most > self.at_least:
             return None
-        size = max(self.msix_count, most) if virtual else self.msix_count
-        wanted = min(most, size)
+        size = self.msix_count if self.msix_count is None or not virtual else max(self.msix_count, most)
+        wanted = most if size is None else min(most, size)
         if wanted < least:
             return one(ENOSPC)
-        self.domain.setup("msix", size)
+        self.domain.setup("msix", size, self.at_least)
         if self.domain.kind == "none":
             return one(ENODEV)
         return self._initialise(least, wanted)
@@ -76,6 +78,7 @@ class PciFunction:
     def granted(self, count: int) -> None:
         """An enable returned `count` vectors."""
         self.msix_enabled = True
+        self.at_least = self.domain.at_least = max(self.at_least, count)
         self.vectors = set(range(count))
         self.domain.taken = set(range(count))
 
@@ -98,6 +101,7 @@ class PciFunction:
     def unbind(self) -> None:
         """The driver goes: devres releases the MSI data, which removes the domain."""
         self.free()
+        self.at_least = 0
         self.domain.remove()
 
     def set_vf_count(self, count: int, *, bound: bool, supported: bool = True) -> Prediction:

@@ -170,6 +170,7 @@ class MsiReplay(Model):
     def on_op_close(self, e: Row) -> None:
         for machine in self._worlds(e).machines:
             machine.unbind() if e.how == "rebind" else machine.free()
+            machine.at_least = 0  # before the next session the table may change
 
     def _worlds(self, e: Row) -> Worlds:
         key = key_of(e)

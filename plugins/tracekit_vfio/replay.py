@@ -6,7 +6,7 @@ from typing import ClassVar
 import polars as pl
 
 from tracekit import Model, Row, Schema
-from tracekit_vfio.vfio_device import Prediction, VfioDevice
+from tracekit_vfio.vfio_device import Action, Prediction, VfioDevice
 from tracekit_vfio.windows import Key, identity
 
 PREDICTION = {
@@ -16,6 +16,7 @@ PREDICTION = {
 }
 # What an error of the calls inside a request is a sign of, where these should have worked.
 CAUSES = {-34: "MSI-001", -28: "VEC-001"}
+ACTIONS: dict[int, Action] = {0x20: "trigger", 0x10: "unmask", 0x8: "mask"}
 RULE = "mode, range and what is enabled; then the allocation's result, then the wiring's"
 
 
@@ -67,7 +68,8 @@ class VfioReplay(Model):
             self.wired[e.request] = self.wired.get(e.request) or min(e.ret, 0)
 
     def on_op_set_irqs(self, e: Row) -> None:
-        known = None not in (e.index, e.start, e.count, e.data) and (e.flags is None or e.flags & 0x20)
+        action = _action(e)
+        known = None not in (e.index, e.start, e.count, e.data) and action is not None
         devices = self._devices(e)
         if not e.closing and identity(e) in self.ended:
             self.ended.discard(identity(e))
@@ -79,8 +81,8 @@ class VfioReplay(Model):
         for device in devices:
             if not known and e.flags is None:
                 device.unknown()
-            elif known and e.ret is not None:
-                device.observed(e.index, e.start, e.count, e.data, e.ret)
+            elif known and action is not None and e.ret is not None:
+                device.observed(e.index, e.start, e.count, e.data, e.ret, action)
 
     def _predict(self, e: Row, devices: list[VfioDevice]) -> Prediction:
         def alloc(_: int) -> Prediction:
@@ -123,6 +125,13 @@ class VfioReplay(Model):
         )
 
 
+def _action(e: Row) -> Action | None:
+    """What the flags ask for (VFIO_IRQ_SET_ACTION_*, include/uapi/linux/vfio.h); a request known by what it did is a trigger."""
+    if e.flags is None:
+        return "trigger"
+    return next((action for bit, action in ACTIONS.items() if e.flags & bit), None)
+
+
 Call = Callable[[int], Prediction]
 
 
@@ -130,7 +139,9 @@ def _union(e: Row, devices: list[VfioDevice], alloc: Call, alloc_at: Call, wirin
     """What the request may return on any of the devices; it changes none of them."""
     results: set[int] = set()
     for device in [d.copy() for d in devices]:
-        one = device.set_irqs(e.index, e.start, e.count, e.data, alloc=alloc, alloc_at=alloc_at, wiring=wiring)
+        one = device.set_irqs(
+            e.index, e.start, e.count, e.data, alloc=alloc, alloc_at=alloc_at, wiring=wiring, action=_action(e) or "trigger"
+        )
         if one is None:
             return None
         results |= one

@@ -6,8 +6,9 @@ from typing import Literal
 
 Prediction = frozenset[int] | None
 Data = Literal["none", "eventfd", "bool"]
+Action = Literal["trigger", "mask", "unmask"]
 
-EINVAL, ENOTTY = -22, -25
+EBADF, ENODEV, EINVAL, ENOTTY = -9, -19, -22, -25
 INTX, MSI, MSIX, ERR, REQ, NONE = range(6)
 # What may go wrong while a vector is wired, for reasons outside this machine: the eventfd, memory, no CPU vector, a busy line.
 WIRING_ERRORS = frozenset((-9, -12, -16, -22, -28))
@@ -45,14 +46,17 @@ class VfioDevice:
         alloc: Callable[[int], Prediction],
         alloc_at: Callable[[int], Prediction] | None = None,
         wiring: int | None = None,
+        action: Action = "trigger",
     ) -> Prediction:
-        """`vfio_pci_set_irqs_ioctl()` with TRIGGER. `alloc(n)`, `alloc_at(i)`: the PCI core; `wiring`: the error seen, or 0, or None."""
-        if index == NONE:
+        """`vfio_pci_set_irqs_ioctl()`. `alloc(n)`, `alloc_at(i)`: the PCI core; `wiring`: the error seen, or 0, or None."""
+        if index == NONE or (action != "trigger" and index != INTX):
             return frozenset((ENOTTY,))
-        if index not in (MSI, MSIX):
-            return self._set_intx(data, count) if index == INTX else None
+        if index in (ERR, REQ):
+            return _set_notifier(index, start, count, data)
         if self.irq_type is None:
             return None
+        if index == INTX:
+            return self._set_intx(start, count, data, wiring) if action == "trigger" else self._mask_intx(action, start, count, data)
         if data == "none" and count == 0:
             return self._disable(index)
         if self.irq_type not in (NONE, index):
@@ -77,8 +81,12 @@ class VfioDevice:
         self.allocated.clear()
         self.wired.clear()
 
-    def observed(self, index: int, start: int, count: int, data: Data, ret: int) -> None:
+    def observed(self, index: int, start: int, count: int, data: Data, ret: int, action: Action = "trigger") -> None:
         """Adopt what a call did, whatever was predicted."""
+        if action != "trigger":
+            if index == INTX and ret == 0 and self.irq_type is None:
+                self.irq_type = INTX  # only the line can be masked, and only while it is on
+            return
         if index not in (MSI, MSIX):
             if index == INTX and ret == 0:
                 self.irq_type = INTX if data == "eventfd" else NONE if count == 0 else self.irq_type
@@ -101,8 +109,28 @@ class VfioDevice:
         ):
             self.irq_type = NONE
 
-    def _set_intx(self, data: Data, count: int) -> Prediction:
-        return None
+    def _set_intx(self, start: int, count: int, data: Data, wiring: int | None) -> Prediction:
+        """`vfio_pci_set_intx_trigger()`: one line, on or off as a whole."""
+        on = self.irq_type == INTX
+        if on and data == "none" and count == 0:
+            self.close()
+            return frozenset((0,))
+        if self.irq_type not in (INTX, NONE) or start != 0 or count != 1:
+            return frozenset((EINVAL,))
+        if data != "eventfd":
+            return frozenset((0 if on else EINVAL,))
+        if wiring == 0:
+            self.irq_type = INTX
+        none_routed = frozenset() if on else frozenset((ENODEV,))
+        return frozenset((wiring,)) if wiring is not None else frozenset((0,)) | WIRING_ERRORS | none_routed
+
+    def _mask_intx(self, action: Action, start: int, count: int, data: Data) -> Prediction:
+        """`vfio_pci_set_intx_mask()` and `_unmask()`; an eventfd can only unmask."""
+        if self.irq_type != INTX or start != 0 or count != 1:
+            return frozenset((EINVAL,))
+        if data != "eventfd":
+            return frozenset((0,))
+        return frozenset((ENOTTY,)) if action == "mask" else frozenset((0,)) | WIRING_ERRORS
 
     def _disable(self, index: int) -> Prediction:
         if self.irq_type != index:
@@ -153,3 +181,15 @@ class VfioDevice:
     def _size(self) -> int:
         """The bound of in-place requests: one more than the highest vector allocated."""
         return max(self.allocated, default=-1) + 1
+
+
+def _set_notifier(index: int, start: int, count: int, data: Data) -> Prediction:
+    """`vfio_pci_set_err_trigger()`, which needs PCI Express, and `vfio_pci_set_req_trigger()`. Who has an eventfd is not followed."""
+    missing = frozenset((ENOTTY,)) if index == ERR else frozenset()
+    if start != 0 or count > 1:
+        return frozenset((EINVAL,)) | missing
+    if data == "none":
+        return frozenset((0, EINVAL)) | missing
+    if count == 0:
+        return frozenset((EINVAL,)) | missing
+    return frozenset((0, EBADF, EINVAL) if data == "eventfd" else (0,)) | missing

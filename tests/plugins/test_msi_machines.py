@@ -165,3 +165,52 @@ def test_a_signal_is_delivered_delayed_or_lost_by_the_phase_it_falls_into() -> N
     keeps.signal()
     keeps.move("off")
     assert (keeps.move("on"), keeps.lost()) == (1, 0)
+
+
+def test_the_line_is_one_and_can_be_masked_only_while_it_is_on() -> None:
+    d = VfioDevice()
+
+    def ask(start: int, count: int, data: str, action: str = "trigger", wiring: int | None = 0) -> set[int] | frozenset[int] | None:
+        return d.set_irqs(0, start, count, data, alloc=lambda n: None, wiring=wiring, action=action)  # type: ignore[arg-type]
+
+    assert ask(0, 1, "none", "unmask") == {-22}
+    assert ask(0, 0, "none") == {-22}
+    assert ask(0, 2, "eventfd") == {-22}
+    assert ask(0, 1, "eventfd", wiring=None) == {0, -9, -12, -16, -19, -22, -28}  # -19: no line is routed
+    assert ask(0, 1, "eventfd") == {0}
+    assert (ask(0, 1, "none", "mask"), ask(0, 1, "bool", "unmask"), ask(1, 1, "none", "mask")) == ({0}, {0}, {-22})
+    assert ask(0, 1, "eventfd", "mask") == {-25}
+    assert ask(0, 1, "eventfd", "unmask") == {0, -9, -12, -16, -22, -28}
+    assert d.set_irqs(2, 0, 1, "eventfd", alloc=lambda n: None) == {-22}  # the line is on
+    assert d.set_irqs(2, 0, 1, "none", alloc=lambda n: None, action="mask") == {-25}
+    assert ask(0, 0, "none") == {0}
+    assert d.irq_type == 5
+
+
+def test_error_and_release_notifiers_take_one_eventfd() -> None:
+    def ask(index: int, start: int, count: int, data: str) -> set[int] | frozenset[int] | None:
+        return VfioDevice().set_irqs(index, start, count, data, alloc=lambda n: None)  # type: ignore[arg-type]
+
+    assert [ask(4, 0, 1, "eventfd"), ask(4, 0, 0, "eventfd"), ask(4, 1, 1, "eventfd"), ask(4, 0, 1, "bool"), ask(4, 0, 0, "none")] == [
+        {0, -9, -22}, {-22}, {-22}, {0}, {0, -22},
+    ]  # fmt: skip
+    assert [ask(3, 0, 1, "eventfd"), ask(3, 0, 2, "eventfd")] == [{0, -9, -22, -25}, {-22, -25}]  # -25: not PCI Express
+
+
+def test_a_mask_that_works_tells_that_the_line_is_on() -> None:
+    d = VfioDevice(irq_type=None)
+    assert d.set_irqs(0, 0, 1, "none", alloc=lambda n: None, action="unmask") is None
+    d.observed(0, 0, 1, "none", 0, "unmask")
+    assert d.set_irqs(0, 0, 1, "none", alloc=lambda n: None, action="unmask") == {0}
+
+
+def test_what_was_granted_bounds_a_table_and_its_domain_from_below() -> None:
+    f = PciFunction(MsiDomain(per_device=True))
+    assert f.enable_msix(1, 2) is None
+    f.granted(2)
+    f.free()
+    assert (f.enable_msix(1, 2), f.domain.check(1), f.domain.check(2)) == ({2}, {-16}, None)
+    f.free()
+    assert f.enable_msix(1, 3) is None
+    f.unbind()
+    assert (f.enable_msix(1, 2), f.domain.at_least) == (None, 0)

@@ -9,9 +9,16 @@ from tracekit_msi.pci_function import PciFunction
 from tracekit_vfio.vfio_device import VfioDevice
 
 SEQUENCES = 100_000
-LENGTH = 8
+LENGTH = 10
 TABLES = (1, 2, 3, 5, 8)
 Step = tuple[str, int, int]
+# What a client asks of the line: data, count, action.
+LINE = {
+    "line on": ("eventfd", 1, "trigger"),
+    "line off": ("none", 0, "trigger"),
+    "mask": ("none", 1, "mask"),
+    "unmask": ("none", 1, "unmask"),
+}
 
 
 @dataclass
@@ -25,6 +32,7 @@ class Reference:
     have: set[int] = field(default_factory=set)
     wired: set[int] = field(default_factory=set)
     on: bool = False
+    line: bool = False
 
     def bound(self) -> int:
         return self.size if self.own_domain and self.size is not None else 1 << 16
@@ -37,13 +45,22 @@ class Reference:
             self.table = a
         elif what == "rebind":
             self.clear()
-            self.size = None
+            self.size, self.line = None, False
         elif what == "close":
             self.clear()
+            self.line = False
+        elif what == "line on":
+            self.line = self.line or not self.on
+            return 0 if self.line else -22
+        elif what in ("line off", "mask", "unmask"):
+            was, self.line = self.line, self.line and what != "line off"
+            return 0 if was else -22
         elif what == "disable":
             was = self.on
             self.clear()
             return 0 if was else -22
+        elif what == "enable" and self.line:
+            return -22
         elif what == "enable":
             return self.rewire(a, b) if self.on else self.start(a, b)
         return 0
@@ -94,6 +111,10 @@ class Machines:
         elif what == "close":
             v.close()
             f.free()
+        elif what in LINE:
+            index, data, count, action = 0, *LINE[what]
+            (ret,) = v.set_irqs(index, 0, count, data, alloc=lambda n: None, wiring=0, action=action) or ()  # type: ignore[arg-type]
+            return ret
         else:
             data, start, count = ("eventfd", a, b) if what == "enable" else ("none", 0, 0)
             was = v.irq_type
@@ -105,14 +126,14 @@ class Machines:
             return ret
         return 0
 
-    def state(self) -> tuple[bool, set[int], set[int]]:
-        return self.vfio.irq_type == 2, self.vfio.allocated, self.vfio.wired
+    def state(self) -> tuple[bool, bool, set[int], set[int]]:
+        return self.vfio.irq_type == 2, self.vfio.irq_type == 0, self.vfio.allocated, self.vfio.wired
 
 
 def sequence(rng: random.Random) -> list[Step]:
     steps: list[Step] = []
     for _ in range(LENGTH):
-        what = rng.choice(("enable", "enable", "enable", "disable", "resize", "rebind", "close"))
+        what = rng.choice(("enable", "enable", "enable", "disable", "resize", "rebind", "close", *LINE))
         if what == "enable":
             first = rng.choice((0, 0, 0, 1, 3))
             steps.append((what, first, rng.choice((0, 1, 2, 3, 5, 8)) if first == 0 else rng.choice((1, 2, 3))))
@@ -130,7 +151,7 @@ def disagreements(count: int, seed: int) -> list[tuple[list[Step], int]]:
         want, got = Reference(own, grows, table), Machines(own, grows, table)
         for i, step in enumerate(steps):
             same = want.step(*step) == got.step(*step)
-            if not same or (want.on, want.have, want.wired) != got.state():
+            if not same or (want.on, want.line, want.have, want.wired) != got.state():
                 found.append((steps[: i + 1], i))
                 break
     return found
