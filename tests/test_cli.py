@@ -137,7 +137,7 @@ def test_a_reader_that_goes_away_is_no_error(log: Path) -> None:
 def test_explain_schema_and_plugins_print() -> None:
     plugins = tracekit("plugins").stdout
     assert "tracekit_reports 0.1.0: 6 reports" in plugins
-    assert "tracekit_systems 0.1.0: 3 systems" in plugins
+    assert "tracekit_systems 0.1.0: 4 systems" in plugins
     page = tracekit("explain", "msi-001").stdout
     assert page.startswith("msi.stale-hwsize (MSI-001), severity high\n")
     assert "Stays quiet when:" in page
@@ -226,3 +226,25 @@ def test_an_error_of_our_own_is_one_line_and_asks_for_debug(monkeypatch: pytest.
     monkeypatch.setattr(sys, "argv", ["tracekit", "analyze", "x", "--debug"])
     with pytest.raises(ZeroDivisionError):
         cli._status()
+
+
+SAMPLES = Path(__file__).parent.parent / "sample_traces"
+
+
+def test_whatif_tells_first_what_helps_and_the_rest_in_a_line() -> None:
+    done = tracekit("whatif", str(SAMPLES / "cfg.lossy-policy" / "fires-noresize"))
+    assert done.stdout == (
+        "0000:41:00.0:\n"
+        "  policy dyn -> full: CFG-001 vanishes; CFG-002 stays\n"
+        "      all vectors at the enable: a guest or a VMM that takes the whole table at once\n"
+        "  dynamic False -> True: CFG-001 vanishes; CFG-002 stays\n"
+        "      Linux 6.5 or later, where the parent irq domain can add vectors\n"
+        "  asks_first False -> True: CFG-001, CFG-002 vanish\n"
+        "      a guest that asks the host before it allocates; no hypervisor has such an interface yet\n"
+        "  CFG-001, CFG-002 stay with guest a -> b, guest a -> c, reworked False -> True, reservation True -> False\n"
+    )
+
+
+def test_whatif_without_a_fault_says_so_once() -> None:
+    done = tracekit("whatif", str(SAMPLES / "msi.stale-hwsize" / "quiet-rebind-16-6.12"))
+    assert [line for line in done.stdout.splitlines() if "whichever gate" in line] == ["0000:00:08.0: no fault, whichever gate is flipped"]

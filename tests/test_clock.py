@@ -1,5 +1,8 @@
 """What a run says about the clocks of its sources."""
 
+from pathlib import Path
+
+from tracekit.analyze import Options, analyze
 from tracekit.testing import run
 
 TRACE = """\
@@ -24,3 +27,15 @@ def test_a_source_tells_how_its_clock_relates_to_a_trace() -> None:
 
 def test_a_clock_that_nothing_ties_is_named_alone() -> None:
     assert clocks(TRACE, LOG.replace("-28", "-22")) == ["ftrace", "printk"]
+
+
+def test_a_source_with_an_offset_is_one_stream_with_the_first_that_has_none(tmp_path: Path) -> None:
+    paths = [str(tmp_path / n) for n in ("a.log", "b.log", "c.log")]
+    for path in paths:
+        Path(path).write_text(LOG)
+
+    def merged(*given: int) -> list[str]:
+        made = analyze(paths, Options(clocks={paths[n]: 1 for n in given}, keep_tables=("streams",)))
+        return [Path(p).name for p in made.tables["streams"].filter("merged")["source"]]
+
+    assert [merged(), merged(2), merged(0), merged(0, 1, 2)] == [[], ["a.log", "c.log"], ["a.log", "b.log"], ["a.log", "b.log", "c.log"]]

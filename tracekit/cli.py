@@ -55,7 +55,10 @@ def analyze(
         str, typer.Option(metavar="GRADE[:SEVERITY]", help="Exit with 1 from this grade and severity up; 'never' for always 0.")
     ] = "probable:medium",
     clock: Annotated[
-        list[str] | None, typer.Option(metavar="SOURCE=OFFSET", help="Shift a clock: dmesg.txt=+12.5s (s, ms, us, ns).")
+        list[str] | None,
+        typer.Option(
+            metavar="SOURCE=OFFSET", help="Shift a clock onto that of the first source without an offset: dmesg.txt=+12.5s (s, ms, us, ns)."
+        ),
     ] = None,
     side: Annotated[list[str] | None, typer.Option(metavar="SOURCE=SIDE", help="Say whose log a source is: guest or host.")] = None,
     color: Annotated[str, typer.Option(metavar="WHEN", help="auto, always or never.")] = "auto",

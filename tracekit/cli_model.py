@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +12,7 @@ from tracekit.errors import UsageError
 
 if TYPE_CHECKING:
     from tracekit.report import Run
+    from tracekit.whatif import Flip
 
 Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Logs, traces, folders of them: one case.")]
 Format = Annotated[str, typer.Option("--format", "-f", help="terminal or json.")]
@@ -78,15 +81,31 @@ def whatif(paths: Paths, format: Format = "terminal", debug: Debug = False) -> N
         return
     if not flips:
         print("nothing to replay: the input shows no stimuli of a system that tracekit models")
-    for f in flips:
-        cost = ", ".join(f"{v:+d} {k.removesuffix('s') if abs(v) == 1 else k}" for k, v in f.cost.items())
-        parts = {"vanishes": f.vanished, "stays": f.remaining, "appears": f.new}
-        effect = "; ".join(f"{', '.join(codes)} {word}" for word, codes in parts.items() if codes) or "changes nothing"
-        print(f"{f.subject + ': ' if f.subject else ''}{f.gate} {f.before} -> {f.to}: {effect}{f' (costs {cost})' if cost else ''}")
-        if f.text and f.vanished:
-            print(f"    {f.text}")
+    systems = [list(mine) for _, mine in groupby(flips, key=lambda f: (f.subject, {*f.vanished, *f.remaining}))]
+    for told in dict.fromkeys("\n".join(_flipped(mine)) for mine in systems):
+        print(told)
     for assumption in dict.fromkeys(a for f in flips for a in f.assumptions):
         print(f"assumed: {assumption}")
+
+
+def _flipped(flips: "Sequence[Flip]") -> Iterator[str]:
+    """The flips of one system: first those that change something, a line each with its price, then the others together."""
+    moot = [f for f in flips if not f.vanished and not f.new]
+    if moot == flips and not moot[0].remaining:
+        yield f"{flips[0].subject or 'all'}: no fault, whichever gate is flipped"
+        return
+    yield f"{flips[0].subject or 'all'}:"
+    for f in (f for f in flips if f not in moot):
+        parts = [(f.vanished, "vanishes", "vanish"), (f.remaining, "stays", "stay"), (f.new, "appears", "appear")]
+        effect = "; ".join(f"{', '.join(codes)} {one if len(codes) == 1 else more}" for codes, one, more in parts if codes)
+        cost = ", ".join(f"{v:+d} {k.removesuffix('s') if abs(v) == 1 else k}" for k, v in f.cost.items())
+        yield f"  {f.gate} {f.before} -> {f.to}: {effect}{f' (costs {cost})' if cost else ''}"
+        if f.text and f.vanished:
+            yield f"      {f.text}"
+    if moot:
+        stay = moot[0].remaining
+        what = f"{', '.join(stay)} {'stays' if len(stay) == 1 else 'stay'}" if stay else "nothing changes"
+        yield f"  {what} with {', '.join(f'{f.gate} {f.before} -> {f.to}' for f in moot)}"
 
 
 def _run(paths: list[str]) -> "Run":

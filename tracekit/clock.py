@@ -22,7 +22,8 @@ def align(
     """(tables with machines, boots and shifted times and without repeats, streams, repeats).
 
     `stamps`: what the stamps of each source are; `clocks`: offset in ns by source, as the user gave it: these sources become one
-    stream. `repeats` (source, line, of_source, of_line): kernel-log lines that another source of the case has too.
+    stream with the first one that has no offset.
+    `repeats` (source, line, of_source, of_line): kernel-log lines that another source of the case has too.
     """
     boots = _boots(tables)
     placed = {n: _shifted(_with_boot(f, boots), clocks) for n, f in _with_host(tables).items()}
@@ -62,9 +63,12 @@ def _relation(other: str, offset: int, err: int, basis: str, pairs: int, boot: i
 
 
 def _streams(paths: Sequence[str], clocks: Mapping[str, int]) -> pl.DataFrame:
-    """Each source is a stream of its own, but those whose clock the user gave are one."""
-    merged = len(clocks) > 1 or (len(clocks) == 1 and len(paths) > 1)
-    rows = [(p, 0 if p in clocks and merged else i + 1, p in clocks and merged) for i, p in enumerate(dict.fromkeys(paths))]
+    """Each source is a stream of its own, but those whose clock the user gave are one, with the first whose clock they are shifted to."""
+    sources = list(dict.fromkeys(paths))
+    given = {p for p in sources if p in clocks}
+    reference = next((p for p in sources if p not in given), None)
+    one = given | ({reference} if given and reference is not None else set())
+    rows = [(p, 0 if p in one and len(one) > 1 else i + 1, p in one and len(one) > 1) for i, p in enumerate(sources)]
     return pl.DataFrame(rows, schema=STREAMS, orient="row")
 
 

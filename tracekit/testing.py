@@ -15,7 +15,7 @@ from tracekit.report import Run
 from tracekit.source import discover
 
 EXPECTED = "expected.toml"
-KEYS = frozenset({"origin", "releases", "sides", "not_understood", "finding"})
+KEYS = frozenset({"origin", "releases", "sides", "clocks", "not_understood", "finding"})
 
 
 def run(*texts: str, **named: str) -> Run:
@@ -90,7 +90,7 @@ def check_sample(case: Path) -> None:
     """
     want = expected(case)
     assert case.name.startswith(("fires-", "quiet-")), f"{case}: the names of cases begin with fires- or quiet-"
-    result, found = _analyzed(case, want.get("sides", {}))
+    result, found = _analyzed(case, want)
     assert result.errors == (), result.errors
     assert found == want.get("finding", []), f"{case}: read what `tracekit expect {case}` prints\n{found}\n!=\n{want.get('finding', [])}"
     fired = case.parent.name in {f.name for f in result.findings}
@@ -105,12 +105,14 @@ def expected_now(case: Path) -> str:
     """The `expected.toml` that a case would need now, `origin` and `releases` as they are: to be read before it is kept."""
     path = case / EXPECTED
     told = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    result, found = _analyzed(case, told.get("sides", {}))
+    result, found = _analyzed(case, told)
     text = f"origin = {_quoted(told.get('origin', ''))}\nreleases = [{', '.join(map(_quoted, told.get('releases', [])))}]\n"
     if count := sum(n.count for s in result.sources for n in s.not_understood):
         text += f"not_understood = {count}\n"
     if told.get("sides"):
         text += "\n[sides]\n" + "".join(f"{_quoted(k)} = {_quoted(v)}\n" for k, v in told["sides"].items())
+    if told.get("clocks"):
+        text += "\n[clocks]\n" + "".join(f"{_quoted(k)} = {v}\n" for k, v in told["clocks"].items())
     return text + "".join(map(_finding_as_toml, found))
 
 
@@ -127,10 +129,11 @@ def _quoted(text: str) -> str:
     return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04X}" for c in escaped) + '"'
 
 
-def _analyzed(case: Path, sides: Mapping[str, str]) -> tuple[Run, list[dict[str, Any]]]:
-    """The run of all logs of a case, and its findings as `expected.toml` writes them."""
+def _analyzed(case: Path, told: Mapping[str, Any]) -> tuple[Run, list[dict[str, Any]]]:
+    """The run of all logs of a case, with the sides and clocks (in ns) told of them, and its findings as `expected.toml` writes them."""
     files = sorted(str(p) for p in case.rglob("*") if p.is_file() and p.name != EXPECTED)
-    result = analyze(files, Options(sides={str(case / name): side for name, side in sides.items()}))
+    sides, clocks = ({str(case / name): value for name, value in told.get(key, {}).items()} for key in ("sides", "clocks"))
+    result = analyze(files, Options(sides=sides, clocks=clocks))
     return result, [_told(f, case) for f in result.findings if f.code != "OBS-001"]
 
 

@@ -15,7 +15,7 @@ Machines = Mapping[str, Any]
 Gates = Mapping[str, Any]
 NEEDED = ("MsiDomain", "PciFunction", "VfioDevice", "Vmm", "Guest")
 STALE = ("MSI-001", "MSI-002", "MSI-003", "VFIO-003", "VFIO-004")
-GROWTH = ("VFIO-002", "VFIO-003", "VFIO-005", "VFIO-006")
+GROWTH = ("VFIO-001", "VFIO-002", "VFIO-003", "VFIO-005", "VFIO-006", "VFIO-009")
 
 
 class MsiVfio(System):
@@ -82,7 +82,7 @@ class MsiVfio(System):
         """Each recording under these gates; made once."""
         key = frozenset(gates.items())
         if key not in self.done:
-            self.done[key] = [Replay(self.machines, gates, r.limit) for r in self.recorded]
+            self.done[key] = [Replay(self.machines, gates, r) for r in self.recorded]
             for replay, recorded in zip(self.done[key], self.recorded, strict=True):
                 for stimulus in recorded.stimuli:
                     replay.hear(stimulus)
@@ -120,8 +120,8 @@ def base_gates(recorded: Sequence[Recording], gates: pl.DataFrame | None) -> Gat
 class Replay:
     """The machines of one function under one setting of the gates; it hears stimuli and notes the faults of each step."""
 
-    def __init__(self, machines: Machines, gates: Gates, limit: int | None) -> None:
-        self.gates = gates
+    def __init__(self, machines: Machines, gates: Gates, recorded: Recording) -> None:
+        self.gates, self.recorded, limit = gates, recorded, recorded.limit
         self.domain = machines["MsiDomain"](gates["KV2"], "none" if gates["KV2"] else "global")
         self.function = machines["PciFunction"](self.domain)
         self.dynamic = bool(gates["KV4"] or gates["in_place_growth"])
@@ -238,6 +238,7 @@ class Replay:
         result = self.requests[-1][1] if self.requests else 0
         if torn and result == 0 and used:
             self.seen |= {"VFIO-002"} | ({"VFIO-006"} if self.dynamic else set())
+            self.seen |= ({"VFIO-001"} if self.recorded.lost else set()) | ({"VFIO-009"} if self.recorded.spilled else set())
         elif torn and result != 0:
             self.seen.add("VFIO-003")
         elif not torn and result < 0 and alive:

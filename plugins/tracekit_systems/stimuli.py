@@ -35,7 +35,8 @@ class Recording:
     """The stimuli of one function in one source, and what they tell of the kernel and the client.
 
     `limit`: size of an irq domain that was there before the first line. `resized`, `appended`, `refused`: a client tore down to grow,
-    added in place, or was refused that; `bounded`: an insert was refused with -34.
+    added in place, or was refused that; `bounded`: an insert was refused with -34; `lost`: something shows that an interrupt came while
+    the vectors were down; `spilled`: the line interrupted then.
     """
 
     source: str
@@ -47,6 +48,8 @@ class Recording:
     appended: bool = False
     refused: bool = False
     bounded: bool = False
+    lost: bool = False
+    spilled: bool = False
     assumptions: list[str] = field(default_factory=list)
 
 
@@ -89,16 +92,20 @@ def _recording(source: str, rows: Mapping[str, list[Row]], tables: Mapping[str, 
     enables = [e for e in rows.get("enables", []) if e.kind == "msix"]
     windows = [w for w in rows.get("windows", []) if w.index in (MSIX, None)]
     refusals = [r for r in rows.get("refusals", []) if r.kind == "growth" and r.index == MSIX and r.start is not None and r.count]
-    made = Recording(source, _label([*enables, *windows]))
+    made = Recording(source, label_of([*enables, *windows]))
     if not enables and not windows:
         return made
     growths = [w for w in windows if w.kind in ("growth", "failed") and w.new is not None]
     made.basis = "calls" if enables else windows[0].basis
     made.resized, made.refused, made.limit = bool(growths), bool(refusals), _limit(enables, made)
     made.appended = any(e.operation == "alloc_at" for e in enables)
+    made.lost, made.spilled = _is_lost(growths, made, tables), _is_spilled(growths, tables.get("irq_handler_entry"))
     made.bounded = any(e.fail_ret == ERANGE for e in enables)
     asked = [*map(_demand, enables), *(w.new for w in growths), *(r.start + r.count for r in refusals)]
-    sizes = _sizes(enables, growths, max(asked, default=1), _told_elsewhere(made, tables))
+    told = _told_elsewhere(made, tables)
+    sizes = _sizes(enables, growths, max(asked, default=1), told)
+    if told is None and all(e.live is None for e in enables):
+        made.assumptions.append(f"the table is taken to have {sizes[0][1]} entries, the most that was asked for: nothing tells its size")
     timed = [
         *((line, 0, Stimulus("table", size)) for line, size in sizes),
         *_of_enables(enables, {w.request for w in growths if w.request is not None}),
@@ -111,6 +118,26 @@ def _recording(source: str, rows: Mapping[str, list[Row]], tables: Mapping[str, 
         made.assumptions.append(f"only the first {MOST} of {len(made.stimuli)} stimuli are replayed")
         del made.stimuli[MOST:]
     return made
+
+
+def _is_lost(growths: list[Row], made: Recording, tables: Mapping[str, pl.DataFrame]) -> bool:
+    """Whether a driver found a completion by polling, or the IOMMU refused a message while the vectors were down."""
+    polled, faults = tables.get("nvme_completion_polled"), tables.get("remap_fault")
+    if growths and polled is not None and not polled.is_empty():
+        made.assumptions.append("the interrupt whose completion was found by polling came while the vectors were down")
+        return True
+    return faults is not None and any(_inside(w, faults).height for w in growths)
+
+
+def _is_spilled(growths: list[Row], entries: pl.DataFrame | None) -> bool:
+    """Whether the line of the device interrupted while its vectors were down."""
+    lines = None if entries is None else entries.filter(pl.col("name").str.starts_with("vfio-intx("))
+    return lines is not None and any(_inside(w, lines).height for w in growths)
+
+
+def _inside(w: Row, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows that stand within a window."""
+    return rows.filter((pl.col("source") == w.source) & (pl.col("line") > w.line) & (pl.col("line") < (w.line_end or w.line)))
 
 
 def _sizes(enables: list[Row], growths: list[Row], least: int, told: int | None) -> list[tuple[int, int]]:
@@ -131,7 +158,7 @@ def _told_elsewhere(made: Recording, tables: Mapping[str, pl.DataFrame]) -> int 
     return None
 
 
-def _label(rows: list[Row]) -> str:
+def label_of(rows: list[Row]) -> str:
     """The function as findings name it: its BDF, else its pointer."""
     for column, text in (("bdf", "{}"), ("device", "pci_dev {:#x}"), ("vdev", "vdev {:#x}")):
         for row in rows:

@@ -59,10 +59,11 @@ def tracekit_diagnoses() -> list[Any]:
 
 @hookimpl
 def tracekit_machines() -> dict[str, type]:
-    """The opened device, its VMM, the guest, and the delivery of one vector."""
+    """The opened device, its VMM, the guest, the delivery of one vector, and what they can do together."""
+    from tracekit_vfio.configuration import Configuration
     from tracekit_vfio.delivery import Delivery
     from tracekit_vfio.guest import Guest
     from tracekit_vfio.vfio_device import VfioDevice
     from tracekit_vfio.vmm import Vmm
 
-    return {"Delivery": Delivery, "Guest": Guest, "VfioDevice": VfioDevice, "Vmm": Vmm}
+    return {"Configuration": Configuration, "Delivery": Delivery, "Guest": Guest, "VfioDevice": VfioDevice, "Vmm": Vmm}

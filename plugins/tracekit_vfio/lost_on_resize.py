@@ -1,7 +1,7 @@
 """VFIO-001: an interrupt was lost while vectors were taken down to add more."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -16,6 +16,7 @@ from tracekit import (
     diagnosis,
     distinct,
     inconclusive,
+    lost_between,
     not_evaluated,
     span,
     subject_of,
@@ -24,7 +25,7 @@ from tracekit import (
 from tracekit_vfio.resize_window import best, subjects
 
 NEVER_CAME = 0x22  # INTR-REMAP reason: the entry is not present, as it is while the vectors are freed
-SETTLE = "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs on the host's clock"
+SETTLE = "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs, on the host's clock (--clock)"
 RECORD = "the guest's dmesg beside the host's trace of vfio_pci_set_irqs_ioctl and irq_handler_entry"
 SECOND = 1_000_000_000
 
@@ -34,13 +35,17 @@ def lost_on_resize(
     windows: pl.DataFrame | None = None,
     remap_fault: pl.DataFrame | None = None,
     nvme_completion_polled: pl.DataFrame | None = None,
+    irq_handler_entry: pl.DataFrame | None = None,
+    gap: pl.DataFrame | None = None,
+    streams: pl.DataFrame | None = None,
     *,
     timeout_s: int = 120,
 ) -> Iterator[Finding | Verdict]:
     """An interrupt of a vector in use was lost while the client took the vectors down to add one.
 
     What it finds: a growth window (VFIO-002) with evidence of an interrupt that got nowhere: a remapping fault of the device inside the
-    window, or a guest driver that found a completion by polling after the window.
+    window, or a guest driver that found a completion by polling after the window; that proves it where the two logs are on one clock
+    (`--clock`) and the vector of the queue did not interrupt from the window to the time-out.
     Why it matters: the guest waits for an interrupt that never comes; a queue hangs until its driver times out.
     Stays quiet when: a window is all there is (that is VFIO-002), the enable failed (VFIO-003), the vectors were not in use, the guest
     disabled the interrupts itself, or nothing names an interrupt.
@@ -52,7 +57,8 @@ def lost_on_resize(
         yield not_evaluated("no window in the input", RECORD)
         return
     used = windows.filter((pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers")))
-    found = list(_faulted(used, remap_fault)) or list(_polled(_still_enabled(windows, used), nvme_completion_polled, timeout_s))
+    heard = Heard(irq_handler_entry, gap, frozenset() if streams is None else frozenset(streams.filter("merged")["source"]))
+    found = list(_faulted(used, remap_fault)) or list(_polled(_still_enabled(windows, used), nvme_completion_polled, heard, timeout_s))
     yield from found
     if not found:
         yield _open(windows, used)
@@ -78,23 +84,57 @@ def _faulted(windows: pl.DataFrame, faults: pl.DataFrame | None) -> Iterator[Fin
             yield replace(finding, explained_by="IRQ-003")  # the fault itself is that finding
 
 
-def _polled(windows: pl.DataFrame, polled: pl.DataFrame | None, timeout_s: int) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class Heard:
+    """Runs of handlers, what a recording lost, and the sources that are on one clock."""
+
+    entries: pl.DataFrame | None
+    gaps: pl.DataFrame | None
+    merged: frozenset[str]
+
+    def ordered(self, w: Mapping[str, Any], p: Mapping[str, Any]) -> bool:
+        """Whether it is known which of a window and a time-out came first."""
+        on_one_clock = {w["source"], p["source"]} <= self.merged and w["enable_ts"] is not None and p["ts"] is not None
+        return bool(w["source"] == p["source"] or on_one_clock)
+
+    def follows(self, w: Mapping[str, Any], p: Mapping[str, Any], timeout_s: int) -> bool:
+        """Whether the time-out is known to come after the window, within a driver's patience."""
+        if not self.ordered(w, p) or (w["source"] == p["source"] and p["line"] < w["line"]):
+            return False
+        if w["enable_ts"] is None or p["ts"] is None:
+            return True
+        return bool((0 if w["source"] != p["source"] else -SECOND) <= p["ts"] - w["enable_ts"] <= timeout_s * SECOND)
+
+    def silent(self, w: Mapping[str, Any], p: Mapping[str, Any], vector: int) -> bool:
+        """Whether a vector's handler is known not to have run from the window to the time-out: others ran after it, nothing was lost."""
+        if self.entries is None or not w["handlers"] or w["bdf"] is None:
+            return False
+        mine = self.entries.filter((pl.col("source") == w["source"]) & (pl.col("line") > w["line"]))
+        after = pl.col("line") > p["line"] if w["source"] == p["source"] else pl.col("ts") > p["ts"]
+        later = mine.filter(after)
+        runs = mine.filter(~after & (pl.col("name") == f"vfio-msix[{vector}]({w['bdf']})"))
+        return later.height > 0 and runs.is_empty() and not lost_between(self.gaps, w["source"], w["line"], later["line"][0])
+
+
+def _polled(windows: pl.DataFrame, polled: pl.DataFrame | None, heard: Heard, timeout_s: int) -> Iterator[Finding]:
     """A driver of the guest that found its completion by polling soon after a window; which device it is rests on the case."""
     if polled is None or windows.is_empty():
         return
     for p in polled.head(1).iter_rows(named=True):
-        earlier = [w for w in windows.iter_rows(named=True) if _follows(w, p, timeout_s)]
+        earlier = [w for w in windows.iter_rows(named=True) if heard.follows(w, p, timeout_s)]
         w = earlier[-1] if earlier else windows.row(-1, named=True)
-        if not earlier and _ordered(w, p):
+        if not earlier and heard.ordered(w, p):
             continue  # the order is known, and no window stands before the time-out
-        vectors = [u["vector"] for u in w["in_use"]]
-        tied = len({x["bdf"] for x in windows.iter_rows(named=True)}) == 1 and p["queue"] in vectors
-        grade = "probable" if earlier and tied else "possible"
+        used = {u["vector"]: u["last"] for u in w["in_use"]}
+        tied = bool(earlier) and len({x["bdf"] for x in windows.iter_rows(named=True)}) == 1 and p["queue"] in used
+        proof = tied and heard.silent(w, p, p["queue"])
         subject = subject_of(w)
         told = f"{p['device']} of the guest found a completion of queue {p['queue']} by polling"
-        summary = f"{told} after the vectors of {subject.label} were down to grow"
-        unchecked = (Unchecked("the queue is served by a vector of this window, and the order of the two", SETTLE),)
-        yield _finding(w, subject, grade, summary, list(span(p["source"], p["line"], role="effect")), {"queue": p["queue"]}, unchecked)
+        told += " after the vectors" if not proof else f"; vector {p['queue']} has been silent since the vectors"
+        effect = [*(span(w["source"], used[p["queue"]]) if proof else ()), *span(p["source"], p["line"], role="effect")]
+        unchecked = () if proof else (Unchecked("the queue is served by a vector of this window, and the order of the two", SETTLE),)
+        grade = "proven" if proof else "probable" if tied else "possible"
+        yield _finding(w, subject, grade, f"{told} of {subject.label} were down to grow", effect, {"queue": p["queue"]}, unchecked)
 
 
 def _finding(
@@ -139,17 +179,6 @@ def _within(w: Mapping[str, Any], f: Mapping[str, Any]) -> bool:
         and w["machine"] == f["machine"]
         and w["disable_ts"] < f["ts"] < w["enable_ts"]
     )
-
-
-def _ordered(w: Mapping[str, Any], p: Mapping[str, Any]) -> bool:
-    return bool(w["source"] == p["source"])
-
-
-def _follows(w: Mapping[str, Any], p: Mapping[str, Any], timeout_s: int) -> bool:
-    """Whether the time-out is known to come after the window, within a driver's patience."""
-    if not _ordered(w, p) or p["line"] < w["line"]:
-        return False
-    return w["enable_ts"] is None or p["ts"] is None or p["ts"] - w["enable_ts"] <= timeout_s * SECOND
 
 
 def _open(windows: pl.DataFrame, used: pl.DataFrame) -> Verdict:

@@ -204,3 +204,30 @@ def test_each_miss_of_the_replay_has_its_cause() -> None:
     ]
     assert stale(rebound=True).tables["divergences"].is_empty()
     assert grown(1, 2, 3).tables["divergences"].is_empty()
+
+
+SAMPLES = Path(__file__).parent.parent.parent / "sample_traces"
+
+
+@pytest.mark.parametrize(
+    ("sample", "code"),
+    [("vfio.lost-on-resize/fires-silent-until-polled", "VFIO-001"), ("vfio.intx-spill/fires-line-interrupt-in-the-window", "VFIO-009")],
+)
+def test_what_was_lost_in_a_window_vanishes_with_the_window(sample: str, code: str) -> None:
+    (case,) = {f.subject for f in whatif([str(SAMPLES / sample)])}
+    made = [f for f in whatif([str(SAMPLES / sample)]) if {"VFIO-002"} & {*f.vanished, *f.remaining}]
+    assert case == "0000:41:00.0"
+    assert [f.gate for f in made if code in f.vanished] == [f.gate for f in made if "VFIO-002" in f.vanished] != []
+    assert all(code in {*f.vanished, *f.remaining} for f in made)
+
+
+def test_a_table_whose_size_nothing_tells_is_taken_to_be_what_was_asked_for() -> None:
+    t = Trace()
+    t.open()
+    t.set_irqs(0x24, 2, 0, 1, 0)
+    t.interrupts(0)
+    t.disable()
+    t.set_irqs(0x24, 2, 0, 3, 0)
+    flips = flips_of(run(str(t)))
+    assert "the table is taken to have 3 entries, the most that was asked for: nothing tells its size" in flips["KV1", False].assumptions
+    assert not any("table" in a for a in flips_of(grown(1, 4))["KV1", False].assumptions)

@@ -2,10 +2,12 @@
 
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from kprobes import Trace
 
+from tracekit.analyze import Options, analyze
 from tracekit.diagnoses import Finding
 from tracekit.testing import findings, outcome, run
 
@@ -184,6 +186,36 @@ def test_s6_a_blocked_message_inside_the_window_proves_the_loss() -> None:
     assert [(f.grade, f.subject.bdf, f.values["blocked"]) for f in losses] == [("proven", t.bdf, 1)]
     t.text = [line.replace("[41:00.1]", "[42:00.0]") for line in t.text]
     assert [f.code for f in found(printk(t))] == ["VFIO-002"]
+
+
+GUEST = "[    1.000000] nvme nvme0: pci function 0000:00:05.0\n[{:>12.6f}] nvme nvme0: I/O 8 QID 0 timeout, completion polled\n"
+
+
+@pytest.mark.parametrize(
+    ("after", "polled", "offset_s", "expected"),
+    [
+        ((1, 0), 2.0, 200, [("VFIO-001", "proven")]),  # vector 0 is silent from the window to the time-out
+        ((0, 1), 2.0, 200, [("VFIO-001", "probable")]),  # it interrupts once more before it
+        ((1,), 2.0, 200, [("VFIO-001", "probable")]),  # nothing is recorded after the time-out
+        ((1, 0), 0.001, 200, []),  # before the window
+        ((1, 0), 190.0, 200, []),  # long after it
+        ((1, 0), 2.0, None, [("VFIO-001", "possible")]),  # no common clock
+    ],
+)
+def test_s6_a_completion_found_by_polling(
+    after: tuple[int, ...], polled: float, offset_s: int | None, expected: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    t = Trace()
+    grown(t, 1, 2)
+    t.text.pop()  # the interrupts after the window
+    for vector in after:
+        t.wait(1500)
+        t.line(f"irq_handler_entry: irq={t.irq + vector} name=vfio-msix[{vector}]({t.bdf})", "<idle>-0")
+    (tmp_path / "host.txt").write_text(str(t))
+    (tmp_path / "guest.txt").write_text(GUEST.format(polled))
+    clocks = {str(tmp_path / "guest.txt"): offset_s * 10**9} if offset_s is not None else {}
+    made = analyze([str(tmp_path / n) for n in ("host.txt", "guest.txt")], Options(clocks=clocks))
+    assert [(f.code, f.grade) for f in made.findings if f.code == "VFIO-001"] == expected
 
 
 def printk(t: Trace) -> str:

@@ -1,0 +1,97 @@
+"""A device as it is configured: what a growth may cost it, and whether a shortage could be told to its guest."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import polars as pl
+
+from tracekit import Fix, System, rows_of
+from tracekit_systems.gates import known_gate
+from tracekit_systems.stimuli import label_of
+
+ENOSPC = -28
+ASKS_FIRST = {"guest": "b", "reworked": True, "policy": "dyn", "dynamic": True}
+UNTOLD = ("CFG-002", "VFIO-008")
+Machines = Mapping[str, Any]
+Gates = Mapping[str, Any]
+
+
+class Configured(System):
+    """One device that QEMU set up, or whose SET_IRQS was short of vectors: what its configuration leads to.
+
+    `asks_first` stands for all that a guest of kind b needs: a host that answers it and adds vectors in place.
+    """
+
+    name: ClassVar[str] = "configuration"
+    fixes: ClassVar[tuple[Fix, ...]] = (
+        Fix("policy", "dyn", ("CFG-001",), "QEMU 8.2 or later, on a host where NORESIZE is clear (Linux 6.5 or later)"),
+        Fix("policy", "full", ("CFG-001",), "all vectors at the enable: a guest or a VMM that takes the whole table at once"),
+        Fix("dynamic", True, ("CFG-001",), "Linux 6.5 or later, where the parent irq domain can add vectors"),
+        Fix("asks_first", True, UNTOLD, "a guest that asks the host before it allocates; no hypervisor has such an interface yet"),
+        Fix("guest", "b", UNTOLD),
+        Fix("guest", "c"),
+        Fix("reworked", True),
+        Fix("reservation", False),
+    )
+
+    def __init__(self, machines: Machines, label: str, base: Gates, short: bool, notes: tuple[str, ...]) -> None:
+        self.machines, self.label, self.base, self.short, self.notes = machines, label, base, short, notes
+
+    @classmethod
+    def instances(cls, machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Sequence[System]:
+        """One system a device that QEMU's trace sets up and one a device that SET_IRQS was short of vectors for."""
+        if "Configuration" not in machines:
+            return []
+        made = {s.label: s for s in _short(machines, tables)}
+        for s in _set_up(machines, tables):
+            made.setdefault(s.label, s)
+        return list(made.values())
+
+    def subject(self) -> str:
+        return self.label
+
+    def gates(self) -> Gates:
+        return self.base
+
+    def faults(self, gates: Gates) -> frozenset[str]:
+        set_up = {n: v for n, v in gates.items() if n != "asks_first"}
+        made = self.machines["Configuration"](**{**set_up, **(ASKS_FIRST if gates["asks_first"] else {})})
+        found = {"CFG-001"} if made.growth() == "lossy" else set()
+        if made.shortage() == "blind":
+            found.add("VFIO-008" if self.short else "CFG-002")
+        if made.pressure():
+            found.add("VEC-002")
+        return frozenset(found)
+
+    def assumptions(self) -> tuple[str, ...]:
+        return self.notes
+
+
+def _set_up(machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Iterator[Configured]:
+    """The devices of QEMU: one before 8.2 does not know NORESIZE and adds by taking down."""
+    frame = tables.get("vfio_msix_early_setup")
+    if frame is None:
+        return
+    for row in rows_of(frame.unique("name", keep="last", maintain_order=True)):
+        new, dynamic = row.noresize is not None, row.noresize == 0
+        base = _base(tables, row.source, policy="dyn" if new else "incr", dynamic=dynamic, reworked=dynamic)
+        yield Configured(machines, row.name, base, False, ())
+
+
+def _short(machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Iterator[Configured]:
+    """The devices whose SET_IRQS found no vector."""
+    frame = tables.get("op_set_irqs")
+    if frame is None:
+        return
+    refused = frame.filter((pl.col("ret") == ENOSPC) & (pl.col("data") == "eventfd"))
+    for row in rows_of(refused.unique(["bdf", "device", "vdev"], keep="first", maintain_order=True)):
+        dynamic, qemu = (known_gate(tables.get("gates"), gate, row.source) for gate in ("KV4", "QV3"))
+        base = _base(tables, row.source, policy="dyn" if qemu else "incr", dynamic=bool(dynamic), reworked=bool(dynamic and qemu))
+        unknown = [g for g, value in (("KV4", dynamic), ("QV3", qemu)) if value is None]
+        notes = tuple(f"{g} is taken to be False: nothing tells" for g in unknown)
+        yield Configured(machines, label_of([row]), base, True, notes)
+
+
+def _base(tables: Mapping[str, pl.DataFrame], source: str, **known: Any) -> Gates:
+    reservation = known_gate(tables.get("gates"), "KV1", source) is not False
+    return {"guest": "a", "device": "MSI-X", "reservation": reservation, "asks_first": False, **known}
