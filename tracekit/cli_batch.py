@@ -164,7 +164,7 @@ def _executor(place: str, settings: "Settings") -> tuple[Callable[[], Executor] 
     except TimeoutError:
         raise TracekitError(f"the Dask cluster at {m[1]} has no workers") from None
     workers = sum(client.ncores().values())
-    return (lambda: client.get_executor(pure=False, retries=0)), replace(settings, jobs=max(workers, 1), together=16)
+    return (lambda: client.get_executor(pure=False, retries=0)), replace(settings, jobs=max(workers, 1), together=64)
 
 
 def _of_results(place: str) -> "dict[str, pl.LazyFrame]":
