@@ -46,9 +46,41 @@ def test_a_fault_is_counted_by_machine_and_by_release(tmp_path):
     assert (report.machines, len(report.faults)) == (4, 1)
     fault = report.faults[0]
     assert (fault.machines, fault.cases, fault.findings) == (3, 4, 4)
+    assert fault.on == ["d", "m1", "m2"]
+    assert render(report, "terminal").splitlines()[0] == "1 fault on 3 of 4 machines (5 cases)"
     assert (fault.by["kernel"], fault.by["driver"]) == ({"6.12": 2, "6.1": 1}, {"ice": 2, "mlx5_core": 1})
     assert (fault.first_seen, fault.last_seen) == ("2026-10-01T00:00:00Z", "2026-11-02T00:00:00Z")
     assert fault.example == {"case": "a", "summary": "IRQ-003 happened", "source": "a/dmesg", "line": 7, "text": "the line"}
+
+
+def test_the_machines_of_a_fault_are_named(tmp_path):
+    r = results(tmp_path, *(case(f"c{i}", finding(), machine=f"m{i}") for i in range(8)))
+    report = fleet(r)
+    names = [f"m{i}" for i in range(8)]
+    assert "  on: m0, m1, m2, m3, m4, m5, and 2 more" in render(report, "terminal").splitlines()
+    assert "- on: m0, m1, m2, m3, m4, m5, and 2 more" in render(report, "markdown").splitlines()
+    assert json.loads(render(report, "json"))["faults"][0]["on"] == names
+    assert [x["on"] for x in csv.DictReader(io.StringIO(render(report, "csv")))] == ["; ".join(names)]
+
+
+def test_machines_of_one_case_are_machines_each(tmp_path):
+    report = fleet(results(tmp_path, case("a", finding(machine="n1"), finding(machine="n2"), machine="n1")))
+    assert (report.machines, report.faulty, report.faults[0].on) == (2, 2, ["n1", "n2"])
+
+
+def test_many_faults_are_listed_in_brief_first(tmp_path):
+    seen = {"first_seen": "2026-10-01T00:00:00Z", "last_seen": "2026-11-02T00:00:00Z", "seen_by": "stamp"}
+    found = [finding(f"A-{i}", f"g{i}", **seen) for i in range(8)]
+    many = fleet(results(tmp_path / "8", case("a", *found)))
+    assert render(many, "terminal").splitlines()[2:11] == [
+        *(f"HIGH     A-{i}      irq.x  proven         1         2026-10-01 to 2026-11-02  network" for i in range(8)),
+        "",
+    ]
+    row = "| high | A-7 | irq.x | proven | 1 |  | 2026-10-01T00:00:00Z | 2026-11-02T00:00:00Z | network |"
+    assert row in render(many, "markdown").splitlines()
+    few = fleet(results(tmp_path / "7", case("a", *found[:7])))
+    assert render(few, "terminal").splitlines()[2].startswith("HIGH     A-0  irq.x  proven: ")
+    assert "|" not in render(few, "markdown")
 
 
 def test_consequences_and_information_are_no_faults(tmp_path):
@@ -83,7 +115,7 @@ def test_what_failed_and_what_is_missing_is_named_with_its_reason(tmp_path):
     report = fleet(r)
     assert report.cases == {"total": 3, "done": 1, "failed": 1, "missing": 1}
     assert render(report, "terminal").splitlines() == [
-        "0 faults on 1 machine (3 cases, 1 failed, 1 not analyzed)",
+        "0 faults on 0 of 1 machine (3 cases, 1 failed, 1 not analyzed)",
         "",
         "1 case failed",
         "  bad: it takes longer than 300 s",
@@ -91,6 +123,12 @@ def test_what_failed_and_what_is_missing_is_named_with_its_reason(tmp_path):
         "  part!x: is encrypted",
         "1 case not analyzed",
         "  left: the batch was ended from outside",
+    ]
+    told = [(x["record"], x["case"], x["source"], x["text"]) for x in csv.DictReader(io.StringIO(render(report, "csv")))]
+    assert told == [
+        ("failure", "bad", "", "time: it takes longer than 300 s"),
+        ("failure", "part", "part!x", "member: is encrypted"),
+        ("missing", "left", "", "the batch was ended from outside"),
     ]
 
 
@@ -103,6 +141,7 @@ def test_formats_hold_the_same_and_obey_nothing_of_a_log(tmp_path):
     markdown = render(report, "markdown")
     assert "<script>" not in markdown and "\\[x\\](y)" in markdown
     rows = list(csv.DictReader(io.StringIO(render(report, "csv"))))
+    assert all(None not in x for x in rows)
     assert [(x["record"], x["code"], x["machines"]) for x in rows] == [("fault", "IRQ-003", "1")]
     assert rows[0]["text"].startswith("'=cmd()\\x1b")
 

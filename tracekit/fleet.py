@@ -15,7 +15,8 @@ from tracekit.results import Results
 SCHEMA = "tracekit.fleet/1"
 FORMATS = ("terminal", "json", "markdown", "csv")
 _BY = {"kernel": "kernel", "qemu": "QEMU", "xen": "Xen", "driver": "driver", "device": "device"}
-_MOST = 6  # releases, drivers or devices that a line names
+_MOST = 6  # machines, releases, drivers or devices that a line names
+_MANY = 8  # faults from which on they are listed in brief first
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Fault:
     last_seen: str | None
     seen_by: str
     by: Mapping[str, Mapping[str, int]]  # kernel, qemu, xen, driver, device -> machines
+    on: Sequence[str]  # the machines; a case whose logs name no host is one by its path
     example: Mapping[str, Any]  # case, summary, source, line, text
 
 
@@ -45,6 +47,7 @@ class Fleet:
 
     cases: Mapping[str, int]  # total, done, failed, missing
     machines: int
+    faulty: int  # machines that have a fault
     faults: Sequence[Fault]
     gone: Sequence[Mapping[str, Any]] = ()  # faults of the earlier batch that are not here: group, code, name, role, machines
     failures: Sequence[Mapping[str, Any]] = ()  # case, member, kind, reason
@@ -71,7 +74,8 @@ def fleet(results: Results, against: Results | None = None) -> Fleet:
             "failed": cases.height - done.height,
             "missing": missing.height,
         },
-        machines=_machines(done),
+        machines=_machines(done, found),
+        faulty=found["machine"].n_unique(),
         faults=faults,
         gone=_gone(earlier, found) if earlier is not None else [],
         failures=failures.to_dicts(),
@@ -130,6 +134,7 @@ def _fault(group: pl.DataFrame, results: Results, state: str) -> Fault:
         last_seen=max(group["last_seen"].drop_nulls(), default=None),
         seen_by="stamp" if (group["seen_by"] == "stamp").all() else "file",
         by={column: _counts(group, column) for column in _BY},
+        on=sorted(group["machine"].unique()),
         example={"case": first["case"], "summary": first["summary"], **_evidence(results, first)},
     )
 
@@ -158,8 +163,10 @@ def _gone(earlier: pl.DataFrame, found: pl.DataFrame) -> list[dict[str, Any]]:
     return told.sort("code", "group").to_dicts()
 
 
-def _machines(cases: pl.DataFrame) -> int:
-    return int(cases.select(pl.when(pl.col("machine") != "").then(pl.col("machine")).otherwise("case").n_unique()).item())
+def _machines(cases: pl.DataFrame, found: pl.DataFrame) -> int:
+    """How many machines there are: those of the cases, and those in a case of several that have a fault."""
+    of_case = cases.select(pl.when(pl.col("machine") != "").then("machine").otherwise("case").alias("machine"))
+    return pl.concat([of_case, found.select("machine")])["machine"].n_unique()
 
 
 def _json(report: Fleet) -> str:
@@ -171,7 +178,7 @@ def _dict(report: Fleet) -> dict[str, Any]:
 
 
 def _terminal(report: Fleet) -> str:
-    lines = [_headline(report), ""]
+    lines = [_headline(report), "", *_overview(report)]
     for f in report.faults:
         state = f"  {f.state.upper()}" if f.state else ""
         lines.append(
@@ -185,8 +192,29 @@ def _terminal(report: Fleet) -> str:
     return "\n".join(_trimmed(lines)) + "\n"
 
 
+def _overview(report: Fleet) -> Iterator[str]:
+    """One line a fault, where they are too many to be seen at once."""
+    if len(report.faults) < _MANY:
+        return
+    width = max(len(f.name) for f in report.faults)
+    for f in report.faults:
+        when = f"{f.first_seen[:10]} to {f.last_seen[:10]}" if f.first_seen and f.last_seen else ""
+        told = f"{f.severity.upper():<8} {f.code:<8} {f.name:<{width}}  {f.grade:<8}  {f.machines:>6,}  {f.state:<5}  {when}  {f.role}"
+        yield _visible(told.rstrip())
+    yield ""
+
+
 def _markdown(report: Fleet) -> str:
     lines = [f"# {_headline(report)}", ""]
+    if len(report.faults) >= _MANY:
+        lines += [
+            "| severity | code | fault | grade | machines | state | first seen | last seen | device |",
+            "|---|---|---|---|---|---|---|---|---|",
+        ]
+        for f in report.faults:
+            cells = (f.severity, f.code, f.name, f.grade, f"{f.machines:,}", f.state, f.first_seen or "", f.last_seen or "", f.role)
+            lines.append(f"| {' | '.join(map(_escaped, cells))} |")
+        lines.append("")
     for f in report.faults:
         state = f" ({f.state})" if f.state else ""
         lines += [
@@ -207,14 +235,14 @@ def _csv(report: Fleet) -> str:
     out = io.StringIO()
     rows = csv.writer(out)
     head = ("record", "code", "name", "severity", "grade", "state", "role", "machines", "cases", "first_seen", "last_seen")
-    rows.writerow((*head, *_BY, "case", "source", "line", "text"))
+    rows.writerow((*head, *_BY, "on", "case", "source", "line", "text"))
     for f in report.faults:
         story = (f.code, f.name, f.severity, f.grade, f.state, f.role, f.machines, f.cases, f.first_seen, f.last_seen)
         place = (f.example["case"], f.example["source"], f.example["line"], f.example["summary"])
-        rows.writerow(_cells("fault", *story, *("; ".join(f"{k} ({n})" for k, n in f.by[c].items()) for c in _BY), *place))
-    blank = [""] * (len(head) - 1 + len(_BY))
+        rows.writerow(_cells("fault", *story, *("; ".join(f"{k} ({n})" for k, n in f.by[c].items()) for c in _BY), "; ".join(f.on), *place))
+    blank = [""] * (len(head) + len(_BY))
     for g in report.gone:
-        rows.writerow(_cells("gone", g["code"], g["name"], "", "", "gone", g["role"], g["machines"], *[""] * (len(_BY) + 7)))
+        rows.writerow(_cells("gone", g["code"], g["name"], "", "", "gone", g["role"], g["machines"], *[""] * (len(_BY) + 8)))
     for x in report.failures:
         rows.writerow(_cells("failure", *blank, x["case"], x["member"], "", f"{x['kind']}: {x['reason']}"))
     for x in report.missing:
@@ -230,7 +258,8 @@ def _cells(*values: Any) -> list[str]:
 
 def _headline(report: Fleet) -> str:
     n = report.cases
-    told = f"{_plural(len(report.faults), 'fault')} on {_plural(report.machines, 'machine')} ({_plural(n['total'], 'case')}"
+    told = f"{_plural(len(report.faults), 'fault')} on {report.faulty:,} of {_plural(report.machines, 'machine')}"
+    told += f" ({_plural(n['total'], 'case')}"
     told += f", {n['failed']} failed" if n["failed"] else ""
     return told + (f", {n['missing']} not analyzed)" if n["missing"] else ")")
 
@@ -238,17 +267,22 @@ def _headline(report: Fleet) -> str:
 def _story(f: Fault) -> Iterator[str]:
     """The lines below a fault: an example, where and since when."""
     yield _visible(f.example["summary"])
+    yield f"on: {_first(f.on)}"
     if f.role:
-        yield f"device: {f.role}"
+        yield f"role: {_visible(f.role)}"
     for column, title in _BY.items():
         if counts := f.by[column]:
-            told = [f"{_visible(value)} ({n})" for value, n in list(counts.items())[:_MOST]]
-            yield f"{title}: {', '.join(told)}" + (f", and {len(counts) - _MOST} more" if len(counts) > _MOST else "")
+            yield f"{title}: {_first([f'{value} ({n})' for value, n in counts.items()])}"
     if f.first_seen:
         how = "" if f.seen_by == "stamp" else " (by the time of the file)"
         yield f"seen: {f.first_seen} to {f.last_seen}{how}" if f.first_seen != f.last_seen else f"seen: {f.first_seen}{how}"
     if f.example["source"]:
         yield _visible(f"for example {f.example['source']}:{f.example['line']}: {f.example['text'].strip()}")
+
+
+def _first(told: Sequence[str]) -> str:
+    more = f", and {len(told) - _MOST:,} more" if len(told) > _MOST else ""
+    return _visible(", ".join(told[:_MOST])) + more
 
 
 def _troubles(report: Fleet) -> Iterator[tuple[str, list[str]]]:
