@@ -73,8 +73,9 @@ def _set_up(machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Iterator[
     if frame is None:
         return
     for row in rows_of(frame.unique("name", keep="last", maintain_order=True)):
-        new, dynamic = row.noresize is not None, row.noresize == 0
-        base = _base(tables, row.source, policy="dyn" if new else "incr", dynamic=dynamic, reworked=dynamic)
+        new = row.noresize is not None
+        dynamic = row.noresize == 0 if new else bool(known_gate(tables.get("gates"), "KV4", row.source))
+        base = _base(tables, row.source, policy="dyn" if new else "incr", dynamic=dynamic, reworked=new and dynamic)
         yield Configured(machines, row.name, base, False, ())
 
 

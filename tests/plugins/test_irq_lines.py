@@ -127,6 +127,14 @@ ALSO = [
 RULES = grammar.load().events
 
 
+@pytest.mark.parametrize(
+    ("behind", "taken"),
+    [("", True), (' (try booting with the "irqpoll" option)', True), (" (try", True), (" since the update, and the port is dead", False)],
+)
+def test_prose_about_an_unhandled_irq_is_no_report(behind: str, taken: bool) -> None:
+    assert (re.match(RULES["irq_nobody_cared"].regex, f"irq 16: nobody cared{behind}") is not None) == taken
+
+
 def test_every_rule_of_these_files_has_a_line() -> None:
     assert {r.name for r in RULES.values() if r.file in FILES} == set(LINES)
 

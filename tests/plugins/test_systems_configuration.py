@@ -74,6 +74,11 @@ def test_what_would_cure_a_lossy_configuration(noresize: str, cured: set[tuple[s
     assert told == ({("guest", "b")} if noresize == ", noresize 0" else set())
 
 
+def test_what_the_host_can_do_is_taken_from_its_own_log_where_qemu_does_not_print_it() -> None:
+    flips = flips_of(**{"qemu.log": SET_UP.format(""), "uname.txt": "Linux host 6.12.0 #1 SMP x86_64 GNU/Linux\n"})
+    assert "CFG-001" in flips["policy", "dyn"].vanished
+
+
 def test_a_guest_that_was_not_told_would_be_if_it_asked_first() -> None:
     t = Trace()
     t.open()
