@@ -1,7 +1,7 @@
 """The score of a replay, the timeline of a function, the state at a time."""
 
 from tracekit.diagnoses import Evidence, Finding
-from tracekit.score import score, state, timeline
+from tracekit.score import score, state, timeline, unpredicted
 from tracekit.testing import tables
 
 OPENED = """\
@@ -23,6 +23,14 @@ def test_a_divergence_has_both_values_and_who_explains_it() -> None:
     assert (row["line"], row["operation"], row["predicted"], row["observed"], row["explained_by"]) == (2, "set_irqs", "-22", "-5", None)
     finding = Finding("x", "proven", (Evidence(source, 2, "cause", 3),), code="VFIO-003")
     assert [r["explained_by"] for r in score(made, [finding]).rows] == ["VFIO-003"]
+
+
+def test_what_was_not_predicted_is_counted_by_operation() -> None:
+    later = OPENED.split("\n", 1)[1]
+    made = tables(later.replace("RET", "0").replace("flags=0x21 index=2 start=0 count=0", "flags=0x24 index=0 start=0 count=1"))
+    (told,) = unpredicted(made)
+    assert told == ("set_irqs", 1, made["predictions"]["source"][0], 1)
+    assert unpredicted(tables(OPENED.replace("RET", "-22"))) == unpredicted({}) == []
 
 
 def test_without_operations_the_score_is_empty() -> None:

@@ -28,7 +28,7 @@ def replay(
     """Predict every observed operation from the state before it, and say where the model and the recording part."""
     from dataclasses import asdict
 
-    from tracekit.score import score, timeline
+    from tracekit.score import score, timeline, unpredicted
 
     run = _run(paths)
     result = score(run.tables, run.findings)
@@ -39,6 +39,8 @@ def replay(
         print(json.dumps({**asdict(result), "rows": list(result.rows), **({"timeline": events} if device else {})}, default=str))
         return
     print(f"{result.operations} operations with a result: {result.predicted} predicted, {result.not_predicted} not (state unknown).")
+    for operation, times, source, line in unpredicted(run.tables):
+        print(f"  not predicted: {times} {operation}, first {source}:{line}")
     print(f"{result.divergences} divergences, {result.unexplained} of them not explained by a finding.")
     for row in result.rows:
         told = f"explained by {row['explained_by']}" if row["explained_by"] else "not explained"

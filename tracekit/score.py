@@ -40,6 +40,16 @@ def score(tables: Mapping[str, pl.DataFrame], findings: Sequence[Finding]) -> Sc
     return Score(made.height, predicted, made.height - predicted, missed.height, unexplained, rows)
 
 
+def unpredicted(tables: Mapping[str, pl.DataFrame]) -> list[tuple[str, int, str, int]]:
+    """(operation, how many of it were not predicted, source and line of the first), the most frequent first: its state was not known."""
+    made = tables.get("predictions")
+    if made is None:
+        return []
+    first = made.filter(pl.col("predicted").is_null()).sort("source", "line").group_by("operation", maintain_order=True)
+    told = first.agg(pl.len().alias("times"), pl.col("source").first(), pl.col("line").first())
+    return list(told.sort("times", descending=True, maintain_order=True).iter_rows())
+
+
 def _divergences(missed: pl.DataFrame) -> Iterator[dict[str, Any]]:
     columns = ["source", "line", "line_end", "operation", "subject", "rule", "predicted", "observed"]
     known = [*columns, *(c for c in ("explained_by",) if c in missed.columns)]

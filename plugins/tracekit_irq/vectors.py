@@ -59,7 +59,7 @@ class Vectors(Model):
         self.active: dict[Any, Row] = {}  # lane -> the activation under way
         self.failing: dict[Any, list[Row]] = {}  # lane -> the failed tries of one attempt
         self.left: dict[Any, Row | None] = {}  # lane -> what was available when the first of them failed
-        self.before: dict[Any, Row | None] = {}  # lane -> what was available before the attempt
+        self.before: dict[Any, tuple[int | None, bool]] = {}  # lane -> vectors available before the attempt, and `counted` then
         self.live: dict[int, Row] = {}
 
     def on_irq_matrix_reserve(self, e: Row) -> None:
@@ -116,7 +116,7 @@ class Vectors(Model):
             self.fresh.pop(lane, None)
             return
         self.active[lane] = e
-        self.before[lane] = self.available if self.counted else None
+        self.before[lane] = (self.available.global_avl if self.available is not None else None, self.counted)
 
     def on_vector_alloc(self, e: Row) -> None:
         """One try for a vector."""
@@ -195,8 +195,10 @@ class Vectors(Model):
         )
 
     def _predict(self, lane: Any, begun: Row | None, e: Row, observed: int, code: str | None = None) -> None:
-        known = self.before.pop(lane, None)
-        self.attempts.append((e, known.global_avl if known is not None and begun is not None else None, observed, code))
+        """Note an attempt with what was available; where taken vectors are not recorded, that there was none is all that stays true."""
+        available, counted = self.before.pop(lane, (None, False))
+        known = begun is not None and (counted or (available == 0 and observed != OK))
+        self.attempts.append((e, available if known else None, observed, code))
 
     def _compare(self, e: Row, available: int | None, observed: int, code: str | None) -> None:
         """Compare one attempt with a pool that is not used up. Where vectors given back are not recorded, an empty one may be no more."""

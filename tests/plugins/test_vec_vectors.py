@@ -1,5 +1,7 @@
 """Vector tracepoints: attempts, overcommit, predictions; VEC-001, VEC-002, VEC-003 and VEC-006 from traces."""
 
+import pytest
+
 from tracekit.testing import findings, outcome, run, shape, tables
 
 HEAD = "# tracer: nop\n#\n"
@@ -113,6 +115,13 @@ def test_every_activation_agrees_with_the_pool() -> None:
 def test_that_none_is_left_is_not_known_where_vectors_given_back_are_not_recorded() -> None:
     rows = tables(trace(*taken(30, 40, 0), *taken(31, 40, 0)))["predictions"]
     assert rows.select("subject", "agrees").rows() == [("irq 30", None), ("irq 31", None)]
+
+
+@pytest.mark.parametrize(("left", "told"), [(0, [("0", "-28", False, "VEC-001")]), (3, [(None, "-28", None, None)])])
+def test_a_refusal_is_told_from_reservations_alone_where_none_was_left(left: int, told: list[tuple[object, ...]]) -> None:
+    log = trace(matrix("reserve", left, 13, 201), EARLY.format(225), REAL.format(225), FAILED.format(225))
+    made = tables(log)["predictions"].select("predicted", "observed", "agrees", "explained_by").rows()
+    assert made == told
 
 
 def test_a_vector_lives_from_alloc_to_clear() -> None:
