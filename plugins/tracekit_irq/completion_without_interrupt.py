@@ -21,6 +21,8 @@ def completion_without_interrupt(
     nvme_completion_polled: pl.DataFrame | None = None,
     mlx5_eqe_recovered: pl.DataFrame | None = None,
     mlx5_command_recovered: pl.DataFrame | None = None,
+    driver_interrupt_missed: pl.DataFrame | None = None,
+    driver_interrupt_test_failed: pl.DataFrame | None = None,
     ath_response_polled: pl.DataFrame | None = None,
     nvme_queues: pl.DataFrame | None = None,
     pci_function: pl.DataFrame | None = None,
@@ -30,24 +32,37 @@ def completion_without_interrupt(
 ) -> Iterator[Finding | Verdict]:
     """A driver found completed work by polling, because the interrupt did not come.
 
-    What it finds: nvme's `timeout, completion polled`; mlx5's `Recovered N EQEs` and `recovered after timeout`; ath11k's and ath12k's
-    `failed to receive control response completion, polling..`. Queue, count and span are reported.
+    What it finds: nvme's `timeout, completion polled`; mlx5's `Recovered N EQEs` (`eqes` of a channel) and `recovered after timeout`; ena's
+    and erdma's `sent a completion but the driver didn't receive a MSI-X interrupt`; ath11k's and ath12k's `failed to receive control
+    response completion, polling..`. Queue, count and span are reported. Probable: a driver's own test at probe in which no interrupt
+    came (tg3, bnx2, sky2, mlx4, mthca).
 
     Why it matters: each took a whole timeout (nvme: 30 or 60 s). The device works and its interrupts do not arrive.
 
-    Stays quiet when: the command was not complete (`timeout, aborting`, `reset controller`, `disable controller`): another fault.
+    Stays quiet when: the command was not complete (`timeout, aborting`, `reset controller`, `disable controller`), or nothing that was
+    sent came back (`TX timeout`): other faults.
 
     What to do: find out where the interrupt was lost: a resize window, a failed enable, a refused message, a mask.
 
-    References: drivers/nvme/host/pci.c, nvme_timeout(); mlx5/core/{eq,cmd}.c; ath11k/htc.c.
+    References: drivers/nvme/host/pci.c, nvme_timeout(); mlx5/core/{cmd,en/health}.c; ena_com.c; ath11k/htc.c;
+    broadcom/tg3.c, tg3_test_msi(); mlx4/main.c, mlx4_setup_hca().
     """
     found = False
     # A driver that prints this owns its device. Where the case also shows a VFIO client, that is another kernel, with other BDFs.
     foreign = op_set_irqs is not None or qemu_enable_vectors_failed is not None
-    for where, (nvme, eqes, commands, ath, functions) in by_boot(
-        nvme_completion_polled, mlx5_eqe_recovered, mlx5_command_recovered, ath_response_polled, pci_function
+    for where, (nvme, eqes, commands, missed, ath, tests, functions) in by_boot(
+        nvme_completion_polled,
+        mlx5_eqe_recovered,
+        mlx5_command_recovered,
+        driver_interrupt_missed,
+        ath_response_polled,
+        driver_interrupt_test_failed,
+        pci_function,
     ):
-        for device, mine in _by_device(nvme + eqes + commands + ath).items():
+        for device, failed in _by_device(tests).items():
+            found = True
+            yield _tested(where, device, failed, foreign)
+        for device, mine in _by_device(nvme + eqes + commands + missed + ath).items():
             found = True
             finding = _finding(where, device, sorted(mine, key=lambda r: (r["source"], r["line"])), functions, foreign)
             yield replace(finding, explained_by="MSI-009") if _oops_in(kernel_reports, mine[0]["source"]) else finding
@@ -63,7 +78,7 @@ def _oops_in(reports: pl.DataFrame | None, source: str) -> bool:
 def _by_device(found: Rows) -> dict[str, Rows]:
     devices: dict[str, Rows] = {}
     for r in found:
-        devices.setdefault(r.get("device") or r["bdf"], []).append(r)
+        devices.setdefault(r.get("device") or r["bdf"] or r.get("driver") or "an unnamed device", []).append(r)
     return devices
 
 
@@ -87,6 +102,20 @@ def _finding(where: Mapping[str, Any], device: str, rows: Rows, functions: Rows,
             Unchecked("a machine that was suspended or frozen across the span", "the log of the hypervisor, or PM lines of this one"),
             Unchecked("a mask or a lost window of that vector", "the host's trace of VFIO's SET_IRQS"),
         ),
+        **where,
+    )
+
+
+def _tested(where: Mapping[str, Any], device: str, rows: Rows, foreign: bool) -> Finding:
+    first = rows[0]
+    return Finding(
+        f"{first['driver']} asked {device} for an interrupt at probe and none came",
+        "probable",
+        in_order([at(r) for r in rows[:MOST]]),
+        subject=_subject(device, first["bdf"], foreign),
+        advice="MSI of this device does not reach this kernel; a driver that went back to INTx works, with less. " + ADVICE,
+        values={"device": device, "bdf": first["bdf"], "irq": first["irq"], "count": len(rows)},
+        unchecked=(Unchecked("a device that did not answer at all", "the device's own error messages after that line"),),
         **where,
     )
 

@@ -34,6 +34,7 @@ BRIDGES = (0x0600, 0x0604)  # class codes: host bridge, PCI bridge
 def remap_blocked(
     remap_faults: pl.DataFrame | None = None,
     amd_iommu_event: pl.DataFrame | None = None,
+    xen_amd_event: pl.DataFrame | None = None,
     vtd_irte_not_present: pl.DataFrame | None = None,
     vtd_irte_sid: pl.DataFrame | None = None,
     dmar_fault_status: pl.DataFrame | None = None,
@@ -56,12 +57,15 @@ def remap_blocked(
 
     What to do: see which device and index; correlate with resets and frees of its vectors.
 
-    References: drivers/iommu/intel/dmar.c, dmar_fault_do_one(); drivers/iommu/amd/iommu.c, iommu_print_event(); Xen, passthrough/vtd.
+    References: drivers/iommu/intel/dmar.c, dmar_fault_do_one(); drivers/iommu/amd/iommu.c, iommu_print_event(); Xen,
+    passthrough/{vtd,amd}.
     """
     found = False
     amd = amd_iommu_event.filter(interrupts(amd_iommu_event)) if amd_iommu_event is not None else None
-    for where, (faults, events) in by_boot(remap_faults, amd):
-        for bdf, mine in by_device(faults + [_as_fault(e) for e in events]).items():
+    by_xen = xen_amd_event.rename({"xen_address": "address"}) if xen_amd_event is not None else None
+    by_xen = by_xen.filter(interrupts(by_xen)) if by_xen is not None else None
+    for where, (faults, events, xen_events) in by_boot(remap_faults, amd, by_xen):
+        for bdf, mine in by_device(faults + [_as_fault(e) for e in events + xen_events]).items():
             found = True
             moments = Moments(rows(pm_resume, where["machine"], where["boot"]), rows(kernel_version, where["machine"], where["boot"]))
             yield _finding(where, bdf, mine, alias(bdf, pci_enumerated), moments)
@@ -77,7 +81,7 @@ def interrupts(events: pl.DataFrame) -> pl.Series:
     """AMD-Vi events about an interrupt: the flag says so, or the address is that of interrupts (0xfee....., 0xfdf8......)."""
     address = events["address"] & 0xFFFFFFFFFF
     msi = address.is_between(0xFEE00000, 0xFEEFFFFF) | address.is_between(0xFDF8000000, 0xFDF8FFFFFF)
-    return ((events["flags"] & INTERRUPT_FLAG) != 0) | (msi & (events["kind"] != "IO_PAGE_FAULT"))
+    return ((events["flags"].fill_null(0) & INTERRUPT_FLAG) != 0) | (msi & (events["kind"] != "IO_PAGE_FAULT"))
 
 
 def by_device(faults: Rows) -> dict[str | None, Rows]:

@@ -77,6 +77,44 @@ def test_a_wireless_driver_that_polls_for_its_answer() -> None:
     assert shape(findings(text)) == [("IRQ-007", "proven", "0000:03:00.0", None, [1])]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "mlx5_core 0000:41:00.0 enp65s0f0: Recovered 2 eqes on EQ 0xa",
+        "ena 0000:00:05.0 eth0: The ena device sent a completion but the driver didn't receive a MSI-X interrupt (cmd 9), autopolling mode is OFF",
+        "ena 0000:00:05.0 ens5: Potential MSIX issue on Rx side Queue = 3. Reset the device",
+    ],
+)
+def test_a_network_driver_that_finds_work_untold(message: str) -> None:
+    assert shape(findings(log(message))) == [("IRQ-007", "proven", message.split()[1], None, [1])]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "mlx4_core 0000:07:00.0: NOP command failed to generate MSI-X interrupt IRQ 48)",
+        "tg3 0000:10:00.0 eth0: No interrupt was generated using MSI. Switching to INTx mode. Please report this failure to the PCI maintainer",
+        "sky2 0000:01:00.0: No interrupt was generated using MSI, switching to INTx mode. Please report this failure to the PCI maintainer",
+    ],
+)
+def test_a_driver_whose_own_interrupt_test_failed(message: str) -> None:
+    assert shape(findings(log(message))) == [("IRQ-007", "probable", message.split()[1].rstrip(":"), None, [1])]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "mlx5_core 0000:41:00.0 enp65s0f0: TX timeout detected",
+        "mlx5_core 0000:41:00.0 enp65s0f0: EQ 0xa: Cons = 0x12, irqn = 0x34",
+        "ena 0000:00:05.0 eth0: Found a Tx that wasn't completed on time, qid 3, index 114.",
+        "tg3 0000:10:00.0 eth0: Link is up at 1000 Mbps, full duplex",
+        "igb 0000:01:00.0: Using MSI-X interrupts. 4 rx queue(s), 4 tx queue(s)",
+    ],
+)
+def test_a_network_driver_whose_work_is_not_done_or_well(message: str) -> None:
+    assert findings(log(message)) == []
+
+
 def test_a_driver_that_never_timed_out() -> None:
     text = log("nvme nvme0: pci function 0000:5e:00.0", "nvme nvme0: 8/0/0 default/read/poll queues")
     assert findings(text) == []

@@ -97,6 +97,20 @@ def test_amd_events_with_the_interrupt_flag() -> None:
     assert shape(findings(text)) == [("IRQ-003", "proven", "0000:0b:00.0", None, [1])]
 
 
+def xen(message: str) -> str:
+    return f"(XEN) [   12.100000] Xen version 4.17.7 (Debian)\n(XEN) [   92.100000] {message}\n"
+
+
+def test_xen_tells_amd_events_in_words_of_its_own() -> None:
+    found = findings(xen("AMD-Vi: IO_PAGE_FAULT: 0000:0b:00.0 d1 addr 00000000fee00000 flags 0x8 I"))
+    assert shape(found) == [("IRQ-003", "proven", "0000:0b:00.0", None, [2])]
+
+
+@pytest.mark.parametrize("flags", ["0x20 RW", "0", "0x70 PE RW PR"])
+def test_a_dma_fault_that_xen_tells_is_quiet(flags: str) -> None:
+    assert findings(xen(f"AMD-Vi: IO_PAGE_FAULT: 0000:0b:00.0 d1 addr 00000000fffe0000 flags {flags}")) == []
+
+
 def test_the_fault_interrupt_alone_is_inconclusive() -> None:
     text = log(STATUS)
     assert findings(text) == []
