@@ -24,6 +24,7 @@ class Irq:
     """What one irq holds: a global reservation, managed slots on CPUs, or a vector on one CPU."""
 
     reserved: bool = False
+    can_reserve: bool = True
     managed_on: tuple[int, ...] = ()
     cpu: int | None = None
 
@@ -33,11 +34,13 @@ class VectorPool:
     """Vectors of all CPUs. An operation changes the state and returns the set of results that are possible; usually one.
 
     A reservation only counts; it cannot fail (vector.c, reserve_irq_vector). A vector is taken at activation, from any online CPU if the
-    wanted ones are full. Managed irqs take a slot on each CPU of their mask when they are allocated.
+    wanted ones are full. Managed irqs take a slot on each CPU of their mask when they are allocated. `reserves`: since 4.15; before, or for
+    an irq whose entry cannot be masked (plain MSI without mask bits) on every release, the vector is taken at allocation.
     """
 
     cpus: dict[int, Slots] = field(default_factory=dict)
     irqs: dict[int, Irq] = field(default_factory=dict)
+    reserves: bool = True
     warnings: int = 0  # "Interrupt reservation exceeds available resources"
 
     @property
@@ -53,6 +56,11 @@ class VectorPool:
     def online(self, cpu: int, vectors: int) -> None:
         """A CPU joins with that many free vectors, or comes back with what it had."""
         self.cpus.setdefault(cpu, Slots(vectors)).online = True
+
+    def allocate(self, irq: int, *, maskable: bool = True) -> Results:
+        """An irq is allocated: a reservation, which cannot fail, or where there is none a vector, which can."""
+        self.irqs.setdefault(irq, Irq()).can_reserve = reserves = self.reserves and maskable
+        return self.reserve(irq) if reserves else self.activate(irq)
 
     def reserve(self, irq: int) -> Results:
         """A slot in the global count. Never fails; one warning when the count first exceeds what is available."""
@@ -109,7 +117,7 @@ class VectorPool:
                 slots.managed_used -= 1
             else:
                 slots.available += 1
-                state.reserved = True
+                state.reserved = state.can_reserve
             state.cpu = None
         return frozenset({OK})
 

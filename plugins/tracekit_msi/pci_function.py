@@ -1,6 +1,8 @@
 """A PCI function as the kernel's MSI code sees it: enabling, freeing and growing its vectors."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from tracekit_msi.msi_domain import ENODEV, ERANGE, MsiDomain, Prediction, one
 
@@ -13,7 +15,9 @@ class PciFunction:
 
     `msix_count` is the table size in config space, read anew at every enable; `domain` may hold an older one. `at_least`: entries that
     the table must have, since so many vectors were granted, while its size is not known.
-    `reservation`: an irq is allocated without a CPU vector (x86 since 4.15), so that `irqs` cannot fall short.
+    `reservation`: an irq is allocated without a CPU vector (x86 since 4.15), so that `irqs` cannot fall short. `room`: irqs that the parent
+    domain can still give (entries of the remapping table), None if it is not what is short. `several`: whether one MSI message may stand
+    for more than one irq (x86: only with interrupt remapping), None if unknown.
     """
 
     domain: MsiDomain
@@ -22,6 +26,8 @@ class PciFunction:
     msi_count: int | None = None
     dynamic: bool = False
     reservation: bool = True
+    room: int | None = None
+    several: bool | None = None
     supports_msix: bool = True
     usable: bool = True  # MSI allowed and the device in D0
     mapped: bool = True  # the BAR of the table is assigned
@@ -67,6 +73,9 @@ class PciFunction:
             if inserted != one(0):
                 self.domain.free()
                 return inserted
+        if self.room is not None and self.room < wanted:
+            self.domain.free()
+            return self._initialise(least, self.room) if self.room >= max(least, 1) else one(ENOSPC)
         if not self.wide_address:
             self.domain.free()
             return one(EIO)
@@ -74,6 +83,44 @@ class PciFunction:
             self.granted(wanted)
             return one(wanted)
         return frozenset((*range(max(least, 1), wanted + 1), ENOSPC))
+
+    def enable_msi(self, least: int, most: int) -> Prediction:
+        """`__pci_enable_msi_range()`: a block of vectors, of which there may be one only; the domain of MSI-X makes room for MSI's own."""
+        if not self.usable or self.msix_enabled:
+            return one(EINVAL)
+        if most < least:
+            return one(ERANGE)
+        if self.msi_enabled or self.msi_count == 0:
+            return one(EINVAL)
+        if self.msi_count is None:
+            return None
+        if self.msi_count < least:
+            return one(ENOSPC)
+        self.domain.setup("msi", 1)  # one descriptor for the block
+        if self.domain.kind == "none":
+            return one(ENODEV)
+        wanted = min(self.msi_count, most)
+        counts = {wanted} if self.several or wanted == 1 else {1} if self.several is False else {1, wanted}
+        results = frozenset(n if n >= least else ENOSPC for n in counts)
+        if len(results) == 1 and max(results) > 0:
+            self.msi_enabled, self.vectors, self.domain.taken = True, set(range(max(results))), {0}
+        return results
+
+    def alloc(self, least: int, most: int, kinds: Collection[Literal["msix", "msi", "intx"]]) -> Prediction:
+        """`pci_alloc_irq_vectors()`: MSI-X, then MSI, then the line, as far as asked for; the error is that of the last one tried."""
+        results: frozenset[int] = frozenset((ENOSPC,))
+        granted: frozenset[int] = frozenset()
+        for kind, enable in (("msix", self.enable_msix), ("msi", self.enable_msi)):
+            if kind not in kinds:
+                continue
+            tried = enable(least, most)
+            if tried is None:
+                return None
+            granted |= frozenset(n for n in tried if n > 0)
+            results = tried - granted
+            if not results:
+                return granted
+        return granted | (frozenset((1,)) if "intx" in kinds and least == 1 else results)
 
     def granted(self, count: int) -> None:
         """An enable returned `count` vectors."""
@@ -91,6 +138,11 @@ class PciFunction:
             return inserted
         self.vectors.add(index)
         return one(index)
+
+    def free_at(self, index: int) -> None:
+        """`pci_msix_free_irq()`: one vector goes, the others stay as they are."""
+        self.vectors.discard(index)
+        self.domain.taken.discard(index)
 
     def free(self) -> None:
         """`pci_free_irq_vectors()`: vectors and descriptors go, the domain is kept."""

@@ -63,7 +63,9 @@ def tracekit_machines() -> dict[str, type]:
     from tracekit_vfio.configuration import Configuration
     from tracekit_vfio.delivery import Delivery
     from tracekit_vfio.guest import Guest
+    from tracekit_vfio.kvmtool import Kvmtool
     from tracekit_vfio.vfio_device import VfioDevice
     from tracekit_vfio.vmm import Vmm
 
-    return {"Configuration": Configuration, "Delivery": Delivery, "Guest": Guest, "VfioDevice": VfioDevice, "Vmm": Vmm}
+    machines = (Configuration, Delivery, Guest, Kvmtool, VfioDevice, Vmm)
+    return {machine.__name__: machine for machine in machines}

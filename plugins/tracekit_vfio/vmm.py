@@ -10,12 +10,13 @@ INTX, MSIX = 0, 2
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One SET_IRQS: vectors [start, start + count) of an index; `data` none with count 0 disables."""
+    """One SET_IRQS: vectors [start, start + count) of an index; `data` none with count 0 disables; `empty`: those with descriptor -1."""
 
     index: int
     start: int
     count: int
     data: Literal["none", "eventfd"]
+    empty: frozenset[int] = frozenset()
 
 
 # Carries a request out and returns what the ioctl returned.
