@@ -10,7 +10,7 @@ LEGACY_CONFIG_MSIX = 24  # the same while MSI-X is on
 
 @dataclass
 class Kvmtool:
-    """One device with MSI-X (vfio/pci.c). Of the states there: `enabled`, `masked` are the guest's of the function; `on`, `empty` the host's.
+    """One device with MSI-X (vfio/pci.c). Of its states, `enabled`, `masked` are the guest's of the function; `on`, `empty` the host's.
 
     `empty`: on in the host with no eventfd registered. `routed`: entries that the guest has written, each with a route and an eventfd;
     `attached`: those whose eventfd injects, since their entry is unmasked. A masked entry's eventfd stays registered in the kernel: what
@@ -69,7 +69,7 @@ class Kvmtool:
         return LEGACY_CONFIG_MSIX if self.on else LEGACY_CONFIG
 
     def _update(self, send: SetIrqs) -> None:
-        """`vfio_pci_enable_msis()`: all entries where the host is off, or empty with the function unmasked; else what is new, one by one."""
+        """`vfio_pci_enable_msis()`: all entries at first and at the first eventfd; then what is new, one by one."""
         if not self.enabled:
             return
         if not self.on or self.empty and not self.masked:

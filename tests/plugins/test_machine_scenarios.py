@@ -217,7 +217,8 @@ def test_one_vector_can_go_and_the_others_stay() -> None:
     f.enable_msix(1, 2)
     f.alloc_at(2)
     f.free_at(2)
-    assert (f.vectors, f.domain.taken, f.alloc_at(2)) == ({0, 1}, {0, 1}, {2})
+    assert (f.vectors, f.domain.taken) == ({0, 1}, {0, 1})
+    assert f.alloc_at(2) == {2}
 
 
 def test_kvmtool_enables_the_whole_table_and_once_more_at_the_first_unmask() -> None:
