@@ -137,7 +137,7 @@ def test_a_reader_that_goes_away_is_no_error(log: Path) -> None:
 def test_explain_schema_and_plugins_print() -> None:
     plugins = tracekit("plugins").stdout
     assert "tracekit_reports 0.1.0: 6 reports" in plugins
-    assert "tracekit_systems 0.1.0: 4 systems" in plugins
+    assert "tracekit_systems 0.1.0: 9 systems" in plugins
     page = tracekit("explain", "msi-001").stdout
     assert page.startswith("msi.stale-hwsize (MSI-001), severity high\n")
     assert "Stays quiet when:" in page
@@ -151,8 +151,8 @@ def test_explain_schema_and_plugins_print() -> None:
 def test_a_page_is_as_wide_as_the_terminal_and_no_wider_than_the_eye_likes(width: int) -> None:
     page = tracekit("explain", "msi-001", COLUMNS=str(width)).stdout.splitlines()
     assert min(width, 120) - 20 < max(map(len, page)) <= min(width, 120)
-    assert [line.split(":")[0] for line in page if line.startswith(("What", "Why", "Stays", "References", "commands"))] == [
-        "What it finds", "Why it matters", "Stays quiet when", "What to do", "References", "commands",
+    assert [line.split(":")[0] for line in page if line.startswith(("What", "Why", "Stays", "Affected", "References", "commands"))] == [
+        "What it finds", "Why it matters", "Stays quiet when", "Affected", "What to do", "References", "commands",
     ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PLUGINS = sorted(p.name for p in (ROOT / "plugins").iterdir() if p.is_dir() and p.name.startswith("tracekit_"))
 MODULES = sorted([*(ROOT / "tracekit").glob("*.py"), *(ROOT / "plugins").glob("tracekit_*/*.py")])
 DIAGNOSES = plugins.load().diagnoses
-SECTIONS = ("What it finds:", "Why it matters:", "Stays quiet when:", "What to do:", "References:")
+SECTIONS = ("What it finds:", "Why it matters:", "Stays quiet when:", "Affected:", "What to do:", "References:")
 
 
 def test_packages_are_the_folders() -> None:

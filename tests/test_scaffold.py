@@ -15,7 +15,7 @@ from tracekit import scaffold
 from tracekit.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
-SECTIONS = ["What it finds:", "Why it matters:", "Stays quiet when:", "What to do:", "References:"]
+SECTIONS = ["What it finds:", "Why it matters:", "Stays quiet when:", "Affected:", "What to do:", "References:"]
 
 
 @pytest.mark.parametrize(("name", "package"), [("acme.ring-stuck", "tracekit_acme"), ("msi.of-mine", "tracekit_msi_of_mine")])

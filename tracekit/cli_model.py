@@ -84,6 +84,8 @@ def whatif(paths: Paths, format: Format = "terminal", debug: Debug = False) -> N
     if not flips:
         print("nothing to replay: the input shows no stimuli of a system that tracekit models")
     systems = [list(mine) for _, mine in groupby(flips, key=lambda f: (f.subject, {*f.vanished, *f.remaining}))]
+    faulty = {f.subject for f in flips if f.vanished or f.remaining}
+    systems = [s for s in systems if s[0].subject not in faulty or any(f.vanished or f.remaining or f.new for f in s)]
     for told in dict.fromkeys("\n".join(_flipped(mine)) for mine in systems):
         print(told)
     for assumption in dict.fromkeys(a for f in flips for a in f.assumptions):

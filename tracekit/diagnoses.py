@@ -297,6 +297,7 @@ def blind_spot(findings: Iterable[Finding], outcomes: Iterable[Outcome]) -> Find
     What it finds: guards that a finding could not check, and diagnoses that are inconclusive. One row a run, never an alarm.
     Why it matters: a verdict is as good as the sources it rests on; this is the list of what else to record.
     Stays quiet when: every finding has its guards checked and nothing is inconclusive. What was not evaluated is no part of it.
+    Affected: every input.
     What to do: record what each question names, and analyze it together with what there is.
     References: none; it speaks of the input.
     """

@@ -118,6 +118,7 @@ def $module(
     What it finds: the driver's message about a ring that made no progress, with the device and the ring (proven: the driver saw it).
     Why it matters: what waits for that ring waits for ever.
     Stays quiet when: a later message of the same source says that the ring recovered.
+    Affected: every release of the driver that prints it.
     What to do: reset the device, and look for what took its interrupt away.
     References: the driver's file and function that print the message.
     """

@@ -18,6 +18,8 @@ def affinity_broken(irq_affinity_broken: pl.DataFrame | None = None, sources: pl
 
     Stays quiet when: the message is not there; a user's own change of affinity prints none.
 
+    Affected: x86, Linux 4.16 and later.
+
     What to do: spread interrupts, need fewer vectors on those CPUs.
 
     References: arch/x86/kernel/apic/vector.c, activate_reserved(); since Linux 4.16.

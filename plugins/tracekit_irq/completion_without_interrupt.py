@@ -42,6 +42,8 @@ def completion_without_interrupt(
     Stays quiet when: the command was not complete (`timeout, aborting`, `reset controller`, `disable controller`), or nothing that was
     sent came back (`TX timeout`): other faults.
 
+    Affected: any kernel.
+
     What to do: find out where the interrupt was lost: a resize window, a failed enable, a refused message, a mask.
 
     References: drivers/nvme/host/pci.c, nvme_timeout(); mlx5/core/{cmd,en/health}.c; ena_com.c; ath11k/htc.c;

@@ -26,6 +26,8 @@ def exhausted_at_alloc(
 
     Stays quiet when: the allocation is clamped to the size of the device's table, or a later try with another mask succeeds.
 
+    Affected: Linux before 4.15; managed affinity, and MSI without mask bits, on every release.
+
     What to do: as for VEC-001; fewer managed queues, since each takes a slot on every CPU of its mask.
 
     References: arch/x86/kernel/apic/vector.c, reserve_managed_vector(), assign_irq_vector_policy(); before 4.15 every allocation.

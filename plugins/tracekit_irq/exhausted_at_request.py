@@ -59,6 +59,8 @@ def exhausted_at_request(
     Stays quiet when: a try with one mask fails and the next succeeds, an affinity change finds no vector, -28 is about something else
     (memory, bandwidth, firmware), the remapping table or Xen's pirqs are what is full, or only the overcommit warning is there (VEC-003).
 
+    Affected: x86, Linux 4.15 and later.
+
     What to do: fewer queues, more CPUs, interrupts spread over all CPUs.
 
     References: arch/x86/kernel/apic/vector.c, activate_reserved(); kernel/irq/matrix.c, irq_matrix_alloc(); since Linux 4.15.

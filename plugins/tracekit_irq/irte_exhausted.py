@@ -18,6 +18,8 @@ def irte_exhausted(irte_exhausted: pl.DataFrame | None = None, sources: pl.DataF
 
     Stays quiet when: the message is about an I/O APIC's own entries.
 
+    Affected: hosts with interrupt remapping; most of all where clients allocate whole tables.
+
     What to do: allocate fewer vectors a device; on AMD, where tables are per device, a kernel with larger ones.
 
     References: drivers/iommu/intel/irq_remapping.c, alloc_irte(): 65,536 entries an IOMMU; amd/iommu.c: 256, later 512 a device.

@@ -33,6 +33,8 @@ def lost_unexplained(
     Stays quiet when: interrupts are posted (the host sees none), the recording has gaps, signals may have merged, the device is in a resize
     window, or no injections are recorded.
 
+    Affected: any release.
+
     What to do: record both kernels and the device's counters; check the routes of that vector.
 
     References: virt/kvm/eventfd.c, irqfd_wakeup(); arch/x86/kvm/irq_comm.c, the kvm_msi_set_irq tracepoint.

@@ -52,6 +52,8 @@ def no_bus_master(
     Stays quiet when: bit 2 is set within any of these spans (drivers often set it after the enable), MSI-X is off (a closed device), or the
     device was seen to interrupt.
 
+    Affected: any release; a client or a driver that does not set the bit.
+
     What to do: have the client or driver set bus mastering (pci_set_master; through VFIO, the command register).
 
     References: PCI specification, command register; QEMU hw/pci/msix.c, msix_write_config() and hw/pci/pci_host.c for the trace events.

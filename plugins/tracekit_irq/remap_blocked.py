@@ -55,6 +55,8 @@ def remap_blocked(
     Stays quiet when: the record is a DMA fault; only the fault interrupt is there, without a device. Severity is low, and no alarm, for a
     single early fault at boot or resume and for ids that are no device (I/O APIC, HPET, host bridge).
 
+    Affected: hosts with interrupt remapping: Intel VT-d and AMD-Vi, under Linux and Xen.
+
     What to do: see which device and index; correlate with resets and frees of its vectors.
 
     References: drivers/iommu/intel/dmar.c, dmar_fault_do_one(); drivers/iommu/amd/iommu.c, iommu_print_event(); Xen,

@@ -22,6 +22,8 @@ def stray_vector(
 
     Stays quiet when: the message is not there. Its absence excludes nothing: a slot just torn down swallows the first stray silently.
 
+    Affected: x86.
+
     What to do: see which irq had that vector on that CPU last (vector_clear, vector_update), and what its device does meanwhile.
 
     References: arch/x86/kernel/irq.c, common_interrupt() (do_IRQ() before 5.8); xen/arch/x86/irq.c.

@@ -25,6 +25,8 @@ def stuck_pending(
 
     Stays quiet when: the guest masks on purpose and unmasks later, or switches MSI-X off.
 
+    Affected: guests of QEMU.
+
     What to do: see why the guest keeps it masked: its driver, or an unmask that was lost.
 
     References: hw/vfio/pci.c, vfio_msi_interrupt(): QEMU emulates pending bits while a vector is masked.

@@ -35,6 +35,8 @@ def unhandled_line(
 
     Stays quiet when: another message speaks of spurious interrupts (`PME: Spurious native interrupt`, `unexpected IRQ trap`).
 
+    Affected: any kernel.
+
     What to do: for a line, find the device that asserts it; `irqpoll` only hides it. It never explains a loss on another vector.
 
     References: kernel/irq/spurious.c, __report_bad_irq() and note_interrupt().

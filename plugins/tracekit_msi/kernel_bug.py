@@ -29,6 +29,7 @@ def kernel_bug(
     or a free failed.
     Stays quiet when: such a function stands only in a lock chain, behind a question mark, beyond the tenth frame, in the dump of a task
     that hangs, or when the tracer warns about itself.
+    Affected: any kernel.
     What to do: look for the reason of the failure first (MSI-001, VEC-001); else update the kernel or report it.
     References: Linux kernel/irq/msi.c, drivers/pci/msi/; arch/x86/mm/ioremap.c, iounmap() (called twice by the error path of 6.12).
     """

@@ -18,6 +18,7 @@ def mode_conflict(
     What it finds: the kernel's line that the other mode is already enabled, or its one-time WARNING in `__pci_enable_msix_range` itself.
     Why it matters: the call returns -22; the driver runs without the vectors it wanted.
     Stays quiet when: there is no such line.
+    Affected: any kernel; it is the driver that is wrong.
     What to do: a driver bug: it must free its vectors before it switches.
     References: Linux drivers/pci/msi/msi.c, __pci_enable_msi_range() and __pci_enable_msix_range().
     """

@@ -26,6 +26,7 @@ def no_domain(
     architecture instead of a domain.
     Why it matters: the device falls back to INTx, or does not work.
     Stays quiet when: descriptors were made first, or Xen's set-up failed (XEN-002).
+    Affected: any kernel; mostly platforms whose firmware or IOMMU brings no MSI domain.
     What to do: look for an MSI domain of the platform: firmware tables, IOMMU and interrupt remapping, `pci=nomsi`.
     References: Linux drivers/pci/msi/msi.c, __pci_enable_msix_range(); drivers/pci/msi/irqdomain.c, pci_msi_domain_supports().
     """

@@ -26,6 +26,7 @@ def short_grant(
     fewer than the minimum could be had; a positive result of SET_IRQS; a driver's own line that says so.
     Why it matters: queues share vectors or do not work; a client may give up.
     Stays quiet when: the number granted is the table's size (the normal clamp), or the table's size is not known.
+    Affected: any kernel.
     What to do: find what is short: the table, CPU vectors, remapping entries.
     References: Linux drivers/pci/msi/msi.c, __pci_enable_msix_range(); drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_enable().
     """

@@ -54,6 +54,7 @@ def stale_hwsize(
     Why it matters: a client that takes everything down to grow is left with no vectors at all; one that asks for all gets none.
     Stays quiet when: a domain is made inside the attempt, the domain is a global one (Linux up to 6.1, Xen), the index is beyond the
     table of now, every index is refused (no domain at all), the request is empty, or min is above max.
+    Affected: Linux 6.2 and later on x86, 6.11 and later with an Arm GIC ITS, up to the newest release read; not 6.1 and before.
     What to do: unbind and rebind the driver after any change of the table size; that makes the domain anew. Change sizes through
     sriov_vf_msix_count with the VF unbound; the device must not resize its table under a bound driver.
     References: Linux kernel/irq/msi.c, msi_insert_desc() (since 36db3d9003ea, 6.2); drivers/pci/msi/irqdomain.c,

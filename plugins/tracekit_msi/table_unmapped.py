@@ -25,6 +25,7 @@ def table_unmapped(
     abort (SError, external abort) taken inside the enabling function itself, which touches nothing but the table.
     Why it matters: the device has no MSI-X at all.
     Stays quiet when: all BARs of the device have their place (then -12 is a shortage of memory), or descriptors were made first.
+    Affected: any kernel; firmware or bridges whose windows are too small.
     What to do: fix the assignment of BARs: the bridge's window, resizable BARs, firmware settings.
     References: Linux drivers/pci/msi/msi.c, msix_map_region(); drivers/pci/setup-res.c.
     """

@@ -21,6 +21,7 @@ def vf_count_refused(sriov_vf_msix_count_write: pl.DataFrame | None = None) -> I
     What it finds: a shell's error for such a write, with its reason.
     Why it matters: the VF keeps its old table.
     Stays quiet when: there is no such line; the kernel prints none itself.
+    Affected: Linux about 5.13 and later, which has the file.
     What to do: -16: unbind the VF's driver; -95: the PF's driver has no support; -22: the number was negative.
     References: Linux drivers/pci/iov.c, sriov_vf_msix_count_store() (since 5.13).
     """

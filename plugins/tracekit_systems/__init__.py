@@ -5,10 +5,13 @@ from tracekit import System, hookimpl
 
 @hookimpl
 def tracekit_systems() -> list[type[System]]:
-    """One passed-through device, as it runs and as it is configured; the pirqs of a Xen domain; the CPU vectors of a host."""
+    """A passed-through device as it runs and as configured; a host's CPU vectors and remapping table; a Xen domain's pirqs and masks."""
     from tracekit_systems.configuration import Configured
+    from tracekit_systems.kvmtool import KvmtoolDevice
+    from tracekit_systems.masks import XenMasks
     from tracekit_systems.msi_vfio import MsiVfio
+    from tracekit_systems.remapping import AmdTable, RemappingTable
     from tracekit_systems.vectors import HostVectors
-    from tracekit_systems.xen import XenPirqs
+    from tracekit_systems.xen import HvmPirqs, XenPirqs
 
-    return [MsiVfio, Configured, HostVectors, XenPirqs]
+    return [MsiVfio, KvmtoolDevice, Configured, HostVectors, RemappingTable, AmdTable, XenPirqs, HvmPirqs, XenMasks]

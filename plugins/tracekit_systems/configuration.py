@@ -30,7 +30,7 @@ class Configured(System):
         Fix("asks_first", True, UNTOLD, "a guest that asks the host before it allocates; no hypervisor has such an interface yet"),
         Fix("guest", "b", UNTOLD),
         Fix("guest", "c"),
-        Fix("reworked", True),
+        Fix("reworked", True, ("CFG-003",), "a host whose parent irq domain offers IMS"),
         Fix("reservation", False),
     )
 
@@ -42,7 +42,7 @@ class Configured(System):
         """One system a device that QEMU's trace sets up and one a device that SET_IRQS was short of vectors for."""
         if "Configuration" not in machines:
             return []
-        made = {s.label: s for s in _short(machines, tables)}
+        made = {s.label: s for s in (*_short(machines, tables), *_without_ims(machines, tables))}
         for s in _set_up(machines, tables):
             made.setdefault(s.label, s)
         return list(made.values())
@@ -54,6 +54,8 @@ class Configured(System):
         return self.base
 
     def faults(self, gates: Gates) -> frozenset[str]:
+        if gates["device"] == "IMS" and not gates["reworked"]:
+            return frozenset({"CFG-003"})
         set_up = {n: v for n, v in gates.items() if n != "asks_first"}
         made = self.machines["Configuration"](**{**set_up, **(ASKS_FIRST if gates["asks_first"] else {})})
         found = {"CFG-001"} if made.growth() == "lossy" else set()
@@ -91,6 +93,17 @@ def _short(machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Iterator[C
         unknown = [g for g, value in (("KV4", dynamic), ("QV3", qemu)) if value is None]
         notes = tuple(f"{g} is taken to be False: nothing tells" for g in unknown)
         yield Configured(machines, label_of([row]), base, True, notes)
+
+
+def _without_ims(machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Iterator[Configured]:
+    """The host whose driver asked for an IMS domain and got none."""
+    returns = tables.get("probe_return")
+    if returns is None:
+        return
+    asked = returns.filter(pl.col("function") == "pci_create_ims_domain")
+    for row in rows_of(asked.filter(pl.col("args").str.contains(r"=(?:0x)?0+(?: |$)")).head(1)):
+        base = _base(tables, row.source, policy="dyn", dynamic=False, reworked=False)
+        yield Configured(machines, "host", {**base, "device": "IMS"}, False, ())
 
 
 def _base(tables: Mapping[str, pl.DataFrame], source: str, **known: Any) -> Gates:

@@ -33,6 +33,7 @@ class MsiVfio(System):
         Fix("in_place_growth", True, GROWTH, "Linux 6.5 with QEMU 8.2, or later: vectors are added in place"),
         Fix("vectors_up_front", True, GROWTH, "all vectors at the enable: a guest or a VMM that takes the whole table at once"),
         Fix("client_heeds_noresize", True, ("VFIO-005",), "a client that disables before it grows where the host reports NORESIZE"),
+        Fix("one_vector_a_request", True, ("VFIO-007",), "a client that wires each vector with a request of its own"),
         Fix("noresize_removed", True),
         Fix("QV2", True),
         Fix("QV3", True, GROWTH, "QEMU 8.2 or later"),
@@ -40,6 +41,8 @@ class MsiVfio(System):
         Fix("KV4", False, ("VFIO-004", "VFIO-006")),
         Fix("KV2", False, STALE),
         Fix("KV2", True),
+        Fix("KV3", True),
+        Fix("QV4", True),
         Fix("KV1", False),
     )
 
@@ -107,12 +110,15 @@ def base_gates(recorded: Sequence[Recording], gates: pl.DataFrame | None) -> Gat
     return {
         **known,
         "KV1": known["KV1"] is not False,
+        "KV3": known_gate(gates, "KV3", first.source) is True,
+        "QV4": known_gate(gates, "QV4", first.source) is True,
         "QV2": bool(known["QV2"]) or any(s.what == "enable" and s.number > 1 for r in recorded for s in r.stimuli),
         "in_place_growth": bool(known["KV4"] and known["QV3"]),
         "domain_removed_on_disable": False,
         "rebind_between_sessions": False,
         "vectors_up_front": False,
         "noresize_removed": False,
+        "one_vector_a_request": False,
         "client_heeds_noresize": not refused,
     }
 
@@ -139,7 +145,9 @@ class Replay:
                 self.domain.remove()
 
     def faults(self) -> frozenset[str]:
-        """The faults so far; a mismatch that something has hit is no longer latent."""
+        """The faults so far; a mismatch that something has hit is no longer latent. One vector's error detaches what is in its request."""
+        if self.recorded.detached and not self.gates["one_vector_a_request"]:
+            self.seen.add("VFIO-007")
         return frozenset(self.seen - ({"MSI-002"} if "MSI-001" in self.seen else set()))
 
     def hear(self, s: Stimulus) -> None:

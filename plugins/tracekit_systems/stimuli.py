@@ -36,7 +36,8 @@ class Recording:
 
     `limit`: size of an irq domain that was there before the first line. `resized`, `appended`, `refused`: a client tore down to grow,
     added in place, or was refused that; `bounded`: an insert was refused with -34; `lost`: something shows that an interrupt came while
-    the vectors were down; `spilled`: the line interrupted then.
+    the vectors were down; `spilled`: the line interrupted then; `detached`: vectors that had interrupted went down with another one of
+    their request that could not be wired.
     """
 
     source: str
@@ -50,6 +51,7 @@ class Recording:
     bounded: bool = False
     lost: bool = False
     spilled: bool = False
+    detached: bool = False
     assumptions: list[str] = field(default_factory=list)
 
 
@@ -98,6 +100,7 @@ def _recording(source: str, rows: Mapping[str, list[Row]], tables: Mapping[str, 
     growths = [w for w in windows if w.kind in ("growth", "failed") and w.new is not None]
     made.basis = "calls" if enables else windows[0].basis
     made.resized, made.refused, made.limit = bool(growths), bool(refusals), _limit(enables, made)
+    made.detached = any(is_detached(r, tables.get("irq_handler_entry")) for r in rows.get("refusals", []))
     made.appended = any(e.operation == "alloc_at" for e in enables)
     made.lost, made.spilled = _is_lost(growths, made, tables), _is_spilled(growths, tables.get("irq_handler_entry"))
     made.bounded = any(e.fail_ret == ERANGE for e in enables)
@@ -133,6 +136,14 @@ def _is_spilled(growths: list[Row], entries: pl.DataFrame | None) -> bool:
     """Whether the line of the device interrupted while its vectors were down."""
     lines = None if entries is None else entries.filter(pl.col("name").str.starts_with("vfio-intx("))
     return lines is not None and any(_inside(w, lines).height for w in growths)
+
+
+def is_detached(r: Row, entries: pl.DataFrame | None) -> bool:
+    """Whether a request for several enabled vectors failed, of which some had interrupted."""
+    if entries is None or r.kind != "rollback" or r.count < 2:
+        return False
+    before = (pl.col("source") == r.source) & pl.col("line").is_between(r.since_line, r.line)
+    return entries.filter(before & pl.col("name").str.starts_with("vfio-msi")).height > 0
 
 
 def _inside(w: Row, rows: pl.DataFrame) -> pl.DataFrame:

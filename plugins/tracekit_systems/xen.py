@@ -14,6 +14,7 @@ DOMID_SELF = 0x7FF0
 LEAST_LEAK = 3  # numbers that must be lost before it is called a leak
 MOST = 20_000  # steps of one domain that are replayed
 PLENTY = 4096  # a space that nothing recorded can exhaust
+SPACE = {"higher_limit": False, "fewer_vectors": False}  # gates of every domain
 Machines = Mapping[str, Any]
 Gates = Mapping[str, Any]
 
@@ -28,10 +29,9 @@ class Step:
 
 @dataclass
 class Domain:
-    """What was recorded of a domain: its label, whether it is an HVM guest, the steps, and the space they were taken from."""
+    """What was recorded of a domain: its label, the steps, and the space they were taken from."""
 
     label: str
-    hvm: bool
     steps: list[Step] = field(default_factory=list)
     room: int = PLENTY
     source: str = ""
@@ -39,16 +39,12 @@ class Domain:
 
 
 class XenPirqs(System):
-    """A domain's requests for pirqs, replayed on a space of the recorded or a larger size, by either kind of guest and device model."""
+    """What dom0 asks for, replayed on a space of the recorded or a larger size. It keeps no number in a message and has no device model."""
 
     name: ClassVar[str] = "xen-pirqs"
     fixes: ClassVar[tuple[Fix, ...]] = (
         Fix("higher_limit", True, ("XEN-002",), "a higher extra_guest_irqs=<domU>,<dom0> on Xen's command line"),
         Fix("fewer_vectors", True, ("XEN-002",), "fewer queues a device, so that fewer vectors are asked for"),
-        Fix("KV5", True, ("XEN-001", "XEN-004"), "a guest kernel with c74fd80f2f41 (4.11, and stable kernels): always a fresh pirq"),
-        Fix("KV5", False, ("XEN-002", "XEN-003")),
-        Fix("QV1", True, ("XEN-002", "XEN-003"), "a device model that unmaps pirqs on disable (QEMU 2.1, Xen 4.5, or later)"),
-        Fix("QV1", False, ("XEN-001", "XEN-004")),
     )
 
     def __init__(self, machines: Machines, recorded: Domain, gates: Gates) -> None:
@@ -56,11 +52,8 @@ class XenPirqs(System):
 
     @classmethod
     def instances(cls, machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Sequence[System]:
-        """One system a domain of which requests are recorded."""
-        if "PirqSpace" not in machines or "HvmGuest" not in machines:
-            return []
-        gates = tables.get("gates")
-        return [cls(machines, d, _gates(d, gates, tables)) for d in (*_dom0(tables), *_guests(tables))]
+        """One system a source of dom0 with requests."""
+        return [cls(machines, d, dict(SPACE)) for d in _dom0(tables)] if "PirqSpace" in machines else []
 
     def subject(self) -> str:
         return self.recorded.label
@@ -69,11 +62,14 @@ class XenPirqs(System):
         return self.base
 
     def faults(self, gates: Gates) -> frozenset[str]:
-        return self._guest(gates)[0] if self.recorded.hvm else self._plain(gates)[0]
+        return self._replayed(gates)[0]
 
     def cost(self, gates: Gates) -> Mapping[str, int]:
-        """The most pirqs that were held at once."""
-        return {"pirqs": self._guest(gates)[1] if self.recorded.hvm else self._plain(gates)[1]}
+        """The most pirqs that were held at once; with fewer asked for, the vectors that devices do without."""
+        if gates["fewer_vectors"]:
+            _, _, without = self._replayed(gates)
+            return {**self.cost({**gates, "fewer_vectors": False}), "vectors": -without}
+        return {"pirqs": self._replayed(gates)[1]}
 
     def assumptions(self) -> tuple[str, ...]:
         return self.recorded.assumptions
@@ -81,12 +77,12 @@ class XenPirqs(System):
     def _space(self, gates: Gates) -> Any:
         return self.machines["PirqSpace"].fresh(0, PLENTY if gates["higher_limit"] else self.recorded.room)
 
-    def _plain(self, gates: Gates) -> tuple[frozenset[str], int]:
-        """dom0 and PV: a request is granted whole or given back; a freed irq gives its number back at once."""
+    def _replayed(self, gates: Gates) -> tuple[frozenset[str], int, int]:
+        """Faults, the most pirqs held, vectors done without: a request is granted whole or given back, a freed number is free at once."""
         space = self._space(gates)
         held: dict[str, list[int]] = {}
         seen: set[str] = set()
-        most = 0
+        most = without = 0
         for step in self.recorded.steps:
             mine = held.setdefault(step.device, [])
             if step.number == 0:
@@ -94,6 +90,7 @@ class XenPirqs(System):
                     space.unmap(mine.pop())
                 continue
             wanted = min(step.number, len(space.free)) if gates["fewer_vectors"] else step.number
+            without += step.number - wanted
             taken = list(_take(space, wanted))
             if len(taken) < wanted or wanted == 0 and not gates["fewer_vectors"]:
                 seen.add("XEN-002")
@@ -102,14 +99,35 @@ class XenPirqs(System):
             else:
                 mine += taken
             most = max(most, len(space.held))
-        return frozenset(seen), most
+        return frozenset(seen), most, without
 
-    def _guest(self, gates: Gates) -> tuple[frozenset[str], int]:
-        """An HVM guest: one machine device a vector; what two of them share, lose or cannot get."""
-        guest = self.machines["HvmGuest"](self._space(gates), not gates["KV5"], gates["QV1"])
+
+class HvmPirqs(XenPirqs):
+    """What an HVM guest asks for, by either kind of guest kernel and device model."""
+
+    name: ClassVar[str] = "xen-hvm-pirqs"
+    fixes: ClassVar[tuple[Fix, ...]] = (
+        *XenPirqs.fixes,
+        Fix("KV5", True, ("XEN-001", "XEN-004"), "a guest kernel with c74fd80f2f41 (4.11, and stable kernels): always a fresh pirq"),
+        Fix("KV5", False, ("XEN-002", "XEN-003")),
+        Fix("QV1", True, ("XEN-002", "XEN-003"), "a device model that unmaps pirqs on disable (QEMU 2.1 or later)"),
+        Fix("QV1", False, ("XEN-001", "XEN-004")),
+        Fix("XV1", True, ("XEN-002", "XEN-003"), "a Xen toolstack of 4.5 or later, which brings such a device model"),
+    )
+
+    @classmethod
+    def instances(cls, machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Sequence[System]:
+        """One system a source of a guest with the lives of its pirqs."""
+        if "PirqSpace" not in machines or "HvmGuest" not in machines:
+            return []
+        return [cls(machines, d, _gates(d, tables.get("gates"), tables)) for d in _guests(tables)]
+
+    def _replayed(self, gates: Gates) -> tuple[frozenset[str], int, int]:
+        """One machine device a vector; what two of them share, lose or cannot get."""
+        guest = self.machines["HvmGuest"](self._space(gates), not gates["KV5"], gates["QV1"] or gates["XV1"])
         on: dict[str, list[str]] = {}
         seen: set[str] = set()
-        most = 0
+        most = without = 0
         for step in self.recorded.steps:
             mine = on.setdefault(step.device, [])
             if step.number == 0:
@@ -117,6 +135,7 @@ class XenPirqs(System):
                     guest.disable(mine.pop(0))
                 continue
             if gates["fewer_vectors"] and not guest.space.free:
+                without += 1
                 continue
             slot = next(f"{step.device} {n}" for n in range(len(mine) + 1) if f"{step.device} {n}" not in mine)
             if guest.enable(slot) == ENODEV:
@@ -126,7 +145,7 @@ class XenPirqs(System):
             seen |= ({"XEN-001"} if guest.shared else set()) | ({"XEN-004"} if guest.deaf else set())
             most = max(most, len(guest.space.held))
         lost = [p for p in guest.space.held if not guest.users.get(p)]
-        return frozenset(seen | ({"XEN-003"} if len(lost) >= LEAST_LEAK else set())), most
+        return frozenset(seen | ({"XEN-003"} if len(lost) >= LEAST_LEAK else set())), most, without
 
 
 def _take(space: Any, wanted: int) -> Iterator[int]:
@@ -141,10 +160,7 @@ def _take(space: Any, wanted: int) -> Iterator[int]:
 
 def _gates(recorded: Domain, gates: pl.DataFrame | None, tables: Mapping[str, pl.DataFrame]) -> Gates:
     """A guest re-uses if it was seen to, whatever its release; numbers that come twice were given back, numbers that only fall were not."""
-    base: dict[str, Any] = {"higher_limit": False, "fewer_vectors": False}
     unmaps = known_gate(gates, "QV1", recorded.source)
-    if not recorded.hvm:
-        return {**base, "KV5": known_gate(gates, "KV5", recorded.source) is not False, "QV1": unmaps is not False}
     lives = [x for x in rows_of(tables["pirq_lives"]) if x.source == recorded.source and x.basis == "guest"]
     given = [x.pirq for x in lives if x.given]
     fresh = not any(x.reused for x in lives)
@@ -152,7 +168,7 @@ def _gates(recorded: Domain, gates: pl.DataFrame | None, tables: Mapping[str, pl
         unmaps = True
     elif _passed_over(lives):
         unmaps = False
-    return {**base, "KV5": fresh, "QV1": unmaps is not False}
+    return {**SPACE, "KV5": fresh, "QV1": unmaps is not False, "XV1": False}
 
 
 def _passed_over(lives: Sequence[Row]) -> bool:
@@ -180,12 +196,12 @@ def _dom0(tables: Mapping[str, pl.DataFrame]) -> Iterator[Domain]:
         mine = told.filter((pl.col("ret") == ENOSPC) & pl.col("domid").is_in([0, DOMID_SELF]))
         for source in mine["source"].unique(maintain_order=True):
             steps = [Step(r.bdf or "", 1) for r in rows_of(mine.filter(pl.col("source") == source))]
-            yield Domain("dom0", False, steps, 0, source, ("each refused request is taken to be for one pirq when none was left",))
+            yield Domain("dom0", steps, 0, source, ("each refused request is taken to be for one pirq when none was left",))
 
 
 def _from_calls(source: str, rows: list[tuple[str, Row]]) -> Domain:
     """Requests and releases in order. A request for MSI after one for MSI-X was refused is the driver's way out, not a wish of its own."""
-    made = Domain("dom0", False, source=source)
+    made = Domain("dom0", source=source)
     owner: dict[int, str] = {}
     refused: set[str] = set()
     live = 0
@@ -224,4 +240,4 @@ def _guests(tables: Mapping[str, pl.DataFrame]) -> Iterator[Domain]:
         room = max(numbers) - min(numbers) + 1 if refused else PLENTY
         notes = ("a vector is given back where its number is seen to serve another one, or its device is enabled anew",)
         steps = [s for _, _, s in sorted(timed, key=lambda t: t[:2])][:MOST]
-        yield Domain("", True, steps, room, source, notes)
+        yield Domain("", steps, room, source, notes)

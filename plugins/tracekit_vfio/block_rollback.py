@@ -22,6 +22,7 @@ def block_rollback(
     What it finds: a SET_IRQS of several vectors that are enabled, which fails, after vectors of its block had been interrupting.
     Why it matters: queues that worked fall silent because of another one's error.
     Stays quiet when: the request is for one vector, nothing was enabled before, or none of the block had ever interrupted.
+    Affected: any kernel.
     What to do: fix the vector that failed; the client must wire the others again.
     References: Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_set_block().
     """

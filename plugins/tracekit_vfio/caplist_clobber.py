@@ -21,6 +21,7 @@ def caplist_clobber(
     the place of a capability (0x40 to 0xfc, a multiple of 4), beside lines of kvmtool.
     Why it matters: no driver of the guest knows the device.
     Stays quiet when: the ids agree, or nothing of kvmtool is in the input.
+    Affected: the revision posted in August 2017; no merged one.
     What to do: use merged kvmtool; only the revision posted in 2017 wrote there.
     References: kvmtool vfio/pci.c, revision 2 of "vfio-pci: add MSI-X support" (1 Aug 2017); include/kvm/pci.h, pci_for_each_cap().
     """

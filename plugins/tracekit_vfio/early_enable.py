@@ -23,6 +23,7 @@ def early_enable(
     and the guest has not enabled it.
     Why it matters: the driver reads shifted bytes: a wrong MAC, capacity or queue count.
     Stays quiet when: the device is not legacy virtio, or the guest enabled MSI-X first.
+    Affected: clients that enable MSI-X at their set-up; kvmtool before c9888d9571ca.
     What to do: the client must enable MSI-X only when the guest does.
     References: Linux include/uapi/linux/virtio_pci.h, VIRTIO_PCI_CONFIG_OFF(); kvmtool c9888d9571ca.
     """

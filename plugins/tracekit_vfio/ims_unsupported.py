@@ -16,6 +16,7 @@ def ims_unsupported(probe_return: pl.DataFrame) -> Iterator[Finding | Verdict]:
     What it finds: `pci_create_ims_domain()` that returns false.
     Why it matters: the driver falls back to MSI-X, with fewer vectors.
     Stays quiet when: the domain was made, or nobody asked for one.
+    Affected: hosts whose parent irq domain has no IMS; Linux before 6.2 has none.
     What to do: use MSI-X.
     References: Linux drivers/pci/msi/api.c, pci_create_ims_domain() (since 6.2).
     """

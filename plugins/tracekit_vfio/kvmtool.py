@@ -14,10 +14,13 @@ class Kvmtool:
 
     `empty`: on in the host with no eventfd registered. `routed`: entries that the guest has written, each with a route and an eventfd;
     `attached`: those whose eventfd injects, since their entry is unmasked. A masked entry's eventfd stays registered in the kernel: what
-    comes meanwhile is one interrupt at the unmask (virt/kvm/eventfd.c, kvm_irqfd_assign).
+    comes meanwhile is one interrupt at the unmask (virt/kvm/eventfd.c, kvm_irqfd_assign). `own_copy`: the walk over the capabilities works
+    on a copy of the header (as merged in 2018, not as posted in 2017); `per_vector`: plain MSI numbers its messages (e554aef).
     """
 
     table: int
+    own_copy: bool = True
+    per_vector: bool = True
     enabled: bool = False
     masked: bool = False
     on: bool = False
@@ -67,6 +70,14 @@ class Kvmtool:
     def config_offset(self) -> int:
         """Where a legacy virtio device has its own registers now: a guest that has not enabled MSI-X reads them at 20."""
         return LEGACY_CONFIG_MSIX if self.on else LEGACY_CONFIG
+
+    def vendor_id(self, vendor: int, capability: int) -> int:
+        """What the guest reads once a capability was appended at that offset: a stray pointer writes the offset into the high byte."""
+        return vendor if self.own_copy else vendor & 0xFF | capability << 8
+
+    def message(self, data: int, vector: int) -> int:
+        """The data of the message of a plain MSI vector: its low bits are the vector's number."""
+        return data | vector if self.per_vector else data
 
     def _update(self, send: SetIrqs) -> None:
         """`vfio_pci_enable_msis()`: all entries at first and at the first eventfd; then what is new, one by one."""

@@ -20,6 +20,7 @@ def lossy_policy(
     host that sets it.
     Why it matters: when the guest unmasks its vectors one by one, each one is a window in which interrupts may be lost.
     Stays quiet when: vectors can be added in place, or windows are in the input already (VFIO-002).
+    Affected: QEMU up to 8.1; 8.2 and later where the host sets NORESIZE.
     What to do: QEMU 8.2 or later on Linux 6.5 or later; otherwise let the guest enable all its vectors at once.
     References: QEMU 45d85f622811, 5ebffa4e87e7 (8.2).
     """

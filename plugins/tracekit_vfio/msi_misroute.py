@@ -17,6 +17,7 @@ def msi_misroute(irq_handler_entry: pl.DataFrame, kvm_msi_set_irq: pl.DataFrame)
     What it finds: handlers `vfio-msi[0]`, `vfio-msi[1]`, ... of one device, each followed by an injection of the same guest vector.
     Why it matters: the guest's driver sees all its events on its first vector; the others never run.
     Stays quiet when: MSI-X is in use, only one vector interrupts, or the guest's vectors differ.
+    Affected: kvmtool before e554aef; for devices without per-vector masking before 3a36d34.
     What to do: update kvmtool (e554aef; for devices without per-vector masking 3a36d34).
     References: kvmtool vfio/pci.c (e554aef: message data was the same for all vectors).
     """

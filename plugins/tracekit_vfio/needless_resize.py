@@ -19,6 +19,7 @@ def needless_resize(
     What it finds: growth windows (VFIO-002) on a host whose kernel can grow in place.
     Why it matters: the windows, and the interrupts they may lose, are not necessary.
     Stays quiet when: the host reports NORESIZE (flags 0x9) or refused a growth in place, or its release is not known.
+    Affected: QEMU up to 8.1 on Linux 6.5 and later.
     What to do: use QEMU 8.2 or later.
     References: Linux e4163438e015 and 6c8017c6a58d (6.5); QEMU 45d85f622811 (8.2).
     """

@@ -18,6 +18,7 @@ def no_feedback(
     What it finds: fewer than `headroom` free vectors in all (`global_avl`) while SET_IRQS enables vectors; nothing failed yet.
     Why it matters: the next request may fail on the host after the guest's own has succeeded.
     Stays quiet when: there are enough vectors, or one was refused already (VEC-001).
+    Affected: every guest without a way to ask the host before it allocates.
     What to do: watch the host's vectors; use fewer of them a device.
     References: Linux kernel/irq/matrix.c, include/trace/events/irq_matrix.h.
     """

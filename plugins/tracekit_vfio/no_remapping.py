@@ -26,6 +26,7 @@ def no_remapping(
     group that returns -1.
     Why it matters: the device cannot be given to the guest; table sizes and vectors have nothing to do with it.
     Stays quiet when: attaching a group works.
+    Affected: any kernel, for containers of VFIO type 1.
     What to do: turn interrupt remapping on (firmware, intremap), or accept the risk with allow_unsafe_interrupts=1.
     References: Linux drivers/vfio/vfio_iommu_type1.c, vfio_iommu_type1_attach_group().
     """

@@ -22,6 +22,7 @@ def range_rejected(
     Why it matters: the vectors that were asked for do not exist; the old ones go on.
     Stays quiet when: the call disables what is not enabled (-22, harmless, sent by QEMU before every first enable), or the close finds
     nothing enabled (-25).
+    Affected: any kernel; it is the client that is wrong.
     What to do: the client must disable before it asks for more, or ask for all at once; it ignored NORESIZE or used a wrong count.
     References: Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_pci_set_msi_trigger(); include/uapi/linux/vfio.h, VFIO_IRQ_INFO_NORESIZE.
     """

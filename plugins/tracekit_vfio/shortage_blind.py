@@ -24,6 +24,7 @@ def shortage_blind(
     What it finds: -28 from SET_IRQS on the host, beside a guest's kernel log in which no driver was refused its interrupts.
     Why it matters: unmasking a vector has no way to fail in PCI; the guest waits for interrupts that nothing can deliver.
     Stays quiet when: there is no guest's log, or the guest saw a failure of its own.
+    Affected: every guest without a way to ask the host before it allocates, which is every guest so far.
     What to do: use fewer vectors a device, or more CPUs; watch the host, as the guest cannot know.
     References: Linux arch/x86/kernel/apic/vector.c (vectors are taken at request_irq since 4.15); PCI local bus, MSI-X table.
     """

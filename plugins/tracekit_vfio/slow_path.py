@@ -25,6 +25,7 @@ def slow_path(
     of a vector was not registered.
     Why it matters: performance only; every interrupt costs a wake-up of QEMU.
     Stays quiet when: the vector is masked, or it is the first interrupt after a mask.
+    Affected: any release.
     What to do: check KVM's in-kernel irqchip, irqfd, and the IOMMU's posted interrupts.
     References: QEMU hw/vfio/pci.c, vfio_msi_interrupt(); Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_set_vector_signal().
     """

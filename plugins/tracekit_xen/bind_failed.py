@@ -23,6 +23,7 @@ def bind_failed(
     tell whose irq N is, and a debug hypervisor's -17 (a channel is open already).
     Why it matters: the device is deaf on that vector, and no driver is told.
     Stays quiet when: the number is one of a legacy line (below 16), which the kernel merely probes.
+    Affected: any release.
     What to do: look for two users of one pirq (XEN-001), which explains it.
     References: Linux drivers/xen/events/events_base.c, __startup_pirq(); Xen xen/common/event_channel.c, evtchn_bind_pirq().
     """

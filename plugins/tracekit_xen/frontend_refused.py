@@ -21,6 +21,7 @@ def frontend_refused(
     What it finds: `Xen PCI frontend error: E!` (proven), or `Xen PCI frontend has not registered MSI/MSI-X support!` in a PV guest.
     Why it matters: the driver falls back to a line interrupt that the guest may share, or gives up.
     Stays quiet when: an HVM guest prints the second line, which there means that no pirq was free (XEN-002).
+    Affected: PV guests.
     What to do: see dom0's log for pciback's reason: MSI off in dom0, a seized or shared device, permissive=1 missing.
     References: Linux arch/x86/pci/xen.c, xen_setup_msi_irqs(); drivers/pci/xen-pcifront.c.
     """

@@ -21,6 +21,7 @@ def hypervisor_irq_limit(
     less than `few_left` above the GSIs; and the demand, where an inventory shows it.
     Why it matters: nothing yet; it predicts XEN-002, and is dropped where that is found.
     Stays quiet when: the numbers are what Xen computes itself, hundreds above the GSIs.
+    Affected: Xen.
     What to do: raise `extra_guest_irqs=` before devices with many queues are added.
     References: Xen 4.17, docs/misc/xen-command-line.pandoc, `extra_guest_irqs`; xen/arch/x86/io_apic.c.
     """

@@ -38,6 +38,7 @@ def map_failed(
     enabling MSI`, with the errno. The lines are the refusal itself: proven.
     Why it matters: the device has no MSI; its driver falls back or gives up.
     Stays quiet when: the errno is -28 (no number is free: XEN-002); a GSI was refused; multi-vector MSI is cut to one and succeeds.
+    Affected: any release.
     What to do: by errno: -1 policy, -16 busy, -19 the device is not the caller's, -22 invalid or MSI off in dom0.
     References: Linux arch/x86/pci/xen.c; QEMU hw/xen/xen_pt_msi.c; Linux drivers/xen/xen-pciback/pciback_ops.c.
     """

@@ -34,6 +34,7 @@ def msix_table_fault(
     in an accessor of the table: probable, as Xen keeps these pages read-only.
     Why it matters: interrupts of that device never arrive.
     Stays quiet when: the same fault comes without Xen (MSI-009); the hypervisor reports another page fault.
+    Affected: Xen with pass-through, any release.
     What to do: reset the device before it is assigned, and see that nothing reads its table while it is down.
     References: Xen xen/arch/x86/hvm/vmsi.c, vmsi_deliver(); xen/arch/x86/msi.c, msix_capability_init().
     """

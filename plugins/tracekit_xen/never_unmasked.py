@@ -29,6 +29,7 @@ def never_unmasked(
     release from mid-2021 to 5.17. Probable: the release alone does not tell whether the fix is in.
     Why it matters: the device works by polling and timeouts only, or not at all.
     Stays quiet when: any vector of the device has counted; the driver does not complain (an idle device); the guest is not HVM.
+    Affected: guest kernels from mid-2021 to 5.17, and some stable kernels of 2025 (both from sources, not confirmed by a run).
     What to do: update the guest kernel to one with 7e0815b3e099 (5.18, and stable kernels of June 2022).
     References: Linux 7e0815b3e099 "x86/pci/xen: Disable PCI/MSI[-X] masking for XEN_HVM guests"; c3164d2e0d18 (2025).
     """

@@ -40,6 +40,8 @@ def pirq_leak(
     entry without an unmap; or numbers that debug code allocated and nobody mapped. Probable: the release itself is not printed.
     Why it matters: the domain has some 32 numbers for MSI; when they are gone, no device gets MSI until the domain is restarted.
     Stays quiet when: any number is handed out a second time: Xen got it back, which is the healthy case.
+    Affected: guest kernels with c74fd80f2f41 on a device model that does not unmap; guests that allocate without enabling; debug prints
+    that ask.
     What to do: a device model that unmaps on disable (QEMU 2.1, Xen 4.5, or later); restart the domain, the leak dies with it.
     References: QEMU c976437c7dba; Linux c74fd80f2f41; Xen xen/arch/x86/irq.c, get_free_pirq().
     """

@@ -32,6 +32,7 @@ def pirq_reused(
     Why it matters: the second device gets no event channel and is deaf; its driver times out.
     Stays quiet when: a number recurs because Xen handed it out again (`msi bound to`: it was free); one device takes its own number
     again; several vectors of one device; a reporter's debug lines contradict each other (as many ends without a begin as whole lives).
+    Affected: guest kernels before c74fd80f2f41 (4.11, and stable kernels) on a device model that unmaps (QEMU 2.1, Xen 4.5, or later).
     What to do: update the guest kernel (c74fd80f2f41, Linux 4.11, in many stable kernels); until then reload drivers one by one.
     References: af42b8d12f8a brought the re-use, c74fd80f2f41 removed it; QEMU c976437c7dba (2.1) unmaps on disable.
     """

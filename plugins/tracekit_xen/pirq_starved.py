@@ -38,6 +38,7 @@ def pirq_starved(
     the share `short` of `extra_guest_irqs`, or the numbers went down to the GSIs, or Xen itself says that none is free.
     Why it matters: the device falls back to fewer vectors, to MSI or to a line interrupt; a release hypervisor says nothing about it.
     Stays quiet when: the errno is another one (XEN-005); a PV frontend was refused (XEN-008).
+    Affected: dom0 with a small extra_guest_irqs=,N; a domU with more than 32 vectors, or one that leaks (XEN-003).
     What to do: raise `extra_guest_irqs=<domU>,<dom0>` on Xen's command line, cap the queues of each device, or find the leak (XEN-003).
     References: Xen 4.17 and 4.20, xen/arch/x86/irq.c, get_free_pirq() and allocate_pirq(); Linux arch/x86/pci/xen.c.
     """

@@ -41,6 +41,7 @@ def unmap_failed(
     Why it matters: a number that is not given back is missing until the domain dies.
     Stays quiet when: `domain D does not have P anymore` (the domain died first); `mapped, unbound` in an inventory (a device at rest).
     Right after a refused request it is a by-product, low: the error path frees the same irq twice (seen on 6.1).
+    Affected: any release.
     What to do: nothing, if a refused request explains it; else look for the leak (XEN-003) and restart the domain.
     References: Linux drivers/xen/events/events_base.c, xen_destroy_irq(); Xen xen/arch/x86/irq.c, unmap_domain_pirq().
     """
