@@ -1,6 +1,6 @@
 """The pipeline on one page: paths and options in, a `Run` out."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -70,7 +70,7 @@ def analyze(paths: Sequence[str], options: Options | None = None, engine: Engine
     registry = engine.registry
     tables, parsed, places = read(sources, engine, options, errors)
     findings, outcomes = diagnose(registry, tables)
-    findings = confirmed(findings, flipped(registry, tables)) if findings else findings
+    findings = confirmed(findings, flipped(registry, tables, {f.code for f in findings})) if findings else findings
     return Run(
         sources=tuple(_source_report(p, clock.told(tables, p.path, p.clock)) for p in parsed),
         findings=tuple(_with_text(findings, sources, places)),
@@ -129,9 +129,10 @@ def diagnose(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame]) -> 
     """Every diagnosis has its outcome; one that raises is not evaluated and its plugin named."""
     findings: list[Finding] = []
     outcomes: list[Outcome] = []
+    filled = {name: frame for name, frame in tables.items() if frame.height}
     for d in registry.diagnoses:
         try:
-            found, outcome = judge(d, tables)
+            found, outcome = judge(d, filled)
         except Exception as e:
             found, outcome = [], Outcome(d.name, d.code, "not evaluated", registry.owner(d).failed(f"run {d.code} {d.name}", e))
         findings += found
@@ -143,10 +144,16 @@ def diagnose(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame]) -> 
     return [*settled, spot] if spot else settled, outcomes
 
 
-def flipped(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame]) -> list[Flip]:
-    """Every system of the plugins that has stimuli in the tables, with each of its gates flipped; one that raises is left out and named."""
+def flipped(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame], codes: Set[str] | None = None) -> list[Flip]:
+    """Every system of the plugins that has stimuli in the tables, with each of its gates flipped; one that raises is left out and named.
+
+    `codes`: of the systems that name what they cure only those with a fix for one of these faults.
+    """
     made: list[Flip] = []
     for system in registry.systems:
+        cured = {code for fix in system.fixes for code in fix.cures}
+        if codes is not None and cured and codes.isdisjoint(cured):
+            continue
         try:
             made += flips(system.instances(registry.machines, tables))
         except Exception as e:
@@ -177,9 +184,9 @@ def _source_table(parsed: Iterable[Parsed]) -> pl.DataFrame:
 
 
 def _gates(tables: Mapping[str, pl.DataFrame], sources: Sequence[Source]) -> Iterable[Mapping[str, object]]:
-    if "gates" not in tables:
+    if "gates" not in tables or tables["gates"].is_empty():
         return []
-    told = tables["gates"].select("gate", "value", "basis", "why", "source", "line").unique(maintain_order=True)
+    told = tables["gates"][["gate", "value", "basis", "why", "source", "line"]].unique(maintain_order=True)
     return _placed(told, sources).iter_rows(named=True)
 
 

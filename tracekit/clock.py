@@ -109,6 +109,8 @@ def _boots(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[int]]:
 
 
 def _with_boot(frame: pl.DataFrame, boots: Mapping[str, list[int]]) -> pl.DataFrame:
+    if not boots:
+        return frame  # one boot a source
     boot = pl.lit(0, dtype=pl.Int32)
     for source, lines in boots.items():
         count = pl.sum_horizontal([(pl.col("line") >= n).cast(pl.Int32) for n in lines])

@@ -54,11 +54,12 @@ _RAW_PROBES = (
     (r": __probe_ip=([0-9a-f]+)", ": (${1})"),
     (r": __probe_func=([0-9a-f]+) __probe_ret_ip=([0-9a-f]+)", ": (${1} <- ${2})"),
 )
+_WHOLE = "whole_match"
 _SYMBOL = r"^[0-9a-f]{8,16} [A-Za-z] [^ ]+$"
 
 _COLUMNS: dict[str, pl.Expr] = {
-    "source": pl.lit(None, dtype=pl.String),  # this and the boot are found later
-    "boot": pl.lit(None, dtype=pl.Int32),
+    "source": pl.lit(None, dtype=pl.String),  # told later
+    "boot": pl.lit(0, dtype=pl.Int32),
     "ts": pl.lit(None, dtype=pl.Int64),
     "ts_raw": pl.lit(None, dtype=pl.String),
     "machine": pl.lit(""),
@@ -130,7 +131,7 @@ class Layout:
 
         `ts` is in ns on the clock of the innermost envelope that has a stamp.
         """
-        fresh = _fresh(frame.with_columns(self.clean(frame["text"]).alias("text")))
+        fresh = _fresh(frame.with_columns(self.clean(frame["text"]).alias("text")) if self.noise else frame)
         peeled = _peel_layers(fresh, self.layers)
         missed = peeled["envelope"] == "none"
         if missed.any() and self.rules:
@@ -155,7 +156,7 @@ class Layout:
     def parts(self, text: pl.Series) -> pl.Series:
         """Which lines belong to the event before them: stack frames, histogram rows."""
         if not self.trace:
-            return pl.repeat(False, len(text), dtype=pl.Boolean, eager=True)
+            return constant(False, len(text))
         return text.str.contains(_PARTS)
 
     def events(self, text: pl.Series) -> pl.Series:
@@ -233,6 +234,11 @@ def _clean(text: pl.Series, noise: Sequence[int]) -> pl.Series:
     return text
 
 
+def constant(value: bool | str, length: int) -> pl.Series:
+    """A column of one value."""
+    return pl.Series([value]).new_from_index(0, length)
+
+
 def _fresh(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame to peel: the text as `msg`, and empty envelope columns."""
     return frame.rename({"text": "msg"}).with_columns(**_COLUMNS).with_row_index("_at")
@@ -242,7 +248,7 @@ def _try_layers(lines: list[str], layers: Sequence[Sequence[Rule]], admit: Calla
     """What peeling would do to a few lines, one by one: each of the many rules costs less than an expression made ready for frames."""
     enveloped: set[int] = set()
     for layer in layers:
-        one_of = _one_of(tuple(rule.regex for rule in layer))
+        one_of = _one_of(tuple((rule.signs, rule.regex) for rule in layer))
         rest = [i for i, line in enumerate(lines) if one_of(line)]
         for rule in layer if rest else ():
             match = re.compile(rule.regex).match
@@ -256,9 +262,22 @@ def _try_layers(lines: list[str], layers: Sequence[Sequence[Rule]], admit: Calla
 
 
 @lru_cache(maxsize=64)
-def _one_of(expressions: tuple[str, ...]) -> Callable[[str], re.Match[str] | None]:
-    """What tells whether one of several expressions matches: most lines have no envelope of a layer, and one call a line says so."""
-    return re.compile("|".join(re.sub(r"\(\?P<[^>]*>", "(?:", expression) for expression in expressions) or r"[^\s\S]").match
+def _one_of(rules: tuple[tuple[tuple[str, ...], str], ...]) -> Callable[[str], bool]:
+    """What tells whether one of several (signs, expression) matches: most lines have no envelope of a layer, and one call a line says so.
+
+    An expression with signs is tried on lines that hold one of them: it begins with a text of any length, so it is slow.
+    """
+    by_signs: dict[tuple[str, ...], list[str]] = {}
+    for signs, expression in rules:
+        by_signs.setdefault(signs, []).append(re.sub(r"\(\?P<[^>]*>", "(?:", expression))
+    tests = {signs: re.compile("|".join(expressions)).match for signs, expressions in by_signs.items()}
+    quick = tests.pop((), None)
+    slow = [(sign, match) for signs, match in tests.items() for sign in signs]
+
+    def matches(line: str) -> bool:
+        return quick is not None and quick(line) is not None or any(sign in line and match(line) for sign, match in slow)
+
+    return matches
 
 
 def _peel_layers(frame: pl.DataFrame, layers: Sequence[Sequence[Rule]]) -> pl.DataFrame:
@@ -287,13 +306,13 @@ def _peel_layer(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
 
 def _match(frame: pl.DataFrame, rule: Rule) -> tuple[int, pl.DataFrame, pl.DataFrame]:
     """(how many lines match, these with the groups captured, the others)."""
-    groups = frame["msg"].str.extract_groups(rule.regex).struct.unnest()
-    hit = groups.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
-    hits = int(hit.sum())
-    if hits == 0:
+    groups = frame["msg"].str.extract_groups(f"(?P<{_WHOLE}>{rule.regex})").struct.unnest()
+    missed = groups[_WHOLE].null_count()
+    if missed == frame.height:
         return 0, frame.clear(), frame
-    groups = groups.rename({name: "=" + name for name in groups.columns})
-    both = pl.concat([frame, groups], how="horizontal")
+    hits, hit = frame.height - missed, groups[_WHOLE].is_not_null()
+    groups.columns = ["=" + name for name in groups.columns]
+    both = frame.hstack(groups.get_columns())
     return (hits, both, frame.clear()) if hits == frame.height else (hits, both.filter(hit), frame.filter(~hit))
 
 

@@ -104,7 +104,8 @@ class Model:
 
 def rows_of(frame: pl.DataFrame) -> Iterator[Row]:
     """The rows of a frame as attribute bags, in frame order."""
-    yield from map(_row_type(tuple(frame.columns)), frame.iter_rows(buffer_size=ROWS_AT_ONCE))
+    rows = frame.rows() if frame.height <= ROWS_AT_ONCE else frame.iter_rows(buffer_size=ROWS_AT_ONCE)
+    yield from map(_row_type(tuple(frame.columns)), rows)
 
 
 @lru_cache(maxsize=1024)
@@ -123,7 +124,8 @@ def _frame(emitted: Sequence[tuple[Row, dict[str, Any]]], schema: Mapping[str, p
     for name in moved:
         cells[name] = [v.get(name, place) for v, place in zip(values, cells[name], strict=True)]
     if len(rows) <= _FEW:
-        return pl.DataFrame(list(zip(*map(cells.__getitem__, schema), strict=True)), schema=dict(schema), orient="row", strict=False)
+        told = zip(*map(cells.__getitem__, schema), strict=True)
+        return pl.from_dicts([dict(zip(schema, row, strict=True)) for row in told], schema=dict(schema), strict=False)
     return pl.DataFrame([_column(name, cells[name], kind) for name, kind in schema.items()])
 
 
@@ -199,8 +201,8 @@ class _Parts:
 
     def __init__(self, tables: Mapping[str, pl.DataFrame], streams: pl.DataFrame) -> None:
         self.tables = tables
-        self.streams = dict(streams.select("source", "stream").iter_rows())
-        self.merged = {stream for stream, merged in streams.select("stream", "merged").iter_rows() if merged}
+        self.streams = dict(zip(streams["source"], streams["stream"], strict=True))
+        self.merged = {stream for stream, merged in zip(streams["stream"], streams["merged"], strict=True) if merged}
         self.made: dict[str, dict[tuple[Any, ...], pl.DataFrame]] = {}
 
     def of(self, name: str) -> dict[tuple[Any, ...], pl.DataFrame]:

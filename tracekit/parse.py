@@ -11,7 +11,7 @@ import polars as pl
 
 from tracekit.chunk import Chunk
 from tracekit.grammar import Grammars, Rule, fields_by_lark
-from tracekit.layout import Layout
+from tracekit.layout import Layout, constant
 from tracekit.pattern import escape
 from tracekit.source import Source
 from tracekit.types import ENVELOPE, Schema
@@ -105,7 +105,7 @@ def parse(source: Source, vocabulary: Vocabulary, progress: Callable[[int], None
         parsed.events.update(part.events)
         parsed.envelopes.update(part.envelopes)
         _merge_examples(parsed.not_understood, part.not_understood)
-    parsed.tables = {n: pl.concat(frames).with_columns(pl.lit(source.path).alias("source")) for n, frames in parts.items()}
+    parsed.tables = {n: _from(source.path, pl.concat(frames)) for n, frames in parts.items()}
     parsed.clock = reader.layout.clock if reader.layout else "none"
     parsed.notes += source.notes()
     accounted = sum(parsed.classes.values())
@@ -150,13 +150,15 @@ class _Reader:
 
 def _work(frame: pl.DataFrame, layout: Layout, vocabulary: Vocabulary) -> _Part:
     """Parse one frame of logical lines (line, text and, from a wrapper, line_end)."""
-    frame = frame.with_columns(layout.clean(frame["text"]).alias("text"))
+    if layout.noise:
+        frame = frame.with_columns(layout.clean(frame["text"]).alias("text"))
     text = frame["text"]
     framing = layout.frames(text)
-    survivors = frame if layout.dense else frame.filter(_survives(text, layout, vocabulary))
-    peeled = layout.peel(survivors.select("line", pl.col("text")))
+    whole = layout.dense or len(text) <= SMALL_SOURCE
+    survivors = frame if whole else frame.filter(text.str.contains(vocabulary.wanted_prefilter if layout.trace else vocabulary.prefilter))
+    peeled = layout.peel(survivors[["line", "text"]])
     tables, events, matched, suspects = _capture(peeled, vocabulary)
-    in_event = frame["line"].is_in(matched.implode()) if len(matched) else pl.repeat(False, frame.height, dtype=pl.Boolean, eager=True)
+    in_event = frame["line"].is_in(matched.implode()) if len(matched) else constant(False, frame.height)
     if layout.trace:
         names = layout.events(text)
         events.update({str(n): int(c) for n, c in names.filter(~in_event).drop_nulls().value_counts().iter_rows()})
@@ -199,14 +201,6 @@ def _classes(frame: pl.DataFrame, marks: Mapping[str, pl.Series | None]) -> Coun
     return classes
 
 
-def _survives(text: pl.Series, layout: Layout, vocabulary: Vocabulary) -> pl.Series:
-    """Which lines are worth peeling: in a trace those that hold a literal of a captured rule, else of any rule; all of a small source."""
-    if len(text) <= SMALL_SOURCE:
-        return pl.repeat(True, len(text), dtype=pl.Boolean, eager=True)
-    pattern = vocabulary.wanted_prefilter if layout.trace else vocabulary.prefilter
-    return text.str.contains(pattern)
-
-
 def _capture(peeled: pl.DataFrame, vocabulary: Vocabulary) -> tuple[dict[str, pl.DataFrame], Counter[str], pl.Series, pl.DataFrame]:
     """(tables of the captured rules, matches of every rule, lines that one matched, lines with a literal that none matched)."""
     tables: dict[str, pl.DataFrame] = {}
@@ -215,14 +209,14 @@ def _capture(peeled: pl.DataFrame, vocabulary: Vocabulary) -> tuple[dict[str, pl
     candidates: list[pl.DataFrame] = []
     msg, line, place = peeled["msg"], peeled["line"], peeled[list(ENVELOPE)]
     for rule, rows in _candidates(msg, vocabulary):
-        hit, groups = _matches(msg.gather(rows), rule)
+        hit, groups = _matches(msg[rows], rule)
         if rule.literals and groups.height < len(rows):
-            candidates.append(pl.DataFrame({"line": line.gather(rows)}).with_columns(pl.lit(rule.name).alias("event")))
+            candidates.append(pl.DataFrame([line[rows], constant(rule.name, len(rows)).alias("event")]))
         if groups.is_empty():
             continue
         events[rule.name] = groups.height
         rows = rows if hit is None else rows.filter(hit)
-        matched.append(line.gather(rows))
+        matched.append(line[rows])
         if rule.name in vocabulary.captured:
             tables[rule.name] = _kept(place[rows], peeled.height).hstack(groups.select(vocabulary.columns(rule)))
     lines = pl.concat(matched).unique() if matched else pl.Series("line", [], dtype=pl.Int64)
@@ -241,20 +235,30 @@ def _candidates(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, 
     """Each rule that has candidates, with their row numbers: those that hold a literal of it, or have the shape of its matches."""
     if msg.is_empty():
         return
-    found = pl.DataFrame({"text": msg}).select_seq(vocabulary.held).with_row_index("row").explode("text")
-    by_text = found.drop_nulls().group_by("text", maintain_order=True).agg(pl.col("row").unique().sort())
-    holding = dict(zip(by_text["text"], by_text["row"], strict=True))
+    holding = _holding(pl.DataFrame({"text": msg}).select_seq(vocabulary.held))
     for rule in {r.name: r for text in holding for r in vocabulary.by_literal[text]}.values():
         parts = [holding[text] for text in rule.literals if text in holding]
         yield rule, parts[0] if len(parts) == 1 else pl.concat(parts).unique().sort()
     rows = msg.str.contains(vocabulary.general_form).arg_true()
-    texts = msg.gather(rows)
+    texts = msg[rows]
     few = texts.to_list() if len(rows) <= SMALL_SOURCE else None
     for rule, compiled in vocabulary.general if len(rows) else ():
         # Of a few texts python tells it sooner than polars, which keeps no more than 32 expressions ready.
         hit = texts.str.contains(rule.regex) if few is None else pl.Series([compiled.match(text) is not None for text in few])
         if hit.any():
             yield rule, rows.filter(hit)
+
+
+def _holding(found: pl.DataFrame) -> dict[str, pl.Series]:
+    """Text -> numbers of the rows that hold it, of the texts in each row; few rows are gone through sooner than they are grouped."""
+    if found.height > SMALL_SOURCE:
+        by_text = found.with_row_index("row").explode("text").drop_nulls().group_by("text", maintain_order=True)
+        return dict(by_text.agg(pl.col("row").unique().sort()).iter_rows())
+    rows: dict[str, list[int]] = {}
+    for row, texts in enumerate(found["text"].to_list()):
+        for text in dict.fromkeys(texts or ()):
+            rows.setdefault(text, []).append(row)
+    return {text: pl.Series(numbers, dtype=pl.UInt32) for text, numbers in rows.items()}
 
 
 def _matches(texts: pl.Series, rule: Rule) -> tuple[pl.Series | None, pl.DataFrame]:
@@ -330,6 +334,11 @@ def _in_order(tasks: Iterator[Callable[[], _Part]]) -> Iterator[_Part]:
                 yield flying.popleft().result()
         while flying:
             yield flying.popleft().result()
+
+
+def _from(path: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with its source named in each row."""
+    return frame.replace_column(frame.get_column_index("source"), constant(path, frame.height).alias("source"))
 
 
 def _chain(head: Chunk, rest: Iterator[Chunk]) -> Iterator[Chunk]:

@@ -6,6 +6,7 @@ to 6.12 (a probe on a function that a kernel lacks is refused alone, the others 
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from tracekit.diagnoses import Outcome
 
@@ -32,6 +33,7 @@ def family_of(code: str) -> str | None:
     return next((name for name, recipe in RECIPES.items() if code in recipe.feeds), None)
 
 
+@lru_cache(maxsize=512)
 def named(outcome: Outcome) -> Outcome:
     """The outcome, what it would have recorded followed by the command that prints how."""
     family = family_of(outcome.code)

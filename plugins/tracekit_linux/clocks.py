@@ -72,10 +72,10 @@ class ClockRelations(Model):
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
         """Relate each source with messages to each with calls."""
-        given = tables["streams"].filter("merged")["source"].to_list()
-        messages, calls = _messages(tables), tables.get("calls")
-        if calls is None or messages.is_empty() or calls.is_empty():
+        calls = tables.get("calls")
+        if calls is None or calls.is_empty() or (messages := _messages(tables)).is_empty():
             return self.frames()
+        given = tables["streams"].filter("merged")["source"].to_list()
         calls = _spans(calls.filter(pl.col("function").is_in(messages["function"].unique().to_list())), calls)
         logs = messages.partition_by("source", "machine", "boot", as_dict=True, maintain_order=True)
         traces = calls.partition_by("source", "machine", as_dict=True, maintain_order=True)

@@ -133,7 +133,8 @@ def _first(tables: Mapping[str, pl.DataFrame], name: str, where: Any = True, by:
     frame = tables.get(name)
     if frame is None or frame.is_empty():
         return
-    found = frame.filter(where).sort("line") if not isinstance(where, bool) else frame.sort("line") if where else frame.clear()
-    found = found.unique(by, keep="first", maintain_order=True) if by else found.head(1)
-    for values in found.iter_rows(named=True):
-        yield Row(**values)
+    found = frame.filter(where) if not isinstance(where, bool) else frame if where else frame.clear()
+    if by:
+        yield from (Row(**r) for r in found.sort("line").unique(by, keep="first", maintain_order=True).iter_rows(named=True))
+    elif found.height:
+        yield Row(**found.row(int(found["line"].arg_min() or 0), named=True))

@@ -12,6 +12,7 @@ from tracekit import Row, rows_of
 from tracekit_linux.functions import FUNCTIONS, TAKES_DEVICE, signed
 
 EVER = 1 << 62
+FEW = 1000  # rows that are gone through one by one sooner than by operations on frames
 MASK = (1 << 64) - 1
 # One call of these is about one device: what stands below it is about the same one.
 SET_IRQS = ("vfio_pci_set_irqs_ioctl", "vfio_pci_set_msi_trigger")
@@ -117,7 +118,12 @@ def trees(calls: pl.DataFrame | None) -> list[Tree]:
     """The calls of each source as a tree."""
     if calls is None:
         return []
-    return [_tree(part) for part in calls.sort("source", "line", maintain_order=True).partition_by("source", maintain_order=True)]
+    return [_tree(part) for part in sources_of(calls.sort("source", "line", maintain_order=True))]
+
+
+def sources_of(frame: pl.DataFrame) -> list[pl.DataFrame]:
+    """The rows of each source."""
+    return [frame] if frame["source"].n_unique() == 1 else frame.partition_by("source", maintain_order=True)
 
 
 def _tree(calls: pl.DataFrame) -> Tree:
@@ -142,6 +148,11 @@ def _tree(calls: pl.DataFrame) -> Tree:
 def _arguments(calls: pl.DataFrame) -> dict[int, dict[str, int | None]]:
     """Call -> its arguments as numbers; of two with one name the first."""
     found: dict[int, dict[str, int | None]] = {}
+    if calls.height <= FEW:
+        for call, args in zip(calls["id"].to_list(), calls["args"].to_list(), strict=True):
+            for arg in args or ():
+                found.setdefault(call, {}).setdefault(arg["name"], arg["value"])
+        return found
     given = calls.select("id", "args").explode("args").drop_nulls("args").unnest("args")
     for call, name, value in zip(*(given[c].to_list() for c in ("id", "name", "value")), strict=True):
         found.setdefault(call, {}).setdefault(name, value)
