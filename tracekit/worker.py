@@ -40,37 +40,43 @@ class Job:
 
 
 def main() -> None:
-    """Answer jobs until the other side is gone."""
+    """Say which tracekit this is, then answer jobs."""
     _die_with(int(sys.argv[2]))
     connection = Connection(int(sys.argv[1]))
     from tracekit.analyze import Engine
 
     engine = Engine.load(rows.KEPT)
     connection.send(identity.digest())
+    _in_pool(partial(_serve, connection, engine))
+
+
+def _serve(connection: "Connection[Any, Any]", engine: Any) -> None:
+    """Answer jobs until the other side is gone."""
     while True:
         try:
             job = connection.recv()
         except EOFError:
             return
-        connection.send(_in_pool(partial(answer, job, engine)))
+        connection.send(answer(job, engine))
 
 
-def _in_pool(work: Callable[[], Reply]) -> Reply:
+def _in_pool(work: Callable[[], None]) -> None:
     """Do some work in a thread of polars' pool. A small log takes a hundred operations on small frames, and asked for from any other thread
     most of them cost two switches of threads, together a third of the log's time. Two columns, since one would not go to the pool."""
     import polars as pl
 
-    done: Future[Reply] = Future()
+    done: Future[None] = Future()
 
     def run(column: pl.Series) -> pl.Series:
         try:
-            done.set_result(work())
+            work()
+            done.set_result(None)
         except BaseException as error:  # what ends the process must not become an error of polars
             done.set_exception(error)
         return column
 
     pl.DataFrame({"a": [0], "b": [0]}).select(pl.col("a").map_batches(run, return_dtype=pl.Int64), pl.col("b") + 1)
-    return done.result()
+    done.result()
 
 
 def answer(job: Job, engine: Any) -> Reply:
