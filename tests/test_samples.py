@@ -1,5 +1,6 @@
 """Every sample is run whole, and its findings are compared whole: codes, grades, subjects, evidence lines."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -31,3 +32,13 @@ def test_sample(case: Path) -> None:
 @pytest.mark.parametrize("case", [c for c in CASES if c.parent.name == "msi.stale-hwsize"], ids=lambda p: p.name)
 def test_what_a_sample_should_expect_can_be_printed(case: Path) -> None:
     assert tomllib.loads(expected_now(case)) == expected(case)
+
+
+def test_the_systems_of_the_readme_are_cases_that_fire_and_cases_that_do_not() -> None:
+    rows = [line.split("|")[2:4] for line in (SAMPLES / "README.md").read_text(encoding="utf-8").splitlines() if "/fires-" in line]
+    assert len(rows) >= 15
+    for shown, twin in rows:
+        for text, kind in ((shown, "fires-"), (twin, "quiet-")):
+            named = re.findall(r"[a-z0-9]+\.[a-z0-9-]+/[a-z0-9.-]+[a-z0-9]", text)
+            assert named
+            assert [n for n in named if kind not in n or not (SAMPLES / n / "expected.toml").is_file()] == []

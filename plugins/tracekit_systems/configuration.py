@@ -19,7 +19,8 @@ Gates = Mapping[str, Any]
 class Configured(System):
     """One device that QEMU set up, or whose SET_IRQS was short of vectors: what its configuration leads to.
 
-    `asks_first` stands for all that a guest of kind b needs: a host that answers it and adds vectors in place.
+    `asks_first` stands for all that a guest of kind b needs: a host that answers it and adds vectors in place. A device of one vector never
+    `grows`.
     """
 
     name: ClassVar[str] = "configuration"
@@ -34,8 +35,8 @@ class Configured(System):
         Fix("reservation", False),
     )
 
-    def __init__(self, machines: Machines, label: str, base: Gates, short: bool, notes: tuple[str, ...]) -> None:
-        self.machines, self.label, self.base, self.short, self.notes = machines, label, base, short, notes
+    def __init__(self, machines: Machines, label: str, base: Gates, short: bool, notes: tuple[str, ...], *, grows: bool = True) -> None:
+        self.machines, self.label, self.base, self.short, self.notes, self.grows = machines, label, base, short, notes, grows
 
     @classmethod
     def instances(cls, machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Sequence[System]:
@@ -58,7 +59,7 @@ class Configured(System):
             return frozenset({"CFG-003"})
         set_up = {n: v for n, v in gates.items() if n != "asks_first"}
         made = self.machines["Configuration"](**{**set_up, **(ASKS_FIRST if gates["asks_first"] else {})})
-        found = {"CFG-001"} if made.growth() == "lossy" else set()
+        found = {"CFG-001"} if self.grows and made.growth() == "lossy" else set()
         if made.shortage() == "blind":
             found.add("VFIO-008" if self.short else "CFG-002")
         if made.pressure():
@@ -78,7 +79,7 @@ def _set_up(machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Iterator[
         new = row.noresize is not None
         dynamic = row.noresize == 0 if new else bool(known_gate(tables.get("gates"), "KV4", row.source))
         base = _base(tables, row.source, policy="dyn" if new else "incr", dynamic=dynamic, reworked=new and dynamic)
-        yield Configured(machines, row.name, base, False, ())
+        yield Configured(machines, row.name, base, False, (), grows=row.entries > 1)
 
 
 def _short(machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Iterator[Configured]:

@@ -74,6 +74,11 @@ def test_what_would_cure_a_lossy_configuration(noresize: str, cured: set[tuple[s
     assert told == ({("guest", "b")} if noresize == ", noresize 0" else set())
 
 
+def test_a_device_of_one_vector_has_nothing_to_grow() -> None:
+    flips = flips_of(**{"qemu.log": SET_UP.format(", noresize 1").replace("entries 32", "entries 1")})
+    assert {f.gate for f in flips.values() if "CFG-001" in (*f.vanished, *f.remaining, *f.new)} == set()
+
+
 def test_what_the_host_can_do_is_taken_from_its_own_log_where_qemu_does_not_print_it() -> None:
     flips = flips_of(**{"qemu.log": SET_UP.format(""), "uname.txt": "Linux host 6.12.0 #1 SMP x86_64 GNU/Linux\n"})
     assert "CFG-001" in flips["policy", "dyn"].vanished
