@@ -1,3 +1,6 @@
+import polars as pl
+import pytest
+from kprobes import Trace
 from test_devices import DEV, VDEV, back, call, session, trace
 
 from tracekit.testing import run, tables
@@ -228,3 +231,20 @@ def test_damaged_numbers_of_system_calls_and_handlers_fail_nothing():
         " a-1   [000]    56.570361: irq_handler_entry:    irq=32 name=vfio-msix[18446744073709551615](0000:3d:00.1)\n"
     )
     assert run("cpus=1\n" + text).errors == ()
+
+
+@pytest.mark.parametrize(("allocates", "predicted"), [(True, ["0", "-22"]), (False, [None, None])])
+def test_an_allocation_inside_a_request_tells_that_nothing_was_enabled_before(allocates: bool, predicted: list[str | None]) -> None:
+    """The recording begins in the middle: without it the request may also have been a second one, or have met another index."""
+    t = Trace()
+    t.begin(0x24, 2, 0, 2)
+    if allocates:
+        t.entry("__pci_enable_msix_range", f"dev={t.dev:#x} minvec=1 maxvec=2")
+        t.leave("__pci_enable_msix_range", 2)
+    for vector in range(2):
+        t.entry("vfio_msi_set_vector_signal", f"vdev={t.vdev:#x} vector={vector} fd={20 + vector} msix=1")
+        t.leave("vfio_msi_set_vector_signal", -28 if vector else 0)
+    t.leave("vfio_pci_set_irqs_ioctl", -28)
+    t.set_irqs(0x21, 2, 0, 0, -22)
+    rows = tables(**{"trace.txt": str(t)})["predictions"].filter(pl.col("operation") == "set_irqs")
+    assert rows["predicted"].to_list() == predicted
