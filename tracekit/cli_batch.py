@@ -38,6 +38,7 @@ def batch(
     max_ratio: Annotated[str, typer.Option(metavar="N", help="How many times its size an archive may expand to: 200.")] = "",
     max_members: Annotated[str, typer.Option(metavar="N", help="Members of an archive: 100000.")] = "",
     max_depth: Annotated[str, typer.Option(metavar="N", help="Archives inside archives: 3.")] = "",
+    max_name: Annotated[str, typer.Option(metavar="N", help="Characters of a member's path: 4096.")] = "",
     retry: Annotated[bool, typer.Option("--retry", help="Try failed cases again.")] = False,
     rehash: Annotated[bool, typer.Option("--rehash", help="Read every file to see whether it changed.")] = False,
     debug: Debug = False,
@@ -47,7 +48,7 @@ def batch(
     from tracekit.batch import Settings, run
     from tracekit.supervise import Limits
 
-    archives = {"expanded": max_expanded, "ratio": max_ratio, "members": max_members, "depth": max_depth}
+    archives = {"expanded": max_expanded, "ratio": max_ratio, "members": max_members, "depth": max_depth, "name": max_name}
     settings = Settings(
         jobs=jobs or os.cpu_count() or 1,
         limits=Limits(time_limit, archive.size_of(memory_limit, "--memory-limit")),

@@ -241,7 +241,8 @@ def constant(value: bool | str, length: int) -> pl.Series:
 
 def _fresh(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame to peel: the text as `msg`, and empty envelope columns."""
-    return frame.rename({"text": "msg"}).with_columns(**_COLUMNS).with_row_index("_at")
+    at = pl.int_range(pl.len(), dtype=pl.UInt32).alias("_at")
+    return frame.select(at, pl.exclude("text"), pl.col("text").alias("msg"), **_COLUMNS)
 
 
 def _try_layers(lines: list[str], layers: Sequence[Sequence[Rule]], admit: Callable[[Rule, int], bool]) -> None:
