@@ -300,8 +300,8 @@ def until(true, seconds=60):
 
 @pytest.fixture
 def undisturbed(tmp_path):
-    """60 slow cases, and the report of a batch that nobody disturbed."""
-    folder = fill(tmp_path / "in", 60)
+    """240 cases, a few seconds of work, and the report of a batch that nobody disturbed."""
+    folder = fill(tmp_path / "in", 240)
     run(folder, tmp_path / "reference")
     return folder, report(tmp_path / "reference")
 
