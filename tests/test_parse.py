@@ -1,5 +1,14 @@
 """Chunks become tables, and every physical line is accounted for once."""
 
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import tracekit.parse as parsing
+from tracekit.analyze import Engine
+from tracekit.parse import parse
+from tracekit.source import discover
 from tracekit.testing import run, tables
 
 TRACE = """\
@@ -60,3 +69,34 @@ def test_bytes_that_are_not_utf8_are_replaced_and_noted(tmp_path) -> None:
     (source,) = analyze([str(log)]).sources
     assert source.lines == 2
     assert any("not UTF-8" in n for n in source.notes)
+
+
+# What `uname -a` prints is known as a whole small source only.
+LOGS = sorted(
+    p for p in (Path(__file__).parent.parent / "sample_traces").rglob("*") if p.suffix in {".txt", ".log"} and p.name != "uname.txt"
+)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine.load(["*"])
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_a_large_source_is_parsed_as_a_small_one_is(log: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are filtered before their envelopes come off, and rows are grouped by operations on frames."""
+
+    def parsed() -> tuple[dict[str, pl.DataFrame], dict[str, int]]:
+        (source,), _ = discover([str(log)])
+        found = parse(source, engine.vocabulary)
+        return {
+            n: f for n, f in found.tables.items() if n == parsing.RAW or parsing.SMALL_ONLY not in engine.vocabulary.rules[n].doc
+        }, dict(found.events)
+
+    small, events = parsed()
+    monkeypatch.setattr(parsing, "SMALL_SOURCE", 0)
+    large, _ = parsed()
+    assert {n: f.drop("machine", "side").rows() for n, f in small.items()} == {
+        n: f.drop("machine", "side").rows() for n, f in large.items()
+    }
+    assert events
