@@ -14,14 +14,15 @@ from tracekit_irq.remap import RemapFaults
 from tracekit_irq.remap_blocked import remap_blocked
 from tracekit_irq.stray_vector import stray_vector
 from tracekit_irq.stuck_pending import stuck_pending
+from tracekit_irq.told import ToldResults
 from tracekit_irq.unhandled_line import unhandled_line
 from tracekit_irq.vectors import Vectors
 
 
 @hookimpl
 def tracekit_models() -> list[type]:
-    """The vector pool's replay, and remapping faults in one form."""
-    return [Vectors, RemapFaults]
+    """The vector pool's replay, what drivers tell of it, and remapping faults in one form."""
+    return [Vectors, ToldResults, RemapFaults]
 
 
 @hookimpl

@@ -10,8 +10,9 @@ def tracekit_models() -> list[type[Model]]:
     """The pirq models."""
     from tracekit_xen.facts import PirqFacts, XenGates
     from tracekit_xen.lives import PirqLives
+    from tracekit_xen.told import ToldPirqs
 
-    return [PirqFacts, XenGates, PirqLives]
+    return [PirqFacts, XenGates, PirqLives, ToldPirqs]
 
 
 @hookimpl
