@@ -250,16 +250,10 @@ def _candidates(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, 
 
 
 def _holding(found: pl.DataFrame) -> dict[str, pl.Series]:
-    """Text -> numbers of the rows that hold it, of the texts in each row; few rows are gone through sooner than they are grouped."""
-    if found.height > SMALL_SOURCE:
-        exploded = found.with_row_index("row").explode("text").drop_nulls()
-        by_text = exploded.group_by("text", maintain_order=True).agg(pl.col("row").unique().sort())
-        return dict(zip(by_text["text"], by_text["row"], strict=True))
-    rows: dict[str, list[int]] = {}
-    for row, texts in enumerate(found["text"].to_list()):
-        for text in dict.fromkeys(texts or ()):
-            rows.setdefault(text, []).append(row)
-    return {text: pl.Series(numbers, dtype=pl.UInt32) for text, numbers in rows.items()}
+    """Text -> numbers of the rows that hold it, of the texts in each row."""
+    exploded = found.with_row_index("row").explode("text").drop_nulls()
+    by_text = exploded.group_by("text", maintain_order=True).agg(pl.col("row").unique().sort())
+    return dict(zip(by_text["text"], by_text["row"], strict=True))
 
 
 def _matches(texts: pl.Series, rule: Rule) -> tuple[pl.Series | None, pl.DataFrame]:

@@ -2,11 +2,8 @@
 
 from typing import ClassVar
 
-import polars as pl
-
 from tracekit import Model, Row, Schema
-
-_TEXT = pl.String()
+from tracekit_irq.vectors import Vectors
 
 
 class ToldResults(Model):
@@ -15,13 +12,7 @@ class ToldResults(Model):
     What the pool was like before is in no message, so nothing is predicted; they are counted among the operations that were seen.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {
-        "predictions": {
-            **dict.fromkeys(("operation", "subject", "rule", "predicted", "observed"), _TEXT),
-            "agrees": pl.Boolean(),
-            "explained_by": _TEXT,
-        }
-    }
+    tables: ClassVar[dict[str, Schema]] = {"predictions": Vectors.tables["predictions"]}
 
     def on_driver_irq_refused(self, e: Row) -> None:
         """request_irq() failed."""

@@ -42,6 +42,7 @@ class VectorPool:
     irqs: dict[int, Irq] = field(default_factory=dict)
     reserves: bool = True
     warnings: int = 0  # "Interrupt reservation exceeds available resources"
+    broken: int = 0  # "Affinity broken due to vector space exhaustion"
 
     @property
     def available(self) -> int:
@@ -80,12 +81,12 @@ class VectorPool:
         self.irqs.setdefault(irq, Irq()).managed_on = tuple(wanted)
         return frozenset({OK})
 
-    def activate(self, irq: int, *, early: bool = False) -> Results:
-        """Early: only the parking vector. Else a real vector: a managed slot, or one of any online CPU."""
+    def activate(self, irq: int, *, early: bool = False, wanted: tuple[int, ...] = ()) -> Results:
+        """Early: only the parking vector. Else a real vector: a managed slot, else one of the wanted CPUs, or where full of any."""
         state = self.irqs.setdefault(irq, Irq())
         if early or state.cpu is not None:
             return frozenset({OK})
-        return self._managed(state) if state.managed_on else self._any(state)
+        return self._managed(state) if state.managed_on else self._any(state, wanted)
 
     def _managed(self, state: Irq) -> Results:
         free = [c for c in state.managed_on if self.cpus[c].online and self.cpus[c].managed_used < self.cpus[c].managed]
@@ -97,11 +98,13 @@ class VectorPool:
         state.cpu = cpu
         return frozenset({OK})
 
-    def _any(self, state: Irq) -> Results:
+    def _any(self, state: Irq, wanted: tuple[int, ...]) -> Results:
         free = [c for c, s in self.cpus.items() if s.online and s.available > 0]
         if not free:
             return frozenset({ENOSPC})
-        cpu = max(free, key=lambda c: (self.cpus[c].available, -c))
+        inside = [c for c in free if c in wanted]
+        self.broken += bool(wanted) and not inside
+        cpu = max(inside or free, key=lambda c: (self.cpus[c].available, -c))
         self.cpus[cpu].available -= 1
         self.cpus[cpu].allocated += 1
         state.cpu, state.reserved = cpu, False

@@ -10,7 +10,7 @@ from tracekit import ENVELOPE, Model, Row, Schema
 from tracekit_linux.functions import FUNCTIONS
 from tracekit_linux.pairing import GRAPH, Call, Lane, Line, Pairing
 from tracekit_linux.symbols import Names
-from tracekit_linux.tree import FEW, sources_of
+from tracekit_linux.tree import sources_of
 
 ARGS = pl.List(pl.Struct({"name": pl.String, "value": pl.Int64, "text": pl.String}))
 KINDS = ("probe_entry", "probe_return", *sorted(GRAPH), "sys_enter_ioctl", "sys_exit_ioctl")
@@ -118,9 +118,6 @@ def _table(frame: pl.DataFrame, done: Sequence[tuple[Call, Lane]]) -> pl.DataFra
 
 def _arguments(calls: Sequence[Call]) -> pl.Series:
     """The column `args`."""
-    if len(calls) <= FEW:
-        told = [{"args": [{"name": name, "value": value, "text": text} for name, value, text in c.args]} for c in calls]
-        return pl.from_dicts(told, schema={"args": ARGS})["args"] if told else pl.Series("args", dtype=ARGS)
     given = [(n, *arg) for n, c in enumerate(calls) for arg in c.args]
     schema = {"n": pl.UInt32, "name": pl.String, "value": pl.Int64, "text": pl.String}
     flat = pl.DataFrame(given, schema=schema, orient="row")

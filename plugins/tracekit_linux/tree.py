@@ -12,7 +12,6 @@ from tracekit import Row, rows_of
 from tracekit_linux.functions import FUNCTIONS, TAKES_DEVICE, signed
 
 EVER = 1 << 62
-FEW = 1000  # rows that are gone through one by one sooner than by operations on frames
 MASK = (1 << 64) - 1
 # One call of these is about one device: what stands below it is about the same one.
 SET_IRQS = ("vfio_pci_set_irqs_ioctl", "vfio_pci_set_msi_trigger")
@@ -148,11 +147,6 @@ def _tree(calls: pl.DataFrame) -> Tree:
 def _arguments(calls: pl.DataFrame) -> dict[int, dict[str, int | None]]:
     """Call -> its arguments as numbers; of two with one name the first."""
     found: dict[int, dict[str, int | None]] = {}
-    if calls.height <= FEW:
-        for call, args in zip(calls["id"].to_list(), calls["args"].to_list(), strict=True):
-            for arg in args or ():
-                found.setdefault(call, {}).setdefault(arg["name"], arg["value"])
-        return found
     given = calls.select("id", "args").explode("args").drop_nulls("args").unnest("args")
     for call, name, value in zip(*(given[c].to_list() for c in ("id", "name", "value")), strict=True):
         found.setdefault(call, {}).setdefault(name, value)

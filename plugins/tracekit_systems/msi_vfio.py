@@ -9,7 +9,7 @@ from tracekit import Fix, System
 from tracekit_systems.gates import known_gate
 from tracekit_systems.stimuli import Recording, Stimulus, recordings
 
-EINVAL, ERANGE = -22, -34
+EBADF, EINVAL, ERANGE = -9, -22, -34
 MSIX, NORESIZE = 2, 0x8  # VFIO_PCI_MSIX_IRQ_INDEX, VFIO_IRQ_INFO_NORESIZE
 Machines = Mapping[str, Any]
 Gates = Mapping[str, Any]
@@ -127,7 +127,7 @@ class Replay:
     """The machines of one function under one setting of the gates; it hears stimuli and notes the faults of each step."""
 
     def __init__(self, machines: Machines, gates: Gates, recorded: Recording) -> None:
-        self.gates, self.recorded, limit = gates, recorded, recorded.limit
+        self.gates, self.recorded, self.made, limit = gates, recorded, machines, recorded.limit
         self.domain = machines["MsiDomain"](gates["KV2"], "none" if gates["KV2"] else "global")
         self.function = machines["PciFunction"](self.domain)
         self.dynamic = bool(gates["KV4"] or gates["in_place_growth"])
@@ -146,9 +146,23 @@ class Replay:
 
     def faults(self) -> frozenset[str]:
         """The faults so far; a mismatch that something has hit is no longer latent. One vector's error detaches what is in its request."""
-        if self.recorded.detached and not self.gates["one_vector_a_request"]:
+        if self._detaches(self.recorded.detached):
             self.seen.add("VFIO-007")
         return frozenset(self.seen - ({"MSI-002"} if "MSI-001" in self.seen else set()))
+
+    def _detaches(self, count: int) -> bool:
+        """Whether of so many wired vectors others than the last go down when all are wired anew and the last cannot be."""
+        device = self.made["VfioDevice"](dynamic=self.dynamic)
+
+        def wire(first: int, size: int, wiring: int) -> None:
+            device.set_irqs(MSIX, first, size, "eventfd", alloc=lambda n: frozenset((n,)), wiring=wiring)
+
+        if count:
+            wire(0, count, 0)
+            for first in range(count) if self.gates["one_vector_a_request"] else [0]:
+                size = 1 if self.gates["one_vector_a_request"] else count
+                wire(first, size, EBADF if first + size == count else 0)
+        return not set(range(count - 1)) <= device.wired
 
     def hear(self, s: Stimulus) -> None:
         """One stimulus."""

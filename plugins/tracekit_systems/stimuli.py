@@ -36,8 +36,8 @@ class Recording:
 
     `limit`: size of an irq domain that was there before the first line. `resized`, `appended`, `refused`: a client tore down to grow,
     added in place, or was refused that; `bounded`: an insert was refused with -34; `lost`: something shows that an interrupt came while
-    the vectors were down; `spilled`: the line interrupted then; `detached`: vectors that had interrupted went down with another one of
-    their request that could not be wired.
+    the vectors were down; `spilled`: the line interrupted then; `detached`: how many enabled vectors a request was for of
+    which one could not be wired, and of which some had interrupted.
     """
 
     source: str
@@ -51,7 +51,7 @@ class Recording:
     bounded: bool = False
     lost: bool = False
     spilled: bool = False
-    detached: bool = False
+    detached: int = 0
     assumptions: list[str] = field(default_factory=list)
 
 
@@ -100,7 +100,7 @@ def _recording(source: str, rows: Mapping[str, list[Row]], tables: Mapping[str, 
     growths = [w for w in windows if w.kind in ("growth", "failed") and w.new is not None]
     made.basis = "calls" if enables else windows[0].basis
     made.resized, made.refused, made.limit = bool(growths), bool(refusals), _limit(enables, made)
-    made.detached = any(is_detached(r, tables.get("irq_handler_entry")) for r in rows.get("refusals", []))
+    made.detached = max((r.count for r in rows.get("refusals", []) if _is_detached(r, tables.get("irq_handler_entry"))), default=0)
     made.appended = any(e.operation == "alloc_at" for e in enables)
     made.lost, made.spilled = _is_lost(growths, made, tables), _is_spilled(growths, tables.get("irq_handler_entry"))
     made.bounded = any(e.fail_ret == ERANGE for e in enables)
@@ -138,7 +138,7 @@ def _is_spilled(growths: list[Row], entries: pl.DataFrame | None) -> bool:
     return lines is not None and any(_inside(w, lines).height for w in growths)
 
 
-def is_detached(r: Row, entries: pl.DataFrame | None) -> bool:
+def _is_detached(r: Row, entries: pl.DataFrame | None) -> bool:
     """Whether a request for several enabled vectors failed, of which some had interrupted."""
     if entries is None or r.kind != "rollback" or r.count < 2:
         return False

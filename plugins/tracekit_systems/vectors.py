@@ -8,11 +8,10 @@ import polars as pl
 
 from tracekit import Fix, System, rows_of
 from tracekit_systems.gates import known_gate
-from tracekit_systems.stimuli import is_detached
 
 ENOSPC = -28
 MANY = 1 << 16  # more than a device has vectors; irqs that were never tried get numbers below zero
-CURED = ("VEC-001", "VEC-002", "VEC-003", "VEC-004", "VFIO-007")
+CURED = ("VEC-001", "VEC-002", "VEC-003", "VEC-004")
 SWAPPED = 1 << 31  # a failed vector_alloc of kernels that print the return value in place of the vector
 Machines = Mapping[str, Any]
 Gates = Mapping[str, Any]
@@ -30,15 +29,14 @@ class Step:
 class Host:
     """What was recorded in one source: the steps; `room`, vectors free at its begin; `excess`, by how much reservations exceeded them.
 
-    `outside`: an irq got its vector outside the wanted CPUs; `detached`: a refused vector took others of its block along.
+    `outside`: irqs that got a vector outside the wanted CPUs.
     """
 
     source: str
     steps: list[Step] = field(default_factory=list)
     room: int = 0
     excess: int = 0
-    outside: bool = False
-    detached: bool = False
+    outside: tuple[int, ...] = ()
 
 
 class HostVectors(System):
@@ -53,7 +51,7 @@ class HostVectors(System):
             "more CPUs (each has some 200 vectors), with interrupts spread over them",
         ),
         Fix("fewer_requested", True, CURED, "fewer queues a device, so that fewer vectors are requested"),
-        Fix("KV1", False, ("VEC-001", "VEC-003", "VFIO-007")),
+        Fix("KV1", False, ("VEC-001", "VEC-003")),
         Fix("KV1", True, ("VEC-002",)),
     )
 
@@ -91,7 +89,7 @@ class HostVectors(System):
         pool.online(0, host.room + (asked + host.excess if gates["more_vectors"] else 0))
         scarce = not gates["more_vectors"] and not gates["fewer_requested"]
         seen: set[str] = {"VEC-003"} if host.excess and gates["KV1"] and scarce else set()
-        seen |= {"VEC-004"} if host.outside and scarce else set()
+        seen |= {"VEC-004"} if self._crowded(host, gates) else set()
         most = 0
         for s in host.steps:
             if s.what == "release":
@@ -101,7 +99,17 @@ class HostVectors(System):
                 if ENOSPC in result:
                     seen.add("VEC-001" if s.what == "request" and gates["KV1"] else "VEC-002")
             most = max(most, pool.cpus[0].allocated)
-        return frozenset(seen | ({"VFIO-007"} if host.detached and "VEC-001" in seen else set())), most
+        return frozenset(seen), most
+
+    def _crowded(self, host: Host, gates: Gates) -> bool:
+        """Whether an irq leaves the wanted CPU, which has no vector left, for another one."""
+        pool = self.machines["VectorPool"]()
+        pool.online(0, len(host.outside) if gates["more_vectors"] else 0)
+        pool.online(1, len(host.outside))
+        for irq in host.outside:
+            if not (gates["fewer_requested"] and pool.cpus[0].available == 0):
+                pool.activate(irq, wanted=(0,))
+        return bool(pool.broken)
 
 
 def _release(pool: Any, irq: int) -> None:
@@ -118,23 +126,19 @@ def _hosts(tables: Mapping[str, pl.DataFrame]) -> Iterator[Host]:
     kinds: dict[tuple[str, int], str] = {}
     for f in rows_of(failures) if failures is not None else ():
         kinds[f.source, f.irq] = f.kind
-    outside, detached = _sources(tables.get("irq_affinity_broken")), set(_detached(tables))
+    outside = _outside(tables.get("irq_affinity_broken"))
     for source in dict.fromkeys([*(s for s, _ in kinds), *excess, *outside]):
-        host = Host(source, list(_steps(source, kinds, tables)), 0, excess.get(source, 0), source in outside, source in detached)
+        host = Host(source, list(_steps(source, kinds, tables)), 0, excess.get(source, 0), outside.get(source, ()))
         host.room = _left(host.steps, {irq for s, irq in kinds if s == source})
         yield host
 
 
-def _sources(frame: pl.DataFrame | None) -> list[str]:
-    return [] if frame is None else frame["source"].unique(maintain_order=True).to_list()
-
-
-def _detached(tables: Mapping[str, pl.DataFrame]) -> Iterator[str]:
-    """Sources in which a block of enabled vectors, some of which had interrupted, found no CPU vector for another one."""
-    refusals = tables.get("refusals")
-    for r in rows_of(refusals.filter(pl.col("ret") == ENOSPC)) if refusals is not None else ():
-        if is_detached(r, tables.get("irq_handler_entry")):
-            yield r.source
+def _outside(messages: pl.DataFrame | None) -> dict[str, tuple[int, ...]]:
+    """The irqs whose affinity was broken, by source."""
+    found: dict[str, tuple[int, ...]] = {}
+    for r in rows_of(messages) if messages is not None else ():
+        found[r.source] = (*found.get(r.source, ()), r.irq)
+    return found
 
 
 def _steps(source: str, kinds: Mapping[tuple[str, int], str], tables: Mapping[str, pl.DataFrame]) -> Iterator[Step]:

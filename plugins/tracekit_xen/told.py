@@ -2,12 +2,10 @@
 
 from typing import ClassVar
 
-import polars as pl
-
 from tracekit import Model, Row, Schema
+from tracekit_xen.lives import PirqLives
 
 ENOSPC, EINVAL = -28, -22
-_TEXT = pl.String()
 
 
 class ToldPirqs(Model):
@@ -17,13 +15,7 @@ class ToldPirqs(Model):
     the second unmap finds nothing (arch/x86/pci/xen.c, xen_initdom_setup_msi_irqs; drivers/xen/events, xen_destroy_irq).
     """
 
-    tables: ClassVar[dict[str, Schema]] = {
-        "predictions": {
-            **dict.fromkeys(("operation", "subject", "rule", "predicted", "observed"), _TEXT),
-            "agrees": pl.Boolean(),
-            "explained_by": _TEXT,
-        }
-    }
+    tables: ClassVar[dict[str, Schema]] = {"predictions": PirqLives.tables["predictions"]}
 
     def __init__(self) -> None:
         super().__init__()

@@ -105,3 +105,13 @@ def test_a_message_passes_only_with_its_own_entry() -> None:
 
 def test_an_unknown_table_predicts_anything() -> None:
     assert IrtePool(size=None).allocate("a") == FULL | OK
+
+
+def test_an_irq_leaves_the_wanted_cpus_only_where_these_are_full() -> None:
+    p = VectorPool()
+    p.online(0, 1)
+    p.online(1, 9)
+    assert [p.activate(irq, wanted=(0,)) for irq in (1, 2)] == [OK, OK]
+    assert [p.irqs[irq].cpu for irq in (1, 2)] == [0, 1]
+    assert p.broken == 1
+    assert (p.activate(3), p.broken) == (OK, 1)
