@@ -17,7 +17,8 @@ class PciFunction:
     the table must have, since so many vectors were granted, while its size is not known.
     `reservation`: an irq is allocated without a CPU vector (x86 since 4.15), so that `irqs` cannot fall short. `room`: irqs that the parent
     domain can still give (entries of the remapping table), None if it is not what is short. `several`: whether one MSI message may stand
-    for more than one irq (x86: only with interrupt remapping), None if unknown.
+    for more than one irq (x86: only with interrupt remapping), None if unknown. `strict`: an entry beyond the table is
+    an error and not cut off (6.2 to 6.3-rc6, until e3c026be4d3c).
     """
 
     domain: MsiDomain
@@ -28,6 +29,7 @@ class PciFunction:
     reservation: bool = True
     room: int | None = None
     several: bool | None = None
+    strict: bool = False
     supports_msix: bool = True
     usable: bool = True  # MSI allowed and the device in D0
     mapped: bool = True  # the BAR of the table is assigned
@@ -40,8 +42,11 @@ class PciFunction:
         """The same state on its own, with its own domain."""
         return replace(self, domain=self.domain.copy(), vectors=set(self.vectors))
 
-    def enable_msix(self, least: int, most: int, *, virtual: bool = False) -> Prediction:
-        """`__pci_enable_msix_range()`: the errors in the order in which the kernel checks them, else the number of vectors."""
+    def enable_msix(self, least: int, most: int, *, virtual: bool = False, entries: bool = False) -> Prediction:
+        """`__pci_enable_msix_range()`: the errors in the order in which the kernel checks them, else the number of vectors.
+
+        `entries`: the driver names its entries itself, 0 to `most` - 1, as `pci_enable_msix_range()` does and no allocation by affinity.
+        """
         if most < least:
             return one(ERANGE)
         if self.msi_enabled or self.msix_enabled:
@@ -53,6 +58,8 @@ class PciFunction:
         if self.msix_count is None and most > self.at_least:
             return None
         size = self.msix_count if self.msix_count is None or not virtual else max(self.msix_count, most)
+        if entries and self.strict and size is not None and most > size:
+            return one(EINVAL)
         wanted = most if size is None else min(most, size)
         if wanted < least:
             return one(ENOSPC)

@@ -131,7 +131,7 @@ class Replay:
         self.domain = machines["MsiDomain"](gates["KV2"], "none" if gates["KV2"] else "global")
         self.function = machines["PciFunction"](self.domain)
         self.dynamic = bool(gates["KV4"] or gates["in_place_growth"])
-        self.function.dynamic = self.dynamic
+        self.function.dynamic, self.function.strict = self.dynamic, bool(gates["KV3"])
         self.device = machines["VfioDevice"](dynamic=self.dynamic)
         self.vmm = machines["Vmm"](self._policy(), 0, batched=bool(gates["QV2"]), intx=False)
         self.seen: set[str] = set()

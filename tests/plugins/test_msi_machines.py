@@ -214,3 +214,11 @@ def test_what_was_granted_bounds_a_table_and_its_domain_from_below() -> None:
     assert f.enable_msix(1, 3) is None
     f.unbind()
     assert (f.enable_msix(1, 2), f.domain.at_least) == (None, 0)
+
+
+def test_entries_beyond_the_table_were_an_error_for_a_while() -> None:
+    for strict, entries, result in ((True, True, -22), (True, False, 8), (False, True, 8)):
+        f = PciFunction(MsiDomain(True, "none"), msix_count=8, strict=strict)
+        assert f.enable_msix(1, 9, entries=entries) == {result}
+        f.free()
+        assert f.enable_msix(1, 8, entries=entries) == {8}
