@@ -55,7 +55,8 @@ _RAW_PROBES = (
     (r": __probe_func=([0-9a-f]+) __probe_ret_ip=([0-9a-f]+)", ": (${1} <- ${2})"),
 )
 _WHOLE = "whole_match"
-_SYMBOL = r"^[0-9a-f]{8,16} [A-Za-z] [^ ]+$"
+_NOTHING = r"[^\s\S]"
+_SYMBOL = re.compile(r"[0-9a-f]{8,16} [A-Za-z] [^ ]+$")
 
 _COLUMNS: dict[str, pl.Expr] = {
     "source": pl.lit(None, dtype=pl.String),  # told later
@@ -105,7 +106,7 @@ class Layout:
         layers = tuple(_layer(rules, name) for name in LAYERS)
         _try_layers([line[:LONGEST_TRIED] for line in lines], layers, admit)
         kept = tuple(tuple(r for r in layer if r.name in used) for layer in layers)
-        symbols = sum(re.match(_SYMBOL, line) is not None for line in sample) > 0.9 * written
+        symbols = len(list(filter(None, map(_SYMBOL.match, sample)))) > 0.9 * written
         return cls(rules, tuple(layer for layer in kept if layer), noise, used, _clock(used, rules, sample), symbols)
 
     @property
@@ -249,8 +250,7 @@ def _try_layers(lines: list[str], layers: Sequence[Sequence[Rule]], admit: Calla
     """What peeling would do to a few lines, one by one: each of the many rules costs less than an expression made ready for frames."""
     enveloped: set[int] = set()
     for layer in layers:
-        one_of = _one_of(tuple((rule.signs, rule.regex) for rule in layer))
-        rest = [i for i, line in enumerate(lines) if one_of(line)]
+        rest = _any_of(tuple((rule.signs, rule.regex) for rule in layer))(lines)
         for rule in layer if rest else ():
             match = re.compile(rule.regex).match
             tried = [i for i in rest if i not in enveloped] if _per_file(rule) else rest
@@ -263,8 +263,8 @@ def _try_layers(lines: list[str], layers: Sequence[Sequence[Rule]], admit: Calla
 
 
 @lru_cache(maxsize=64)
-def _one_of(rules: tuple[tuple[tuple[str, ...], str], ...]) -> Callable[[str], bool]:
-    """What tells whether one of several (signs, expression) matches: most lines have no envelope of a layer, and one call a line says so.
+def _any_of(rules: tuple[tuple[tuple[str, ...], str], ...]) -> Callable[[Sequence[str]], list[int]]:
+    """What tells which lines one of several (signs, expression) matches: most lines have no envelope of a layer.
 
     An expression with signs is tried on lines that hold one of them: it begins with a text of any length, so it is slow.
     """
@@ -272,13 +272,18 @@ def _one_of(rules: tuple[tuple[tuple[str, ...], str], ...]) -> Callable[[str], b
     for signs, expression in rules:
         by_signs.setdefault(signs, []).append(re.sub(r"\(\?P<[^>]*>", "(?:", expression))
     tests = {signs: re.compile("|".join(expressions)).match for signs, expressions in by_signs.items()}
-    quick = tests.pop((), None)
+    quick = tests.pop((), re.compile(_NOTHING).match)
     slow = [(sign, match) for signs, match in tests.items() for sign in signs]
 
-    def matches(line: str) -> bool:
-        return quick is not None and quick(line) is not None or any(sign in line and match(line) for sign, match in slow)
+    def which(lines: Sequence[str]) -> list[int]:
+        found = [i for i, line in enumerate(lines) if quick(line)]
+        whole = "\n".join(lines) if slow else ""
+        for sign, match in slow:
+            if sign in whole:
+                found += [i for i, line in enumerate(lines) if sign in line and match(line)]
+        return sorted(set(found)) if slow else found
 
-    return matches
+    return which
 
 
 def _peel_layers(frame: pl.DataFrame, layers: Sequence[Sequence[Rule]]) -> pl.DataFrame:

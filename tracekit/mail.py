@@ -176,13 +176,18 @@ def quoted_by(sample: list[str]) -> str:
 def is_wrapped(sample: list[str], quote: str) -> bool:
     """Whether a mailer broke lines: log lines have tails, and few log lines are longer than a mail's, or the tails are many."""
     texts = [unquoted(line.replace("\0", ""), quote)[1] for line in sample]
-    if not any(_may_be_tail(text.rstrip()) for text in texts):
+    if not any(_may_be_broken(text) and _may_be_tail(below.rstrip()) for text, below in pairwise(texts)):
         return False
     lengths = [len(text.expandtabs()) for text in texts if LOG_LINE.match(text)]
     mail = Mail(quote)
     tails = sum(record.line_end > record.line for part in (mail.feed(sample, 1), mail.close()) for record in part)
     long = sum(length > WIDEST for length in lengths)
     return tails > 0 and (bool(quote) or long * 20 <= len(lengths) or tails * 10 >= len(lengths))
+
+
+def _may_be_broken(text: str) -> bool:
+    """Whether a line is as long as those that a mailer breaks, whatever stands below it."""
+    return SHORTEST <= len(text.expandtabs().rstrip()) <= WIDEST and bool(LOG_LINE.match(text) or _INNER.search(text))
 
 
 def _may_be_tail(text: str) -> bool:
