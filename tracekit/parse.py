@@ -5,6 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain, islice
 
 import polars as pl
@@ -22,6 +23,7 @@ WORKERS = 2
 # Rules so marked have no fixed text of their own: they are looked for only where every line can be looked at.
 SMALL_ONLY = "Small sources only"
 SMALL_SOURCE = 20_000
+_FEW = 100  # texts that python matches sooner than polars makes an expression
 CLASSES = ("event", "part-of-event", "frame", "text", "not understood", "rejected")
 
 _NOTHING = r"[^\s\S]"
@@ -263,6 +265,8 @@ def _matches(texts: pl.Series, rule: Rule) -> tuple[pl.Series | None, pl.DataFra
         fields = {g: [f.get(c) if f and g == c else None for f in found] for c, names in rule.groups.items() for g in names}
         whole = [text if f is not None else None for text, f in zip(texts, found, strict=True)]
         groups = pl.DataFrame({_WHOLE: whole, **fields}, schema_overrides=dict.fromkeys([_WHOLE, *fields], pl.String))
+    elif len(texts) <= min(_FEW, SMALL_SOURCE):
+        groups = _few_matches(texts.to_list(), rule)
     else:
         groups = texts.str.extract_groups(f"(?P<{_WHOLE}>{rule.regex})").struct.unnest()
     missed = groups[_WHOLE].null_count()
@@ -270,6 +274,19 @@ def _matches(texts: pl.Series, rule: Rule) -> tuple[pl.Series | None, pl.DataFra
         return None, groups
     hit = groups[_WHOLE].is_not_null()
     return hit, groups.clear() if missed == len(texts) else groups.filter(hit)
+
+
+def _few_matches(texts: Sequence[str], rule: Rule) -> pl.DataFrame:
+    """The same of a few texts: python keeps the expressions of all rules ready, polars makes each anew."""
+    expression = _compiled(rule.regex)
+    found = [expression.match(text) for text in texts]
+    cells: dict[str, int | str] = {_WHOLE: 0, **{name: name for name in expression.groupindex}}
+    return pl.DataFrame([pl.Series(name, [m and m[group] for m in found], dtype=pl.String) for name, group in cells.items()])
+
+
+@cache
+def _compiled(expression: str) -> re.Pattern[str]:
+    return re.compile(expression)
 
 
 _COPIES = [(pl.col(name) + "").alias(name) if dtype == pl.String else pl.col(name) for name, dtype in ENVELOPE.items()]

@@ -4,6 +4,7 @@ It is told what to do over a socket whose number is its first argument, and dies
 """
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -46,6 +47,8 @@ def main() -> None:
     from tracekit.analyze import Engine
 
     engine = Engine.load(rows.KEPT)
+    gc.collect()
+    gc.freeze()  # plugins and rules stay: the searches for cycles of every case need not look at them
     connection.send(identity.digest())
     _in_pool(partial(_serve, connection, engine))
 
