@@ -74,7 +74,7 @@ def test_a_batch_over_a_folder_of_an_object_store(store, tmp_path, folder):
     assert "s3://fleet/logs/deeper: is a folder in a remote store" in err
     assert tracekit("batch", folder, "-o", results)[1].startswith("0 cases analyzed, 0 with a fault, 0 failed, 2 unchanged")
     store.pipe("fleet/logs/b.log", (BOOT + FAULT).encode())
-    assert tracekit("batch", folder, "-o", results)[1].startswith("1 cases analyzed, 1 with a fault, 0 failed, 1 unchanged")
+    assert tracekit("batch", folder, "-o", results)[1].startswith("1 case analyzed, 1 with a fault, 0 failed, 1 unchanged")
     found = Results(results).table("findings").select("case", "code").collect().rows()
     assert {case for case, code in found if code == "IRQ-003"} == {"s3://fleet/logs/a.log", "s3://fleet/logs/b.log"}
 
@@ -83,7 +83,7 @@ def test_what_a_list_names_and_the_store_does_not_have_fails_as_a_case(store, tm
     store.pipe("fleet/a.log", BOOT.encode())
     (tmp_path / "list.txt").write_text("s3://fleet/a.log\ns3://fleet/gone.log\n")
     results = str(tmp_path / "results")
-    assert tracekit("batch", f"@{tmp_path}/list.txt", "-o", results)[1].startswith("1 cases analyzed, 0 with a fault, 1 failed")
+    assert tracekit("batch", f"@{tmp_path}/list.txt", "-o", results)[1].startswith("1 case analyzed, 0 with a fault, 1 failed")
     failed = Results(results).table("failures").select("case", "reason").collect().rows()
     assert failed == [("s3://fleet/gone.log", "s3://fleet/gone.log: cannot be read: there is no such file")]
     status, _, err = tracekit("batch", "s3://fleet/gone.log", "-o", str(tmp_path / "others"))

@@ -177,15 +177,17 @@ def _of_results(place: str) -> "dict[str, pl.LazyFrame]":
 
 
 def _of_log(place: str, sql: str) -> "dict[str, pl.DataFrame]":
-    """The tables of one analysis that the query names, and its findings and outcomes."""
+    """The tables of one analysis that the query names, without rows where the log has none, and its findings and outcomes."""
     from tracekit import rows
-    from tracekit.analyze import Options, analyze
+    from tracekit.analyze import Engine, Options, analyze
     from tracekit.results import frame
 
     named = tuple(set(re.findall(r"[A-Za-z_][A-Za-z0-9_]*", sql)))
-    run = analyze([place], Options(keep_tables=named))
+    engine = Engine.load(named)
+    run = analyze([place], Options(keep_tables=named), engine)
     _, told = rows.of_run(run, 0.0)
-    return {n: frame(n, [(0, place, *row) for row in of]).drop("result", "case") for n, of in told.items()} | dict(run.tables)
+    own = {n: frame(n, [(0, place, *row) for row in of]).drop("result", "case") for n, of in told.items()}
+    return engine.vocabulary.blank(named) | own | dict(run.tables)
 
 
 def _printed(found: "pl.DataFrame", format: str) -> str:
@@ -208,7 +210,8 @@ def _printed(found: "pl.DataFrame", format: str) -> str:
 
 def _summary(p: "Progress", results: Path) -> str:
     took = _duration(time.monotonic() - p.begun)
-    told = f"{p.done - p.failed:,} cases analyzed, {p.found:,} with a fault, {p.failed:,} failed, {p.unchanged:,} unchanged, in {took}"
+    cases = "case" if p.done - p.failed == 1 else "cases"
+    told = f"{p.done - p.failed:,} {cases} analyzed, {p.found:,} with a fault, {p.failed:,} failed, {p.unchanged:,} unchanged, in {took}"
     return f"{told}. Next: tracekit report {results}"
 
 

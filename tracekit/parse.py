@@ -15,7 +15,7 @@ from tracekit.grammar import Grammars, Rule, fields_by_lark
 from tracekit.layout import Layout, constant
 from tracekit.pattern import escape
 from tracekit.source import Source
-from tracekit.types import ENVELOPE, Schema
+from tracekit.types import ENVELOPE, Schema, event_schema
 from tracekit.wrap import Logical, Wrapper, detect
 
 SAMPLE_LINES = 1000
@@ -78,6 +78,11 @@ class Vocabulary:
         self._columns: dict[str, list[pl.Expr]] = {}
         self.prefilter = _prefilter([r for r in self.rules.values() if SMALL_ONLY not in r.doc])
         self.wanted_prefilter = _prefilter([self.rules[n] for n in self.captured if SMALL_ONLY not in self.rules[n].doc])
+
+    def blank(self, names: Iterable[str]) -> dict[str, pl.DataFrame]:
+        """An event table without rows for each name that is one."""
+        own = {name: rule.columns for name, rule in self.rules.items()} | {RAW: RAW_SCHEMA}
+        return {name: pl.DataFrame(schema=event_schema(own[name])) for name in names if name in own}
 
     def columns(self, rule: Rule) -> list[pl.Expr]:
         """What makes the columns of a rule's table of its captured groups."""
