@@ -157,3 +157,15 @@ def test_options_of_a_trace_dat() -> None:
     dump = b"[Option TRACECLOCK, 67 bytes]\nlocal [mono] boot\n\n[Option UNAME, 35 bytes]\nLinux (none) 6.1.0 x86_64\n"
     dump += b"[Option CPUSTAT, 142 bytes]\nCPU: 1\nentries: 0\noverrun: 5\ncommit overrun: 0\ndropped events: 2\nread events: 9\n\n"
     assert tracedat._options(dump) == ["# trace_clock: mono", "CPU:1 [LOST 7 EVENTS]", "Linux version 6.1.0 (x86_64)"]
+
+
+def test_a_log_that_a_crash_left_unwritten_in_the_middle_is_text(tmp_path: Path) -> None:
+    (tmp_path / "messages").write_bytes(TEXT[:5000] + bytes(3_000_000) + b"\n" + TEXT)
+    found = lines_of(only(tmp_path / "messages"))
+    assert found[:50] == LINES[:50] and found[-2000:] == LINES
+
+
+@pytest.mark.parametrize("start", [b"", b"LPKSHHRH\x00\x00\x01\n" + bytes(range(1, 200)), b"one text without a line"])
+def test_other_files_with_unwritten_parts_are_no_text(tmp_path: Path, start: bytes) -> None:
+    (tmp_path / "system.journal").write_bytes(start + bytes(3_000_000) + TEXT)
+    assert [str(e) for e in discover([str(tmp_path / "system.journal")])[1]] == [f"{tmp_path}/system.journal: is not text"]
