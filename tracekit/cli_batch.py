@@ -209,9 +209,11 @@ def _printed(found: "pl.DataFrame", format: str) -> str:
 
 
 def _summary(p: "Progress", results: Path) -> str:
+    from tracekit.fleet import plural
+
     took = _duration(time.monotonic() - p.begun)
-    cases = "case" if p.done - p.failed == 1 else "cases"
-    told = f"{p.done - p.failed:,} {cases} analyzed, {p.found:,} with a fault, {p.failed:,} failed, {p.unchanged:,} unchanged, in {took}"
+    told = f"{plural(p.done - p.failed, 'case')} analyzed, {p.found:,} with a fault"
+    told += f", {p.failed:,} failed, {p.unchanged:,} unchanged, in {took}"
     return f"{told}. Next: tracekit report {results}"
 
 

@@ -182,11 +182,11 @@ def _terminal(report: Fleet) -> str:
     for f in report.faults:
         state = f"  {f.state.upper()}" if f.state else ""
         lines.append(
-            f"{f.severity.upper():<8} {f.code}  {f.name}  {f.grade}{state}: {_plural(f.machines, 'machine')}, {_plural(f.cases, 'case')}"
+            f"{f.severity.upper():<8} {f.code}  {f.name}  {f.grade}{state}: {plural(f.machines, 'machine')}, {plural(f.cases, 'case')}"
         )
         lines += [f"  {line}" for line in _story(f)]
         lines.append("")
-    lines += [_visible(f"gone     {g['code']}  {g['name']}: was on {_plural(g['machines'], 'machine')}") for g in report.gone]
+    lines += [_visible(f"gone     {g['code']}  {g['name']}: was on {plural(g['machines'], 'machine')}") for g in report.gone]
     for title, rows in _troubles(report):
         lines += [title, *(f"  {_visible(row)}" for row in rows)]
     return "\n".join(_trimmed(lines)) + "\n"
@@ -218,14 +218,14 @@ def _markdown(report: Fleet) -> str:
     for f in report.faults:
         state = f" ({f.state})" if f.state else ""
         lines += [
-            f"## {f.code} {f.name}{state}: {_plural(f.machines, 'machine')}",
+            f"## {f.code} {f.name}{state}: {plural(f.machines, 'machine')}",
             "",
-            f"{f.severity}, {f.grade}, {_plural(f.cases, 'case')}",
+            f"{f.severity}, {f.grade}, {plural(f.cases, 'case')}",
             "",
         ]
         lines += [f"- {_escaped(line)}" for line in _story(f)] + [""]
     if report.gone:
-        lines += ["## Gone", "", *(f"- {g['code']} {g['name']}: was on {_plural(g['machines'], 'machine')}" for g in report.gone), ""]
+        lines += ["## Gone", "", *(f"- {g['code']} {g['name']}: was on {plural(g['machines'], 'machine')}" for g in report.gone), ""]
     for title, rows in _troubles(report):
         lines += [f"## {title}", "", *(f"- {_escaped(row)}" for row in rows), ""]
     return "\n".join(_trimmed(lines)) + "\n"
@@ -258,8 +258,8 @@ def _cells(*values: Any) -> list[str]:
 
 def _headline(report: Fleet) -> str:
     n = report.cases
-    told = f"{_plural(len(report.faults), 'fault')} on {report.faulty:,} of {_plural(report.machines, 'machine')}"
-    told += f" ({_plural(n['total'], 'case')}"
+    told = f"{plural(len(report.faults), 'fault')} on {report.faulty:,} of {plural(report.machines, 'machine')}"
+    told += f" ({plural(n['total'], 'case')}"
     told += f", {n['failed']} failed" if n["failed"] else ""
     return told + (f", {n['missing']} not analyzed)" if n["missing"] else ")")
 
@@ -290,18 +290,19 @@ def _troubles(report: Fleet) -> Iterator[tuple[str, list[str]]]:
     whole = [x for x in report.failures if not x["member"]]
     parts = [x for x in report.failures if x["member"]]
     if whole:
-        yield f"{_plural(len(whole), 'case')} failed", [f"{x['case']}: {_without(x['reason'], x['case'])}" for x in whole]
+        yield f"{plural(len(whole), 'case')} failed", [f"{x['case']}: {_without(x['reason'], x['case'])}" for x in whole]
     if parts:
-        yield f"{_plural(len(parts), 'part')} of cases could not be read", [f"{x['member']}: {x['reason']}" for x in parts]
+        yield f"{plural(len(parts), 'part')} of cases could not be read", [f"{x['member']}: {x['reason']}" for x in parts]
     if report.missing:
-        yield f"{_plural(len(report.missing), 'case')} not analyzed", [f"{x['case']}: {x['reason']}" for x in report.missing]
+        yield f"{plural(len(report.missing), 'case')} not analyzed", [f"{x['case']}: {x['reason']}" for x in report.missing]
 
 
 def _without(reason: str, case: str) -> str:
     return reason.removeprefix(f"{case}: ")
 
 
-def _plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
+    """`1 case`, `2 cases`."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 

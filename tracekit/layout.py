@@ -13,6 +13,7 @@ from functools import lru_cache
 import polars as pl
 
 from tracekit.grammar import Rule
+from tracekit.pattern import NOTHING
 from tracekit.stamps import STAMPS
 
 # Files of other folders join the layer of the same name, else the collectors.
@@ -55,7 +56,6 @@ _RAW_PROBES = (
     (r": __probe_func=([0-9a-f]+) __probe_ret_ip=([0-9a-f]+)", ": (${1} <- ${2})"),
 )
 _WHOLE = "whole_match"
-_NOTHING = r"[^\s\S]"
 _SYMBOL = re.compile(r"[0-9a-f]{8,16} [A-Za-z] [^ ]+$")
 
 _COLUMNS: dict[str, pl.Expr] = {
@@ -272,7 +272,7 @@ def _any_of(rules: tuple[tuple[tuple[str, ...], str], ...]) -> Callable[[Sequenc
     for signs, expression in rules:
         by_signs.setdefault(signs, []).append(re.sub(r"\(\?P<[^>]*>", "(?:", expression))
     tests = {signs: re.compile("|".join(expressions)).match for signs, expressions in by_signs.items()}
-    quick = tests.pop((), re.compile(_NOTHING).match)
+    quick = tests.pop((), re.compile(NOTHING).match)
     slow = [(sign, match) for signs, match in tests.items() for sign in signs]
 
     def which(lines: Sequence[str]) -> list[int]:

@@ -13,7 +13,7 @@ import polars as pl
 from tracekit.chunk import Chunk
 from tracekit.grammar import Grammars, Rule, fields_by_lark
 from tracekit.layout import Layout, constant
-from tracekit.pattern import escape
+from tracekit.pattern import NOTHING, escape
 from tracekit.source import Source
 from tracekit.types import ENVELOPE, Schema, event_schema
 from tracekit.wrap import Logical, Wrapper, detect
@@ -26,7 +26,6 @@ SMALL_SOURCE = 20_000
 _FEW = 100  # texts that python matches sooner than polars makes an expression
 CLASSES = ("event", "part-of-event", "frame", "text", "not understood", "rejected")
 
-_NOTHING = r"[^\s\S]"
 _WHOLE = "whole_match"
 RAW = "raw_event"
 RAW_SCHEMA: Schema = {"event": pl.String(), "args": pl.String()}
@@ -74,7 +73,7 @@ class Vocabulary:
                 self.by_literal.setdefault(text, []).append(rule)
         self.held = pl.col("text").str.extract_many(list(self.by_literal), overlapping=True)
         self.general = [(r, re.compile(r.regex)) for r in self.rules.values() if not r.literals]
-        self.general_form = "|".join(re.sub(r"\(\?P<[^>]*>", "(?:", r.regex) for r, _ in self.general) or _NOTHING
+        self.general_form = "|".join(re.sub(r"\(\?P<[^>]*>", "(?:", r.regex) for r, _ in self.general) or NOTHING
         self._columns: dict[str, list[pl.Expr]] = {}
         self.prefilter = _prefilter([r for r in self.rules.values() if SMALL_ONLY not in r.doc])
         self.wanted_prefilter = _prefilter([self.rules[n] for n in self.captured if SMALL_ONLY not in self.rules[n].doc])
@@ -310,7 +309,7 @@ def _column(name: str, rule: Rule, dtype: pl.DataType) -> pl.Expr:
 def _prefilter(rules: Sequence[Rule]) -> str:
     """One expression that every line matches which one of the rules could match."""
     parts = {escape(t) for r in rules for t in r.literals or r.signs} | {r.shape for r in rules if not (r.literals or r.signs)}
-    return "|".join(sorted(parts)) or _NOTHING
+    return "|".join(sorted(parts)) or NOTHING
 
 
 def _logical_frame(lines: Iterable[Logical]) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from functools import lru_cache
 CharSet = int  # bit n set: character n (0..127; bit 128 stands for every character beyond ASCII)
 EVERY: CharSet = (1 << 129) - 1
 END: CharSet = 1 << 129  # the end of the line
+NOTHING = r"[^\s\S]"  # an expression that matches no text
 
 
 @dataclass(frozen=True, slots=True)
