@@ -46,7 +46,7 @@ def tracekit(*args: str) -> list[str]:
 def vocabulary(folder: Path) -> tuple[Path, int]:
     """A file of the literals of the whole vocabulary, one a line, and how many they are."""
     from tracekit.analyze import Engine
-    from tracekit.parse import SMALL_ONLY
+    from tracekit.capture import SMALL_ONLY
 
     rules = Engine.load().vocabulary.rules.values()
     texts = sorted({text for r in rules if SMALL_ONLY not in r.doc for text in r.literals or r.signs})

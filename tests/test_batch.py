@@ -224,9 +224,20 @@ def test_a_hang_is_tried_again_only_when_asked(tmp_path, naughty, settled):
 
 @pytest.mark.parametrize("executor", [lambda: ProcessPoolExecutor(2), None], ids=["processes", "threads"])
 def test_any_executor_gives_the_same(tmp_path, executor):
-    folder = fill(tmp_path / "in", 5)
+    folder = fill(tmp_path / "in", 24)
     run(folder, tmp_path / "r", executor, together=2)
-    assert [r[1] for r in rows(tmp_path / "r")] == ["done"] * 5
+    assert [r[1] for r in rows(tmp_path / "r")] == ["done"] * 24
+
+
+def test_a_fault_costs_none_of_the_cases_that_share_its_task(tmp_path, naughty):
+    folder = fill(tmp_path / "in", 22)
+    for release in ("hang", "crash"):
+        (folder / f"{release}.log").write_text(log(1, f"6.1.0-{release}"))
+    found, _ = cases.find([str(folder)])
+    told = settings(jobs=1, limits=Limits(seconds=3))
+    assert {len(t.jobs) for t in batch._tasks([batch.Job(c.path, c.size, c.mark) for c in found], told)} == {6}
+    assert counts(run(folder, tmp_path / "r", jobs=1, limits=told.limits)) == (24, 8, 2, 0)
+    assert [r for r in rows(tmp_path / "r") if r[1] != "done"] == [("crash.log", "failed", "crash"), ("hang.log", "failed", "time")]
 
 
 def test_a_worker_with_another_tracekit_is_refused(tmp_path):

@@ -1,13 +1,15 @@
 """Chunks become tables, and every physical line is accounted for once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 import tracekit.parse as parsing
+from tracekit import capture
 from tracekit.analyze import Engine
-from tracekit.parse import parse
+from tracekit.parse import parse, parse_together
 from tracekit.source import discover
 from tracekit.testing import run, tables
 
@@ -90,13 +92,27 @@ def test_a_large_source_is_parsed_as_a_small_one_is(log: Path, engine: Engine, m
         (source,), _ = discover([str(log)])
         found = parse(source, engine.vocabulary)
         return {
-            n: f for n, f in found.tables.items() if n == parsing.RAW or parsing.SMALL_ONLY not in engine.vocabulary.rules[n].doc
+            n: f for n, f in found.tables.items() if n == capture.RAW or capture.SMALL_ONLY not in engine.vocabulary.rules[n].doc
         }, dict(found.events)
 
     small, events = parsed()
     monkeypatch.setattr(parsing, "SMALL_SOURCE", 0)
+    monkeypatch.setattr(capture, "SMALL_SOURCE", 0)
     large, _ = parsed()
     assert {n: f.drop("machine", "side").rows() for n, f in small.items()} == {
         n: f.drop("machine", "side").rows() for n, f in large.items()
     }
     assert events
+
+
+def test_sources_parsed_together_give_what_each_gives_alone(engine: Engine) -> None:
+    sources = [source for log in LOGS for source in discover([str(log)])[0]]
+    for found, source in zip(parse_together(sources, engine.vocabulary), sources, strict=True):
+        (again,), _ = discover([source.path])
+        alone = parse(again, engine.vocabulary)
+        assert {n: (f.schema, f.rows()) for n, f in found.tables.items()} == {n: (f.schema, f.rows()) for n, f in alone.tables.items()}
+        assert replace(found, tables={}) == replace(alone, tables={})
+
+
+def test_nothing_parsed_together_is_nothing(engine: Engine) -> None:
+    assert parse_together([], engine.vocabulary) == []

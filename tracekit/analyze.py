@@ -8,10 +8,11 @@ import polars as pl
 
 from tracekit import __version__, clock, grammar, plugins, recipes
 from tracekit.archive import Limits
+from tracekit.capture import RAW, Vocabulary
 from tracekit.diagnoses import BLIND_SPOT, Evidence, Finding, Outcome, blind_spot, judge, settle
 from tracekit.errors import SourceError
 from tracekit.model import Model, replay
-from tracekit.parse import RAW, Parsed, Vocabulary, parse, tables_of
+from tracekit.parse import Parsed, parse, parse_together, tables_of
 from tracekit.report import NotUnderstood, Run, SourceReport
 from tracekit.source import Series, Source, discover
 from tracekit.whatif import Flip, confirmed, flips
@@ -22,7 +23,7 @@ class Options:
     """What the user may set.
 
     `clocks`: offset in ns by source; `sides`: guest or host by source; `keep_tables`: tables the Run carries;
-    `limits`: what an archive may cost, those of the environment if null.
+    `limits`: what an archive may cost, those of the environment if null; `parsed`: sources that were parsed already, by path.
     """
 
     clocks: Mapping[str, int] = field(default_factory=dict)
@@ -30,6 +31,7 @@ class Options:
     keep_tables: tuple[str, ...] = ()
     progress: Callable[[int], None] | None = None
     limits: Limits | None = None
+    parsed: Mapping[str, Parsed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,12 @@ def analyze(paths: Sequence[str], options: Options | None = None, engine: Engine
     )
 
 
+def parsed_together(paths: Iterable[str], engine: Engine, limits: Limits | None = None) -> dict[str, Parsed]:
+    """The plain files among the cases at these paths, parsed in one go, for `Options.parsed`. Errors: whatever one of them raises."""
+    sources = [source for path in paths for source in discover([path], limits)[0] if source.plain]
+    return {p.path: p for p in parse_together(sources, engine.vocabulary)}
+
+
 def whatif(paths: Sequence[str], options: Options | None = None) -> list[Flip]:
     """Every gate of every system that the case shows stimuli for, flipped alone."""
     sources, unread = discover(paths)
@@ -103,7 +111,7 @@ def read(
     before = len(errors)
     for source in sources:
         try:
-            parsed.append(parse(source, engine.vocabulary, options.progress))
+            parsed.append(options.parsed.get(source.path) or parse(source, engine.vocabulary, options.progress))
         except SourceError as e:
             errors.append(str(e))
         except OSError as e:

@@ -20,6 +20,7 @@ from tracekit.supervise import Refused, Task
 from tracekit.worker import Job
 
 _TASK_BYTES = 4 << 20  # of logs in one task
+_TASKS = 4  # a worker, at least, where there are that many cases
 _FLUSH_S, _FLUSH_CASES = 5.0, 2000
 _TICK_S = 1.0
 _LOSSES = 20  # tasks in a row that may be lost with their executor's workers
@@ -32,12 +33,12 @@ _PASSING = ("start", "killed", "unseen", "io")
 class Settings:
     """How a batch runs.
 
-    `jobs`: workers that are kept busy; `together`: small cases in one task, more than one where handing out a task costs time; `retry`:
-    failed cases are tried again; `rehash`: file times are not trusted.
+    `jobs`: workers that are kept busy; `together`: small cases in one task, whose logs are parsed together; `retry`: failed cases are
+    tried again; `rehash`: file times are not trusted.
     """
 
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
-    together: int = 1
+    together: int = 16
     limits: supervise.Limits = field(default_factory=supervise.Limits)
     archives: archive.Limits = field(default_factory=archive.Limits.given)
     retry: bool = False
@@ -143,11 +144,12 @@ def _todo(cases: Sequence[Case], known: pl.DataFrame, settings: Settings) -> tup
 
 
 def _tasks(jobs: Sequence[Job], settings: Settings) -> Iterator[Task]:
-    """The cases in tasks: large ones alone, small ones some at a time."""
+    """The cases in tasks: large ones alone, small ones some at a time, but a few tasks for each worker."""
+    together = max(1, min(settings.together, len(jobs) // (_TASKS * settings.jobs)))
     held: list[Job] = []
     size = 0
     for job in jobs:
-        if held and (len(held) >= settings.together or size + job.size > _TASK_BYTES):
+        if held and (len(held) >= together or size + job.size > _TASK_BYTES):
             yield _task(held, settings)
             held, size = [], 0
         held.append(job)

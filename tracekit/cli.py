@@ -118,7 +118,7 @@ def schema(
 ) -> None:
     """Print the tables that logs and models give, with their columns and types."""
     from tracekit import grammar, plugins
-    from tracekit.parse import RAW, RAW_SCHEMA
+    from tracekit.capture import RAW, RAW_SCHEMA
     from tracekit.types import ENVELOPE
 
     registry = plugins.load()

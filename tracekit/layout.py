@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import accumulate, compress, count
 
 import polars as pl
 
@@ -94,7 +95,7 @@ class Layout:
         whole = "\n".join(sample)
         noise = tuple(i for i, (sign, _, _) in enumerate(_NOISE) if re.search(sign, whole, re.MULTILINE))
         lines = _clean(pl.Series("text", sample, dtype=pl.String), noise).to_list() if noise else list(sample)
-        written = max(sum(not line.isspace() for line in lines if line), 1)
+        written = max(len(lines) - lines.count("") - sum(map(str.isspace, lines)), 1)
         used: dict[str, int] = {}
 
         def admit(rule: Rule, hits: int) -> bool:
@@ -108,6 +109,11 @@ class Layout:
         kept = tuple(tuple(r for r in layer if r.name in used) for layer in layers)
         symbols = len(list(filter(None, map(_SYMBOL.match, sample)))) > 0.9 * written
         return cls(rules, tuple(layer for layer in kept if layer), noise, used, _clock(used, rules, sample), symbols)
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What is the same for layouts that peel alike."""
+        return self.noise, tuple(tuple(r.name for r in layer) for layer in self.layers)
 
     @property
     def dense(self) -> bool:
@@ -132,8 +138,17 @@ class Layout:
 
         `ts` is in ns on the clock of the innermost envelope that has a stamp.
         """
+        return self.peel_together([frame])[0]
+
+    def peel_together(self, frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
+        """The same of frames of several sources whose layouts have the same layers and noise."""
+        frame = frames[0] if len(frames) == 1 else pl.concat(frames)
         fresh = _fresh(frame.with_columns(self.clean(frame["text"]).alias("text")) if self.noise else frame)
         peeled = _peel_layers(fresh, self.layers)
+        ends = accumulate(f.height for f in frames)
+        return [self._completed(peeled.slice(end - f.height, f.height)) for f, end in zip(frames, ends, strict=True)]
+
+    def _completed(self, peeled: pl.DataFrame) -> pl.DataFrame:
         missed = peeled["envelope"] == "none"
         if missed.any() and self.rules:
             peeled = self._again(peeled, missed)
@@ -276,7 +291,7 @@ def _any_of(rules: tuple[tuple[tuple[str, ...], str], ...]) -> Callable[[Sequenc
     slow = [(sign, match) for signs, match in tests.items() for sign in signs]
 
     def which(lines: Sequence[str]) -> list[int]:
-        found = [i for i, line in enumerate(lines) if quick(line)]
+        found = list(compress(count(), map(quick, lines)))
         whole = "\n".join(lines) if slow else ""
         for sign, match in slow:
             if sign in whole:

@@ -36,13 +36,14 @@ class Model:
     handled: ClassVar[tuple[str, ...]] = ()  # the tables of its `on_` methods
     _hears: ClassVar[tuple[str, ...]] = ()
     _blank: ClassVar[Mapping[str, pl.DataFrame] | None] = None
+    _shapes: ClassVar[Mapping[str, Schema] | None] = None
     _owned: ClassVar[Mapping[str, Set[str]] | None] = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.handled = tuple(n[3:] for n in dir(cls) if n.startswith("on_") and n != "on_end")
         cls._hears = tuple(dict.fromkeys((*cls.needs, *cls.across, *cls.handled)))
-        cls._blank = cls._owned = None
+        cls._blank = cls._shapes = cls._owned = None
 
     def __init__(self) -> None:
         self._emitted: dict[str, list[tuple[Row, dict[str, Any]]]] = {name: [] for name in self.tables}
@@ -55,10 +56,12 @@ class Model:
         return cls._hears
 
     @classmethod
-    def schemas(cls) -> dict[str, Schema]:
-        """Full schemas of the tables this model emits."""
-        spans: Schema = {"ts_end": pl.Int64(), "line_end": pl.Int64()}
-        return {name: event_schema({**spans, **own}) for name, own in cls.tables.items()}
+    def schemas(cls) -> Mapping[str, Schema]:
+        """Full schemas of the tables this model emits; made once."""
+        if cls._shapes is None:
+            spans: Schema = {"ts_end": pl.Int64(), "line_end": pl.Int64()}
+            cls._shapes = {name: pl.Schema(event_schema({**spans, **own})) for name, own in cls.tables.items()}
+        return cls._shapes
 
     @classmethod
     def blank(cls) -> Mapping[str, pl.DataFrame]:
@@ -98,8 +101,8 @@ class Model:
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """What was emitted so far, as frames of the declared schemas."""
-        blank = self.blank()
-        return {name: _frame(rows, blank[name].schema, self._moved[name]) if rows else blank[name] for name, rows in self._emitted.items()}
+        blank, shapes = self.blank(), self.schemas()
+        return {name: _frame(rows, shapes[name], self._moved[name]) if rows else blank[name] for name, rows in self._emitted.items()}
 
 
 def rows_of(frame: pl.DataFrame) -> Iterator[Row]:
@@ -229,12 +232,12 @@ def _checked(model: type[Model], emitted: Iterable[tuple[str, pl.DataFrame]]) ->
     if model.run is Model.run:  # made of the declared schemas
         yield from emitted
         return
-    empty = model.blank()
+    blank, shapes = model.blank(), model.schemas()
     for name, frame in emitted:
-        if name not in empty:
+        if name not in blank:
             raise ValueError(f"{model.__name__}.tables has no table {name}")
-        if frame is not empty[name] and frame.schema != empty[name].schema:
-            given, declared = set(frame.schema.items()), set(empty[name].schema.items())
+        if frame is not blank[name] and frame.schema != shapes[name]:
+            given, declared = set(frame.schema.items()), set(shapes[name].items())
             differ = sorted({column for column, _ in given ^ declared}) or ["their order"]
             raise ValueError(f"{model.__name__} emits {name} with other columns than its tables declare: {', '.join(differ)}")
         yield name, frame

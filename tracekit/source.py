@@ -51,11 +51,15 @@ class Source:
     remarks: list[str] = field(default_factory=list, compare=False)
     marks: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
 
+    @property
+    def plain(self) -> bool:
+        """Whether its bytes are those of the file."""
+        return self.archive is None and not self.encoding
+
     def chunks(self, size: int = CHUNK) -> Iterator[Chunk]:
         """The source's lines in chunks of about `size` bytes; lines over 1 MiB are cut and counted in `notes()`."""
         line, cut = self.first_line, 0
-        plain = self.archive is None and not self.encoding
-        for offset, raw in _plain_lines(self.file, size) if plain else _whole_lines(self._blocks(min(size, CHUNK)), size):
+        for offset, raw in _plain_lines(self.file, size) if self.plain else _whole_lines(self._blocks(min(size, CHUNK)), size):
             data, shortened = _bound(raw)
             cut += shortened
             self.marks[line] = offset
@@ -87,7 +91,7 @@ class Source:
 
     def _chunks_with(self, wanted: Sequence[int]) -> Iterator[Chunk]:
         """The chunks that hold the wanted lines: by seeking where offsets are known, else all from the start."""
-        if self.archive or self.encoding or not self.marks:
+        if not self.plain or not self.marks:
             yield from self.chunks()
             return
         firsts = sorted(self.marks)

@@ -11,7 +11,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 
 from tracekit import identity
@@ -59,7 +60,8 @@ def perform(task: Task) -> list[Reply]:
     if not hasattr(_own, "process"):
         adopt([])
     _own.process.root = task.root
-    return [_own.process.answer(job, task.limits) if _sees(task.root, job.path) else _unseen(job) for job in task.jobs]
+    seen = [job for job in task.jobs if _sees(task.root, job.path)]
+    return [*_own.process.answers(seen, task.limits), *(_unseen(job) for job in task.jobs if job not in seen)]
 
 
 def adopt(kept: "list[Process]") -> None:
@@ -93,14 +95,23 @@ class Process:
         self._closed = False
         self._child: subprocess.Popen[bytes] | None = None
 
-    def answer(self, job: Job, limits: Limits) -> Reply:
-        """Analyze one case within its limits."""
+    def answers(self, jobs: Sequence[Job], limits: Limits) -> list[Reply]:
+        """Analyze some cases, each within its limits. When the process is lost over several, those that it did not answer are asked for
+        alone: their logs are parsed together, so any of them may be the reason."""
+        replies = self._try(jobs, limits)[0] if len(jobs) > 1 else []
+        return replies + [self._answer(job, limits) for job in jobs[len(replies) :]]
+
+    def _answer(self, job: Job, limits: Limits) -> Reply:
         tries: Counter[str] = Counter()
         while True:
-            reply = self._try(job, limits)
-            tries[reply.kind] += 1
-            if self._closed or tries[reply.kind] >= _TRIES.get(reply.kind, 1):
-                return replace(reply, reason=f"{reply.reason} ({tries[reply.kind]} times)") if reply.kind in _TRIES else reply
+            start = time.monotonic()
+            replies, kind, reason = self._try([job], limits)
+            if replies:
+                return replies[0]
+            tries[kind] += 1
+            if self._closed or tries[kind] >= _TRIES.get(kind, 1):
+                told = f"{reason} ({tries[kind]} times)" if kind in _TRIES else reason
+                return Reply(shown(job.path), "failed", kind, told, "", job.mark, job.size, time.monotonic() - start)
 
     def close(self) -> None:
         """End the process, also from another thread; none is started again."""
@@ -117,23 +128,25 @@ class Process:
             self._said.close()
             self._child = None
 
-    def _try(self, job: Job, limits: Limits) -> Reply:
-        start = time.monotonic()
+    def _try(self, jobs: Sequence[Job], limits: Limits) -> tuple[list[Reply], str, str]:
+        """(the answers to the first of the jobs, why there is none to the next: kind and reason, "" where all are answered)."""
+        replies: list[Reply] = []
+        kind = reason = ""
         begun = False
         try:
             child = self._started()
-            start, begun = time.monotonic(), True
-            self._connection.send(job)
-            kind, reason = self._wait(child, limits, start)
-            if not kind:
-                reply: Reply = self._connection.recv()
-                if _memory(child.pid) > _STALE:
-                    self.stop()
-                return reply
+            begun = True
+            self._connection.send(tuple(jobs))
+            while not kind and len(replies) < len(jobs):
+                kind, reason = self._wait(child, limits, time.monotonic())
+                if not kind:
+                    replies.append(self._connection.recv())
+            if not kind and _memory(child.pid) <= _STALE:
+                return replies, "", ""
         except (EOFError, OSError):
             kind, reason = self._lost() if begun else ("start", f"its process does not come up: {self._lost()[1]}")
         self.stop()
-        return Reply(shown(job.path), "failed", kind, reason, "", job.mark, job.size, time.monotonic() - start)
+        return replies, kind, reason
 
     def _wait(self, child: "subprocess.Popen[bytes]", limits: Limits, start: float) -> tuple[str, str]:
         """("", "") once the process has answered or ended; else the limit that was passed."""

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +23,7 @@ from tracekit.rows import Reply
 from tracekit.source import shown
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+_SMALL = 1 << 20  # bytes of a log that may be parsed together with others
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,15 @@ class Job:
     mark: str
     known: str = ""
     limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What was done for several cases at once: digests by the path of the case, parsed sources by theirs; `share`: s that one took."""
+
+    digests: Mapping[str, str] = field(default_factory=dict)
+    parsed: Mapping[str, Any] = field(default_factory=dict)
+    share: float = 0.0
 
 
 def main() -> None:
@@ -57,10 +67,32 @@ def _serve(connection: "Connection[Any, Any]", engine: Any) -> None:
     """Answer jobs until the other side is gone."""
     while True:
         try:
-            job = connection.recv()
+            jobs = connection.recv()
         except EOFError:
             return
-        connection.send(answer(job, engine))
+        ready = together(jobs, engine)
+        for job in jobs:
+            connection.send(answer(job, engine, ready))
+
+
+def together(jobs: Sequence[Job], engine: Any) -> Ready:
+    """Read and parse the small logs among some cases in one go. Where one of them fails none is ready: each is parsed alone then, and
+    tells its reason."""
+    from tracekit import cases
+    from tracekit.analyze import parsed_together
+
+    small = [job for job in jobs if job.size <= _SMALL and not job.known]
+    if len(small) < 2:
+        return Ready()
+    start = time.perf_counter()
+    try:
+        digests = {job.path: cases.digest(job.path) for job in small}  # of what is parsed or, if it changes meanwhile, of what was before
+        parsed = parsed_together([job.path for job in small], engine, small[0].limits)
+    except BaseException as error:  # a panic of polars is no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        return Ready()
+    return Ready(digests, parsed, (time.perf_counter() - start) / len(small))
 
 
 def _in_pool(work: Callable[[], None]) -> None:
@@ -82,11 +114,11 @@ def _in_pool(work: Callable[[], None]) -> None:
     done.result()
 
 
-def answer(job: Job, engine: Any) -> Reply:
+def answer(job: Job, engine: Any, ready: Ready) -> Reply:
     """Analyze one case; whatever it raises becomes a failed case."""
-    start = time.perf_counter()
+    start = time.perf_counter() - (ready.share if job.path in ready.digests else 0.0)
     try:
-        status, facts, tables, digest = _analyzed(job, engine)
+        status, facts, tables, digest = _analyzed(job, engine, ready)
         kind = reason = ""
     except SourceError as error:
         status, kind, reason, facts, tables, digest = "failed", "unreadable", str(error), {}, {}, ""
@@ -102,14 +134,14 @@ def answer(job: Job, engine: Any) -> Reply:
     return Reply(shown(job.path), status, kind, reason, digest, job.mark, job.size, time.perf_counter() - start, facts, tables)
 
 
-def _analyzed(job: Job, engine: Any) -> tuple[str, dict[str, Any], dict[str, list[tuple[Any, ...]]], str]:
+def _analyzed(job: Job, engine: Any, ready: Ready) -> tuple[str, dict[str, Any], dict[str, list[tuple[Any, ...]]], str]:
     from tracekit import cases
     from tracekit.analyze import Options, analyze
 
-    digest = cases.digest(job.path)
+    digest = ready.digests.get(job.path) or cases.digest(job.path)
     if digest == job.known:
         return "same", {}, {}, digest
-    run = analyze([job.path], Options(keep_tables=rows.KEPT, limits=job.limits), engine)
+    run = analyze([job.path], Options(keep_tables=rows.KEPT, limits=job.limits, parsed=ready.parsed), engine)
     mtime = os.stat(job.path).st_mtime if os.path.exists(job.path) else 0.0
     return "done", *rows.of_run(run, mtime), digest
 

@@ -119,6 +119,8 @@ def _table(frame: pl.DataFrame, done: Sequence[tuple[Call, Lane]]) -> pl.DataFra
 def _arguments(calls: Sequence[Call]) -> pl.Series:
     """The column `args`."""
     given = [(n, *arg) for n, c in enumerate(calls) for arg in c.args]
+    if not given:
+        return pl.Series("args", [[]], dtype=ARGS).new_from_index(0, len(calls))
     schema = {"n": pl.UInt32, "name": pl.String, "value": pl.Int64, "text": pl.String}
     flat = pl.DataFrame(given, schema=schema, orient="row")
     lists = flat.group_by("n").agg(pl.struct("name", "value", "text").alias("args"))
