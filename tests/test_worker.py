@@ -1,5 +1,6 @@
 """Cases that one worker is given at once: their logs are parsed together, and each is answered as if it had been alone."""
 
+import gzip
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,11 +28,29 @@ def jobs(*paths: Path) -> list[Job]:
 def test_cases_parsed_together_are_answered_as_alone(engine: Engine) -> None:
     given = jobs(*LOGS[:40])
     ready = together(given, engine)
-    assert set(ready.parsed) == {j.path for j in given}
+    assert [len(ready.opened[j.path].parsed) for j in given] == [1] * len(given)
     for job in given:
         shared, alone = answer(job, engine, ready), answer(job, engine, Ready())
         assert shared == replace(alone, seconds=shared.seconds)
         assert alone.status == "done"
+
+
+def test_packed_and_broken_cases_are_opened_once_and_answered_as_alone(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = LOGS[0].read_bytes()
+    (tmp_path / "a.log.gz").write_bytes(gzip.compress(text))
+    (tmp_path / "cut.log.gz").write_bytes(gzip.compress(text)[:-100])
+    (tmp_path / "core").write_bytes(b"\x01\x02\x03\x7f" * 1000)
+    (tmp_path / "empty.log").write_bytes(b"")
+    (tmp_path / "plain.log").write_bytes(text)
+    given = jobs(*sorted(tmp_path.iterdir()))
+    alone = [answer(job, engine, Ready()) for job in given]
+    ready = together(given, engine)
+    monkeypatch.setattr(analyze, "discover", None)
+    shared = [answer(job, engine, ready) for job in given]
+    assert [r.status for r in shared] == ["done", "failed", "done", "failed", "done"]
+    assert shared == [replace(a, seconds=s.seconds) for a, s in zip(alone, shared, strict=True)]
 
 
 def test_one_that_cannot_be_parsed_leaves_the_others_to_be_parsed_alone(

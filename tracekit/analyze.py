@@ -23,7 +23,7 @@ class Options:
     """What the user may set.
 
     `clocks`: offset in ns by source; `sides`: guest or host by source; `keep_tables`: tables the Run carries;
-    `limits`: what an archive may cost, those of the environment if null; `parsed`: sources that were parsed already, by path.
+    `limits`: what an archive may cost, those of the environment if null.
     """
 
     clocks: Mapping[str, int] = field(default_factory=dict)
@@ -31,6 +31,14 @@ class Options:
     keep_tables: tuple[str, ...] = ()
     progress: Callable[[int], None] | None = None
     limits: Limits | None = None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What the paths of a case hold: its sources, what cannot be read of them, and those parsed already, by path."""
+
+    sources: Sequence[Source]
+    unread: Sequence[SourceError]
     parsed: Mapping[str, Parsed] = field(default_factory=dict)
 
 
@@ -64,13 +72,28 @@ class Engine:
 def analyze(paths: Sequence[str], options: Options | None = None, engine: Engine | None = None) -> Run:
     """Analyze all paths as one case. Errors: SourceError when no source can be read at all."""
     options = options or Options()
-    sources, unread = discover(paths, options.limits)
-    errors = [str(e) for e in unread]
+    return analyze_opened(Opened(*discover(paths, options.limits)), options, engine)
+
+
+def open_together(paths: Sequence[str], engine: Engine, limits: Limits | None = None) -> dict[str, Opened]:
+    """The cases at these paths, each a path, with their plain sources parsed in one go. Errors: whatever one of them raises."""
+    found = {path: discover([path], limits) for path in paths}
+    plain = [(path, s) for path, (sources, _) in found.items() for s in sources if s.plain]
+    parsed: dict[str, dict[str, Parsed]] = {path: {} for path in paths}
+    for (path, source), account in zip(plain, parse_together([s for _, s in plain], engine.vocabulary), strict=True):
+        parsed[path][source.path] = account
+    return {path: Opened(*found[path], parsed[path]) for path in paths}
+
+
+def analyze_opened(case: Opened, options: Options, engine: Engine | None = None) -> Run:
+    """Analyze a case whose sources are found. Errors: SourceError when none can be read at all."""
+    sources = case.sources
+    errors = [str(e) for e in case.unread]
     if not sources:
         raise SourceError(errors[0] if errors else "nothing to read")
     engine = (engine or Engine.load(options.keep_tables)).fresh()
     registry = engine.registry
-    tables, parsed, places = read(sources, engine, options, errors)
+    tables, parsed, places = read(sources, engine, options, errors, case.parsed)
     findings, outcomes = diagnose(registry, tables)
     findings = confirmed(findings, flipped(registry, tables, {f.code for f in findings})) if findings else findings
     return Run(
@@ -85,12 +108,6 @@ def analyze(paths: Sequence[str], options: Options | None = None, engine: Engine
     )
 
 
-def parsed_together(paths: Iterable[str], engine: Engine, limits: Limits | None = None) -> dict[str, Parsed]:
-    """The plain files among the cases at these paths, parsed in one go, for `Options.parsed`. Errors: whatever one of them raises."""
-    sources = [source for path in paths for source in discover([path], limits)[0] if source.plain]
-    return {p.path: p for p in parse_together(sources, engine.vocabulary)}
-
-
 def whatif(paths: Sequence[str], options: Options | None = None) -> list[Flip]:
     """Every gate of every system that the case shows stimuli for, flipped alone."""
     sources, unread = discover(paths)
@@ -102,16 +119,17 @@ def whatif(paths: Sequence[str], options: Options | None = None) -> list[Flip]:
 
 
 def read(
-    sources: Sequence[Source], engine: Engine, options: Options, errors: list[str]
+    sources: Sequence[Source], engine: Engine, options: Options, errors: list[str], given: Mapping[str, Parsed] | None = None
 ) -> tuple[dict[str, pl.DataFrame], list[Parsed], pl.DataFrame]:
-    """(all tables of the case: events, then what the models emit; the accounts of the sources; the repeated lines)."""
+    """(all tables of the case: events, then what the models emit; the accounts of the sources; the repeated lines). `given`: sources that
+    are parsed already, by path."""
     errors += engine.errors
     registry = engine.registry
     parsed = []
     before = len(errors)
     for source in sources:
         try:
-            parsed.append(options.parsed.get(source.path) or parse(source, engine.vocabulary, options.progress))
+            parsed.append((given or {}).get(source.path) or parse(source, engine.vocabulary, options.progress))
         except SourceError as e:
             errors.append(str(e))
         except OSError as e:

@@ -43,10 +43,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What was done for several cases at once: digests by the path of the case, parsed sources by theirs; `share`: s that one took."""
+    """What was done for several cases at once, by their paths: digests, and opened cases; `share`: s that one took."""
 
     digests: Mapping[str, str] = field(default_factory=dict)
-    parsed: Mapping[str, Any] = field(default_factory=dict)
+    opened: Mapping[str, Any] = field(default_factory=dict)
     share: float = 0.0
 
 
@@ -76,23 +76,23 @@ def _serve(connection: "Connection[Any, Any]", engine: Any) -> None:
 
 
 def together(jobs: Sequence[Job], engine: Any) -> Ready:
-    """Read and parse the small logs among some cases in one go. Where one of them fails none is ready: each is parsed alone then, and
-    tells its reason."""
+    """Open the small files among some cases, and parse their logs in one go. Where one of them fails none is ready: each is analyzed alone
+    then, and tells its reason."""
     from tracekit import cases
-    from tracekit.analyze import parsed_together
+    from tracekit.analyze import open_together
 
-    small = [job for job in jobs if job.size <= _SMALL and not job.known]
+    small = [job for job in jobs if job.size <= _SMALL and not job.known and os.path.isfile(job.path)]
     if len(small) < 2:
         return Ready()
     start = time.perf_counter()
     try:
         digests = {job.path: cases.digest(job.path) for job in small}  # of what is parsed or, if it changes meanwhile, of what was before
-        parsed = parsed_together([job.path for job in small], engine, small[0].limits)
+        opened = open_together([job.path for job in small], engine, small[0].limits)
     except BaseException as error:  # a panic of polars is no Exception
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         return Ready()
-    return Ready(digests, parsed, (time.perf_counter() - start) / len(small))
+    return Ready(digests, opened, (time.perf_counter() - start) / len(small))
 
 
 def _in_pool(work: Callable[[], None]) -> None:
@@ -136,12 +136,14 @@ def answer(job: Job, engine: Any, ready: Ready) -> Reply:
 
 def _analyzed(job: Job, engine: Any, ready: Ready) -> tuple[str, dict[str, Any], dict[str, list[tuple[Any, ...]]], str]:
     from tracekit import cases
-    from tracekit.analyze import Options, analyze
+    from tracekit.analyze import Options, analyze, analyze_opened
 
     digest = ready.digests.get(job.path) or cases.digest(job.path)
     if digest == job.known:
         return "same", {}, {}, digest
-    run = analyze([job.path], Options(keep_tables=rows.KEPT, limits=job.limits, parsed=ready.parsed), engine)
+    options = Options(keep_tables=rows.KEPT, limits=job.limits)
+    opened = ready.opened.get(job.path)
+    run = analyze([job.path], options, engine) if opened is None else analyze_opened(opened, options, engine)
     mtime = os.stat(job.path).st_mtime if os.path.exists(job.path) else 0.0
     return "done", *rows.of_run(run, mtime), digest
 
