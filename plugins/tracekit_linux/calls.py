@@ -73,14 +73,14 @@ def merged(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     for kind in KINDS:
         if (frame := tables.get(kind)) is None:
             continue
-        frame = frame.with_columns(expression for c, expression in bare.items() if c in frame.columns)
+        own = [c for c in COLUMNS if c in frame.columns]
+        rows = frame.lazy().with_columns(expression for c, expression in bare.items() if c in own)
         if kind == "graph_leaf":
-            frame = frame.filter(pl.col("function").is_in(list(FUNCTIONS)))
+            rows = rows.filter(pl.col("function").is_in(list(FUNCTIONS)))
         if kind in ("probe_entry", "probe_return"):
             known = pl.col("function").is_in(list(FUNCTIONS)) | pl.col("function").is_null()
-            frame = frame.filter(known & ~pl.col("probe").is_in(NARRATION))
-        own = [c for c in COLUMNS if c in frame.columns]
-        frames.append(frame.select(*own, pl.lit(kind).alias("kind")))
+            rows = rows.filter(known & ~pl.col("probe").is_in(NARRATION))
+        frames.append(rows.select(*own, pl.lit(kind).alias("kind")).collect())
     return pl.concat(frames, how="diagonal").sort("source", "line", maintain_order=True)
 
 
