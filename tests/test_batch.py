@@ -130,6 +130,14 @@ def test_a_batch_finds_what_an_analysis_finds(tmp_path):
     assert (f"{folder}/case003.log", 62) in evidence.select("source", "line").rows()
 
 
+def test_files_with_new_times_and_the_same_content_are_told_as_unchanged(tmp_path, settled):
+    folder = fill(tmp_path / "in", 3)
+    assert finished("batch", folder, "-o", tmp_path / "r")[1].startswith("3 cases analyzed, 1 with a fault, 0 failed, 0 unchanged")
+    for file in folder.iterdir():
+        os.utime(file, (1, 1))
+    assert finished("batch", folder, "-o", tmp_path / "r")[1].startswith("0 cases analyzed, 0 with a fault, 0 failed, 3 unchanged")
+
+
 def test_what_is_unchanged_is_not_analyzed_again(tmp_path, settled):
     folder = fill(tmp_path / "in", 6)
     run(folder, tmp_path / "r")

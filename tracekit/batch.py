@@ -53,7 +53,8 @@ class Settings:
 
 @dataclass
 class Progress:
-    """Where a batch is: cases, and bytes of them, to analyze and done; what was found; `unchanged`: cases that need no analysis."""
+    """Where a batch is: cases, and bytes of them, to look at and done; what was found; `unchanged`: cases that need no look; `same`: those
+    looked at whose content turned out to be what it was, so that they were not analyzed."""
 
     cases: int = 0
     bytes: int = 0
@@ -62,6 +63,7 @@ class Progress:
     found: int = 0
     failed: int = 0
     unchanged: int = 0
+    same: int = 0
     begun: float = field(default_factory=time.monotonic)
 
 
@@ -233,6 +235,7 @@ def _count(progress: Progress, reply: Reply) -> None:
     progress.done += 1
     progress.bytes_done += reply.bytes
     progress.failed += reply.status == "failed"
+    progress.same += reply.status == "same"
     progress.found += any(_alarms(reply))
 
 

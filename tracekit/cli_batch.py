@@ -212,8 +212,8 @@ def _summary(p: "Progress", results: Path) -> str:
     from tracekit.fleet import plural
 
     took = _duration(time.monotonic() - p.begun)
-    told = f"{plural(p.done - p.failed, 'case')} analyzed, {p.found:,} with a fault"
-    told += f", {p.failed:,} failed, {p.unchanged:,} unchanged, in {took}"
+    told = f"{plural(p.done - p.failed - p.same, 'case')} analyzed, {p.found:,} with a fault"
+    told += f", {p.failed:,} failed, {p.unchanged + p.same:,} unchanged, in {took}"
     return f"{told}. Next: tracekit report {results}"
 
 
