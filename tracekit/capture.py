@@ -10,7 +10,6 @@ from itertools import accumulate
 import polars as pl
 
 from tracekit.grammar import Grammars, Rule, fields_by_lark
-from tracekit.layout import constant
 from tracekit.pattern import NOTHING, escape
 from tracekit.types import ENVELOPE, Schema, event_schema
 
@@ -58,31 +57,30 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Captured:
-    """What the rules found in some peeled lines: tables of the captured ones, row numbers of the matches of all (ascending), and the rows
-    with a literal that no rule matched (row, event)."""
+    """What the rules found in some peeled lines: tables of the captured ones, row numbers (ascending) of what each matches, and of what the
+    rules that did not match all of it have a literal of."""
 
-    tables: Mapping[str, pl.DataFrame]
-    rows: Mapping[str, pl.Series]
-    missed: pl.DataFrame
+    tables: dict[str, pl.DataFrame]
+    rows: dict[str, pl.Series]
+    missed: dict[str, pl.Series]
 
 
 def capture(peeled: pl.DataFrame, vocabulary: Vocabulary) -> Captured:
     """Let every rule look at the lines that it could match."""
     tables: dict[str, pl.DataFrame] = {}
     matched: dict[str, pl.Series] = {}
-    missed: list[pl.DataFrame] = []
+    missed: dict[str, pl.Series] = {}
     msg, place = peeled["msg"], peeled[list(ENVELOPE)]
     for rule, rows in _candidates(msg, vocabulary):
         hit, groups = _matches(msg[rows], rule)
         if rule.literals and groups.height < len(rows):
-            missed.append(pl.DataFrame([rows.alias("row"), constant(rule.name, len(rows)).alias("event")]))
+            missed[rule.name] = rows
         if groups.is_empty():
             continue
         matched[rule.name] = rows = rows if hit is None else rows.filter(hit)
         if rule.name in vocabulary.captured:
             tables[rule.name] = _kept(place[rows], peeled.height).hstack(groups.select(vocabulary.columns(rule)))
-    none = pl.DataFrame(schema={"row": pl.get_index_type(), "event": pl.String})
-    return Captured(tables, matched, pl.concat(missed) if missed else none)
+    return Captured(tables, matched, missed)
 
 
 def split(captured: Captured, heights: Sequence[int]) -> list[Captured]:
@@ -90,26 +88,28 @@ def split(captured: Captured, heights: Sequence[int]) -> list[Captured]:
     if len(heights) == 1:
         return [captured]
     ends = list(accumulate(heights))
-    begins = [0, *ends[:-1]]
-    found: list[tuple[dict[str, pl.DataFrame], dict[str, pl.Series]]] = [({}, {}) for _ in heights]
+    found = [Captured({}, {}, {}) for _ in heights]
     for name, rows in captured.rows.items():
-        numbers = rows.to_list()
         table = captured.tables.get(name)
-        at = 0
-        while at < len(numbers):
-            i = bisect_right(ends, numbers[at])
-            next_one = bisect_left(numbers, ends[i], at)
-            found[i][1][name] = rows[at:next_one] - begins[i]
+        for i, at, own in _shares(rows, ends):
+            found[i].rows[name] = own
             if table is not None:
-                found[i][0][name] = table.slice(at, next_one - at)
-            at = next_one
-    missed = captured.missed
-    return [
-        Captured(tables, rows, missed.filter(missed["row"].is_between(begin, end, closed="left")).with_columns(pl.col("row") - begin))
-        if missed.height
-        else Captured(tables, rows, missed)
-        for (tables, rows), begin, end in zip(found, begins, ends, strict=True)
-    ]
+                found[i].tables[name] = table.slice(at, len(own))
+    for name, rows in captured.missed.items():
+        for i, _, own in _shares(rows, ends):
+            found[i].missed[name] = own
+    return found
+
+
+def _shares(rows: pl.Series, ends: Sequence[int]) -> Iterator[tuple[int, int, pl.Series]]:
+    """(which frame, where in `rows` its share begins, its share as row numbers of its own), given where the frames end."""
+    numbers = rows.to_list()
+    at = 0
+    while at < len(numbers):
+        i = bisect_right(ends, numbers[at])
+        next_one = bisect_left(numbers, ends[i], at)
+        yield i, at, rows[at:next_one] - (ends[i - 1] if i else 0)
+        at = next_one
 
 
 def _kept(rows: pl.DataFrame, of: int) -> pl.DataFrame:

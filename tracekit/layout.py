@@ -164,33 +164,39 @@ class Layout:
         more = _peel_layers(fresh, other.layers)
         return pl.concat([peeled.filter(~missed), more]).sort("_at")
 
-    def frames(self, text: pl.Series) -> pl.Series:
-        """Which lines only frame others: headers, blank lines, rules, markers."""
-        marks = text.str.contains(_FRAMES)
-        return marks if self.trace or not marks.any() else marks & ~text.str.contains(r"^#[^ #]")
+    def marks(self, text: pl.Series) -> pl.DataFrame:
+        """What the shape of each line tells: whether it only `frames` others (headers, blank lines, rules, markers), is `part` of the event
+        before it (stack frames, histogram rows), the name of its trace `event` if any, and whether it has the common `envelope`."""
+        line, never = pl.col("text"), pl.lit(False)
+        told = {"frames": line.str.contains(_FRAMES), "part": never, "event": pl.lit(None, dtype=pl.String), "envelope": never}
+        if self.trace:
+            told |= {"part": line.str.contains(_PARTS), "event": line.str.extract(self._event)}
+        if common := self._common:
+            told["envelope"] = line.str.contains(_prefix(common[0]))
+        marks = text.to_frame("text").with_columns(**told)
+        if not self.trace and marks["frames"].any():
+            marks = marks.with_columns(pl.col("frames") & ~line.str.contains(r"^#[^ #]"))
+        return marks
 
-    def parts(self, text: pl.Series) -> pl.Series:
-        """Which lines belong to the event before them: stack frames, histogram rows."""
-        if not self.trace:
-            return constant(False, len(text))
-        return text.str.contains(_PARTS)
-
-    def events(self, text: pl.Series) -> pl.Series:
-        """The name of the trace event on each line, null where there is none."""
+    @property
+    def _event(self) -> str:
+        """What takes the name of an event from a line of this tracer."""
         if "qemu_trace" in self.counts or "qemu_trace_bare" in self.counts:
-            return text.str.extract(r"^(?:[0-9]+@[0-9.]+:)?([a-z][a-z0-9]*_[a-z0-9_]+)(?: |$)")
-        return text.str.extract(_EVENT_OF_PERF if "perf" in self.counts else _EVENT_ANY if "ftrace_any" in self.counts else _EVENT)
+            return r"^(?:[0-9]+@[0-9.]+:)?([a-z][a-z0-9]*_[a-z0-9_]+)(?: |$)"
+        return _EVENT_OF_PERF if "perf" in self.counts else _EVENT_ANY if "ftrace_any" in self.counts else _EVENT
 
-    def envelope_counts(self, text: pl.Series) -> dict[str, int]:
-        """How many lines have the envelope that most of the first lines had, and how many another or none."""
-        if not self.layers or text.is_empty():
-            return {"none": len(text)} if len(text) else {}
+    @property
+    def _common(self) -> list[Rule]:
+        """The envelopes that most of the first lines had, outermost first."""
         main = [max(layer, key=lambda r: self.counts[r.name]) for layer in self.layers]
-        most = max(self.counts[r.name] for r in main)
-        common = [r for r in main if self.counts[r.name] * 2 >= most]
-        hits = int(self.clean(text).str.contains(_prefix(common[0])).sum())
-        counts = {common[-1].name: hits, "other": len(text) - hits}
-        return {n: c for n, c in counts.items() if c}
+        most = max((self.counts[r.name] for r in main), default=0)
+        return [r for r in main if self.counts[r.name] * 2 >= most]
+
+    def envelope_counts(self, marks: pl.DataFrame) -> dict[str, int]:
+        """How many lines have the envelope that most of the first lines had, and how many another or none."""
+        hits = int(marks["envelope"].sum())
+        common, other = (self._common[-1].name, "other") if self.layers else ("", "none")
+        return {n: c for n, c in {common: hits, other: marks.height - hits}.items() if c}
 
 
 def _prefix(rule: Rule) -> str:

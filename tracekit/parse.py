@@ -52,12 +52,21 @@ class _Piece:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A piece with its noise gone, its lines that only frame others, and those that a rule could match."""
+    """A piece with its noise gone, and its lines that a rule could match: these (line, text), and which they are, null where it is all."""
 
     piece: _Piece
     lines: pl.DataFrame
-    framing: pl.Series
     survivors: pl.DataFrame
+    which: pl.Series | None = None
+
+    def marked(self, rows: Mapping[str, pl.Series]) -> pl.Series:
+        """Which lines are among these rows of the survivors; of several logical lines in one, all are if one is."""
+        mask = _scattered(pl.concat(rows.values()), self.survivors.height) if rows else constant(False, self.survivors.height)
+        if self.which is not None:
+            mask = _scattered(self.which.arg_true().filter(mask), self.lines.height)
+        if "line_end" in self.lines.columns and rows:
+            return self.lines.select("line", mask.alias("mask")).select(pl.col("mask").any().over("line")).to_series()
+        return mask
 
 
 @dataclass
@@ -154,7 +163,7 @@ def _work(pieces: Sequence[_Piece], vocabulary: Vocabulary) -> list[_Part]:
     seen = [_look(piece, vocabulary) for piece in pieces]
     peeled = _peel(seen)
     found = split(capture(pl.concat(peeled), vocabulary), [p.height for p in peeled]) if peeled else []
-    return [_part(s, p["line"], own, vocabulary) for s, p, own in zip(seen, peeled, found, strict=True)]
+    return [_part(s, own, vocabulary) for s, own in zip(seen, found, strict=True)]
 
 
 def _look(piece: _Piece, vocabulary: Vocabulary) -> _Seen:
@@ -162,9 +171,10 @@ def _look(piece: _Piece, vocabulary: Vocabulary) -> _Seen:
     if layout.noise:
         lines = lines.with_columns(layout.clean(lines["text"]).alias("text"))
     text = lines["text"]
-    whole = layout.dense or len(text) <= SMALL_SOURCE
-    survivors = lines if whole else lines.filter(text.str.contains(vocabulary.wanted_prefilter if layout.trace else vocabulary.prefilter))
-    return _Seen(piece, lines, layout.frames(text), survivors[["line", "text"]])
+    if layout.dense or len(text) <= SMALL_SOURCE:
+        return _Seen(piece, lines, lines[["line", "text"]])
+    which = text.str.contains(vocabulary.wanted_prefilter if layout.trace else vocabulary.prefilter)
+    return _Seen(piece, lines, lines[["line", "text"]].filter(which), which)
 
 
 def _peel(seen: Sequence[_Seen]) -> list[pl.DataFrame]:
@@ -179,33 +189,31 @@ def _peel(seen: Sequence[_Seen]) -> list[pl.DataFrame]:
     return [peeled[i] for i in range(len(seen))]
 
 
-def _part(seen: _Seen, line: pl.Series, captured: Captured, vocabulary: Vocabulary) -> _Part:
-    """The account of a piece, given what was captured of it; `line`: the numbers of the lines that the rules looked at."""
-    frame, layout, text = seen.lines, seen.piece.layout, seen.lines["text"]
+def _part(seen: _Seen, captured: Captured, vocabulary: Vocabulary) -> _Part:
+    """The account of a piece, given what was captured of it."""
+    lines, layout = seen.lines, seen.piece.layout
+    marks = layout.marks(lines["text"])
     tables = dict(captured.tables)
     events = Counter({name: len(rows) for name, rows in captured.rows.items()})
-    matched, suspects = _lines(line, captured)
-    in_event = frame["line"].is_in(matched.implode()) if len(matched) else constant(False, frame.height)
+    in_event = seen.marked(captured.rows)
     if layout.trace:
-        names = layout.events(text)
+        names = marks["event"]
         events.update({str(n): int(c) for n, c in names.filter(~in_event).drop_nulls().value_counts().iter_rows()})
         if vocabulary.raw:
-            tables |= _raw(frame.filter(names.is_not_null() & ~in_event & ~names.is_in(list(vocabulary.rules))), seen.piece)
+            tables |= _raw(lines.filter(names.is_not_null() & ~in_event & ~names.is_in(list(vocabulary.rules))), seen.piece)
         in_event = in_event | names.is_not_null()
-    parts = layout.parts(text)
-    bad = frame["line"].is_in(suspects["line"].implode()) & ~in_event & ~parts & ~seen.framing if suspects.height else None
-    classes = _classes(frame, {"event": in_event, "part-of-event": parts, "frame": seen.framing, "not understood": bad})
-    examples = _examples(frame, suspects, bad)
-    return _Part(tables, classes, events, Counter(layout.envelope_counts(text)), examples)
+    parts, frames = marks["part"] & ~in_event, marks["frames"] & ~in_event
+    bad = seen.marked(captured.missed) & ~in_event & ~parts & ~frames
+    classes = _classes(lines, {"event": in_event, "part-of-event": parts, "frame": frames & ~parts, "not understood": bad})
+    examples = _examples(seen, bad, captured.missed)
+    return _Part(tables, classes, events, Counter(layout.envelope_counts(marks)), examples)
 
 
-def _lines(line: pl.Series, captured: Captured) -> tuple[pl.Series, pl.DataFrame]:
-    """(lines that a rule matched, those with a literal that none matched: line, event)."""
-    lines = line[pl.concat(captured.rows.values()).unique()] if captured.rows else line.clear()
-    suspects = captured.missed.select(line[captured.missed["row"]], "event")
-    if suspects.height:
-        suspects = suspects.filter(~pl.col("line").is_in(lines.implode())).unique("line", keep="first", maintain_order=True)
-    return lines, suspects
+def _scattered(rows: pl.Series, height: int) -> pl.Series:
+    """So many times false, but for some rows."""
+    mask = constant(False, height)
+    mask.scatter(rows, True)
+    return mask
 
 
 def _raw(frame: pl.DataFrame, piece: _Piece) -> dict[str, pl.DataFrame]:
@@ -222,19 +230,16 @@ def _copied(name: str) -> pl.Expr:
     return (pl.col(name) + "").alias(name)
 
 
-def _classes(frame: pl.DataFrame, marks: Mapping[str, pl.Series | None]) -> Counter[str]:
-    """How many physical lines are of each class, the first that is marked; of several logical lines in one the best class counts."""
-    given = [(name, mark) for name, mark in marks.items() if mark is not None]
-    codes = [pl.when(mark).then(pl.lit(i, dtype=pl.UInt8)) for i, (_, mark) in enumerate(given)]
-    found = pl.select(pl.coalesce([*codes, pl.lit(len(given), dtype=pl.UInt8)]).alias("class")).to_series()
-    joined = 0
-    if "line_end" in frame.columns:
-        lines = frame.select("line", "line_end", found).group_by("line").agg(pl.min("class"), pl.max("line_end"))
-        found, joined = lines["class"], int((lines["line_end"] - lines["line"]).clip(0).sum())
-    names = [*(name for name, _ in given), "text"]
-    classes = Counter({names[i]: int(n) for i, n in found.value_counts().iter_rows()})
-    classes["part-of-event"] += joined
-    return classes
+def _classes(lines: pl.DataFrame, marks: Mapping[str, pl.Series]) -> Counter[str]:
+    """How many physical lines are of each class, given the logical lines of each; of several of these in one the first class counts."""
+    if "line_end" not in lines.columns:
+        classes = Counter({name: int(mark.sum()) for name, mark in marks.items()})
+        return +classes + Counter(text=lines.height - classes.total())
+    kinds = pl.coalesce([pl.when(mark).then(pl.lit(i, dtype=pl.UInt8)) for i, mark in enumerate(marks.values())]).fill_null(len(marks))
+    each = lines.select("line", "line_end", kinds.alias("kind")).group_by("line").agg(pl.min("kind"), pl.max("line_end"))
+    names = [*marks, "text"]
+    joined = int((each["line_end"] - each["line"]).clip(0).sum())
+    return Counter({names[i]: int(n) for i, n in each["kind"].value_counts().iter_rows()}) + Counter({"part-of-event": joined})
 
 
 def _logical_frame(lines: Iterable[Logical]) -> pl.DataFrame:
@@ -242,13 +247,14 @@ def _logical_frame(lines: Iterable[Logical]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"line": pl.Int64, "line_end": pl.Int64, "text": pl.String}, orient="row")
 
 
-def _examples(frame: pl.DataFrame, suspects: pl.DataFrame, bad: pl.Series | None) -> dict[str, Example]:
+def _examples(seen: _Seen, bad: pl.Series, missed: Mapping[str, pl.Series]) -> dict[str, Example]:
     """One example for each kind of line that was not understood."""
-    if bad is None or not bad.any():
+    if not bad.any():
         return {}
-    rows = (
-        frame.filter(bad).join(suspects, on="line").group_by("event", maintain_order=True).agg(pl.len(), pl.first("line"), pl.first("text"))
-    )
+    line = seen.survivors["line"]
+    kinds = pl.concat([pl.DataFrame([line[rows], constant(name, len(rows)).alias("event")]) for name, rows in missed.items()])
+    told = seen.lines.filter(bad).join(kinds.unique("line", keep="first", maintain_order=True), on="line")
+    rows = told.group_by("event", maintain_order=True).agg(pl.len(), pl.first("line"), pl.first("text"))
     return {e: (n, line, text[:300]) for e, n, line, text in rows.iter_rows()}
 
 

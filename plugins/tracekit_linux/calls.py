@@ -80,7 +80,7 @@ def merged(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         if kind in ("probe_entry", "probe_return"):
             known = pl.col("function").is_in(list(FUNCTIONS)) | pl.col("function").is_null()
             rows = rows.filter(known & ~pl.col("probe").is_in(NARRATION))
-        frames.append(rows.select(*own, pl.lit(kind).alias("kind")).collect())
+        frames.append(rows.select(*own, pl.lit(kind).alias("kind")).collect(engine="in-memory"))  # the other engine takes 1 ms to start
     return pl.concat(frames, how="diagonal").sort("source", "line", maintain_order=True)
 
 
