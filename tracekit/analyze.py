@@ -145,7 +145,8 @@ def read(
 
     tables |= replay(registry.models, tables, streams, failed)
     if "predictions" in tables:
-        tables["divergences"] = tables["predictions"].filter(~pl.col("agrees"))
+        predictions = tables["predictions"]
+        tables["divergences"] = predictions.clear() if predictions["agrees"].all() else predictions.filter(~pl.col("agrees"))
     tables["streams"] = streams
     tables["sources"] = _source_table(parsed)
     return tables, parsed, repeats

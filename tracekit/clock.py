@@ -13,6 +13,7 @@ from tracekit.types import ENVELOPE
 
 STREAMS = {"source": pl.String(), "stream": pl.Int64(), "merged": pl.Boolean()}
 NOT_OWN = ("source", "line", "boot", "ts_raw", "task", "tid", "on_cpu", "side")
+NO_REPEATS = pl.DataFrame(schema={"source": pl.String, "line": pl.Int64, "of_source": pl.String, "of_line": pl.Int64})
 RUN = 5  # events in a row that two logs without a common stamp must share to be taken for the same ones
 
 
@@ -28,7 +29,7 @@ def align(
     boots = _boots(tables)
     placed = {n: _shifted(_with_boot(f, boots), clocks) for n, f in _with_host(tables).items()}
     printk = [path for path, kind in stamps.items() if kind == "printk"]
-    unique, repeats = _without_repeats(placed, printk) if len(printk) > 1 else (placed, _no_repeats())
+    unique, repeats = _without_repeats(placed, printk) if len(printk) > 1 else (placed, NO_REPEATS)
     walls = [path for path, kind in stamps.items() if kind.startswith("wall")]
     if walls and len(printk) + len(walls) > 1:
         retold = _retold(unique, printk, walls)
@@ -125,15 +126,11 @@ def _shifted(frame: pl.DataFrame, clocks: Mapping[str, int]) -> pl.DataFrame:
     return frame.with_columns((pl.col("ts") + offset).alias("ts"))
 
 
-def _no_repeats() -> pl.DataFrame:
-    return pl.DataFrame(schema={"source": pl.String, "line": pl.Int64, "of_source": pl.String, "of_line": pl.Int64})
-
-
 def _without_repeats(tables: Mapping[str, pl.DataFrame], printk: Sequence[str]) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
     """Rows of several printk sources with equal stamp and equal columns are one row: the first source's."""
     rank = {path: i for i, path in enumerate(printk)}
     kept: dict[str, pl.DataFrame] = {}
-    repeats = [_no_repeats()]
+    repeats = [NO_REPEATS]
     for name, frame in tables.items():
         key = [c for c in frame.columns if c not in NOT_OWN]
         ranked = frame.with_columns(pl.col("source").replace_strict(rank, default=None, return_dtype=pl.Int64).alias("_rank"))
@@ -172,7 +169,7 @@ def _retold(tables: Mapping[str, pl.DataFrame], printk: Sequence[str], walls: Se
                     for twin, of in zip(mine, theirs, strict=True)
                 }
             first.setdefault(key, places)
-    return pl.DataFrame([(*twin, *of) for twin, of in repeats.items()], schema=_no_repeats().schema, orient="row")
+    return pl.DataFrame([(*twin, *of) for twin, of in repeats.items()], schema=NO_REPEATS.schema, orient="row")
 
 
 def _told(tables: Mapping[str, pl.DataFrame], paths: Sequence[str]) -> dict[str, list[tuple[int, int]]]:

@@ -198,7 +198,7 @@ def _part(seen: _Seen, captured: Captured, vocabulary: Vocabulary) -> _Part:
     in_event = seen.marked(captured.rows)
     if layout.trace:
         names = marks["event"]
-        events.update({str(n): int(c) for n, c in names.filter(~in_event).drop_nulls().value_counts().iter_rows()})
+        events.update(dict(sorted((n, c) for n, c in names.filter(~in_event).value_counts().iter_rows() if n)))
         if vocabulary.raw:
             tables |= _raw(lines.filter(names.is_not_null() & ~in_event & ~names.is_in(list(vocabulary.rules))), seen.piece)
         in_event = in_event | names.is_not_null()

@@ -154,7 +154,8 @@ class _Devices:
 
 
 def _columns(tables: Mapping[str, "pl.DataFrame"], table: str, *columns: str) -> Iterable[tuple[Any, ...]]:
-    return tables[table].select(columns).drop_nulls().iter_rows() if table in tables else ()
+    rows = zip(*(tables[table][c].to_list() for c in columns), strict=True) if table in tables else ()
+    return (row for row in rows if None not in row)
 
 
 def _role(text: str) -> str:

@@ -194,7 +194,7 @@ def _emulated(missing: pl.DataFrame | None, foreign: pl.DataFrame | None) -> Fin
 def _quiet(status: pl.DataFrame | None, enabled: pl.DataFrame | None, handlers: pl.DataFrame | None, calls: pl.DataFrame | None) -> Verdict:
     if status is not None:
         return inconclusive(f"{times(status.height, 'fault interrupt')} of an IOMMU, but no line says of which device or why", RECORD)
-    faults = calls.filter(pl.col("function") == "dmar_fault").height if calls is not None else 0
+    faults = int((calls["function"] == "dmar_fault").sum()) if calls is not None else 0
     handled = handlers.filter(pl.col("name").str.contains("^dmar[0-9]+$")).height if handlers is not None else 0
     if faults or handled:
         return not_evaluated(

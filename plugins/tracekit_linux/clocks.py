@@ -73,7 +73,7 @@ class ClockRelations(Model):
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
         """Relate each source with messages to each with calls."""
         calls = tables.get("calls")
-        if calls is None or calls.is_empty() or (messages := _messages(tables)).is_empty():
+        if tables["streams"].height < 2 or calls is None or calls.is_empty() or (messages := _messages(tables)).is_empty():
             return self.frames()
         given = tables["streams"].filter("merged")["source"].to_list()
         calls = _spans(calls.filter(pl.col("function").is_in(messages["function"].unique().to_list())), calls)

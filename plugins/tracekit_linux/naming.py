@@ -28,6 +28,8 @@ def _from_handlers(identities: Identities, owned: Sequence[Owned], tables: Mappi
     if handlers is None or not owned:
         return
     named = handlers.filter((pl.col("source") == source) & pl.col("name").str.contains(VFIO_ACTION)).select("irq", "name", "line")
+    if named.is_empty():
+        return
     rows = [(o.irq, o.line, n) for n, o in enumerate(owned)]
     since = pl.DataFrame(rows, schema={"irq": named["irq"].dtype, "line": pl.Int64, "n": pl.Int64}, orient="row").sort("line")
     joined = named.sort("line").join_asof(since, on="line", by="irq", check_sortedness=False).drop_nulls("n")
@@ -76,9 +78,9 @@ def _clocks(trace: str, tables: Mapping[str, pl.DataFrame]) -> dict[tuple[str, i
     """The clock of each source and boot (null: every boot) that is related to that of a trace."""
     relations, streams = tables.get("clock_relations"), tables.get("streams")
     found: dict[tuple[str, int | None], Clock] = {(trace, None): (0, 0, "both in one log")}
-    if streams is not None and trace in (given := streams.filter("merged")["source"].to_list()):
+    if streams is not None and trace in (given := streams["source"].filter(streams["merged"]).to_list()):
         found |= {(source, None): (0, 0, "clocks as given") for source in given if source != trace}
-    if relations is not None:
+    if relations is not None and relations.height:
         mine = relations.filter((pl.col("other") == trace) & (pl.col("basis") != "none"))
         for source, boot, offset, err, basis, pairs in mine.select("source", "boot", "offset", "err", "basis", "pairs").iter_rows():
             found[source, boot] = (offset, err, f"clocks {basis} by {pairs} message{'s' if pairs > 1 else ''} and the calls around")

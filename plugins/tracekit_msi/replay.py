@@ -1,6 +1,7 @@
 """Replays operations through the machine of a PCI function and compares what it predicts with what was observed."""
 
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import polars as pl
@@ -69,8 +70,9 @@ def gate(gates: pl.DataFrame | None, name: str) -> bool | None:
     """The value of a version gate, observed before assumed; None if unknown."""
     if gates is None:
         return None
-    known = gates.filter(pl.col("gate") == name).sort(pl.col("basis") != "observed", maintain_order=True)
-    return known["value"][0] if known.height else None
+    rows = zip(*(gates[c].to_list() for c in ("gate", "basis", "value")), strict=True)
+    known = [(basis != "observed", value) for of, basis, value in rows if of == name]
+    return min(known, key=itemgetter(0))[1] if known else None
 
 
 class MsiReplay(Model):

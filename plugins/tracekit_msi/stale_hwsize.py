@@ -211,7 +211,7 @@ def _from_returns(op_set_irqs: pl.DataFrame | None, enables: pl.DataFrame | None
         & ((pl.col("start") + pl.col("count")) > 0).fill_null(True)
         & pl.col("index").is_in([1, 2]).fill_null(True)
     )
-    if enables is not None:
+    if enables is not None and failed.height:
         failed = failed.join(enables.select("source", pl.col("request").alias("call")).drop_nulls(), on=["source", "call"], how="anti")
     for row in failed.head(1).iter_rows(named=True):
         subject = subject_of(row, devices)

@@ -67,6 +67,8 @@ def lost_on_resize(
 
 def _still_enabled(windows: pl.DataFrame, used: pl.DataFrame) -> pl.DataFrame:
     """Windows of devices that did not lose their vectors later: after a failed enable that is the cause of a time-out (VFIO-003)."""
+    if used.is_empty():
+        return used
     failed = windows.filter((pl.col("kind").is_in(["failed", "open"])) & pl.col("recovered_line").is_null())
     return used.join(failed.select("bdf", "device").unique(), on=["bdf", "device"], how="anti", nulls_equal=True)
 

@@ -41,8 +41,9 @@ class VfioReplay(Model):
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
         gates = tables.get("gates")
         if gates is not None:
-            known = gates.filter(pl.col("gate") == "KV4").sort(pl.col("basis") != "observed", maintain_order=True)
-            self.choices = (known["value"][0],) if known.height else self.choices
+            told = zip(*(gates[c].to_list() for c in ("gate", "basis", "value")), strict=True)
+            known = sorted((basis != "observed", n, value) for n, (of, basis, value) in enumerate(told) if of == "KV4")
+            self.choices = (known[0][2],) if known else self.choices
         return super().run(rows, tables)
 
     def on_op_open(self, e: Row) -> None:

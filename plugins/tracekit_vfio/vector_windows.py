@@ -44,6 +44,8 @@ class VectorWindows(Model):
         if handlers is None or "vector_alloc" not in tables:
             return self.frames()
         named = handlers.filter(pl.col("name").str.starts_with("vfio-msi"))
+        if named.is_empty():
+            return self.frames()
         calls = tables.get("op_set_irqs")
         for source in named["source"].unique(maintain_order=True):
             if calls is None or source not in calls["source"]:
