@@ -27,7 +27,8 @@ PER_FILE_SHARE = 0.5
 LONGEST_TRIED = 2000  # characters of a line that tell its envelope
 
 _STAMPED = r"(?:<[0-9]+>)?\[ *[0-9]+\.[0-9]{6}\]"
-# What a transport leaves in lines, and what to put in its place: (sign, expression, replacement).
+# What a transport leaves in lines, and what to put in its place: (sign, expression, replacement). Signs are looked for behind line breaks:
+# an expression that begins with a fixed text is found ten times as fast as one that begins with `^`.
 _NOISE: tuple[tuple[str, str, str], ...] = (
     (r"\r", r"\r+$", ""),
     (r"\x1b", r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_78=>c])", ""),
@@ -38,7 +39,7 @@ _NOISE: tuple[tuple[str, str, str], ...] = (
     (r"&[lg]t;", r"&gt;", ">"),
     (r"#0(?:33|11)", r"#033\[[0-9;]*m", ""),
     (r"#0(?:33|11)", r"#011", "\t"),
-    (rf"^[ \t]+{_STAMPED}|^[ \t]+\((?:XEN|d[0-9]+)\)", rf"^[ \t]+({_STAMPED}|\((?:XEN|d[0-9]+)\))", "${1}"),
+    (rf"\n[ \t]+(?:{_STAMPED}|\((?:XEN|d[0-9]+)\))", rf"^[ \t]+({_STAMPED}|\((?:XEN|d[0-9]+)\))", "${1}"),
 )
 _OVERTYPED = rf"^.*\r({_STAMPED})"
 
@@ -92,8 +93,8 @@ class Layout:
     @classmethod
     def settle(cls, rules: Mapping[str, Rule], sample: Sequence[str]) -> "Layout":
         """Decide on the first lines of a source which rules each layer uses."""
-        whole = "\n".join(sample)
-        noise = tuple(i for i, (sign, _, _) in enumerate(_NOISE) if re.search(sign, whole, re.MULTILINE))
+        whole = "\n".join(["", *sample])
+        noise = tuple(i for i, (sign, _, _) in enumerate(_NOISE) if re.search(sign, whole))
         lines = _clean(pl.Series("text", sample, dtype=pl.String), noise).to_list() if noise else list(sample)
         written = max(len(lines) - lines.count("") - sum(map(str.isspace, lines)), 1)
         used: dict[str, int] = {}
@@ -298,11 +299,13 @@ def _any_of(rules: tuple[tuple[tuple[str, ...], str], ...]) -> Callable[[Sequenc
 
     def which(lines: Sequence[str]) -> list[int]:
         found = list(compress(count(), map(quick, lines)))
-        whole = "\n".join(lines) if slow else ""
-        for sign, match in slow:
-            if sign in whole:
-                found += [i for i, line in enumerate(lines) if sign in line and match(line)]
-        return sorted(set(found)) if slow else found
+        if slow:
+            known, whole = set(found), "\n".join(lines)
+            for sign, match in slow:
+                if sign in whole:
+                    known.update([i for i, line in enumerate(lines) if sign in line and i not in known and match(line)])
+            found = sorted(known)
+        return found
 
     return which
 

@@ -49,6 +49,7 @@ class Model:
         self._emitted: dict[str, list[tuple[Row, dict[str, Any]]]] = {name: [] for name in self.tables}
         self._columns = self._own_columns()
         self._moved: dict[str, set[str]] = {name: set() for name in self.tables}
+        self.made: dict[str, pl.DataFrame] | None = None  # what `frames` gave last
 
     @classmethod
     def hears(cls) -> tuple[str, ...]:
@@ -102,7 +103,9 @@ class Model:
     def frames(self) -> dict[str, pl.DataFrame]:
         """What was emitted so far, as frames of the declared schemas."""
         blank, shapes = self.blank(), self.schemas()
-        return {name: _frame(rows, shapes[name], self._moved[name]) if rows else blank[name] for name, rows in self._emitted.items()}
+        made = {name: _frame(rows, shapes[name], self._moved[name]) if rows else blank[name] for name, rows in self._emitted.items()}
+        self.made = made
+        return made
 
 
 def rows_of(frame: pl.DataFrame) -> Iterator[Row]:
@@ -188,7 +191,7 @@ def replay(
     for model in in_order(models, failed):
         emitted: dict[str, list[pl.DataFrame]] = {n: [known[n]] for n in model.tables}
         try:
-            for name, frame in list(_checked(model, _replay_one(model, known, parts))):
+            for name, frame in list(_replay_one(model, known, parts)):
                 emitted[name].append(frame)
         except Exception as e:
             failed(model, e)
@@ -225,22 +228,6 @@ class _Parts:
     def forget(self, name: str) -> None:
         """The table has become another one."""
         self.made.pop(name, None)
-
-
-def _checked(model: type[Model], emitted: Iterable[tuple[str, pl.DataFrame]]) -> Iterator[tuple[str, pl.DataFrame]]:
-    """What a model emits, if it is what the model declares; a model on whole frames makes them itself."""
-    if model.run is Model.run:  # made of the declared schemas
-        yield from emitted
-        return
-    blank, shapes = model.blank(), model.schemas()
-    for name, frame in emitted:
-        if name not in blank:
-            raise ValueError(f"{model.__name__}.tables has no table {name}")
-        if frame is not blank[name] and frame.schema != shapes[name]:
-            given, declared = set(frame.schema.items()), set(shapes[name].items())
-            differ = sorted({column for column, _ in given ^ declared}) or ["their order"]
-            raise ValueError(f"{model.__name__} emits {name} with other columns than its tables declare: {', '.join(differ)}")
-        yield name, frame
 
 
 def in_order(models: Sequence[type[Model]], failed: Callable[[type[Model], Exception], None] | None = None) -> list[type[Model]]:
@@ -287,7 +274,7 @@ def _upstream(model: type[Model], before: Mapping[type[Model], Sequence[type[Mod
 def _replay_one(model: type[Model], tables: Mapping[str, pl.DataFrame], divided: _Parts) -> Iterator[tuple[str, pl.DataFrame]]:
     whole = {n: tables[n] for n in model.across if n in tables}
     if set(model.hears()) == set(model.across):
-        yield from model().run((), whole).items()
+        yield from _emitted(model, (), whole)
         return
     parts: dict[tuple[Any, ...], dict[str, pl.DataFrame]] = {}
     for name in model.hears():
@@ -297,7 +284,28 @@ def _replay_one(model: type[Model], tables: Mapping[str, pl.DataFrame], divided:
     for key in sorted(parts, key=lambda k: (str(k[0]), k[1] or 0, k[2])):
         mine = parts[key]
         heard = {n: f for n, f in mine.items() if hasattr(model, "on_" + n)}
-        yield from model().run(_ordered(heard, key[2] in divided.merged), mine | whole).items()
+        yield from _emitted(model, _ordered(heard, key[2] in divided.merged), mine | whole)
+
+
+def _emitted(model: type[Model], rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, pl.DataFrame]]:
+    """What a model emits of a stream, if it is what the model declares; one that works on whole frames makes them itself."""
+    machine = model()
+    emitted = machine.run(rows, tables)
+    if emitted is not machine.made:
+        for name, frame in emitted.items():
+            _check(model, name, frame)
+    yield from emitted.items()
+
+
+def _check(model: type[Model], name: str, frame: pl.DataFrame) -> None:
+    """Errors: ValueError when a frame has not the columns that the model declares."""
+    blank, shapes = model.blank(), model.schemas()
+    if name not in blank:
+        raise ValueError(f"{model.__name__}.tables has no table {name}")
+    if frame is not blank[name] and frame.schema != shapes[name]:
+        given, declared = set(frame.schema.items()), set(shapes[name].items())
+        differ = sorted({column for column, _ in given ^ declared}) or ["their order"]
+        raise ValueError(f"{model.__name__} emits {name} with other columns than its tables declare: {', '.join(differ)}")
 
 
 def _ordered(frames: Mapping[str, pl.DataFrame], merged: bool) -> Iterator[tuple[str, Row]]:

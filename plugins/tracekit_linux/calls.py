@@ -25,7 +25,6 @@ NARRATION = ("tracing_mark_write", "print", "bprint", "bputs")
 AT_ONCE = 8192
 _BARE = {c: pl.col(c).str.split(".").list.first() for c in ("function", "caller")}
 _KNOWN = pl.col("function").is_in(list(FUNCTIONS))
-_NO_ARGS = pl.lit([], dtype=ARGS)
 
 
 class Calls(Model):
@@ -115,14 +114,13 @@ def _table(frame: pl.DataFrame, done: Sequence[tuple[Call, Lane]]) -> pl.DataFra
 
 def _arguments(calls: Sequence[Call]) -> pl.Series:
     """The column `args`."""
-    given = [(n, *arg) for n, c in enumerate(calls) for arg in c.args]
-    if not given:
+    if not any(c.args for c in calls):
         return pl.Series("args", [[]], dtype=ARGS).new_from_index(0, len(calls))
-    schema = {"n": pl.UInt32, "name": pl.String, "value": pl.Int64, "text": pl.String}
-    flat = pl.DataFrame(given, schema=schema, orient="row")
-    lists = flat.group_by("n").agg(pl.struct("name", "value", "text").alias("args"))
-    every = pl.DataFrame({"n": range(len(calls))}, schema={"n": pl.UInt32})
-    return every.join(lists, on="n", how="left", maintain_order="left")["args"].cast(ARGS).fill_null(_NO_ARGS)
+    none = [(None, None, None)]
+    given = [(n, *arg) for n, c in enumerate(calls) for arg in c.args or none]
+    flat = pl.DataFrame(given, schema={"n": pl.UInt32, "name": pl.String, "value": pl.Int64, "text": pl.String}, orient="row")
+    each = pl.struct("name", "value", "text").filter(pl.col("name").is_not_null())
+    return flat.group_by("n", maintain_order=True).agg(each.alias("args"))["args"]
 
 
 def _depth(call: Call) -> int:

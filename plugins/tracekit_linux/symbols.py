@@ -42,8 +42,12 @@ class Names:
 
     def _learn(self, kind: str, frame: pl.DataFrame) -> None:
         """Guess the functions of probes that have addresses only; entries first, for returns share their addresses."""
-        seen = frame.unique(["probe", "function", "address"], keep="first", maintain_order=True)
-        for probe, function, address, args in seen.select("probe", "function", "address", "args").iter_rows():
+        if kind == "probe_return":
+            self.returning.update(frame["function"].drop_nulls().unique())
+        if not frame["function"].null_count():
+            return
+        unnamed = frame.filter(pl.col("function").is_null()).unique(["probe", "address"], keep="first", maintain_order=True)
+        for probe, function, address, args in unnamed.select("probe", "function", "address", "args").iter_rows():
             name, hint = self.of(probe, function, address, args)
             if kind == "probe_return":
                 self.returning.add(name or hint or probe)

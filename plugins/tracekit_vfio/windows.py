@@ -272,18 +272,17 @@ def with_use(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> pl.Da
     """Fill `in_use` and `handlers`: which wired vectors interrupted between the enable and the disable of each window."""
     if windows.is_empty():
         return windows
-    windows = windows.with_row_index("window")
     entries = _entries(tables)
     recorded = set(entries["source"].unique().to_list())
     if (events := tables.get("irq_handler_entry")) is not None:
         recorded |= set(events["source"].unique().to_list())
+    schema = windows.schema
+    handlers = pl.col("source").is_in(list(recorded)).alias("handlers")
+    if entries.is_empty():
+        return windows.with_columns(pl.lit([], dtype=schema["in_use"]).alias("in_use"), handlers)
+    windows = windows.with_row_index("window")
     used = _used(windows, entries)
-    schema = windows.drop("window").schema
-    filled = (
-        windows.drop("in_use", "handlers")
-        .join(used, on="window", how="left")
-        .with_columns(pl.col("in_use").fill_null([]), pl.col("source").is_in(list(recorded)).alias("handlers"))
-    )
+    filled = windows.drop("in_use", "handlers").join(used, on="window", how="left").with_columns(pl.col("in_use").fill_null([]), handlers)
     return filled.select([pl.col(c).cast(t) for c, t in schema.items()])
 
 
