@@ -7,13 +7,18 @@ from pathlib import Path
 import pytest
 
 from tracekit import cli, plugins
-from tracekit.analyze import Engine
+from tracekit.analyze import Engine, analyze
 from tracekit.testing import run
 
 LOG = """\
 [    1.000000] Linux version 6.12.0 (builder) #1 SMP
 [    2.000000] acme 0000:03:00.0: ring 2 made no progress
 [    3.000000] pci 0000:00:08.0: can't enable 3 VFs (bus 01 out of range of [bus 00])
+"""
+FAILED = """\
+ qemu-100     [001] .....    16.779983: k_open: (vfio_pci_core_enable+0x4/0x370 [vfio_pci_core]) vdev=0xff11000005067000
+ qemu-100     [001] .....    16.795977: k_set: (vfio_pci_set_irqs_ioctl+0x4/0xd0 [vfio_pci_core]) vdev=0xff11000005067000 flags=0x21 index=2 start=0 count=0
+ qemu-100     [001] .....    16.796977: r_set: (vfio_pci_core_ioctl+0x109/0xf60 [vfio_pci_core] <- vfio_pci_set_irqs_ioctl) ret=-5
 """
 GRAMMAR = """\
 %import .common (BDF, DEC)
@@ -94,6 +99,22 @@ def test_a_plugin_that_is_whole_is_heard(install: Install) -> None:
     result = run(LOG)
     assert result.errors == ()
     assert [(f.code, f.summary, f.evidence[0].line) for f in result.findings if f.grade] == [("ACME-001", "ring 2 is stuck", 2)]
+
+
+def test_a_diagnosis_may_ask_for_the_score_of_the_model(install: Install, tmp_path: Path) -> None:
+    install(
+        START
+        + """
+@diagnosis("acme.score", code="ACME-001", severity="info", record="dmesg")
+def missed(divergences):
+    "Operations that did not return what the model says."
+    for e in divergences.iter_rows(named=True):
+        yield Finding(f"{e['operation']} {e['predicted']} {e['observed']}", "proven", (Evidence(e["source"], e["line"], "cause"),))
+"""
+        + diagnoses("missed")
+    )
+    (log := tmp_path / "trace.txt").write_text(FAILED)
+    assert [f.summary for f in analyze([str(log)]).findings if f.code == "ACME-001"] == ["set_irqs -22 -5"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,9 @@
 """The score of a replay, the timeline of a function, the state at a time."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tracekit.analyze import Engine, Options, analyze
 from tracekit.diagnoses import Evidence, Finding
 from tracekit.score import score, state, timeline, unpredicted
 from tracekit.testing import tables
@@ -9,6 +13,19 @@ OPENED = """\
  qemu-100     [001] .....    16.795977: k_set: (vfio_pci_set_irqs_ioctl+0x4/0xd0 [vfio_pci_core]) vdev=0xff11000005067000 flags=0x21 index=2 start=0 count=0
  qemu-100     [001] .....    16.796977: r_set: (vfio_pci_core_ioctl+0x109/0xf60 [vfio_pci_core] <- vfio_pci_set_irqs_ioctl) ret=RET
 """
+
+
+def test_models_of_predictions_alone_run_where_somebody_asks_for_them() -> None:
+    def told(*keep: str) -> tuple[set[str], str]:
+        with TemporaryDirectory() as folder:
+            (log := Path(folder) / "trace.txt").write_text(OPENED.replace("RET", "-5"))
+            made = analyze([str(log)], Options(keep_tables=keep))
+        return {n for n in made.tables if made.tables[n].height}, repr((made.outcomes, [(f.code, f.grade) for f in made.findings]))
+
+    assert told("divergences")[0] == {"divergences"}
+    assert told("op_set_irqs", "divergences")[1] == told("op_set_irqs")[1] == told()[1]
+    only = {m.__name__ for m in Engine.load(("predictions",)).models} - {m.__name__ for m in Engine.load().models}
+    assert {"MsiReplay", "VfioReplay"} <= only
 
 
 def test_an_operation_that_returns_what_the_model_says_is_predicted() -> None:

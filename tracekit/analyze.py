@@ -17,6 +17,8 @@ from tracekit.report import NotUnderstood, Run, SourceReport
 from tracekit.source import Series, Source, discover
 from tracekit.whatif import Flip, confirmed, flips
 
+SCORE = frozenset(("predictions", "divergences"))  # tables that hold the model against the recording
+
 
 @dataclass(frozen=True)
 class Options:
@@ -44,15 +46,20 @@ class Opened:
 
 @dataclass(frozen=True)
 class Engine:
-    """What every analysis needs, whatever its input: the plugins, and the event rules made ready. Made once for many cases."""
+    """What every analysis needs, whatever its input: the plugins, the models that run, and the event rules made ready. Made once for many
+    cases."""
 
     registry: plugins.Registry
+    models: Sequence[type[Model]]
     vocabulary: Vocabulary
     errors: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, keep_tables: Sequence[str] = ()) -> "Engine":
-        """Load plugins and grammars. `keep_tables`: events to capture beside those that a model or a diagnosis hears."""
+        """Load plugins and grammars. `keep_tables`: tables to make beside those that a model or a diagnosis hears.
+
+        Models that make nothing but predictions run where somebody asks for them: they score the model and decide no finding.
+        """
         registry = plugins.load()
         grammars = grammar.load(registry.grammars)
         complaints = (*grammars.errors, *grammars.warnings)
@@ -61,8 +68,10 @@ class Engine:
                 registry.grammars[folder].wrong(f"has a grammar to mend: {text}")
         plugins.check(registry, grammars.events)
         wanted = {*registry.asked_for(), *keep_tables, "kernel_version", "boot_marker"}
+        scored = not wanted.isdisjoint(("*", *SCORE))
+        models = [m for m in registry.models if scored or set(m.tables) != {"predictions"}]
         vocabulary = Vocabulary(grammars, [*grammars.events, RAW] if "*" in keep_tables else wanted)
-        return cls(registry, vocabulary, tuple(text for folder, text in complaints if folder not in registry.grammars))
+        return cls(registry, models, vocabulary, tuple(text for folder, text in complaints if folder not in registry.grammars))
 
     def fresh(self) -> "Engine":
         """The same for another run: plugins without the errors of this one."""
@@ -143,7 +152,7 @@ def read(
     def failed(model: type[Model], error: Exception) -> None:
         registry.owner(model).failed(f"replay {model.__name__}", error)
 
-    tables |= replay(registry.models, tables, streams, failed)
+    tables |= replay(engine.models, tables, streams, failed)
     if "predictions" in tables:
         predictions = tables["predictions"]
         tables["divergences"] = predictions.clear() if predictions["agrees"].all() else predictions.filter(~pl.col("agrees"))
