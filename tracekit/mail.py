@@ -18,6 +18,7 @@ QUOTES = {
     "|": re.compile(r"(?:[ \t]{0,3}[>|])+ ?"),
     "initials": re.compile(r"(?:[ \t]{0,3}(?:[A-Za-z]{1,4})?>)+ ?"),
 }
+MARK = 8  # characters in which the first mark ends
 _STAMP = r"\[ *\d{1,10}\.\d{6}\]"
 # How a log line begins; blanks before it are a paste's indentation.
 LOG_LINE = re.compile(
@@ -165,8 +166,9 @@ def unquoted(line: str, quote: str) -> tuple[int, str]:
 def quoted_by(sample: list[str]) -> str:
     """Which quote marks the lines of a mail have, if any: most lines have them, or several log lines stand behind them."""
     written = [line for line in sample if line.strip()]
-    behind = {name: [line[m.end() :] for line in written if (m := marks.match(line))] for name, marks in QUOTES.items()}
-    logs = {name: sum(LOG_LINE.match(text) is not None for text in texts) for name, texts in behind.items()}
+    quoting = [line for line in written if ">" in line[:MARK] or "|" in line[:MARK]]
+    behind = {name: [line[m.end() :] for line in quoting if (m := marks.match(line))] for name, marks in QUOTES.items()}
+    logs = {name: _logs(texts) for name, texts in behind.items()}
     best = max(logs, key=lambda name: logs[name])
     if logs[best] >= (1 if best == ">" else 2):
         return best
@@ -197,8 +199,13 @@ def _may_be_tail(text: str) -> bool:
 
 def is_padded(sample: list[str]) -> bool:
     """Whether a terminal or a mailer left blanks at the ends of lines: most log lines have them."""
-    logs = [line for line in sample if LOG_LINE.match(line)]
-    return sum(line.rstrip("\r").endswith((" ", "\t")) for line in logs) * 2 > len(logs)
+    padded = [line for line in sample if line.rstrip("\r").endswith((" ", "\t"))]
+    return bool(padded) and _logs(padded) * 2 > _logs(sample)
+
+
+def _logs(lines: list[str]) -> int:
+    """How many of the lines are log lines."""
+    return sum(LOG_LINE.match(line) is not None for line in lines)
 
 
 def cut_at(sample: list[str]) -> int:

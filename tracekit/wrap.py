@@ -10,6 +10,8 @@ __all__ = ["Logical", "Wrapper", "detect"]
 
 _JSON_LINE = re.compile(r'\s*(?:data: |\x1e|- )?\{.*"(?:MESSAGE|msg|log|__CURSOR|_BOOT_ID)"\s*:')
 _JSON_FIELD = re.compile(r'\s*"(?:MESSAGE|__CURSOR|_BOOT_ID|__REALTIME_TIMESTAMP|msg|dmesg)"\s*:')
+_JSON_NAME = re.compile(r'"(?:MESSAGE|__CURSOR|_BOOT_ID|__REALTIME_TIMESTAMP|msg|dmesg|log)"')  # found at once, or nothing need be tried
+_JOURNAL_NAME = re.compile("_(?:_CURSOR|_REALTIME_TIMESTAMP|BOOT_ID|MACHINE_ID)=")
 _JOURNAL_FIELD = re.compile(r"(?:    )?(?:__CURSOR|__REALTIME_TIMESTAMP|_BOOT_ID|_MACHINE_ID)=")
 
 
@@ -19,12 +21,16 @@ def detect(sample: list[str]) -> Wrapper | None:
     if not written:
         return None
 
+    whole = "\n".join(written)
+
     def share(pattern: re.Pattern[str], least: float) -> bool:
         return len(list(filter(None, map(pattern.match, written)))) >= max(least * len(written), 1)
 
-    if share(_JSON_LINE, 0.3) or (share(_JSON_FIELD, 0.02) and any(line.lstrip("\x1e ").startswith(("{", "data: {")) for line in written)):
+    if _JSON_NAME.search(whole) and (
+        share(_JSON_LINE, 0.3) or (share(_JSON_FIELD, 0.02) and any(line.lstrip("\x1e ").startswith(("{", "data: {")) for line in written))
+    ):
         return Json()
-    if share(_JOURNAL_FIELD, 0.03) and not share(re.compile(r"\S+ \S+ \S+ \S+"), 0.5):
+    if _JOURNAL_NAME.search(whole) and share(_JOURNAL_FIELD, 0.03) and not share(re.compile(r"\S+ \S+ \S+ \S+"), 0.5):
         return Journal()
     if share(KMSG, 0.1):
         return Kmsg()
