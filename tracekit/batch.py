@@ -38,7 +38,7 @@ class Settings:
     """
 
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
-    together: int = 16
+    together: int = 32
     limits: supervise.Limits = field(default_factory=supervise.Limits)
     archives: archive.Limits = field(default_factory=archive.Limits.given)
     retry: bool = False
