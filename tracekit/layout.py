@@ -279,7 +279,8 @@ def _try_layers(lines: list[str], layers: Sequence[Sequence[Rule]], admit: Calla
             found = {i: m for i in tried if (m := match(lines[i]))}
             if admit(rule, len(found)):
                 groups = next((rule.groups[c] for c in MESSAGES if c in rule.groups), ())
-                lines[:] = [next((t for g in groups if (t := found[i][g])), "") if i in found else line for i, line in enumerate(lines)]
+                for i, m in found.items():
+                    lines[i] = next(filter(None, map(m.group, groups)), "")
                 rest = [i for i in rest if i not in found]
                 enveloped.update(found)
 
