@@ -174,7 +174,7 @@ class Layout:
             told |= {"part": line.str.contains(_PARTS), "event": line.str.extract(self._event)}
         if common := self._common:
             told["envelope"] = line.str.contains(_prefix(common[0]))
-        marks = text.to_frame("text").with_columns(**told)
+        marks = text.to_frame("text").with_columns_seq(**told)
         if not self.trace and marks["frames"].any():
             marks = marks.with_columns(pl.col("frames") & ~line.str.contains(r"^#[^ #]"))
         return marks

@@ -23,12 +23,9 @@ _NO_ROWS = pl.DataFrame(schema={**COLUMNS, "kind": pl.String})
 # What a recorder writes into the trace looks like an event of one of these names, and is none.
 NARRATION = ("tracing_mark_write", "print", "bprint", "bputs")
 AT_ONCE = 8192
-_BARE = [pl.col(c).str.split(".").list.first() for c in ("function", "caller")]
-# Of what is over in one row, or nests by the functions around it, only known functions make calls.
+_BARE = {c: pl.col(c).str.split(".").list.first() for c in ("function", "caller")}
 _MAKES_CALLS = (
-    ~pl.col("kind").is_in(["graph_leaf", "probe_entry", "probe_return"])
-    | pl.col("function").is_null()
-    | pl.col("function").is_in(list(FUNCTIONS))
+    ~pl.col("kind").is_in(["probe_entry", "probe_return"]) | pl.col("function").is_null() | pl.col("function").is_in(list(FUNCTIONS))
 ) & ~pl.col("probe").is_in(NARRATION).fill_null(False)
 
 
@@ -76,11 +73,14 @@ def merged(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     enclose nothing."""
     frames = [_NO_ROWS]
     for kind in KINDS:
-        if (frame := tables.get(kind)) is not None:
-            columns = frame.columns
-            own = frame[[c for c in COLUMNS if c in columns]]
-            frames.append(own.hstack([pl.Series("kind", [kind]).new_from_index(0, frame.height)]))
-    rows = pl.concat(frames, how="diagonal").with_columns(_BARE)
+        if (frame := tables.get(kind)) is None:
+            continue
+        if kind == "graph_leaf":  # most rows of a function graph
+            frame = frame.filter(_BARE["function"].is_in(list(FUNCTIONS)))
+        columns = frame.columns
+        own = frame[[c for c in COLUMNS if c in columns]]
+        frames.append(own.hstack([pl.Series("kind", [kind]).new_from_index(0, own.height)]))
+    rows = pl.concat(frames, how="diagonal").with_columns(**_BARE)
     return rows.filter(_MAKES_CALLS).sort("source", "line", maintain_order=True)
 
 
