@@ -1,6 +1,7 @@
 """Many cases: which must be analyzed, by whom, and what became of each. One code path for this machine and for a cluster."""
 
 import os
+import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -170,7 +171,7 @@ def _replies(jobs: Sequence[Job], make: Callable[[], Executor], settings: Settin
     losses = _Losses()
     while waiting:
         executor = make()
-        flying: dict[Future[list[Reply]], Task] = {}
+        flying: dict[Future[list[bytes]], Task] = {}
         try:
             while waiting or flying:
                 while waiting and len(flying) < 2 * settings.jobs:
@@ -182,7 +183,7 @@ def _replies(jobs: Sequence[Job], make: Callable[[], Executor], settings: Settin
                     if losses.count(_error(future)):
                         waiting.append(task)
                     else:
-                        yield from map(_seen, future.result())
+                        yield from map(_seen, map(pickle.loads, future.result()))
                 if not done:
                     yield None
         except BrokenExecutor as error:
@@ -210,7 +211,7 @@ class _Losses:
         return error is not None
 
 
-def _error(future: "Future[list[Reply]]") -> BaseException | None:
+def _error(future: "Future[list[bytes]]") -> BaseException | None:
     try:
         return future.exception()
     except CancelledError as error:

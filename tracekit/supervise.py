@@ -4,6 +4,7 @@ This side is light: it loads neither polars nor plugins. It runs in the threads 
 """
 
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -50,8 +51,11 @@ class Task:
     root: str = ""  # where relative paths begin
 
 
-def perform(task: Task) -> list[Reply]:
-    """Analyze the cases of a task in this thread's process, which is started when there is none. Errors: Refused."""
+def perform(task: Task) -> list[bytes]:
+    """Analyze the cases of a task in this thread's process, which is started when there is none. Errors: Refused.
+
+    Each answer is a pickled `Reply`, as the process sent it: a worker of a cluster hands it on unread.
+    """
     if identity.digest() != task.identity:
         mine, wanted = identity.digest()[:8], task.identity[:8]
         raise Refused(f"{here()} has another tracekit, plugin or grammar than this batch ({mine}, not {wanted}): install the same there")
@@ -61,7 +65,7 @@ def perform(task: Task) -> list[Reply]:
         adopt([])
     _own.process.root = task.root
     seen = [job for job in task.jobs if _sees(task.root, job.path)]
-    return [*_own.process.answers(seen, task.limits), *(_unseen(job) for job in task.jobs if job not in seen)]
+    return [*_own.process.answers(seen, task.limits), *(pickle.dumps(_unseen(job)) for job in task.jobs if job not in seen)]
 
 
 def adopt(kept: "list[Process]") -> None:
@@ -95,13 +99,13 @@ class Process:
         self._closed = False
         self._child: subprocess.Popen[bytes] | None = None
 
-    def answers(self, jobs: Sequence[Job], limits: Limits) -> list[Reply]:
+    def answers(self, jobs: Sequence[Job], limits: Limits) -> list[bytes]:
         """Analyze some cases, each within its limits. When the process is lost over several, those that it did not answer are asked for
         alone: their logs are parsed together, so any of them may be the reason."""
         replies = self._try(jobs, limits)[0] if len(jobs) > 1 else []
         return replies + [self._answer(job, limits) for job in jobs[len(replies) :]]
 
-    def _answer(self, job: Job, limits: Limits) -> Reply:
+    def _answer(self, job: Job, limits: Limits) -> bytes:
         tries: Counter[str] = Counter()
         while True:
             start = time.monotonic()
@@ -111,7 +115,7 @@ class Process:
             tries[kind] += 1
             if self._closed or tries[kind] >= _TRIES.get(kind, 1):
                 told = f"{reason} ({tries[kind]} times)" if kind in _TRIES else reason
-                return Reply(shown(job.path), "failed", kind, told, "", job.mark, job.size, time.monotonic() - start)
+                return pickle.dumps(Reply(shown(job.path), "failed", kind, told, "", job.mark, job.size, time.monotonic() - start))
 
     def close(self) -> None:
         """End the process, also from another thread; none is started again."""
@@ -128,9 +132,9 @@ class Process:
             self._said.close()
             self._child = None
 
-    def _try(self, jobs: Sequence[Job], limits: Limits) -> tuple[list[Reply], str, str]:
+    def _try(self, jobs: Sequence[Job], limits: Limits) -> tuple[list[bytes], str, str]:
         """(the answers to the first of the jobs, why there is none to the next: kind and reason, "" where all are answered)."""
-        replies: list[Reply] = []
+        replies: list[bytes] = []
         kind = reason = ""
         begun = False
         try:
@@ -140,7 +144,7 @@ class Process:
             while not kind and len(replies) < len(jobs):
                 kind, reason = self._wait(child, limits, time.monotonic())
                 if not kind:
-                    replies.append(self._connection.recv())
+                    replies.append(self._connection.recv_bytes())
             if not kind and _memory(child.pid) <= _STALE:
                 return replies, "", ""
         except (EOFError, OSError):
