@@ -70,13 +70,15 @@ def test_machines_of_one_case_are_machines_each(tmp_path):
 
 def test_many_faults_are_listed_in_brief_first(tmp_path):
     seen = {"first_seen": "2026-10-01T00:00:00Z", "last_seen": "2026-11-02T00:00:00Z", "seen_by": "stamp"}
-    found = [finding(f"A-{i}", f"g{i}", **seen) for i in range(8)]
+    found = [finding(f"A-{i}", f"g{i}", **seen) for i in range(7)]
+    found.append(finding("A-7", "g7", **{**seen, "last_seen": "2026-10-01T09:00:00Z"}))
     many = fleet(results(tmp_path / "8", case("a", *found)))
     assert render(many, "terminal").splitlines()[2:11] == [
-        *(f"HIGH     A-{i}      irq.x  proven         1         2026-10-01 to 2026-11-02  network" for i in range(8)),
+        *(f"HIGH     A-{i}      irq.x  proven         1         2026-10-01 to 2026-11-02  network" for i in range(7)),
+        "HIGH     A-7      irq.x  proven         1         2026-10-01                network",
         "",
     ]
-    row = "| high | A-7 | irq.x | proven | 1 |  | 2026-10-01T00:00:00Z | 2026-11-02T00:00:00Z | network |"
+    row = "| high | A-6 | irq.x | proven | 1 |  | 2026-10-01T00:00:00Z | 2026-11-02T00:00:00Z | network |"
     assert row in render(many, "markdown").splitlines()
     few = fleet(results(tmp_path / "7", case("a", *found[:7])))
     assert render(few, "terminal").splitlines()[2].startswith("HIGH     A-0  irq.x  proven: ")

@@ -198,8 +198,9 @@ def _overview(report: Fleet) -> Iterator[str]:
         return
     width = max(len(f.name) for f in report.faults)
     for f in report.faults:
-        when = f"{f.first_seen[:10]} to {f.last_seen[:10]}" if f.first_seen and f.last_seen else ""
-        told = f"{f.severity.upper():<8} {f.code:<8} {f.name:<{width}}  {f.grade:<8}  {f.machines:>6,}  {f.state:<5}  {when}  {f.role}"
+        days = sorted({seen[:10] for seen in (f.first_seen, f.last_seen) if seen})
+        when = " to ".join(days)
+        told = f"{f.severity.upper():<8} {f.code:<8} {f.name:<{width}}  {f.grade:<8}  {f.machines:>6,}  {f.state:<5}  {when:<24}  {f.role}"
         yield _visible(told.rstrip())
     yield ""
 
