@@ -44,6 +44,12 @@ def test_a_trace_event_that_no_rule_names_is_kept_as_a_raw_row_and_counted() -> 
     assert result.sources[0].events["acme_doorbell"] == 1
 
 
+def test_counts_of_trace_events_come_in_a_fixed_order() -> None:
+    names = [f"acme_{n:02}" for n in range(20)]
+    text = "".join(f" bash-12      [001] .....    16.{n:06}: {names[-1 - n]}: x=1\n" for n in range(20))
+    assert list(run(text).sources[0].events) == names
+
+
 def test_narration_of_a_test_feeds_no_table() -> None:
     assert tables(TRACE).get("vector_alloc") is None
 

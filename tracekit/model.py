@@ -49,7 +49,7 @@ class Model:
         self._emitted: dict[str, list[tuple[Row, dict[str, Any]]]] = {name: [] for name in self.tables}
         self._columns = self._own_columns()
         self._moved: dict[str, set[str]] = {name: set() for name in self.tables}
-        self.made: dict[str, pl.DataFrame] | None = None  # what `frames` gave last
+        self.made: dict[str, pl.DataFrame] = {}  # what `frames` gave last
 
     @classmethod
     def hears(cls) -> tuple[str, ...]:
@@ -103,9 +103,8 @@ class Model:
     def frames(self) -> dict[str, pl.DataFrame]:
         """What was emitted so far, as frames of the declared schemas."""
         blank, shapes = self.blank(), self.schemas()
-        made = {name: _frame(rows, shapes[name], self._moved[name]) if rows else blank[name] for name, rows in self._emitted.items()}
-        self.made = made
-        return made
+        self.made = {name: _frame(rows, shapes[name], self._moved[name]) if rows else blank[name] for name, rows in self._emitted.items()}
+        return dict(self.made)
 
 
 def rows_of(frame: pl.DataFrame) -> Iterator[Row]:
@@ -290,11 +289,10 @@ def _replay_one(model: type[Model], tables: Mapping[str, pl.DataFrame], divided:
 def _emitted(model: type[Model], rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, pl.DataFrame]]:
     """What a model emits of a stream, if it is what the model declares; one that works on whole frames makes them itself."""
     machine = model()
-    emitted = machine.run(rows, tables)
-    if emitted is not machine.made:
-        for name, frame in emitted.items():
+    for name, frame in machine.run(rows, tables).items():
+        if frame is not machine.made.get(name):
             _check(model, name, frame)
-    yield from emitted.items()
+        yield name, frame
 
 
 def _check(model: type[Model], name: str, frame: pl.DataFrame) -> None:

@@ -134,10 +134,9 @@ def _first(tables: Mapping[str, pl.DataFrame], name: str, where: Any = True, by:
     if frame is None or frame.is_empty():
         return
     found = frame.filter(where) if not isinstance(where, bool) else frame if where else frame.clear()
+    if found.is_empty():
+        return
     if by:
-        first: dict[Any, tuple[int, int]] = {}  # value -> line, row
-        for n, (line, value) in enumerate(zip(found["line"].to_list(), found[by].to_list(), strict=True)):
-            first[value] = min(first.get(value, (line, n)), (line, n))
-        yield from (Row(**found.row(n, named=True)) for _, n in sorted(first.values()))
-    elif found.height:
+        yield from (Row(**r) for r in found.sort("line").unique(by, keep="first", maintain_order=True).iter_rows(named=True))
+    else:
         yield Row(**found.row(int(found["line"].arg_min() or 0), named=True))

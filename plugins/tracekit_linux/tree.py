@@ -192,8 +192,9 @@ def set_up_irqs(tree: Tree, tables: Mapping[str, pl.DataFrame]) -> list[tuple[in
     found = []
     for name in IRQ_EVENTS:
         if name in tables and "irq" in tables[name].columns:
-            for row in rows_of(tables[name][["source", "line", "irq", "tid", "on_cpu"]]):
-                if row.source == tree.source and (node := tree.innermost(lane_of(row), row.line)) is not None:
+            mine = tables[name][["source", "line", "irq", "tid", "on_cpu"]].filter(pl.col("source") == tree.source)
+            for row in rows_of(mine):
+                if (node := tree.innermost(lane_of(row), row.line)) is not None:
                     found.append((row.line, row.irq, node.about_to_return(row.line)))
     for n in tree.nodes:
         irq = n.number("irq") if n.name == "request_threaded_irq" else n.row.ret if n.name == "pci_irq_vector" else None
