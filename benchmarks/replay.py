@@ -13,8 +13,8 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import plugins
-from tracekit.model import replay
+from tracekit.plugins import registry as plugins
+from tracekit.replay.model import replay
 
 VECTORS = 8
 STREAM = pl.DataFrame([("ops", 0, False)], schema={"source": pl.String, "stream": pl.Int64, "merged": pl.Boolean}, orient="row")

@@ -46,7 +46,7 @@ def tracekit(*args: str) -> list[str]:
 def vocabulary(folder: Path) -> tuple[Path, int]:
     """A file of the literals of the whole vocabulary, one a line, and how many they are."""
     from tracekit.analyze import Engine
-    from tracekit.capture import SMALL_ONLY
+    from tracekit.parsing.capture import SMALL_ONLY
 
     rules = Engine.load().vocabulary.rules.values()
     texts = sorted({text for r in rules if SMALL_ONLY not in r.doc for text in r.literals or r.signs})
@@ -97,7 +97,7 @@ def engine_rows() -> list[str]:
     """The lowered engine against lark's Earley parser on the same lines, one core each."""
     import polars as pl
 
-    from tracekit import grammar
+    from tracekit.grammar import load as grammar
 
     rules = {r.name: (p, r) for p in grammar.built_in_folder().glob("events/*.lark") for r in grammar.lower_file(p)}
     path, rule = rules["vector_alloc"]

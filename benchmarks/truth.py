@@ -21,7 +21,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 import recordings  # noqa: E402
 
 from tracekit.analyze import Options, analyze  # noqa: E402
-from tracekit.diagnoses import Finding  # noqa: E402
+from tracekit.diagnosing.diagnoses import Finding  # noqa: E402
 
 MSI_REFUSED = "MSI-004 MSI-005 MSI-006 MSI-007 VFIO-003 VFIO-005 VEC-001 VEC-002 VEC-005"
 # A family of the field logs, and the codes of which any one is right.

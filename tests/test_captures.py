@@ -16,8 +16,8 @@ from recordings import GIVEN, TRUTH, blanked, cases, inputs, parts
 
 import tracekit.analyze
 from tracekit.analyze import Options, analyze
-from tracekit.diagnoses import Finding
-from tracekit.report import Run
+from tracekit.diagnosing.diagnoses import Finding
+from tracekit.run import Run
 
 pytestmark = pytest.mark.skipif(not GIVEN.is_dir(), reason="no recordings here: set TRACEKIT_CAPTURES to a folder of them")
 HEALTHY = [f for f in TRUTH if all(not case["found"] for case in TRUTH[f].values()) and f.startswith(("healthy", "xen-healthy"))]

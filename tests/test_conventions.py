@@ -7,24 +7,28 @@ from pathlib import Path
 
 import pytest
 
-from tracekit import grammar, plugins
-from tracekit.diagnoses import Diagnosis
+from tracekit.diagnosing.diagnoses import Diagnosis
+from tracekit.grammar import load as grammar
+from tracekit.plugins import registry as plugins
 from tracekit.types import ENVELOPE
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PLUGINS = sorted(p.name for p in (ROOT / "plugins").iterdir() if p.is_dir() and p.name.startswith("tracekit_"))
-MODULES = sorted([*(ROOT / "tracekit").glob("*.py"), *(ROOT / "plugins").glob("tracekit_*/*.py")])
+MODULES = sorted([*(ROOT / "tracekit").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
 DIAGNOSES = plugins.load().diagnoses
 SECTIONS = ("What it finds:", "Why it matters:", "Stays quiet when:", "Affected:", "What to do:", "References:")
 
 
 def test_packages_are_the_folders() -> None:
-    packages = SETTINGS["tool"]["setuptools"]["packages"]
-    assert packages == sorted(["tracekit", "tracekit_grammars", *PLUGINS])
-    assert sorted(SETTINGS["tool"]["setuptools"]["package-dir"]) == packages
-    for folder in SETTINGS["tool"]["setuptools"]["package-dir"].values():
-        assert (ROOT / folder).is_dir(), folder
+    places = SETTINGS["tool"]["setuptools"]["package-dir"]
+    assert sorted(places) == sorted(["tracekit", "tracekit_grammars", *PLUGINS])
+    rooms = [
+        ".".join((package, *init.parent.relative_to(ROOT / folder).parts))
+        for package, folder in places.items()
+        for init in (ROOT / folder).rglob("__init__.py")
+    ]
+    assert SETTINGS["tool"]["setuptools"]["packages"] == sorted([*rooms, "tracekit_grammars"])
 
 
 def test_every_plugin_enters_by_its_entry_point_and_is_under_contract() -> None:

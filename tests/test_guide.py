@@ -30,15 +30,15 @@ def test_its_tests_pass(package: tuple[Path, dict[str, str]]) -> None:
 
 
 def test_nothing_is_wrong_with_it(package: tuple[Path, dict[str, str]]) -> None:
-    lines = program(*package, "-m", "tracekit.cli", "plugins").stdout.splitlines()
+    lines = program(*package, "-m", "tracekit", "plugins").stdout.splitlines()
     assert lines[-1] == "widget 0.3: 1 diagnosis, 1 model, 1 report, 1 grammar folder"
 
 
 def test_its_envelope_model_diagnosis_and_report_are_heard(package: tuple[Path, dict[str, str]]) -> None:
     case = "sample_traces/widget.unanswered/fires-last"
-    done = program(*package, "-m", "tracekit.cli", "analyze", f"{case}/widget.log", "--format", "brief")
+    done = program(*package, "-m", "tracekit", "analyze", f"{case}/widget.log", "--format", "brief")
     assert (done.returncode, done.stdout) == (1, "WIDGET-001 0000:03:00.0: the doorbell of queue 2 got no interrupt\n")
-    told = program(*package, "-m", "tracekit.cli", "expect", case).stdout
+    told = program(*package, "-m", "tracekit", "expect", case).stdout
     assert told == FILES[f"{case}/expected.toml"] + "\n"
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tracekit import cli, plugins
 from tracekit.analyze import Engine, analyze
+from tracekit.cli import main as cli
+from tracekit.plugins import registry as plugins
 from tracekit.testing import run
 
 LOG = """\
@@ -446,5 +447,5 @@ def test_what_is_wrong_with_a_grammar_is_told_again_from_the_cache(install: Inst
     install(START + STUCK + diagnoses("stuck"), events=GRAMMAR + "x: (\n")
     first = own()
     assert first[0].startswith("has a grammar to mend: ")
-    monkeypatch.setattr("tracekit.grammar.lower_file", None)
+    monkeypatch.setattr("tracekit.grammar.load.lower_file", None)
     assert own() == first

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tracekit.diagnoses import Diagnosis, judge
+from tracekit.diagnosing.diagnoses import Diagnosis, judge
 from tracekit.testing import tables
 
 ROOT = Path(__file__).parent.parent
@@ -22,7 +22,7 @@ def test_the_output_shown_is_the_output() -> None:
     command = blocks("sh")[0].split("&&")[-1].split()
     assert command[:2] == [".venv/bin/tracekit", "analyze"]
     done = subprocess.run(
-        [sys.executable, "-m", "tracekit.cli", *command[1:], "--width", "80"], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "tracekit", *command[1:], "--width", "80"], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert blocks("text") == [done.stdout]

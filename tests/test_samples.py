@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tracekit import plugins
+from tracekit.plugins import registry as plugins
 from tracekit.testing import check_sample, expected, expected_now, samples, unsampled
 
 SAMPLES = Path(__file__).parent.parent / "sample_traces"

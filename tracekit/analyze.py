@@ -6,16 +6,20 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import __version__, clock, grammar, plugins, recipes
-from tracekit.archive import Limits
-from tracekit.capture import RAW, Vocabulary
-from tracekit.diagnoses import BLIND_SPOT, Evidence, Finding, Outcome, blind_spot, judge, settle
+from tracekit import __version__
+from tracekit.diagnosing import recipes
+from tracekit.diagnosing.diagnoses import BLIND_SPOT, Evidence, Finding, Outcome, blind_spot, judge, settle
 from tracekit.errors import SourceError
-from tracekit.model import Model, replay
-from tracekit.parse import Parsed, parse, parse_together, tables_of
-from tracekit.report import NotUnderstood, Run, SourceReport
-from tracekit.source import Series, Source, discover
-from tracekit.whatif import Flip, confirmed, flips
+from tracekit.grammar import load as grammar
+from tracekit.parsing.capture import RAW, Vocabulary
+from tracekit.parsing.parse import Parsed, parse, parse_together, tables_of
+from tracekit.plugins import registry as plugins
+from tracekit.reading.archive import Limits
+from tracekit.reading.source import Series, Source, discover
+from tracekit.replay import clock
+from tracekit.replay.model import Model, replay
+from tracekit.replay.whatif import Flip, confirmed, flips
+from tracekit.run import NotUnderstood, Run, SourceReport
 
 SCORE = frozenset(("predictions", "divergences"))  # tables that hold the model against the recording
 

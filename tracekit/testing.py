@@ -9,10 +9,10 @@ from typing import Any
 import polars as pl
 
 from tracekit.analyze import Engine, Options, analyze, read
-from tracekit.diagnoses import Diagnosis, Evidence, Finding, Outcome
-from tracekit.model import Model, replay
-from tracekit.report import Run
-from tracekit.source import discover
+from tracekit.diagnosing.diagnoses import Diagnosis, Evidence, Finding, Outcome
+from tracekit.reading.source import discover
+from tracekit.replay.model import Model, replay
+from tracekit.run import Run
 
 EXPECTED = "expected.toml"
 KEYS = frozenset({"origin", "releases", "sides", "clocks", "not_understood", "finding"})

@@ -1,22 +1,22 @@
 """Vectors, interrupt remapping and delivery: what the host does with an interrupt between the device and its handler."""
 
 from tracekit import hookimpl
-from tracekit_irq.affinity_broken import affinity_broken
-from tracekit_irq.completion_without_interrupt import completion_without_interrupt
-from tracekit_irq.exhausted_at_alloc import exhausted_at_alloc
-from tracekit_irq.exhausted_at_request import exhausted_at_request
-from tracekit_irq.irte_exhausted import irte_exhausted
-from tracekit_irq.lost_unexplained import lost_unexplained
-from tracekit_irq.managed_lost import managed_lost
-from tracekit_irq.no_bus_master import no_bus_master
-from tracekit_irq.overcommit import overcommit
-from tracekit_irq.remap import RemapFaults
-from tracekit_irq.remap_blocked import remap_blocked
-from tracekit_irq.stray_vector import stray_vector
-from tracekit_irq.stuck_pending import stuck_pending
-from tracekit_irq.told import ToldResults
-from tracekit_irq.unhandled_line import unhandled_line
-from tracekit_irq.vectors import Vectors
+from tracekit_irq.diagnoses.affinity_broken import affinity_broken
+from tracekit_irq.diagnoses.completion_without_interrupt import completion_without_interrupt
+from tracekit_irq.diagnoses.exhausted_at_alloc import exhausted_at_alloc
+from tracekit_irq.diagnoses.exhausted_at_request import exhausted_at_request
+from tracekit_irq.diagnoses.irte_exhausted import irte_exhausted
+from tracekit_irq.diagnoses.lost_unexplained import lost_unexplained
+from tracekit_irq.diagnoses.managed_lost import managed_lost
+from tracekit_irq.diagnoses.no_bus_master import no_bus_master
+from tracekit_irq.diagnoses.overcommit import overcommit
+from tracekit_irq.diagnoses.remap_blocked import remap_blocked
+from tracekit_irq.diagnoses.stray_vector import stray_vector
+from tracekit_irq.diagnoses.stuck_pending import stuck_pending
+from tracekit_irq.diagnoses.unhandled_line import unhandled_line
+from tracekit_irq.models.remap import RemapFaults
+from tracekit_irq.models.told import ToldResults
+from tracekit_irq.models.vectors import Vectors
 
 
 @hookimpl
@@ -48,7 +48,7 @@ def tracekit_diagnoses() -> list[object]:
 @hookimpl
 def tracekit_machines() -> dict[str, type]:
     """The CPU vectors of a host, and one remapping table."""
-    from tracekit_irq.irte_pool import IrtePool
-    from tracekit_irq.vector_pool import VectorPool
+    from tracekit_irq.machines.irte_pool import IrtePool
+    from tracekit_irq.machines.vector_pool import VectorPool
 
     return {"VectorPool": VectorPool, "IrtePool": IrtePool}

@@ -6,9 +6,9 @@ from tracekit import Model, hookimpl
 @hookimpl
 def tracekit_models() -> list[type[Model]]:
     """The models of this plugin."""
-    from tracekit_linux.calls import Calls
+    from tracekit_linux.calls.model import Calls
     from tracekit_linux.clocks import ClockRelations
     from tracekit_linux.gates import Gates
-    from tracekit_linux.operations import Operations
+    from tracekit_linux.operations.model import Operations
 
     return [Calls, ClockRelations, Operations, Gates]

@@ -8,10 +8,10 @@ from tracekit import Model, hookimpl
 @hookimpl
 def tracekit_models() -> list[type[Model]]:
     """Enabling attempts, the lives of domains and vectors; the kernel's own reports."""
-    from tracekit_msi.enables import Enables
-    from tracekit_msi.replay import MsiReplay
-    from tracekit_msi.reports import KernelReports
-    from tracekit_msi.vector_sets import VectorSets
+    from tracekit_msi.models.enables import Enables
+    from tracekit_msi.models.kernel_reports import KernelReports
+    from tracekit_msi.models.replay import MsiReplay
+    from tracekit_msi.models.vector_sets import VectorSets
 
     return [Enables, KernelReports, MsiReplay, VectorSets]
 
@@ -19,15 +19,15 @@ def tracekit_models() -> list[type[Model]]:
 @hookimpl
 def tracekit_diagnoses() -> list[Any]:
     """MSI-001 to MSI-009."""
-    from tracekit_msi.hwsize_latent import hwsize_latent
-    from tracekit_msi.kernel_bug import kernel_bug
-    from tracekit_msi.mode_conflict import mode_conflict
-    from tracekit_msi.no_domain import no_domain
-    from tracekit_msi.short_grant import short_grant
-    from tracekit_msi.stale_hwsize import stale_hwsize
-    from tracekit_msi.table_shrunk import table_shrunk
-    from tracekit_msi.table_unmapped import table_unmapped
-    from tracekit_msi.vf_count_refused import vf_count_refused
+    from tracekit_msi.diagnoses.hwsize_latent import hwsize_latent
+    from tracekit_msi.diagnoses.kernel_bug import kernel_bug
+    from tracekit_msi.diagnoses.mode_conflict import mode_conflict
+    from tracekit_msi.diagnoses.no_domain import no_domain
+    from tracekit_msi.diagnoses.short_grant import short_grant
+    from tracekit_msi.diagnoses.stale_hwsize import stale_hwsize
+    from tracekit_msi.diagnoses.table_shrunk import table_shrunk
+    from tracekit_msi.diagnoses.table_unmapped import table_unmapped
+    from tracekit_msi.diagnoses.vf_count_refused import vf_count_refused
 
     return [stale_hwsize, hwsize_latent, table_shrunk, short_grant, mode_conflict, no_domain, table_unmapped, vf_count_refused, kernel_bug]
 
@@ -35,7 +35,7 @@ def tracekit_diagnoses() -> list[Any]:
 @hookimpl
 def tracekit_machines() -> dict[str, type]:
     """The PCI function and its irq domain."""
-    from tracekit_msi.msi_domain import MsiDomain
-    from tracekit_msi.pci_function import PciFunction
+    from tracekit_msi.machines.msi_domain import MsiDomain
+    from tracekit_msi.machines.pci_function import PciFunction
 
     return {"MsiDomain": MsiDomain, "PciFunction": PciFunction}

@@ -8,9 +8,9 @@ from tracekit import Model, hookimpl
 @hookimpl
 def tracekit_models() -> list[type[Model]]:
     """The pirq models."""
-    from tracekit_xen.facts import PirqFacts, XenGates
-    from tracekit_xen.lives import PirqLives
-    from tracekit_xen.told import ToldPirqs
+    from tracekit_xen.models.facts import PirqFacts, XenGates
+    from tracekit_xen.models.lives import PirqLives
+    from tracekit_xen.models.told import ToldPirqs
 
     return [PirqFacts, XenGates, PirqLives, ToldPirqs]
 
@@ -18,16 +18,16 @@ def tracekit_models() -> list[type[Model]]:
 @hookimpl
 def tracekit_diagnoses() -> list[Any]:
     """XEN-001 to XEN-009 and CFG-004."""
-    from tracekit_xen.bind_failed import bind_failed
-    from tracekit_xen.frontend_refused import frontend_refused
-    from tracekit_xen.hypervisor_irq_limit import hypervisor_irq_limit
-    from tracekit_xen.map_failed import map_failed
-    from tracekit_xen.msix_table_fault import msix_table_fault
-    from tracekit_xen.never_unmasked import never_unmasked
-    from tracekit_xen.pirq_leak import pirq_leak
-    from tracekit_xen.pirq_reused import pirq_reused
-    from tracekit_xen.pirq_starved import pirq_starved
-    from tracekit_xen.unmap_failed import unmap_failed
+    from tracekit_xen.diagnoses.bind_failed import bind_failed
+    from tracekit_xen.diagnoses.frontend_refused import frontend_refused
+    from tracekit_xen.diagnoses.hypervisor_irq_limit import hypervisor_irq_limit
+    from tracekit_xen.diagnoses.map_failed import map_failed
+    from tracekit_xen.diagnoses.msix_table_fault import msix_table_fault
+    from tracekit_xen.diagnoses.never_unmasked import never_unmasked
+    from tracekit_xen.diagnoses.pirq_leak import pirq_leak
+    from tracekit_xen.diagnoses.pirq_reused import pirq_reused
+    from tracekit_xen.diagnoses.pirq_starved import pirq_starved
+    from tracekit_xen.diagnoses.unmap_failed import unmap_failed
 
     return [
         bind_failed,
@@ -46,6 +46,6 @@ def tracekit_diagnoses() -> list[Any]:
 @hookimpl
 def tracekit_machines() -> dict[str, type]:
     """The pirqs of a domain, and a guest with its device model on them."""
-    from tracekit_xen.xen_domain import HvmGuest, PirqSpace
+    from tracekit_xen.machines.xen_domain import HvmGuest, PirqSpace
 
     return {"PirqSpace": PirqSpace, "HvmGuest": HvmGuest}

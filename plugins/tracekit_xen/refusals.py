@@ -7,8 +7,8 @@ from typing import Literal
 import polars as pl
 
 from tracekit import Row, Subject
+from tracekit_xen.machines.xen_domain import ENODEV, ENOSPC
 from tracekit_xen.places import domain_of, function, guest_function, rows
-from tracekit_xen.xen_domain import ENODEV, ENOSPC
 
 By = Literal["dom0", "call", "guest", "device model", "backend", "vpci", "hypervisor"]
 

@@ -4,9 +4,9 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
-from tracekit_msi.msi_domain import MsiDomain
-from tracekit_msi.pci_function import PciFunction
-from tracekit_vfio.vfio_device import VfioDevice
+from tracekit_msi.machines.msi_domain import MsiDomain
+from tracekit_msi.machines.pci_function import PciFunction
+from tracekit_vfio.machines.vfio_device import VfioDevice
 
 SEQUENCES = 100_000
 LENGTH = 10

@@ -1,0 +1,222 @@
+"""Replay of the vector tracepoints: failed attempts, holders, overcommit, and whether each activation did what the pool predicts."""
+
+from typing import Any, ClassVar
+
+import polars as pl
+
+from tracekit import Model, Row, Schema
+from tracekit_irq.machines.vector_pool import ENOSPC, OK, activation
+
+INT = pl.Int64()
+TEXT = pl.String()
+SWAPPED = 1 << 31  # some kernels print the return value in place of the vector: -28 shows as 4294967268
+
+
+class Vectors(Model):
+    """Attempts to get a CPU vector, as the irq_vectors and irq_matrix tracepoints tell them.
+
+    `vector_failures`: one row a failed attempt (the kernel tries several masks and prints a line for each): `kind` is request (at
+    request_irq), alloc (a real vector at allocation: entries that cannot be masked), managed (no slot on some CPU), managed-start, move
+    (an affinity change) or unknown (activations are not recorded); `tries` lines; `global_avl` and `total_alloc` as last printed before,
+    at `avl_line`; `begin_line` is the activation or, for alloc, the reservation before it. `vector_lives`: which vector an irq had, for
+    which task. `vector_overcommits`: reservations rise above what is available.
+    """
+
+    tables: ClassVar[dict[str, Schema]] = {
+        "vector_failures": {
+            "kind": TEXT,
+            "irq": INT,
+            "tries": INT,
+            "global_avl": INT,
+            "total_alloc": INT,
+            "avl_line": INT,
+            "begin_line": INT,
+        },
+        "vector_lives": {"irq": INT, "vector": INT},
+        "vector_overcommits": {"global_rsvd": INT, "global_avl": INT},
+        "predictions": {
+            "operation": TEXT,
+            "subject": TEXT,
+            "rule": TEXT,
+            "predicted": TEXT,
+            "observed": TEXT,
+            "agrees": pl.Boolean(),
+            "explained_by": TEXT,
+        },
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.available: Row | None = None  # the last matrix row
+        self.over = False
+        self.activations = False  # whether vector_activate is recorded at all
+        self.counted = False  # whether vectors taken are recorded, not only reservations
+        self.freed = False  # whether vectors given back are
+        self.attempts: list[tuple[Row, int | None, int, str | None]] = []  # what succeeded or failed, with what was available before
+        self.fresh: dict[Any, Row] = {}  # lane -> a reservation that nothing has activated yet
+        self.fresh_irq: dict[Any, int] = {}  # lane -> for which irq that is, where vector_reserve says it
+        self.freeing: set[Any] = set()  # lanes that gave a vector back: their next reservation is no new irq
+        self.active: dict[Any, Row] = {}  # lane -> the activation under way
+        self.failing: dict[Any, list[Row]] = {}  # lane -> the failed tries of one attempt
+        self.left: dict[Any, Row | None] = {}  # lane -> what was available when the first of them failed
+        self.before: dict[Any, tuple[int | None, bool]] = {}  # lane -> vectors available before the attempt, and `counted` then
+        self.live: dict[int, Row] = {}
+
+    def on_irq_matrix_reserve(self, e: Row) -> None:
+        """A reservation: the first step of an allocation, or what the end of an activation leaves behind."""
+        lane = _lane(e)
+        self._settle(lane)
+        self._count(e)
+        if lane in self.freeing:
+            self.freeing.discard(lane)
+        else:
+            self.fresh[lane] = e
+            self.fresh_irq.pop(lane, None)
+
+    def on_vector_reserve(self, e: Row) -> None:
+        """Whose reservation the last one was."""
+        self.fresh_irq[_lane(e)] = e.irq
+
+    def on_vector_deactivate(self, e: Row) -> None:
+        """An irq gives its vector back and is reserved again."""
+        self.freeing.add(_lane(e))
+
+    def on_irq_matrix_remove_reserved(self, e: Row) -> None:
+        """A reservation ends."""
+        self._count(e)
+
+    def on_irq_matrix_alloc(self, e: Row) -> None:
+        """The matrix changes; for an allocation its vector_alloc follows."""
+        self.counted = True
+        self._count(e)
+
+    def on_irq_matrix_free(self, e: Row) -> None:
+        """A vector goes back to the matrix."""
+        self.freed = True
+        self._count(e)
+
+    on_irq_matrix_assign = on_irq_matrix_alloc
+    on_irq_matrix_alloc_managed = on_irq_matrix_alloc
+    on_irq_matrix_reserve_managed = on_irq_matrix_alloc
+    on_irq_matrix_remove_managed = on_irq_matrix_alloc
+    on_irq_matrix_online = on_irq_matrix_remove_reserved
+    on_irq_matrix_offline = on_irq_matrix_remove_reserved
+
+    def on_vector_reserve_managed(self, e: Row) -> None:
+        """A managed reservation fails at once, or not."""
+        if e.ret < 0:
+            self._fail("managed", [e], e, self.available)
+
+    def on_vector_activate(self, e: Row) -> None:
+        """An activation begins: early ones park the irq, the others take a vector."""
+        lane = _lane(e)
+        self._settle(lane)
+        self.activations = True
+        if e.early:
+            self.fresh.pop(lane, None)
+            return
+        self.active[lane] = e
+        self.before[lane] = (self.available.global_avl if self.available is not None else None, self.counted)
+
+    def on_vector_alloc(self, e: Row) -> None:
+        """One try for a vector."""
+        lane = _lane(e)
+        if self.failing.get(lane) and self.failing[lane][0].irq != e.irq:
+            self._settle(lane)
+        if e.ret < 0 or e.vector >= SWAPPED:
+            if lane not in self.failing:
+                self.failing[lane], self.left[lane] = [], self.available
+            self.failing[lane].append(e)
+            return
+        self.failing.pop(lane, None)
+        self._predict(lane, self.active.pop(lane, None), e, OK)
+        self.fresh.pop(lane, None)
+        self._live(e)
+
+    def on_vector_alloc_managed(self, e: Row) -> None:
+        """A managed irq takes one of its slots."""
+        if e.ret < 0:
+            self._fail("managed-start", [e], e, self.available)
+        else:
+            self._live(e)
+        self.active.pop(_lane(e), None)
+
+    def on_vector_clear(self, e: Row) -> None:
+        """A vector goes back."""
+        if (born := self.live.pop(e.irq, None)) is not None:
+            self.emit("vector_lives", born, irq=born.irq, vector=born.vector, ts_end=e.ts, line_end=e.line)
+
+    def on_end(self) -> None:
+        """Attempts and lives that the recording cuts."""
+        for lane in list(self.failing):
+            self._settle(lane)
+        for attempt in self.attempts:
+            self._compare(*attempt)
+        for born in self.live.values():
+            self.emit("vector_lives", born, irq=born.irq, vector=born.vector)
+
+    def _live(self, e: Row) -> None:
+        self.live[e.irq] = e
+
+    def _count(self, e: Row) -> None:
+        over = e.global_rsvd > e.global_avl
+        if over and not self.over:
+            self.emit("vector_overcommits", e, global_rsvd=e.global_rsvd, global_avl=e.global_avl)
+        self.over = over
+        self.available = e
+
+    def _settle(self, lane: Any) -> None:
+        """The tries of a lane are over: they were one failed attempt."""
+        tries = self.failing.pop(lane, [])
+        left = self.left.pop(lane, None)
+        begun = self.active.pop(lane, None)
+        if not tries:
+            return
+        first = self.fresh.pop(lane, None) if self.fresh_irq.get(lane, tries[0].irq) == tries[0].irq else None
+        if begun is None or begun.irq != tries[0].irq:
+            self._fail("move" if self.activations else "unknown", tries, tries[0], left)
+            return
+        self._predict(lane, begun, tries[-1], ENOSPC, "VEC-001" if first is None else "VEC-002")
+        self._fail("request" if first is None else "alloc", tries, first or begun, left)
+
+    def _fail(self, kind: str, tries: list[Row], begin: Row, known: Row | None) -> None:
+        self.emit(
+            "vector_failures",
+            tries[0],
+            kind=kind,
+            irq=tries[0].irq,
+            tries=len(tries),
+            global_avl=known.global_avl if known else None,
+            total_alloc=known.total_alloc if known else None,
+            avl_line=known.line if known else None,
+            begin_line=begin.line,
+            ts_end=tries[-1].ts,
+            line_end=tries[-1].line,
+        )
+
+    def _predict(self, lane: Any, begun: Row | None, e: Row, observed: int, code: str | None = None) -> None:
+        """Note an attempt with what was available; where taken vectors are not recorded, that there was none is all that stays true."""
+        available, counted = self.before.pop(lane, (None, False))
+        known = begun is not None and (counted or (available == 0 and observed != OK))
+        self.attempts.append((e, available if known else None, observed, code))
+
+    def _compare(self, e: Row, available: int | None, observed: int, code: str | None) -> None:
+        """Compare one attempt with a pool that is not used up. Where vectors given back are not recorded, an empty one may be no more."""
+        told = available is not None and (available > 0 or self.freed or observed != OK)
+        agrees = observed == OK if told else None
+        self.emit(
+            "predictions",
+            e,
+            operation="vector_activate",
+            subject=f"irq {e.irq}",
+            rule="VectorPool.activate",
+            predicted=str(OK) if told else None,
+            observed=str(observed),
+            agrees=agrees,
+            explained_by=code if agrees is False and activation(available) == {ENOSPC} else None,
+        )
+
+
+def _lane(e: Row) -> Any:
+    """Who does it: the thread where the envelope names one, else the CPU, else the source."""
+    return e.tid if e.tid is not None else (e.task, e.on_cpu)

@@ -1,0 +1,1 @@
+"""Calls into operations on devices."""

@@ -1,0 +1,187 @@
+"""Identities: which pointers of a trace stand for one PCI function, and from when to when."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from zlib import crc32
+
+from tracekit import Row
+from tracekit_linux.operations.tree import CLOSED_BY_KERNEL, MASK, SET_IRQS, Node, Tree
+
+# Calls after which a `struct pci_dev` is gone (drivers/pci/remove.c).
+REMOVALS = ("pci_destroy_dev", "pci_stop_and_remove_bus_device", "pci_stop_and_remove_bus_device_locked", "pci_release_dev")
+
+
+@dataclass(slots=True, eq=False)
+class Entity:
+    """One PCI function, as far as pointers tell."""
+
+    first: Row
+    names: list["Name"] = field(default_factory=list)
+    lives: list["Life"] = field(default_factory=list)
+    united: "Entity | None" = None
+
+    def root(self) -> "Entity":
+        """The entity that this one was found to be."""
+        entity = self
+        while entity.united is not None:
+            entity = entity.united
+        return entity
+
+    @property
+    def number(self) -> int:
+        """A number for it that is its own in a case."""
+        return (crc32(self.first.source.encode()) << 31) + int(self.first.line)
+
+    def unite(self, other: "Entity") -> None:
+        """`other` is this one."""
+        other.united = self
+        self.lives += other.lives
+
+    def name(self) -> "Name | None":
+        """Who it is: what was seen beats what was inferred; two names are a contradiction, and none."""
+        best = [n for n in self.names if n.how == "seen"] or self.names
+        return best[0] if len({n.bdf for n in best}) == 1 else None
+
+
+@dataclass(slots=True, eq=False)
+class Life:
+    """One pointer, while it stands for one function."""
+
+    pointer: int
+    kind: str
+    entity: Entity
+    row: Row
+    end: Row | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """From `line` on, `irq` belongs to what `life` points at; `vector` is the VFIO vector it serves."""
+
+    line: int
+    irq: int
+    life: Life
+    vector: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A BDF for what `life` points at, with the line that says so."""
+
+    life: Life
+    bdf: str
+    how: str  # seen: the trace itself ties them; inferred: it is the only one that fits
+    source: str
+    line: int
+
+
+class Identities:
+    """Walks the calls of a source in order and unites the pointers that nest: a `vdev` call contains `dev` calls about the same device."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.shared = _shared_domains(tree)
+        self.current: dict[tuple[str, int], Life] = {}
+        self.lives: list[Life] = []
+        self.at: dict[int, Life] = {}  # id(call) -> what it is about
+        for node in tree.nodes:
+            self._hear(node)
+
+    def life_of(self, node: Node) -> Life | None:
+        """What a call is about: what it or the nearest call around it names, else what the calls below that request name."""
+        return next((x for n in node.chain() if (x := self.at.get(id(n))) is not None), None)
+
+    def owned(self, irqs: Iterable[tuple[int, int, Node]]) -> Iterator[Owned]:
+        """Each irq that is set up inside a call about a device. `irqs`: those of `set_up_irqs`."""
+        for line, irq, node in irqs:
+            if (life := self.life_of(node)) is not None:
+                signal = next((n for n in node.chain() if n.name == "vfio_msi_set_vector_signal"), None)
+                yield Owned(line, irq, life, signal.number("vector") if signal else None)
+
+    def sessions(self) -> Iterator[tuple[Life, int, int | None]]:
+        """(vdev, begin, end) of each time a VFIO user had a device open, where the trace has times."""
+        opened: dict[int, tuple[Life, int]] = {}
+        for n in self.tree.nodes:
+            life = self.at.get(id(n))
+            if life is None or n.row.ts is None:
+                continue
+            if n.name == "vfio_pci_core_enable":
+                opened[id(life)] = (life, n.row.ts)
+            elif id(life) in opened and (n.name == "vfio_pci_core_close_device" or n.number("index") == CLOSED_BY_KERNEL):
+                yield *opened.pop(id(life)), n.row.ts
+        yield from ((life, begin, None) for life, begin in opened.values())
+
+    def _hear(self, node: Node) -> None:
+        for kind, pointer in self._named(node):
+            life = self.at[id(node)] = self._life(kind, pointer, node.row)
+            request = node.request
+            if request is not None and (other := self.at.get(id(request))) is not None:
+                life = self._unite(other, life, node.row)
+            if request is not None:
+                self.at[id(request)] = life
+        dev = node.device
+        if dev is not None and node.name in REMOVALS:
+            self._end(dev, node.row, ("pci_dev", "vdev", "domain"))
+        elif dev is not None and node.name == "msi_remove_device_irq_domain":
+            self._end(dev, node.row, ("vdev", "domain") if _unbinding(node) else ("domain",))
+
+    def _named(self, node: Node) -> Iterator[tuple[str, int]]:
+        """The pointers a call names itself, as (kind, pointer)."""
+        if node.vdev is not None:
+            yield "vdev", node.vdev
+        if node.device is not None:
+            yield "pci_dev", node.device
+        if node.name == "msi_get_device_domain" and node.row.ret and (domain := node.row.ret & MASK) not in self.shared:
+            yield "domain", domain
+
+    def _life(self, kind: str, pointer: int, row: Row) -> Life:
+        life = self.current.get((kind, pointer))
+        if life is None:
+            life = self.current[kind, pointer] = Life(pointer, kind, Entity(row), row)
+            life.entity.lives.append(life)
+            self.lives.append(life)
+        return life
+
+    def _unite(self, one: Life, other: Life, row: Row) -> Life:
+        """`other` is about the same device as `one`; an address that was used again begins a new life."""
+        if one.entity.root() is other.entity.root():
+            return one
+        for life, against in ((one, other), (other, one)):
+            rivals = {x.pointer for x in life.entity.root().lives if x.kind == against.kind == "pci_dev"}
+            if life.kind != "pci_dev" and rivals and against.pointer not in rivals:
+                life.end = row
+                self.current.pop((life.kind, life.pointer), None)
+                return self._unite(self._life(life.kind, life.pointer, row), against, row)
+        if one.kind == other.kind == "pci_dev" and one.pointer != other.pointer:
+            return other
+        one.entity.root().unite(other.entity.root())
+        return one
+
+    def _end(self, dev: int, row: Row, kinds: tuple[str, ...]) -> None:
+        """These pointers of a device are freed: its driver is unbound, its domain removed, or the device itself."""
+        for life in self.current["pci_dev", dev].entity.root().lives:
+            if life.end is None and life.kind in kinds:
+                life.end = row
+                self.current.pop((life.kind, life.pointer), None)
+
+
+def _shared_domains(tree: Tree) -> set[int]:
+    """Domains that serve several devices, as the one global PCI/MSI domain does: they identify none."""
+    users: dict[int, set[int]] = {}
+    requests: dict[int, tuple[set[int], set[int]]] = {}
+    for n in tree.nodes:
+        if n.request is not None:
+            domains, devices = requests.setdefault(id(n.request), (set(), set()))
+            if n.name == "msi_get_device_domain" and n.row.ret:
+                domains.add(n.row.ret & MASK)
+            if n.device is not None:
+                devices.add(n.device)
+    for domains, devices in requests.values():
+        for d in domains:
+            users.setdefault(d, set()).update(devices)
+    return {d for d, devices in users.items() if len(devices) > 1}
+
+
+def _unbinding(node: Node) -> bool:
+    """A domain is also removed when a device changes between MSI and MSI-X; outside of that its driver is being unbound."""
+    return node.above("pci_setup_msix_device_domain", "pci_setup_msi_device_domain", *SET_IRQS) is None

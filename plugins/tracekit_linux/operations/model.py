@@ -1,0 +1,426 @@
+"""Operations: what the calls of a trace did to MSI and VFIO state, as the tables `op_*` that the models above hear.
+
+Where a recording has no return values, a result is inferred by these rules only, and marked: a domain was created if the creation was
+called; an enable worked if vectors were wired after it in the same request, and failed if its descriptors were freed right after an insert
+with no irq allocated (`ret` null and `inferred`: failed, errno unknown); a vector was wired if its irq was requested. No errno is inferred.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+import polars as pl
+
+from tracekit import Model, Row, Schema
+from tracekit_linux.operations.devices import DEVICES, NAMED_BY, named_devices
+from tracekit_linux.operations.entities import Entity, Identities
+from tracekit_linux.operations.tree import (
+    ALLOC_AT,
+    ALLOCATIONS,
+    CLOSED_BY_KERNEL,
+    ENABLES,
+    IRQ_EVENTS,
+    SET_IRQS,
+    SYSTEM_CALL,
+    Node,
+    around,
+    set_up_irqs,
+    trees,
+)
+
+DATA = {0x1: "none", 0x2: "bool", 0x4: "eventfd"}  # VFIO_IRQ_SET_DATA_*
+CLOSING = ("vfio_pci_core_disable", "vfio_pci_core_close_device")
+INSERTS = ("msi_insert_desc", "msi_add_msi_desc")
+FREES = ("pci_free_irq_vectors", "pci_disable_msix", "pci_disable_msi")
+UNWINDING = ("pci_free_msi_irqs", "msi_domain_free_irqs_all_locked", "msi_domain_free_irqs_descs_locked")
+IRQ_ALLOCATED = ("x86_vector_alloc_irqs", "intel_irq_remapping_alloc", "xen_bind_pirq_msi_to_irq", "x86_vector_activate")
+XEN_SETUPS = ("xen_initdom_setup_msi_irqs", "xen_hvm_setup_msi_irqs", "xen_setup_msi_irqs")
+WIRED = ("vfio_msi_set_block", "vfio_msi_set_vector_signal", "request_threaded_irq")
+
+COMMON: Schema = {
+    "device": pl.UInt64(),
+    "vdev": pl.UInt64(),
+    "bdf": pl.String(),
+    "entity": pl.Int64(),
+    "ret": pl.Int64(),
+    "inferred": pl.Boolean(),
+    "hint": pl.Boolean(),
+    "call": pl.Int64(),
+    "attempt": pl.Int64(),
+    "request": pl.Int64(),
+}
+_INT, _TEXT, _YES = pl.Int64(), pl.String(), pl.Boolean()
+Values = dict[str, Any]
+# Sizes and places in a table of vectors; nothing exceeds the largest index of an irq domain (MSI_MAX_INDEX, include/linux/msi.h).
+SIZES = frozenset(("start", "count", "min", "max", "hwsize", "vector", "nvec"))
+LARGEST = 0x10000
+
+
+class Operations(Model):
+    """The devices, and one row an operation, emitted when its call ends: children before their parent."""
+
+    tables: ClassVar[dict[str, Schema]] = {
+        "devices": DEVICES,
+        "op_open": {**COMMON},
+        "op_close": {**COMMON, "how": _TEXT},
+        "op_set_irqs": {**COMMON, "flags": _INT, "index": _INT, "start": _INT, "count": _INT, "data": _TEXT, "closing": _YES},
+        "op_alloc": {**COMMON, "kind": _TEXT, "min": _INT, "max": _INT},
+        "op_domain_setup": {**COMMON, "kind": _TEXT, "hwsize": _INT},
+        "op_domain_create": {**COMMON, "domid": _INT, "hwsize": _INT},
+        "op_domain_remove": {**COMMON, "domid": _INT},
+        "op_insert": {**COMMON, "index": _INT, "hwsize": _INT},
+        "op_alloc_at": {**COMMON, "index": _INT},
+        "op_table_size": {**COMMON, "count": _INT, "origin": _TEXT},
+        "op_vector": {**COMMON, "vector": _INT, "fd": _INT, "irq": _INT},
+        "op_free": {**COMMON},
+        "op_attach": {**COMMON, "group": pl.UInt64()},
+        "op_xen_setup": {**COMMON, "nvec": _INT, "type": _INT},
+        "op_xen_bind": {**COMMON, "pirq": _INT, "irq": _INT},
+        "op_xen_destroy": {**COMMON, "irq": _INT},
+    }
+    needs = ("calls", *IRQ_EVENTS, "irq_handler_entry", "lspci_capability", "lspci_device")
+    across = NAMED_BY
+
+    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+        """The devices and operations of every source of the stream."""
+        for tree in trees(tables.get("calls")):
+            identities, irqs = Identities(tree), set_up_irqs(tree, tables)
+            for row, values in named_devices(identities, irqs, tables):
+                self.emit("devices", row, **values)
+            reading = Reading(identities, irqs)
+            for node in sorted(tree.nodes, key=lambda n: n.order):
+                for table, values in reading.operations(node):
+                    self.emit(table, node.row, **values)
+        self._table_sizes(tables)
+        return self.frames()
+
+    def _table_sizes(self, tables: Mapping[str, pl.DataFrame]) -> None:
+        """Live table sizes that lspci prints, under the device line above."""
+        capabilities, devices = tables.get("lspci_capability"), tables.get("lspci_device")
+        if capabilities is None or devices is None:
+            return
+        sizes = capabilities.filter((pl.col("kind") == "MSI-X") & (pl.col("count") <= LARGEST)).sort("line")
+        headed = sizes.join_asof(devices.select("source", "line", "bdf").sort("line"), on="line", by="source", check_sortedness=False)
+        for values in headed.iter_rows(named=True):
+            row = Row(**values)
+            self.emit("op_table_size", row, bdf=row.bdf, inferred=False, hint=False, count=row.count, origin="lspci", line_end=row.line)
+
+
+class Reading:
+    """Turns the calls of one source into operations."""
+
+    def __init__(self, identities: Identities, irqs: Iterable[tuple[int, int, Node]]) -> None:
+        self.identities = identities
+        self.pointers = self._pointers()
+        self.known: dict[int, Values] = {}  # id(entity) -> who it is
+        self.irqs: dict[int, int] = {}  # id(call) -> the irq set up last inside it
+        for _, irq, node in irqs:
+            for n in node.chain():
+                self.irqs[id(n)] = irq
+        self.bound: dict[int | None, Values] = {}  # irq -> the device it was bound for
+        self.wired: dict[int, int] = {}  # id(request) -> how many vectors without number it has wired
+        self.recorded = {n.name for n in identities.tree.nodes}
+        self.closed: set[int] = set()
+        self.positions: dict[int, int] = {}  # id(attempt) -> how many inserts it has made
+
+    def operations(self, node: Node) -> list[tuple[str, Values]]:
+        """The operations that a call is, with all their columns."""
+        reader = _READERS.get(node.name)
+        if reader is None:
+            return []
+        return [(table, {**self._common(node), **believed(values)}) for table, values in reader(self, node)]
+
+    def _common(self, node: Node) -> Values:
+        about = self._about(node)
+        attempt, request = attempt_of(node), request_of(node)
+        return {
+            **about,
+            "ret": node.row.ret,
+            "inferred": False,
+            "hint": node.hint,
+            "call": node.row.id,
+            "attempt": attempt.row.id if attempt else None,
+            "request": request.row.id if request else None,
+            "ts_end": node.row.ts_end,
+            "line_end": node.row.line_end,
+        }
+
+    def _about(self, node: Node) -> Values:
+        life = self.identities.life_of(node)
+        if life is None:
+            return {"device": None, "vdev": None, "bdf": None, "entity": None}
+        entity = life.entity.root()
+        device, vdev = around(node)
+        device = device or self._pointer_of(entity, "pci_dev", node.row.line)
+        vdev = node.vdev or self._pointer_of(entity, "vdev", node.row.line)
+        return {"device": device, "vdev": vdev, **self._who(entity)}
+
+    def _who(self, entity: Entity) -> Values:
+        if id(entity) not in self.known:
+            name = entity.name()
+            self.known[id(entity)] = {"bdf": name.bdf if name else None, "entity": entity.number}
+        return self.known[id(entity)]
+
+    def _pointers(self) -> dict[tuple[int, str], list[tuple[int, int | None, int]]]:
+        """(entity, kind) -> (first line, last line, pointer) of its pointers."""
+        found: dict[tuple[int, str], list[tuple[int, int | None, int]]] = {}
+        for x in self.identities.lives:
+            end = x.end.line if x.end else None
+            found.setdefault((id(x.entity.root()), x.kind), []).append((x.row.line, end, x.pointer))
+        return found
+
+    def _pointer_of(self, entity: object, kind: str, line: int) -> int | None:
+        lives = self.pointers.get((id(entity), kind), [])
+        living = [p for first, last, p in lives if first <= line and (last is None or line <= last)]
+        return living[-1] if living else lives[0][2] if len(lives) == 1 and lives[0][1] is None else None
+
+    def open(self, node: Node) -> list[tuple[str, Values]]:
+        """vfio_pci_core_enable: a VFIO user opened the device."""
+        self.closed.discard(node.pointer("vdev") or 0)
+        return [("op_open", {})]
+
+    def close(self, node: Node) -> list[tuple[str, Values]]:
+        """vfio_pci_core_close_device or vfio_pci_core_disable, which the first calls."""
+        return self._close_once(node, "close_device") if node.above(*CLOSING) is None else []
+
+    def set_irqs(self, node: Node) -> list[tuple[str, Values]]:
+        """VFIO_DEVICE_SET_IRQS in the kernel; seen at two levels it is one operation. The last one of a session is a close of its own."""
+        if request_of(node) is not node:
+            return []
+        values = _set_irqs_values(node)
+        found: list[tuple[str, Values]] = [("op_set_irqs", values)]
+        if not values["closing"]:
+            self.closed.discard(node.pointer("vdev") or 0)
+        elif node.above(*CLOSING) is None:
+            found += self._close_once(node, "index5" if values["index"] == CLOSED_BY_KERNEL else "close_device")
+        return found
+
+    def system_call(self, node: Node) -> list[tuple[str, Values]]:
+        """The SET_IRQS system call, where the kernel's function is not recorded: its arguments are not in the trace."""
+        if request_of(node) is not node:
+            return []
+        return [("op_set_irqs", {**_inferred_request(node), "closing": False})]
+
+    def _close_once(self, node: Node, how: str) -> list[tuple[str, Values]]:
+        vdev = self._about(node)["vdev"]
+        if vdev in self.closed:
+            return []
+        if vdev is not None:
+            self.closed.add(vdev)
+        return [("op_close", {"how": how})]
+
+    def alloc(self, node: Node) -> list[tuple[str, Values]]:
+        """An enable of MSI-X or MSI."""
+        if attempt_of(node) is not node:
+            return []
+        kind = "msix" if "msix" in node.name else "msi" if node.name in ENABLES else _kind_of_flags(node.number("flags"))
+        sizes = {"kind": kind, "min": _first(node, "minvec", "min"), "max": _first(node, "maxvec", "max")}
+        return [("op_alloc", {**sizes, **_inferred_enable(node)})]
+
+    def setup(self, node: Node) -> list[tuple[str, Values]]:
+        """The per-device domain is made ready: created, or kept."""
+        kind = "msix" if "msix" in node.name else "msi"
+        return [("op_domain_setup", {"kind": kind, "hwsize": node.number("hwsize")})]
+
+    def create(self, node: Node) -> list[tuple[str, Values]]:
+        """A per-device domain is created; hwsize is fixed here."""
+        setup = node.above("pci_setup_msix_device_domain")
+        hwsize = node.number("hwsize")
+        if hwsize is None and setup is not None:
+            hwsize = setup.number("hwsize")
+        return [("op_domain_create", {"domid": node.number("domid"), "hwsize": hwsize, **_if_unknown(node, 1)})]
+
+    def remove(self, node: Node) -> list[tuple[str, Values]]:
+        """A per-device domain is removed; outside of a set-up that is the driver's unbinding."""
+        found: list[tuple[str, Values]] = [("op_domain_remove", {"domid": node.number("domid")})]
+        if node.above("pci_setup_msix_device_domain", "pci_setup_msi_device_domain", *SET_IRQS) is None:
+            found.append(("op_close", {"how": "rebind"}))
+        return found
+
+    def insert(self, node: Node) -> list[tuple[str, Values]]:
+        """A descriptor is put at an index: the argument, else its place among the inserts of its enable."""
+        attempt = attempt_of(node)
+        index = node.number("index")
+        if attempt is not None and attempt.name not in ALLOC_AT:
+            position = self.positions[id(attempt)] = self.positions.get(id(attempt), -1) + 1
+            index = position if index is None else index
+        elif index is None and attempt is not None:
+            index = attempt.number("index")
+        sizes = [n.row.ret for n in node.below("msi_domain_get_hwsize") if n.row.ret is not None]
+        return [("op_insert", {"index": index, "hwsize": sizes[0] if sizes else None})]
+
+    def insert_outer(self, node: Node) -> list[tuple[str, Values]]:
+        """msi_domain_insert_msi_desc counts where the function below it is inlined or not recorded."""
+        return [] if node.below(*INSERTS) else self.insert(node)
+
+    def alloc_at(self, node: Node) -> list[tuple[str, Values]]:
+        """One more vector of an enabled MSI-X set."""
+        if node.above(*ALLOC_AT) is not None:
+            return []
+        index = next((i for n in [node, *node.below(*ALLOC_AT)] if (i := n.number("index")) is not None), node.number("vector"))
+        return [("op_alloc_at", {"index": index})]
+
+    def table_size(self, node: Node) -> list[tuple[str, Values]]:
+        """The live size of the MSI-X table, read from config space."""
+        return [("op_table_size", {"count": node.row.ret, "origin": node.name})] if (node.row.ret or 0) > 0 else []
+
+    def vector(self, node: Node) -> list[tuple[str, Values]]:
+        """One vector gets, or loses, its eventfd."""
+        requested, freed = node.below("request_threaded_irq"), node.below("free_irq")
+        fd = node.number("fd")
+        if fd is None and (node.row.caller == "vfio_msi_disable" or node.above("vfio_msi_disable") or (freed and not requested)):
+            fd = -1
+        if node.row.complete == "return" and fd is None and not requested and "request_threaded_irq" in self.recorded:
+            fd = -1  # a roll-back: every vector that is wired requests its irq
+        values = {"vector": self._vector_number(node, fd), "fd": fd, "irq": self.irqs.get(id(node))}
+        return [("op_vector", {**values, **(_if_unknown(node, 0) if requested and _in_graph(node) else {})})]
+
+    def _vector_number(self, node: Node, fd: int | None) -> int | None:
+        """The argument, else its place in the block that its request wires."""
+        number, request = node.number("vector"), request_of(node)
+        start = request.number("start") if request is not None and fd != -1 else None
+        if number is not None or start is None:
+            return number
+        self.wired[id(request)] = self.wired.get(id(request), -1) + 1
+        return start + self.wired[id(request)]
+
+    def free(self, node: Node) -> list[tuple[str, Values]]:
+        """All vectors of a device are freed."""
+        return [("op_free", {})] if node.above(*FREES, *ENABLES) is None else []
+
+    def attach(self, node: Node) -> list[tuple[str, Values]]:
+        """A group is attached to a VFIO container."""
+        return [("op_attach", {"group": node.pointer("group")})]
+
+    def xen_setup(self, node: Node) -> list[tuple[str, Values]]:
+        """Xen sets up the irqs of an MSI request."""
+        return [("op_xen_setup", {"nvec": node.number("nvec"), "type": node.number("type")})]
+
+    def xen_bind(self, node: Node) -> list[tuple[str, Values]]:
+        """A pirq is bound to a Linux irq, which is the return value."""
+        irq = node.row.ret if node.row.ret is not None and node.row.ret >= 0 else None
+        self.bound[irq] = self._about(node)
+        return [("op_xen_bind", {"pirq": node.number("pirq"), "irq": irq})]
+
+    def xen_destroy(self, node: Node) -> list[tuple[str, Values]]:
+        """An irq of a pirq is destroyed."""
+        irq = node.number("irq")
+        return [("op_xen_destroy", {"irq": irq, **(self.bound.get(irq, {}) if irq is not None else {})})]
+
+
+def believed(values: Values) -> Values:
+    """The values of an operation without numbers that no table of vectors can have: such a line is damaged, or its argument none."""
+    return {k: None if k in SIZES and v is not None and v > LARGEST else v for k, v in values.items()}
+
+
+Reader = Callable[[Reading, Node], list[tuple[str, Values]]]
+_READERS: Mapping[str, Reader] = {
+    "vfio_pci_core_enable": Reading.open,
+    **dict.fromkeys(CLOSING, Reading.close),
+    **dict.fromkeys(SET_IRQS, Reading.set_irqs),
+    SYSTEM_CALL: Reading.system_call,
+    **dict.fromkeys(ALLOCATIONS, Reading.alloc),
+    "pci_setup_msix_device_domain": Reading.setup,
+    "pci_setup_msi_device_domain": Reading.setup,
+    "msi_create_device_irq_domain": Reading.create,
+    "msi_remove_device_irq_domain": Reading.remove,
+    **dict.fromkeys(INSERTS, Reading.insert),
+    "msi_domain_insert_msi_desc": Reading.insert_outer,
+    **dict.fromkeys(ALLOC_AT, Reading.alloc_at),
+    "pci_msix_vec_count": Reading.table_size,
+    "vfio_msi_set_vector_signal": Reading.vector,
+    **dict.fromkeys(FREES, Reading.free),
+    "vfio_iommu_type1_attach_group": Reading.attach,
+    **dict.fromkeys(XEN_SETUPS, Reading.xen_setup),
+    "xen_bind_pirq_msi_to_irq": Reading.xen_bind,
+    "xen_destroy_irq": Reading.xen_destroy,
+}
+
+
+def attempt_of(node: Node) -> Node | None:
+    """The enable or single allocation that a call is or belongs to; a wrapper only where the function below it is not recorded."""
+    wrapper = None
+    for n in node.chain():
+        if n.name in ENABLES:
+            return n
+        if n.name in ALLOC_AT or (n.name in ALLOCATIONS and wrapper is None and not n.below(*ENABLES)):
+            wrapper = n
+    return wrapper
+
+
+def request_of(node: Node) -> Node | None:
+    """The SET_IRQS request that a call is or belongs to: the kernel's function, else the system call."""
+    found = [n for n in node.chain() if n.name in SET_IRQS]
+    if found:
+        return found[-1]
+    return next((n for n in node.chain() if n.is_request and not n.below(*SET_IRQS)), None)
+
+
+def _set_irqs_values(node: Node) -> Values:
+    flags, index = node.number("flags"), node.number("index")
+    values: Values = {n: node.number(n) for n in ("flags", "index", "start", "count")}
+    values["data"] = next((d for bit, d in DATA.items() if flags is not None and flags & bit), None)
+    if flags is None and index is None:
+        values |= _inferred_request(node)
+    caller = node.row.caller
+    closing = caller in CLOSING or (caller is None and node.above(*CLOSING) is not None and values["data"] in (None, "none"))
+    values["closing"] = closing or index == CLOSED_BY_KERNEL
+    return values
+
+
+def _inferred_request(node: Node) -> Values:
+    """What a request without arguments did, as the calls below it show."""
+    enables = node.below(*ENABLES)
+    if node.below("vfio_msi_disable") and not enables:
+        index = 2 if node.below("pci_disable_msix") else 1 if node.below("pci_disable_msi") else None
+        return {"data": "none", "count": 0, "index": index, **_if_unknown(node, 0)}
+    if not enables:
+        return {}
+    enable = enables[-1]
+    index, vectors = (2 if "msix" in enable.name else 1), _inferred_enable(enable)
+    granted = vectors.get("ret", enable.row.ret)
+    wired = sum(1 for n in node.below("vfio_msi_set_vector_signal") if n.below("request_threaded_irq"))
+    done = _if_unknown(node, 0) if granted and wired == granted else {}
+    failed = {"inferred": True} if vectors.get("inferred") and granted is None else {}
+    count = _first(enable, "maxvec", "max") or (granted if granted and granted > 0 else None)
+    return {"data": "eventfd", "index": index, "count": count, "hint": node.hint or enable.hint, **done, **failed}
+
+
+def _inferred_enable(node: Node) -> Values:
+    """The result of an enable whose return value is not recorded."""
+    if node.row.ret is not None:
+        return {}
+    inserts = node.below(*INSERTS) or node.below("msi_domain_insert_msi_desc")
+    request = request_of(node)
+    after = [n for n in request.below(*WIRED) if n.row.line > node.row.line and n not in node.below(*WIRED)] if request else []
+    if after:
+        wired = [n for n in after if n.name == "vfio_msi_set_vector_signal"]
+        return {"ret": len(inserts) or len(wired) or None, "inferred": True}
+    last = inserts[-1].row.line if inserts else None
+    unwound = last is not None and any(n.row.line > last for n in node.below(*UNWINDING))
+    if unwound and not node.below(*IRQ_ALLOCATED):
+        return {"ret": None, "inferred": True}
+    return {}
+
+
+def _if_unknown(node: Node, ret: int) -> Values:
+    """A result that the tree shows, where none is recorded."""
+    return {"ret": ret, "inferred": True} if node.row.ret is None else {}
+
+
+def _in_graph(node: Node) -> bool:
+    return node.row.probe is None
+
+
+def _kind_of_flags(flags: int | None) -> str | None:
+    """What pci_alloc_irq_vectors may allocate, when its flags leave one choice (PCI_IRQ_MSIX 4, PCI_IRQ_MSI 2, include/linux/pci.h)."""
+    return {0x4: "msix", 0x2: "msi"}.get((flags or 0) & 0x7)
+
+
+def _first(node: Node, *names: str) -> int | None:
+    """An argument of a call or of the allocation around it, under either name."""
+    for n in node.chain():
+        if n.name in ALLOCATIONS:
+            for name in names:
+                if (value := n.number(name)) is not None:
+                    return value
+    return None

@@ -1,0 +1,236 @@
+"""The table `calls` as a tree, for the models above it."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from tracekit import Row, rows_of
+from tracekit_linux.calls.functions import FUNCTIONS, TAKES_DEVICE, signed
+
+EVER = 1 << 62
+MASK = (1 << 64) - 1
+# One call of these is about one device: what stands below it is about the same one.
+SET_IRQS = ("vfio_pci_set_irqs_ioctl", "vfio_pci_set_msi_trigger")
+ENABLES = ("__pci_enable_msix_range", "__pci_enable_msi_range")
+ALLOCATIONS = (*ENABLES, "pci_alloc_irq_vectors_affinity", "pci_alloc_irq_vectors")
+SYSTEM_CALL, SET_IRQS_COMMAND = "sys_ioctl", 0x3B6E  # VFIO_DEVICE_SET_IRQS, include/uapi/linux/vfio.h
+CLOSED_BY_KERNEL = 5  # index of no irq type: only the closing kernel asks for it (vfio_pci_core_disable)
+ALLOC_AT = ("pci_msix_alloc_irq_at", "vfio_msi_alloc_irq", "msi_domain_alloc_irq_at")
+ABOUT_ONE = frozenset((*SET_IRQS, *ALLOCATIONS, *ALLOC_AT))
+# vfio-msix[3](0000:00:08.0): name of the action of a VFIO vector (drivers/vfio/pci/vfio_pci_intrs.c).
+VFIO_ACTION = r"vfio-msix?\[([0-9]{1,4})\]\(([0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\)"
+# Events in whose span an irq is set up (arch/x86/kernel/apic/vector.c).
+IRQ_EVENTS = ("vector_setup", "vector_activate", "vector_alloc")
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """One call, with those it made."""
+
+    row: Row
+    name: str  # the function, or the guess
+    parent: "Node | None" = None
+    children: list["Node"] = field(default_factory=list)
+    args: Mapping[str, int | None] = field(default_factory=dict)
+    last: int = EVER  # the last line that can belong to it
+    device: int | None = None  # the `struct pci_dev *` it names itself
+    vdev: int | None = None
+    request: "Node | None" = None  # the outermost call around (or at) it that is about a single device
+
+    @property
+    def hint(self) -> bool:
+        """Whether the function is a guess."""
+        return self.row.function is None
+
+    def number(self, name: str, bits: int = 32) -> int | None:
+        """An argument as a signed number."""
+        value = self.args.get(name)
+        return None if value is None else signed(value, bits)
+
+    def pointer(self, name: str) -> int | None:
+        """An argument as an address."""
+        value = self.args.get(name)
+        return value & MASK if value else None
+
+    def chain(self) -> Iterator["Node"]:
+        """This call and those that enclose it, innermost first."""
+        node: Node | None = self
+        while node is not None:
+            yield node
+            node = node.parent
+
+    @property
+    def is_request(self) -> bool:
+        """Whether it asks VFIO to set irqs: the kernel's function or the system call."""
+        return self.name in SET_IRQS or (self.name == SYSTEM_CALL and self.args.get("cmd") == SET_IRQS_COMMAND)
+
+    def above(self, *names: str) -> "Node | None":
+        """The innermost enclosing call of one of these functions."""
+        return next((n for n in self.chain() if n is not self and n.name in names), None)
+
+    def below(self, *names: str) -> list["Node"]:
+        """The calls of these functions that it made, at any depth, in order."""
+        found = []
+        for child in self.children:
+            if child.name in names:
+                found.append(child)
+            found += child.below(*names)
+        return found
+
+    def about_to_return(self, line: int) -> "Node":
+        """What ran at a line of this call: a call below it of which only the return is recorded, if that comes next, else this call."""
+        i = bisect_right(self.children, line, key=lambda n: n.row.line)
+        following = self.children[i] if i < len(self.children) else None
+        return following if following is not None and following.row.complete == "return" else self
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Calls by their end: children come before their parent."""
+        return (self.row.line_end or self.row.line, -self.row.line)
+
+
+@dataclass
+class Tree:
+    """The calls of one source."""
+
+    source: str
+    nodes: list[Node]  # by first line
+    lanes: dict[str, list[Node]]
+
+    def innermost(self, lane: str, line: int) -> Node | None:
+        """The innermost call of a lane that was running at a line."""
+        nodes = self.lanes.get(lane)
+        if not nodes:
+            return None
+        i = bisect_right(nodes, line, key=lambda n: n.row.line) - 1
+        node: Node | None = nodes[i] if i >= 0 else None
+        while node is not None and node.last < line:
+            node = node.parent
+        return node
+
+
+def trees(calls: pl.DataFrame | None) -> list[Tree]:
+    """The calls of each source as a tree."""
+    if calls is None:
+        return []
+    return [_tree(part) for part in sources_of(calls.sort("source", "line", maintain_order=True))]
+
+
+def sources_of(frame: pl.DataFrame) -> list[pl.DataFrame]:
+    """The rows of each source."""
+    return [frame] if frame["source"].n_unique() == 1 else frame.partition_by("source", maintain_order=True)
+
+
+def _tree(calls: pl.DataFrame) -> Tree:
+    arguments = _arguments(calls)
+    nodes = [_node(row, arguments.get(row.id, {})) for row in rows_of(calls.drop("args"))]
+    by_id = {n.row.id: n for n in nodes}
+    lanes: dict[str, list[Node]] = {}
+    for n in nodes:
+        n.parent = by_id.get(n.row.parent)
+        if n.parent is not None:
+            n.parent.children.append(n)
+        lanes.setdefault(n.row.lane, []).append(n)
+    for lane in lanes.values():
+        _set_ends(lane)
+    for n in sorted(nodes, key=lambda n: int(n.row.depth)):
+        above = n.parent.request if n.parent is not None else None
+        n.request = above or (n if n.name in ABOUT_ONE or n.is_request else None)
+    _set_devices(nodes)
+    return Tree(calls["source"][0], nodes, lanes)
+
+
+def _arguments(calls: pl.DataFrame) -> dict[int, dict[str, int | None]]:
+    """Call -> its arguments as numbers; of two with one name the first."""
+    found: dict[int, dict[str, int | None]] = {}
+    given = calls.select("id", "args").explode("args").drop_nulls("args").unnest("args")
+    for call, name, value in zip(*(given[c].to_list() for c in ("id", "name", "value")), strict=True):
+        found.setdefault(call, {}).setdefault(name, value)
+    return found
+
+
+def _node(row: Row, args: Mapping[str, int | None]) -> Node:
+    node = Node(row, row.function or row.function_hint or "", args=args, last=row.line_end or EVER)
+    node.vdev = node.pointer("vdev")
+    return node
+
+
+def _set_ends(lane: list[Node]) -> None:
+    """A call without a return lasts until the next call that is not below it, and no longer than the one that made it."""
+    lasting: list[Node] = []
+    for n in lane:
+        above = set(map(id, n.chain()))
+        while lasting and id(lasting[-1]) not in above:
+            lasting.pop().last = n.row.line - 1
+        if n.last == EVER and _container(n):
+            lasting.append(n)
+        elif n.last == EVER:
+            n.last = n.row.line
+    for n in lane:
+        if n.parent is not None:
+            n.last = min(n.last, n.parent.last)
+
+
+def _container(n: Node) -> bool:
+    known = FUNCTIONS.get(n.name)
+    return known is None or (known.rank is not None and known.reach == 99)
+
+
+def lane_of(row: Row) -> str:
+    """The lane in which an event stands that a task caused."""
+    if row.tid is None:
+        return "source"
+    return f"tid:{row.tid}" if row.tid else f"idle:{row.on_cpu}"
+
+
+def set_up_irqs(tree: Tree, tables: Mapping[str, pl.DataFrame]) -> list[tuple[int, int, Node]]:
+    """(line, irq, innermost call) of each irq set up inside a call: by vector events, `request_irq` or what `pci_irq_vector` returned."""
+    found = []
+    for name in IRQ_EVENTS:
+        if name in tables and "irq" in tables[name].columns:
+            mine = tables[name][["source", "line", "irq", "tid", "on_cpu"]].filter(pl.col("source") == tree.source)
+            for row in rows_of(mine):
+                if (node := tree.innermost(lane_of(row), row.line)) is not None:
+                    found.append((row.line, row.irq, node.about_to_return(row.line)))
+    for n in tree.nodes:
+        irq = n.number("irq") if n.name == "request_threaded_irq" else n.row.ret if n.name == "pci_irq_vector" else None
+        if irq is not None and irq > 0 and n.parent is not None:
+            found.append((n.row.line, irq, n.parent))
+    return sorted(found, key=lambda f: (f[0], f[1]))
+
+
+def _set_devices(nodes: Iterable[Node]) -> None:
+    """Give each call the `struct pci_dev *` it names; the `struct device` of one lies inside it."""
+    inside = []
+    for n in nodes:
+        returned = n.row.ret if n.name == "msi_desc_to_pci_dev" else None
+        n.device = int(returned) & MASK if returned else n.pointer("dev")
+        if not returned and n.device is not None and n.name in TAKES_DEVICE:
+            inside.append(n)
+    apart = set(map(id, inside))
+    known = sorted({n.device for n in nodes if n.device is not None and n.name in FUNCTIONS and id(n) not in apart})
+    for n in inside:
+        # `&pdev->dev` is 0xc8 (6.12) or 0xd0 (6.1) bytes into a structure that is smaller than a page.
+        i = bisect_right(known, n.device or 0) - 1
+        n.device = known[i] if i >= 0 and (n.device or 0) - known[i] < 0x1000 else n.device
+
+
+def around(n: Node) -> tuple[int | None, int | None]:
+    """(pci_dev, vdev) that a call or the nearest one around it names."""
+    dev = next((m.device for m in n.chain() if m.device is not None), None)
+    return dev, next((m.vdev for m in n.chain() if m.vdev is not None), None)
+
+
+def bdf_of_action(name: str) -> tuple[int, str] | None:
+    """(vector, BDF) in the name of an irq action of VFIO."""
+    m = re.match(VFIO_ACTION, name)
+    return (int(m[1]), m[2]) if m else None
+
+
+def place(row: Row) -> dict[str, Any]:
+    """The span columns of a row made from a call."""
+    return {"ts_end": row.ts_end, "line_end": row.line_end}

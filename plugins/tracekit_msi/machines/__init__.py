@@ -1,0 +1,1 @@
+"""Executable machines of this family."""

@@ -1,0 +1,175 @@
+"""A PCI function as the kernel's MSI code sees it: enabling, freeing and growing its vectors."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from tracekit_msi.machines.msi_domain import ENODEV, ERANGE, MsiDomain, Prediction, one
+
+EINVAL, ENOMEM, ENOSPC, ENOTSUPP, EIO = -22, -12, -28, -524, -5
+
+
+@dataclass
+class PciFunction:
+    """State of `drivers/pci/msi/` for one function. Sizes are None while unknown; operations return what they may return.
+
+    `msix_count` is the table size in config space, read anew at every enable; `domain` may hold an older one. `at_least`: entries that
+    the table must have, since so many vectors were granted, while its size is not known.
+    `reservation`: an irq is allocated without a CPU vector (x86 since 4.15), so that `irqs` cannot fall short. `room`: irqs that the parent
+    domain can still give (entries of the remapping table), None if it is not what is short. `several`: whether one MSI message may stand
+    for more than one irq (x86: only with interrupt remapping), None if unknown. `strict`: an entry beyond the table is
+    an error and not cut off (6.2 to 6.3-rc6, until e3c026be4d3c).
+    """
+
+    domain: MsiDomain
+    msix_count: int | None = None
+    at_least: int = 0
+    msi_count: int | None = None
+    dynamic: bool = False
+    reservation: bool = True
+    room: int | None = None
+    several: bool | None = None
+    strict: bool = False
+    supports_msix: bool = True
+    usable: bool = True  # MSI allowed and the device in D0
+    mapped: bool = True  # the BAR of the table is assigned
+    wide_address: bool = True
+    msix_enabled: bool = False
+    msi_enabled: bool = False
+    vectors: set[int] = field(default_factory=set)
+
+    def copy(self) -> "PciFunction":
+        """The same state on its own, with its own domain."""
+        return replace(self, domain=self.domain.copy(), vectors=set(self.vectors))
+
+    def enable_msix(self, least: int, most: int, *, virtual: bool = False, entries: bool = False) -> Prediction:
+        """`__pci_enable_msix_range()`: the errors in the order in which the kernel checks them, else the number of vectors.
+
+        `entries`: the driver names its entries itself, 0 to `most` - 1, as `pci_enable_msix_range()` does and no allocation by affinity.
+        """
+        if most < least:
+            return one(ERANGE)
+        if self.msi_enabled or self.msix_enabled:
+            return one(EINVAL)
+        if not self.supports_msix:
+            return one(ENOTSUPP)
+        if not self.usable or self.msix_count == 0:
+            return one(EINVAL)
+        if self.msix_count is None and most > self.at_least:
+            return None
+        size = self.msix_count if self.msix_count is None or not virtual else max(self.msix_count, most)
+        if entries and self.strict and size is not None and most > size:
+            return one(EINVAL)
+        wanted = most if size is None else min(most, size)
+        if wanted < least:
+            return one(ENOSPC)
+        self.domain.setup("msix", size, self.at_least)
+        if self.domain.kind == "none":
+            return one(ENODEV)
+        return self._initialise(least, wanted)
+
+    def _initialise(self, least: int, wanted: int) -> Prediction:
+        """`msix_capability_init()`, and the retry with fewer vectors."""
+        if not self.mapped:
+            return one(ENOMEM)
+        self.domain.free()
+        for index in range(wanted):
+            inserted = self.domain.insert(index)
+            if inserted is None:
+                return None
+            if inserted != one(0):
+                self.domain.free()
+                return inserted
+        if self.room is not None and self.room < wanted:
+            self.domain.free()
+            return self._initialise(least, self.room) if self.room >= max(least, 1) else one(ENOSPC)
+        if not self.wide_address:
+            self.domain.free()
+            return one(EIO)
+        if self.reservation:
+            self.granted(wanted)
+            return one(wanted)
+        return frozenset((*range(max(least, 1), wanted + 1), ENOSPC))
+
+    def enable_msi(self, least: int, most: int) -> Prediction:
+        """`__pci_enable_msi_range()`: a block of vectors, of which there may be one only; the domain of MSI-X makes room for MSI's own."""
+        if not self.usable or self.msix_enabled:
+            return one(EINVAL)
+        if most < least:
+            return one(ERANGE)
+        if self.msi_enabled or self.msi_count == 0:
+            return one(EINVAL)
+        if self.msi_count is None:
+            return None
+        if self.msi_count < least:
+            return one(ENOSPC)
+        self.domain.setup("msi", 1)  # one descriptor for the block
+        if self.domain.kind == "none":
+            return one(ENODEV)
+        wanted = min(self.msi_count, most)
+        counts = {wanted} if self.several or wanted == 1 else {1} if self.several is False else {1, wanted}
+        results = frozenset(n if n >= least else ENOSPC for n in counts)
+        if len(results) == 1 and max(results) > 0:
+            self.msi_enabled, self.vectors, self.domain.taken = True, set(range(max(results))), {0}
+        return results
+
+    def alloc(self, least: int, most: int, kinds: Collection[Literal["msix", "msi", "intx"]]) -> Prediction:
+        """`pci_alloc_irq_vectors()`: MSI-X, then MSI, then the line, as far as asked for; the error is that of the last one tried."""
+        results: frozenset[int] = frozenset((ENOSPC,))
+        granted: frozenset[int] = frozenset()
+        for kind, enable in (("msix", self.enable_msix), ("msi", self.enable_msi)):
+            if kind not in kinds:
+                continue
+            tried = enable(least, most)
+            if tried is None:
+                return None
+            granted |= frozenset(n for n in tried if n > 0)
+            results = tried - granted
+            if not results:
+                return granted
+        return granted | (frozenset((1,)) if "intx" in kinds and least == 1 else results)
+
+    def granted(self, count: int) -> None:
+        """An enable returned `count` vectors."""
+        self.msix_enabled = True
+        self.at_least = self.domain.at_least = max(self.at_least, count)
+        self.vectors = set(range(count))
+        self.domain.taken = set(range(count))
+
+    def alloc_at(self, index: int) -> Prediction:
+        """`pci_msix_alloc_irq_at()` (since 6.2): one more vector without touching the others; the index, or an error."""
+        if not self.msix_enabled or not self.dynamic:
+            return one(ENOTSUPP)
+        inserted = self.domain.insert(index)
+        if inserted != one(0):
+            return inserted
+        self.vectors.add(index)
+        return one(index)
+
+    def free_at(self, index: int) -> None:
+        """`pci_msix_free_irq()`: one vector goes, the others stay as they are."""
+        self.vectors.discard(index)
+        self.domain.taken.discard(index)
+
+    def free(self) -> None:
+        """`pci_free_irq_vectors()`: vectors and descriptors go, the domain is kept."""
+        self.msix_enabled = self.msi_enabled = False
+        self.vectors.clear()
+        self.domain.free()
+
+    def unbind(self) -> None:
+        """The driver goes: devres releases the MSI data, which removes the domain."""
+        self.free()
+        self.at_least = 0
+        self.domain.remove()
+
+    def set_vf_count(self, count: int, *, bound: bool, supported: bool = True) -> Prediction:
+        """A write to `sriov_vf_msix_count` (drivers/pci/iov.c, since 5.13)."""
+        if count < 0:
+            return one(EINVAL)
+        if not supported:
+            return one(-95)
+        if bound:
+            return one(-16)
+        self.msix_count = count
+        return one(0)

@@ -1,0 +1,61 @@
+"""The vectors that a function holds, from the call that got them to the one that gave them back."""
+
+from typing import ClassVar
+
+import polars as pl
+
+from tracekit import Model, Row, Schema
+from tracekit_msi.models.enables import Key, key_of
+
+
+class VectorSets(Model):
+    """One row a life of a function's MSI or MSI-X vectors (`vector_sets`): `count` of them, with those added in place.
+
+    Begins at the return of the enabling call (pci_alloc_irq_vectors_affinity, __pci_enable_msix_range), ends with the call that frees the
+    vectors, the close, or the next enable (`cause`: freed, closed, replaced); null where the recording ends first.
+    """
+
+    tables: ClassVar[dict[str, Schema]] = {
+        "vector_sets": {
+            **dict.fromkeys(("device", "vdev"), pl.UInt64()),
+            **dict.fromkeys(("entity", "count"), pl.Int64()),
+            **dict.fromkeys(("bdf", "kind", "cause"), pl.String()),
+        }
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[Key, tuple[Row, int]] = {}
+
+    def on_op_alloc(self, e: Row) -> None:
+        self._end(e, "replaced")
+        if e.ret is not None and e.ret > 0:
+            self.held[key_of(e)] = e, e.ret
+
+    def on_op_alloc_at(self, e: Row) -> None:
+        if e.ret is not None and e.ret >= 0 and (held := self.held.get(key_of(e))) is not None:
+            self.held[key_of(e)] = held[0], held[1] + 1
+
+    def on_op_free(self, e: Row) -> None:
+        self._end(e, "freed")
+
+    def on_op_close(self, e: Row) -> None:
+        self._end(e, "closed")
+
+    def on_end(self) -> None:
+        for began, count in self.held.values():
+            self._life(began, count, None, None)
+
+    def _end(self, e: Row, cause: str) -> None:
+        if (held := self.held.pop(key_of(e), None)) is not None:
+            self._life(*held, e, cause)
+
+    def _life(self, began: Row, count: int, end: Row | None, cause: str | None) -> None:
+        known = {c: getattr(began, c) for c in ("device", "vdev", "entity", "bdf", "kind")}
+        place = {
+            "line": began.line_end or began.line,
+            "ts": began.ts_end,
+            "ts_end": end.ts if end else None,
+            "line_end": end.line if end else None,
+        }
+        self.emit("vector_sets", began, **known, count=count, cause=cause, **place)

@@ -1,0 +1,1 @@
+"""Diagnoses of this family, one a file."""

@@ -1,0 +1,47 @@
+"""CFG-001: this configuration can lose interrupts when vectors are added."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from tracekit import Finding, Subject, Verdict, clear, diagnosis, distinct, not_evaluated, span
+from tracekit_vfio.models.vector_windows import as_bdf
+
+RECORD = "QEMU -trace vfio_msix_early_setup, or GET_IRQ_INFO of index 2 on the host"
+
+
+@diagnosis("cfg.lossy-policy", code="CFG-001", severity="info", record=RECORD)
+def lossy_policy(
+    vfio_msix_early_setup: pl.DataFrame | None = None, windows: pl.DataFrame | None = None, gates: pl.DataFrame | None = None
+) -> Iterator[Finding | Verdict]:
+    """The client takes all vectors down to add one; no such window has come yet.
+
+    What it finds: a device of QEMU with more than one MSI-X vector, on a QEMU that does not know NORESIZE (before 8.2) or a
+    host that sets it.
+    Why it matters: when the guest unmasks its vectors one by one, each one is a window in which interrupts may be lost.
+    Stays quiet when: vectors can be added in place, or windows are in the input already (VFIO-002).
+    Affected: QEMU up to 8.1; 8.2 and later where the host sets NORESIZE.
+    What to do: QEMU 8.2 or later on Linux 6.5 or later; otherwise let the guest enable all its vectors at once.
+    References: QEMU 45d85f622811, 5ebffa4e87e7 (8.2).
+    """
+    if vfio_msix_early_setup is None:
+        yield not_evaluated("no set-up of a device by QEMU in the input", RECORD)
+        return
+    if windows is not None and windows.filter(pl.col("kind").is_in(["growth", "failed", "open"])).height:
+        yield clear("windows are in the input: see VFIO-002")
+        return
+    lossy = vfio_msix_early_setup.filter((pl.col("entries") > 1) & (pl.col("noresize").is_null() | (pl.col("noresize") == 1)))
+    for row in lossy.unique("name", maintain_order=True).iter_rows(named=True):
+        why = "QEMU before 8.2" if row["noresize"] is None else "the host sets NORESIZE"
+        yield Finding(
+            summary=f"vectors of {row['name']} are taken down to add one ({why}); its table has {row['entries']} entries",
+            grade=None,
+            subject=Subject(row["name"], "pci", as_bdf(row["name"])),
+            machine=row["machine"],
+            boot=row["boot"],
+            evidence=distinct(span(row["source"], row["line"])),
+            values={"entries": row["entries"], "noresize": row["noresize"]},
+            advice="Use QEMU 8.2 or later on Linux 6.5 or later, or let the guest enable all its vectors at once.",
+        )
+    if lossy.is_empty():
+        yield clear("vectors can be added in place, or there is only one")

@@ -1,0 +1,197 @@
+"""VFIO-001: an interrupt was lost while vectors were taken down to add more."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import polars as pl
+
+from tracekit import (
+    Evidence,
+    Finding,
+    Subject,
+    Unchecked,
+    Verdict,
+    clear,
+    diagnosis,
+    distinct,
+    inconclusive,
+    lost_between,
+    not_evaluated,
+    span,
+    subject_of,
+    times,
+)
+from tracekit_vfio.diagnoses.resize_window import best, subjects
+
+NEVER_CAME = 0x22  # INTR-REMAP reason: the entry is not present, as it is while the vectors are freed
+SETTLE = "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs, on the host's clock (--clock)"
+RECORD = "the guest's dmesg beside the host's trace of vfio_pci_set_irqs_ioctl and irq_handler_entry"
+SECOND = 1_000_000_000
+
+
+@diagnosis("vfio.lost-on-resize", code="VFIO-001", severity="critical", explains=("IRQ-007",), record=RECORD)
+def lost_on_resize(
+    windows: pl.DataFrame | None = None,
+    remap_fault: pl.DataFrame | None = None,
+    nvme_completion_polled: pl.DataFrame | None = None,
+    irq_handler_entry: pl.DataFrame | None = None,
+    gap: pl.DataFrame | None = None,
+    streams: pl.DataFrame | None = None,
+    *,
+    timeout_s: int = 120,
+) -> Iterator[Finding | Verdict]:
+    """An interrupt of a vector in use was lost while the client took the vectors down to add one.
+
+    What it finds: a growth window (VFIO-002) with evidence of an interrupt that got nowhere: a remapping fault of the device inside the
+    window, or a guest driver that found a completion by polling after the window; that proves it where the two logs are on one clock
+    (`--clock`) and the vector of the queue did not interrupt from the window to the time-out.
+    Why it matters: the guest waits for an interrupt that never comes; a queue hangs until its driver times out.
+    Stays quiet when: a window is all there is (that is VFIO-002), the enable failed (VFIO-003), the vectors were not in use, the guest
+    disabled the interrupts itself, or nothing names an interrupt.
+    Affected: QEMU up to 8.1; 8.2 and later where the host sets NORESIZE (Linux before 6.5, Arm ITS); any guest that adds vectors.
+    What to do: QEMU 8.2 or later on Linux 6.5 or later where NORESIZE is clear; otherwise let the guest ask for all its vectors at the
+    start, or use fewer queues.
+    References: QEMU hw/vfio/pci.c, vfio_msix_vector_do_use(); Linux drivers/vfio/pci/vfio_pci_intrs.c; PCIe 6.1.4 on pending bits.
+    """
+    if windows is None:
+        yield not_evaluated("no window in the input", RECORD)
+        return
+    used = windows.filter((pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers")))
+    heard = Heard(irq_handler_entry, gap, frozenset() if streams is None else frozenset(streams.filter("merged")["source"]))
+    found = list(_faulted(used, remap_fault)) or list(_polled(_still_enabled(windows, used), nvme_completion_polled, heard, timeout_s))
+    yield from found
+    if not found:
+        yield _open(windows, used)
+
+
+def _still_enabled(windows: pl.DataFrame, used: pl.DataFrame) -> pl.DataFrame:
+    """Windows of devices that did not lose their vectors later: after a failed enable that is the cause of a time-out (VFIO-003)."""
+    if used.is_empty():
+        return used
+    failed = windows.filter((pl.col("kind").is_in(["failed", "open"])) & pl.col("recovered_line").is_null())
+    return used.join(failed.select("bdf", "device").unique(), on=["bdf", "device"], how="anti", nulls_equal=True)
+
+
+def _faulted(windows: pl.DataFrame, faults: pl.DataFrame | None) -> Iterator[Finding]:
+    """Remapping faults of the device between the disable and the enable."""
+    if faults is None:
+        return
+    for w in windows.iter_rows(named=True):
+        inside = [f for f in faults.iter_rows(named=True) if _reason(f) == NEVER_CAME and _same(w["bdf"], f["device"]) and _within(w, f)]
+        if inside:
+            fault = [e for f in inside[:5] for e in span(f["source"], f["line"], role="effect")]
+            blocked = f"the IOMMU blocked {times(len(inside), 'interrupt')} of {w['bdf']}"
+            summary = f"{blocked} while its vectors were down to grow {w['old']} -> {w['new']}"
+            finding = _finding(w, subject_of(w), "proven", summary, fault, {"blocked": len(inside)}, ())
+            yield replace(finding, explained_by="IRQ-003")  # the fault itself is that finding
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Runs of handlers, what a recording lost, and the sources that are on one clock."""
+
+    entries: pl.DataFrame | None
+    gaps: pl.DataFrame | None
+    merged: frozenset[str]
+
+    def ordered(self, w: Mapping[str, Any], p: Mapping[str, Any]) -> bool:
+        """Whether it is known which of a window and a time-out came first."""
+        on_one_clock = {w["source"], p["source"]} <= self.merged and w["enable_ts"] is not None and p["ts"] is not None
+        return bool(w["source"] == p["source"] or on_one_clock)
+
+    def follows(self, w: Mapping[str, Any], p: Mapping[str, Any], timeout_s: int) -> bool:
+        """Whether the time-out is known to come after the window, within a driver's patience."""
+        if not self.ordered(w, p) or (w["source"] == p["source"] and p["line"] < w["line"]):
+            return False
+        if w["enable_ts"] is None or p["ts"] is None:
+            return True
+        return bool((0 if w["source"] != p["source"] else -SECOND) <= p["ts"] - w["enable_ts"] <= timeout_s * SECOND)
+
+    def silent(self, w: Mapping[str, Any], p: Mapping[str, Any], vector: int) -> bool:
+        """Whether a vector's handler is known not to have run from the window to the time-out: others ran after it, nothing was lost."""
+        if self.entries is None or not w["handlers"] or w["bdf"] is None:
+            return False
+        mine = self.entries.filter((pl.col("source") == w["source"]) & (pl.col("line") > w["line"]))
+        after = pl.col("line") > p["line"] if w["source"] == p["source"] else pl.col("ts") > p["ts"]
+        later = mine.filter(after)
+        runs = mine.filter(~after & (pl.col("name") == f"vfio-msix[{vector}]({w['bdf']})"))
+        return later.height > 0 and runs.is_empty() and not lost_between(self.gaps, w["source"], w["line"], later["line"][0])
+
+
+def _polled(windows: pl.DataFrame, polled: pl.DataFrame | None, heard: Heard, timeout_s: int) -> Iterator[Finding]:
+    """A driver of the guest that found its completion by polling soon after a window; which device it is rests on the case."""
+    if polled is None or windows.is_empty():
+        return
+    for p in polled.head(1).iter_rows(named=True):
+        earlier = [w for w in windows.iter_rows(named=True) if heard.follows(w, p, timeout_s)]
+        w = earlier[-1] if earlier else windows.row(-1, named=True)
+        if not earlier and heard.ordered(w, p):
+            continue  # the order is known, and no window stands before the time-out
+        used = {u["vector"]: u["last"] for u in w["in_use"]}
+        tied = bool(earlier) and len({x["bdf"] for x in windows.iter_rows(named=True)}) == 1 and p["queue"] in used
+        proof = tied and heard.silent(w, p, p["queue"])
+        subject = subject_of(w)
+        told = f"{p['device']} of the guest found a completion of queue {p['queue']} by polling"
+        told += " after the vectors" if not proof else f"; vector {p['queue']} has been silent since the vectors"
+        effect = [*(span(w["source"], used[p["queue"]]) if proof else ()), *span(p["source"], p["line"], role="effect")]
+        unchecked = () if proof else (Unchecked("the queue is served by a vector of this window, and the order of the two", SETTLE),)
+        grade = "proven" if proof else "probable" if tied else "possible"
+        yield _finding(w, subject, grade, f"{told} of {subject.label} were down to grow", effect, {"queue": p["queue"]}, unchecked)
+
+
+def _finding(
+    w: Mapping[str, Any],
+    subject: Subject,
+    grade: Any,
+    summary: str,
+    effect: list[Evidence],
+    values: dict[str, Any],
+    unchecked: tuple[Unchecked, ...],
+) -> Finding:
+    window = [*span(w["source"], w["line"], w["disable_end"], "cause"), *span(w["source"], w["enable_line"], w["enable_end"], "cause")]
+    return Finding(
+        summary=summary,
+        grade=grade,
+        subject=subject,
+        machine=w["machine"],
+        boot=w["boot"],
+        evidence=distinct([*window, *effect]),
+        unchecked=unchecked,
+        values={"old": w["old"], "new": w["new"], "span_ns": w["span"], **values},
+        advice="Use a client that grows in place, or let the guest enable all its vectors at once; poll on time-outs in the driver.",
+    )
+
+
+def _reason(fault: Mapping[str, Any]) -> int | None:
+    text = str(fault.get("reason") or "")
+    return int(text, 0) if text[:2] == "0x" else int(text) if text.isdigit() else None
+
+
+def _same(bdf: str | None, device: str | None) -> bool:
+    return bdf is not None and device is not None and bdf[-7:].lower() == device[-7:].lower()
+
+
+def _within(w: Mapping[str, Any], f: Mapping[str, Any]) -> bool:
+    if f["source"] == w["source"]:
+        return bool(w["line"] < f["line"] < (w["line_end"] or w["line"]))
+    return (
+        w["disable_ts"] is not None
+        and w["enable_ts"] is not None
+        and f["ts"] is not None
+        and w["machine"] == f["machine"]
+        and w["disable_ts"] < f["ts"] < w["enable_ts"]
+    )
+
+
+def _open(windows: pl.DataFrame, used: pl.DataFrame) -> Verdict:
+    """Windows without evidence of an interrupt decide nothing."""
+    gaps = used if used.height else windows.filter((pl.col("kind") == "same-or-fewer") & (pl.col("in_use").list.len() > 0))
+    if gaps.is_empty():
+        return clear("no vector in use was taken down and enabled again")
+    told = pl.concat(map(best, subjects(gaps)))
+    longest = told["span"].max()
+    lasted = f", the longest of {longest / 1e6:.3f} ms" if isinstance(longest, int) else ""
+    return inconclusive(
+        f"{times(told.height, 'gap')} of vectors in use{lasted}, and nothing that tells whether the device signalled in them", SETTLE
+    )

@@ -1,0 +1,103 @@
+"""VFIO-010: interrupts take the slow way to the guest."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from tracekit import Finding, Subject, Verdict, clear, diagnosis, distinct, not_evaluated, numbered, span, times
+from tracekit_vfio.models.vector_windows import as_bdf
+
+RECORD = "QEMU -trace 'vfio_msi*', or the host's dmesg"
+MOST = 6  # times a vector was unmasked that are shown
+
+
+@diagnosis("vfio.slow-path", code="VFIO-010", severity="info", record=RECORD)
+def slow_path(
+    vfio_msi_interrupt: pl.DataFrame | None = None,
+    vfio_msix_vector_do_use: pl.DataFrame | None = None,
+    vfio_msix_vector_release: pl.DataFrame | None = None,
+    vfio_bypass_failed: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """Interrupts of a vector are handed to the guest by QEMU itself, or without posted delivery.
+
+    What it finds: two or more `vfio_msi_interrupt` of a vector that the guest has unmasked, or the kernel's note that the bypass producer
+    of a vector was not registered.
+    Why it matters: performance only; every interrupt costs a wake-up of QEMU.
+    Stays quiet when: the vector is masked, or it is the first interrupt after a mask.
+    Affected: any release.
+    What to do: check KVM's in-kernel irqchip, irqfd, and the IOMMU's posted interrupts.
+    References: QEMU hw/vfio/pci.c, vfio_msi_interrupt(); Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_set_vector_signal().
+    """
+    if vfio_msi_interrupt is None and vfio_bypass_failed is None:
+        yield (
+            clear("no interrupt went through QEMU")
+            if vfio_msix_vector_do_use is not None
+            else not_evaluated("no trace of QEMU and no kernel message about bypass", RECORD)
+        )
+        return
+    findings = [*_through_qemu(vfio_msi_interrupt, vfio_msix_vector_do_use, vfio_msix_vector_release), *_unposted(vfio_bypass_failed)]
+    yield from findings
+    if not findings:
+        yield clear("interrupts through QEMU only while masked")
+
+
+def _through_qemu(entries: pl.DataFrame | None, used: pl.DataFrame | None, released: pl.DataFrame | None) -> Iterator[Finding]:
+    """Vectors with two interrupts in a row after an unmask and no mask between, by device."""
+    if entries is None or used is None:
+        return
+    steps = [
+        f.select("source", "line", "machine", "boot", "name", "vector", pl.lit(k).alias("step"))
+        for f, k in ((entries, "irq"), (used, "use"), (released, "mask"))
+        if f is not None
+    ]
+    rows = pl.concat(steps).sort("source", "line")
+    spells: dict[tuple[str, str, int], list[list[int]]] = {}  # one a time unmasked: the line of the unmask, then of the interrupts
+    for source, line, _, _, name, vector, step in rows.iter_rows():
+        mine = spells.setdefault((source, name, vector), [])
+        if step == "use":
+            mine.append([line])
+        elif step == "mask":
+            mine.append([])
+        elif mine and mine[-1]:
+            mine[-1].append(line)
+    slow = {key: [s for s in found if len(s) > 2] for key, found in spells.items()}
+    for source, name in dict.fromkeys(key[:2] for key, found in slow.items() if found):
+        yield _finding(name, source, rows, {key[2]: found for key, found in slow.items() if found and key[:2] == (source, name)})
+
+
+def _finding(name: str, source: str, rows: pl.DataFrame, vectors: dict[int, list[list[int]]]) -> Finding:
+    place = rows.filter(pl.col("source") == source).row(0, named=True)
+    lines = [e for v in sorted(vectors) for s in vectors[v][:MOST] for e in (*span(source, s[0]), *span(source, s[1], s[-1], "effect"))]
+    return Finding(
+        summary=f"{numbered(vectors)} of {name}: QEMU itself hands interrupts to the guest",
+        grade="proven",
+        subject=_subject(name),
+        machine=place["machine"],
+        boot=place["boot"],
+        evidence=distinct(lines),
+        values={"vectors": sorted(vectors), "interrupts": sum(len(s) - 1 for found in vectors.values() for s in found)},
+        advice="Performance only: check that KVM's in-kernel irqchip and irqfd are in use.",
+    )
+
+
+def _subject(name: str) -> Subject:
+    bdf: Any = as_bdf(name)
+    return Subject(name, "pci" if bdf else "unknown", bdf)
+
+
+def _unposted(messages: pl.DataFrame | None) -> Iterator[Finding]:
+    if messages is None:
+        return
+    for (bdf, machine, _), group in messages.group_by("bdf", "machine", "boot", maintain_order=True):
+        first = group.row(0, named=True)
+        yield Finding(
+            summary=f"posted delivery is off for {times(group.height, 'vector')} of {bdf} ({first['ret']})",
+            grade="proven",
+            subject=Subject(str(bdf), "pci", str(bdf)),
+            machine=str(machine),
+            boot=first["boot"],
+            evidence=distinct(e for r in group.head(3).iter_rows(named=True) for e in span(r["source"], r["line"])),
+            values={"vectors": group.height, "errno": first["ret"]},
+            advice="Performance only: check the IOMMU's posted interrupts and KVM's irqfd.",
+        )

@@ -1,0 +1,1 @@
+"""Models of this family: rows into lives, windows, predictions."""

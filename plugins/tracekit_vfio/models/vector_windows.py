@@ -1,0 +1,239 @@
+"""Windows inferred where no VFIO call is recorded: from the lives of the CPU vectors, and from QEMU's own trace."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import polars as pl
+
+from tracekit import Model, Row, Schema
+from tracekit_vfio.models.windows import MSIX, WINDOW
+
+NAME = r"^vfio-msi(x?)\[(\d{1,4})\]\(([0-9a-fA-F:.]+)\)$"
+
+
+@dataclass
+class Life:
+    """One irq of VFIO: how its vector came and went."""
+
+    up: Row | None = None
+    cleared: Row | None = None
+    freed: bool = False
+
+
+class VectorWindows(Model):
+    """Growth windows from `irq_vectors` events alone (basis `vectors`): an irq loses its vector, is freed, and comes back with more.
+
+    The irq's vector and BDF are those of `irq_handler_entry`. A window runs from `vector_clear` (or `vector_deactivate`) to the next
+    `vector_alloc` of the same irq by the same task. Only sources without any recorded SET_IRQS are read this way.
+    """
+
+    tables: ClassVar[dict[str, Schema]] = {"windows": WINDOW}
+    needs: ClassVar[tuple[str, ...]] = (
+        "irq_handler_entry",
+        "op_set_irqs",
+        "vector_setup",
+        "vector_alloc",
+        "vector_clear",
+        "vector_deactivate",
+        "vector_teardown",
+    )
+
+    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+        handlers = tables.get("irq_handler_entry")
+        if handlers is None or "vector_alloc" not in tables:
+            return self.frames()
+        named = handlers.filter(pl.col("name").str.starts_with("vfio-msi"))
+        if named.is_empty():
+            return self.frames()
+        calls = tables.get("op_set_irqs")
+        for source in named["source"].unique(maintain_order=True):
+            if calls is None or source not in calls["source"]:
+                self._source(source, named.filter(pl.col("source") == source), tables)
+        return self.frames()
+
+    def _source(self, source: str, named: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> None:
+        who = named.unique("irq", keep="first", maintain_order=True).with_columns(pl.col("name").str.extract_groups(NAME).alias("of"))
+        functions: dict[str, dict[int, int]] = {}
+        for irq, groups in who.select("irq", "of").iter_rows():
+            if groups["3"] is not None:
+                functions.setdefault(groups["3"], {})[irq] = int(groups["2"])
+        for bdf, vectors in functions.items():
+            self._function(bdf, vectors, source, named, tables)
+
+    def _function(self, bdf: str, vectors: dict[int, int], source: str, named: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> None:
+        lives = {irq: Life() for irq in vectors}
+        events = _events(source, list(vectors), tables)
+        for i, e in enumerate(events):
+            life = lives[e.irq]
+            if e.event == "vector_alloc" and e.ret == 0:
+                if life.cleared is not None and life.freed and life.up is not None and e.tid == life.cleared.tid:
+                    self._window(bdf, vectors, lives, e, events[i:], named)
+                life.up, life.cleared, life.freed = e, None, False
+            elif e.event in ("vector_clear", "vector_deactivate") and life.up is not None and life.cleared is None:
+                life.cleared = e
+            elif e.event == "vector_teardown":
+                life.freed = True
+
+    def _window(self, bdf: str, vectors: dict[int, int], lives: dict[int, Life], e: Row, later: list[Row], named: pl.DataFrame) -> None:
+        """The first irq that comes back ends the window; the others of the set that came with it are counted with it."""
+        life = lives[e.irq]
+        down, up = life.cleared, life.up
+        assert down is not None and up is not None
+        old = {
+            vectors[i] for i, other in lives.items() if other.up is not None and (other.cleared is None or other.cleared.line >= down.line)
+        }
+        if any(other.up is not None and other.up.line > down.line for other in lives.values()):
+            return  # a vector of this burst was here first: its window is the one that counts
+        new = {vectors[e.irq]}
+        for r in later:
+            if r.event in ("vector_clear", "vector_deactivate"):
+                break
+            if r.event == "vector_alloc" and r.ret == 0:
+                new.add(vectors[r.irq])
+        if len(new) <= len(old):
+            return
+        in_use = _used(
+            named,
+            vectors,
+            {i for i, o in lives.items() if o.up is not None},
+            {i: o.up.line for i, o in lives.items() if o.up is not None},
+            down.line,
+        )
+        self.emit(
+            "windows", down, bdf=bdf, kind="growth", basis="vectors", index=MSIX, old=len(old), new=len(new),
+            ret=None, enabled_line=up.line,
+            disable_end=down.line, disable_ts=down.ts, enable_line=e.line, enable_end=e.line, enable_ts=e.ts, wired=sorted(old),
+            span=e.ts - down.ts if e.ts is not None and down.ts is not None else None,
+            irqs=sorted(vectors), in_use=in_use, handlers=True, inferred=True, hint=False, ts_end=e.ts, line_end=e.line,
+        )  # fmt: skip
+
+
+def _events(source: str, irqs: list[int], tables: Mapping[str, pl.DataFrame]) -> list[Row]:
+    """The vector events of some irqs in line order."""
+    frames = []
+    for event in ("vector_setup", "vector_alloc", "vector_clear", "vector_deactivate", "vector_teardown"):
+        if (frame := tables.get(event)) is not None:
+            ret = pl.col("ret") if "ret" in frame.columns else pl.lit(0, pl.Int64)
+            kept = frame.filter((pl.col("source") == source) & pl.col("irq").is_in(irqs))
+            frames.append(
+                kept.select(
+                    "source",
+                    "line",
+                    "ts",
+                    "ts_raw",
+                    "machine",
+                    "boot",
+                    "side",
+                    "on_cpu",
+                    "task",
+                    "tid",
+                    "irq",
+                    ret.cast(pl.Int64).alias("ret"),
+                    pl.lit(event).alias("event"),
+                )
+            )
+    return [Row(**r) for r in pl.concat(frames).sort("line").iter_rows(named=True)] if frames else []
+
+
+def _used(named: pl.DataFrame, vectors: dict[int, int], irqs: set[int], since: dict[int, int], until: int) -> list[dict[str, int]]:
+    used = []
+    for irq in sorted(irqs):
+        lines = named.filter((pl.col("irq") == irq) & (pl.col("line") > since[irq]) & (pl.col("line") < until))["line"]
+        if lines.len():
+            used.append({"vector": vectors[irq], "entries": lines.len(), "first": lines[0], "last": lines[-1]})
+    return used
+
+
+@dataclass
+class Device:
+    """A device as QEMU's trace shows it since its last enable."""
+
+    enabled: Row | None = None
+    most: int = 1
+    used: dict[int, Row] = field(default_factory=dict)
+    entries: dict[int, list[Row]] = field(default_factory=dict)
+    waiting: tuple[Row, int] | None = None  # a growth whose success is not shown yet
+
+
+class QemuWindows(Model):
+    """Growth windows that QEMU's trace implies (basis `qemu`): the guest unmasks a vector above all enabled so far.
+
+    Before 8.2 always, from 8.2 with noresize 1: QEMU then disables the index and enables one vector more (hw/vfio/pci.c,
+    vfio_msix_vector_do_use). The count starts at 1 at `vfio_msix_enable`: the enable has taken vector 0. A growth counts when a later
+    event of one of its vectors shows that it worked; one that is the last event of its device is kept with kind `open`.
+    """
+
+    tables: ClassVar[dict[str, Schema]] = {"windows": WINDOW}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.devices: dict[str, Device] = {}
+        self.dynamic: set[str] = set()
+
+    def on_vfio_msix_early_setup(self, e: Row) -> None:
+        (self.dynamic.add if e.noresize == 0 else self.dynamic.discard)(e.name)
+
+    def on_vfio_msix_enable(self, e: Row) -> None:
+        self._settle(e.name, worked=True)
+        self.devices[e.name] = Device(enabled=e)
+
+    def on_vfio_msix_disable(self, e: Row) -> None:
+        self._settle(e.name, worked=None)
+        self.devices.pop(e.name, None)
+
+    def on_vfio_pci_reset(self, e: Row) -> None:
+        self.on_vfio_msix_disable(e)
+
+    def on_vfio_msix_vector_do_use(self, e: Row) -> None:
+        device = self.devices.get(e.name)
+        if device is None or device.enabled is None or e.name in self.dynamic:
+            return
+        self._settle(e.name, worked=True)
+        if e.vector + 1 > device.most:
+            device.waiting = e, device.most
+            device.most = e.vector + 1
+        device.used[e.vector] = e
+
+    def on_vfio_msix_vector_release(self, e: Row) -> None:
+        if (device := self.devices.get(e.name)) is not None and e.vector < device.most:
+            device.used.pop(e.vector, None)
+
+    def on_vfio_msi_interrupt(self, e: Row) -> None:
+        device = self.devices.get(e.name)
+        if device is None:
+            return
+        if e.vector < device.most:
+            self._settle(e.name, worked=True)
+        device.entries.setdefault(e.vector, []).append(e)
+
+    def on_end(self) -> None:
+        for name in list(self.devices):
+            self._settle(name, worked=None)
+
+    def _settle(self, name: str, *, worked: bool | None) -> None:
+        """The growth that waits is confirmed by an event of its vectors, or left open at the end."""
+        device = self.devices.get(name)
+        if device is None or device.waiting is None:
+            return
+        (e, old), device.waiting = device.waiting, None
+        in_use = [
+            {"vector": v, "entries": len(rows), "first": rows[0].line, "last": rows[-1].line}
+            for v, rows in sorted(device.entries.items())
+            if v < old and v in device.used
+        ]
+        self.emit(
+            "windows", e, bdf=as_bdf(name), kind="growth" if worked else "open", basis="qemu", index=MSIX, old=old,
+            new=e.vector + 1, ret=None,
+            enabled_line=device.enabled.line if device.enabled is not None else None,
+            disable_end=e.line, disable_ts=e.ts, enable_line=e.line,
+            enable_end=e.line, enable_ts=None, wired=sorted(v for v in device.used if v < old),
+            irqs=[], in_use=in_use, handlers=bool(in_use),
+            inferred=True, hint=False, span=None, ts_end=None, line_end=e.line,
+        )  # fmt: skip
+        device.entries = {}
+
+
+def as_bdf(name: str) -> str | None:
+    """The name as a BDF, if it is one."""
+    return name if name.count(":") >= 1 and "." in name and " " not in name else None

@@ -1,0 +1,70 @@
+"""XEN-004: a pirq got no event channel."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+import polars as pl
+
+from tracekit import Finding, Row, Verdict, clear, diagnosis, not_evaluated
+from tracekit_xen.machines.xen_domain import EEXIST
+from tracekit_xen.places import at, function, in_order, rows, spans
+
+
+@diagnosis("xen.bind-failed", code="XEN-004", severity="high", record="dmesg of the guest; xl dmesg of a debug hypervisor")
+def bind_failed(
+    xen_irq_obtain_failed: pl.DataFrame | None = None,
+    xen_evtchnop_failed: pl.DataFrame | None = None,
+    pirq_lives: pl.DataFrame | None = None,
+    xen_platform: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """Xen refused the event channel of a pirq; Linux counts the irq as started all the same.
+
+    What it finds: `Failed to obtain physical IRQ N` in the kernel's log (proven: it is the refusal), with the device where its messages
+    tell whose irq N is, and a debug hypervisor's -17 (a channel is open already).
+    Why it matters: the device is deaf on that vector, and no driver is told.
+    Stays quiet when: the number is one of a legacy line (below 16), which the kernel merely probes.
+    Affected: any release.
+    What to do: look for two users of one pirq (XEN-001), which explains it.
+    References: Linux drivers/xen/events/events_base.c, __startup_pirq(); Xen xen/common/event_channel.c, evtchn_bind_pirq().
+    """
+    lives = sorted(rows(pirq_lives), key=lambda x: x.line) if xen_irq_obtain_failed is not None else []
+    serving: dict[tuple[str, int | None], list[Row]] = {}
+    for x in lives:
+        serving.setdefault((x.source, x.irq), []).append(x)
+    reused = {(x.source, x.pirq) for x in lives if x.reused}
+    found: dict[str, list[tuple[Row, Row | None]]] = {}
+    for m in rows(xen_irq_obtain_failed):
+        if m.irq >= 16:
+            life = _life_of(m, serving.get((m.source, m.irq), []))
+            found.setdefault(function(life or m).label, []).append((m, life))
+    refused = [e for e in rows(xen_evtchnop_failed) if e.ret == EEXIST]
+    for pairs in found.values():
+        yield _finding(pairs, reused, refused)
+    if not found:
+        yield (
+            clear("every pirq was bound to its event channel")
+            if xen_platform is not None or pirq_lives is not None
+            else not_evaluated("no kernel log of a Xen guest")
+        )
+
+
+def _finding(pairs: list[tuple[Row, Row | None]], reused: set[tuple[str, int]], refused: list[Row]) -> Finding:
+    message, life = pairs[0]
+    whose = f" of {function(life).label}, pirq {life.pirq}" if life else ""
+    uses = [x for _, x in pairs if x is not None]
+    shared = any((x.source, x.pirq) in reused for x in uses)
+    return Finding(
+        f"Xen refused an event channel for irq {spans(m.irq for m, _ in pairs)}{whose}: no interrupt arrives there",
+        "proven",
+        in_order([*(at(m) for m, _ in pairs), *(at(x, "context") for x in uses), *(at(e, "context") for e in refused)]),
+        function(life or message),
+        advice="See who else uses that pirq (XEN-001).",
+        explained_by="XEN-001" if shared else None,
+        values={"irq": message.irq},
+    )
+
+
+def _life_of(m: Row, lives: list[Row]) -> Row | None:
+    """The latest of the uses of an irq, in order, that began before the message."""
+    before = bisect_right(lives, m.line, key=lambda x: x.line)
+    return lives[before - 1] if before else None

@@ -1,0 +1,118 @@
+"""XEN-001: two devices of one domain use the same pirq."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from tracekit import Finding, Row, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
+from tracekit_xen.machines.xen_domain import EEXIST
+from tracekit_xen.places import at, function, in_order, rows, spans
+
+UNTOLD = "no line of a guest tells which pirq its MSIs use"
+
+
+@diagnosis(
+    "xen.pirq-reused",
+    code="XEN-001",
+    severity="critical",
+    explains=("XEN-004",),
+    record="in the guest: echo 'file arch/x86/pci/xen.c +p' > /sys/kernel/debug/dynamic_debug/control, then dmesg",
+)
+def pirq_reused(
+    pirq_lives: pl.DataFrame | None = None,
+    xen_irq_obtain_failed: pl.DataFrame | None = None,
+    xen_evtchnop_failed: pl.DataFrame | None = None,
+    xen_pt_unmap: pl.DataFrame | None = None,
+    xen_platform: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """Two devices of a guest use one pirq: the guest trusted a number that the device model had given back.
+
+    What it finds: `msi already bound to pirq=N` for one device while Xen has since given N to another one; or, in a reporter's debug
+    lines, a second irq on a pirq whose first one was not closed. Proven with the bind failure that follows.
+    Why it matters: the second device gets no event channel and is deaf; its driver times out.
+    Stays quiet when: a number recurs because Xen handed it out again (`msi bound to`: it was free); one device takes its own number
+    again; several vectors of one device; a reporter's debug lines contradict each other (as many ends without a begin as whole lives).
+    Affected: guest kernels before c74fd80f2f41 (4.11, and stable kernels) on a device model that unmaps (QEMU 2.1, Xen 4.5, or later).
+    What to do: update the guest kernel (c74fd80f2f41, Linux 4.11, in many stable kernels); until then reload drivers one by one.
+    References: af42b8d12f8a brought the re-use, c74fd80f2f41 removed it; QEMU c976437c7dba (2.1) unmaps on disable.
+    """
+    if pirq_lives is None:
+        yield not_evaluated(UNTOLD)
+        return
+    doubtful = (pl.col("basis") == "debug") & pl.col("source").is_in(_contradictory(pirq_lives))
+    credible = list(rows(pirq_lives.filter(~doubtful)))
+    refused = list(rows(xen_irq_obtain_failed)), [e for e in rows(xen_evtchnop_failed) if e.ret == EEXIST]
+    shared = _shared(credible)
+    for pairs in shared:
+        yield _finding(pairs, refused, list(rows(xen_pt_unmap)))
+    if not shared:
+        yield _quiet(pirq_lives, len(credible) < pirq_lives.height)
+
+
+def _contradictory(lives: pl.DataFrame) -> list[str]:
+    """Sources in which most debug lines of an end have no begin (a hole, a boot anew, or the lines of several guests)."""
+    ends = lives.filter((pl.col("basis") == "debug") & pl.col("end").is_in(["closed", "destroyed"]))
+    return ends.group_by("source").agg(pl.mean("began")).filter(pl.col("began") < 0.5)["source"].to_list()
+
+
+def _shared(lives: list[Row]) -> list[list[tuple[Row, Row]]]:
+    """Lives on a number that another one still has: all those of the same two functions together, each number once."""
+    users: dict[tuple[str, int], list[Row]] = {}
+    ended = any(x.end in ("closed", "destroyed") for x in lives)
+    pairs: dict[tuple[str, str | None, str | None], dict[int, tuple[Row, Row]]] = {}
+    for life in sorted(lives, key=lambda x: (x.source, x.line)):
+        mine = users.setdefault((life.source, life.pirq), [])
+        mine[:] = [x for x in mine if x.line_end is None or x.line_end >= life.line]
+        other = _other_user(life, mine, ended)
+        mine.append(life)
+        if other is not None:
+            pairs.setdefault((life.source, life.bdf, other.bdf), {}).setdefault(life.pirq, (life, other))
+    return [list(p.values()) for p in pairs.values()]
+
+
+def _quiet(lives: pl.DataFrame, contradicted: bool) -> Verdict:
+    """Why there is no finding."""
+    if contradicted:
+        return inconclusive("the debug lines contradict each other: most ends of event channels have no begin", "the log from its boot on")
+    heard = lives["basis"].is_in(["guest", "debug"]).any()
+    return clear("no pirq served two owners at once") if heard else not_evaluated(UNTOLD)
+
+
+def _other_user(life: Row, users: list[Row], ended: bool) -> Row | None:
+    """Who has the pirq of a re-used life, or of a second one on an open event channel (where `ended`: ends are printed at all)."""
+    users = [x for x in users if x.line < life.line and (x.irq is None or x.irq != life.irq)]
+    if life.reused and life.basis == "guest":
+        mine = [x for x in users if x.bdf != life.bdf and (x.line_end is None or x.line_end >= life.line)]
+        return max(mine, key=lambda x: x.line, default=None)
+    if life.basis != "debug" or life.irq is None or not life.began or not ended:
+        return None
+    mine = [x for x in users if x.basis == "debug" and x.irq is not None and (x.line_end is None or x.line_end > life.line)]
+    return max(mine, key=lambda x: x.line, default=None)
+
+
+def _finding(shared: list[tuple[Row, Row]], refused: tuple[list[Row], list[Row]], unmaps: list[Row]) -> Finding:
+    """One finding for two users, however many numbers they share."""
+    life, other = shared[0]
+    irqs, pirqs = {x.irq for pair in shared for x in pair}, [x.pirq for x, _ in shared]
+    failures = [m for m in refused[0] if m.source == life.source and m.line > life.line and m.irq in irqs] + refused[1]
+    named = life.bdf is not None and other.bdf is not None
+    grade = "possible" if not (named and failures) else "proven"
+    unchecked = () if failures else (Unchecked("that the second device is deaf", "dmesg of the guest: `Failed to obtain physical IRQ`"),)
+    whose = f"{life.bdf} and {other.bdf}" if named else f"irq {other.irq} and irq {life.irq}"
+    given_back = [at(u, "context") for u in unmaps if u.pirq in pirqs]
+    return Finding(
+        f"{whose} use the same {'pirq' if len(pirqs) == 1 else 'pirqs'} {spans(pirqs)}"
+        + (f"; Xen refused the event channel of irq {life.irq}" if failures and life.irq else ""),
+        grade,  # type: ignore[arg-type]
+        in_order([*(at(_begin(x), "cause") for life, other in shared for x in (other, life)), *(at(m) for m in failures), *given_back]),
+        function(life),
+        advice="Update the guest kernel to one with c74fd80f2f41 (4.11 and stable kernels); until then reload drivers one by one.",
+        unchecked=unchecked,
+        values={"pirq": life.pirq, "irq": life.irq},
+        related=tuple(b for b in (other.bdf,) if b),
+    )
+
+
+def _begin(life: Row) -> Row:
+    """A life's first line alone."""
+    return Row(source=life.source, line=life.line)

@@ -1,0 +1,123 @@
+"""XEN-002: a domain has no free pirq for MSI."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import polars as pl
+
+from tracekit import Evidence, Finding, Row, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit_xen.machines.xen_domain import DEFAULT_DOMU_EXTRA
+from tracekit_xen.places import at, at_end, domain, in_order, rows, spans, times
+from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0, of_guest, of_hypervisor
+from tracekit_xen.room import Room, room
+
+RECORD = "xl dmesg from the boot of Xen on, and `xl debug-keys i; xl dmesg` while the refusal lasts"
+
+
+@diagnosis("xen.pirq-starved", code="XEN-002", severity="high", explains=("XEN-007",), supersedes=("CFG-004",), record="dmesg; " + RECORD)
+def pirq_starved(
+    xen_map_failed: pl.DataFrame | None = None,
+    op_xen_setup: pl.DataFrame | None = None,
+    op_alloc: pl.DataFrame | None = None,
+    xen_msi_create_failed: pl.DataFrame | None = None,
+    xen_frontend_missing: pl.DataFrame | None = None,
+    xen_pt_map_failed: pl.DataFrame | None = None,
+    xen_pt_assigned: pl.DataFrame | None = None,
+    xen_pciback_failed: pl.DataFrame | None = None,
+    xen_no_free_pirq: pl.DataFrame | None = None,
+    xen_platform: pl.DataFrame | None = None,
+    pirq_facts: pl.DataFrame | None = None,
+    pirq_lives: pl.DataFrame | None = None,
+    *,
+    short: float = 0.25,
+) -> Iterator[Finding | Verdict]:
+    """A domain has no free pirq, so Xen refuses its MSI or MSI-X.
+
+    What it finds: PHYSDEVOP_map_pirq or get_free_pirq answered -28 (an HVM guest prints -19), in messages or as the return of
+    xen_initdom_setup_msi_irqs. Proven where the space is seen to be short too: an inventory leaves less than was wanted, or less than
+    the share `short` of `extra_guest_irqs`, or the numbers went down to the GSIs, or Xen itself says that none is free.
+    Why it matters: the device falls back to fewer vectors, to MSI or to a line interrupt; a release hypervisor says nothing about it.
+    Stays quiet when: the errno is another one (XEN-005); a PV frontend was refused (XEN-008).
+    Affected: dom0 with a small extra_guest_irqs=,N; a domU with more than 32 vectors, or one that leaks (XEN-003).
+    What to do: raise `extra_guest_irqs=<domU>,<dom0>` on Xen's command line, cap the queues of each device, or find the leak (XEN-003).
+    References: Xen 4.17 and 4.20, xen/arch/x86/irq.c, get_free_pirq() and allocate_pirq(); Linux arch/x86/pci/xen.c.
+    """
+    found: dict[int | None, list[Refusal]] = {}
+    for r in (
+        *of_dom0(xen_map_failed, op_xen_setup),
+        *of_guest(xen_msi_create_failed, xen_frontend_missing, hvm_sources(xen_platform, pirq_lives)),
+        *of_device_model(xen_pt_map_failed, None, xen_pt_assigned),
+        *of_backend(xen_pciback_failed, None),
+        *of_hypervisor(xen_no_free_pirq),
+    ):
+        if r.starved:
+            found.setdefault(r.domid, []).append(r)
+    for domid, refusals in found.items():
+        space = room(pirq_facts, domid, frozenset(r.row.source for r in refusals))
+        yield _finding(domid, refusals, space, _handed_out(pirq_lives, domid), list(rows(op_alloc)), short)
+    if not found:
+        heard = xen_platform is not None or op_xen_setup is not None
+        yield (
+            clear("no request failed for want of a free pirq")
+            if heard
+            else not_evaluated("no Xen kernel log and no calls of Xen's MSI set-up")
+        )
+
+
+def _handed_out(lives: pl.DataFrame | None, domid: int | None) -> list[Row]:
+    """The lives of the numbers that the domain was given: dom0's calls, or a guest's messages."""
+    basis = {0: ("calls",), None: ("guest", "debug")}.get(domid, ())
+    return [x for x in rows(lives) if x.basis in basis and x.given]
+
+
+def _finding(domid: int | None, refusals: list[Refusal], space: Room, lives: list[Row], asked: list[Row], short: float) -> Finding:
+    wanted = max((r.wanted for r in refusals if r.wanted is not None), default=None)
+    lowest = min(lives, key=lambda x: x.pirq, default=None)
+    why, told = _shortage(refusals, space, lives, wanted, short)
+    subject = domain(domid, [r.subject for r in refusals])
+    count = max(Counter(r.by for r in refusals).values())
+    seen = [e for r in refusals for e in _refused(r, asked)]
+    shown = [at(lowest, "context")] if lowest is not None and lowest.source in {r.row.source for r in refusals} else []
+    values = {"errno": refusals[0].errno, "refusals": count, "wanted": wanted}
+    values |= {"extra": space.extra, "gsis": space.floor, "held": len(space.held) or None}
+    return Finding(
+        f"{subject.label} has no free pirq for MSI: refused with {refusals[0].errno} {times(count)}" + (f"; {why}" if why else ""),
+        "proven" if why else "probable",
+        in_order([*told, *seen, *shown]),
+        subject,
+        advice=_advice(domid, space),
+        unchecked=() if why else (Unchecked("that the domain's pirqs were used up", RECORD),),
+        values={k: v for k, v in values.items() if v is not None},
+    )
+
+
+def _refused(r: Refusal, asked: list[Row]) -> Iterator[Evidence]:
+    """The line of the refusal; of a call, its span too, and that of the enable around it."""
+    yield at_end(r.row)
+    if at(r.row).line_end is not None:
+        yield at(r.row, "context")
+    if (attempt := getattr(r.row, "attempt", None)) is not None:
+        yield from (at(a, "context") for a in asked if a.source == r.row.source and a.call == attempt)
+
+
+def _shortage(refusals: list[Refusal], space: Room, lives: list[Row], wanted: int | None, short: float) -> tuple[str, tuple[Evidence, ...]]:
+    """What shows that the space was short, and the lines that tell; empty where nothing does."""
+    if any(r.by == "hypervisor" for r in refusals):
+        return "Xen says that none is free", ()
+    if space.free is not None and space.extra is not None and space.free < max(wanted or 0, space.extra * short):
+        floor = f" above {space.floor} GSIs" if space.floor is not None else ""
+        return f"{len(space.held)} of its {space.extra} MSI pirqs{floor} are bound ({spans(space.held)})", space.evidence
+    held = [x for x in lives if x.end != "handed out again"]
+    numbers = {x.pirq for x in held}
+    if space.floor is not None and numbers and min(numbers) <= space.floor:
+        return f"the numbers went down to {min(numbers)}, the count of GSIs", space.evidence
+    extra = space.extra or (DEFAULT_DOMU_EXTRA if refusals[0].domid is None else None)
+    if extra is not None and numbers and max(numbers) - min(numbers) + 1 >= extra and len(numbers) >= extra:
+        return f"all {extra} of its MSI pirqs were handed out ({spans(numbers)})", tuple(at(x, "cause") for x in held)
+    return "", ()
+
+
+def _advice(domid: int | None, space: Room) -> str:
+    now = f" (now {space.extra})" if space.extra is not None else ""
+    option = "extra_guest_irqs=,N" if domid == 0 else "extra_guest_irqs=N"
+    return f"Raise {option} on Xen's command line{now} and boot anew, or give each device fewer queues."

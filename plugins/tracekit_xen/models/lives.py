@@ -1,0 +1,320 @@
+"""Which irq each pirq served, for whom, from which line to which; and whether Xen handed out the numbers that it had to."""
+
+from bisect import bisect
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import polars as pl
+
+from tracekit import Model, Row, Schema
+from tracekit_xen.machines.xen_domain import ANY, EINVAL, ENOSPC, PirqSpace, Prediction, one
+
+# Two allocations of one device that are further apart are two times of enabling it: an enable takes all its numbers at once.
+PAUSE_NS = 1_000_000_000
+LATEST = 4  # lives of one pirq and irq that a teardown may be about; earlier ones are long over
+MSI = 5  # the capability id that xen_initdom_setup_msi_irqs gets as `type`; 17 is MSI-X
+
+
+@dataclass(slots=True)
+class Life:
+    """One use of a pirq. `began` and `ended` are rows; `given`: Xen handed the number out at its begin."""
+
+    pirq: int
+    basis: str
+    at: Row
+    began: Row | None = None
+    ended: Row | None = None
+    end: str = ""
+    irq: int | None = None
+    bdf: str | None = None
+    device: int | None = None
+    given: bool = False
+    reused: bool = False
+
+
+@dataclass(slots=True)
+class Span:
+    """A set-up or a teardown of one task, from line to line; `crowded`: another task's ran at the same time."""
+
+    source: str
+    tid: int | None
+    line: int
+    end: int
+    crowded: bool = False
+
+
+class PirqLives(Model):
+    """Lives of pirqs as one source tells them, in the order of their first line.
+
+    `basis`: `guest` (dynamic debug of an HVM guest), `debug` (a reporter's prints), `calls` (dom0 functions), `device-model`.
+    `end`: closed (event channel), destroyed (irq), unmapped, `irq again` (the irq serves another pirq), `enabled anew` (its device takes
+    new numbers), `handed out again`, `lost sight` (the log has a hole), or empty while it lasts. `began` is false where the begin was
+    not seen; `given`: Xen handed the number out at the begin; `reused`: the guest took the cached number. Allocations and unmaps are
+    also held against the machine of `xen_domain` (`predictions`).
+    """
+
+    tables: ClassVar[dict[str, Schema]] = {
+        "pirq_lives": {
+            "pirq": pl.Int64(), "irq": pl.Int64(), "bdf": pl.String(), "device": pl.UInt64(), "basis": pl.String(), "end": pl.String(),
+            "began": pl.Boolean(), "given": pl.Boolean(), "reused": pl.Boolean(),
+        },
+        "predictions": {
+            "operation": pl.String(), "subject": pl.String(), "rule": pl.String(), "predicted": pl.String(), "observed": pl.String(),
+            "agrees": pl.Boolean(), "explained_by": pl.String(),
+        },
+    }  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lives: list[Life] = []
+        # Column and value -> lives, the ended ones dropped when they are looked at; those of debug prints are looked for by pirq only.
+        self.live: defaultdict[tuple[str, object], list[Life]] = defaultdict(list)
+        self.debug: defaultdict[tuple[int, int | None], list[Life]] = defaultdict(list)  # pirq and irq -> open and ended ones
+        self.seen: list[Life] = []  # lives of debug prints since sight was lost
+        self.promised: dict[int, Life] = {}  # pirq -> what a debug print got and no event channel serves yet
+        self.spans: dict[tuple[str, Any], list[Span]] = {}  # source and task -> its set-ups and teardowns
+        self.irqs: set[int] = set()
+        self.space = PirqSpace()
+        self.bound_since: list[Row] = []
+
+    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+        heard = list(rows)
+        self.spans = _spans_of(row for name, row in heard if name in ("op_xen_setup", "op_xen_destroy"))
+        return super().run(heard, tables)
+
+    def on_xen_msi_bound(self, e: Row) -> None:
+        """HVM guest: Xen gave a fresh number to a device."""
+        self._enabled_anew(e)
+        self._handed_out(e, e.pirq)
+        self._begin(e, e.pirq, "guest", bdf=e.bdf, given=True)
+
+    def on_xen_msi_reused(self, e: Row) -> None:
+        """HVM guest: the device took the number in its message again."""
+        self._begin(e, e.pirq, "guest", bdf=e.bdf, reused=True)
+
+    def on_xen_msi_bind(self, e: Row) -> None:
+        """HVM guest: the number serves an irq; one that served another number before was freed."""
+        for other in self._open("irq", e.irq, "guest"):
+            if other.pirq != e.pirq:
+                self._release(other, e, "irq again")
+        life = next((x for x in self._open("pirq", e.pirq, "guest") if x.bdf == e.bdf and x.irq is None), None)
+        self._serves(life or self._begin(e, e.pirq, "guest", bdf=e.bdf), e.irq)
+
+    def on_pci_function(self, e: Row) -> None:
+        """A driver probes a function anew: what it had before is gone."""
+        for life in self._open("bdf", e.bdf, "guest"):
+            self._release(life, e, "enabled anew")
+
+    def on_xen_evtchn_created(self, e: Row) -> None:
+        """Debug print: an event channel serves the number for an irq."""
+        given = self.promised.pop(e.pirq, None)
+        self._serves(given if given and given.ended is None else self._begin(e, e.pirq, "debug"), e.irq)
+        self.space.perhaps.discard(e.pirq)
+        self.space.held[e.pirq] = "bound"
+
+    def on_xen_evtchn_closed(self, e: Row) -> None:
+        """Debug print: that event channel is closed."""
+        self._end_debug(e, "closed")
+
+    def on_xen_irq_destroyed(self, e: Row) -> None:
+        """Debug print: that irq is torn down; the life of a closed one goes on to here."""
+        self._end_debug(e, "destroyed")
+
+    def on_xen_pirq_returned(self, e: Row) -> None:
+        """Debug print: a request of the debug code itself got this number."""
+        self._handed_out(e, e.pirq)
+        self.promised[e.pirq] = self._begin(e, e.pirq, "debug", given=True)
+
+    def on_op_xen_bind(self, e: Row) -> None:
+        """dom0: a mapped number gets an irq (its return value)."""
+        if e.pirq is None:
+            return
+        self._handed_out(e, e.pirq, alone=not self._is_crowded(e))
+        self.space.map(e.pirq)
+        self.bound_since.append(e)
+        irq = e.irq if e.irq is not None else e.ret
+        life = self._begin(e, e.pirq, "calls", bdf=e.bdf, device=e.device, given=True)
+        if irq is not None and irq > 0:
+            self._serves(life, irq)
+            self.irqs.add(irq)
+
+    def on_op_xen_setup(self, e: Row) -> None:
+        """dom0: a request for vectors ends; what was refused tells that no number was left."""
+        granted = [b for b in self.bound_since if b.tid == e.tid and b.line > e.line]
+        self.bound_since = [b for b in self.bound_since if b.tid != e.tid]
+        if e.ret is None:
+            return
+        block = e.type == MSI and (e.nvec or 1) > 1
+        whole = not block and e.nvec is not None and len(granted) >= e.nvec
+        left = self._refusal()
+        # The search for a number is all that answers -28 (xen/arch/x86/irq.c); where one is known to be free, that explains nothing.
+        starved = e.ret == ENOSPC and left != one(0)
+        told = one(0) if whole or starved or (e.ret < 0 and not block and left == one(0)) else ANY
+        self._predict(e, "xen_initdom_setup_msi_irqs", _name(e), "a free pirq for each vector", told, e.ret, "XEN-002" if starved else None)
+        if block and e.ret >= 0:
+            self.space.lost_sight()
+        elif e.ret == ENOSPC:
+            self.space.refused()
+
+    def on_op_xen_destroy(self, e: Row) -> None:
+        """dom0: an irq is torn down and its number given back."""
+        life = next(iter(self._open("irq", e.irq, "calls")), None)
+        known = e.irq in self.irqs
+        if life is not None:
+            predicted = self.space.unmap(life.pirq) if e.ret in (0, None) else one(0)
+            if e.ret in (0, None):
+                life.ended, life.end = e, "destroyed"
+        else:
+            predicted = one(EINVAL) if known else ANY
+            if not known:
+                self.space.lost_sight()
+        if e.ret is not None:
+            self._predict(e, "xen_destroy_irq", f"irq {e.irq}", "an irq is given back once", predicted, e.ret)
+
+    def on_xen_pt_requested(self, e: Row) -> None:
+        """Device model: the guest's message names this number for a vector."""
+        self._device_model_has(e, e.pirq)
+
+    def on_xen_pt_update(self, e: Row) -> None:
+        """Device model: the number is bound to a guest vector."""
+        self._device_model_has(e, e.pirq)
+
+    def on_xen_pt_unmap(self, e: Row) -> None:
+        """Device model: the number goes back to Xen."""
+        self._device_model_unmaps(e, e.pirq)
+
+    def on_xen_pt_old_update(self, e: Row) -> None:
+        """qemu-xen-traditional: the number is bound to a guest vector."""
+        self._device_model_has(e, e.pirq_hex)
+
+    def on_xen_pt_old_unmap(self, e: Row) -> None:
+        """qemu-xen-traditional: the number goes back to Xen."""
+        self._device_model_unmaps(e, e.pirq_hex)
+
+    def on_end(self) -> None:
+        """Emit all lives, the unfinished ones without an end."""
+        for x in self.lives:
+            self.emit(
+                "pirq_lives", x.at, pirq=x.pirq, irq=x.irq, bdf=x.bdf, device=x.device, basis=x.basis, end=x.end, began=x.began is not None,
+                given=x.given, reused=x.reused, ts_end=x.ended.ts if x.ended else None, line_end=_last_line(x.ended),
+            )  # fmt: skip
+
+    def _open(self, column: str, value: object, *bases: str) -> list[Life]:
+        """The open lives with a value in `pirq`, `irq` or `bdf`, of any basis if none is named; those of debug prints by pirq only."""
+        found = self.live[column, value]
+        found[:] = [x for x in found if x.ended is None and getattr(x, column) == value]
+        return [x for x in found if not bases or x.basis in bases]
+
+    def _begin(self, e: Row, pirq: int, basis: str, *, seen: bool = True, **known: Any) -> Life:
+        life = Life(pirq, basis, e, e if seen else None, **known)
+        self.lives.append(life)
+        self.live["pirq", pirq].append(life)
+        if basis == "debug":
+            self.seen.append(life)
+        elif life.bdf is not None:
+            self.live["bdf", life.bdf].append(life)
+        return life
+
+    def _serves(self, life: Life, irq: int | None) -> None:
+        life.irq = irq
+        if life.basis == "debug":
+            self.debug[life.pirq, irq].append(life)
+        else:
+            self.live["irq", irq].append(life)
+
+    def _device_model_has(self, e: Row, pirq: int) -> None:
+        if not self._open("pirq", pirq, "device-model"):
+            self._begin(e, pirq, "device-model", bdf=getattr(e, "guest_bdf", None))
+
+    def _device_model_unmaps(self, e: Row, pirq: int) -> None:
+        life = next(iter(self._open("pirq", pirq, "device-model")), None)
+        life = life or self._begin(e, pirq, "device-model", bdf=getattr(e, "guest_bdf", None), seen=False)
+        life.ended, life.end = e, "unmapped"
+
+    def _handed_out(self, e: Row, pirq: int, *, alone: bool = True) -> None:
+        """Xen gave out a number: it was free, so whoever had it has lost it. Not `alone`: another task may have got its number before."""
+        predicted = self.space.next_number(pirq) if alone else ANY
+        self._predict(e, "get_free_pirq", _name(e), "the highest free pirq", predicted, pirq)
+        for life in self._open("pirq", pirq):
+            if life.basis != "device-model":
+                life.ended, life.end = e, "handed out again"
+        self.space.allocated(pirq, alone=alone)
+
+    def _enabled_anew(self, e: Row) -> None:
+        """A device that takes numbers again after a pause has let go of the earlier ones."""
+        mine = self._open("bdf", e.bdf, "guest")
+        latest = max((x.at.ts for x in mine if x.at.ts is not None), default=None)
+        if latest is not None and e.ts is not None and e.ts - latest >= PAUSE_NS:
+            for life in mine:
+                self._release(life, e, "enabled anew")
+
+    def _release(self, life: Life, e: Row, end: str) -> None:
+        life.ended, life.end = e, end
+        self.space.released(life.pirq)
+
+    def _end_debug(self, e: Row, end: str) -> None:
+        """End the life of (pirq, irq); a begin that was not seen is made up for, and a closed life is prolonged to its destruction."""
+        same = self.debug[e.pirq, e.irq][-LATEST:]
+        life = next((x for x in reversed(same) if x.ended is None or (x.end, end) == ("closed", "destroyed")), None)
+        if life is None:
+            self._lost_sight(e)
+            life = self._begin(e, e.pirq, "debug", seen=False)
+            self._serves(life, e.irq)
+        self._release(life, e, end)
+
+    def _refusal(self) -> Prediction:
+        """What a request that was not granted in full must return: -28, if the next number is known to be missing."""
+        following = self.space.next_number().results
+        if following is None or (ENOSPC in following and len(following) > 1):
+            return ANY
+        return one(ENOSPC) if ENOSPC in following else one(0)
+
+    def _is_crowded(self, e: Row) -> bool:
+        """Whether another task took or gave back numbers during the set-up that `e` is part of: who was first is not in the log."""
+        mine = self.spans.get((e.source, e.tid), [])
+        at = bisect(mine, e.line, key=lambda s: s.line) - 1
+        return at >= 0 and e.line <= mine[at].end and mine[at].crowded
+
+    def _lost_sight(self, e: Row) -> None:
+        """What ends here was not seen to begin: the log has a hole, or the guest was booted anew. Nothing is known any more."""
+        self.space = PirqSpace()
+        for life in self.seen:
+            if life.ended is None:
+                life.ended, life.end = e, "lost sight"
+        self.seen.clear()
+
+    def _predict(
+        self, e: Row, operation: str, subject: str, rule: str, predicted: Prediction, observed: int, code: str | None = None
+    ) -> None:
+        agrees = predicted.agrees(observed)
+        self.emit(
+            "predictions", e, operation=operation, subject=subject, rule=rule, predicted=None if agrees is None else str(predicted),
+            observed=str(observed), agrees=agrees, explained_by=code if agrees is False else None, ts_end=e.ts, line_end=_last_line(e),
+        )  # fmt: skip
+
+
+def _spans_of(rows: Iterable[Row]) -> dict[tuple[str, Any], list[Span]]:
+    """The spans of each source and task in order; those of different tasks that overlap are marked."""
+    spans = sorted((Span(r.source, r.tid, r.line, r.line_end or r.line) for r in rows), key=lambda s: (s.source, s.line))
+    by: dict[tuple[str, Any], list[Span]] = {}
+    running: list[Span] = []
+    for span in spans:
+        running = [s for s in running if s.source == span.source and s.end >= span.line]
+        for other in running:
+            if other.tid != span.tid:
+                span.crowded = other.crowded = True
+        running.append(span)
+        by.setdefault((span.source, span.tid), []).append(span)
+    return by
+
+
+def _name(e: Row) -> str:
+    """Whom a row is about: its function, else its pointer."""
+    device = getattr(e, "device", None)
+    return getattr(e, "bdf", None) or (f"dev={device:#x}" if device else "")
+
+
+def _last_line(e: Row | None) -> int | None:
+    return None if e is None else getattr(e, "line_end", None) or e.line

@@ -1,0 +1,155 @@
+import csv
+import io
+import json
+
+from tracekit.batch.fleet import fleet, render
+from tracekit.batch.results import Results, Writer
+from tracekit.batch.rows import TABLES, Reply
+
+COLUMNS = [c for c in TABLES["findings"] if c not in ("result", "case")]
+
+
+def finding(code="IRQ-003", group="g1", grade="proven", severity="high", **values):
+    given = {"code": code, "name": "irq.x", "group": group, "grade": grade, "severity": severity, "explains": [], "fixes": []}
+    blank = {"role": "network", "driver": "ice", "device": "", "machine": "", "first_seen": None, "last_seen": None, "seen_by": ""}
+    return tuple({**dict.fromkeys(COLUMNS), **blank, "finding": 0, "summary": f"{code} happened", **given, **values}[c] for c in COLUMNS)
+
+
+def case(path, *findings, machine="", kernel="6.1", **more):
+    evidence = [(0, f"{path}/dmesg", 7, None, "cause", "the line")] if findings else []
+    facts = {"machine": machine, "kernel": kernel, "qemu": "", "xen": ""}
+    return Reply(path, "done", facts=facts, tables={"findings": list(findings), "evidence": evidence}, **more)
+
+
+def results(path, *replies, finish=True, plan=()):
+    w = Writer(path, "e", {}, {"tracekit": "0.1.0"})
+    w.plan([*plan, *(r.case for r in replies)])
+    for r in replies:
+        w.add(r, "e")
+    w.flush()
+    if finish:
+        w.finish()
+    w._held.close()
+    return Results(path)
+
+
+def test_a_fault_is_counted_by_machine_and_by_release(tmp_path):
+    r = results(
+        tmp_path,
+        case("a", finding(first_seen="2026-11-01T00:00:00Z", last_seen="2026-11-02T00:00:00Z", seen_by="stamp"), machine="m1"),
+        case("b", finding(first_seen="2026-10-01T00:00:00Z", last_seen="2026-10-01T00:00:00Z", seen_by="stamp"), machine="m1"),
+        case("c", finding(), machine="m2", kernel="6.12"),
+        case("d", finding(driver="mlx5_core"), kernel="6.12"),
+        case("e"),
+    )
+    report = fleet(r)
+    assert (report.machines, len(report.faults)) == (4, 1)
+    fault = report.faults[0]
+    assert (fault.machines, fault.cases, fault.findings) == (3, 4, 4)
+    assert fault.on == ["d", "m1", "m2"]
+    assert render(report, "terminal").splitlines()[0] == "1 fault on 3 of 4 machines (5 cases)"
+    assert (fault.by["kernel"], fault.by["driver"]) == ({"6.12": 2, "6.1": 1}, {"ice": 2, "mlx5_core": 1})
+    assert (fault.first_seen, fault.last_seen) == ("2026-10-01T00:00:00Z", "2026-11-02T00:00:00Z")
+    assert fault.example == {"case": "a", "summary": "IRQ-003 happened", "source": "a/dmesg", "line": 7, "text": "the line"}
+
+
+def test_the_machines_of_a_fault_are_named(tmp_path):
+    r = results(tmp_path, *(case(f"c{i}", finding(), machine=f"m{i}") for i in range(8)))
+    report = fleet(r)
+    names = [f"m{i}" for i in range(8)]
+    assert "  on: m0, m1, m2, m3, m4, m5, and 2 more" in render(report, "terminal").splitlines()
+    assert "- on: m0, m1, m2, m3, m4, m5, and 2 more" in render(report, "markdown").splitlines()
+    assert json.loads(render(report, "json"))["faults"][0]["on"] == names
+    assert [x["on"] for x in csv.DictReader(io.StringIO(render(report, "csv")))] == ["; ".join(names)]
+
+
+def test_machines_of_one_case_are_machines_each(tmp_path):
+    report = fleet(results(tmp_path, case("a", finding(machine="n1"), finding(machine="n2"), machine="n1")))
+    assert (report.machines, report.faulty, report.faults[0].on) == (2, 2, ["n1", "n2"])
+
+
+def test_many_faults_are_listed_in_brief_first(tmp_path):
+    seen = {"first_seen": "2026-10-01T00:00:00Z", "last_seen": "2026-11-02T00:00:00Z", "seen_by": "stamp"}
+    found = [finding(f"A-{i}", f"g{i}", **seen) for i in range(7)]
+    found.append(finding("A-7", "g7", **{**seen, "last_seen": "2026-10-01T09:00:00Z"}))
+    many = fleet(results(tmp_path / "8", case("a", *found)))
+    assert render(many, "terminal").splitlines()[2:11] == [
+        *(f"HIGH     A-{i}      irq.x  proven         1         2026-10-01 to 2026-11-02  network" for i in range(7)),
+        "HIGH     A-7      irq.x  proven         1         2026-10-01                network",
+        "",
+    ]
+    row = "| high | A-6 | irq.x | proven | 1 |  | 2026-10-01T00:00:00Z | 2026-11-02T00:00:00Z | network |"
+    assert row in render(many, "markdown").splitlines()
+    few = fleet(results(tmp_path / "7", case("a", *found[:7])))
+    assert render(few, "terminal").splitlines()[2].startswith("HIGH     A-0  irq.x  proven: ")
+    assert "|" not in render(few, "markdown")
+
+
+def test_consequences_and_information_are_no_faults(tmp_path):
+    r = results(tmp_path, case("a", finding(explained_by="MSI-001"), finding(code="OBS-001", grade=None, severity="info", group="g2")))
+    assert fleet(r).faults == []
+
+
+def test_the_worst_come_first_then_those_on_most_machines(tmp_path):
+    r = results(
+        tmp_path,
+        case("a", finding("A-1", "g1", severity="low"), finding("A-2", "g2"), finding("A-3", "g3", grade="possible"), finding("A-4", "g4")),
+        case("b", finding("A-4", "g4")),
+    )
+    assert [f.code for f in fleet(r).faults] == ["A-4", "A-2", "A-3", "A-1"]
+
+
+def test_against_an_earlier_batch(tmp_path):
+    old = results(tmp_path / "old", case("a", finding("A-1", "g1"), finding("A-2", "g2")))
+    new = results(tmp_path / "new", case("a", finding("A-2", "g2"), finding("A-3", "g3")))
+    report = fleet(new, old)
+    assert [(f.code, f.state) for f in report.faults] == [("A-2", "known"), ("A-3", "new")]
+    assert report.gone == [{"group": "g1", "code": "A-1", "name": "irq.x", "role": "network", "machines": 1}]
+    text = render(report, "terminal")
+    assert "A-3  irq.x  proven  NEW: 1 machine, 1 case" in text
+    assert "gone     A-1  irq.x: was on 1 machine" in text
+
+
+def test_what_failed_and_what_is_missing_is_named_with_its_reason(tmp_path):
+    failed = Reply("bad", "failed", "time", "it takes longer than 300 s")
+    part = Reply("part", "done", tables={"failures": [("part!x", "member", "is encrypted")]})
+    r = results(tmp_path, failed, part, finish=False, plan=["left"])
+    report = fleet(r)
+    assert report.cases == {"total": 3, "done": 1, "failed": 1, "missing": 1}
+    assert render(report, "terminal").splitlines() == [
+        "0 faults on 0 of 1 machine (3 cases, 1 failed, 1 not analyzed)",
+        "",
+        "1 case failed",
+        "  bad: it takes longer than 300 s",
+        "1 part of cases could not be read",
+        "  part!x: is encrypted",
+        "1 case not analyzed",
+        "  left: the batch was ended from outside",
+    ]
+    told = [(x["record"], x["case"], x["source"], x["text"]) for x in csv.DictReader(io.StringIO(render(report, "csv")))]
+    assert told == [
+        ("failure", "bad", "", "time: it takes longer than 300 s"),
+        ("failure", "part", "part!x", "member: is encrypted"),
+        ("missing", "left", "", "the batch was ended from outside"),
+    ]
+
+
+def test_formats_hold_the_same_and_obey_nothing_of_a_log(tmp_path):
+    evil = "=cmd()\x1b[31m <script>alert(1)</script> [x](y)"
+    r = results(tmp_path, case("a", finding(summary=evil)))
+    report = fleet(r)
+    assert json.loads(render(report, "json"))["faults"][0]["example"]["summary"] == evil
+    assert "\x1b" not in render(report, "terminal")
+    markdown = render(report, "markdown")
+    assert "<script>" not in markdown and "\\[x\\](y)" in markdown
+    rows = list(csv.DictReader(io.StringIO(render(report, "csv"))))
+    assert all(None not in x for x in rows)
+    assert [(x["record"], x["code"], x["machines"]) for x in rows] == [("fault", "IRQ-003", "1")]
+    assert rows[0]["text"].startswith("'=cmd()\\x1b")
+
+
+def test_the_report_does_not_depend_on_the_order_of_the_batch(tmp_path):
+    cases = [case(f"c{i}", finding(group=f"g{i % 3}", code=f"A-{i % 3}"), machine=f"m{i % 4}") for i in range(12)]
+    one, other = results(tmp_path / "1", *cases), results(tmp_path / "2", *reversed(cases))
+    for format in ("terminal", "json", "markdown", "csv"):
+        assert render(fleet(one), format) == render(fleet(other), format)

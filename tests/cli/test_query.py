@@ -1,0 +1,98 @@
+"""SQL over the tables of a batch and of one log, as a user asks it."""
+
+import json
+
+import pytest
+
+from tracekit.batch import cases
+from tracekit.batch import run as batch
+from tracekit.cli import batch as cli_batch
+from tracekit.errors import SourceError, UsageError
+
+BOOT = "[    0.000000] Linux version {release} (x@y) (gcc 12) #1 SMP\n[    1.000000] usb 1-1: new device\n"
+FAULT = (
+    "[  100.000001] DMAR: DRHD: handling fault status reg 2\n[  100.000001] DMAR: [INTR-REMAP] Request device [03:00.0] "
+    "fault index 0x3000 [fault reason 0x22] Present field in the IRTE entry is clear\n"
+)
+
+
+@pytest.fixture
+def ask(capsys):
+    """The answer to a query."""
+
+    def answer(place, sql, format="csv"):
+        cli_batch.query(str(place), sql, format)
+        return capsys.readouterr().out
+
+    return answer
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Three cases, two of them with a fault, one on another kernel; one that is no log."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, release, fault in (("a", "6.1.0", FAULT), ("b", "6.12.0", FAULT), ("c", "6.12.0", "")):
+        (folder / f"{name}.log").write_text(BOOT.format(release=release) + fault)
+    (folder / "core").write_bytes(b"\x01\x02\x03\x7f" * 1000)
+    found, _ = cases.find([str(folder)])
+    batch.run(found, str(tmp_path / "results"), None, batch.Settings(jobs=1))
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "dmesg.log"
+    path.write_text(BOOT.format(release="6.12.0") + FAULT)
+    return path
+
+
+def test_the_tables_of_a_batch(ask, results):
+    faults = "SELECT code, grade, count(DISTINCT case) AS cases FROM findings WHERE severity = 'high' GROUP BY code, grade"
+    assert ask(results, faults) == "code,grade,cases\nIRQ-003,proven,2\n"
+    assert ask(results, "SELECT status, count(*) AS n FROM cases GROUP BY status ORDER BY status") == "status,n\ndone,3\nfailed,1\n"
+    told = ask(results, "SELECT kind, reason FROM failures", "json")
+    assert [(row["kind"], row["reason"].rpartition(": ")[2]) for row in json.loads(told)] == [("unreadable", "is not text")]
+
+
+def test_tables_of_a_batch_are_joined(ask, results):
+    joined = "SELECT e.line FROM findings f JOIN evidence e ON f.result = e.result AND f.finding = e.finding WHERE f.code = 'IRQ-003' ORDER BY e.line"
+    assert ask(results, joined).split() == ["line", "3", "3", "4", "4"]
+
+
+def test_the_tables_of_one_log(ask, log):
+    assert ask(log, "SELECT line, release FROM kernel_version") == "line,release\n1,6.12.0\n"
+    assert ask(log, "SELECT code, grade FROM findings WHERE code LIKE 'IRQ%'") == "code,grade\nIRQ-003,proven\n"
+    assert ask(log, "SELECT count(*) AS n FROM outcomes WHERE code = 'IRQ-003' AND outcome = 'found'") == "n\n1\n"
+
+
+@pytest.mark.parametrize("table", ["irq_matrix_alloc", "raw_event", "calls"])
+def test_a_table_that_the_log_does_not_fill_has_no_rows(ask, log, table):
+    assert ask(log, f"SELECT source, line FROM {table}") == "source,line\n"
+
+
+def test_a_table_for_people(ask, results):
+    shown = ask(results, "SELECT code, summary FROM findings WHERE code = 'IRQ-003'", "table")
+    assert "IRQ-003" in shown and "shape" not in shown
+
+
+@pytest.mark.parametrize(
+    "sql, told",
+    [
+        ("SELECT x FROM nonsense", "relation 'nonsense' was not found (tables: "),
+        ("SELECT nonsense FROM findings", "nonsense"),
+        ("SELEKT", "sql parser error"),
+    ],
+)
+def test_a_query_that_cannot_be_answered_is_told_in_one_line(ask, results, log, sql, told):
+    for place in (results, log):
+        with pytest.raises(UsageError, match="^the query cannot be answered: .*") as error:
+            ask(place, sql)
+        assert told in str(error.value) and "\n" not in str(error.value)
+
+
+def test_formats_and_places_that_are_not_there(ask, log, tmp_path):
+    with pytest.raises(UsageError, match="--format xml: give table, csv or json"):
+        ask(log, "SELECT 1", "xml")
+    with pytest.raises(SourceError, match="gone"):
+        ask(tmp_path / "gone", "SELECT code FROM findings")

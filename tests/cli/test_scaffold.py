@@ -1,0 +1,87 @@
+"""`tracekit new diagnosis` writes a package that works as it is written."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+from packages import known, passes, program
+
+from tracekit.cli import scaffold
+from tracekit.errors import UsageError
+
+ROOT = Path(__file__).parents[2]
+SECTIONS = ["What it finds:", "Why it matters:", "Stays quiet when:", "Affected:", "What to do:", "References:"]
+
+
+@pytest.mark.parametrize(("name", "package"), [("acme.ring-stuck", "tracekit_acme"), ("msi.of-mine", "tracekit_msi_of_mine")])
+def test_its_own_tests_pass(tmp_path: Path, name: str, package: str) -> None:
+    folder = scaffold.write(name, folder=tmp_path / "here")
+    assert re.search(r"^3 passed", passes(folder), re.MULTILINE)
+    module = folder / package / f"{name.partition('.')[2].replace('-', '_')}.py"
+    text = module.read_text()
+    places = [text.index(s) for s in SECTIONS]
+    assert places == sorted(places)
+
+
+def test_two_of_a_family_do_not_hear_each_other(tmp_path: Path) -> None:
+    folders = [scaffold.write(n, c, tmp_path / c) for n, c in (("acme.ring-stuck", "ACME-001"), ("acme.ring-full", "ACME-002"))]
+    shutil.move(folders[1] / "tracekit_acme", folders[1] / "tracekit_acme_more")
+    for path in (folders[1] / "pyproject.toml", *folders[1].rglob("*.py")):
+        path.write_text(path.read_text().replace("tracekit_acme", "tracekit_acme_more").replace("tracekit-acme", "tracekit-acme-more"))
+    env = {**known(folders[0]), "PYTHONPATH": os.pathsep.join([known(folder)["PYTHONPATH"] for folder in folders[1:]] + [str(folders[0])])}
+    done = program(folders[0], env, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_code_is_the_one_given_or_the_first_free_one(tmp_path: Path) -> None:
+    for code, written in ((None, "ACME-001"), ("ACME-042", "ACME-042")):
+        folder = scaffold.write("acme.ring-stuck", code, tmp_path / written)
+        assert f'code="{written}"' in (folder / "tracekit_acme" / "ring_stuck.py").read_text()
+    folder = scaffold.write("cfg.of-mine", None, tmp_path / "cfg")
+    (code,) = re.findall(r'code="CFG-(\d+)"', (folder / "tracekit_cfg" / "of_mine.py").read_text())
+    assert int(code) > 4
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "error"),
+    [
+        ("acme", None, "acme is no name of a diagnosis"),
+        ("Acme.Stuck", None, "Acme.Stuck is no name of a diagnosis"),
+        ("acme.import", None, "acme.import is no name of a diagnosis"),
+        ("../etc.passwd", None, "../etc.passwd is no name of a diagnosis"),
+        ("acme.stuck", "acme1", "--code acme1: give capitals"),
+        ("acme.stuck", "MSI-001", "MSI-001 is there already"),
+        ("msi.stale-hwsize", "ACME-001", "msi.stale-hwsize is there already"),
+    ],
+)
+def test_what_cannot_be_is_refused(tmp_path: Path, name: str, code: str | None, error: str) -> None:
+    with pytest.raises(UsageError, match="^" + re.escape(error)):
+        scaffold.write(name, code, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_nothing_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("kept")
+    with pytest.raises(UsageError, match="is there already"):
+        scaffold.write("acme.ring-stuck", folder=tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.slow
+def test_it_installs_in_a_fresh_environment(tmp_path: Path) -> None:
+    folder = scaffold.write("acme.ring-stuck", folder=tmp_path / "acme")
+    venv.create(tmp_path / "fresh", with_pip=True)
+    python = str(tmp_path / "fresh" / "bin" / "python")
+    for arguments in (
+        ["pip", "install", "-q", str(ROOT)],
+        ["pip", "install", "-q", "-e", f"{folder}[test]"],
+        ["pytest", "-q", str(folder)],
+    ):
+        done = subprocess.run([python, "-m", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert sys.prefix not in done.stdout

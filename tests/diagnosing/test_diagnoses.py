@@ -1,0 +1,109 @@
+"""Outcomes, precedence, and what a run says of diagnoses that cannot decide."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import polars as pl
+
+from tracekit.diagnosing.diagnoses import (
+    Evidence,
+    Finding,
+    Outcome,
+    Subject,
+    Unchecked,
+    Verdict,
+    blind_spot,
+    clear,
+    diagnosis,
+    inconclusive,
+    judge,
+    settle,
+)
+
+ROWS = pl.DataFrame({"line": [7], "ret": [-28]})
+
+
+@diagnosis("test.root", code="ROOT-1", severity="high", explains=("LEAF-1",), supersedes=("LATENT-1",), record="record this")
+def root(failed: pl.DataFrame, extra: pl.DataFrame | None = None, *, limit: int = -1) -> Iterator[Finding | Verdict]:
+    """A root cause."""
+    for line, ret in failed.iter_rows():
+        if ret < limit:
+            yield Finding(f"failed with {ret}", "proven", (Evidence("a.log", line, "cause"),), Subject("0000:00:08.0", bdf="0000:00:08.0"))
+    if extra is not None:
+        yield inconclusive("extra lines do not decide", "record more")
+
+
+@diagnosis("test.leaf", code="LEAF-1", severity="critical")
+def leaf(failed: pl.DataFrame) -> Iterator[Finding | Verdict]:
+    """A consequence."""
+    yield clear()
+
+
+@diagnosis("test.latent", code="LATENT-1", severity="medium")
+def latent(failed: pl.DataFrame) -> Iterator[Finding | Verdict]:
+    """What becomes the root cause."""
+    yield clear()
+
+
+ALL = [root, leaf, latent]
+
+
+def found(code: str, bdf: str | None, line: int = 1, **more: object) -> Finding:
+    severity = next(d.severity for d in ALL if d.code == code)
+    return Finding("x", "proven", (Evidence("a.log", line),), Subject(bdf or "unknown", bdf=bdf), severity, code=code, **more)  # type: ignore[arg-type]
+
+
+def test_a_missing_table_makes_it_not_evaluated_and_says_what_to_record() -> None:
+    assert judge(root, {}) == ([], Outcome("test.root", "ROOT-1", "not evaluated", "no lines of failed in the input", "record this"))
+    assert judge(root, {"failed": ROWS.clear()})[1].outcome == "not evaluated"
+
+
+def test_a_finding_is_completed_with_the_identity_of_its_diagnosis() -> None:
+    (finding,), outcome = judge(root, {"failed": ROWS})
+    assert (finding.name, finding.code, finding.severity, finding.summary) == ("test.root", "ROOT-1", "high", "failed with -28")
+    assert outcome.outcome == "found"
+
+
+def test_nothing_yielded_is_clear_and_a_verdict_is_kept() -> None:
+    assert judge(root, {"failed": ROWS}, limit=-30)[1].outcome == "clear"
+    outcome = judge(root, {"failed": ROWS, "extra": ROWS}, limit=-30)[1]
+    assert (outcome.outcome, outcome.reason, outcome.record) == ("inconclusive", "extra lines do not decide", "record more")
+
+
+def test_a_root_cause_explains_its_consequences_on_the_same_device_only() -> None:
+    here, there = "0000:00:08.0", "0000:00:09.0"
+    settled = settle([found("LEAF-1", here), found("LEAF-1", there), found("LEAF-1", None), found("ROOT-1", here)], ALL)
+    told = {(f.code, f.subject.bdf): f.explained_by for f in settled}
+    assert told == {("ROOT-1", here): None, ("LEAF-1", here): "ROOT-1", ("LEAF-1", None): "ROOT-1", ("LEAF-1", there): None}
+    assert next(f for f in settled if f.code == "ROOT-1").explains == ("LEAF-1",)
+
+
+def test_findings_of_another_boot_or_machine_are_not_explained() -> None:
+    settled = settle([found("LEAF-1", "0000:00:08.0", boot=1), found("ROOT-1", "0000:00:08.0")], ALL)
+    assert [f.explained_by for f in settled] == [None, None]
+
+
+def test_the_acute_form_replaces_the_latent_one() -> None:
+    assert [f.code for f in settle([found("LATENT-1", "0000:00:08.0"), found("ROOT-1", "0000:00:08.0")], ALL)] == ["ROOT-1"]
+    assert [f.code for f in settle([found("LATENT-1", "0000:00:09.0"), found("ROOT-1", "0000:00:08.0")], ALL)] == ["ROOT-1", "LATENT-1"]
+
+
+def test_a_possible_finding_replaces_nothing_nor_does_one_on_an_unknown_device() -> None:
+    possible = replace(found("ROOT-1", "0000:00:08.0"), grade="possible")
+    assert [f.code for f in settle([found("LATENT-1", "0000:00:08.0"), possible], ALL)] == ["ROOT-1", "LATENT-1"]
+    assert [f.code for f in settle([found("LATENT-1", None), found("ROOT-1", "0000:00:08.0")], ALL)] == ["ROOT-1", "LATENT-1"]
+
+
+def test_findings_are_sorted_by_weight() -> None:
+    settled = settle([found("LATENT-1", "0000:00:09.0"), found("LEAF-1", "0000:00:0a.0", 9), found("LEAF-1", "0000:00:0a.0", 3)], ALL)
+    assert [(f.code, f.evidence[0].line) for f in settled] == [("LEAF-1", 3), ("LEAF-1", 9), ("LATENT-1", 1)]
+
+
+def test_blind_spots_are_one_finding_without_a_grade() -> None:
+    assert blind_spot([found("LEAF-1", None)], [Outcome("a", "A-1", "clear")]) is None
+    spot = blind_spot(
+        [found("LEAF-1", None, unchecked=(Unchecked("rebind", "dmesg"),))], [Outcome("b", "B-1", "inconclusive", "no count", "a counter")]
+    )
+    assert spot is not None
+    assert (spot.code, spot.grade, spot.severity) == ("OBS-001", None, "info")
+    assert spot.unchecked == (Unchecked("B-1: no count", "a counter"), Unchecked("rebind", "dmesg"))

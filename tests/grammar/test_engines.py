@@ -1,0 +1,90 @@
+"""The lowered expressions and lark's Earley parser give the same frames on every line of the samples and of the recorded logs."""
+
+import os
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import polars as pl
+import pytest
+from lark import Lark
+from lark.exceptions import LarkError
+
+from tracekit.grammar import load as grammar
+from tracekit.grammar.load import Grammars, Rule
+from tracekit.parsing.envelopes import Layout
+
+ROOT = Path(__file__).resolve().parents[2]
+CAPTURES = Path(os.environ.get("TRACEKIT_CAPTURES", ROOT.parent / "shared" / "captures"))
+FILES = {rule.name: path for path in grammar.built_in_folder().glob("e*/*.lark") for rule in grammar.lower_file(path)}
+
+
+@lru_cache(maxsize=1)
+def grammars() -> Grammars:
+    return grammar.load()
+
+
+@lru_cache(maxsize=512)
+def parser(rule: str) -> Lark:
+    return grammar.reference(FILES[rule], rule)
+
+
+def earley(rule: Rule, text: str) -> dict[str, str] | None:
+    try:
+        tree = parser(rule.name).parse(text)
+    except LarkError:
+        return None
+    parts = {c: next(tree.find_data(c), None) for c in rule.columns}
+    return {c: "".join(str(t) for t in p.children) for c, p in parts.items() if p is not None}
+
+
+def typed(rule: Rule, fields: dict[str, str]) -> dict[str, object]:
+    """What the reference found, as the column types have it."""
+    read = {pl.Int64(): int, pl.UInt64(): lambda t: int(t, 16)}
+    return {c: (read.get(kind, str)(fields[c]) if c in fields else None) for c, kind in rule.columns.items()}
+
+
+def shapes(messages: pl.Series) -> pl.Series:
+    """One message of each shape: the same text but for its numbers is the same shape."""
+    frame = pl.DataFrame({"msg": messages}).with_columns(pl.col("msg").str.replace_all(r"0x[0-9a-f]+|[0-9]+", "0").alias("shape"))
+    return frame.unique("shape", keep="first", maintain_order=True)["msg"]
+
+
+def compared(path: Path) -> Iterator[tuple[str, str, object, object]]:
+    """(rule, message, lowered row, reference row) for every shape of message of a file and every rule whose literals it holds."""
+    lines = pl.Series("text", path.read_text(errors="replace").split("\n"))
+    layout = Layout.settle(grammars().envelopes, lines.head(1000).to_list())
+    peeled = layout.peel(pl.DataFrame({"line": pl.int_range(1, len(lines) + 1, eager=True), "text": lines}))
+    messages = shapes(peeled["msg"].filter(peeled["msg"].str.len_chars() < 400))
+    for rule in grammars().events.values():
+        for msg in messages.filter(messages.str.contains("|".join(map(re.escape, rule.literals)) or rule.shape)):
+            m = re.match(rule.regex, msg)
+            row = None if m is None else {c: next((m[g] for g in gs if m[g] is not None), None) for c, gs in rule.groups.items()}
+            slow = earley(rule, msg)
+            fast = None if row is None else typed(rule, {c: v for c, v in row.items() if v is not None})
+            yield rule.name, msg, fast, None if slow is None else typed(rule, slow)
+
+
+def differences(path: Path) -> tuple[int, list[tuple[str, str, object, object]]]:
+    rows = list(compared(path))
+    return len(rows), [r for r in rows if r[2] != r[3]]
+
+
+SAMPLES = sorted(p for p in (ROOT / "sample_traces").rglob("*") if p.is_file() and p.suffix in {".txt", ".log", ".dmesg"})
+
+
+def test_both_engines_give_the_same_frames_on_all_samples() -> None:
+    counts = [differences(p) for p in SAMPLES]
+    assert sum(n for n, _ in counts) > 1000
+    assert [d for _, found in counts for d in found] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CAPTURES.is_dir(), reason="the recorded logs are not here (TRACEKIT_CAPTURES names their folder)")
+@pytest.mark.parametrize("folder", sorted(p.name for p in CAPTURES.iterdir() if p.is_dir()) if CAPTURES.is_dir() else [])
+def test_both_engines_give_the_same_frames_on_recorded_logs(folder: str) -> None:
+    files = [p for p in sorted((CAPTURES / folder).iterdir()) if p.suffix in {".txt", ".log", ".console"}]
+    counts = [differences(p) for p in files]
+    assert sum(n for n, _ in counts) > 0
+    assert [d for _, found in counts for d in found] == []

@@ -1,0 +1,147 @@
+"""Both engines read the same text: lark's Earley parser and the lowered expressions."""
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.lark import from_lark
+from lark.exceptions import LarkError
+
+from tracekit.errors import GrammarError
+from tracekit.grammar import load as grammar
+
+FOLDER = grammar.built_in_folder()
+FILES = sorted(FOLDER.glob("e*/*.lark"))
+RULES = [(path, rule) for path in FILES for rule in grammar.lower_file(path)]
+
+
+def lowered(rule: grammar.Rule, text: str) -> dict[str, str] | None:
+    """The fields that the lowered expression finds, or None."""
+    m = re.match(rule.regex[:-1] + r"\Z", text)
+    if m is None:
+        return None
+    found = {c: next((m[g] for g in groups if m[g] is not None), None) for c, groups in rule.groups.items()}
+    return {c: v for c, v in found.items() if v is not None}
+
+
+def earley(path: Path, rule: grammar.Rule, text: str) -> dict[str, str] | None:
+    """The fields that lark finds, or None."""
+    try:
+        tree = grammar.reference(path, rule.name).parse(text)
+    except LarkError:
+        return None
+    found: dict[str, str] = {}
+    for column in rule.groups:
+        part = next(tree.find_data(column), None)
+        if part is not None:
+            found[column] = "".join(str(c) for c in part.children)
+    return found
+
+
+@pytest.mark.parametrize(("path", "rule"), RULES, ids=[f"{p.stem}.{r.name}" for p, r in RULES])
+def test_both_engines_agree_on_generated_lines_and_near_misses(path: Path, rule: grammar.Rule) -> None:
+    parser = grammar.reference(path, rule.name)
+
+    @settings(
+        max_examples=4, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True, phases=[Phase.generate]
+    )
+    @given(from_lark(parser, start=rule.name), st.randoms(use_true_random=False))
+    def agree(text: str, rnd: random.Random) -> None:
+        for line in (text, mutated(text, rnd)):
+            if "\n" not in line and line:
+                check(path, rule, line)
+
+    agree()
+
+
+def check(path: Path, rule: grammar.Rule, line: str) -> None:
+    """Same fields, or no match, in both engines.
+
+    Of a rule that is exempt from being one-pass, the text may be split in several ways, and a lazy terminal is one that the reference
+    cannot stretch: what the reference takes must match.
+    """
+    fast, slow = lowered(rule, line), earley(path, rule, line)
+    if "not one-pass:" in rule.doc:
+        assert slow is None or fast is not None, line
+    else:
+        assert fast == slow, line
+
+
+def mutated(text: str, rnd: random.Random) -> str:
+    """A near miss: one character dropped, doubled or changed."""
+    if not text:
+        return text
+    i = rnd.randrange(len(text))
+    return text[:i] + rnd.choice(["", text[i] * 2, "x", " ", "7"]) + text[i + 1 :]
+
+
+def test_every_rule_is_loaded_strictly() -> None:
+    loaded = grammar.load(strict=True)
+    assert loaded.errors == ()
+    assert len(loaded.events) + len(loaded.envelopes) == len(RULES)
+
+
+def test_every_event_rule_has_a_description_and_a_prefilter() -> None:
+    assert [r.name for p, r in RULES if not r.doc] == []
+    assert [r.name for p, r in RULES if p.parent.name == "events" and not (r.literals or r.shape)] == []
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "events").mkdir()
+    path = folder / "events" / "t.lark"
+    path.write_text(text)
+    return path
+
+
+def test_a_terminal_that_swallows_what_follows_is_an_error(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, 'start: fault\n// x\nfault: "fault reason " reason "] " text\nreason: WORD\ntext: TEXT\n%import .common (WORD, TEXT)\n'
+    )
+    with pytest.raises(GrammarError, match=r"t\.lark: fault: not one-pass: reason"):
+        list(grammar.lower_file(path))
+
+
+def test_a_rule_that_is_not_flat_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path, 'start: many\n// x\nmany: "item " one+\none: DEC\n%import .common (DEC)\n')
+    with pytest.raises(GrammarError, match="event rules are flat"):
+        list(grammar.lower_file(path))
+
+
+def test_a_field_with_the_name_of_an_envelope_column_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path, 'start: a\n// x\na: "of task " task\ntask: WORD\n%import .common (WORD)\n')
+    with pytest.raises(GrammarError, match="field task has the name of an envelope column"):
+        list(grammar.lower_file(path))
+
+
+def test_ignore_is_not_allowed(tmp_path: Path) -> None:
+    path = write(tmp_path, 'start: a\n// x\na: "irq " irq\nirq: DEC\n%import .common (DEC)\nWS: / +/\n%ignore WS\n')
+    with pytest.raises(GrammarError, match="%ignore is not allowed"):
+        list(grammar.lower_file(path))
+
+
+def test_a_field_that_recurs_in_alternatives_is_one_column(tmp_path: Path) -> None:
+    path = write(tmp_path, 'start: a\n// x\na: "irq " irq " free" | "freed " irq\nirq: DEC\n%import .common (DEC)\n')
+    (rule,) = grammar.lower_file(path)
+    assert rule.groups == {"irq": ("irq", "irq__1")}
+    assert lowered(rule, "freed 12") == {"irq": "12"} == lowered(rule, "irq 12 free")
+    assert set(rule.literals) == {" free", "freed "}
+
+
+def test_lowered_rules_survive_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    fresh = grammar.load()
+    assert list((tmp_path / "tracekit").iterdir())
+    assert grammar.load() == fresh
+
+
+def test_a_third_party_rule_that_is_not_flat_is_parsed_by_lark(tmp_path: Path) -> None:
+    path = write(tmp_path, 'start: many\n// x\nmany: "acme items:" one+\none: " " item\nitem: DEC\n%import .common (DEC)\n')
+    warnings: list[str] = []
+    (rule,) = grammar.lower_file(path, warnings)
+    assert warnings == ["t.lark: many: expr cannot be lowered; event rules are flat"]
+    assert rule.literals == ("acme items:",)
+    assert grammar.fields_by_lark(rule, "acme items: 1 2") is not None
+    assert grammar.fields_by_lark(rule, "acme items: x") is None

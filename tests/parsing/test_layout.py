@@ -1,0 +1,351 @@
+"""Envelopes: every printed form gives the same message, stamp, machine, side and task."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tracekit.grammar.load import load
+from tracekit.parsing.envelopes import Layout
+
+RULES = load().envelopes
+MESSAGE = "xen:events: creating evtchn using pirq 101 irq 290"
+CAPTURES = Path(os.environ.get("TRACEKIT_CAPTURES", Path(__file__).parents[3] / "shared" / "captures"))
+
+
+def settled(lines: list[str]) -> Layout:
+    return Layout.settle(RULES, lines)
+
+
+def peeled(lines: list[str]) -> list[dict[str, Any]]:
+    frame = pl.DataFrame({"line": range(1, len(lines) + 1), "text": lines}, schema={"line": pl.Int64, "text": pl.String})
+    return list(settled(lines).peel(frame).iter_rows(named=True))
+
+
+def first(*lines: str) -> dict[str, Any]:
+    return peeled(list(lines))[0]
+
+
+S = 1_000_000_000
+KERNEL_FORMS = {
+    "plain": ("[3697700.390188] ", 3697700390188000),
+    "padded": ("[    1.000002] ", 1000002000),
+    "forum": ("[12.345678] ", 12345678000),
+    "level": ("<6>[   12.345678] ", 12345678000),
+    "caller": ("[   12.345678][  T123] ", 12345678000),
+    "cpu as caller": ("[   12.345678][    C1] ", 12345678000),
+    "dmesg -x": ("kern  :info  : [   12.345678] ", 12345678000),
+    "dmesg -x, user": ("user  :warn  : [   12.345678] ", 12345678000),
+    "dmesg -T": ("[Sat Nov 21 00:09:15 2026] ", 1795219755 * S),
+    "dmesg -d": ("[   12.345678 <    1.058637>] ", 12345678000),
+    "dmesg -Td": ("[Sat Nov 21 00:09:15 2026 <    1.058637>] ", 1795219755 * S),
+    "dmesg delta": ("[<    1.058637>] ", None),
+    "dmesg -e, new minute": ("[Nov20 23:18] ", None),
+    "dmesg -e": ("[  +1.058637] ", None),
+    "dmesg iso": ("2026-11-21T00:09:15,333019+00:00 ", 1795219755 * S + 333019000),
+    "dmesg -xT": ("kern  :err   : [Sat Nov 21 00:09:15 2026] ", 1795219755 * S),
+    "level alone": ("<6>", None),
+    "nothing": ("", None),
+    "indented": ("    [   12.345678] ", 12345678000),
+    "tab": ("\t[   12.345678] ", 12345678000),
+    "mediatek": ("<6>[   12.345678] (2)[1:init]", 12345678000),
+    "samsung": ("[   12.345678] [0:        swapper/0:    1] ", 12345678000),
+    "colour": ("\x1b[32m[   12.345678] \x1b[0m\x1b[33m", 12345678000),
+    "no-break blanks": ("[\u00a0\u00a0 12.345678] ", 12345678000),
+    "entities": ("&lt;6&gt;[   12.345678] ", 12345678000),
+    "overwritten": ("progress 12%\r[   12.345678] ", 12345678000),
+    "broadcast": (" kernel:[   12.345678] ", 12345678000),
+    "broadcast, no stamp": (" kernel:", None),
+}
+
+
+@pytest.mark.parametrize("form", KERNEL_FORMS)
+def test_kernel_forms(form: str) -> None:
+    prefix, ts = KERNEL_FORMS[form]
+    row = first(prefix + MESSAGE)
+    assert (row["msg"], row["ts"], row["side"]) == (MESSAGE, ts, "kernel")
+
+
+def test_caller_is_thread_or_cpu() -> None:
+    assert first("[    1.000000][  T123] text")["tid"] == 123
+    assert first("[    1.000000][    C4] text")["on_cpu"] == 4
+    assert first("2025-12-05T01:58:53.260991+01:00 lisa kernel: [ T1772] pcieport 0000:00:01.1: text")["tid"] == 1772
+
+
+def test_brackets_of_the_text_are_no_caller() -> None:
+    assert first("[    1.000000] [drm] text")["msg"] == "[drm] text"
+    assert first("[    1.000000] [Firmware Bug]: text")["msg"] == "[Firmware Bug]: text"
+
+
+def test_forged_stamp_stays_text() -> None:
+    row = first("[   20.000000] [   12.000000] fake ts")
+    assert (row["ts"], row["msg"]) == (20 * S, "[   12.000000] fake ts")
+
+
+COLLECTED = {
+    "rfc3164": ("Nov 21 00:13:22 vm kernel: [3697700.390188] ", "vm", 3697700390188000),
+    "rfc3164, Polish": ("lis 21 00:13:22 vm kernel: [3697700.390188] ", "vm", 3697700390188000),
+    "rfc3164, German": ("M\u00e4r 21 00:13:22 vm kernel: [3697700.390188] ", "vm", 3697700390188000),
+    "rfc3164 stripped": ("Jan  1 00:13:22 vm kernel: ", "vm", 63072802 * S),
+    "wire": ("<4>Nov 21 00:13:22 vm kernel: [3697700.390188] ", "vm", 3697700390188000),
+    "rsyslog": ("2026-11-21T00:13:22.378012+00:00 vm kernel: [3697700.390188] ", "vm", 3697700390188000),
+    "rfc5424": ("<4>1 2026-11-21T00:13:22.378012+00:00 vm kernel - - -  [3697700.390188] ", "vm", 3697700390188000),
+    "rfc5424 data": ('<4>1 2026-11-21T00:13:22Z vm kernel - - [id k="v w"] ', "vm", 1795220002 * S),
+    "busybox": ("Jan  1 00:00:05 OpenWrt kern.info kernel: [    4.500000] ", "OpenWrt", 4500000000),
+    "journal short": ("Jul 22 04:26:40 vmhost kernel: ", "vmhost", None),
+    "journal precise": ("Jul 22 04:26:40.123456 vmhost kernel: ", "vmhost", None),
+    "journal full": ("Sat 2023-07-22 04:26:40 UTC vmhost kernel: ", "vmhost", 1690000000 * S),
+    "journal iso": ("2023-07-22T04:26:40+0000 vmhost kernel: ", "vmhost", 1690000000 * S),
+    "journal iso zone": ("2023-07-22T06:26:40+02:00 vmhost kernel: ", "vmhost", 1690000000 * S),
+    "journal iso precise": ("2023-07-22T04:26:40.123456+0000 vmhost kernel: ", "vmhost", 1690000000123456000),
+    "journal monotonic": ("[3697700.389188] vmhost kernel: ", "vmhost", 3697700389188000),
+    "journal delta": ("[3697701.389188 <    1.000000 >] vmhost kernel: ", "vmhost", 3697701389188000),
+    "journal unix": ("1690000000.123456 vmhost kernel: ", "vmhost", 1690000000123456000),
+    "journal no host": ("Jul 22 04:26:40 kernel: ", "", None),
+    "logread": ("Thu Sep 14 12:00:00 2023 kern.info kernel: [   12.345678] ", "", 12345678000),
+    "logcat": ("01-13 18:44:24.123     0     0 I         : ", "", None),
+    "cri": ("2026-11-21T00:13:22.378012345Z stdout F ", "", 1795220002378012345),
+    "actions": ("2023-09-14T12:00:00.1234567Z [   12.345678] ", "", 12345678000),
+    "lava": ("2023-09-14T12:00:00.123456  [    0.000000] ", "", 0),
+    "jenkins": ("[2023-09-14T12:00:00.123Z] [   12.345678] ", "", 12345678000),
+    "conserver": ("[2026-11-21 00:13:22] [   12.345678] ", "", 12345678000),
+    "tio": ("[00:13:22.378] [   12.345678] ", "", 12345678000),
+}
+
+
+@pytest.mark.parametrize("form", COLLECTED)
+def test_collectors(form: str) -> None:
+    prefix, host, ts = COLLECTED[form]
+    row = first(prefix + MESSAGE)
+    assert (row["msg"], row["machine"]) == (MESSAGE, host)
+    assert ts is None or row["ts"] == ts
+
+
+def test_tag_and_pid_of_other_programs() -> None:
+    row = first("Jul 22 04:26:45 vmhost qemu-kvm[4321]: vfio: failed to enable vectors, No space left on device")
+    assert (row["tag"], row["tid"], row["side"]) == ("qemu-kvm", 4321, "device-model")
+    assert row["msg"] == "vfio: failed to enable vectors, No space left on device"
+
+
+def test_monotonic_journal_is_decided_per_file() -> None:
+    row = first("[   12.000000] usb kernel: text", *["[   13.000000] nvme nvme0: text"] * 9)
+    assert (row["machine"], row["msg"]) == ("", "usb kernel: text")
+
+
+XEN = {
+    "none": ("(XEN) ", "hypervisor", None),
+    "boot": ("(XEN) [    3.144499] ", "hypervisor", 3144499000),
+    "raw": ("(XEN) [000000020c7ce22a] ", "hypervisor", None),
+    "date": ("(XEN) [2017-01-13 18:44:24] ", "hypervisor", 1484333064 * S),
+    "datems": ("(XEN) [2026-11-21 00:18:18.449] ", "hypervisor", 1795220298449000000),
+    "guest": ("(d12) [    3.210000] ", "guest12", 3210000000),
+    "guest behind boot stamp": ("(d1) [    5.100000] [    3.210000] ", "guest1", 3210000000),
+    "xenconsoled": ("[2026-11-21 00:13:22] (XEN) ", "hypervisor", 1795220002 * S),
+}
+
+
+@pytest.mark.parametrize("form", XEN)
+def test_xen(form: str) -> None:
+    prefix, side, ts = XEN[form]
+    row = first(prefix + "irq.c:2812: dom0: text\r\r")
+    assert (row["msg"], row["side"], row["ts"]) == ("irq.c:2812: dom0: text", side, ts)
+
+
+def test_xen_prefix_behind_a_printk_stamp_is_text() -> None:
+    row = first("[   12.000000] (XEN) fake")
+    assert (row["msg"], row["side"]) == ("(XEN) fake", "kernel")
+
+
+def test_dom0_and_xen_share_a_line() -> None:
+    rows = peeled(["(XEN) [    3.144499] one", "[    3.150000] two", "(XEN) three"])
+    assert [r["side"] for r in rows] == ["hypervisor", "kernel", "hypervisor"]
+    assert [r["msg"] for r in rows] == ["one", "two", "three"]
+
+
+TASK = ("sh", 149, 0, 17778921000)
+FTRACE = {
+    "default": "              sh-149     [000] d..2.    17.778921: vector_alloc: irq=24",
+    "four flags": "              sh-149     [000] d..2    17.778921: vector_alloc: irq=24",
+    "tgid": "              sh-149     (    149) [000] d..2.    17.778921: vector_alloc: irq=24",
+    "tgid unknown": "              sh-149     (-------) [000] d..2.    17.778921: vector_alloc: irq=24",
+    "no flags": "              sh-149     [000]    17.778921: vector_alloc: irq=24",
+    "collapsed": " sh-149 [000] d..2. 17.778921: vector_alloc: irq=24",
+    "android": "sh-149 (-----) [000] d..2 17.778921: vector_alloc: irq=24",
+    "trace-cmd": "              sh-149   [000]    17.778921: vector_alloc:         irq=24",
+    "trace-cmd -t": "              sh-149   [000]    17.778921000: vector_alloc:         irq=24",
+    "trace-cmd -R": "              sh-149   [000]    17.778921: vector_alloc:          irq=24",
+    "trace-cmd -w": "              sh-149   [000]    17.778921: vector_alloc:  irq=24",
+    "trace-cmd -l": "      sh-149     0d..2.    17.778921: vector_alloc: irq=24",
+    "trace-cmd diff": "              sh-149   [000]    17.778921: (+1038)  vector_alloc: irq=24",
+    "latency": "      sh-149       0d..2. 17778921us+: vector_alloc: irq=24",
+    "latency, no mark": "      sh-149       0d..2. 17778921us : vector_alloc: irq=24",
+    "perf": "              sh   149 [000]    17.778921: irq_vectors:vector_alloc: irq=24",
+    "perf -g": "sh   149 [000]    17.778921: irq_vectors:vector_alloc: irq=24",
+    "perf pid/tid": "              sh   7/149 [000]    17.778921: irq_vectors:vector_alloc: irq=24",
+    "perf --ns": "              sh   149 [000]    17.778921000:          1 irq_vectors:vector_alloc: irq=24",
+    "in printk": "[   28.025329]       sh-149       0d..2. 17778921us : vector_alloc: irq=24",
+}
+
+
+@pytest.mark.parametrize("form", FTRACE)
+def test_tracer_columns(form: str) -> None:
+    row = first(FTRACE[form])
+    task, tid, cpu, ts = TASK
+    tid = 7 if form == "perf pid/tid" else tid
+    assert (row["task"], row["on_cpu"], row["ts"], row["msg"]) == (task, cpu, ts, "vector_alloc: irq=24")
+    assert row["tid"] == tid
+
+
+@pytest.mark.parametrize("task", ["CPU 0/KVM-4330", "kworker/u8:1-31", "<idle>-0", "irq/26-pciehp-77", "<...>-12", "rcu-preempt [x]-18"])
+def test_odd_task_names(task: str) -> None:
+    name, tid = task.rsplit("-", 1)
+    padded = first(f"{name:>16}-{tid:<7} [001] d..2.    17.778921: f: x")
+    bare = first(f" {task} [001] d..2. 17.778921: f: x")
+    assert [(r["task"], r["tid"], r["msg"]) for r in (padded, bare)] == [(name, int(tid), "f: x")] * 2
+
+
+def test_counters_have_no_time() -> None:
+    row = first("              sh-149     [000] d..2.            3: irq_matrix_free: bit=35")
+    assert (row["ts"], row["ts_raw"], row["msg"]) == (None, "3", "irq_matrix_free: bit=35")
+
+
+def test_verbose_latency() -> None:
+    row = first("              sh     149   0 1 00000002 00000000 [0141b84d] 269.983ms (+0.054ms): irq_matrix_free: bit=35")
+    assert (row["task"], row["tid"], row["msg"]) == ("sh", 149, "irq_matrix_free: bit=35")
+
+
+GRAPH = {
+    "default": (" 1)               |  f() {", None, "              |  f() {"),
+    "leaf": (" 1) + 92.639 us   |    g();", None, "+ 92.639 us   |    g();"),
+    "exit": (" 1) ! 316.092 us  |    }", None, "! 316.092 us  |    }"),
+    "abstime, proc, tail": ("   57.999608 |   1)     sh-149     | + 19.929 us   |        } /* g */", 57999608000, "+ 19.929 us   |        } /* g */"),
+    "latency": ("   57.999099 |   1)     sh-149     |  ...1. |               |  f() {", 57999099000, "              |  f() {"),
+    "interrupt": (" 1)   ==========> |", None, "  ==========> |"),
+    "wide": (" 1) * 12206.12 us |            g();", None, "* 12206.12 us |            g();"),
+    "in printk": ("[   48.204181]  1) # 1069.974 us |    g();", 48204181000, "# 1069.974 us |    g();"),
+    "trace-cmd": ("              sh-149   [001]    17.778921: funcgraph_entry:        2.619 us   |      g();", 17778921000, "       2.619 us   |      g();"),
+    "trace-cmd exit": ("              sh-149   [001]    17.778921: funcgraph_exit:       ! 158.900 us |    }", 17778921000, "      ! 158.900 us |    }"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", GRAPH)
+def test_function_graph(form: str) -> None:
+    line, ts, msg = GRAPH[form]
+    row = first(line)
+    assert (row["msg"].strip(), row["on_cpu"], row["ts"]) == (msg.strip(), 1, ts)
+    assert "|" in row["msg"].split("us")[-1]
+
+
+def test_function_graph_is_dense_and_names_task_switches() -> None:
+    lines = [" 1)               |  f() {", " 1) + 92.639 us   |    g();", " 0)     sh-149     =>   migrati-21 "]
+    layout = settled(lines)
+    assert layout.dense and layout.trace
+    assert peeled(lines)[2]["msg"] == "sh-149     =>   migrati-21 "
+    assert not settled(["1) first item of a list", "2) second item"]).layers
+
+
+def test_bare_graph_and_tables_of_a_readme() -> None:
+    assert settled([" + 92.639 us   |    g();", "               |  f() {"]).dense
+    assert not settled(["| file | what |", "| --- | --- |", "| a.txt | b |"]).layers
+
+
+def test_qemu() -> None:
+    traced = first("6331@1795220106.408352:pci_cfg_write mch 00:00.0 @0x90 <- 0x33333330")
+    assert (traced["tid"], traced["ts"], traced["msg"]) == (6331, 1795220106408352000, "pci_cfg_write mch 00:00.0 @0x90 <- 0x33333330")
+    bare = settled(["msix_write_config dev nvme enabled 1 masked 0", "vtd_ir_remap_msi_req addr 0xfee00030 data 0x2"])
+    assert bare.trace and bare.marks(pl.Series(["vfio_msix_enable  (0000:2e:00.1)"]))["event"].to_list() == ["vfio_msix_enable"]
+    for prefix in ("", "    ", "2026-11-21T00:15:08.392204Z ", "2026-11-21T00:15:10.599096Z vmX ", "/usr/bin/"):
+        said = first(prefix + "qemu-system-x86_64: vtd_irte_get: detected non-present IRTE (index=2047, high=0x0, low=0x0)")
+        assert (said["msg"][:13], said["side"]) == ("vtd_irte_get:", "device-model")
+    for prefix in ("kvm: ", "Nov 21 00:13:22 vm QEMU[2345]: kvm: "):
+        said = first(prefix + "vfio: failed to enable vectors, -28")
+        assert (said["msg"], said["side"]) == ("vfio: failed to enable vectors, -28", "device-model")
+    assert first("[    1.000000] kvm: exiting hardware virtualization")["side"] == "kernel"
+
+
+def test_libvirt() -> None:
+    assert first("2026-11-21 00:15:08.392+0000: starting up libvirt version: 9")["msg"].startswith("starting up")
+    row = first("2018-11-23 23:37:59.352+0000: 2093: error : virPCIDeviceReset:1001 : internal error")
+    assert (row["tid"], row["msg"]) == (2093, "virPCIDeviceReset:1001 : internal error")
+
+
+def test_stamp_in_the_middle_of_a_serial_line() -> None:
+    rows = peeled(["[   42.483798] one", "iMeVQ[   42.483799] Freeing unused decrypted memory: 2028K", "login: "])
+    assert [(r["msg"], r["ts"]) for r in rows[:2]] == [("one", 42483798000), ("Freeing unused decrypted memory: 2028K", 42483799000)]
+    assert rows[2]["msg"] == "login: "
+
+
+def test_a_later_part_of_another_kind_is_looked_at_again() -> None:
+    layout = settled(["[   12.345678] text"] * 50)
+    frame = pl.DataFrame({"line": [1, 2, 3], "text": ["[   13.000000] x", FTRACE["default"], "plain"]})
+    rows = layout.peel(frame)
+    assert rows["msg"].to_list() == ["x", "vector_alloc: irq=24", "plain"]
+    assert rows["task"].to_list() == [None, "sh", None]
+
+
+def test_frames_parts_and_event_names() -> None:
+    lines = [
+        "# tracer: nop",
+        "#",
+        "",
+        FTRACE["default"],
+        "              sh-149     [000] d..2.    17.778921: <stack trace>",
+        " => f",
+        " => g",
+    ]
+    layout, text = settled(lines), pl.Series(lines)
+    marks = layout.marks(text)
+    assert marks["frames"].to_list() == [True, True, True, False, False, False, False]
+    assert marks["part"].to_list() == [False] * 5 + [True, True]
+    assert marks["event"].to_list()[3] == "vector_alloc"
+    perf = settled([FTRACE["perf"]])
+    assert perf.marks(pl.Series([FTRACE["perf"]]))["event"].to_list() == ["vector_alloc"]
+
+
+CLOCKS = {
+    "printk": "[   12.345678] text",
+    "ftrace": FTRACE["default"],
+    "microseconds since the buffer's start": FTRACE["latency"],
+    "xen": "(XEN) [    3.144499] text",
+    "unix time": "6331@1795220106.408352:pci_cfg_write mch",
+    "none": "text",
+    "wall clock": "2023-07-22T04:26:40+0000 vmhost kernel: text",
+}
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_clock_names(clock: str) -> None:
+    assert settled([CLOCKS[clock]]).clock == clock
+
+
+def test_trace_cmd_names_its_clock() -> None:
+    assert settled(["# trace_clock: mono_raw", FTRACE["trace-cmd"]]).clock == "ftrace mono_raw"
+
+
+@pytest.mark.skipif(not CAPTURES.exists(), reason="captures are not here")
+@pytest.mark.parametrize(
+    "name", ["short", "short-precise", "short-full", "short-iso", "short-iso-precise", "short-unix", "short-monotonic", "with-unit"]
+)
+def test_captured_journal_forms(name: str) -> None:
+    lines = (CAPTURES / "envelopes" / f"journal-{name}.txt").read_text().splitlines()
+    rows = [r for r in peeled(lines) if r["envelope"] != "none"]
+    assert [r["machine"] for r in rows] == ["vmhost"] * 6
+    assert rows[0]["msg"] == MESSAGE
+
+
+def test_raw_probe_fields_of_trace_cmd_are_put_in_parentheses() -> None:
+    entry = "              sh-149   [000]    17.778921: mine:             __probe_ip=ffffffff817a6b14 dev=0x1"
+    leave = (
+        "              sh-149   [000]    17.778921: mine:             __probe_func=ffffffff81179c30 __probe_ret_ip=ffffffff817a5cf1 rc=0"
+    )
+    assert [r["msg"] for r in peeled([entry, leave])] == [
+        "mine: (ffffffff817a6b14) dev=0x1",
+        "mine: (ffffffff81179c30 <- ffffffff817a5cf1) rc=0",
+    ]
+
+
+def test_every_line_of_a_symbol_table_matters() -> None:
+    assert settled(["ffffffff81000000 T _text", "ffffffffc0a01230 t vfio_msi_disable\t[vfio_pci_core]"] * 20).dense
+    assert not settled(["[    1.000000] text"] * 20).dense

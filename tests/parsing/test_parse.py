@@ -1,0 +1,122 @@
+"""Chunks become tables, and every physical line is accounted for once."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import tracekit.parsing.parse as parsing
+from tracekit.analyze import Engine
+from tracekit.parsing import capture
+from tracekit.parsing.parse import parse, parse_together
+from tracekit.reading.source import discover
+from tracekit.testing import run, tables
+
+TRACE = """\
+# tracer: nop
+#
+          <idle>-0       [000] d.h1.    16.842385: irq_handler_entry: irq=32 name=vfio-msix[0](0000:00:08.0)
+            qemu-77      [001] .....    16.842390: acme_doorbell: queue=3 value=0x10
+            qemu-77      [001] .....    16.842399: tracing_mark_write: vector_alloc: irq=9 vector=9 reserved=1 ret=-28
+            qemu-77      [001] .....    16.842400: vector_alloc: irq=thirty vector=42 reserved=1 ret=0
+ => x86_vector_activate
+"""
+
+
+def test_rows_carry_their_place_and_typed_fields() -> None:
+    (row,) = tables(TRACE)["irq_handler_entry"].to_dicts()
+    assert (row["line"], row["ts"], row["ts_raw"], row["on_cpu"], row["task"], row["tid"]) == (
+        3,
+        16_842_385_000,
+        "16.842385",
+        0,
+        "<idle>",
+        0,
+    )
+    assert (row["irq"], row["name"], row["machine"], row["boot"], row["side"]) == (32, "vfio-msix[0](0000:00:08.0)", "", 0, "kernel")
+
+
+def test_a_trace_event_that_no_rule_names_is_kept_as_a_raw_row_and_counted() -> None:
+    result = run(TRACE)
+    raw = result.tables["raw_event"].select("line", "event", "args").rows()
+    assert (4, "acme_doorbell", "queue=3 value=0x10") in raw
+    assert result.sources[0].events["acme_doorbell"] == 1
+
+
+def test_counts_of_trace_events_come_in_a_fixed_order() -> None:
+    names = [f"acme_{n:02}" for n in range(20)]
+    text = "".join(f" bash-12      [001] .....    16.{n:06}: {names[-1 - n]}: x=1\n" for n in range(20))
+    assert list(run(text).sources[0].events) == names
+
+
+def test_narration_of_a_test_feeds_no_table() -> None:
+    assert tables(TRACE).get("vector_alloc") is None
+
+
+def test_every_line_is_of_one_class() -> None:
+    (source,) = run(TRACE).sources
+    assert source.lines == 7
+    assert sum(source.classes.values()) == 7
+    assert (source.classes["frame"], source.classes["part-of-event"]) == (2, 1)
+
+
+def test_a_kernel_line_that_almost_parses_is_counted_and_shown() -> None:
+    text = "[    1.000000] DMAR-IR: IR3: can't allocate an IRTE\n[    2.000000] irq 19: nobody cared about anything, really\n" * 2
+    (source,) = run(text).sources
+    assert sum(source.classes.values()) == source.lines == 4
+    shown = {n.event: (n.count, n.line) for n in source.not_understood}
+    assert all(count > 0 and line > 0 for count, line in shown.values())
+
+
+def test_bytes_that_are_not_utf8_are_replaced_and_noted(tmp_path) -> None:
+    from tracekit.analyze import analyze
+
+    log = tmp_path / "bad.log"
+    log.write_bytes(b"[    1.000000] usb \xff\xfe\n[    2.000000] DMAR-IR: Failed to allocate IRTE\n")
+    (source,) = analyze([str(log)]).sources
+    assert source.lines == 2
+    assert any("not UTF-8" in n for n in source.notes)
+
+
+# What `uname -a` prints is known as a whole small source only.
+LOGS = sorted(p for p in (Path(__file__).parents[2] / "sample_traces").rglob("*") if p.suffix in {".txt", ".log"} and p.name != "uname.txt")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine.load(["*"])
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_a_large_source_is_parsed_as_a_small_one_is(log: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are filtered before their envelopes come off, and rows are grouped by operations on frames."""
+
+    def parsed() -> tuple[dict[str, pl.DataFrame], dict[str, int]]:
+        (source,), _ = discover([str(log)])
+        found = parse(source, engine.vocabulary)
+        return {
+            n: f for n, f in found.tables.items() if n == capture.RAW or capture.SMALL_ONLY not in engine.vocabulary.rules[n].doc
+        }, dict(found.events)
+
+    small, events = parsed()
+    monkeypatch.setattr(parsing, "SMALL_SOURCE", 0)
+    monkeypatch.setattr(capture, "SMALL_SOURCE", 0)
+    large, _ = parsed()
+    assert {n: f.drop("machine", "side").rows() for n, f in small.items()} == {
+        n: f.drop("machine", "side").rows() for n, f in large.items()
+    }
+    assert events
+
+
+def test_sources_parsed_together_give_what_each_gives_alone(engine: Engine) -> None:
+    sources = [source for log in LOGS for source in discover([str(log)])[0]]
+    for found, source in zip(parse_together(sources, engine.vocabulary), sources, strict=True):
+        (again,), _ = discover([source.path])
+        alone = parse(again, engine.vocabulary)
+        assert {n: (f.schema, f.rows()) for n, f in found.tables.items()} == {n: (f.schema, f.rows()) for n, f in alone.tables.items()}
+        assert replace(found, tables={}) == replace(alone, tables={})
+
+
+def test_nothing_parsed_together_is_nothing(engine: Engine) -> None:
+    assert parse_together([], engine.vocabulary) == []

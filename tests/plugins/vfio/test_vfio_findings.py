@@ -1,0 +1,275 @@
+"""VFIO-001, 002, 005, 006, 007, 009: windows told apart from closes, from the guest's own disables, and from shrinking."""
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from kprobes import Trace
+
+from tracekit.analyze import Options, analyze
+from tracekit.diagnosing.diagnoses import Finding
+from tracekit.testing import findings, outcome, run
+
+WINDOWS = ("VFIO-001", "VFIO-002", "VFIO-003", "VFIO-005", "VFIO-006", "VFIO-009", "MSI-001")
+
+
+def found(*texts: str, **named: str) -> list[Finding]:
+    return [f for f in findings(*texts, **named) if f.code in WINDOWS]
+
+
+def grown(t: Trace, *counts: int, used: tuple[int, ...] = (0,)) -> list[tuple[int, int]]:
+    """Enables of growing counts, each after a disable; the lines of each window."""
+    t.open()
+    spans = []
+    for i, count in enumerate(counts):
+        down = t.disable()[0] if i else 0
+        t.wait(40 if i else 0)
+        up = t.enable(count, 16, made=16 if not i else None)[1]
+        spans.append((down, up))
+        if used:
+            t.interrupts(*used)
+    return spans[1:]
+
+
+@pytest.mark.parametrize("counts", [(1, 4), (1, 4, 8), (2, 3, 4, 5)])
+def test_each_growth_of_a_vector_in_use_is_a_window(counts: tuple[int, ...]) -> None:
+    t = Trace()
+    spans = grown(t, *counts)
+    (f,) = found(str(t))
+    assert (f.code, f.grade, f.subject.bdf) == ("VFIO-002", "proven", t.bdf)
+    assert [(w["line"], w["line_end"]) for w in f.windows] == spans
+    assert [(w["old"], w["new"]) for w in f.windows] == list(pairwise(counts))
+    assert all(w["span_ns"] > 40_000_000 and w["vectors_in_use"] == [0] for w in f.windows)
+    assert outcome(run(str(t)), "VFIO-001").outcome == "inconclusive"
+
+
+def test_a_recording_given_twice_has_its_windows_once() -> None:
+    t = Trace()
+    grown(t, 1, 4, 8)
+    (f,) = found(str(t), str(t))
+    assert [(w["old"], w["new"]) for w in f.windows] == [(1, 4), (4, 8)]
+    assert outcome(run(str(t), str(t)), "VFIO-001").reason.startswith("2 gaps of vectors in use")
+
+
+def test_vectors_that_never_interrupted_are_not_in_use() -> None:
+    t = Trace()
+    grown(t, 1, 4, used=())
+    t.line("irq_handler_entry: irq=24 name=virtio0-requests", "<idle>-0")
+    assert found(str(t)) == []
+    assert outcome(run(str(t)), "VFIO-002").outcome == "clear"
+
+
+def test_without_handler_events_whether_they_were_in_use_is_unknown() -> None:
+    t = Trace()
+    grown(t, 1, 4, used=())
+    assert [(f.code, f.grade) for f in found(str(t))] == [("VFIO-002", "probable")]
+
+
+def test_s17_a_growth_across_a_close_is_none() -> None:
+    for ending in ("close", "open", "index 5"):
+        t = Trace()
+        t.open()
+        t.enable(1, 16, made=16)
+        t.interrupts(0, 0)
+        t.disable()
+        if ending == "close":
+            t.close()
+        elif ending == "index 5":
+            t.set_irqs(0x21, 5, 0, 0, -25)
+        if ending != "index 5":
+            t.open()
+        t.enable(4, 16)
+        assert found(str(t)) == [], ending
+
+
+def test_s8_the_guests_own_disable_gives_the_line_interrupt_back() -> None:
+    t = Trace()
+    t.open()
+    t.enable(1, 16, made=16)
+    t.interrupts(0, 0)
+    t.disable()
+    t.set_irqs(0x24, 0, 0, 1, 0)
+    t.set_irqs(0x21, 0, 0, 0, 0)
+    t.enable(3, 16)
+    assert found(str(t)) == []
+
+
+def test_s20_the_same_count_again_is_no_growth() -> None:
+    t = Trace()
+    t.open()
+    t.enable(2, 16, made=16)
+    t.interrupts(0, 1)
+    t.disable()
+    t.enable(2, 16)
+    assert found(str(t)) == []
+    assert outcome(run(str(t)), "VFIO-001").outcome == "inconclusive"
+
+
+def test_s18_a_disable_of_the_guest_then_two_growths() -> None:
+    t = Trace()
+    t.open()
+    t.enable(3, 16, made=16)
+    t.interrupts(0)
+    t.disable()
+    t.disable(-22)
+    for count in (1, 2, 3):
+        t.enable(count, 16)
+        t.interrupts(0)
+        if count < 3:
+            t.disable()
+    (f,) = found(str(t))
+    assert [(w["old"], w["new"]) for w in f.windows] == [(1, 2), (2, 3)]
+
+
+def test_a_failed_enable_is_no_window_but_a_smaller_one_that_works_heals_it() -> None:
+    t = Trace()
+    t.open()
+    t.enable(2, 16, made=16)
+    t.interrupts(0)
+    t.disable()
+    t.set_irqs(0x24, 2, 0, 9, -28)
+    assert [(f.code, f.grade) for f in found(str(t))] == [("VFIO-003", "proven")]
+    t.enable(2, 16)
+    assert found(str(t)) == []
+
+
+def test_a_shortage_at_the_first_enable_is_no_failed_reenable() -> None:
+    t = Trace()
+    t.open()
+    t.disable(-22)
+    t.set_irqs(0x24, 2, 0, 600, -28)
+    assert found(str(t)) == []
+
+
+def test_s9_windows_on_a_host_that_can_grow_in_place_are_needless() -> None:
+    t = Trace()
+    grown(t, 1, 4)
+    old, new = "Linux host 6.1.0-18-amd64 #1 SMP x86_64 GNU/Linux\n", "Linux host 6.12.9-amd64 #1 SMP x86_64 GNU/Linux\n"
+    assert [(f.code, f.grade) for f in found(**{"t.trace": str(t), "uname.txt": new})] == [("VFIO-002", "proven"), ("VFIO-006", "probable")]
+    assert [f.code for f in found(**{"t.trace": str(t), "uname.txt": old})] == ["VFIO-002"]
+    assert [f.code for f in found(**{"t.trace": str(t), "a.txt": old, "b.txt": new})] == ["VFIO-002"]
+    needless = found(**{"t.trace": str(t), "a.txt": new, "b.txt": new.replace("6.12.9", "6.6.1")})[-1]
+    assert "(Linux 6.12.9-amd64 or Linux 6.6.1-amd64)" in needless.summary
+
+
+def test_a_refused_append_keeps_the_old_vectors() -> None:
+    t = Trace()
+    t.open()
+    made = t.enable(1, 16, made=16)
+    t.interrupts(0)
+    refused = t.set_irqs(0x24, 2, 1, 3, -22)
+    (f,) = found(str(t))
+    assert (f.code, f.grade, [(e.line, e.line_end) for e in f.evidence]) == ("VFIO-005", "proven", [made, refused])
+    t.text = [line.replace("rc=-22", "rc=0") for line in t.text]
+    assert found(str(t)) == []
+
+
+def test_a_disable_with_nothing_enabled_is_harmless() -> None:
+    t = Trace()
+    t.open()
+    t.disable(-22)
+    t.disable(-22, index=1)
+    t.set_irqs(0x21, 5, 0, 0, -25)
+    assert found(str(t)) == []
+
+
+def test_s6_a_blocked_message_inside_the_window_proves_the_loss() -> None:
+    t = Trace("0000:41:00.1")
+    t.open()
+    t.enable(1, 16, made=16)
+    t.interrupts(0)
+    t.disable()
+    t.line("DMAR: [INTR-REMAP] Request device [41:00.1] fault index 0x31 [fault reason 0x22] Present field in the IRTE entry is clear")
+    t.enable(2, 16)
+    losses = [f for f in found(printk(t)) if f.code == "VFIO-001"]
+    assert [(f.grade, f.subject.bdf, f.values["blocked"]) for f in losses] == [("proven", t.bdf, 1)]
+    t.text = [line.replace("[41:00.1]", "[42:00.0]") for line in t.text]
+    assert [f.code for f in found(printk(t))] == ["VFIO-002"]
+
+
+GUEST = "[    1.000000] nvme nvme0: pci function 0000:00:05.0\n[{:>12.6f}] nvme nvme0: I/O 8 QID 0 timeout, completion polled\n"
+
+
+@pytest.mark.parametrize(
+    ("after", "polled", "offset_s", "expected"),
+    [
+        ((1, 0), 2.0, 200, [("VFIO-001", "proven")]),  # vector 0 is silent from the window to the time-out
+        ((0, 1), 2.0, 200, [("VFIO-001", "probable")]),  # it interrupts once more before it
+        ((1,), 2.0, 200, [("VFIO-001", "probable")]),  # nothing is recorded after the time-out
+        ((1, 0), 0.001, 200, []),  # before the window
+        ((1, 0), 190.0, 200, []),  # long after it
+        ((1, 0), 2.0, None, [("VFIO-001", "possible")]),  # no common clock
+    ],
+)
+def test_s6_a_completion_found_by_polling(
+    after: tuple[int, ...], polled: float, offset_s: int | None, expected: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    t = Trace()
+    grown(t, 1, 2)
+    t.text.pop()  # the interrupts after the window
+    for vector in after:
+        t.wait(1500)
+        t.line(f"irq_handler_entry: irq={t.irq + vector} name=vfio-msix[{vector}]({t.bdf})", "<idle>-0")
+    (tmp_path / "host.txt").write_text(str(t))
+    (tmp_path / "guest.txt").write_text(GUEST.format(polled))
+    clocks = {str(tmp_path / "guest.txt"): offset_s * 10**9} if offset_s is not None else {}
+    made = analyze([str(tmp_path / n) for n in ("host.txt", "guest.txt")], Options(clocks=clocks))
+    assert [(f.code, f.grade) for f in made.findings if f.code == "VFIO-001"] == expected
+
+
+def printk(t: Trace) -> str:
+    """The trace as `tp_printk` puts it into the kernel log."""
+    return re.sub(r"(?m)^ .*? +(\d+\.\d+): ", r"[  \1] ", str(t))
+
+
+QEMU = """\
+vfio_msix_early_setup 0000:41:00.1 PCI MSI-X CAP @0x70, BAR 3, offset 0x0, entries 9{noresize}
+vfio_msix_vector_do_use  (0000:41:00.1) vector 0 used
+vfio_msix_vector_release  (0000:41:00.1) vector 0 released
+vfio_msix_enable  (0000:41:00.1)
+vfio_msix_vector_do_use  (0000:41:00.1) vector 0 used
+vfio_msi_interrupt  (0000:41:00.1) vector 0 0xfee01004/0x22
+vfio_msix_vector_do_use  (0000:41:00.1) vector 1 used
+vfio_msi_interrupt  (0000:41:00.1) vector 0 0xfee01004/0x22
+"""
+
+
+@pytest.mark.parametrize(("noresize", "windows"), [("", 1), (", noresize 1", 1), (", noresize 0", 0)])
+def test_qemus_trace_implies_a_window_unless_it_grows_in_place(noresize: str, windows: int) -> None:
+    got = found(QEMU.format(noresize=noresize))
+    assert [(f.code, f.grade, f.subject.bdf) for f in got] == [("VFIO-002", "probable", "0000:41:00.1")] * windows
+    assert all([w["line"] for w in f.windows] == [7] for f in got)
+
+
+def test_a_growth_that_nothing_follows_and_qemus_message_are_a_probable_failure() -> None:
+    text = QEMU.format(noresize="").rsplit("\n", 2)[0] + "\n"
+    message = "qemu-system-x86_64: vfio: failed to enable vectors, -1\n"
+    assert found(text) == []
+    assert [(f.code, f.grade, f.subject.label) for f in found(message)] == [("VFIO-003", "possible", "an unnamed device")]
+    assert [(f.code, f.grade, f.subject.label) for f in found(**{"q.log": text, "stderr.txt": message})] == [
+        ("VFIO-003", "probable", "0000:41:00.1")
+    ]
+
+
+def test_a_partial_grant_of_plain_msi_is_qemus_ordinary_retry() -> None:
+    assert found("qemu-system-aarch64: vfio: Error: Failed to enable 4 MSI vectors, retry with 1\n") == []
+
+
+def test_s15_events_lost_inside_a_window_or_an_enable_withhold_what_rests_on_absence() -> None:
+    t = Trace()
+    t.open()
+    t.enable(1, 4, made=4)
+    t.interrupts(0)
+    t.disable()
+    t.text.append("CPU:1 [LOST 358 EVENTS]")
+    t.enable(3, 4)
+    assert [(f.code, f.grade) for f in found(str(t))] == [("VFIO-002", "probable")]
+    t.interrupts(0)
+    t.close()
+    t.open()
+    start = len(t.text)
+    t.enable(9, 9, limit=4)
+    assert ("MSI-001", "proven") in [(f.code, f.grade) for f in found(str(t))]
+    t.text.insert(start + 2, "CPU:0 [LOST EVENTS]")
+    assert ("MSI-001", "probable") in [(f.code, f.grade) for f in found(str(t))]

@@ -1,0 +1,123 @@
+"""One line of each event of the vocabularies of VFIO, QEMU and kvmtool: exactly one rule takes it."""
+
+import re
+
+import pytest
+
+from tracekit.grammar import load as grammar
+
+FILES = {"vfio.lark", "qemu.lark", "kvmtool.lark"}
+NAME = "(0000:2e:00.1)"
+LINES = {
+    "vfio_bypass_failed": "vfio-pci 0000:2e:00.1: irq bypass producer (eventfd 00000000f00dcafe) registration fails: -22",
+    "vfio_no_remapping": "vfio_iommu_type1_attach_group: No interrupt remapping support.  Use the module param ...",
+    "vfio_device_request": "vfio-pci 0000:2e:00.1: Relaying device request to user (#0)",
+    "vfio_request_unheard": "vfio-pci 0000:2e:00.1: No device request channel registered, blocked until released by user",
+    "vfio_bogus_intx": "vfio-pci 0000:2e:00.1: Hardware bug: VF reports bogus INTx pin 1",
+    "vfio_intx_broken": "vfio-pci 0000:2e:00.1: Masking broken INTx support",
+    "vfio_restoring_bars": "vfio-pci 0000:2e:00.1: vfio_bar_restore: reset recovery - restoring BARs",
+    "vfio_capability_hidden": "vfio-pci 0000:2e:00.1: vfio_ecap_init: hiding ecap 0x19@0x900",
+    "vfio_config_conflict": "vfio-pci 0000:2e:00.1: PCI config conflict @0x60, was cap 0x5 now cap 0x11",
+    "vfio_vf_captured": "vfio-pci 0000:2e:00.0: Captured SR-IOV VF 0000:2e:00.1 driver_override",
+    "vfio_vf_foreign": "vfio-pci 0000:2e:00.0: VF 0000:2e:00.1 bound to driver igbvf while PF bound to driver vfio-pci",
+    "vfio_pf_refused": "vfio-pci 0000:2e:00.0: Cannot bind to PF with SR-IOV enabled",
+    "vfio_vf_token": "vfio-pci 0000:2e:00.1: VF token required to access device",
+    "vfio_memlock_exceeded": "vfio_pin_pages_remote: RLIMIT_MEMLOCK (65536) exceeded",
+    "vfio_group_noiommu": "vfio-pci 0000:2e:00.1: vfio-noiommu device opened by user (qemu:4321)",
+    "vfio_noiommu_taint": "vfio-pci 0000:2e:00.1: Adding kernel taint for vfio-noiommu group on device",
+    "vfio_device_in_use": 'vfio-pci 0000:2e:00.1: Device is currently in use, task "sh" (71) blocked until device is released',
+    "vfio_id_added": "vfio_pci: add [8086:10ed[ffffffff:ffffffff]] class 0x000000/00000000",
+    "vfio_version": "VFIO - User Level meta-driver version: 0.3",
+    "iommu_enabled": "DMAR: IOMMU enabled",
+    "vfio_msix_early_setup": "vfio_msix_early_setup 0000:2e:00.1 PCI MSI-X CAP @0xa0, BAR 0, offset 0x2000, entries 8, noresize 1",
+    "vfio_msix_enable": f"vfio_msix_enable  {NAME}",
+    "vfio_msix_disable": f"vfio_msix_disable  {NAME}",
+    "vfio_msi_disable": f"vfio_msi_disable  {NAME}",
+    "vfio_intx_enable": f"vfio_intx_enable  {NAME}",
+    "vfio_intx_disable": f"vfio_intx_disable  {NAME}",
+    "vfio_msix_vector_do_use": f"vfio_msix_vector_do_use  {NAME} vector 3 used",
+    "vfio_msix_vector_release": f"vfio_msix_vector_release  {NAME} vector 3 released",
+    "vfio_msi_enable": f"vfio_msi_enable  {NAME} Enabled 4 MSI vectors",
+    "vfio_msi_interrupt": f"vfio_msi_interrupt  {NAME} vector 3 0xfee00000/0x4023",
+    "vfio_msix_pba_enable": f"vfio_msix_pba_enable  {NAME}",
+    "vfio_msix_pba_disable": f"vfio_msix_pba_disable  {NAME}",
+    "vfio_intx_interrupt": f"vfio_intx_interrupt  {NAME} Pin A",
+    "vfio_intx_eoi": f"vfio_pci_intx_eoi  {NAME} EOI",
+    "vfio_intx_update": f"vfio_intx_update  {NAME} IRQ moved 10 -> 11",
+    "vfio_intx_enable_kvm": f"vfio_intx_enable_kvm  {NAME}",
+    "vfio_msi_setup": "vfio_msi_setup 0000:2e:00.1 PCI MSI CAP @0x50",
+    "vfio_msix_fixup": f"vfio_msix_fixup  {NAME} MSI-X region 0 mmap fixup [0x0 - 0x2000]",
+    "vfio_msix_relo": f"vfio_msix_relo  {NAME} BAR 5 offset 0x0",
+    "vfio_irq_info_refused": "vfio_pci_populate_device_get_irq_info_failure VFIO_DEVICE_GET_IRQ_INFO failure: Invalid argument",
+    "vfio_pci_reset": f"vfio_pci_reset  {NAME}",
+    "vfio_pci_write_config": "vfio_pci_write_config  (0000:2e:00.1, @0xa2, 0x8007, len=0x2)",
+    "vfio_pci_read_config": "vfio_pci_read_config  (0000:2e:00.1, @0xa2, len=0x2) 0x7",
+    "vfio_region_read": "vfio_region_read  (0000:2e:00.1:region0+0x2000, 4) = 0xfee00000",
+    "msix_write_config": "msix_write_config dev nvme enabled 1 masked 0",
+    "pci_cfg_write": "pci_cfg_write mch 00:00.0 @0x90 <- 0x33333330",
+    "pci_cfg_read": "pci_cfg_read mch 00:00.0 @0x90 -> 0x33333330",
+    "kvm_irqchip_add_msi_route": "kvm_irqchip_add_msi_route dev vfio-pci vector 3 virq 12",
+    "kvm_irqchip_update_msi_route": "kvm_irqchip_update_msi_route Updating MSI route virq=12",
+    "kvm_irqchip_release_virq": "kvm_irqchip_release_virq virq 12",
+    "kvm_x86_add_msi_route": "kvm_x86_add_msi_route Adding route entry for virq 12",
+    "kvm_x86_remove_msi_route": "kvm_x86_remove_msi_route Removing route entry for virq 12",
+    "kvm_x86_update_msi_routes": "kvm_x86_update_msi_routes Updated 4 MSI routes",
+    "kvm_x86_fixup_msi_error": "kvm_x86_fixup_msi_error VT-d failed to remap interrupt for GSI 24",
+    "kvm_xen_map_pirq": "kvm_xen_map_pirq pirq 87 gsi 16",
+    "kvm_xen_unmap_pirq": "kvm_xen_unmap_pirq pirq 87 gsi 16",
+    "kvm_xen_get_free_pirq": "kvm_xen_get_free_pirq pirq 87 type 1",
+    "kvm_xen_bind_pirq": "kvm_xen_bind_pirq pirq 87 port 21",
+    "kvm_xen_unmask_pirq": "kvm_xen_unmask_pirq pirq 87 dev vfio-pci vector 3",
+    "vtd_ir_irte_get": "vtd_ir_irte_get index 3 low 0x1 high 0x40020",
+    "vtd_ir_remap": "vtd_ir_remap index 3 trigger 0 vector 35 deliver 0 dest 0x1 mode 1",
+    "vtd_ir_remap_msi_req": "vtd_ir_remap_msi_req addr 0xfee00030 data 0x2",
+    "vtd_ir_remap_msi": "vtd_ir_remap_msi (addr 0xfee00030, data 0x2) -> (addr 0xfee01000, data 0x4023)",
+    "vtd_irte_not_present": "vtd_irte_get: detected non-present IRTE (index=2047, high=0x0, low=0x0)",
+    "vtd_irte_sid": "vtd_irte_get: invalid IRTE SID (index=2047, sid=72, source_id=64)",
+    "vtd_irte_wrong": "vtd_irte_get: detected non-zero reserved IRTE (index=2047, high=0x0, low=0x0)",
+    "qemu_enable_vectors_failed": "vfio: failed to enable vectors, -1",
+    "qemu_enable_msix_failed": "vfio: failed to enable MSI-X, No space left on device",
+    "qemu_msi_fds_failed": "vfio: Error: Failed to setup MSI fds: Interrupted system call",
+    "qemu_msi_retry": "vfio: Error: Failed to enable 4 MSI vectors, retry with 1",
+    "qemu_msi_failed": "vfio: Error: Failed to enable MSI",
+    "qemu_signaling_failed": "vfio 0000:2e:00.1: Failed to set up TRIGGER eventfd signaling for interrupt MSIX-3: VFIO_DEVICE_SET_IRQS failure: Device or resource busy",
+    "qemu_set_iommu_failed": "-device vfio-pci,host=2e:00.1: vfio 0000:2e:00.1: failed to setup container for group 12: Failed to set iommu for container: Operation not permitted",
+    "qemu_notifiers_failed": "vfio: msix_set_vector_notifiers failed",
+    "qemu_vector_lost": "vfio: failed to modify vector, -22",
+    "qemu_irqfd_failed": "vfio: Error: Failed to disable INTx irqfd: Invalid argument",
+    "qemu_irq_info_failed": "vfio 0000:2e:00.1: failed to get MSI-X irq info: Invalid argument",
+    "qemu_capability_failed": "-device vfio-pci,host=2e:00.1: vfio 0000:2e:00.1: failed to add PCI capability 0x11[0xc]@0xb0: table & pba overlap, or they don't fit in BARs, or don't align",
+    "qemu_no_iommu": "-device vfio-pci,host=2e:00.1: vfio 0000:2e:00.1: No available IOMMU models",
+    "qemu_group_refused": "-device vfio-pci,host=2e:00.1: vfio 0000:2e:00.1: group 12 is not viable",
+    "qemu_power_stuck": "vfio: Unable to power on device, stuck in D3",
+    "qemu_reset_refused": "vfio: Cannot reset device 0000:2e:00.1, depends on group 13 which is not owned.",
+    "qemu_msix_unsupported": "-device virtio-net-pci: MSI-X is not supported by interrupt controller",
+    "qemu_msi_vector_unknown": "msi: vector 9 not allocated. max vector is 7",
+    "qemu_virtio_vectors_failed": "warning: unable to init msix vectors to 66",
+    "qemu_version": "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)",
+    "kvmtool_msix_failed": "0000:2e:00.1: cannot enable MSIX",
+    "kvmtool_vector_failed": "0000:2e:00.1: failed to configure MSIX vector 3",
+    "kvmtool_route_failed": "0000:2e:00.1: cannot create MSI-X route",
+    "kvmtool_table_access": "0000:2e:00.1: access outside of the MSI-X table",
+    "kvmtool_set_irqs_failed": "VFIO_DEVICE_SET_IRQS(multi): Invalid argument",
+    "kvmtool_fds_short": "not enough FDs for full MSI-X support (estimated need: 4096)",
+    "kvmtool_assigned": "0000:2e:00.1: assigned to device number 0x1 in group 12",
+    "kvmtool_unknown_capability": "0000:2e:00.1: unknown PCI capability 0x9",
+    "kvmtool_capability_unread": "0000:2e:00.1: failed to read from capabilities pointer (0x40)",
+    "kvmtool_irqs_unfit": "0000:2e:00.1: interrupt not EVENTFD capable",
+    "kvmtool_setup_failed": "0000:2e:00.1: failed to configure IRQs",
+    "kvmtool_iommu": "Using IOMMU type 3 for VFIO container",
+    "pci_device_found": "pci 0000:00:01.0: [1af4:1000] type 00 class 0x020000",
+    "virtio_legacy": "virtio-pci 0000:00:01.0: virtio_pci: leaving for legacy driver",
+}
+RULES = {r.name: r for r in grammar.load().events.values() if r.file in FILES}
+
+
+def test_every_rule_has_a_line() -> None:
+    assert set(RULES) == set(LINES)
+
+
+@pytest.mark.parametrize(("event", "line"), LINES.items())
+def test_exactly_one_rule_takes_the_line(event: str, line: str) -> None:
+    assert [r.name for r in RULES.values() if re.match(r.regex, line)] == [event]
+    assert any(text in line for text in RULES[event].literals)

@@ -1,0 +1,110 @@
+"""Models hear rows in the order of their stream and emit rows."""
+
+from typing import ClassVar
+
+import polars as pl
+import pytest
+
+from tracekit.replay.model import Model, Row, in_order, replay
+from tracekit.testing import play
+from tracekit.types import event_schema
+
+
+def frame(rows: list[dict[str, object]], **own: pl.DataType) -> pl.DataFrame:
+    """Event rows; envelope columns that are not given are those of line 1 of a.log."""
+    base = {"source": "a.log", "line": 1, "machine": "", "boot": 0, "side": "kernel"}
+    return pl.DataFrame([base | r for r in rows], schema=event_schema(own))
+
+
+class Lives(Model):
+    """Which irq each pirq served, and until when."""
+
+    tables: ClassVar = {"lives": {"pirq": pl.Int64(), "irq": pl.Int64()}}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bound: dict[int, Row] = {}
+
+    def on_bind(self, e: Row) -> None:
+        self.bound[e.pirq] = e
+
+    def on_unmap(self, e: Row) -> None:
+        if (born := self.bound.pop(e.pirq, None)) is not None:
+            self.emit("lives", born, pirq=e.pirq, irq=born.irq, line_end=e.line)
+
+    def on_end(self) -> None:
+        for born in self.bound.values():
+            self.emit("lives", born, pirq=born.pirq, irq=born.irq)
+
+
+class Count(Model):
+    """How many lives there were in a stream."""
+
+    tables: ClassVar = {"counts": {"n": pl.Int64()}}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Row] = []
+
+    def on_lives(self, e: Row) -> None:
+        self.seen.append(e)
+
+    def on_end(self) -> None:
+        if self.seen:
+            self.emit("counts", self.seen[0], n=len(self.seen))
+
+
+I = pl.Int64()  # noqa: E741
+BINDS = frame([{"line": 1, "pirq": 55, "irq": 120}, {"line": 3, "pirq": 55, "irq": 121}], pirq=I, irq=I)
+UNMAPS = frame([{"line": 2, "pirq": 55}], pirq=I)
+
+
+def test_rows_of_several_tables_are_heard_in_the_order_of_their_lines() -> None:
+    lives = play(Lives, {"unmap": UNMAPS, "bind": BINDS})["lives"]
+    assert lives.select("irq", "line", "line_end").rows() == [(120, 1, 2), (121, 3, None)]
+
+
+def test_two_sources_without_a_common_clock_are_two_streams() -> None:
+    other = UNMAPS.with_columns(pl.lit("b.log").alias("source"))
+    streams = pl.DataFrame({"source": ["a.log", "b.log"], "stream": [1, 2], "merged": [False, False]})
+    lives = replay([Lives], {"bind": BINDS, "unmap": other}, streams, lambda m, e: pytest.fail(str(e)))["lives"]
+    assert lives.select("irq", "line_end").rows() == [(121, None)]
+
+
+def test_merged_sources_are_ordered_by_time() -> None:
+    binds = BINDS.with_columns(pl.Series("ts", [10, 30]))
+    unmaps = UNMAPS.with_columns(pl.lit("b.log").alias("source"), pl.lit(20).alias("ts"), pl.lit(900).cast(pl.Int64).alias("line"))
+    streams = pl.DataFrame({"source": ["a.log", "b.log"], "stream": [0, 0], "merged": [True, True]})
+    lives = replay([Lives], {"bind": binds, "unmap": unmaps}, streams, lambda m, e: pytest.fail(str(e)))["lives"]
+    assert lives.select("irq", "line_end").rows() == [(120, 900), (121, None)]
+
+
+def test_a_model_runs_after_those_it_hears() -> None:
+    assert in_order([Count, Lives]) == [Lives, Count]
+    streams = pl.DataFrame({"source": ["a.log"], "stream": [1], "merged": [False]})
+    made = replay([Count, Lives], {"bind": BINDS, "unmap": UNMAPS}, streams, lambda m, e: pytest.fail(str(e)))
+    assert made["counts"]["n"].to_list() == [2]
+
+
+def test_boots_are_replayed_apart() -> None:
+    second = UNMAPS.with_columns(pl.lit(1, dtype=pl.Int32).alias("boot"))
+    lives = play(Lives, {"bind": BINDS, "unmap": second})["lives"]
+    assert lives.select("irq", "line_end").rows() == [(121, None)]
+
+
+class Broken(Model):
+    """Raises on its first row."""
+
+    tables: ClassVar = {"broken": {"n": pl.Int64()}}
+
+    def on_bind(self, e: Row) -> None:
+        raise KeyError("missing")
+
+
+def test_a_model_that_raises_is_named_and_the_others_go_on() -> None:
+    failures: list[str] = []
+    streams = pl.DataFrame({"source": ["a.log"], "stream": [1], "merged": [False]})
+    made = replay([Broken, Lives], {"bind": BINDS}, streams, lambda m, e: failures.append(f"{m.__name__}: {e!r}"))
+    assert failures == ["Broken: KeyError('missing')"]
+    assert made["broken"].height == 0
+    assert made["lives"].height == 1

@@ -1,0 +1,1 @@
+"""Many cases: workers, results, the fleet's report."""

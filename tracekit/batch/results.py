@@ -1,0 +1,265 @@
+"""Results of a batch: a dataset of parquet files that is whole at every moment, whenever the writer was stopped.
+
+A dataset is a folder with `manifest.json`, which names the files that belong to it, and a folder of parquet files for each table. Files
+are written under a temporary name, synced and renamed; then a new manifest takes the place of the old one. What no manifest names is not
+part of the dataset and is removed by the next writer. A case that is analyzed again has a new row; the last one of each case counts.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tracekit.batch.rows import SCHEMA, TABLES, Reply
+from tracekit.errors import TracekitError
+
+_TYPES: dict[str, pl.DataType] = {
+    "text": pl.String(),
+    "int": pl.Int64(),
+    "real": pl.Float64(),
+    "flag": pl.Boolean(),
+    "texts": pl.List(pl.String()),
+}
+_SMALL = 32 << 20  # parts below this many bytes are put together
+_MANIFEST = "manifest.json"
+_PLAN = {"case": pl.String(), "reason": pl.String()}
+
+
+class ResultsError(TracekitError):
+    """A dataset of results cannot be read or written."""
+
+
+def is_results(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a dataset of results."""
+    try:
+        return bool(json.loads((Path(path) / _MANIFEST).read_bytes()).get("schema") == SCHEMA)
+    except (OSError, ValueError):
+        return False
+
+
+def schema(table: str) -> dict[str, pl.DataType]:
+    """The columns of a result table and their types."""
+    return {column: _TYPES[kind] for column, kind in TABLES[table].items()}
+
+
+def frame(table: str, rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
+    """Rows of a result table as a frame."""
+    return pl.DataFrame(rows, schema=schema(table), orient="row")
+
+
+class Results:
+    """A dataset to read: its manifest, and its tables as lazy frames."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.manifest = self._read_manifest()
+
+    @property
+    def parts(self) -> list[str]:
+        """The names of the parts, in the order in which they were written."""
+        return list(self.manifest["parts"])
+
+    def table(self, name: str) -> pl.LazyFrame:
+        """A table without the rows of cases that were analyzed again since. Nothing is read before it is collected."""
+        rows = self._scan(name, self.parts)
+        if not self.manifest["superseded"]:
+            return rows
+        if name == "cases":
+            return rows.with_row_index("_row").filter(pl.col("_row") == pl.col("_row").max().over("case")).drop("_row")
+        live = self.table("cases").select("result").unique()
+        return rows.join(live, on="result", how="semi", maintain_order="left")
+
+    def missing(self) -> pl.DataFrame:
+        """(case, reason) of the cases of the last batch that have no result: it was stopped before."""
+        plan = self.path / "plan.parquet"
+        if self.manifest["complete"] or not plan.exists():
+            return pl.DataFrame(schema=_PLAN)
+        engine = self.manifest["engine"]
+        done = self.table("cases").filter(pl.col("engine") == engine).select("case")
+        reason = self.manifest["stopped"] or "the batch was ended from outside"
+        todo = pl.scan_parquet(plan).join(done, on="case", how="anti", maintain_order="left")
+        return todo.select("case", pl.lit(reason).alias("reason")).collect()
+
+    def _scan(self, name: str, parts: Iterable[str]) -> pl.LazyFrame:
+        files = [f for p in parts if (f := self.path / name / f"{p}.parquet").exists()]
+        return pl.scan_parquet(files) if files else pl.LazyFrame(schema=schema(name))
+
+    def _read_manifest(self) -> dict[str, Any]:
+        try:
+            manifest: dict[str, Any] = json.loads((self.path / _MANIFEST).read_bytes())
+        except FileNotFoundError:
+            raise ResultsError(f"{self.path}: no results here (no {_MANIFEST})") from None
+        except (OSError, ValueError) as error:
+            raise ResultsError(f"{self.path}: the results cannot be read: {error}") from error
+        if manifest.get("schema") != SCHEMA:
+            raise ResultsError(f"{self.path}: results of another form ({manifest.get('schema')}), this tracekit reads {SCHEMA}")
+        return manifest
+
+
+class Writer(Results):
+    """A dataset that a batch adds to. One writer at a time: the folder is locked, and let go when the process ends, however it ends."""
+
+    def __init__(self, path: str | os.PathLike[str], engine: str, settings: Mapping[str, Any], versions: Mapping[str, str]) -> None:
+        self.path = Path(path)
+        self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in TABLES}
+        self.flushed = time.monotonic()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock()
+            self.manifest = self._read_manifest() if (self.path / _MANIFEST).exists() else _empty()
+            self._clean()
+            self.manifest |= {"engine": engine, "settings": dict(settings), "versions": dict(versions), "complete": False, "stopped": ""}
+            self._write_manifest()
+        except OSError as error:
+            raise ResultsError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+
+    def plan(self, cases: Sequence[str]) -> None:
+        """Note which cases this batch is about, so that a report can name those that are missing."""
+        frame = pl.DataFrame({"case": cases, "reason": [""] * len(cases)}, schema=_PLAN)
+        self._guarded(lambda: self._write(frame, self.path / "plan.parquet"))
+
+    def known(self) -> pl.DataFrame:
+        """What is known of each case: all columns of `cases`."""
+        return self.table("cases").collect()
+
+    def add(self, reply: Reply, engine: str) -> None:
+        """Take the result of a case; it is on disk after the next `flush`."""
+        number = self.manifest["next"]
+        self.manifest["next"] = number + 1
+        of_case = (number, reply.case)
+        facts = [reply.facts.get(c) for c in ("machine", "kernel", "qemu", "xen", "sources", "lines", "findings")]
+        told = (reply.status, reply.kind, reply.reason, *facts, reply.bytes, reply.seconds, reply.digest, reply.mark, engine)
+        self._rows["cases"].append((*of_case, *told))
+        for table, rows in reply.tables.items():
+            self._rows[table] += [(*of_case, *row) for row in rows]
+        if reply.status == "failed":
+            self._rows["failures"].append((*of_case, "", reply.kind, reply.reason))
+
+    def same(self, row: Mapping[str, Any], mark: str) -> None:
+        """Note that a case was touched but holds what it held: its row of `cases` stays, with a new mark."""
+        self._rows["cases"].append(tuple({**row, "mark": mark}[c] for c in TABLES["cases"]))
+
+    @property
+    def waiting(self) -> int:
+        """How many cases are not on disk yet."""
+        return len(self._rows["cases"])
+
+    def flush(self) -> None:
+        """Write what is waiting as one part: all of it becomes part of the dataset, or nothing. Errors: ResultsError."""
+        self.flushed = time.monotonic()
+        if not self.waiting:
+            return
+        frames = {name: frame(name, rows) for name, rows in self._rows.items()}
+        self._guarded(lambda: self._add_part(frames, replaces=()))
+        self._rows = {name: [] for name in TABLES}
+
+    def finish(self, stopped: str = "") -> None:
+        """Write what is waiting, put small parts together, and note whether the batch came to its end."""
+        self.flush()
+        if not stopped:
+            self._guarded(self._compact)
+        self.manifest |= {"complete": not stopped, "stopped": stopped}
+        self._guarded(self._write_manifest)
+
+    def _compact(self) -> None:
+        """Put small parts together, and all parts if some of their rows do not count any more."""
+        parts = self.parts
+        old = parts if self.manifest["superseded"] else [p for p in parts if self._size(p) < _SMALL]
+        if len(old) < 2 and not self.manifest["superseded"]:
+            return
+        frames = {name: (self.table(name) if self.manifest["superseded"] else self._scan(name, old)).collect() for name in TABLES}
+        self._add_part(frames, replaces=old)
+        self._clean()
+
+    def _add_part(self, frames: Mapping[str, pl.DataFrame], replaces: Sequence[str]) -> None:
+        part = f"{self.manifest['serial']:08d}"
+        for name, frame in frames.items():
+            if frame.height or name == "cases":
+                self._write(frame, self.path / name / f"{part}.parquet")
+        cases = frames["cases"]["case"]
+        known = self._scan("cases", [p for p in self.parts if p not in replaces]).select("case")
+        again = cases.len() != cases.n_unique() or not known.filter(pl.col("case").is_in(cases.implode())).head(1).collect().is_empty()
+        kept = [p for p in self.parts if p not in replaces]
+        position = self.parts.index(replaces[0]) if replaces else len(kept)
+        manifest = {
+            "serial": self.manifest["serial"] + 1,
+            "parts": [*kept[:position], part, *kept[position:]],
+            "superseded": bool(again or (self.manifest["superseded"] and not replaces)),
+        }
+        before = dict(self.manifest)
+        self.manifest |= manifest
+        try:
+            self._write_manifest()
+        except OSError:
+            self.manifest = before
+            raise
+
+    def _write(self, frame: pl.DataFrame, file: Path) -> None:
+        """Write a file so that it is there whole or not at all, also after the power went."""
+        file.parent.mkdir(exist_ok=True)
+        partial = file.with_suffix(".partial")
+        try:
+            with partial.open("wb") as out:
+                frame.write_parquet(out, compression="zstd")
+                out.flush()
+                os.fsync(out.fileno())
+            partial.replace(file)
+            _sync(file.parent)
+        except (OSError, pl.exceptions.PolarsError):
+            with suppress(OSError):
+                partial.unlink()
+            raise
+
+    def _write_manifest(self) -> None:
+        partial = self.path / f"{_MANIFEST}.partial"
+        with partial.open("w", encoding="utf-8") as out:
+            json.dump(self.manifest, out, indent=1, sort_keys=True)
+            out.flush()
+            os.fsync(out.fileno())
+        partial.replace(self.path / _MANIFEST)
+        _sync(self.path)
+
+    def _clean(self) -> None:
+        """Remove what no manifest names: what a writer left that was stopped, and parts that were put together."""
+        named = set(self.parts)
+        for file in [*self.path.glob("*/*"), *self.path.glob("*.partial")]:
+            if file.is_file() and (file.suffix == ".partial" or (file.parent.name in TABLES and file.stem not in named)):
+                file.unlink()
+
+    def _size(self, part: str) -> int:
+        return sum(f.stat().st_size for name in TABLES if (f := self.path / name / f"{part}.parquet").exists())
+
+    def _lock(self) -> None:
+        self._held = (self.path / ".lock").open("w")
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ResultsError(f"{self.path}: another batch is writing there") from None
+
+    def _guarded(self, write: Any) -> None:
+        try:
+            write()
+        except (OSError, pl.exceptions.PolarsError) as error:
+            free = shutil.disk_usage(self.path).free
+            told = f"{getattr(error, 'strerror', None) or error} ({free >> 20} MiB free)"
+            raise ResultsError(f"{self.path}: cannot be written: {told}; what was written before is kept, start again to go on") from error
+
+
+def _empty() -> dict[str, Any]:
+    return {"schema": SCHEMA, "tables": TABLES, "parts": [], "serial": 1, "next": 1, "superseded": False}
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename in a folder last."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

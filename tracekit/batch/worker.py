@@ -1,0 +1,161 @@
+"""The process that analyzes the cases of a batch, one after another; it is started once and stays warm.
+
+It is told what to do over a socket whose number is its first argument, and dies with the process that started it, its second.
+"""
+
+import ctypes
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+from tracekit.batch import fingerprint as identity
+from tracekit.batch import rows
+from tracekit.batch.rows import Reply
+from tracekit.errors import SourceError
+from tracekit.reading.archive import Limits
+from tracekit.reading.source import shown
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_SMALL = 1 << 20  # bytes of a log that may be parsed together with others
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One case to analyze.
+
+    `known`: the digest of its content when it was analyzed last, "" if it must be analyzed whatever it is now; `limits`: what its archives
+    may cost.
+    """
+
+    path: str
+    size: int
+    mark: str
+    known: str = ""
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What was done for several cases at once, by their paths: digests, and opened cases; `share`: s that one took."""
+
+    digests: Mapping[str, str] = field(default_factory=dict)
+    opened: Mapping[str, Any] = field(default_factory=dict)
+    share: float = 0.0
+
+
+def main() -> None:
+    """Say which tracekit this is, then answer jobs."""
+    _die_with(int(sys.argv[2]))
+    connection = Connection(int(sys.argv[1]))
+    from tracekit.analyze import Engine
+
+    engine = Engine.load(rows.KEPT)
+    gc.collect()
+    gc.freeze()  # plugins and rules stay: the searches for cycles of every case need not look at them
+    connection.send(identity.digest())
+    _in_pool(partial(_serve, connection, engine))
+
+
+def _serve(connection: "Connection[Any, Any]", engine: Any) -> None:
+    """Answer jobs until the other side is gone."""
+    while True:
+        try:
+            jobs = connection.recv()
+        except EOFError:
+            return
+        ready = together(jobs, engine)
+        for job in jobs:
+            connection.send(answer(job, engine, ready))
+
+
+def together(jobs: Sequence[Job], engine: Any) -> Ready:
+    """Open the small files among some cases, and parse their logs in one go. Where one of them fails none is ready: each is analyzed alone
+    then, and tells its reason."""
+    from tracekit.analyze import open_together
+    from tracekit.batch import cases
+
+    small = [job for job in jobs if job.size <= _SMALL and not job.known and os.path.isfile(job.path)]
+    if len(small) < 2:
+        return Ready()
+    start = time.perf_counter()
+    try:
+        digests = {job.path: cases.digest(job.path) for job in small}  # of what is parsed or, if it changes meanwhile, of what was before
+        opened = open_together([job.path for job in small], engine, small[0].limits)
+    except BaseException as error:  # a panic of polars is no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        return Ready()
+    return Ready(digests, opened, (time.perf_counter() - start) / len(small))
+
+
+def _in_pool(work: Callable[[], None]) -> None:
+    """Do some work in a thread of polars' pool. A small log takes a hundred operations on small frames, and asked for from any other thread
+    most of them cost two switches of threads, together a third of the log's time. Two columns, since one would not go to the pool."""
+    import polars as pl
+
+    done: Future[None] = Future()
+
+    def run(column: pl.Series) -> pl.Series:
+        try:
+            work()
+            done.set_result(None)
+        except BaseException as error:  # what ends the process must not become an error of polars
+            done.set_exception(error)
+        return column
+
+    pl.DataFrame({"a": [0], "b": [0]}).select(pl.col("a").map_batches(run, return_dtype=pl.Int64), pl.col("b") + 1)
+    done.result()
+
+
+def answer(job: Job, engine: Any, ready: Ready) -> Reply:
+    """Analyze one case; whatever it raises becomes a failed case."""
+    start = time.perf_counter() - (ready.share if job.path in ready.digests else 0.0)
+    try:
+        status, facts, tables, digest = _analyzed(job, engine, ready)
+        kind = reason = ""
+    except SourceError as error:
+        status, kind, reason, facts, tables, digest = "failed", "unreadable", str(error), {}, {}, ""
+    except OSError as error:
+        status, kind, reason, facts, tables, digest = "failed", "io", f"{error.strerror or error}", {}, {}, ""
+    except MemoryError:
+        status, kind, reason, facts, tables, digest = "failed", "memory", "it needs more memory than there is", {}, {}, ""
+    except BaseException as error:  # a panic of polars is no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        status, kind, facts, tables, digest = "failed", "error", {}, {}, ""
+        reason = f"internal error: {type(error).__name__}: {' '.join(str(error).split())}"
+    return Reply(shown(job.path), status, kind, reason, digest, job.mark, job.size, time.perf_counter() - start, facts, tables)
+
+
+def _analyzed(job: Job, engine: Any, ready: Ready) -> tuple[str, dict[str, Any], dict[str, list[tuple[Any, ...]]], str]:
+    from tracekit.analyze import Options, analyze, analyze_opened
+    from tracekit.batch import cases
+
+    digest = ready.digests.get(job.path) or cases.digest(job.path)
+    if digest == job.known:
+        return "same", {}, {}, digest
+    options = Options(keep_tables=rows.KEPT, limits=job.limits)
+    opened = ready.opened.get(job.path)
+    run = analyze([job.path], options, engine) if opened is None else analyze_opened(opened, options, engine)
+    mtime = os.stat(job.path).st_mtime if os.path.exists(job.path) else 0.0
+    return "done", *rows.of_run(run, mtime), digest
+
+
+def _die_with(parent: int) -> None:
+    """On Linux the kernel ends this process when the one that started it ends, however it does; it may have done so already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""The commands about many cases: batch, report, query."""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tracekit.errors import TracekitError, UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from tracekit.batch.run import Progress, Settings
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")]
+
+
+def batch(
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="PATH...", help="Files and archives; folders and @LIST, each entry a case.")
+    ] = None,
+    results: Annotated[
+        Path, typer.Option("--output", "-o", metavar="RESULTS", help="The folder of results; what is there is gone on with.")
+    ] = ...,  # type: ignore[assignment]
+    case: Annotated[list[str], typer.Option(metavar="FOLDER", help="A folder that is one case.")] = [],  # noqa: B006
+    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Processes; as many as there are processors if 0.", min=0)] = 0,
+    executor: Annotated[str, typer.Option(metavar="dask://HOST:PORT", help="Let the workers of a Dask cluster do it.")] = "",
+    time_limit: Annotated[float, typer.Option(metavar="SECONDS", help="What a case may take.", min=0.1)] = 300.0,
+    memory_limit: Annotated[str, typer.Option(metavar="BYTES", help="What a case may hold: 2G.")] = "2G",
+    max_expanded: Annotated[str, typer.Option(metavar="BYTES", help="What an archive may expand to: 20G.")] = "",
+    max_ratio: Annotated[str, typer.Option(metavar="N", help="How many times its size an archive may expand to: 200.")] = "",
+    max_members: Annotated[str, typer.Option(metavar="N", help="Members of an archive: 100000.")] = "",
+    max_depth: Annotated[str, typer.Option(metavar="N", help="Archives inside archives: 3.")] = "",
+    max_name: Annotated[str, typer.Option(metavar="N", help="Characters of a member's path: 4096.")] = "",
+    retry: Annotated[bool, typer.Option("--retry", help="Try failed cases again.")] = False,
+    rehash: Annotated[bool, typer.Option("--rehash", help="Read every file to see whether it changed.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Analyze many cases in parallel; stop and start again at will: only what is new or changed is analyzed."""
+    from tracekit.batch import cases
+    from tracekit.batch.run import Settings, run
+    from tracekit.batch.supervise import Limits
+    from tracekit.reading import archive
+
+    archives = {"expanded": max_expanded, "ratio": max_ratio, "members": max_members, "depth": max_depth, "name": max_name}
+    settings = Settings(
+        jobs=jobs or os.cpu_count() or 1,
+        limits=Limits(time_limit, archive.size_of(memory_limit, "--memory-limit")),
+        archives=archive.Limits.given(**{n: archive.size_of(v, f"--max-{n}") for n, v in archives.items() if v}),
+        retry=retry,
+        rehash=rehash,
+    )
+    found, errors = cases.find(paths or [], case)
+    for error in errors:
+        _complain(error)
+    if not found:
+        raise UsageError("no case to analyze: give files, archives, folders, @LIST or --case FOLDER")
+    shown = Meter(sys.stderr.isatty())
+    try:
+        done = run(found, str(results), *_executor(executor, settings), tell=shown)
+    finally:
+        shown.end()
+    print(_summary(done, results))
+
+
+def report(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="The folder of results of a batch.")],
+    format: Annotated[str, typer.Option("--format", "-f", help="terminal, json, markdown or csv.")] = "terminal",
+    against: Annotated[
+        Path | None, typer.Option(metavar="OLD", help="Results of an earlier batch: say what is new, known and gone.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Say of the results of a batch which fault is on how many machines, and what could not be read."""
+    from tracekit.batch import fleet
+    from tracekit.batch.results import Results
+
+    if format not in fleet.FORMATS:
+        raise UsageError(f"--format {format}: give one of {', '.join(fleet.FORMATS)}")
+    text = fleet.render(fleet.fleet(Results(results), Results(against) if against else None), format)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        output.write_text(text, encoding="utf-8", newline="")
+    except OSError as e:
+        raise UsageError(f"cannot write {output}: {e.strerror}") from e
+
+
+def query(
+    place: Annotated[str, typer.Argument(metavar="RESULTS|LOG", help="Results of a batch, or logs to analyze now.")],
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="SELECT over the tables (see `tracekit schema`).")],
+    format: Annotated[str, typer.Option("--format", "-f", help="table, csv or json.")] = "table",
+    debug: Debug = False,
+) -> None:
+    """Ask the tables of a batch, or of one analysis, in SQL."""
+    if format not in ("table", "csv", "json"):
+        raise UsageError(f"--format {format}: give table, csv or json")
+    import polars as pl
+
+    from tracekit.batch.results import is_results
+
+    tables = _of_results(place) if is_results(place) else _of_log(place, sql)
+    try:
+        found = pl.SQLContext(tables, eager=True).execute(sql)
+    except pl.exceptions.PolarsError as e:
+        raise UsageError(f"the query cannot be answered: {str(e).splitlines()[0]} (tables: {', '.join(sorted(tables))})") from e
+    sys.stdout.write(_printed(found, format))
+
+
+class Meter:
+    """Tells how far a batch is: in place on a terminal, a line a minute elsewhere."""
+
+    def __init__(self, terminal: bool) -> None:
+        self.every = 0.5 if terminal else 60.0
+        self.terminal = terminal
+        self.last = time.monotonic()
+        self.wrote = False
+
+    def __call__(self, p: "Progress") -> None:
+        """Tell it where it is due."""
+        now = time.monotonic()
+        if now - self.last < self.every:
+            return
+        self.last = now
+        rate = p.done / max(now - p.begun, 1e-3)
+        left = (p.bytes - p.bytes_done) / max(p.bytes_done, 1) * (now - p.begun)
+        told = f"{p.done:,} of {p.cases:,} cases, {rate:,.1f}/s, {_duration(left)} left, {p.found:,} with a fault, {p.failed:,} failed"
+        sys.stderr.write(f"\r{told:<100}" if self.terminal else f"{told}\n")
+        sys.stderr.flush()
+        self.wrote = True
+
+    def end(self) -> None:
+        """Leave the line free for what comes after."""
+        if self.terminal and self.wrote:
+            sys.stderr.write("\r" + " " * 100 + "\r")
+            sys.stderr.flush()
+
+
+def _executor(place: str, settings: "Settings") -> tuple[Callable[[], Executor] | None, "Settings"]:
+    """What makes the executor, and the settings with its number of workers."""
+    from dataclasses import replace
+
+    if not place:
+        return None, settings
+    if not (m := re.fullmatch(r"dask://([^/]+:\d+)", place)):
+        raise UsageError(f"--executor {place}: give dask://HOST:PORT")
+    try:
+        distributed: Any = import_module("distributed")
+    except ImportError:
+        raise UsageError("--executor dask://..: needs Dask: pip install 'tracekit[dask]'") from None
+    try:
+        client = distributed.Client(f"tcp://{m[1]}", timeout=10)
+    except (OSError, TimeoutError) as e:
+        raise TracekitError(f"no Dask scheduler answers at {m[1]}: {e}") from e
+    try:
+        client.wait_for_workers(1, timeout=30)
+    except TimeoutError:
+        raise TracekitError(f"the Dask cluster at {m[1]} has no workers") from None
+    workers = sum(client.ncores().values())
+    return (lambda: client.get_executor(pure=False, retries=0)), replace(settings, jobs=max(workers, 1), together=64)
+
+
+def _of_results(place: str) -> "dict[str, pl.LazyFrame]":
+    from tracekit.batch.results import Results
+    from tracekit.batch.rows import TABLES
+
+    results = Results(place)
+    return {name: results.table(name) for name in TABLES}
+
+
+def _of_log(place: str, sql: str) -> "dict[str, pl.DataFrame]":
+    """The tables of one analysis that the query names, without rows where the log has none, and its findings and outcomes."""
+    from tracekit.analyze import Engine, Options, analyze
+    from tracekit.batch import rows
+    from tracekit.batch.results import frame
+
+    named = tuple(set(re.findall(r"[A-Za-z_][A-Za-z0-9_]*", sql)))
+    engine = Engine.load(named)
+    run = analyze([place], Options(keep_tables=named), engine)
+    _, told = rows.of_run(run, 0.0)
+    own = {n: frame(n, [(0, place, *row) for row in of]).drop("result", "case") for n, of in told.items()}
+    return engine.vocabulary.blank(named) | own | dict(run.tables)
+
+
+def _printed(found: "pl.DataFrame", format: str) -> str:
+    import polars as pl
+
+    if format == "csv":
+        return found.write_csv()
+    if format == "json":
+        return found.write_json() + "\n"
+    with pl.Config(
+        tbl_rows=-1,
+        tbl_cols=-1,
+        fmt_str_lengths=120,
+        tbl_width_chars=10_000,
+        tbl_hide_dataframe_shape=True,
+        tbl_hide_column_data_types=True,
+    ):
+        return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in f"{found}\n")
+
+
+def _summary(p: "Progress", results: Path) -> str:
+    from tracekit.batch.fleet import plural
+
+    took = _duration(time.monotonic() - p.begun)
+    told = f"{plural(p.done - p.failed - p.same, 'case')} analyzed, {p.found:,} with a fault"
+    told += f", {p.failed:,} failed, {p.unchanged + p.same:,} unchanged, in {took}"
+    return f"{told}. Next: tracekit report {results}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, s = divmod(int(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {s} s" if minutes else f"{seconds:.1f} s"
+
+
+def _complain(text: str) -> None:
+    clean = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    print(f"tracekit: {clean}", file=sys.stderr)

@@ -1,0 +1,333 @@
+"""The command line: options into calls. Everything heavy is loaded inside the commands, so that `--help` and `--version` are quick."""
+
+import gc
+import os
+import re
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Iterable, Mapping, Sized
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tracekit import __version__
+from tracekit.cli import author as cli_author
+from tracekit.cli import batch as cli_batch
+from tracekit.cli import model as cli_model
+from tracekit.errors import PluginError, TracekitError, UsageError
+
+if TYPE_CHECKING:
+    from tracekit.plugins.registry import Registry
+    from tracekit.run import Run
+
+app = typer.Typer(
+    name="tracekit",
+    help="Say from logs and traces why a passed-through PCI device stopped interrupting, and on which lines.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich would cost half of the start
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+_OFFSET = re.compile(r"([+-]?)([0-9]+(?:\.[0-9]+)?)(ns|us|ms|s|)")
+SEARCH_AFTER = 200_000  # new objects between two searches for cycles: what is loaded at the start has none, and is some 400,000
+_WIDEST = 120  # columns of running text that an eye follows
+_GRADES = ("proven", "probable", "possible")
+_SEVERITIES = ("critical", "high", "medium", "low", "info")
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
+    if version:
+        print(f"tracekit {__version__}")
+        raise typer.Exit(0)
+
+
+@app.command()
+def analyze(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Logs, traces, folders of them, - for standard input: one case.")],
+    format: Annotated[str, typer.Option("--format", "-f", help="terminal, json, markdown, html, sarif, csv.")] = "terminal",
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="All evidence; why diagnoses were not evaluated; what was read.")] = False,
+    fail_on: Annotated[
+        str, typer.Option(metavar="GRADE[:SEVERITY]", help="Exit with 1 from this grade and severity up; 'never' for always 0.")
+    ] = "probable:medium",
+    clock: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SOURCE=OFFSET", help="Shift a clock onto that of the first source without an offset: dmesg.txt=+12.5s (s, ms, us, ns)."
+        ),
+    ] = None,
+    side: Annotated[list[str] | None, typer.Option(metavar="SOURCE=SIDE", help="Say whose log a source is: guest or host.")] = None,
+    color: Annotated[str, typer.Option(metavar="WHEN", help="auto, always or never.")] = "auto",
+    width: Annotated[int | None, typer.Option(help="Columns of the terminal report.", min=40)] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
+) -> None:
+    """Read logs and traces as one case and say what went wrong, how sure that is, and what could not be seen."""
+    limits, clocks, sides = _limits(fail_on), dict(map(_offset, clock or [])), dict(map(_side, side or []))
+    colored = _colored(color, output)
+    from tracekit.analyze import Options
+    from tracekit.analyze import analyze as run_all
+
+    registry = _offers(format)
+    progress = Progress() if sys.stderr.isatty() else None
+    try:
+        run = run_all(paths, Options(clocks=clocks, sides=sides, progress=progress))
+    finally:
+        if progress:
+            progress.done()
+    _known(run, [*clocks, *sides])
+    for error in run.errors:
+        _complain(error)
+    columns = width or shutil.get_terminal_size((80, 24)).columns
+    text, done = _rendered(registry, format, run, {"width": columns, "color": colored, "full": full})
+    _write(text, output if done else None)
+    raise typer.Exit(1 if limits and any(_alarms(run, *limits)) else 0)
+
+
+@app.command()
+def explain(
+    name: Annotated[str, typer.Argument(metavar="NAME|CODE", help="msi.stale-hwsize, or MSI-001.")],
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
+) -> None:
+    """Print the page of a diagnosis: what it finds, why it matters, when it stays quiet, what to do."""
+    from tracekit.diagnosing.diagnoses import BLIND_SPOT
+    from tracekit.diagnosing.recipes import family_of
+    from tracekit.plugins import registry as plugins
+
+    diagnoses = [*plugins.load().diagnoses, BLIND_SPOT]
+    for d in diagnoses:
+        if name.lower() in (d.name.lower(), d.code.lower()):
+            tables = [("needs", d.needs), ("takes where present", d.wants)]
+            told = [f"{label}: {', '.join(names)}" for label, names in tables if names]
+            settings = [f"{key} = {value!r}" for key, value in d.settings.items()]
+            told += [f"settings: {', '.join(settings)}"] if settings else []
+            told += [f"to record: {d.record}"] if d.record else []
+            told += [f"commands: tracekit record {family}"] if (family := family_of(d.code)) else []
+            print(_filled("\n".join([f"{d.name} ({d.code}), severity {d.severity}", "", d.page, "", *told])))
+            return
+    raise UsageError(f"no diagnosis is called {name}{_near(name, [n for d in diagnoses for n in (d.name, d.code)])}")
+
+
+@app.command()
+def schema(
+    table: Annotated[str | None, typer.Argument(metavar="[TABLE]", help="One table; all of them without.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
+) -> None:
+    """Print the tables that logs and models give, with their columns and types."""
+    from tracekit.grammar import load as grammar
+    from tracekit.parsing.capture import RAW, RAW_SCHEMA
+    from tracekit.plugins import registry as plugins
+    from tracekit.types import ENVELOPE
+
+    registry = plugins.load()
+    tables = {n: (r.doc, r.columns) for n, r in grammar.load(registry.grammars).events.items()}
+    for model in registry.models:
+        tables |= {n: (f"Emitted by {model.__name__}.", columns) for n, columns in model.tables.items()}
+    tables[RAW] = ("A trace event that no rule names; kept when it is asked for (tracekit query).", RAW_SCHEMA)
+    if table is not None and table not in tables:
+        raise UsageError(f"no table is called {table}{_near(table, tables)}")
+    if table is None:
+        print("Every table has the columns:" + _columns(ENVELOPE) + "\n")
+    print("\n\n".join(f"{n}\n{_indented(tables[n][0])}{_columns(tables[n][1])}" for n in ([table] if table else sorted(tables))))
+
+
+@app.command("plugins")
+def list_plugins(debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False) -> None:
+    """Print the plugins, what each brings, and what is wrong with it."""
+    from tracekit.analyze import Engine
+
+    engine = Engine.load()
+    for p in engine.registry.plugins:
+        brings: dict[str, Sized] = {"diagnosis": p.diagnoses, "model": p.models, "report": p.reports, "grammar folder": p.grammars}
+        brings |= {"system": p.systems, "machine": p.machines}
+        counts = ", ".join(f"{len(v)} {_plural(k, len(v))}" for k, v in brings.items() if v)
+        print(f"{p.name} {p.version}: {counts or 'nothing'}")
+        for error in p.errors:
+            print(f"  {error}")
+    for error in engine.errors:
+        print(error)
+
+
+app.command()(cli_model.replay)
+app.command()(cli_model.state)
+app.command()(cli_model.whatif)
+app.command()(cli_batch.batch)
+app.command()(cli_batch.report)
+app.command()(cli_batch.query)
+app.command()(cli_author.record)
+app.add_typer(cli_author.new, name="new")
+app.command()(cli_author.expect)
+
+
+class Progress:
+    """How far the reading is, on a terminal's standard error, and only once it takes long."""
+
+    def __init__(self, patience_s: float = 1.0) -> None:
+        self.read = 0
+        self.shown = False
+        self.begin = time.monotonic()
+        self.patience_s = patience_s
+
+    def __call__(self, count: int) -> None:
+        """`count` more bytes were read."""
+        self.read += count
+        if time.monotonic() - self.begin >= self.patience_s:
+            self.shown = True
+            print(f"\rread {self.read / 1e6:,.0f} MB", end="", file=sys.stderr, flush=True)
+
+    def done(self) -> None:
+        """Take the line away."""
+        if self.shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _limits(text: str) -> tuple[int, int] | None:
+    if text == "never":
+        return None
+    grade, _, severity = text.partition(":")
+    if grade not in _GRADES or (severity or "medium") not in _SEVERITIES:
+        raise UsageError(f"--fail-on {text}: give one of {', '.join(_GRADES)}, then if you like : and one of {', '.join(_SEVERITIES)}")
+    return _GRADES.index(grade), _SEVERITIES.index(severity or "medium")
+
+
+def _alarms(run: "Run", grade: int, severity: int) -> Iterable[bool]:
+    """For each finding whether it makes the exit status 1: never a consequence, nor what only informs."""
+    for f in run.findings:
+        root = f.explained_by is None and f.grade is not None and not f.code.startswith(("CFG", "OBS"))
+        yield root and _GRADES.index(f.grade or "possible") <= grade and _SEVERITIES.index(f.severity or "info") <= severity
+
+
+def _offset(text: str) -> tuple[str, int]:
+    source, _, offset = text.rpartition("=")
+    m = _OFFSET.fullmatch(offset)
+    if not source or m is None:
+        raise UsageError(f"--clock {text}: give SOURCE=OFFSET, as in dmesg.txt=+12.5s")
+    whole, _, part = m[2].partition(".")
+    unit = _NS[m[3] or "s"]
+    ns = int(whole) * unit + int(part or "0") * unit // 10 ** len(part)
+    return source, -ns if m[1] == "-" else ns
+
+
+def _side(text: str) -> tuple[str, str]:
+    source, _, side = text.rpartition("=")
+    if not source or side not in ("guest", "host"):
+        raise UsageError(f"--side {text}: give SOURCE=guest or SOURCE=host")
+    return source, side
+
+
+def _known(run: "Run", sources: Iterable[str]) -> None:
+    """Options must name sources of the case as they were given."""
+    paths = [s.path for s in run.sources]
+    for source in sources:
+        if source not in paths:
+            ends = [p for p in paths if p.endswith(f"/{source}")]
+            raise UsageError(f"no source is called {source}" + (f"; call it {' or '.join(ends)}" if ends else _near(source, paths)))
+
+
+def _colored(when: str, output: Path | None) -> bool:
+    if when not in ("auto", "always", "never"):
+        raise UsageError(f"--color {when}: give auto, always or never")
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or output is not None or not sys.stdout.isatty()
+    return when == "always" or (when == "auto" and not plain)
+
+
+def _offers(format: str) -> "Registry":
+    """The plugins, if one of them has the report that is asked for."""
+    from tracekit.plugins import registry as plugins
+
+    registry = plugins.load()
+    names = sorted(r.name for r in registry.reports)
+    if format not in names:
+        raise UsageError(f"no report is called {format}; there are {', '.join(names) or 'none'}")
+    return registry
+
+
+def _rendered(registry: "Registry", format: str, run: "Run", options: Mapping[str, Any]) -> tuple[str, bool]:
+    """(the report, True); where it fails its plugin is named and the page of the terminal stands in (False), so that no finding is lost."""
+    report = next(r for r in registry.reports if r.name == format)
+    try:
+        text = report().write(run, options)
+        if not isinstance(text, str):
+            raise TypeError(f"it returned {type(text).__name__}, not text")
+        return text, True
+    except Exception as e:
+        told = registry.owner(report).failed(f"write the report {format}", e)
+        if format == "terminal" or "--debug" in sys.argv:
+            raise PluginError(told) from e
+        _complain(f"{told}; the page of the terminal instead")
+        return _rendered(registry, "terminal", run, options)[0], False
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is not None:
+        try:
+            output.write_text(text, encoding="utf-8", newline="")
+        except OSError as e:
+            raise UsageError(f"cannot write {output}: {e.strerror}") from e
+        return
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(names), n=3)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _columns(columns: Mapping[str, Any]) -> str:
+    return "".join(f"\n  {name:<16} {kind}" for name, kind in columns.items())
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())
+
+
+def _filled(page: str) -> str:
+    """A page of text, each of its paragraphs and sections (`What it finds: ...`) as wide as the terminal."""
+    width = min(shutil.get_terminal_size((80, 24)).columns, _WIDEST)
+    parts = re.split(r"\n(?=\n|[A-Za-z][a-z ]+: )", page)
+    return "\n".join("\n" * part.startswith("\n") + textwrap.fill(part.strip(), width, break_on_hyphens=False) for part in parts)
+
+
+def _plural(noun: str, count: int) -> str:
+    return noun if count == 1 else {"diagnosis": "diagnoses"}.get(noun, noun + "s")
+
+
+def _complain(text: str) -> None:
+    clean = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    print(f"tracekit: {clean}", file=sys.stderr)
+
+
+def main() -> None:
+    """Run the command line; exit status 0 nothing found, 1 found, 2 wrong usage or nothing readable, 130 interrupted."""
+    gc.set_threshold(SEARCH_AFTER)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(_status())
+
+
+def _status() -> int:
+    try:
+        return app(standalone_mode=False) or 0
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except BrokenPipeError:  # the reader, say `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as e:
+        if "--debug" in sys.argv:
+            raise
+        # typer's own errors of usage come from the click it brings along, under a name that changes with its release
+        message = e.format_message() if hasattr(e, "format_message") else str(e)
+        known = isinstance(e, TracekitError) or hasattr(e, "format_message")
+        _complain(message if known else f"internal error: {type(e).__name__}: {message} (--debug shows where)")
+        return 2

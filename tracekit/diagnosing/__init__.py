@@ -1,0 +1,1 @@
+"""Tables into findings: diagnoses, the devices they name, what to record."""

@@ -1,0 +1,105 @@
+"""How diagnoses name a device, collect the lines that are about it, and judge that there are none."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from tracekit.diagnosing.diagnoses import Evidence, Subject, Verdict, clear, not_evaluated
+
+NAMED_BY = "irq_handler_entry events (echo 1 > events/irq/irq_handler_entry/enable) name the function once it interrupts"
+
+
+def subject_of(row: Mapping[str, Any], devices: pl.DataFrame | None = None) -> Subject:
+    """The function of a row by BDF, else by pointer, else without a name: then by the task that used it."""
+    pointers = tuple(f"{kind} {row[c]:#x}" for kind, c in (("pci_dev", "device"), ("vdev", "vdev")) if row.get(c) is not None)
+    if row.get("bdf"):
+        return Subject(row["bdf"], "pci", row["bdf"], pointers, _how(row, devices))
+    if pointers:
+        return Subject(pointers[0], "pci", None, pointers[1:], NAMED_BY)
+    client = f"of {row['task']}-{row['tid']}; " if row.get("task") and row.get("tid") is not None else ""
+    return Subject("an unnamed device", "unknown", None, (), client + NAMED_BY)
+
+
+def _how(row: Mapping[str, Any], devices: pl.DataFrame | None) -> str | None:
+    """Why the BDF is that of the pointers, if it was inferred."""
+    if devices is None or row.get("entity") is None:
+        return None
+    known = devices.filter((pl.col("entity") == row["entity"]) & (pl.col("bdf") == row["bdf"]) & pl.col("how").str.starts_with("inferred"))
+    return str(known["how"][0]) if known.height else None
+
+
+def numbered(vectors: Iterable[int]) -> str:
+    """`vector 3`, `vectors 0, 3`, or `a vector` where none is known."""
+    numbers = sorted(vectors)
+    return f"vector{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}" if numbers else "a vector"
+
+
+def times(n: int, what: str) -> str:
+    """`1 window`, `2 windows`."""
+    return f"{n} {what}{'s' if n != 1 else ''}"
+
+
+def same_function(frame: pl.DataFrame, row: Mapping[str, Any]) -> pl.DataFrame:
+    """The rows of `frame` that are about the same function in the same machine and boot."""
+    frame = frame.filter((pl.col("machine") == row["machine"]) & (pl.col("boot") == row["boot"]))
+    for column in ("entity", "device", "vdev", "bdf"):
+        if row.get(column) is not None:
+            return frame.filter(pl.col(column) == row[column])
+    return frame.filter(pl.col("source") == row["source"])
+
+
+def callers(calls: pl.DataFrame | None, row: Mapping[str, Any], call: int | None) -> Iterator[dict[str, Any]]:
+    """The calls around call `call`, innermost first."""
+    if calls is None or call is None:
+        return
+    mine = calls.filter((pl.col("source") == row["source"]) & (pl.col("machine") == row["machine"]) & (pl.col("boot") == row["boot"]))
+    parents = dict(zip(mine["id"].to_list(), mine["parent"].to_list(), strict=True))
+    chain: list[int] = []
+    while (call := parents.get(call)) is not None and call not in chain:
+        chain.append(call)
+    found = {r["id"]: r for r in mine.filter(pl.col("id").is_in(chain)).iter_rows(named=True)}
+    yield from (found[i] for i in chain)
+
+
+def lost_between(gap: pl.DataFrame | None, source: str, line: int, end: int | None) -> bool:
+    """Whether the recording lost events between two of its lines: what is absent there proves nothing."""
+    inside = (pl.col("source") == source) & (pl.col("line") > line) & (pl.col("line") < (end if end is not None else line))
+    return gap is not None and gap.filter(inside).height > 0
+
+
+def near(earlier: Any, later: Any, lines: int, ms: int = 10) -> bool:
+    """Whether row `later` stands below row `earlier` of the same source, at most so many lines or so much time away.
+
+    Time counts too since a record may take many lines: `journalctl -o json-pretty` writes more than ten.
+    """
+    (source, line, ts), (other, below, then) = _place(earlier), _place(later)
+    if source != other or below < line:
+        return False
+    return below - line <= lines or (ts is not None and then is not None and 0 <= then - ts <= ms * 1_000_000)
+
+
+def _place(row: Any) -> tuple[str, int, int | None]:
+    """Source, line and time of a model's row or a table's."""
+    return (row["source"], row["line"], row["ts"]) if isinstance(row, Mapping) else (row.source, row.line, row.ts)
+
+
+def span(source: str, line: int | None, end: int | None = None, role: Any = "context") -> Iterator[Evidence]:
+    """One evidence for the lines from `line` to `end`; nothing if there is no line."""
+    if line is not None:
+        yield Evidence(source, line, role, end if end is not None and end > line else None)
+
+
+def distinct(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
+    """The evidence without repeated places, in the order given."""
+    return tuple({(e.source, e.line, e.line_end): e for e in evidence}.values())
+
+
+def no_message(sources: pl.DataFrame | None) -> Verdict:
+    """The outcome where a message is not there: clear in a kernel log with its stamps, not evaluated without one.
+
+    `sources` (source, clock, lines, event, count) is the table of what was read.
+    """
+    if sources is not None and "printk" in sources["clock"].to_list():
+        return clear("no such line in the kernel log")
+    return not_evaluated("no kernel log in the input", "dmesg")

@@ -1,0 +1,189 @@
+"""Capturing: the event rules of a run made ready, and what they find in messages: a table a rule."""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+
+import polars as pl
+
+from tracekit.grammar.load import Grammars, Rule, fields_by_lark
+from tracekit.grammar.pattern import NOTHING, escape
+from tracekit.types import ENVELOPE, Schema, event_schema
+
+# Rules so marked have no fixed text of their own: they are looked for only where every line can be looked at.
+SMALL_ONLY = "Small sources only"
+SMALL_SOURCE = 20_000
+RAW = "raw_event"
+RAW_SCHEMA: Schema = {"event": pl.String(), "args": pl.String()}
+_FEW = 300  # texts that python matches sooner than polars makes an expression
+_WHOLE = "whole_match"
+COPIES = [(pl.col(name) + "").alias(name) if dtype == pl.String else pl.col(name) for name, dtype in ENVELOPE.items()]
+
+
+class Vocabulary:
+    """The event rules of a run, made ready: which are captured, and the prefilter that finds their candidate lines."""
+
+    def __init__(self, grammars: Grammars, wanted: Iterable[str]) -> None:
+        names = set(wanted)
+        self.envelopes = grammars.envelopes
+        self.rules = dict(grammars.events)
+        self.captured = {n for n in self.rules if n in names}
+        self.raw = RAW in names
+        self.by_literal: dict[str, list[Rule]] = {}
+        for rule in self.rules.values():
+            for text in rule.literals:
+                self.by_literal.setdefault(text, []).append(rule)
+        self.held = pl.col("text").str.extract_many(list(self.by_literal), overlapping=True)
+        self.general = [(r, re.compile(r.regex)) for r in self.rules.values() if not r.literals]
+        self.general_form = "|".join(re.sub(r"\(\?P<[^>]*>", "(?:", r.regex) for r, _ in self.general) or NOTHING
+        self._columns: dict[str, list[pl.Expr]] = {}
+        self.prefilter = _prefilter([r for r in self.rules.values() if SMALL_ONLY not in r.doc])
+        self.wanted_prefilter = _prefilter([self.rules[n] for n in self.captured if SMALL_ONLY not in self.rules[n].doc])
+
+    def blank(self, names: Iterable[str]) -> dict[str, pl.DataFrame]:
+        """An event table without rows for each name that is one."""
+        own = {name: rule.columns for name, rule in self.rules.items()} | {RAW: RAW_SCHEMA}
+        return {name: pl.DataFrame(schema=event_schema(own[name])) for name in names if name in own}
+
+    def columns(self, rule: Rule) -> list[pl.Expr]:
+        """What makes the columns of a rule's table of its captured groups."""
+        if rule.name not in self._columns:
+            self._columns[rule.name] = [_column(name, rule, dtype) for name, dtype in rule.columns.items()]
+        return self._columns[rule.name]
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What the rules found in some peeled lines: tables of the captured ones, row numbers (ascending) of what each matches, and of what the
+    rules that did not match all of it have a literal of."""
+
+    tables: dict[str, pl.DataFrame]
+    rows: dict[str, pl.Series]
+    missed: dict[str, pl.Series]
+
+
+def capture(peeled: pl.DataFrame, vocabulary: Vocabulary) -> Captured:
+    """Let every rule look at the lines that it could match."""
+    tables: dict[str, pl.DataFrame] = {}
+    matched: dict[str, pl.Series] = {}
+    missed: dict[str, pl.Series] = {}
+    msg, place = peeled["msg"], peeled[list(ENVELOPE)]
+    for rule, rows in _candidates(msg, vocabulary):
+        hit, groups = _matches(msg[rows], rule)
+        if rule.literals and groups.height < len(rows):
+            missed[rule.name] = rows
+        if groups.is_empty():
+            continue
+        matched[rule.name] = rows = rows if hit is None else rows.filter(hit)
+        if rule.name in vocabulary.captured:
+            tables[rule.name] = _kept(place[rows], peeled.height).hstack(groups.select(vocabulary.columns(rule)))
+    return Captured(tables, matched, missed)
+
+
+def split(captured: Captured, heights: Sequence[int]) -> list[Captured]:
+    """What was found, for each of the frames that were looked at as one, given how many rows each has."""
+    if len(heights) == 1:
+        return [captured]
+    ends = list(accumulate(heights))
+    found = [Captured({}, {}, {}) for _ in heights]
+    for name, rows in captured.rows.items():
+        table = captured.tables.get(name)
+        for i, at, own in _shares(rows, ends):
+            found[i].rows[name] = own
+            if table is not None:
+                found[i].tables[name] = table.slice(at, len(own))
+    for name, rows in captured.missed.items():
+        for i, _, own in _shares(rows, ends):
+            found[i].missed[name] = own
+    return found
+
+
+def _shares(rows: pl.Series, ends: Sequence[int]) -> Iterator[tuple[int, int, pl.Series]]:
+    """(which frame, where in `rows` its share begins, its share as row numbers of its own), given where the frames end."""
+    numbers = rows.to_list()
+    at = 0
+    while at < len(numbers):
+        i = bisect_right(ends, numbers[at])
+        next_one = bisect_left(numbers, ends[i], at)
+        yield i, at, rows[at:next_one] - (ends[i - 1] if i else 0)
+        at = next_one
+
+
+def _kept(rows: pl.DataFrame, of: int) -> pl.DataFrame:
+    """The rows without their chunk of so many lines: strings would keep the whole of a large one in memory, so they are copied."""
+    return rows if of <= SMALL_SOURCE else rows.select(COPIES)
+
+
+def _candidates(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, pl.Series]]:
+    """Each rule that has candidates, with their row numbers: those that hold a literal of it, or have the shape of its matches."""
+    if msg.is_empty():
+        return
+    holding = _holding(pl.DataFrame({"text": msg}).select_seq(vocabulary.held))
+    for rule in {r.name: r for text in holding for r in vocabulary.by_literal[text]}.values():
+        parts = [holding[text] for text in rule.literals if text in holding]
+        yield rule, parts[0] if len(parts) == 1 else pl.concat(parts).unique().sort()
+    rows = msg.str.contains(vocabulary.general_form).arg_true()
+    texts = msg[rows]
+    few = texts.to_list() if len(rows) <= SMALL_SOURCE else None
+    for rule, compiled in vocabulary.general if len(rows) else ():
+        # Of a few texts python tells it sooner than polars, which keeps no more than 32 expressions ready.
+        hit = texts.str.contains(rule.regex) if few is None else pl.Series([compiled.match(text) is not None for text in few])
+        if hit.any():
+            yield rule, rows.filter(hit)
+
+
+def _holding(found: pl.DataFrame) -> dict[str, pl.Series]:
+    """Text -> numbers of the rows that hold it, of the texts in each row."""
+    exploded = found.with_row_index("row").explode("text").drop_nulls()
+    by_text = exploded.group_by("text", maintain_order=True).agg(pl.col("row").unique().sort())
+    return dict(zip(by_text["text"], by_text["row"], strict=True))
+
+
+def _matches(texts: pl.Series, rule: Rule) -> tuple[pl.Series | None, pl.DataFrame]:
+    """(which texts the rule matches, null where it is all; what it captures of these, a column a group)."""
+    if rule.by_lark:
+        found = [fields_by_lark(rule, text) for text in texts]
+        fields = {g: [f.get(c) if f and g == c else None for f in found] for c, names in rule.groups.items() for g in names}
+        whole = [text if f is not None else None for text, f in zip(texts, found, strict=True)]
+        groups = pl.DataFrame({_WHOLE: whole, **fields}, schema_overrides=dict.fromkeys([_WHOLE, *fields], pl.String))
+    elif len(texts) <= min(_FEW, SMALL_SOURCE):
+        groups = _few_matches(texts.to_list(), rule)
+    else:
+        groups = texts.str.extract_groups(f"(?P<{_WHOLE}>{rule.regex})").struct.unnest()
+    missed = groups[_WHOLE].null_count()
+    if missed == 0:
+        return None, groups
+    hit = groups[_WHOLE].is_not_null()
+    return hit, groups.clear() if missed == len(texts) else groups.filter(hit)
+
+
+def _few_matches(texts: Sequence[str], rule: Rule) -> pl.DataFrame:
+    """The same of a few texts: python keeps the expressions of all rules ready, polars makes each anew."""
+    expression = _compiled(rule.regex)
+    found = [expression.match(text) for text in texts]
+    cells: dict[str, int | str] = {_WHOLE: 0, **{name: name for name in expression.groupindex}}
+    return pl.DataFrame([pl.Series(name, [m and m[group] for m in found], dtype=pl.String) for name, group in cells.items()])
+
+
+@cache
+def _compiled(expression: str) -> re.Pattern[str]:
+    return re.compile(expression)
+
+
+def _column(name: str, rule: Rule, dtype: pl.DataType) -> pl.Expr:
+    groups = rule.groups[name]
+    text = pl.coalesce(groups) if len(groups) > 1 else pl.col(groups[0])
+    if dtype == pl.Int64:
+        return text.str.to_integer(dtype=pl.Int64, strict=False).alias(name)
+    if dtype == pl.UInt64:
+        return text.str.strip_prefix("0x").str.to_integer(base=16, dtype=pl.UInt64, strict=False).alias(name)
+    return (text + "").alias(name)
+
+
+def _prefilter(rules: Sequence[Rule]) -> str:
+    """One expression that every line matches which one of the rules could match."""
+    parts = {escape(t) for r in rules for t in r.literals or r.signs} | {r.shape for r in rules if not (r.literals or r.signs)}
+    return "|".join(sorted(parts)) or NOTHING

@@ -1,0 +1,415 @@
+"""Which envelopes a source uses, settled once on its first lines, and how they come off: logical line -> envelope columns and `msg`.
+
+Envelopes lie in layers, outermost first. A layer is a file of `grammars/envelopes/`; its rules are tried in the order of the file, each on
+the lines that those before it missed. `settle` keeps the rules that the first lines need; lines that no rule of a settled layout takes are
+looked at once more, by all rules, when they come.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import accumulate, compress, count
+
+import polars as pl
+
+from tracekit.grammar.load import Rule
+from tracekit.grammar.pattern import NOTHING
+from tracekit.parsing.stamps import STAMPS
+
+# Files of other folders join the layer of the same name, else the collectors.
+LAYERS = ("outer", "collector", "vmm", "hypervisor", "printk", "context", "tracer")
+# The field of an envelope rule that holds the message.
+MESSAGES = ("msg", "graph", "graph_bare", "switch", "msg_bare", "msg_stamped", "msg_device")
+GRAPH = ("function_graph", "function_graph_bare", "tracecmd_graph")
+TRACERS = ("ftrace", "perf", "tracecmd", "function_graph", "qemu_trace")
+PER_FILE_SHARE = 0.5
+LONGEST_TRIED = 2000  # characters of a line that tell its envelope
+
+_STAMPED = r"(?:<[0-9]+>)?\[ *[0-9]+\.[0-9]{6}\]"
+# What a transport leaves in lines, and what to put in its place: (sign, expression, replacement). Signs are looked for behind line breaks:
+# an expression that begins with a fixed text is found ten times as fast as one that begins with `^`.
+_NOISE: tuple[tuple[str, str, str], ...] = (
+    (r"\r", r"\r+$", ""),
+    (r"\x1b", r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_78=>c])", ""),
+    (r"\x00", r"\x00+", ""),
+    (r"\x08", r"[^\x08]\x08", ""),
+    ("\u00a0", "\u00a0", " "),
+    (r"&[lg]t;", r"&lt;", "<"),
+    (r"&[lg]t;", r"&gt;", ">"),
+    (r"#0(?:33|11)", r"#033\[[0-9;]*m", ""),
+    (r"#0(?:33|11)", r"#011", "\t"),
+    (rf"\n[ \t]+(?:{_STAMPED}|\((?:XEN|d[0-9]+)\))", rf"^[ \t]+({_STAMPED}|\((?:XEN|d[0-9]+)\))", "${1}"),
+)
+_OVERTYPED = rf"^.*\r({_STAMPED})"
+
+_FRAMES = (
+    r"^[\s>|]*$|^#(?:$|[ #])|^##### CPU [0-9]+ buffer started|^-- (?:Journal begins|Logs begin|Boot|Reboot|No entries)"
+    r"|^cpus=[0-9]+$|^version = [0-9]+$|^CPU [0-9]+ is empty$|^ *-{20,} *$|^Hint: You are currently not seeing|^```|^\[-- MARK --"
+    r"|^CPU:[0-9]+ \[SUBBUFFER START\]"
+)
+_PARTS = r"^ ?=> |^\t *[0-9a-f]{6,16} .*\)$|^ <stack trace >$|^\{ .*\} hitcount: "
+_EVENT = r": ([A-Za-z_][^ :]*):(?: |$)"
+_EVENT_ANY = r": +(?:\(\+?[0-9]+\) +)?([A-Za-z_][^ :]*):(?: |$)"
+_EVENT_OF_PERF = r": +[A-Za-z_][A-Za-z0-9_]*:([A-Za-z_][^ :]*):(?: |$)"
+
+_RAW_PROBES = (
+    (r": __probe_ip=([0-9a-f]+)", ": (${1})"),
+    (r": __probe_func=([0-9a-f]+) __probe_ret_ip=([0-9a-f]+)", ": (${1} <- ${2})"),
+)
+_WHOLE = "whole_match"
+_SYMBOL = re.compile(r"[0-9a-f]{8,16} [A-Za-z] [^ ]+$")
+
+_COLUMNS: dict[str, pl.Expr] = {
+    "source": pl.lit(None, dtype=pl.String),  # told later
+    "boot": pl.lit(0, dtype=pl.Int32),
+    "ts": pl.lit(None, dtype=pl.Int64),
+    "ts_raw": pl.lit(None, dtype=pl.String),
+    "machine": pl.lit(""),
+    "side": pl.lit("kernel"),
+    "on_cpu": pl.lit(None, dtype=pl.Int32),
+    "task": pl.lit(None, dtype=pl.String),
+    "tid": pl.lit(None, dtype=pl.Int64),
+    "tag": pl.lit(None, dtype=pl.String),
+    "envelope": pl.lit("none"),
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The envelopes of one source.
+
+    `dense`: every line matters (function_graph, symbols), so nothing may be filtered before it is peeled. `trace`: lines of a tracer.
+    `clock`: what the stamps are.
+    """
+
+    rules: Mapping[str, Rule]
+    layers: tuple[tuple[Rule, ...], ...]
+    noise: tuple[int, ...]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    clock: str = "none"
+    symbols: bool = False
+
+    @classmethod
+    def settle(cls, rules: Mapping[str, Rule], sample: Sequence[str]) -> "Layout":
+        """Decide on the first lines of a source which rules each layer uses."""
+        whole = "\n".join(["", *sample])
+        noise = tuple(i for i, (sign, _, _) in enumerate(_NOISE) if re.search(sign, whole))
+        lines = _clean(pl.Series("text", sample, dtype=pl.String), noise).to_list() if noise else list(sample)
+        written = max(len(lines) - lines.count("") - sum(map(str.isspace, lines)), 1)
+        used: dict[str, int] = {}
+
+        def admit(rule: Rule, hits: int) -> bool:
+            fits = hits > 0 and (not _per_file(rule) or hits >= PER_FILE_SHARE * written or _follows(rule, used, written))
+            if fits:
+                used[rule.name] = hits
+            return fits
+
+        layers = tuple(_layer(rules, name) for name in LAYERS)
+        _try_layers([line[:LONGEST_TRIED] for line in lines], layers, admit)
+        kept = tuple(tuple(r for r in layer if r.name in used) for layer in layers)
+        symbols = len(list(filter(None, map(_SYMBOL.match, sample)))) > 0.9 * written
+        return cls(rules, tuple(layer for layer in kept if layer), noise, used, _clock(used, rules, sample), symbols)
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What is the same for layouts that peel alike."""
+        return self.noise, tuple(tuple(r.name for r in layer) for layer in self.layers)
+
+    @property
+    def dense(self) -> bool:
+        """Whether most lines are function_graph text, or a symbol table's."""
+        return self.symbols or any(self._share(name) > 0.3 for name in GRAPH)
+
+    @property
+    def trace(self) -> bool:
+        """Whether most lines are those of a tracer."""
+        return sum(self._share(name) for name in self.counts if name.startswith(TRACERS)) > 0.5
+
+    def _share(self, name: str) -> float:
+        most = max(self.counts.values(), default=0)
+        return self.counts.get(name, 0) / most if most else 0.0
+
+    def clean(self, text: pl.Series) -> pl.Series:
+        """Lines without what a serial line, a terminal or a web page left in them."""
+        return _clean(text, self.noise)
+
+    def peel(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Take the envelopes off: `line, text` -> the envelope columns, `tag`, `envelope` and `msg`, in the same order.
+
+        `ts` is in ns on the clock of the innermost envelope that has a stamp.
+        """
+        return self.peel_together([frame])[0]
+
+    def peel_together(self, frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
+        """The same of frames of several sources whose layouts have the same layers and noise."""
+        frame = frames[0] if len(frames) == 1 else pl.concat(frames)
+        fresh = _fresh(frame.with_columns(self.clean(frame["text"]).alias("text")) if self.noise else frame)
+        peeled = _peel_layers(fresh, self.layers)
+        ends = accumulate(f.height for f in frames)
+        return [self._completed(peeled.slice(end - f.height, f.height)) for f, end in zip(frames, ends, strict=True)]
+
+    def _completed(self, peeled: pl.DataFrame) -> pl.DataFrame:
+        missed = peeled["envelope"] == "none"
+        if missed.any() and self.rules:
+            peeled = self._again(peeled, missed)
+        return peeled[["line", *_COLUMNS, "msg"]]
+
+    def _again(self, peeled: pl.DataFrame, missed: pl.Series) -> pl.DataFrame:
+        """Lines that no settled rule takes: a part of the log may be of another kind than its start."""
+        lines = peeled.filter(missed)
+        other = Layout.settle(self.rules, lines["msg"].sample(min(1000, lines.height), seed=0).to_list())
+        if not other.layers:
+            return peeled
+        fresh = lines.with_columns(_clean(lines["msg"], other.noise).alias("msg"))
+        more = _peel_layers(fresh, other.layers)
+        return pl.concat([peeled.filter(~missed), more]).sort("_at")
+
+    def marks(self, text: pl.Series) -> pl.DataFrame:
+        """What the shape of each line tells: whether it only `frames` others (headers, blank lines, rules, markers), is `part` of the event
+        before it (stack frames, histogram rows), the name of its trace `event` if any, and whether it has the common `envelope`."""
+        line, never = pl.col("text"), pl.lit(False)
+        told = {"frames": line.str.contains(_FRAMES), "part": never, "event": pl.lit(None, dtype=pl.String), "envelope": never}
+        if self.trace:
+            told |= {"part": line.str.contains(_PARTS), "event": line.str.extract(self._event)}
+        if common := self._common:
+            told["envelope"] = line.str.contains(_prefix(common[0]))
+        marks = text.to_frame("text").with_columns_seq(**told)
+        if not self.trace and marks["frames"].any():
+            marks = marks.with_columns(pl.col("frames") & ~line.str.contains(r"^#[^ #]"))
+        return marks
+
+    @property
+    def _event(self) -> str:
+        """What takes the name of an event from a line of this tracer."""
+        if "qemu_trace" in self.counts or "qemu_trace_bare" in self.counts:
+            return r"^(?:[0-9]+@[0-9.]+:)?([a-z][a-z0-9]*_[a-z0-9_]+)(?: |$)"
+        return _EVENT_OF_PERF if "perf" in self.counts else _EVENT_ANY if "ftrace_any" in self.counts else _EVENT
+
+    @property
+    def _common(self) -> list[Rule]:
+        """The envelopes that most of the first lines had, outermost first."""
+        main = [max(layer, key=lambda r: self.counts[r.name]) for layer in self.layers]
+        most = max((self.counts[r.name] for r in main), default=0)
+        return [r for r in main if self.counts[r.name] * 2 >= most]
+
+    def envelope_counts(self, marks: pl.DataFrame) -> dict[str, int]:
+        """How many lines have the envelope that most of the first lines had, and how many another or none."""
+        hits = int(marks["envelope"].sum())
+        common, other = (self._common[-1].name, "other") if self.layers else ("", "none")
+        return {n: c for n, c in {common: hits, other: marks.height - hits}.items() if c}
+
+
+def _prefix(rule: Rule) -> str:
+    """A rule's expression without the message at its end: what stands before it tells the shape, and is five times as fast."""
+    return re.sub(r"\(\?P<msg>\[\^[^\]]*\][^)]*\)", "", rule.regex).removesuffix("$")
+
+
+def _layer(rules: Mapping[str, Rule], name: str) -> tuple[Rule, ...]:
+    def home(rule: Rule) -> str:
+        stem = rule.file.removesuffix(".lark")
+        return stem if stem in LAYERS else "collector"
+
+    return tuple(r for r in rules.values() if home(r) == name)
+
+
+def _per_file(rule: Rule) -> bool:
+    """Whether a rule's shape is too common to be believed on single lines; the comment above the rule says so."""
+    return "Decided per file" in rule.doc
+
+
+def _follows(rule: Rule, used: Mapping[str, int], written: int) -> bool:
+    """A stamp in the middle of a line is believed where other lines begin with one."""
+    return rule.name == "printk_inside" and used.get("printk", 0) + used.get("printk_full", 0) >= PER_FILE_SHARE * written
+
+
+def _clock(used: Mapping[str, int], rules: Mapping[str, Rule], sample: Sequence[str]) -> str:
+    """What the stamps of the innermost common layer are; ftrace text names its clock only where trace-cmd saved it."""
+    most = max(used.values(), default=0)
+    stamped = [n for n, count in used.items() if count * 10 >= most and STAMPS.keys() & rules[n].columns.keys()]
+    if not stamped:
+        return "none"
+    name = max(stamped, key=lambda n: (_depth(rules[n]), used[n]))
+    if name.startswith(("ftrace", "tracecmd", "perf", "function_graph")) and "stamp" in rules[name].columns:
+        named = next((m[1] for line in sample[:50] if (m := re.match(r"# trace_clock: (\S+)", line))), "")
+        return f"ftrace {named}" if named else "ftrace"
+    if name.startswith(("printk", "journal_monotonic")):
+        return "printk"
+    if name == "xen":
+        return "xen"
+    return next(STAMPS[c][1] for c in rules[name].columns if c in STAMPS)
+
+
+def _depth(rule: Rule) -> int:
+    stem = rule.file.removesuffix(".lark")
+    return LAYERS.index(stem) if stem in LAYERS else LAYERS.index("collector")
+
+
+def _clean(text: pl.Series, noise: Sequence[int]) -> pl.Series:
+    """Take transport noise off: overwritten starts, colours, NUL, backspaces, no-break blanks, entities, indentation before a stamp."""
+    if not noise:
+        return text
+    if 0 in noise:
+        text = text.str.replace(r"\r+$", "").str.replace(_OVERTYPED, "${1}")
+    for i in noise:
+        _, expression, replacement = _NOISE[i]
+        text = text.str.replace(expression, replacement) if expression.startswith("^") else text.str.replace_all(expression, replacement)
+    return text
+
+
+def constant(value: bool | str, length: int) -> pl.Series:
+    """A column of one value."""
+    return pl.Series([value]).new_from_index(0, length)
+
+
+def _fresh(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame to peel: the text as `msg`, and empty envelope columns."""
+    at = pl.int_range(pl.len(), dtype=pl.UInt32).alias("_at")
+    return frame.select(at, pl.exclude("text"), pl.col("text").alias("msg"), **_COLUMNS)
+
+
+def _try_layers(lines: list[str], layers: Sequence[Sequence[Rule]], admit: Callable[[Rule, int], bool]) -> None:
+    """What peeling would do to a few lines, one by one: each of the many rules costs less than an expression made ready for frames."""
+    enveloped: set[int] = set()
+    for layer in layers:
+        rest = _any_of(tuple((rule.signs, rule.regex) for rule in layer))(lines)
+        for rule in layer if rest else ():
+            match = re.compile(rule.regex).match
+            tried = [i for i in rest if i not in enveloped] if _per_file(rule) else rest
+            found = {i: m for i in tried if (m := match(lines[i]))}
+            if admit(rule, len(found)):
+                groups = next((rule.groups[c] for c in MESSAGES if c in rule.groups), ())
+                for i, m in found.items():
+                    lines[i] = next(filter(None, map(m.group, groups)), "")
+                rest = [i for i in rest if i not in found]
+                enveloped.update(found)
+
+
+@lru_cache(maxsize=64)
+def _any_of(rules: tuple[tuple[tuple[str, ...], str], ...]) -> Callable[[Sequence[str]], list[int]]:
+    """What tells which lines one of several (signs, expression) matches: most lines have no envelope of a layer.
+
+    An expression with signs is tried on lines that hold one of them: it begins with a text of any length, so it is slow.
+    """
+    by_signs: dict[tuple[str, ...], list[str]] = {}
+    for signs, expression in rules:
+        by_signs.setdefault(signs, []).append(re.sub(r"\(\?P<[^>]*>", "(?:", expression))
+    tests = {signs: re.compile("|".join(expressions)).match for signs, expressions in by_signs.items()}
+    quick = tests.pop((), re.compile(NOTHING).match)
+    slow = [(sign, match) for signs, match in tests.items() for sign in signs]
+
+    def which(lines: Sequence[str]) -> list[int]:
+        found = list(compress(count(), map(quick, lines)))
+        if slow:
+            known, whole = set(found), "\n".join(lines)
+            for sign, match in slow:
+                if sign in whole:
+                    known.update([i for i, line in enumerate(lines) if sign in line and i not in known and match(line)])
+            found = sorted(known)
+        return found
+
+    return which
+
+
+def _peel_layers(frame: pl.DataFrame, layers: Sequence[Sequence[Rule]]) -> pl.DataFrame:
+    for layer in layers:
+        frame = _peel_layer(frame, layer)
+    return frame
+
+
+def _peel_layer(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
+    """One layer off: each rule takes the lines that those before it missed."""
+    done: list[pl.DataFrame] = []
+    rest = frame
+    for rule in rules:
+        if rest.is_empty():
+            break
+        # What is decided per file is so common a shape that a line with an envelope already is not looked at.
+        aside = rest.filter(pl.col("envelope") != "none") if _per_file(rule) else rest.clear()
+        hits, taken, left = _match(rest.filter(pl.col("envelope") == "none") if aside.height else rest, rule)
+        if hits:
+            done.append(_taken(taken, rule))
+            rest = pl.concat([left, aside]) if aside.height else left
+    if not done:
+        return frame
+    return done[0] if rest.is_empty() and len(done) == 1 else pl.concat([*done, rest]).sort("_at")
+
+
+def _match(frame: pl.DataFrame, rule: Rule) -> tuple[int, pl.DataFrame, pl.DataFrame]:
+    """(how many lines match, these with the groups captured, the others)."""
+    groups = frame["msg"].str.extract_groups(f"(?P<{_WHOLE}>{rule.regex})").struct.unnest()
+    missed = groups[_WHOLE].null_count()
+    if missed == frame.height:
+        return 0, frame.clear(), frame
+    hits, hit = frame.height - missed, groups[_WHOLE].is_not_null()
+    groups.columns = ["=" + name for name in groups.columns]
+    both = frame.hstack(groups.get_columns())
+    return (hits, both, frame.clear()) if hits == frame.height else (hits, both.filter(hit), frame.filter(~hit))
+
+
+def _taken(frame: pl.DataFrame, rule: Rule) -> pl.DataFrame:
+    """Matched lines with the envelope columns that the rule fills."""
+    columns = [c for c in frame.columns if not c.startswith("=")]
+    own = {c: pl.coalesce(["=" + g for g in groups]) for c, groups in rule.groups.items()}
+    return frame.with_columns(**_filled(own, rule))[columns]
+
+
+def _filled(own: Mapping[str, pl.Expr], rule: Rule) -> dict[str, pl.Expr]:
+    """The new values of the envelope columns, given the rule's fields."""
+    message = next((own[c] for c in MESSAGES if c in own), pl.lit(""))
+    new: dict[str, pl.Expr] = {"msg": message.fill_null("")}
+    if stamps := [c for c in own if c in STAMPS and not (c == "delta" and "stamp" in own)]:
+        raw = pl.coalesce([own[c] for c in stamps])
+        new["ts"] = pl.when(raw.is_null()).then("ts").otherwise(pl.coalesce([STAMPS[c][0](own[c]) for c in stamps]))
+        new["ts_raw"] = pl.coalesce(raw, "ts_raw")
+        new["envelope"] = pl.when(raw.is_null() & (pl.col("envelope") != "none")).then("envelope").otherwise(pl.lit(rule.name))
+    else:
+        new["envelope"] = pl.when(pl.col("envelope") == "none").then(pl.lit(rule.name)).otherwise("envelope")
+    for name in ("task", "task_padded", "task_short"):
+        if name in own:
+            new["task"] = pl.coalesce(own[name].str.strip_chars(" "), "task")
+    if "host" in own:
+        new["machine"] = pl.coalesce(own["host"], "machine")
+    for name in ("tag", "kernel_tag"):
+        if name in own:
+            new["tag"] = pl.coalesce(own[name], "tag")
+    if "on_cpu" in own:
+        new["on_cpu"] = pl.coalesce(own["on_cpu"].str.to_integer(dtype=pl.Int32, strict=False), "on_cpu")
+    if "tid" in own:
+        new["tid"] = pl.coalesce(own["tid"].str.to_integer(strict=False), "tid")
+    return {**new, **_caller(own), **_side(own, rule), **_event_name(new["msg"], rule)}
+
+
+def _caller(own: Mapping[str, pl.Expr]) -> dict[str, pl.Expr]:
+    """`T123` is a thread, `C1` a CPU in interrupt context."""
+    if "caller" not in own:
+        return {}
+    number = own["caller"].str.slice(1).str.to_integer(strict=False)
+    thread = own["caller"].str.starts_with("T")
+    return {
+        "tid": pl.when(thread).then(number).otherwise("tid"),
+        "on_cpu": pl.when(~thread).then(number.cast(pl.Int32)).otherwise("on_cpu"),
+    }
+
+
+def _side(own: Mapping[str, pl.Expr], rule: Rule) -> dict[str, pl.Expr]:
+    """Who speaks: the hypervisor, a guest's console, the device model."""
+    if "side_mark" in own:
+        mark = own["side_mark"]
+        guest = pl.lit("guest") + mark.str.extract("([0-9]+)")
+        return {"side": pl.when(mark == "(XEN)").then(pl.lit("hypervisor")).otherwise(guest)}
+    if rule.file == "vmm.lark":
+        return {"side": pl.lit("device-model")}
+    if "tag" in own:
+        return {"side": pl.when(own["tag"].str.contains("^(?:/.*/)?qemu")).then(pl.lit("device-model")).otherwise("side")}
+    return {}
+
+
+def _event_name(msg: pl.Expr, rule: Rule) -> dict[str, pl.Expr]:
+    """trace-cmd pads event names, ftrace writes one blank; with `-R` the addresses of probes are fields like others."""
+    if rule.name not in ("ftrace_any", "tracecmd_latency"):
+        return {}
+    named = msg.str.replace("^([A-Za-z_][A-Za-z0-9_.]*): +", "${1}: ")
+    for raw, written in _RAW_PROBES:
+        named = named.str.replace(raw, written)
+    return {"msg": named}

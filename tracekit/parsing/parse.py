@@ -1,0 +1,292 @@
+"""Parsing: chunks of a source become event tables, and every physical line is accounted for once."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain, islice
+
+import polars as pl
+
+from tracekit.grammar.load import Rule
+from tracekit.parsing.capture import COPIES, RAW, RAW_SCHEMA, SMALL_SOURCE, Captured, Vocabulary, capture, split
+from tracekit.parsing.envelopes import Layout, constant
+from tracekit.parsing.wrap import Logical, Wrapper, detect
+from tracekit.reading.source import Source
+
+SAMPLE_LINES = 1000
+WORKERS = 2
+CLASSES = ("event", "part-of-event", "frame", "text", "not understood", "rejected")
+
+Example = tuple[int, int, str]  # lines that were not understood: how many, the first one's number and text
+
+
+@dataclass
+class Parsed:
+    """What one source gave: event tables, and the account of its lines."""
+
+    path: str
+    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
+    lines: int = 0
+    classes: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
+    envelopes: Counter[str] = field(default_factory=Counter)
+    not_understood: dict[str, Example] = field(default_factory=dict)
+    clock: str = "none"
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Logical lines of a source that are parsed in one go (line, text and, from a wrapper, line_end), and the envelopes they have."""
+
+    source: str
+    lines: pl.DataFrame
+    layout: Layout
+
+    def named(self, peeled: pl.DataFrame) -> pl.DataFrame:
+        """Some of the lines without their envelopes, with the name of the source in each row."""
+        return peeled.replace_column(peeled.get_column_index("source"), constant(self.source, peeled.height).alias("source"))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A piece with its noise gone, and its lines that a rule could match: these (line, text), and which they are, null where it is all."""
+
+    piece: _Piece
+    lines: pl.DataFrame
+    survivors: pl.DataFrame
+    which: pl.Series | None = None
+
+    def marked(self, rows: Mapping[str, pl.Series]) -> pl.Series:
+        """Which lines are among these rows of the survivors; of several logical lines in one, all are if one is."""
+        mask = _scattered(pl.concat(rows.values()), self.survivors.height) if rows else constant(False, self.survivors.height)
+        if self.which is not None:
+            mask = _scattered(self.which.arg_true().filter(mask), self.lines.height)
+        if "line_end" in self.lines.columns and rows:
+            return self.lines.select("line", mask.alias("mask")).select(pl.col("mask").any().over("line")).to_series()
+        return mask
+
+
+@dataclass
+class _Part:
+    """What one piece gave."""
+
+    tables: dict[str, pl.DataFrame]
+    classes: Counter[str]
+    events: Counter[str]
+    envelopes: Counter[str]
+    not_understood: dict[str, Example]
+
+
+def parse(source: Source, vocabulary: Vocabulary, progress: Callable[[int], None] | None = None) -> Parsed:
+    """Read a source to its end: its event tables and the account of its lines.
+
+    Tables have the schema `event_schema(rule.columns)`; `ts` is still on the source's own clock, `boot` 0.
+    """
+    reader = _Reader(source, vocabulary.envelopes)
+    tasks = (partial(_work, [piece], vocabulary) for piece in reader.pieces(progress))
+    return reader.parsed([part for parts in _in_order(tasks) for part in parts])
+
+
+def parse_together(sources: Sequence[Source], vocabulary: Vocabulary) -> list[Parsed]:
+    """The same of several small sources, whose lines are looked for in one go: most operations cost as much for one source as for many."""
+    readers = [_Reader(source, vocabulary.envelopes) for source in sources]
+    pieces = [(reader, piece) for reader in readers for piece in reader.pieces()]
+    parts = _work([piece for _, piece in pieces], vocabulary)
+    own: dict[str, list[_Part]] = {}
+    for (reader, _), part in zip(pieces, parts, strict=True):
+        own.setdefault(reader.source.path, []).append(part)
+    return [reader.parsed(own.get(reader.source.path, [])) for reader in readers]
+
+
+class _Reader:
+    """Turns the chunks of a source into pieces, counts its lines, and adds up what became of them; the layout is settled on the first."""
+
+    def __init__(self, source: Source, envelopes: Mapping[str, Rule]) -> None:
+        self.source, self.envelopes = source, envelopes
+        self.layout: Layout | None = None
+        self.account = Parsed(source.path)
+
+    def pieces(self, progress: Callable[[int], None] | None = None) -> Iterator[_Piece]:
+        """All lines of the source."""
+        chunks = iter(self.source.chunks())
+        head = next(chunks, None)
+        if head is None:
+            return
+        wrapper = detect(head.data[: 1 << 20].decode(errors="replace").split("\n", SAMPLE_LINES)[:SAMPLE_LINES])
+        for chunk in chain([head], chunks):
+            lines, broken = chunk.lines, chunk.broken
+            if broken:
+                self.account.notes.append(f"line {broken[0]}: bytes that are not UTF-8 (replaced; {len(broken)} such lines in this part)")
+            self.account.lines += len(lines)
+            if progress:
+                progress(len(chunk.data))
+            yield self._piece(_logical(lines, chunk.first_line, wrapper))
+        if wrapper is not None:
+            yield self._piece(_logical_frame(wrapper.close()))
+
+    def _piece(self, lines: pl.DataFrame) -> _Piece:
+        if self.layout is None:
+            self.layout = Layout.settle(self.envelopes, lines["text"].head(SAMPLE_LINES).to_list())
+        return _Piece(self.source.path, lines, self.layout)
+
+    def parsed(self, parts: Iterable[_Part]) -> Parsed:
+        """The account of the source, given what its pieces gave."""
+        account = self.account
+        tables: dict[str, list[pl.DataFrame]] = {}
+        for part in parts:
+            for name, frame in part.tables.items():
+                tables.setdefault(name, []).append(frame)
+            account.classes.update(part.classes)
+            account.events.update(part.events)
+            account.envelopes.update(part.envelopes)
+            _merge_examples(account.not_understood, part.not_understood)
+        account.tables = {n: frames[0] if len(frames) == 1 else pl.concat(frames) for n, frames in tables.items()}
+        account.clock = self.layout.clock if self.layout else "none"
+        account.notes += self.source.notes()
+        accounted = sum(account.classes.values())
+        if accounted != account.lines:
+            raise AssertionError(f"{account.path}: {accounted} lines accounted of {account.lines}")
+        return account
+
+
+def _logical(lines: pl.Series, first_line: int, wrapper: Wrapper | None) -> pl.DataFrame:
+    if wrapper is not None:
+        return _logical_frame(wrapper.feed(lines.to_list(), first_line))
+    return pl.DataFrame({"line": pl.int_range(first_line, first_line + len(lines), eager=True), "text": lines})
+
+
+def _work(pieces: Sequence[_Piece], vocabulary: Vocabulary) -> list[_Part]:
+    """Parse some pieces."""
+    seen = [_look(piece, vocabulary) for piece in pieces]
+    peeled = _peel(seen)
+    found = split(capture(pl.concat(peeled), vocabulary), [p.height for p in peeled]) if peeled else []
+    return [_part(s, own, vocabulary) for s, own in zip(seen, found, strict=True)]
+
+
+def _look(piece: _Piece, vocabulary: Vocabulary) -> _Seen:
+    lines, layout = piece.lines, piece.layout
+    if layout.noise:
+        lines = lines.with_columns(layout.clean(lines["text"]).alias("text"))
+    text = lines["text"]
+    if layout.dense or len(text) <= SMALL_SOURCE:
+        return _Seen(piece, lines, lines[["line", "text"]])
+    which = text.str.contains(vocabulary.wanted_prefilter if layout.trace else vocabulary.prefilter)
+    return _Seen(piece, lines, lines[["line", "text"]].filter(which), which)
+
+
+def _peel(seen: Sequence[_Seen]) -> list[pl.DataFrame]:
+    """The survivors of each piece without their envelopes; those with layouts of one shape are peeled together."""
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for i, s in enumerate(seen):
+        alike.setdefault(s.piece.layout.shape, []).append(i)
+    peeled: dict[int, pl.DataFrame] = {}
+    for own in alike.values():
+        frames = seen[own[0]].piece.layout.peel_together([seen[i].survivors for i in own])
+        peeled.update((i, seen[i].piece.named(frame)) for i, frame in zip(own, frames, strict=True))
+    return [peeled[i] for i in range(len(seen))]
+
+
+def _part(seen: _Seen, captured: Captured, vocabulary: Vocabulary) -> _Part:
+    """The account of a piece, given what was captured of it."""
+    lines, layout = seen.lines, seen.piece.layout
+    marks = layout.marks(lines["text"])
+    tables = dict(captured.tables)
+    events = Counter({name: len(rows) for name, rows in captured.rows.items()})
+    in_event = seen.marked(captured.rows)
+    if layout.trace:
+        names = marks["event"]
+        events.update(dict(sorted((n, c) for n, c in names.filter(~in_event).value_counts().iter_rows() if n)))
+        if vocabulary.raw:
+            tables |= _raw(lines.filter(names.is_not_null() & ~in_event & ~names.is_in(list(vocabulary.rules))), seen.piece)
+        in_event = in_event | names.is_not_null()
+    parts, frames = marks["part"] & ~in_event, marks["frames"] & ~in_event
+    bad = seen.marked(captured.missed) & ~in_event & ~parts & ~frames
+    classes = _classes(lines, {"event": in_event, "part-of-event": parts, "frame": frames & ~parts, "not understood": bad})
+    examples = _examples(seen, bad, captured.missed)
+    return _Part(tables, classes, events, Counter(layout.envelope_counts(marks)), examples)
+
+
+def _scattered(rows: pl.Series, height: int) -> pl.Series:
+    """So many times false, but for some rows."""
+    mask = constant(False, height)
+    mask.scatter(rows, True)
+    return mask
+
+
+def _raw(frame: pl.DataFrame, piece: _Piece) -> dict[str, pl.DataFrame]:
+    """Trace events that no rule names, as printed: `raw_event` with event and args."""
+    if frame.is_empty():
+        return {}
+    rows = piece.named(piece.layout.peel(frame[["line", "text"]]))
+    own = rows["msg"].str.extract_groups(r"^(?:[a-z_0-9]+:)?(?P<event>[^ :]+): *(?P<args>.*)$").struct.unnest()
+    table = rows.select(COPIES).hstack(own.select([_copied(c) for c in RAW_SCHEMA]))
+    return {RAW: table.filter(pl.col("event").is_not_null())}
+
+
+def _copied(name: str) -> pl.Expr:
+    return (pl.col(name) + "").alias(name)
+
+
+def _classes(lines: pl.DataFrame, marks: Mapping[str, pl.Series]) -> Counter[str]:
+    """How many physical lines are of each class, given the logical lines of each; of several of these in one the first class counts."""
+    if "line_end" not in lines.columns:
+        classes = Counter({name: int(mark.sum()) for name, mark in marks.items()})
+        return +classes + Counter(text=lines.height - classes.total())
+    kinds = pl.coalesce([pl.when(mark).then(pl.lit(i, dtype=pl.UInt8)) for i, mark in enumerate(marks.values())]).fill_null(len(marks))
+    each = lines.select("line", "line_end", kinds.alias("kind")).group_by("line").agg(pl.min("kind"), pl.max("line_end"))
+    names = [*marks, "text"]
+    joined = int((each["line_end"] - each["line"]).clip(0).sum())
+    return Counter({names[i]: int(n) for i, n in each["kind"].value_counts().iter_rows()}) + Counter({"part-of-event": joined})
+
+
+def _logical_frame(lines: Iterable[Logical]) -> pl.DataFrame:
+    rows = [(x.line, x.line_end, x.text) for x in lines]
+    return pl.DataFrame(rows, schema={"line": pl.Int64, "line_end": pl.Int64, "text": pl.String}, orient="row")
+
+
+def _examples(seen: _Seen, bad: pl.Series, missed: Mapping[str, pl.Series]) -> dict[str, Example]:
+    """One example for each kind of line that was not understood."""
+    if not bad.any():
+        return {}
+    line = seen.survivors["line"]
+    kinds = pl.concat([pl.DataFrame([line[rows], constant(name, len(rows)).alias("event")]) for name, rows in missed.items()])
+    told = seen.lines.filter(bad).join(kinds.unique("line", keep="first", maintain_order=True), on="line")
+    rows = told.group_by("event", maintain_order=True).agg(pl.len(), pl.first("line"), pl.first("text"))
+    return {e: (n, line, text[:300]) for e, n, line, text in rows.iter_rows()}
+
+
+def _merge_examples(into: dict[str, Example], more: Mapping[str, Example]) -> None:
+    for name, example in more.items():
+        known = into.get(name)
+        into[name] = (known[0] + example[0], known[1], known[2]) if known else example
+
+
+def _in_order(tasks: Iterator[Callable[[], list[_Part]]]) -> Iterator[list[_Part]]:
+    """Run tasks on worker threads (polars releases the interpreter lock), at most one more in flight than there are workers.
+
+    A single task is run here: a new thread would compile every expression anew. So are all where polars has one thread: it may be this one.
+    """
+    ahead = list(islice(tasks, 2))
+    if len(ahead) < 2 or pl.thread_pool_size() == 1:
+        yield from (task() for task in chain(ahead, tasks))
+        return
+    with ThreadPoolExecutor(WORKERS) as pool:
+        flying: deque[Future[list[_Part]]] = deque()
+        for task in chain(ahead, tasks):
+            flying.append(pool.submit(task))
+            if len(flying) > WORKERS:
+                yield flying.popleft().result()
+        while flying:
+            yield flying.popleft().result()
+
+
+def tables_of(parsed: Sequence[Parsed]) -> dict[str, pl.DataFrame]:
+    """The event tables of all sources, one frame a name."""
+    parts: dict[str, list[pl.DataFrame]] = {}
+    for p in parsed:
+        for name, frame in p.tables.items():
+            parts.setdefault(name, []).append(frame)
+    return {name: pl.concat(frames) for name, frames in parts.items()}

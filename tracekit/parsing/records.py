@@ -1,0 +1,282 @@
+"""Wrappers around single records: JSON objects, journal fields, /dev/kmsg and netconsole records, records glued on the wire.
+
+A record is written again as the line that syslog or dmesg would have printed, so that the envelopes read it: host, wall clock and kernel
+stamp are all kept where the record has them.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from tracekit.parsing.logical import Logical, Wrapper, spread
+
+_FLAT_OBJECT = re.compile(r'\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\}', re.S)
+_OPEN = re.compile(r"\{")
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_MESSAGE = re.compile(r'"(?:MESSAGE|msg|log)"\s*:')
+_RECORD_LIMIT = 20_000
+
+
+class Json(Wrapper):
+    """Objects of `journalctl -o json` (and -pretty, -sse, -seq), `dmesg --json`, docker's json-file and LAVA, of one line or many."""
+
+    name = "json"
+
+    def __init__(self) -> None:
+        self.held: list[str] = []
+        self.first = 0
+        self.boot = ""
+
+    def take(self, number: int, line: str) -> Iterator[Logical]:
+        if not self.held and "{" not in line:
+            yield Logical(number, number, "" if line.strip("\x1e ]}\t\r") == "" else line)
+            return
+        if not self.held:
+            self.first = number
+        elif _opens(line) and not _inside_string(self.held):
+            yield from self._before_object(number)
+        self.held.append(line)
+        if "}" in line or len(self.held) > _RECORD_LIMIT:
+            yield from self._objects(number)
+
+    def _before_object(self, number: int) -> Iterator[Logical]:
+        """Lines that opened an outer object hold nothing themselves."""
+        if number > self.first and "}" not in self.held[-1]:
+            yield Logical(self.first, number - 1, "")
+            self.held, self.first = [], number
+
+    def _objects(self, number: int) -> Iterator[Logical]:
+        """The complete objects in the lines held."""
+        text = "\n".join(self.held)
+        found = list(_FLAT_OBJECT.finditer(text))
+        if not found and len(self.held) <= _RECORD_LIMIT and text.count('"') % 2:
+            return
+        texts = [t for m in found for t in self._written(m[0])]
+        rest = text[found[-1].end() :] if found else ""
+        goes_on = bool(_OPEN.search(rest)) and "\n" not in rest
+        at = self.first + next((i for i, held in enumerate(self.held) if _MESSAGE.search(held)), 0)
+        yield from spread(self.first, number - goes_on, texts or [text if not found else ""], min(at, number - goes_on))
+        self.held, self.first = ([rest], number) if goes_on else ([], 0)
+
+    def _written(self, text: str) -> list[str]:
+        try:
+            fields = json.loads(text, strict=False)
+        except ValueError:
+            return text.split("\n")
+        if "MESSAGE" in fields:
+            return [*self._boot(str(fields.get("_BOOT_ID", ""))), *journal_lines(fields)]
+        return _other_lines(fields) or text.split("\n")
+
+    def _boot(self, boot: str) -> list[str]:
+        """journalctl's own marker where a new boot begins."""
+        old, self.boot = self.boot, boot or self.boot
+        return [f"-- Boot {boot} --"] if old and boot and boot != old else []
+
+    def close(self) -> Iterator[Logical]:
+        if self.held:
+            yield from spread(self.first, self.first + len(self.held) - 1, ["\n".join(self.held)])
+            self.held = []
+
+
+def _opens(line: str) -> bool:
+    """Whether an object begins on a line that ends none before."""
+    outside = _STRING.sub("", line)
+    return "{" in outside and "}" not in outside.split("{")[0]
+
+
+def _inside_string(held: Sequence[str]) -> bool:
+    return sum(len(re.findall(r'(?<!\\)"', line)) for line in held) % 2 == 1
+
+
+def journal_lines(fields: Mapping[str, Any]) -> list[str]:
+    """A journal record as lines: `ISO host kernel: [   12.345678] text`, `ISO host tag[pid]: text` (fields: systemd's logs-show.c)."""
+    message = _value(fields.get("MESSAGE"))
+    kernel = fields.get("_TRANSPORT") == "kernel"
+    tag = _value(fields.get("SYSLOG_IDENTIFIER")) or _value(fields.get("_COMM")) or ("kernel" if kernel else "unknown")
+    pid = _value(fields.get("_PID")) or _value(fields.get("SYSLOG_PID"))
+    host = _value(fields.get("_HOSTNAME"))
+    wall = _iso(_value(fields.get("__REALTIME_TIMESTAMP")) or _value(fields.get("_SOURCE_REALTIME_TIMESTAMP")))
+    stamp = _seconds(_value(fields.get("_SOURCE_MONOTONIC_TIMESTAMP"))) if kernel else ""
+    name = f"{tag}[{pid}]" if pid and not kernel else tag
+    before = f"{wall} {host} {name}: {stamp}" if wall and host else f"{wall} {stamp}" if wall and kernel else stamp or f"{wall} {name}: "
+    return [(before + text).lstrip() for text in message.split("\n")]
+
+
+def _other_lines(fields: Mapping[str, Any]) -> list[str]:
+    """Records of dmesg, docker and LAVA as lines; none if the object is no log record."""
+    if "msg" in fields and "time" in fields:
+        caller = f"[{fields['caller']:>6}]" if "caller" in fields else ""
+        level = f"{fields['fac']:<6}:{fields['pri']:<6}: " if "fac" in fields else f"<{fields.get('pri', 6)}>"
+        return [f"{level}[{float(fields['time']):12.6f}]{caller} {text}" for text in _value(fields["msg"]).split("\n")]
+    if "log" in fields and "time" in fields:
+        return [f"{fields['time']} {fields.get('stream', 'stdout')} F {text}" for text in _value(fields["log"]).rstrip("\n").split("\n")]
+    if "dt" in fields and "msg" in fields:
+        return [f"{fields['dt']} {text}" for text in _value(fields["msg"]).split("\n")]
+    return []
+
+
+def _value(value: Any) -> str:
+    """A field's text: a string, an array of byte numbers, or the first of several."""
+    if isinstance(value, list):
+        if value and all(isinstance(v, int) and 0 <= v < 256 for v in value):
+            return bytes(value).decode(errors="replace")
+        return _value(value[0]) if value else ""
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def _iso(microseconds: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,17}", microseconds):
+        return ""
+    whole, rest = divmod(int(microseconds), 1_000_000)
+    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest:06d}+00:00"
+
+
+def _seconds(microseconds: str) -> str:
+    """The kernel's own stamp of a record, as printk prints it."""
+    if not microseconds.isdigit():
+        return ""
+    return f"[{int(microseconds) // 1_000_000:5d}.{int(microseconds) % 1_000_000:06d}] "
+
+
+_VERBOSE = re.compile(r"[A-Z][a-z]{2} (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) \S+ \[s=")
+_FIELD = re.compile(r"([A-Z_][A-Z0-9_]*)=(.*)", re.S)
+
+
+class Journal(Wrapper):
+    """Records of `journalctl -o export` (fields, then an empty line) and `-o verbose` (a head line, then indented fields)."""
+
+    name = "journal"
+
+    def __init__(self) -> None:
+        self.fields: dict[str, str] = {}
+        self.first = 0
+        self.last = 0
+        self.at = 0
+        self.key = ""
+        self.blob: list[str] | None = None
+        self.boot = ""
+
+    def take(self, number: int, line: str) -> Iterator[Logical]:
+        if self.blob is not None and self._blob(line):
+            self.last = number
+            return
+        verbose = _VERBOSE.match(line)
+        if verbose or not line.strip():
+            yield from self._record()
+            self.first = self.first or number
+            self.last = number
+            if verbose:
+                self.fields = {"wall": f"{verbose[1]}T{verbose[2]}+00:00"}
+            else:
+                yield from self.close()
+            return
+        self.first, self.last = self.first or number, number
+        self._field(line)
+        if self.key == "MESSAGE" and not self.at:
+            self.at = number
+
+    def _field(self, line: str) -> None:
+        text = line.lstrip(" ")
+        if found := _FIELD.fullmatch(text):
+            self.key = found[1]
+            self.fields[self.key] = found[2]
+        elif re.fullmatch(r"[A-Z_][A-Z0-9_]*", line):
+            self.key, self.blob = line, []
+        elif self.key:
+            self.fields[self.key] += "\n" + text
+
+    def _blob(self, line: str) -> bool:
+        """Collect a value that is printed as length (8 bytes, little endian), bytes, line break. False if the line is not part of it."""
+        assert self.blob is not None
+        raw = "\n".join([*self.blob, line])
+        if len(raw) < 8:
+            self.blob.append(line)
+            return True
+        if self.blob and _FIELD.fullmatch(line) and "�" in raw[:8]:
+            self.blob = None
+            return False
+        length = int.from_bytes(raw[:8].encode("latin-1", "replace"), "little")
+        self.fields[self.key] = raw[8:]
+        self.blob = [*self.blob, line] if "�" in raw[:8] or len(raw[8:].encode()) < min(length, 1 << 20) else None
+        return True
+
+    def _record(self) -> Iterator[Logical]:
+        """The record held, ending before the current line."""
+        if not self.first:
+            return
+        texts = self._lines()
+        yield from spread(self.first, self.last, texts or [""], self.at)
+        self.fields, self.first, self.at, self.key, self.blob = {}, 0, 0, "", None
+
+    def _lines(self) -> list[str]:
+        if "MESSAGE" not in self.fields:
+            return []
+        wall = self.fields.pop("wall", "")
+        fields = dict(self.fields)
+        if wall:
+            fields["__REALTIME_TIMESTAMP"] = str(int(datetime.fromisoformat(wall).timestamp() * 1_000_000))
+        old, self.boot = self.boot, fields.get("_BOOT_ID", self.boot)
+        marker = [f"-- Boot {self.boot} --"] if old and self.boot != old else []
+        return [*marker, *journal_lines(fields)]
+
+    def close(self) -> Iterator[Logical]:
+        yield from self._record()
+
+
+KMSG = re.compile(r"(?:(?=\d*[^\d,;])[^,;]*,)?(\d{1,4}),(\d+),(\d+),([-c+])((?:,[^,;=]+=[^,;]*)*);(.*)", re.S)
+_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
+
+
+class Kmsg(Wrapper):
+    """Records of /dev/kmsg and of the extended netconsole, dictionary lines and fragments included (`kernel/printk/printk.c`)."""
+
+    name = "kmsg"
+
+    def __init__(self) -> None:
+        self.held: tuple[int, int, re.Match[str]] | None = None
+        self.body = ""
+
+    def take(self, number: int, line: str) -> Iterator[Logical]:
+        found = KMSG.fullmatch(line)
+        if self.held and found is None and re.match(r" [A-Za-z_]+=", line):
+            self.held = (self.held[0], number, self.held[2])
+            return
+        if self.held and found and "ncfrag=" in found[5] and self.held[2][2] == found[2]:
+            self.held = (self.held[0], number, self.held[2])
+            self.body += found[6]
+            return
+        yield from self.close()
+        if found:
+            self.held, self.body = (number, number, found), found[6]
+        else:
+            yield Logical(number, number, line)
+
+    def close(self) -> Iterator[Logical]:
+        if self.held is None:
+            return
+        first, last, head = self.held
+        caller = re.search(r",caller=([TC]\d+)", head[5])
+        stamp = f"<{head[1]}>{_seconds(head[3])[:-1]}" + (f"[{caller[1]:>6}] " if caller else " ")
+        yield from spread(first, last, [stamp + text for text in unescaped(self.body).split("\n")])
+        self.held = None
+
+
+def unescaped(text: str) -> str:
+    """`\\xHH` of the record format back to the bytes they stand for."""
+    if "\\x" not in text:
+        return text
+    return re.sub(r"(?:\\x[0-9a-f]{2})+", lambda m: bytes.fromhex(m[0].replace("\\x", "")).decode(errors="replace"), text)
+
+
+GLUED = re.compile(r"(?=<\d{1,3}>(?:1 )?(?:\d{4}-\d\d-\d\dT|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d ))")
+
+
+class Wire(Wrapper):
+    """Syslog datagrams written one after the other without line breaks."""
+
+    name = "wire"
+
+    def take(self, number: int, line: str) -> Iterator[Logical]:
+        yield from spread(number, number, [piece for piece in GLUED.split(line) if piece] or [""])

@@ -1,0 +1,47 @@
+"""Which wrapper a source is in: what turns its physical lines into logical ones. Ordinary files have none."""
+
+import re
+
+from tracekit.parsing.logical import Logical, Wrapper
+from tracekit.parsing.mail import Mail, cut_at, is_padded, is_printable, is_wrapped, quoted_by
+from tracekit.parsing.records import GLUED, KMSG, Journal, Json, Kmsg, Wire
+
+__all__ = ["Logical", "Wrapper", "detect"]
+
+_JSON_LINE = re.compile(r'\s*(?:data: |\x1e|- )?\{.*"(?:MESSAGE|msg|log|__CURSOR|_BOOT_ID)"\s*:')
+_JSON_FIELD = re.compile(r'\s*"(?:MESSAGE|__CURSOR|_BOOT_ID|__REALTIME_TIMESTAMP|msg|dmesg)"\s*:')
+_JSON_NAME = re.compile(r'"(?:MESSAGE|__CURSOR|_BOOT_ID|__REALTIME_TIMESTAMP|msg|dmesg|log)"')  # found at once, or nothing need be tried
+_JOURNAL_NAME = re.compile("_(?:_CURSOR|_REALTIME_TIMESTAMP|BOOT_ID|MACHINE_ID)=")
+_JOURNAL_FIELD = re.compile(r"(?:    )?(?:__CURSOR|__REALTIME_TIMESTAMP|_BOOT_ID|_MACHINE_ID)=")
+
+
+def detect(sample: list[str]) -> Wrapper | None:
+    """The wrapper that the first lines of a source need, or None."""
+    written = [line for line in sample if line.strip()]
+    if not written:
+        return None
+
+    whole = "\n".join(written)
+
+    def share(pattern: re.Pattern[str], least: float) -> bool:
+        return len(list(filter(None, map(pattern.match, written)))) >= max(least * len(written), 1)
+
+    if _JSON_NAME.search(whole) and (
+        share(_JSON_LINE, 0.3) or (share(_JSON_FIELD, 0.02) and any(line.lstrip("\x1e ").startswith(("{", "data: {")) for line in written))
+    ):
+        return Json()
+    if _JOURNAL_NAME.search(whole) and share(_JOURNAL_FIELD, 0.03) and not share(re.compile(r"\S+ \S+ \S+ \S+"), 0.5):
+        return Journal()
+    if share(KMSG, 0.1):
+        return Kmsg()
+    if any(line.count("<") > 1 and len(GLUED.findall(line)) > 1 for line in written):
+        return Wire()
+    return _mail(written)
+
+
+def _mail(written: list[str]) -> Wrapper | None:
+    if columns := cut_at(written):
+        return Mail(columns=columns)
+    quote, printable = quoted_by(written), is_printable(written)
+    wrapped = bool(quote) or printable or is_wrapped(written, quote)
+    return Mail(quote, printable, wrapped) if quote or printable or wrapped or is_padded(written) else None

@@ -1,0 +1,1 @@
+"""What plugins may bring, and how it is loaded and checked."""

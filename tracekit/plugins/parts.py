@@ -1,0 +1,107 @@
+"""What a plugin hands over, looked at before it is used: what is wrong with a part, in words for its author."""
+
+import inspect
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from tracekit.diagnosing.diagnoses import SEVERITIES, Diagnosis
+from tracekit.replay.model import Model
+from tracekit.replay.whatif import System
+from tracekit.types import ENVELOPE
+
+
+def grammar_folder(part: Any) -> str:
+    """Why a part is no folder of grammars; empty if it is one."""
+    if not isinstance(part, Path):
+        return f"{part!r} is no pathlib.Path"
+    if not part.is_dir():
+        return f"there is no folder {part} (is it in the package data?)"
+    if not any(f for name in ("envelopes", "events") for f in (part / name).glob("*.lark")):
+        return f"{part} holds no events/*.lark and no envelopes/*.lark (are they in the package data?)"
+    return ""
+
+
+def model(part: Any) -> str:
+    """Why a part is no model; empty if it is one."""
+    if not (inspect.isclass(part) and issubclass(part, Model)):
+        return f"{_named(part)} is no subclass of tracekit.Model" + (" (give the class, not an object)" if isinstance(part, Model) else "")
+    for name in ("needs", "across"):
+        if not isinstance(getattr(part, name), tuple):
+            return f"{part.__name__}.{name} is no tuple of names of tables"
+    if not isinstance(part.tables, Mapping):
+        return f"{part.__name__}.tables is no mapping of names of tables to their columns"
+    return next(filter(None, (_schema(f"{part.__name__}.tables[{n!r}]", columns) for n, columns in part.tables.items())), "")
+
+
+def _schema(where: str, columns: Any) -> str:
+    if not isinstance(columns, Mapping):
+        return f"{where} is no mapping of columns to polars types"
+    for name, kind in columns.items():
+        if not (isinstance(kind, pl.DataType) or (inspect.isclass(kind) and issubclass(kind, pl.DataType))):
+            return f"{where}: column {name} has no polars type but {kind!r}"
+        if name in ENVELOPE:
+            return f"{where}: column {name} has the name of an envelope column; choose another"
+    return ""
+
+
+def diagnosis(part: Any) -> str:
+    """Why a part is no diagnosis; empty if it is one."""
+    if not isinstance(part, Diagnosis):
+        return f"{_named(part)} is not decorated with @tracekit.diagnosis(...)"
+    if part.severity not in SEVERITIES:
+        return f"{part.name}: severity {part.severity!r} is none of {', '.join(SEVERITIES)}"
+    for name in ("explains", "supersedes"):
+        if not isinstance(getattr(part, name), tuple):
+            return f"{part.name}: {name} is no tuple of codes"
+    return ""
+
+
+def report(part: Any) -> str:
+    """Why a part is no class of reports; empty if it is one."""
+    if not inspect.isclass(part):
+        return f"{_named(part)} is no class"
+    if not isinstance(getattr(part, "name", None), str):
+        return f"{part.__name__} has no name for --format"
+    return "" if callable(getattr(part, "write", None)) else f"{part.__name__} has no method write(run, options)"
+
+
+def system(part: Any) -> str:
+    """Why a part is no system; empty if it is one."""
+    return "" if inspect.isclass(part) and issubclass(part, System) else f"{_named(part)} is no subclass of tracekit.System"
+
+
+def sound(parts: Any, wrong: Callable[[Any], str], failed: Callable[[Exception], object]) -> Iterator[Any]:
+    """The parts a hook returned that are what they should be; `failed` hears of the others."""
+    if isinstance(parts, str) or not isinstance(parts, Iterable):
+        failed(TypeError(f"it returned {_named(parts)}, not a list"))
+        return
+    for part in parts:
+        if why := wrong(part):
+            failed(TypeError(why))
+        else:
+            yield part
+
+
+def misnamed(module: object, hooks: Collection[str]) -> Iterator[str]:
+    """What looks like a hook in a plugin's module and is none: a name that no hook has, a hook without its mark."""
+    for name, value in list(vars(module).items()):
+        marked = hasattr(value, "tracekit_impl")
+        if marked and name not in hooks:
+            yield f"{name} is no hook{nearest(name, hooks)}"
+        elif name in hooks and not marked:
+            yield f"{name} has no @tracekit.hookimpl above it"
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """`; did you mean x?`, or nothing."""
+    near = get_close_matches(name, list(names), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _named(part: Any) -> str:
+    """A function or class by its name, a value by its type."""
+    return str(getattr(part, "__name__", None) or ("None" if part is None else f"a {type(part).__name__}"))

@@ -1,0 +1,196 @@
+"""Plugins: found by entry points, loaded one by one; one that fails is named with its version and the rest goes on."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from tracekit.diagnosing.diagnoses import Diagnosis
+from tracekit.plugins import hooks, parts
+from tracekit.replay.model import Model
+from tracekit.replay.whatif import System
+from tracekit.run import PluginReport, Report
+
+GROUP = "tracekit"
+OWN = frozenset({"streams", "sources", "divergences"})  # tables that the pipeline makes
+BLIND_SPOT = ("OBS-001", "obs.blind-spot")  # the run's own finding
+
+
+@dataclass
+class Plugin:
+    """One plugin: what it brought, and what went wrong with it."""
+
+    name: str
+    version: str
+    grammars: list[Path] = field(default_factory=list)
+    models: list[type[Model]] = field(default_factory=list)
+    diagnoses: list[Diagnosis] = field(default_factory=list)
+    reports: list[type[Report]] = field(default_factory=list)
+    machines: dict[str, type] = field(default_factory=dict)
+    systems: list[type[System]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def failed(self, doing: str, error: BaseException) -> str:
+        """Note an error of this plugin; returns the line that names it."""
+        return self.wrong(f"failed to {doing}: {type(error).__name__}: {error}")
+
+    def wrong(self, what: str) -> str:
+        """Note what is wrong with this plugin; returns the line that names it."""
+        text = f"plugin {self.name} {self.version} {' '.join(what.split())}"
+        self.errors.append(text)
+        return text
+
+    def report(self) -> PluginReport:
+        """The plugin as a value."""
+        diagnoses = tuple(f"{d.code} {d.name}" for d in self.diagnoses)
+        return PluginReport(self.name, self.version, diagnoses, tuple(m.__name__ for m in self.models), tuple(self.errors))
+
+
+@dataclass
+class Registry:
+    """All plugins of a run."""
+
+    plugins: list[Plugin] = field(default_factory=list)
+
+    @property
+    def models(self) -> list[type[Model]]:
+        """The models of all plugins."""
+        return [m for p in self.plugins for m in p.models]
+
+    @property
+    def diagnoses(self) -> list[Diagnosis]:
+        """The diagnoses of all plugins, by code."""
+        return sorted((d for p in self.plugins for d in p.diagnoses), key=lambda d: d.code)
+
+    @property
+    def grammars(self) -> dict[Path, Plugin]:
+        """The grammar folders of all plugins, beside the built-in one, and whose they are."""
+        return {g: p for p in self.plugins for g in p.grammars}
+
+    @property
+    def machines(self) -> dict[str, type]:
+        """The machines of all plugins, by name."""
+        return {name: machine for p in self.plugins for name, machine in p.machines.items()}
+
+    @property
+    def systems(self) -> list[type[System]]:
+        """The systems of all plugins."""
+        return [s for p in self.plugins for s in p.systems]
+
+    @property
+    def reports(self) -> list[type[Report]]:
+        """The report classes of all plugins."""
+        return [r for p in self.plugins for r in p.reports]
+
+    def fresh(self) -> "Registry":
+        """The same plugins for another run: what goes wrong there is not noted here."""
+        return Registry([replace(p, errors=list(p.errors)) for p in self.plugins])
+
+    def owner(self, part: object) -> Plugin:
+        """The plugin that brought a model or a diagnosis."""
+        return next(p for p in self.plugins if any(part in parts for parts in (p.models, p.diagnoses, p.reports, p.systems)))
+
+    def asked_for(self) -> set[str]:
+        """Names of all tables that a model or a diagnosis hears."""
+        heard = {t for m in self.models for t in m.hears()}
+        return heard | {t for d in self.diagnoses for t in (*d.needs, *d.wants)}
+
+
+def load(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Registry:
+    """Load every plugin of the entry-point group `tracekit`, those of tracekit itself first. Never raises for a plugin's fault."""
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hooks)
+    registry = Registry()
+    points = metadata.entry_points(group=GROUP) if entry_points is None else entry_points
+    for point in sorted(points, key=lambda p: (p.dist is None or p.dist.name != "tracekit", p.name)):
+        registry.plugins.append(_load_one(manager, point))
+    _drop_repeated(registry)
+    return registry
+
+
+def _load_one(manager: pluggy.PluginManager, point: metadata.EntryPoint) -> Plugin:
+    plugin = Plugin(point.name, point.dist.version if point.dist else "?")
+    try:
+        module = point.load()
+        manager.register(module, name=point.name)
+    except (Exception, SystemExit) as e:
+        plugin.failed("load", e)
+        return plugin
+    for what in parts.misnamed(module, {n for n in vars(hooks) if n.startswith("tracekit_")}):
+        plugin.wrong(f"is wrong: {what}")
+    _collect(manager, module, plugin, "tracekit_grammars", plugin.grammars, parts.grammar_folder)
+    _collect(manager, module, plugin, "tracekit_models", plugin.models, parts.model)
+    _collect(manager, module, plugin, "tracekit_diagnoses", plugin.diagnoses, parts.diagnosis)
+    _collect(manager, module, plugin, "tracekit_reports", plugin.reports, parts.report)
+    _collect(manager, module, plugin, "tracekit_systems", plugin.systems, parts.system)
+    _answer(manager, module, plugin, "tracekit_machines", plugin.machines.update)
+    return plugin
+
+
+def _collect(
+    manager: pluggy.PluginManager, module: object, plugin: Plugin, hook: str, into: list[Any], wrong: Callable[[Any], str]
+) -> None:
+    """Take what one hook of one plugin gives, part by part: one that is wrong is named, the others are kept."""
+
+    def failed(error: Exception) -> None:
+        plugin.failed(f"answer {hook}", error)
+
+    _answer(manager, module, plugin, hook, lambda given: into.extend(parts.sound(given, wrong, failed)))
+
+
+def _answer(manager: pluggy.PluginManager, module: object, plugin: Plugin, hook: str, take: Callable[[Any], None]) -> None:
+    """Call one hook of one plugin; pluggy itself would stop at the first implementation that raises."""
+    for impl in getattr(manager.hook, hook).get_hookimpls():
+        if impl.plugin is module:
+            try:
+                take(impl.function())
+            except (Exception, SystemExit) as e:
+                plugin.failed(f"answer {hook}", e)
+
+
+def _drop_repeated(registry: Registry) -> None:
+    """Of two parts with one name the one loaded first stays."""
+    codes, formats = set(BLIND_SPOT), set[str]()
+    schemas: dict[str, Mapping[str, Any]] = {}
+    for plugin in registry.plugins:
+        plugin.diagnoses = [d for d in plugin.diagnoses if _first(plugin, f"diagnosis {d.code} {d.name}", {d.code, d.name}, codes)]
+        plugin.reports = [r for r in plugin.reports if _first(plugin, f"report {r.name}", {r.name}, formats)]
+        plugin.models = [m for m in plugin.models if _agrees(plugin, m, schemas)]
+
+
+def _first(plugin: Plugin, what: str, names: set[str], taken: set[str]) -> bool:
+    if repeated := sorted(names & taken):
+        plugin.wrong(f"is wrong: {what} is left out, {' and '.join(repeated)} is taken")
+        return False
+    taken |= names
+    return True
+
+
+def _agrees(plugin: Plugin, model: type[Model], schemas: dict[str, Mapping[str, Any]]) -> bool:
+    """Whether the tables a model emits have the columns that other models gave them."""
+    for name, schema in model.schemas().items():
+        if schemas.get(name, schema) != schema or name in OWN:
+            plugin.wrong(f"is wrong: model {model.__name__} is left out, another table is called {name} and has other columns")
+            return False
+    schemas |= model.schemas()
+    return True
+
+
+def check(registry: Registry, events: Iterable[str]) -> None:
+    """Name what only shows once the grammars are loaded: tables that nothing gives, models that emit the table of an event."""
+    names = set(events)
+    for plugin in registry.plugins:
+        for model in plugin.models:
+            for name in sorted(names & set(model.tables)):
+                plugin.wrong(f"is wrong: model {model.__name__} is left out, a grammar's event is called {name}")
+        plugin.models = [m for m in plugin.models if not names & set(m.tables)]
+    known = names | OWN | {t for m in registry.models for t in m.tables}
+    for plugin in registry.plugins:
+        asked = [(f"model {m.__name__}", m.hears()) for m in plugin.models]
+        asked += [(f"diagnosis {d.code} {d.name}", (*d.needs, *d.wants)) for d in plugin.diagnoses]
+        for what, tables in asked:
+            for table in sorted(set(tables) - known):
+                plugin.wrong(f"is wrong: {what} asks for a table {table}, which nothing gives{parts.nearest(table, known)}")

@@ -1,0 +1,1 @@
+"""Paths into sources of physical lines: files, pipes, archives, bundles, trace.dat."""

@@ -1,0 +1,436 @@
+"""Paths to sources, sources to chunks of physical lines, and evidence lines read once more.
+
+A line ends at LF and nowhere else; lines are counted from 1. A source is small and can be pickled: it holds where the bytes are, not the
+bytes. What cannot be sought (standard input, pipes) and what another program must render (trace.dat) is spooled to a temporary file first.
+"""
+
+import atexit
+import bisect
+import codecs
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any
+
+from tracekit.errors import SourceError
+from tracekit.reading import bundle, tracedat
+from tracekit.reading.archive import Archive, Limits, Member, is_archive
+from tracekit.reading.chunk import Chunk
+from tracekit.reading.unpack import BROKEN, HEAD, compression, told
+
+CHUNK = 16 << 20
+LINE_LIMIT = 1 << 20
+_STEP = 1 << 20
+DAMAGED = "the data end early or are damaged"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One log: `path` as the user gave it, `file` where its bytes are, and how to read them.
+
+    What is compressed or inside an archive is a `member` of `archive`. `machine`: whose log it is where the place says so. `remarks`
+    collects what the reader should be told (cut lines, a truncated archive); `marks` maps the first line of each chunk to its byte offset,
+    where a file can be sought.
+    """
+
+    path: str
+    file: str = ""
+    encoding: str = ""
+    first_line: int = 1
+    archive: Archive | None = field(default=None, compare=False, repr=False)
+    member: int = 0
+    machine: str = ""
+    remarks: list[str] = field(default_factory=list, compare=False)
+    marks: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def plain(self) -> bool:
+        """Whether its bytes are those of the file."""
+        return self.archive is None and not self.encoding
+
+    def chunks(self, size: int = CHUNK) -> Iterator[Chunk]:
+        """The source's lines in chunks of about `size` bytes; lines over 1 MiB are cut and counted in `notes()`."""
+        line, cut = self.first_line, 0
+        for offset, raw in _plain_lines(self.file, size) if self.plain else _whole_lines(self._blocks(min(size, CHUNK)), size):
+            data, shortened = _bound(raw)
+            cut += shortened
+            self.marks[line] = offset
+            chunk = Chunk(line, data)
+            yield chunk
+            line = chunk.next_line
+        if cut:
+            self._note(f"{cut} line{'s' if cut > 1 else ''} longer than 1 MiB cut")
+
+    def text_of(self, numbers: Iterable[int]) -> dict[int, str]:
+        """The text of some lines, by number, read again from the file."""
+        wanted = sorted(set(numbers))
+        texts: dict[int, str] = {}
+        for chunk in self._chunks_with(wanted):
+            inside = wanted[bisect.bisect_left(wanted, chunk.first_line) :]
+            lines = chunk.data.split(b"\n", inside[-1] - chunk.first_line + 1) if inside else []
+            texts.update((n, _decode(lines[n - chunk.first_line])) for n in inside if n - chunk.first_line < len(lines))
+            if not wanted or len(texts) == len(wanted):
+                break
+        return texts
+
+    def notes(self) -> list[str]:
+        """What the reader should be told about the reading so far."""
+        return list(self.remarks)
+
+    def place(self, line: int) -> tuple[str, int]:
+        """The file and its line that a line of the source is."""
+        return self.path, line
+
+    def _chunks_with(self, wanted: Sequence[int]) -> Iterator[Chunk]:
+        """The chunks that hold the wanted lines: by seeking where offsets are known, else all from the start."""
+        if not self.plain or not self.marks:
+            yield from self.chunks()
+            return
+        firsts = sorted(self.marks)
+        places = sorted({max(bisect.bisect_right(firsts, n) - 1, 0) for n in wanted})
+        with open(self.file, "rb") as stream:
+            for place in places:
+                begin = self.marks[firsts[place]]
+                end = self.marks[firsts[place + 1]] if place + 1 < len(firsts) else None
+                stream.seek(begin)
+                yield Chunk(firsts[place], _bound(stream.read(-1 if end is None else end - begin))[0])
+
+    def _blocks(self, size: int) -> Iterator[bytes]:
+        """The bytes of the source, unpacked and as UTF-8."""
+        blocks = _read(self.file, size) if self.archive is None else _whole(self.archive.blocks(self.member), self._note)
+        return _recoded(blocks, self.encoding) if self.encoding else blocks
+
+    def _note(self, text: str) -> None:
+        if text not in self.remarks:
+            self.remarks.append(text)
+
+
+@dataclass(frozen=True)
+class Series(Source):
+    """The parts of a rotated log as one source, oldest first; its lines are counted through, its path is that of the newest part."""
+
+    parts: tuple[Source, ...] = ()
+    begins: dict[int, Source] = field(default_factory=dict, compare=False, repr=False)  # by the number of the first line
+
+    def chunks(self, size: int = CHUNK) -> Iterator[Chunk]:
+        """The lines of all parts; a part that cannot be read is noted."""
+        self.begins.clear()
+        line = 1
+        for part in self.parts:
+            self.begins[line] = part
+            try:
+                for chunk in part.chunks(size):
+                    data = chunk.data if chunk.data.endswith(b"\n") else chunk.data + b"\n"
+                    numbered = Chunk(line, data)
+                    yield numbered
+                    line = numbered.next_line
+            except (SourceError, OSError) as error:
+                self._note(f"{part.path}: {error}")
+
+    def text_of(self, numbers: Iterable[int]) -> dict[int, str]:
+        """The text of some lines, by number, read again from the parts that hold them."""
+        wanted: dict[int, list[int]] = {}
+        for n in numbers:
+            wanted.setdefault(self._begin(n), []).append(n - self._begin(n) + 1)
+        return {begin + n - 1: text for begin, lines in wanted.items() for n, text in self.begins[begin].text_of(lines).items()}
+
+    def notes(self) -> list[str]:
+        """What the reader should be told about the reading of all parts so far."""
+        return [*self.remarks, *(f"{part.path}: {note}" for part in self.parts for note in part.notes())]
+
+    def place(self, line: int) -> tuple[str, int]:
+        """The part and its line that a line of the series is."""
+        begin = self._begin(line)
+        return self.begins[begin].path, line - begin + 1
+
+    def _begin(self, line: int) -> int:
+        firsts = sorted(self.begins)
+        return firsts[max(bisect.bisect_right(firsts, line) - 1, 0)]
+
+
+def discover(paths: Sequence[str], limits: Limits | None = None) -> tuple[list[Source], list[SourceError]]:
+    """Find the sources that `paths` mean: files, members of archives, folders (all logs below, sorted), URLs, `-` for standard input."""
+    limits = limits or Limits.given()
+    found: list[tuple[Source, bundle.Log]] = []
+    errors: list[SourceError] = []
+    for path in paths:
+        try:
+            for name in _below(path):
+                found += _identify(name, limits, errors)
+        except SourceError as error:
+            errors.append(error)
+    return _placed(found), errors
+
+
+def _placed(found: Sequence[tuple[Source, bundle.Log]]) -> list[Source]:
+    """The sources with their machines, where there are several; the parts of a rotated log as one, where the newest stood."""
+    machines = bundle.machines(s.path for s, _ in found)
+    sources = {s.path: replace(s, machine=machines[s.path]) if s.path in machines else s for s, _ in found}
+    for logs in bundle.series(log for s, log in found if s.first_line == 1):
+        parts = (*(sources.pop(log.path) for log in logs[:-1]), sources[logs[-1].path])
+        told = f"read as one log: {', '.join(os.path.basename(p.path) for p in parts)}"
+        sources[parts[-1].path] = Series(parts[-1].path, machine=parts[-1].machine, remarks=[told], parts=parts)
+    return list(sources.values())
+
+
+def _below(path: str) -> list[str]:
+    """The files a path means. Errors: SourceError where it means none."""
+    if path == "-" or is_url(path):
+        return [path]
+    if not os.path.exists(path):
+        raise SourceError(f"{path}: no such file or folder")
+    if not os.path.isdir(path):
+        return [path]
+    root = os.path.join(os.path.dirname(os.path.abspath(path)), "")
+    files = sorted(str(Path(folder) / name) for folder, _, names in os.walk(path) for name in names)
+    files = [f for f in files if os.path.isfile(f) and not os.path.islink(f) and bundle.is_log(os.path.abspath(f).removeprefix(root))]
+    if not files:
+        raise SourceError(f"{path}: the folder holds no log")
+    return files
+
+
+def _identify(path: str, limits: Limits, errors: list[SourceError]) -> list[tuple[Source, bundle.Log]]:
+    """Look at the first bytes and tell how a file is to be read; a file that cannot be is an error."""
+    label = shown(path)
+    try:
+        if is_url(path):
+            return list(_members(path, path, Archive(path, lambda: open_url(path), limits), errors))
+        file = _spool(sys.stdin.buffer) if path == "-" else path if os.path.isfile(path) else _spool_file(path)
+        with open(file, "rb") as stream:
+            head = stream.read(HEAD)
+        if compression(head) or is_archive(head):
+            return list(_members(label, file, Archive(label, lambda: open(file, "rb"), limits), errors))
+        return [_described(Source(label, file), head, int(os.stat(file).st_mtime))]
+    except SourceError as error:
+        errors.append(error)
+    except OSError as error:
+        errors.append(SourceError(f"{label}: cannot be read: {error.strerror or error}"))
+    return []
+
+
+def shown(path: str) -> str:
+    """A path as text: bytes of a file name that are no UTF-8 as `\\xNN`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def is_url(path: str) -> bool:
+    """Whether a path is for fsspec: `s3://bucket/key`, `https://host/file`."""
+    return re.match(r"[a-z][a-z0-9+.-]+://", path) is not None
+
+
+def open_url(url: str) -> IO[bytes]:
+    """Open a remote file for reading. Errors: SourceError where fsspec or the driver of the protocol is missing, or it cannot be opened."""
+    try:
+        return _fsspec(url).open(url, "rb").open()  # type: ignore[no-any-return]
+    except SourceError:
+        raise
+    except Exception as error:  # what a driver raises is its own affair
+        raise SourceError(f"{url}: cannot be read: {told(error)}") from error
+
+
+def remote(url: str, *, entries: bool = False) -> Any:
+    """What a remote store says of a file (size, times, tags), or the URLs of the entries of a folder. Errors: as `open_url`."""
+    try:
+        store, path = _fsspec(url).core.url_to_fs(url)
+        return [store.unstrip_protocol(e) for e in store.ls(path, detail=False)] if entries else store.info(path)
+    except SourceError:
+        raise
+    except Exception as error:
+        raise SourceError(f"{url}: cannot be read: {told(error)}") from error
+
+
+def _fsspec(url: str) -> Any:
+    try:
+        return import_module("fsspec")
+    except ImportError:
+        raise SourceError(f"{url}: remote files need fsspec: pip install 'tracekit[remote]'") from None
+
+
+def _members(path: str, file: str, archive: Archive, errors: list[SourceError]) -> Iterator[tuple[Source, bundle.Log]]:
+    """The logs of an archive, or of a compressed file. Errors: SourceError where there is none."""
+    others: Counter[str] = Counter()
+
+    def wanted(member: Member, head: bytes) -> bool:
+        log = not member.name or bundle.is_log(member.name)
+        others.update([] if log and head else ["empty" if log else "no log by its name"])
+        return log and bool(head)
+
+    first: Source | None = None
+    for member, head in archive.scan(wanted):
+        label = f"{path}!{member.name}" if member.name else path
+        try:
+            source, log = _described(Source(label, file, archive=archive, member=member.index), head, member.mtime)
+        except SourceError as error:
+            if not member.name:
+                raise
+            others[str(error).removeprefix(f"{label}: ")] += 1
+            continue
+        first = first or source
+        yield source, log
+    errors += [SourceError(p.reason if p.reason.startswith(path) else f"{_label(path, p.member)}: {p.reason}") for p in archive.problems]
+    told_others = ", ".join(f"{n} {what}" for what, n in sorted((archive.skipped + others).items()))
+    if first is not None and told_others:
+        first._note(f"of {path} some members were not read: {told_others}")
+    if first is None and not archive.problems:
+        raise SourceError(f"{path}: holds no log" + (f" ({told_others})" if told_others else ""))
+
+
+def _label(path: str, member: str) -> str:
+    return f"{path}!{member}" if member else path
+
+
+def _described(source: Source, head: bytes, mtime: int) -> tuple[Source, bundle.Log]:
+    """The source as its first bytes say it is to be read. Errors: SourceError where they are no text."""
+    if not head:
+        raise SourceError(f"{source.path}: the file is empty")
+    if head.startswith(tracedat.MAGIC):
+        file = source.file if source.archive is None else _spool_blocks(source._blocks(_STEP))
+        return _rendered(source.path, file), bundle.Log(source.path, "", mtime)
+    encoding = _encoding(head)
+    if not encoding and _is_binary(head):
+        raise SourceError(f"{source.path}: is not text")
+    return replace(source, encoding=encoding), bundle.Log(source.path, _decode(head[: 4 << 10]), mtime)
+
+
+def _rendered(path: str, file: str) -> Source:
+    """A trace.dat as the text of `trace-cmd report`; release, clock and loss counters stand on lines 0 and below."""
+    if not shutil.which("trace-cmd"):
+        raise SourceError(f"{path}: is a trace.dat and trace-cmd is not installed; convert it: trace-cmd report {path} > trace.txt")
+    extra, blocks, notes = tracedat.render(os.path.abspath(file))
+    text = _spool_blocks([b"".join(line.encode() + b"\n" for line in extra), *blocks])
+    if os.path.getsize(text) == 0:
+        raise SourceError(f"{path}: trace-cmd cannot read this trace.dat: {'; '.join(notes) or 'no output'}")
+    return Source(path, text, first_line=1 - len(extra), remarks=notes)
+
+
+def _encoding(head: bytes) -> str:
+    """The text encoding when a byte order mark names one; bytes are UTF-8 otherwise."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    return "utf-8-sig" if head.startswith(codecs.BOM_UTF8) else ""
+
+
+_HOLE = b"\x00" * 512  # what a file system leaves of a file that was not written to its end
+
+
+def _is_binary(head: bytes) -> bool:
+    """Whether bytes are no log: over 5 % control characters that no console writes. NUL runs of a crashed machine's log stay text; where
+    lines without a NUL stand before a long run, they tell."""
+    lines = head.partition(_HOLE)[0]
+    head = lines if b"\n" in lines and b"\x00" not in lines else head
+    noise = len(head) - len(head.translate(None, bytes(set(range(32)) - set(b"\t\n\r\x08\x0c\x1b\x00"))))
+    text = head.translate(None, b"\x00")
+    return noise * 20 > len(head) or len(text) * 4 < len(head)
+
+
+def _read(file: str, size: int) -> Iterator[bytes]:
+    with open(file, "rb") as stream:
+        yield from iter(lambda: stream.read(size), b"")
+
+
+def _whole(blocks: Iterator[bytes], note: Callable[[str], None]) -> Iterator[bytes]:
+    """The blocks of what was packed; what a damaged archive still gives is given, then noted."""
+    try:
+        yield from blocks
+    except BROKEN as error:
+        note(f"{DAMAGED} ({told(error)}); what could be unpacked was read")
+
+
+def _recoded(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    for block in blocks:
+        yield decoder.decode(block).encode()
+    yield decoder.decode(b"", final=True).encode()
+
+
+def _plain_lines(file: str, size: int) -> Iterator[tuple[int, bytes]]:
+    """Pieces of a plain file that end at LF, each with its byte offset: where a line ends is looked up first, so that nothing is copied."""
+    offset = 0
+    with open(file, "rb") as stream:
+        handle, total = stream.fileno(), os.fstat(stream.fileno()).st_size
+        while offset < total:
+            end = min(offset + size, total)
+            if end < total:
+                rest = os.pread(handle, 2 * LINE_LIMIT, end)
+                if (found := rest.find(b"\n")) < 0:
+                    break
+                end += found + 1
+            yield offset, os.pread(handle, end - offset, offset)
+            offset = end
+        if offset < total:  # a line without end in sight
+            stream.seek(offset)
+            for further, data in _whole_lines(iter(lambda: stream.read(size), b""), size):
+                yield offset + further, data
+
+
+def _whole_lines(blocks: Iterable[bytes], size: int) -> Iterator[tuple[int, bytes]]:
+    """Joins blocks to pieces of at least `size` bytes that end at LF, each with its byte offset. Of an endless line the start is kept."""
+    offset, held, length, dropped, tail = 0, [], 0, 0, 0
+    for block in blocks:
+        last = block.rfind(b"\n")
+        if last < 0 and tail > LINE_LIMIT:
+            dropped += len(block)
+            continue
+        tail = tail + len(block) if last < 0 else len(block) - last - 1
+        held.append(block)
+        length += len(block)
+        if length < size:
+            continue
+        data = b"".join(held) if len(held) > 1 else block
+        end = data.rfind(b"\n") + 1
+        if end:
+            yield offset, data[:end]
+            offset, dropped = offset + end + dropped, 0
+        rest = data[end:]
+        kept = rest[: LINE_LIMIT + 1] if len(rest) > 2 * LINE_LIMIT else rest
+        dropped += len(rest) - len(kept)
+        held, length = ([kept], len(kept)) if kept else ([], 0)
+    if length:
+        yield offset, b"".join(held)
+
+
+_OVERLONG = re.compile(rb"([^\n]{%d})[^\n]+" % LINE_LIMIT)
+
+
+def _bound(data: bytes) -> tuple[bytes, int]:
+    """Cuts lines over the limit; the search is one look-up a MiB where there are none."""
+    if all(data.find(b"\n", at, at + LINE_LIMIT) >= 0 for at in range(0, len(data) - LINE_LIMIT, LINE_LIMIT)):
+        return data, 0
+    return _OVERLONG.subn(rb"\1", data)
+
+
+def _decode(line: bytes) -> str:
+    return line.decode("utf-8", "replace")
+
+
+def _spool(stream: IO[bytes]) -> str:
+    return _spool_blocks(iter(lambda: stream.read(_STEP), b""))
+
+
+def _spool_file(path: str) -> str:
+    with open(path, "rb") as stream:
+        return _spool(stream)
+
+
+def _spool_blocks(blocks: Iterable[bytes]) -> str:
+    """Writes blocks to a temporary file that goes when the process ends; returns its name."""
+    handle, name = tempfile.mkstemp(prefix="tracekit-")
+    atexit.register(_remove, name, os.getpid())
+    with os.fdopen(handle, "wb") as out:
+        for block in blocks:
+            out.write(block)
+    return name
+
+
+def _remove(name: str, owner: int) -> None:
+    if os.getpid() == owner:
+        with suppress(OSError):
+            os.unlink(name)

@@ -1,0 +1,1 @@
+"""Event tables into model tables: clocks, models, what-if, score."""

@@ -1,0 +1,130 @@
+"""What if: the same stimuli replayed with one gate flipped. A fault that vanishes names its fix.
+
+A *system* composes machines of the plugins (`tracekit_machines`) into something that can run: it derives the stimuli from the tables,
+knows its gates as observed or assumed, and says which faults occur under any setting of them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import polars as pl
+
+from tracekit.diagnosing.diagnoses import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """One gate that can be flipped: `to` is its new value, `cures` the codes whose own fix it is, `text` what the user would do."""
+
+    gate: str
+    to: Any
+    cures: tuple[str, ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """What became of the faults of a subject under one flipped gate."""
+
+    gate: str
+    before: Any
+    to: Any
+    subject: str = ""
+    vanished: tuple[str, ...] = ()
+    remaining: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
+    cost: Mapping[str, int] = field(default_factory=dict)
+    assumptions: tuple[str, ...] = ()
+    cures: tuple[str, ...] = ()
+    text: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The row of `tracekit whatif --format json`."""
+        lists = {n: list(getattr(self, n)) for n in ("vanished", "remaining", "new")}
+        return {
+            "gate": self.gate,
+            "from": self.before,
+            "to": self.to,
+            **lists,
+            "cost": dict(self.cost),
+            "assumptions": list(self.assumptions),
+        }
+
+
+class System:
+    """A composition of machines for one subject (a device, a domain, a host)."""
+
+    name: ClassVar[str] = ""
+    fixes: ClassVar[tuple[Fix, ...]] = ()
+
+    @classmethod
+    def instances(cls, machines: Mapping[str, type], tables: Mapping[str, pl.DataFrame]) -> Sequence["System"]:
+        """The systems that the tables show stimuli for; none where they show nothing."""
+        raise NotImplementedError
+
+    def subject(self) -> str:
+        """The label of whom it is about, as findings print it; empty if no finding names one."""
+        return ""
+
+    def gates(self) -> Mapping[str, Any]:
+        """The gates as observed or assumed: the base of every flip."""
+        raise NotImplementedError
+
+    def faults(self, gates: Mapping[str, Any]) -> frozenset[str]:
+        """Codes of the faults that occur when the stimuli are replayed under `gates`."""
+        raise NotImplementedError
+
+    def cost(self, gates: Mapping[str, Any]) -> Mapping[str, int]:
+        """What `gates` take up front: vectors, irtes, pirqs."""
+        return {}
+
+    def assumptions(self) -> tuple[str, ...]:
+        """Stimuli that had to be derived, gates that were assumed."""
+        return ()
+
+
+def flips(systems: Iterable[System]) -> list[Flip]:
+    """Every fix of every system, flipped alone against its base."""
+    return [_flip(s, fix, s.faults(s.gates())) for s in systems for fix in s.fixes if s.gates().get(fix.gate) != fix.to]
+
+
+def _flip(system: System, fix: Fix, base: frozenset[str]) -> Flip:
+    gates = {**system.gates(), fix.gate: fix.to}
+    after = system.faults(gates)
+    changed = {k: v - system.cost(system.gates()).get(k, 0) for k, v in system.cost(gates).items()}
+    return Flip(
+        fix.gate,
+        system.gates().get(fix.gate),
+        fix.to,
+        system.subject(),
+        tuple(sorted(base - after)),
+        tuple(sorted(base & after)),
+        tuple(sorted(after - base)),
+        {k: v for k, v in changed.items() if v},
+        system.assumptions(),
+        fix.cures,
+        fix.text,
+    )
+
+
+def confirmed(findings: Iterable[Finding], made: Sequence[Flip]) -> list[Finding]:
+    """The findings, those whose fault vanishes under its own fixes and under no other marked `confirmed_by_replay`, fixes first."""
+    return [
+        _confirm(f, [x for x in made if f.code in (*x.vanished, *x.remaining) and _is_about(x.subject, f.subject.label)]) for f in findings
+    ]
+
+
+def _is_about(subject: str, label: str) -> bool:
+    """Whether a system's subject is that of a finding; a domain's label may go on with its functions: `dom0 (0000:00:06.0)`."""
+    return subject in ("", label) or label.startswith(f"{subject} (")
+
+
+def _confirm(finding: Finding, made: Sequence[Flip]) -> Finding:
+    own = [x for x in made if finding.code in x.cures]
+    if not own:
+        return finding
+    helped = [x for x in own if finding.code in x.vanished]
+    strangers = [x for x in made if finding.code in x.vanished and finding.code not in x.cures]
+    fixes = tuple(dict.fromkeys(x.text for x in helped if x.text))
+    return replace(finding, confirmed_by_replay=bool(helped) and not strangers, fixes=fixes)

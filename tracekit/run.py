@@ -1,0 +1,69 @@
+"""What a run is, as a value: everything a report may print, without a second analysis."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tracekit.diagnosing.diagnoses import Finding, Outcome
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True, slots=True)
+class NotUnderstood:
+    """Lines that hold a rule's literals but do not parse: how many, and one of them."""
+
+    event: str
+    count: int
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """The account of one source. `classes` adds up to `lines`."""
+
+    path: str
+    lines: int
+    envelopes: Mapping[str, int] = field(default_factory=dict)
+    events: Mapping[str, int] = field(default_factory=dict)  # by event name, captured or only counted
+    classes: Mapping[str, int] = field(default_factory=dict)  # event, part-of-event, frame, text, not understood, rejected
+    not_understood: tuple[NotUnderstood, ...] = ()
+    clock: str = "none"  # what its stamps are, and how they relate to the case's
+    notes: tuple[str, ...] = ()  # one clear line each: bad bytes, truncated archive, how to convert
+
+
+@dataclass(frozen=True, slots=True)
+class PluginReport:
+    """One plugin: its version, what it brought, and what went wrong with it."""
+
+    name: str
+    version: str
+    diagnoses: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The outcome of one analysis."""
+
+    sources: tuple[SourceReport, ...]
+    findings: tuple[Finding, ...]
+    outcomes: tuple[Outcome, ...]
+    gates: tuple[Mapping[str, Any], ...] = ()
+    plugins: tuple[PluginReport, ...] = ()
+    errors: tuple[str, ...] = ()  # sources that could not be read, plugins that failed: one line each
+    version: str = ""
+    tables: Mapping[str, "pl.DataFrame"] = field(default_factory=dict, repr=False)  # only when asked for
+
+
+class Report(Protocol):
+    """A report plugin: `name` is what `--format` takes."""
+
+    name: str
+
+    def write(self, run: Run, options: Mapping[str, Any]) -> str:
+        """The whole report as text. `options`: width (int), color (bool), full (bool)."""
+        ...
