@@ -12,7 +12,9 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 LOWER = """
-from tracekit.grammar.load import built_in_folder, grammars_to_json, load
+from tracekit.grammar.rules import built_in_folder
+from tracekit.grammar.cache import grammars_to_json
+from tracekit.grammar.load import load
 (built_in_folder() / "lowered.json").write_text(grammars_to_json(load(strict=True)), encoding="utf-8")
 """
 

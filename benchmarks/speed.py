@@ -97,12 +97,14 @@ def engine_rows() -> list[str]:
     """The lowered engine against lark's Earley parser on the same lines, one core each."""
     import polars as pl
 
-    from tracekit.grammar import load as grammar
+    from tracekit.grammar.lowering import lower_file
+    from tracekit.grammar.reference import reference
+    from tracekit.grammar.rules import built_in_folder
 
-    rules = {r.name: (p, r) for p in grammar.built_in_folder().glob("events/*.lark") for r in grammar.lower_file(p)}
+    rules = {r.name: (p, r) for p in built_in_folder().glob("events/*.lark") for r in lower_file(p)}
     path, rule = rules["vector_alloc"]
     text = [f"vector_alloc: irq={i} vector={i % 200} reserved=1 ret=0" for i in range(300_000)]
-    parser = grammar.reference(path, rule.name)
+    parser = reference(path, rule.name)
     begin = time.perf_counter()
     for line in text[:600]:
         parser.parse(line)

@@ -16,7 +16,7 @@ from recordings import GIVEN, TRUTH, blanked, cases, inputs, parts
 
 import tracekit.analyze
 from tracekit.analyze import Options, analyze
-from tracekit.diagnosing.diagnoses import Finding
+from tracekit.findings import Finding
 from tracekit.run import Run
 
 pytestmark = pytest.mark.skipif(not GIVEN.is_dir(), reason="no recordings here: set TRACEKIT_CAPTURES to a folder of them")

@@ -11,18 +11,18 @@ __version__ = "0.1.0"
 _HOMES = {
     "Options": "analyze",
     "before": "replay.clock",
-    "clear": "diagnosing.diagnoses",
+    "clear": "findings",
     "Diagnosis": "diagnosing.diagnoses",
     "diagnosis": "diagnosing.diagnoses",
-    "Evidence": "diagnosing.diagnoses",
-    "Finding": "diagnosing.diagnoses",
-    "HOST": "diagnosing.diagnoses",
-    "inconclusive": "diagnosing.diagnoses",
-    "not_evaluated": "diagnosing.diagnoses",
-    "Outcome": "diagnosing.diagnoses",
-    "Subject": "diagnosing.diagnoses",
-    "Unchecked": "diagnosing.diagnoses",
-    "Verdict": "diagnosing.diagnoses",
+    "Evidence": "findings",
+    "Finding": "findings",
+    "HOST": "findings",
+    "inconclusive": "findings",
+    "not_evaluated": "findings",
+    "Outcome": "findings",
+    "Subject": "findings",
+    "Unchecked": "findings",
+    "Verdict": "findings",
     "hookimpl": "plugins.hooks",
     "Model": "replay.model",
     "Row": "replay.model",
@@ -43,18 +43,8 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from tracekit.analyze import Options as Options
-    from tracekit.diagnosing.diagnoses import HOST as HOST
     from tracekit.diagnosing.diagnoses import Diagnosis as Diagnosis
-    from tracekit.diagnosing.diagnoses import Evidence as Evidence
-    from tracekit.diagnosing.diagnoses import Finding as Finding
-    from tracekit.diagnosing.diagnoses import Outcome as Outcome
-    from tracekit.diagnosing.diagnoses import Subject as Subject
-    from tracekit.diagnosing.diagnoses import Unchecked as Unchecked
-    from tracekit.diagnosing.diagnoses import Verdict as Verdict
-    from tracekit.diagnosing.diagnoses import clear as clear
     from tracekit.diagnosing.diagnoses import diagnosis as diagnosis
-    from tracekit.diagnosing.diagnoses import inconclusive as inconclusive
-    from tracekit.diagnosing.diagnoses import not_evaluated as not_evaluated
     from tracekit.diagnosing.subjects import callers as callers
     from tracekit.diagnosing.subjects import distinct as distinct
     from tracekit.diagnosing.subjects import lost_between as lost_between
@@ -66,6 +56,16 @@ if TYPE_CHECKING:
     from tracekit.diagnosing.subjects import subject_of as subject_of
     from tracekit.diagnosing.subjects import times as times
     from tracekit.errors import TracekitError as TracekitError
+    from tracekit.findings import HOST as HOST
+    from tracekit.findings import Evidence as Evidence
+    from tracekit.findings import Finding as Finding
+    from tracekit.findings import Outcome as Outcome
+    from tracekit.findings import Subject as Subject
+    from tracekit.findings import Unchecked as Unchecked
+    from tracekit.findings import Verdict as Verdict
+    from tracekit.findings import clear as clear
+    from tracekit.findings import inconclusive as inconclusive
+    from tracekit.findings import not_evaluated as not_evaluated
     from tracekit.plugins.hooks import hookimpl as hookimpl
     from tracekit.replay.clock import before as before
     from tracekit.replay.model import Model as Model

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tracekit.diagnosing.diagnoses import Finding, Outcome
+from tracekit.findings import Finding, Outcome
 
 if TYPE_CHECKING:
     import polars as pl

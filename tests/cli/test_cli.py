@@ -10,8 +10,8 @@ import pytest
 
 from tracekit.cli import main as cli
 from tracekit.cli.main import Progress
-from tracekit.diagnosing.diagnoses import Finding
 from tracekit.errors import UsageError
+from tracekit.findings import Finding
 from tracekit.run import Run, SourceReport
 
 LOG = "[    1.000000] Linux version 6.12.0 (test)\n[    2.000000] nothing to see\n"

@@ -5,20 +5,8 @@ from dataclasses import replace
 
 import polars as pl
 
-from tracekit.diagnosing.diagnoses import (
-    Evidence,
-    Finding,
-    Outcome,
-    Subject,
-    Unchecked,
-    Verdict,
-    blind_spot,
-    clear,
-    diagnosis,
-    inconclusive,
-    judge,
-    settle,
-)
+from tracekit.diagnosing.diagnoses import blind_spot, diagnosis, judge, settle
+from tracekit.findings import Evidence, Finding, Outcome, Subject, Unchecked, Verdict, clear, inconclusive
 
 ROWS = pl.DataFrame({"line": [7], "ret": [-28]})
 

@@ -7,9 +7,9 @@ import subprocess
 import pytest
 
 from tracekit.cli import author as cli_author
-from tracekit.diagnosing.diagnoses import Outcome
 from tracekit.diagnosing.recipes import RECIPES, family_of, named, script
 from tracekit.errors import UsageError
+from tracekit.findings import Outcome
 from tracekit.grammar import load as grammar
 from tracekit.plugins import registry as plugins
 from tracekit.testing import tables

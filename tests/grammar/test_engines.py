@@ -12,12 +12,14 @@ from lark import Lark
 from lark.exceptions import LarkError
 
 from tracekit.grammar import load as grammar
-from tracekit.grammar.load import Grammars, Rule
+from tracekit.grammar.lowering import lower_file
+from tracekit.grammar.reference import reference
+from tracekit.grammar.rules import Grammars, Rule, built_in_folder
 from tracekit.parsing.envelopes import Layout
 
 ROOT = Path(__file__).resolve().parents[2]
 CAPTURES = Path(os.environ.get("TRACEKIT_CAPTURES", ROOT.parent / "shared" / "captures"))
-FILES = {rule.name: path for path in grammar.built_in_folder().glob("e*/*.lark") for rule in grammar.lower_file(path)}
+FILES = {rule.name: path for path in built_in_folder().glob("e*/*.lark") for rule in lower_file(path)}
 
 
 @lru_cache(maxsize=1)
@@ -27,7 +29,7 @@ def grammars() -> Grammars:
 
 @lru_cache(maxsize=512)
 def parser(rule: str) -> Lark:
-    return grammar.reference(FILES[rule], rule)
+    return reference(FILES[rule], rule)
 
 
 def earley(rule: Rule, text: str) -> dict[str, str] | None:

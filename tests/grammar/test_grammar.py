@@ -12,13 +12,16 @@ from lark.exceptions import LarkError
 
 from tracekit.errors import GrammarError
 from tracekit.grammar import load as grammar
+from tracekit.grammar.lowering import lower_file
+from tracekit.grammar.reference import fields_by_lark, reference
+from tracekit.grammar.rules import Rule, built_in_folder
 
-FOLDER = grammar.built_in_folder()
+FOLDER = built_in_folder()
 FILES = sorted(FOLDER.glob("e*/*.lark"))
-RULES = [(path, rule) for path in FILES for rule in grammar.lower_file(path)]
+RULES = [(path, rule) for path in FILES for rule in lower_file(path)]
 
 
-def lowered(rule: grammar.Rule, text: str) -> dict[str, str] | None:
+def lowered(rule: Rule, text: str) -> dict[str, str] | None:
     """The fields that the lowered expression finds, or None."""
     m = re.match(rule.regex[:-1] + r"\Z", text)
     if m is None:
@@ -27,10 +30,10 @@ def lowered(rule: grammar.Rule, text: str) -> dict[str, str] | None:
     return {c: v for c, v in found.items() if v is not None}
 
 
-def earley(path: Path, rule: grammar.Rule, text: str) -> dict[str, str] | None:
+def earley(path: Path, rule: Rule, text: str) -> dict[str, str] | None:
     """The fields that lark finds, or None."""
     try:
-        tree = grammar.reference(path, rule.name).parse(text)
+        tree = reference(path, rule.name).parse(text)
     except LarkError:
         return None
     found: dict[str, str] = {}
@@ -42,8 +45,8 @@ def earley(path: Path, rule: grammar.Rule, text: str) -> dict[str, str] | None:
 
 
 @pytest.mark.parametrize(("path", "rule"), RULES, ids=[f"{p.stem}.{r.name}" for p, r in RULES])
-def test_both_engines_agree_on_generated_lines_and_near_misses(path: Path, rule: grammar.Rule) -> None:
-    parser = grammar.reference(path, rule.name)
+def test_both_engines_agree_on_generated_lines_and_near_misses(path: Path, rule: Rule) -> None:
+    parser = reference(path, rule.name)
 
     @settings(
         max_examples=4, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True, phases=[Phase.generate]
@@ -57,7 +60,7 @@ def test_both_engines_agree_on_generated_lines_and_near_misses(path: Path, rule:
     agree()
 
 
-def check(path: Path, rule: grammar.Rule, line: str) -> None:
+def check(path: Path, rule: Rule, line: str) -> None:
     """Same fields, or no match, in both engines.
 
     Of a rule that is exempt from being one-pass, the text may be split in several ways, and a lazy terminal is one that the reference
@@ -101,30 +104,30 @@ def test_a_terminal_that_swallows_what_follows_is_an_error(tmp_path: Path) -> No
         tmp_path, 'start: fault\n// x\nfault: "fault reason " reason "] " text\nreason: WORD\ntext: TEXT\n%import .common (WORD, TEXT)\n'
     )
     with pytest.raises(GrammarError, match=r"t\.lark: fault: not one-pass: reason"):
-        list(grammar.lower_file(path))
+        list(lower_file(path))
 
 
 def test_a_rule_that_is_not_flat_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path, 'start: many\n// x\nmany: "item " one+\none: DEC\n%import .common (DEC)\n')
     with pytest.raises(GrammarError, match="event rules are flat"):
-        list(grammar.lower_file(path))
+        list(lower_file(path))
 
 
 def test_a_field_with_the_name_of_an_envelope_column_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path, 'start: a\n// x\na: "of task " task\ntask: WORD\n%import .common (WORD)\n')
     with pytest.raises(GrammarError, match="field task has the name of an envelope column"):
-        list(grammar.lower_file(path))
+        list(lower_file(path))
 
 
 def test_ignore_is_not_allowed(tmp_path: Path) -> None:
     path = write(tmp_path, 'start: a\n// x\na: "irq " irq\nirq: DEC\n%import .common (DEC)\nWS: / +/\n%ignore WS\n')
     with pytest.raises(GrammarError, match="%ignore is not allowed"):
-        list(grammar.lower_file(path))
+        list(lower_file(path))
 
 
 def test_a_field_that_recurs_in_alternatives_is_one_column(tmp_path: Path) -> None:
     path = write(tmp_path, 'start: a\n// x\na: "irq " irq " free" | "freed " irq\nirq: DEC\n%import .common (DEC)\n')
-    (rule,) = grammar.lower_file(path)
+    (rule,) = lower_file(path)
     assert rule.groups == {"irq": ("irq", "irq__1")}
     assert lowered(rule, "freed 12") == {"irq": "12"} == lowered(rule, "irq 12 free")
     assert set(rule.literals) == {" free", "freed "}
@@ -140,8 +143,8 @@ def test_lowered_rules_survive_the_cache(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_third_party_rule_that_is_not_flat_is_parsed_by_lark(tmp_path: Path) -> None:
     path = write(tmp_path, 'start: many\n// x\nmany: "acme items:" one+\none: " " item\nitem: DEC\n%import .common (DEC)\n')
     warnings: list[str] = []
-    (rule,) = grammar.lower_file(path, warnings)
+    (rule,) = lower_file(path, warnings)
     assert warnings == ["t.lark: many: expr cannot be lowered; event rules are flat"]
     assert rule.literals == ("acme items:",)
-    assert grammar.fields_by_lark(rule, "acme items: 1 2") is not None
-    assert grammar.fields_by_lark(rule, "acme items: x") is None
+    assert fields_by_lark(rule, "acme items: 1 2") is not None
+    assert fields_by_lark(rule, "acme items: x") is None

@@ -4,7 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tracekit.analyze import Engine, Options, analyze
-from tracekit.diagnosing.diagnoses import Evidence, Finding
+from tracekit.findings import Evidence, Finding
 from tracekit.replay.score import score, state, timeline, unpredicted
 from tracekit.testing import tables
 

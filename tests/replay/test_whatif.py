@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from tracekit.diagnosing.diagnoses import Finding, Subject
+from tracekit.findings import Finding, Subject
 from tracekit.replay.whatif import Fix, System, confirmed, flips
 
 BDF = "0000:00:08.0"

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from tracekit.batch.results import Results
-from tracekit.diagnosing.diagnoses import GRADES, SEVERITIES
+from tracekit.findings import GRADES, SEVERITIES
 
 SCHEMA = "tracekit.fleet/1"
 FORMATS = ("terminal", "json", "markdown", "csv")

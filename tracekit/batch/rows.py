@@ -20,7 +20,7 @@ from tracekit.run import Run
 if TYPE_CHECKING:
     import polars as pl
 
-    from tracekit.diagnosing.diagnoses import Finding
+    from tracekit.findings import Finding
 
 SCHEMA = "tracekit.results/1"
 # Table -> column -> type: text, int, real, flag, texts (a list).

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from tracekit.diagnosing.diagnoses import Outcome
+from tracekit.findings import Outcome
 
 
 @dataclass(frozen=True, slots=True)

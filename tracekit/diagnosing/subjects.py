@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit.diagnosing.diagnoses import Evidence, Subject, Verdict, clear, not_evaluated
+from tracekit.findings import Evidence, Subject, Verdict, clear, not_evaluated
 
 NAMED_BY = "irq_handler_entry events (echo 1 > events/irq/irq_handler_entry/enable) name the function once it interrupts"
 

@@ -9,8 +9,9 @@ from itertools import accumulate
 
 import polars as pl
 
-from tracekit.grammar.load import Grammars, Rule, fields_by_lark
 from tracekit.grammar.pattern import NOTHING, escape
+from tracekit.grammar.reference import fields_by_lark
+from tracekit.grammar.rules import Grammars, Rule
 from tracekit.types import ENVELOPE, Schema, event_schema
 
 # Rules so marked have no fixed text of their own: they are looked for only where every line can be looked at.

@@ -13,8 +13,8 @@ from itertools import accumulate, compress, count
 
 import polars as pl
 
-from tracekit.grammar.load import Rule
 from tracekit.grammar.pattern import NOTHING
+from tracekit.grammar.rules import Rule
 from tracekit.parsing.stamps import STAMPS
 
 # Files of other folders join the layer of the same name, else the collectors.

@@ -9,7 +9,7 @@ from itertools import chain, islice
 
 import polars as pl
 
-from tracekit.grammar.load import Rule
+from tracekit.grammar.rules import Rule
 from tracekit.parsing.capture import COPIES, RAW, RAW_SCHEMA, SMALL_SOURCE, Captured, Vocabulary, capture, split
 from tracekit.parsing.envelopes import Layout, constant
 from tracekit.parsing.wrap import Logical, Wrapper, detect

@@ -8,7 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from tracekit.diagnosing.diagnoses import SEVERITIES, Diagnosis
+from tracekit.diagnosing.diagnoses import Diagnosis
+from tracekit.findings import SEVERITIES
 from tracekit.replay.model import Model
 from tracekit.replay.whatif import System
 from tracekit.types import ENVELOPE

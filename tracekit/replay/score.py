@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit.diagnosing.diagnoses import Finding
+from tracekit.findings import Finding
 from tracekit.types import ENVELOPE
 
 _PLACES = ("source", "line", "line_end", "ts", "ts_end")

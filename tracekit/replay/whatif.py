@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit.diagnosing.diagnoses import Finding
+from tracekit.findings import Finding
 
 
 @dataclass(frozen=True, slots=True)

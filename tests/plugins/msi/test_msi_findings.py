@@ -3,7 +3,7 @@
 import pytest
 from kprobes import Trace
 
-from tracekit.diagnosing.diagnoses import Finding
+from tracekit.findings import Finding
 from tracekit.testing import findings, outcome, run, shape
 
 MSI = ("MSI-001", "MSI-002", "MSI-003", "MSI-004", "VFIO-003", "VFIO-004", "VFIO-005")

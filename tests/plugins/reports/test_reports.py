@@ -11,7 +11,7 @@ from tracekit_reports import tracekit_reports
 from tracekit_reports.markdown import plain
 from tracekit_reports.story import story
 
-from tracekit.diagnosing.diagnoses import Evidence, Finding, Outcome, Subject, Unchecked
+from tracekit.findings import Evidence, Finding, Outcome, Subject, Unchecked
 from tracekit.run import NotUnderstood, PluginReport, Run, SourceReport
 
 REPORTS = {r.name: r for r in tracekit_reports()}

@@ -8,7 +8,7 @@ import pytest
 from kprobes import Trace
 
 from tracekit.analyze import Options, analyze
-from tracekit.diagnosing.diagnoses import Finding
+from tracekit.findings import Finding
 from tracekit.testing import findings, outcome, run
 
 WINDOWS = ("VFIO-001", "VFIO-002", "VFIO-003", "VFIO-005", "VFIO-006", "VFIO-009", "MSI-001")

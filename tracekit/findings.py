@@ -1,0 +1,118 @@
+"""What a diagnosis says: findings with their evidence, verdicts, and the outcome of each diagnosis in a run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+Grade = Literal["proven", "probable", "possible"]
+
+
+Severity = Literal["critical", "high", "medium", "low", "info"]
+
+
+OutcomeKind = Literal["found", "clear", "inconclusive", "not evaluated"]
+
+
+Role = Literal["cause", "effect", "context", "cure"]
+
+
+GRADES: tuple[str, ...] = get_args(Grade)
+
+
+SEVERITIES: tuple[str, ...] = get_args(Severity)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One line, or a span of lines, of a source. `text` and `text_end` (of the span's last line) are filled in when the run is finished."""
+
+    source: str
+    line: int
+    role: Role = "context"
+    line_end: int | None = None
+    text: str = ""
+    also: tuple[tuple[str, int], ...] = ()  # where other sources of the case repeat the line
+    text_end: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom a finding is about. `kind`: pci | host | domain | unknown; `label` is what is printed."""
+
+    label: str
+    kind: str = "pci"
+    bdf: str | None = None
+    aliases: tuple[str, ...] = ()
+    how: str | None = None  # how the BDF is known when it was inferred, or what would name it when it is not known
+
+
+HOST = Subject("host", kind="host")
+
+
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """A guard that the input could not check, and the source (with the command that records it) that would settle it."""
+
+    guard: str
+    would_settle: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong, with whom, on which lines, how sure. Diagnoses fill the first block, the run fills the second."""
+
+    summary: str
+    grade: Grade | None  # null for CFG and OBS
+    evidence: tuple[Evidence, ...]
+    subject: Subject = HOST
+    severity: Severity | None = None  # null: the diagnosis' own
+    advice: str = ""
+    unchecked: tuple[Unchecked, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)  # the numbers of the summary, by name; ts in ns
+    windows: tuple[Mapping[str, Any], ...] = ()
+    related: tuple[str, ...] = ()
+    machine: str = ""
+    boot: int = 0
+    explained_by: str | None = None  # a code; a diagnosis sets it only where it knows more than `explains=` can say
+
+    name: str = ""
+    code: str = ""
+    explains: tuple[str, ...] = ()
+    confirmed_by_replay: bool | None = None
+    fixes: tuple[str, ...] = ()
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one diagnosis in one run. `record` is the command or source that would let it say more."""
+
+    name: str
+    code: str
+    outcome: OutcomeKind
+    reason: str = ""
+    record: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a diagnosis yields instead of a finding; see `clear`, `inconclusive`, `not_evaluated`."""
+
+    outcome: OutcomeKind
+    reason: str
+    record: str = ""
+
+
+def clear(reason: str = "no row of the input shows it") -> Verdict:
+    """Every guard was checked and the symptom's source is there, without the symptom."""
+    return Verdict("clear", reason)
+
+
+def inconclusive(reason: str, record: str = "") -> Verdict:
+    """Something like the symptom is there, but no line decides. `record`: what to record next."""
+    return Verdict("inconclusive", reason, record)
+
+
+def not_evaluated(reason: str, record: str = "") -> Verdict:
+    """The source that could carry the symptom is missing. `record`: what to record."""
+    return Verdict("not evaluated", reason, record)

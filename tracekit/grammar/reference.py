@@ -1,0 +1,40 @@
+"""Lark's Earley parser: the reference that lowered expressions must agree with, and what parses rules that cannot be lowered."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracekit.grammar.lowering import import_common
+from tracekit.grammar.rules import Rule
+
+if TYPE_CHECKING:
+    from lark import Lark
+
+
+def fields_by_lark(rule: Rule, text: str) -> dict[str, str] | None:
+    """What lark's Earley parser finds in one message: column -> text, or None if it is no match."""
+    from lark.exceptions import LarkError
+
+    try:
+        tree = reference(Path(rule.by_lark), rule.name).parse(text)
+    except LarkError:
+        return None
+    first = {c: next(tree.find_data(c), None) for c in rule.groups}
+    return {c: "".join(str(t) for t in part.children) for c, part in first.items() if part is not None}
+
+
+@lru_cache(maxsize=64)
+def reference(path: Path, rule: str) -> "Lark":
+    """Lark's Earley parser of one rule of a file: what the lowered expression must agree with; making one takes longer than a line."""
+    from lark import Lark
+
+    text = path.read_text(encoding="utf-8")
+    return Lark(
+        text,
+        parser="earley",
+        lexer="dynamic_complete",
+        start=rule,
+        import_paths=[import_common],
+        source_path=str(path),
+        keep_all_tokens=True,
+    )

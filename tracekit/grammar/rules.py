@@ -1,0 +1,66 @@
+"""Lowered rules as values, and where the shipped grammars are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from tracekit.errors import GrammarError
+from tracekit.types import TERMINAL_TYPES
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One lowered rule. `regex` is anchored; `groups` maps each column to the group names that may hold it.
+
+    `literals`: every match contains at least one of them (the prefilter); a rule without a literal of five characters has none, and
+    `shape`, an expression that every match contains, in their place; in large sources its lines are found by the short texts `signs`
+    that its comment names (`found by ") {"`), since one expression of fixed texts is several times as fast. `terminals`: column ->
+    terminal name.
+    """
+
+    name: str
+    regex: str
+    groups: Mapping[str, tuple[str, ...]]
+    terminals: Mapping[str, str]
+    literals: tuple[str, ...]
+    shape: str
+    signs: tuple[str, ...]
+    doc: str
+    file: str
+    by_lark: str = ""  # the grammar file, for a rule of a third party that only lark can parse
+
+    @property
+    def columns(self) -> dict[str, pl.DataType]:
+        """The rule's own columns and their types, in the order of the text."""
+        return {c: TERMINAL_TYPES.get(t, pl.String()) for c, t in self.terminals.items()}
+
+
+@dataclass(frozen=True)
+class Grammars:
+    """All lowered rules: event rules by table name, envelope rules by shape name.
+
+    `errors`: files that could not be loaded, `warnings`: rules that are slow; each with the folder it is from.
+    """
+
+    events: Mapping[str, Rule] = field(default_factory=dict)
+    envelopes: Mapping[str, Rule] = field(default_factory=dict)
+    digest: str = ""
+    errors: tuple[tuple[Path, str], ...] = ()
+    warnings: tuple[tuple[Path, str], ...] = ()
+
+
+def built_in_folder() -> Path:
+    """The folder of the shipped grammars."""
+    spec = find_spec("tracekit_grammars")
+    places = spec.submodule_search_locations if spec else None
+    for place in places or ():
+        if Path(place).is_dir():
+            return Path(place)
+    raise GrammarError("the shipped grammars are not installed: reinstall tracekit")
