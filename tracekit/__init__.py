@@ -23,6 +23,8 @@ _HOMES = {
     "Subject": "findings",
     "Unchecked": "findings",
     "Verdict": "findings",
+    "Fleet": "fleet",
+    "FleetFault": "fleet",
     "hookimpl": "plugins.hooks",
     "Model": "replay.model",
     "Row": "replay.model",
@@ -66,6 +68,8 @@ if TYPE_CHECKING:
     from tracekit.findings import clear as clear
     from tracekit.findings import inconclusive as inconclusive
     from tracekit.findings import not_evaluated as not_evaluated
+    from tracekit.fleet import Fleet as Fleet
+    from tracekit.fleet import FleetFault as FleetFault
     from tracekit.plugins.hooks import hookimpl as hookimpl
     from tracekit.replay.clock import before as before
     from tracekit.replay.model import Model as Model

@@ -60,7 +60,10 @@ class Run:
 
 
 class Report(Protocol):
-    """A report plugin: `name` is what `--format` takes."""
+    """A report plugin: `name` is what `--format` takes.
+
+    One that has a method `write_fleet(fleet, options) -> str` too is offered by `tracekit report`; `fleet` is a `tracekit.Fleet`.
+    """
 
     name: str
 

@@ -2,15 +2,21 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tracekit import Finding, Run
+from tracekit import Finding, Fleet, Run
+from tracekit_reports import fleets
 from tracekit_reports.story import places, visible
 
 COLUMNS = (
     *("code", "name", "severity", "grade", "subject", "bdf", "summary", "explained_by"),
     *("source", "line", "evidence", "advice", "fingerprint"),
+)
+
+FLEET_COLUMNS = (
+    *("record", "code", "name", "severity", "grade", "state", "role", "machines", "cases", "first_seen", "last_seen"),
+    *(*fleets.TITLES, "on", "case", "source", "line", "text"),
 )
 
 
@@ -26,6 +32,27 @@ class CsvReport:
         rows.writerow(COLUMNS)
         rows.writerows([cell(v) for v in _row(f)] for f in run.findings)
         return out.getvalue()
+
+    def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
+        """A header and one row a fault; then rows of what is gone, failed and missing."""
+        out = io.StringIO()
+        rows = csv.writer(out)
+        rows.writerow(FLEET_COLUMNS)
+        rows.writerows([cell(row.get(column)) for column in FLEET_COLUMNS] for row in _records(fleet))
+        return out.getvalue()
+
+
+def _records(fleet: Fleet) -> Iterator[dict[str, Any]]:
+    for f in fleet.faults:
+        counts = {column: "; ".join(f"{k} ({n})" for k, n in f.by[column].items()) for column in fleets.TITLES}
+        place = {"case": f.example["case"], "source": f.example["source"], "line": f.example["line"], "text": f.example["summary"]}
+        yield {**vars(f), "record": "fault", **counts, "on": "; ".join(f.on), **place} | {"cases": f.cases}
+    for g in fleet.gone:
+        yield {**g, "record": "gone", "state": "gone"}
+    for x in fleet.failures:
+        yield {"record": "failure", "case": x["case"], "source": x["member"], "text": f"{x['kind']}: {x['reason']}"}
+    for x in fleet.missing:
+        yield {"record": "missing", "case": x["case"], "text": x["reason"]}
 
 
 def _row(f: Finding) -> tuple[Any, ...]:

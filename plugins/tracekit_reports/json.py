@@ -4,9 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tracekit import Evidence, Finding, Outcome, Run, SourceReport
+from tracekit import Evidence, Finding, Fleet, Outcome, Run, SourceReport
 
 SCHEMA = "tracekit.run/1"
+FLEET_SCHEMA = "tracekit.fleet/1"
 
 
 class JsonReport:
@@ -17,6 +18,11 @@ class JsonReport:
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
         """The document, ending in a line break."""
         return json.dumps(document(run), indent=1, ensure_ascii=True, default=str) + "\n"
+
+    def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
+        """The document of a batch, of schema `tracekit.fleet/1`."""
+        told = {"schema": FLEET_SCHEMA, **vars(fleet), "faults": [vars(f) for f in fleet.faults]}
+        return json.dumps(told, indent=1, ensure_ascii=True) + "\n"
 
 
 def document(run: Run) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """The run as Markdown, to paste into a fault report or a mail."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tracekit import Finding, Outcome, Run
-from tracekit_reports.story import Fault, by_source, checked, chosen, confidence, places, quoted, story, verdict, visible
+from tracekit import Finding, Fleet, FleetFault, Outcome, Run
+from tracekit_reports import fleets
+from tracekit_reports.story import Fault, by_source, checked, chosen, confidence, places, plural, quoted, story, verdict, visible
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&!@$])")
 _MOST_EVIDENCE = 20
@@ -19,6 +20,37 @@ class MarkdownReport:
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
         """The document. `options`: full (all evidence, and why diagnoses were not evaluated)."""
         return "\n".join(_document(run, bool(options.get("full")))) + "\n"
+
+    def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
+        """The document of a batch: many faults as a table first, then each with its lines."""
+        return "\n".join(_fleet(fleet)).rstrip("\n") + "\n"
+
+
+def _fleet(fleet: Fleet) -> Iterator[str]:
+    yield f"# {fleets.headline(fleet)}"
+    yield ""
+    if len(fleet.faults) >= fleets.MANY:
+        yield from _brief(fleet.faults)
+        yield ""
+    for f in fleet.faults:
+        state = f" ({f.state})" if f.state else ""
+        yield f"## {f.code} {plain(f.name)}{state}: {plural(f.machines, 'machine')}"
+        yield ""
+        yield f"{f.severity}, {f.grade}, {plural(f.cases, 'case')}"
+        yield ""
+        yield from (f"* {plain(line)}" for line in fleets.lines(f))
+        yield ""
+    yield from _listed("Gone", [plain(line) for line in fleets.gone(fleet)])
+    for title, rows in fleets.troubles(fleet):
+        yield from _listed(title, [plain(row) for row in rows])
+
+
+def _brief(faults: Sequence[FleetFault]) -> Iterator[str]:
+    yield "| severity | code | fault | grade | machines | state | first seen | last seen | device |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for f in faults:
+        cells = (f.severity, f.code, f.name, f.grade, f"{f.machines:,}", f.state, f.first_seen or "", f.last_seen or "", f.role)
+        yield f"| {' | '.join(map(plain, cells))} |"
 
 
 def _document(run: Run, full: bool) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The page on the terminal: what is wrong, with which device, how sure, on which lines, what to do, what could not be seen."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
@@ -10,8 +10,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tracekit import Finding, Outcome, Run
-from tracekit_reports.story import Fault, Story, by_source, checked, chosen, confidence, places, quoted, story, verdict, visible
+from tracekit import Finding, Fleet, FleetFault, Outcome, Run
+from tracekit_reports import fleets
+from tracekit_reports.story import Fault, Story, by_source, checked, chosen, confidence, places, plural, quoted, story, verdict, visible
 
 _COLOUR = {"critical": "bold white on red", "high": "bold red", "medium": "bold yellow", "low": "cyan", "info": "dim"}
 _ROLE = {"cause": "red", "effect": "yellow", "cure": "green", "context": ""}
@@ -35,6 +36,36 @@ class TerminalReport:
         for part in page(run, width, bool(options.get("full"))):
             console.print(part)
         return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+    def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
+        """The page of a batch: a headline, many faults in brief first, then each with its lines."""
+        return "\n".join(_fleet(fleet)).rstrip("\n") + "\n"
+
+
+def _fleet(fleet: Fleet) -> Iterator[str]:
+    yield fleets.headline(fleet)
+    yield ""
+    if len(fleet.faults) >= fleets.MANY:
+        yield from _brief(fleet.faults)
+        yield ""
+    for f in fleet.faults:
+        state = f"  {f.state.upper()}" if f.state else ""
+        counts = f"{plural(f.machines, 'machine')}, {plural(f.cases, 'case')}"
+        yield f"{f.severity.upper():<8} {f.code}  {f.name}  {f.grade}{state}: {counts}"
+        yield from (f"  {line}" for line in fleets.lines(f))
+        yield ""
+    yield from (visible(f"gone     {line}") for line in fleets.gone(fleet))
+    for title, rows in fleets.troubles(fleet):
+        yield title
+        yield from (f"  {visible(row)}" for row in rows)
+
+
+def _brief(faults: Sequence[FleetFault]) -> Iterator[str]:
+    """One line a fault, where they are too many to be seen at once."""
+    width = max(len(f.name) for f in faults)
+    for f in faults:
+        told = f"{f.severity.upper():<8} {f.code:<8} {f.name:<{width}}  {f.grade:<8}  {f.machines:>6,}  {f.state:<5}"
+        yield visible(f"{told}  {fleets.days(f):<24}  {f.role}".rstrip())
 
 
 def page(run: Run, width: int, full: bool) -> Iterator[RenderableType]:

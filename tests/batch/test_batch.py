@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
+from fleets import render
 
 from tracekit.batch import cases, fleet, supervise
 from tracekit.batch import fingerprint as identity
@@ -109,7 +110,7 @@ def rows(results, table="cases", *columns):
 
 
 def report(results, format="json"):
-    return fleet.render(fleet.fleet(Results(results)), format)
+    return render(fleet.fleet(Results(results)), format)
 
 
 def counts(progress):

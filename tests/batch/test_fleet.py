@@ -2,7 +2,9 @@ import csv
 import io
 import json
 
-from tracekit.batch.fleet import fleet, render
+from fleets import render
+
+from tracekit.batch.fleet import fleet
 from tracekit.batch.results import Results, Writer
 from tracekit.batch.rows import TABLES, Reply
 
@@ -58,7 +60,7 @@ def test_the_machines_of_a_fault_are_named(tmp_path):
     report = fleet(r)
     names = [f"m{i}" for i in range(8)]
     assert "  on: m0, m1, m2, m3, m4, m5, and 2 more" in render(report, "terminal").splitlines()
-    assert "- on: m0, m1, m2, m3, m4, m5, and 2 more" in render(report, "markdown").splitlines()
+    assert "* on: m0, m1, m2, m3, m4, m5, and 2 more" in render(report, "markdown").splitlines()
     assert json.loads(render(report, "json"))["faults"][0]["on"] == names
     assert [x["on"] for x in csv.DictReader(io.StringIO(render(report, "csv")))] == ["; ".join(names)]
 

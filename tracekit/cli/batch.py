@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tracekit.cli.output import complain, offers, rendered, write
 from tracekit.errors import TracekitError, UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def batch(
     )
     found, errors = cases.find(paths or [], case)
     for error in errors:
-        _complain(error)
+        complain(error)
     if not found:
         raise UsageError("no case to analyze: give files, archives, folders, @LIST or --case FOLDER")
     shown = Meter(sys.stderr.isatty())
@@ -72,7 +73,7 @@ def batch(
 
 def report(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="The folder of results of a batch.")],
-    format: Annotated[str, typer.Option("--format", "-f", help="terminal, json, markdown or csv.")] = "terminal",
+    format: Annotated[str, typer.Option("--format", "-f", help="terminal, json, markdown, csv, or one of a plugin.")] = "terminal",
     against: Annotated[
         Path | None, typer.Option(metavar="OLD", help="Results of an earlier batch: say what is new, known and gone.")
     ] = None,
@@ -83,16 +84,10 @@ def report(
     from tracekit.batch import fleet
     from tracekit.batch.results import Results
 
-    if format not in fleet.FORMATS:
-        raise UsageError(f"--format {format}: give one of {', '.join(fleet.FORMATS)}")
-    text = fleet.render(fleet.fleet(Results(results), Results(against) if against else None), format)
-    if output is None:
-        sys.stdout.write(text)
-        return
-    try:
-        output.write_text(text, encoding="utf-8", newline="")
-    except OSError as e:
-        raise UsageError(f"cannot write {output}: {e.strerror}") from e
+    registry = offers(format, "write_fleet")
+    found = fleet.fleet(Results(results), Results(against) if against else None)
+    text, done = rendered(registry, format, found, {}, "write_fleet")
+    write(text, output if done else None)
 
 
 def query(
@@ -210,10 +205,9 @@ def _printed(found: "pl.DataFrame", format: str) -> str:
 
 
 def _summary(p: "Progress", results: Path) -> str:
-    from tracekit.batch.fleet import plural
-
     took = _duration(time.monotonic() - p.begun)
-    told = f"{plural(p.done - p.failed - p.same, 'case')} analyzed, {p.found:,} with a fault"
+    analyzed = p.done - p.failed - p.same
+    told = f"{analyzed:,} case{'' if analyzed == 1 else 's'} analyzed, {p.found:,} with a fault"
     told += f", {p.failed:,} failed, {p.unchanged + p.same:,} unchanged, in {took}"
     return f"{told}. Next: tracekit report {results}"
 
@@ -221,8 +215,3 @@ def _summary(p: "Progress", results: Path) -> str:
 def _duration(seconds: float) -> str:
     minutes, s = divmod(int(seconds), 60)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {s} s" if minutes else f"{seconds:.1f} s"
-
-
-def _complain(text: str) -> None:
-    clean = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-    print(f"tracekit: {clean}", file=sys.stderr)

@@ -17,10 +17,10 @@ from tracekit import __version__
 from tracekit.cli import author as cli_author
 from tracekit.cli import batch as cli_batch
 from tracekit.cli import model as cli_model
-from tracekit.errors import PluginError, TracekitError, UsageError
+from tracekit.cli.output import complain, offers, rendered, write
+from tracekit.errors import TracekitError, UsageError
 
 if TYPE_CHECKING:
-    from tracekit.plugins.registry import Registry
     from tracekit.run import Run
 
 app = typer.Typer(
@@ -74,7 +74,7 @@ def analyze(
     from tracekit.analyze import Options
     from tracekit.analyze import analyze as run_all
 
-    registry = _offers(format)
+    registry = offers(format)
     progress = Progress() if sys.stderr.isatty() else None
     try:
         run = run_all(paths, Options(clocks=clocks, sides=sides, progress=progress))
@@ -83,10 +83,10 @@ def analyze(
             progress.done()
     _known(run, [*clocks, *sides])
     for error in run.errors:
-        _complain(error)
+        complain(error)
     columns = width or shutil.get_terminal_size((80, 24)).columns
-    text, done = _rendered(registry, format, run, {"width": columns, "color": colored, "full": full})
-    _write(text, output if done else None)
+    text, done = rendered(registry, format, run, {"width": columns, "color": colored, "full": full})
+    write(text, output if done else None)
     raise typer.Exit(1 if limits and any(_alarms(run, *limits)) else 0)
 
 
@@ -237,44 +237,6 @@ def _colored(when: str, output: Path | None) -> bool:
     return when == "always" or (when == "auto" and not plain)
 
 
-def _offers(format: str) -> "Registry":
-    """The plugins, if one of them has the report that is asked for."""
-    from tracekit.plugins import registry as plugins
-
-    registry = plugins.load()
-    names = sorted(r.name for r in registry.reports)
-    if format not in names:
-        raise UsageError(f"no report is called {format}; there are {', '.join(names) or 'none'}")
-    return registry
-
-
-def _rendered(registry: "Registry", format: str, run: "Run", options: Mapping[str, Any]) -> tuple[str, bool]:
-    """(the report, True); where it fails its plugin is named and the page of the terminal stands in (False), so that no finding is lost."""
-    report = next(r for r in registry.reports if r.name == format)
-    try:
-        text = report().write(run, options)
-        if not isinstance(text, str):
-            raise TypeError(f"it returned {type(text).__name__}, not text")
-        return text, True
-    except Exception as e:
-        told = registry.owner(report).failed(f"write the report {format}", e)
-        if format == "terminal" or "--debug" in sys.argv:
-            raise PluginError(told) from e
-        _complain(f"{told}; the page of the terminal instead")
-        return _rendered(registry, "terminal", run, options)[0], False
-
-
-def _write(text: str, output: Path | None) -> None:
-    if output is not None:
-        try:
-            output.write_text(text, encoding="utf-8", newline="")
-        except OSError as e:
-            raise UsageError(f"cannot write {output}: {e.strerror}") from e
-        return
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
 def _near(name: str, names: Iterable[str]) -> str:
     from difflib import get_close_matches
 
@@ -301,11 +263,6 @@ def _plural(noun: str, count: int) -> str:
     return noun if count == 1 else {"diagnosis": "diagnoses"}.get(noun, noun + "s")
 
 
-def _complain(text: str) -> None:
-    clean = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-    print(f"tracekit: {clean}", file=sys.stderr)
-
-
 def main() -> None:
     """Run the command line; exit status 0 nothing found, 1 found, 2 wrong usage or nothing readable, 130 interrupted."""
     gc.set_threshold(SEARCH_AFTER)
@@ -329,5 +286,5 @@ def _status() -> int:
         # typer's own errors of usage come from the click it brings along, under a name that changes with its release
         message = e.format_message() if hasattr(e, "format_message") else str(e)
         known = isinstance(e, TracekitError) or hasattr(e, "format_message")
-        _complain(message if known else f"internal error: {type(e).__name__}: {message} (--debug shows where)")
+        complain(message if known else f"internal error: {type(e).__name__}: {message} (--debug shows where)")
         return 2

@@ -1,0 +1,63 @@
+"""What a reader is told of a fleet: the headline, the story of each fault, and what could not be read. Shared by the reports of a batch."""
+
+from collections.abc import Iterator, Sequence
+
+from tracekit import Fleet, FleetFault
+from tracekit_reports.story import plural, visible
+
+TITLES = {"kernel": "kernel", "qemu": "QEMU", "xen": "Xen", "driver": "driver", "device": "device"}
+MANY = 8  # faults from which on they are listed in brief first
+_MOST = 6  # machines, releases, drivers or devices that a line names
+
+
+def headline(fleet: Fleet) -> str:
+    """Return one sentence: how many faults on how many machines, and how many cases are missing."""
+    n = fleet.cases
+    told = f"{plural(len(fleet.faults), 'fault')} on {fleet.faulty:,} of {plural(fleet.machines, 'machine')}"
+    told += f" ({plural(n['total'], 'case')}"
+    told += f", {n['failed']} failed" if n["failed"] else ""
+    return told + (f", {n['missing']} not analyzed)" if n["missing"] else ")")
+
+
+def days(f: FleetFault) -> str:
+    """Return the day, or the first and the last day, of a fault."""
+    return " to ".join(sorted({seen[:10] for seen in (f.first_seen, f.last_seen) if seen}))
+
+
+def lines(f: FleetFault) -> Iterator[str]:
+    """Yield the lines below a fault: an example, where and since when."""
+    yield visible(f.example["summary"])
+    yield f"on: {_first(f.on)}"
+    if f.role:
+        yield f"role: {visible(f.role)}"
+    for column, title in TITLES.items():
+        if counts := f.by[column]:
+            yield f"{title}: {_first([f'{value} ({n})' for value, n in counts.items()])}"
+    if f.first_seen:
+        how = "" if f.seen_by == "stamp" else " (by the time of the file)"
+        yield f"seen: {f.first_seen} to {f.last_seen}{how}" if f.first_seen != f.last_seen else f"seen: {f.first_seen}{how}"
+    if f.example["source"]:
+        yield visible(f"for example {f.example['source']}:{f.example['line']}: {f.example['text'].strip()}")
+
+
+def gone(fleet: Fleet) -> Iterator[str]:
+    """Yield one line for each fault of the earlier batch that this one has not."""
+    yield from (f"{g['code']}  {g['name']}: was on {plural(g['machines'], 'machine')}" for g in fleet.gone)
+
+
+def troubles(fleet: Fleet) -> Iterator[tuple[str, list[str]]]:
+    """Yield (title, rows) of what failed and what is missing."""
+    whole = [x for x in fleet.failures if not x["member"]]
+    parts = [x for x in fleet.failures if x["member"]]
+    if whole:
+        rows = [f"{x['case']}: {x['reason'].removeprefix(x['case'] + ': ')}" for x in whole]
+        yield f"{plural(len(whole), 'case')} failed", rows
+    if parts:
+        yield f"{plural(len(parts), 'part')} of cases could not be read", [f"{x['member']}: {x['reason']}" for x in parts]
+    if fleet.missing:
+        yield f"{plural(len(fleet.missing), 'case')} not analyzed", [f"{x['case']}: {x['reason']}" for x in fleet.missing]
+
+
+def _first(told: Sequence[str]) -> str:
+    more = f", and {len(told) - _MOST:,} more" if len(told) > _MOST else ""
+    return visible(", ".join(told[:_MOST])) + more

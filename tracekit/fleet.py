@@ -1,0 +1,41 @@
+"""What a batch found, as a value: everything a report on many machines may print."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FleetFault:
+    """One fault over all machines: the findings that share a group (code, role of the device, causal shape)."""
+
+    group: str
+    code: str
+    name: str
+    severity: str
+    grade: str
+    role: str
+    state: str  # new, known, or "" where there is nothing to compare with
+    machines: int
+    cases: int
+    findings: int
+    first_seen: str | None
+    last_seen: str | None
+    seen_by: str
+    by: Mapping[str, Mapping[str, int]]  # kernel, qemu, xen, driver, device -> machines
+    on: Sequence[str]  # the machines; a case whose logs name no host is one by its path
+    example: Mapping[str, Any]  # case, summary, source, line, text
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """What a batch found: faults, the worst and most frequent first, and what is missing."""
+
+    cases: Mapping[str, int]  # total, done, failed, missing
+    machines: int
+    faulty: int  # machines that have a fault
+    faults: Sequence[FleetFault]
+    gone: Sequence[Mapping[str, Any]] = ()  # faults of the earlier batch that are not here: group, code, name, role, machines
+    failures: Sequence[Mapping[str, Any]] = ()  # case, member, kind, reason
+    missing: Sequence[Mapping[str, Any]] = ()  # case, reason
+    versions: Mapping[str, str] = field(default_factory=dict)
