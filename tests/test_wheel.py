@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "sample_traces" / "msi.stale-hwsize" / "fires-kprobe-8-16-6.12" / "trace.txt"
-PARTS = ("tracekit", "plugins", "grammars", "pyproject.toml", "setup.py", "README.md")
+PARTS = ("tracekit", "plugins", "grammars", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 RULES = "tracekit_grammars/lowered.json"
 
 

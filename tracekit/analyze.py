@@ -111,7 +111,7 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
     findings, outcomes = diagnose(registry, tables)
     findings = confirmed(findings, flipped(registry, tables, {f.code for f in findings})) if findings else findings
     return Run(
-        sources=tuple(_source_report(p, clock.told(tables, p.path, p.clock)) for p in parsed),
+        sources=tuple(_source_report(p, clock.described(tables, p.path, p.clock)) for p in parsed),
         findings=tuple(with_text(findings, sources, places)),
         outcomes=tuple(outcomes),
         gates=tuple(_gates(tables, sources)),

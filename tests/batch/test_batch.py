@@ -18,11 +18,10 @@ from pathlib import Path
 import pytest
 from fleets import render
 
-from tracekit.batch import cases, fleet, supervise
-from tracekit.batch import fingerprint as identity
+from tracekit.batch import cases, fingerprint, fleet, supervise
 from tracekit.batch import run as batch
 from tracekit.batch.results import Results, ResultsError
-from tracekit.batch.supervise import Limits, Refused
+from tracekit.batch.supervise import Budget, Refused
 
 BOOT = "[    0.000000] Linux version {release} (x@y) (gcc 12) #1 SMP\n"
 FAULT = (
@@ -82,9 +81,9 @@ def naughty(tmp_path, monkeypatch):
     (site / "naughty-1.0.dist-info/entry_points.txt").write_text("[tracekit]\nnaughty = naughty\n")
     monkeypatch.setenv("PYTHONPATH", str(site))
     monkeypatch.syspath_prepend(str(site))
-    identity.digest.cache_clear()
+    fingerprint.digest.cache_clear()
     yield site
-    identity.digest.cache_clear()
+    fingerprint.digest.cache_clear()
 
 
 def fill(folder, count, release="6.1.0"):
@@ -172,7 +171,7 @@ def test_another_plugin_makes_all_cases_new(tmp_path, settled, naughty):
     run(folder, tmp_path / "r")
     assert run(folder, tmp_path / "r").unchanged == 3
     (naughty / "naughty.py").write_text(NAUGHTY + "# changed\n")
-    identity.digest.cache_clear()
+    fingerprint.digest.cache_clear()
     assert counts(run(folder, tmp_path / "r"))[0] == 3
     assert len(rows(tmp_path / "r")) == 3
 
@@ -181,12 +180,12 @@ def test_the_limits_of_archives_belong_to_the_result(tmp_path, settled):
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "zeros.gz").write_bytes(gzip.compress(log(1).encode() + NOISE.encode() * 2000))
-    from tracekit.reading.archive import Limits as ArchiveLimits
+    from tracekit.reading.archive import Limits
 
-    tight = ArchiveLimits(ratio=10, ratio_after=1 << 20)
+    tight = Limits(ratio=10, ratio_after=1 << 20)
     assert counts(run(folder, tmp_path / "r", archives=tight)) == (1, 0, 1, 0)
     assert counts(run(folder, tmp_path / "r", archives=tight)) == (0, 0, 0, 1)
-    assert counts(run(folder, tmp_path / "r", archives=ArchiveLimits())) == (1, 1, 0, 0)
+    assert counts(run(folder, tmp_path / "r", archives=Limits())) == (1, 1, 0, 0)
 
 
 def test_what_cannot_be_read_is_a_row_with_its_reason(tmp_path):
@@ -210,7 +209,7 @@ def test_hang_memory_and_crash_cost_their_case_only(tmp_path, naughty):
     folder = fill(tmp_path / "in", 8)
     for release in ("hang", "eat", "crash", "exit", "quit"):
         (folder / f"{release}.log").write_text(log(1, f"6.1.0-{release}"))
-    progress = run(folder, tmp_path / "r", limits=Limits(seconds=10, memory=700 << 20))
+    progress = run(folder, tmp_path / "r", limits=Budget(seconds=10, memory=700 << 20))
     assert counts(progress)[0] == 13
     assert [r for r in rows(tmp_path / "r") if r[1] == "failed"] == [
         ("crash.log", "failed", "crash"),
@@ -230,7 +229,7 @@ def test_a_hang_is_tried_again_only_when_asked(tmp_path, naughty, settled):
     folder = fill(tmp_path / "in", 1)
     (folder / "hang.log").write_text(log(1, "6.1.0-hang"))
     for retry, done in ((False, 2), (False, 0), (True, 1)):
-        assert run(folder, tmp_path / "r", limits=Limits(seconds=1.5), retry=retry).done == done
+        assert run(folder, tmp_path / "r", limits=Budget(seconds=1.5), retry=retry).done == done
 
 
 @pytest.mark.parametrize("executor", [lambda: ProcessPoolExecutor(2), None], ids=["processes", "threads"])
@@ -245,7 +244,7 @@ def test_a_fault_costs_none_of_the_cases_that_share_its_task(tmp_path, naughty):
     for release in ("hang", "crash"):
         (folder / f"{release}.log").write_text(log(1, f"6.1.0-{release}"))
     found, _ = cases.find([str(folder)])
-    told = settings(jobs=1, limits=Limits(seconds=3))
+    told = settings(jobs=1, limits=Budget(seconds=3))
     assert {len(t.jobs) for t in batch._tasks([batch.Job(c.path, c.size, c.mark) for c in found], told)} == {6}
     assert counts(run(folder, tmp_path / "r", jobs=1, limits=told.limits)) == (24, 8, 2, 0)
     assert [r for r in rows(tmp_path / "r") if r[1] != "done"] == [("crash.log", "failed", "crash"), ("hang.log", "failed", "time")]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tracekit.cli import main as cli
-from tracekit.cli.main import Progress
+from tracekit.cli.main import ReadMeter
 from tracekit.errors import UsageError
 from tracekit.findings import Finding
 from tracekit.run import Run, SourceReport
@@ -200,7 +200,7 @@ def test_what_makes_the_exit_status_1(fail_on: str, alarms: int) -> None:
 
 
 def test_progress_waits_until_it_takes_long(capsys: pytest.CaptureFixture[str]) -> None:
-    quick, slow = Progress(patience_s=1000), Progress(patience_s=0)
+    quick, slow = ReadMeter(patience_s=1000), ReadMeter(patience_s=0)
     for p in (quick, slow):
         p(3_000_000)
         p.done()

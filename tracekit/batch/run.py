@@ -13,8 +13,7 @@ from hashlib import blake2b
 import polars as pl
 
 from tracekit import __version__
-from tracekit.batch import fingerprint as identity
-from tracekit.batch import supervise
+from tracekit.batch import fingerprint, supervise
 from tracekit.batch.cases import Case
 from tracekit.batch.results import ResultsError, Writer
 from tracekit.batch.rows import TABLES, Reply
@@ -43,7 +42,7 @@ class Settings:
 
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
     together: int = 32
-    limits: supervise.Limits = field(default_factory=supervise.Limits)
+    limits: supervise.Budget = field(default_factory=supervise.Budget)
     archives: archive.Limits = field(default_factory=archive.Limits.given)
     retry: bool = False
     rehash: bool = False
@@ -52,7 +51,7 @@ class Settings:
     def engine(self) -> str:
         """What decides the result of a case: the code, and the limits of archives."""
         limits = blake2b(repr(self.archives).encode(), digest_size=4).hexdigest()
-        return f"{identity.digest()}-{limits}"
+        return f"{fingerprint.digest()}-{limits}"
 
 
 @dataclass
@@ -165,7 +164,7 @@ def _tasks(jobs: Sequence[Job], settings: Settings) -> Iterator[Task]:
 
 
 def _task(jobs: Sequence[Job], settings: Settings) -> Task:
-    return Task(tuple(jobs), identity.digest(), settings.limits, os.getcwd())
+    return Task(tuple(jobs), fingerprint.digest(), settings.limits, os.getcwd())
 
 
 def _replies(jobs: Sequence[Job], make: Callable[[], Executor], settings: Settings) -> Generator[Reply | None, None, None]:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 
-from tracekit.batch import fingerprint as identity
+from tracekit.batch import fingerprint
 from tracekit.batch.rows import Reply
 from tracekit.batch.worker import Job
 from tracekit.errors import TracekitError
@@ -34,7 +34,7 @@ class Refused(TracekitError):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Budget:
     """What one case may cost: seconds, and bytes of memory."""
 
     seconds: float = 300.0
@@ -46,8 +46,8 @@ class Task:
     """Some cases for one worker, and what it must be to take them."""
 
     jobs: tuple[Job, ...]
-    identity: str
-    limits: Limits = field(default_factory=Limits)
+    fingerprint: str
+    limits: Budget = field(default_factory=Budget)
     root: str = ""  # where relative paths begin
 
 
@@ -56,8 +56,8 @@ def perform(task: Task) -> list[bytes]:
 
     Each answer is a pickled `Reply`, as the process sent it: a worker of a cluster hands it on unread.
     """
-    if identity.digest() != task.identity:
-        mine, wanted = identity.digest()[:8], task.identity[:8]
+    if fingerprint.digest() != task.fingerprint:
+        mine, wanted = fingerprint.digest()[:8], task.fingerprint[:8]
         raise Refused(f"{here()} has another tracekit, plugin or grammar than this batch ({mine}, not {wanted}): install the same there")
     if task.root and not os.path.isdir(task.root):
         raise Refused(f"{here()} does not see the folder {task.root}: the logs must be there under the same path")
@@ -99,13 +99,13 @@ class Process:
         self._closed = False
         self._child: subprocess.Popen[bytes] | None = None
 
-    def answers(self, jobs: Sequence[Job], limits: Limits) -> list[bytes]:
+    def answers(self, jobs: Sequence[Job], limits: Budget) -> list[bytes]:
         """Analyze some cases, each within its limits. When the process is lost over several, those that it did not answer are asked for
         alone: their logs are parsed together, so any of them may be the reason."""
         replies = self._try(jobs, limits)[0] if len(jobs) > 1 else []
         return replies + [self._answer(job, limits) for job in jobs[len(replies) :]]
 
-    def _answer(self, job: Job, limits: Limits) -> bytes:
+    def _answer(self, job: Job, limits: Budget) -> bytes:
         tries: Counter[str] = Counter()
         while True:
             start = time.monotonic()
@@ -132,7 +132,7 @@ class Process:
             self._said.close()
             self._child = None
 
-    def _try(self, jobs: Sequence[Job], limits: Limits) -> tuple[list[bytes], str, str]:
+    def _try(self, jobs: Sequence[Job], limits: Budget) -> tuple[list[bytes], str, str]:
         """(the answers to the first of the jobs, why there is none to the next: kind and reason, "" where all are answered)."""
         replies: list[bytes] = []
         kind = reason = ""
@@ -152,7 +152,7 @@ class Process:
         self.stop()
         return replies, kind, reason
 
-    def _wait(self, child: "subprocess.Popen[bytes]", limits: Limits, start: float) -> tuple[str, str]:
+    def _wait(self, child: "subprocess.Popen[bytes]", limits: Budget, start: float) -> tuple[str, str]:
         """("", "") once the process has answered or ended; else the limit that was passed."""
         while not self._connection.poll(_LOOK):
             if time.monotonic() - start > limits.seconds:
@@ -184,7 +184,7 @@ class Process:
             )
         if not self._connection.poll(_START):
             raise EOFError
-        if (other := self._connection.recv()) != identity.digest():
+        if (other := self._connection.recv()) != fingerprint.digest():
             raise Refused(f"{here()} starts another tracekit ({other[:8]}) than its own: it was changed while it ran; start it again")
         return self._child
 

@@ -16,8 +16,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
-from tracekit.batch import fingerprint as identity
-from tracekit.batch import rows
+from tracekit.batch import fingerprint, rows
 from tracekit.batch.rows import Reply
 from tracekit.errors import SourceError
 from tracekit.reading.archive import Limits
@@ -60,7 +59,7 @@ def main() -> None:
     engine = Engine.load(rows.KEPT)
     gc.collect()
     gc.freeze()  # plugins and rules stay: the searches for cycles of every case need not look at them
-    connection.send(identity.digest())
+    connection.send(fingerprint.digest())
     _in_pool(partial(_serve, connection, engine))
 
 

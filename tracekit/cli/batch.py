@@ -47,13 +47,13 @@ def batch(
     """Analyze many cases in parallel; stop and start again at will: only what is new or changed is analyzed."""
     from tracekit.batch import cases
     from tracekit.batch.run import Settings, run
-    from tracekit.batch.supervise import Limits
+    from tracekit.batch.supervise import Budget
     from tracekit.reading import archive
 
     archives = {"expanded": max_expanded, "ratio": max_ratio, "members": max_members, "depth": max_depth, "name": max_name}
     settings = Settings(
         jobs=jobs or os.cpu_count() or 1,
-        limits=Limits(time_limit, archive.size_of(memory_limit, "--memory-limit")),
+        limits=Budget(time_limit, archive.size_of(memory_limit, "--memory-limit")),
         archives=archive.Limits.given(**{n: archive.size_of(v, f"--max-{n}") for n, v in archives.items() if v}),
         retry=retry,
         rehash=rehash,

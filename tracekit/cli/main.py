@@ -75,7 +75,7 @@ def analyze(
     from tracekit.analyze import analyze as run_all
 
     registry = offers(format)
-    progress = Progress() if sys.stderr.isatty() else None
+    progress = ReadMeter() if sys.stderr.isatty() else None
     try:
         run = run_all(paths, Options(clocks=clocks, sides=sides, progress=progress))
     finally:
@@ -165,7 +165,7 @@ app.add_typer(cli_author.new, name="new")
 app.command()(cli_author.expect)
 
 
-class Progress:
+class ReadMeter:
     """How far the reading is, on a terminal's standard error, and only once it takes long."""
 
     def __init__(self, patience_s: float = 1.0) -> None:

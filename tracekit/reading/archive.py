@@ -137,7 +137,7 @@ class Pass:
             else:
                 yield self._member(name, mtime, stream)
         except unpack.BROKEN as error:
-            self.problems.append(Problem(name, f"the archive is damaged or ends early: {unpack.told(error)}"))
+            self.problems.append(Problem(name, f"the archive is damaged or ends early: {unpack.reason_of(error)}"))
 
     def _zip(self, stream: Stream, file: IO[bytes] | None) -> Iterator[Entry]:
         if file is not None and file.seekable():
@@ -191,7 +191,7 @@ class Archive:
             for member in once.members(file):
                 head = member.stream.peek(unpack.HEAD)
                 if not head and member.stream.error is not None:
-                    once.problems.append(Problem(member.name, f"nothing of it can be unpacked: {unpack.told(member.stream.error)}"))
+                    once.problems.append(Problem(member.name, f"nothing of it can be unpacked: {unpack.reason_of(member.stream.error)}"))
                 elif wanted(member, head):
                     self._keep(member)
                     yield member, head

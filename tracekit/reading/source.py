@@ -24,7 +24,7 @@ from tracekit.errors import SourceError
 from tracekit.reading import bundle, tracedat
 from tracekit.reading.archive import Archive, Limits, Member, is_archive
 from tracekit.reading.chunk import Chunk
-from tracekit.reading.unpack import BROKEN, HEAD, compression, told
+from tracekit.reading.unpack import BROKEN, HEAD, compression, reason_of
 
 CHUNK = 16 << 20
 LINE_LIMIT = 1 << 20
@@ -233,7 +233,7 @@ def open_url(url: str) -> IO[bytes]:
     except SourceError:
         raise
     except Exception as error:  # what a driver raises is its own affair
-        raise SourceError(f"{url}: cannot be read: {told(error)}") from error
+        raise SourceError(f"{url}: cannot be read: {reason_of(error)}") from error
 
 
 def remote(url: str, *, entries: bool = False) -> Any:
@@ -244,7 +244,7 @@ def remote(url: str, *, entries: bool = False) -> Any:
     except SourceError:
         raise
     except Exception as error:
-        raise SourceError(f"{url}: cannot be read: {told(error)}") from error
+        raise SourceError(f"{url}: cannot be read: {reason_of(error)}") from error
 
 
 def _fsspec(url: str) -> Any:
@@ -341,7 +341,7 @@ def _whole(blocks: Iterator[bytes], note: Callable[[str], None]) -> Iterator[byt
     try:
         yield from blocks
     except BROKEN as error:
-        note(f"{DAMAGED} ({told(error)}); what could be unpacked was read")
+        note(f"{DAMAGED} ({reason_of(error)}); what could be unpacked was read")
 
 
 def _recoded(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:

@@ -155,7 +155,7 @@ def expand(kind: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
         raise EOFError("the compressed data end before their end mark")
 
 
-def told(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """What an error of `BROKEN` or of a remote store says, in one line."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file"

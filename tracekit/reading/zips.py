@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import IO
 
 from tracekit.errors import LimitError
-from tracekit.reading.unpack import BROKEN, STEP, Entry, Stream, expand, told
+from tracekit.reading.unpack import BROKEN, STEP, Entry, Stream, expand, reason_of
 
 IN_MEMORY = 64 << 20  # a zip inside an archive up to this size is read by its directory
 _LOCAL, _END, _END64 = b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06"
@@ -34,7 +34,8 @@ def entries(stream: Stream, file: IO[bytes] | None, most: int, spend: Spend) -> 
         directory = _directory(file, most) if file is not None else None
     except BROKEN as error:
         yield from _forward(stream, spend)
-        raise zipfile.BadZipFile(f"its directory is missing or damaged ({told(error)}); the entries before the damage were read") from error
+        why = reason_of(error)
+        raise zipfile.BadZipFile(f"its directory is missing or damaged ({why}); the entries before the damage were read") from error
     yield from _by_directory(directory, spend) if directory else _forward(stream, spend)
 
 

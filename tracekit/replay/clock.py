@@ -47,7 +47,7 @@ def before(a: Mapping[str, object], b: Mapping[str, object], streams: pl.DataFra
     return int(str(a["ts"])) < int(str(b["ts"]))
 
 
-def told(tables: Mapping[str, pl.DataFrame], path: str, kind: str) -> str:
+def described(tables: Mapping[str, pl.DataFrame], path: str, kind: str) -> str:
     """What the stamps of a source are, and how they relate to those of the traces beside it (table `clock_relations`)."""
     relations = tables.get("clock_relations")
     if relations is None or relations.is_empty():
