@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -28,7 +30,12 @@ def test_packages_are_the_folders() -> None:
         for package, folder in places.items()
         for init in (ROOT / folder).rglob("__init__.py")
     ]
-    assert SETTINGS["tool"]["setuptools"]["packages"] == sorted([*rooms, "tracekit_grammars"])
+    grammars = ["tracekit_grammars", "tracekit_grammars.envelopes", "tracekit_grammars.events"]
+    assert SETTINGS["tool"]["setuptools"]["packages"] == sorted([*rooms, *grammars])
+
+
+def test_the_picture_of_the_rooms_is_true() -> None:
+    assert subprocess.run([sys.executable, ROOT / "docs" / "rooms.py", "--check"], check=False).returncode == 0, "python docs/rooms.py"
 
 
 def test_every_plugin_enters_by_its_entry_point_and_is_under_contract() -> None:
