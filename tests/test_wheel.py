@@ -119,7 +119,7 @@ def found(home: Path, cache: Path) -> list[str]:
 
 def imported(home: Path, cache: Path) -> set[str]:
     """The top-level modules that the installed code has loaded once it has its rules."""
-    code = "import sys; from tracekit.grammar import load; assert load().envelopes; print(*{m.partition('.')[0] for m in sys.modules})"
+    code = "import sys; from tracekit.grammar.load import load; assert load().envelopes; print(*{m.partition('.')[0] for m in sys.modules})"
     return set(run(home, "fresh/bin/python", "-c", code, cache=cache).split())
 
 
