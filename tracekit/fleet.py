@@ -16,14 +16,15 @@ class FleetFault:
     grade: str
     role: str
     state: str  # new, known, or "" where there is nothing to compare with
-    machines: int
+    machines: int  # that a log names
+    nameless: int  # cases whose logs name no host
     cases: int
     findings: int
     first_seen: str | None
     last_seen: str | None
     seen_by: str
-    by: Mapping[str, Mapping[str, int]]  # kernel, qemu, xen, driver, device -> machines
-    on: Sequence[str]  # the machines; a case whose logs name no host is one by its path
+    by: Mapping[str, Mapping[str, int]]  # kernel, qemu, xen, driver, device -> how many machines, or cases without a host name
+    on: Sequence[str]  # the machines, and the paths of cases whose logs name no host
     example: Mapping[str, Any]  # case, summary, source, line, text
 
 
@@ -32,10 +33,14 @@ class Fleet:
     """What a batch found: faults, the worst and most frequent first, and what is missing."""
 
     cases: Mapping[str, int]  # total, done, failed, missing
-    machines: int
-    faulty: int  # machines that have a fault
+    machines: int  # that a log names
+    faulty: int  # of these, with a fault
+    nameless: int  # cases whose logs name no host
+    faulty_nameless: int
     faults: Sequence[FleetFault]
     gone: Sequence[Mapping[str, Any]] = ()  # faults of the earlier batch that are not here: group, code, name, role, machines
     failures: Sequence[Mapping[str, Any]] = ()  # case, member, kind, reason
     missing: Sequence[Mapping[str, Any]] = ()  # case, reason
     versions: Mapping[str, str] = field(default_factory=dict)
+    stopped: str = ""  # why the batch did not come to its end
+    compared: Mapping[str, int] = field(default_factory=dict)  # machines, and cases without a host name: both, only_here, only_there

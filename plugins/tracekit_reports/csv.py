@@ -15,7 +15,7 @@ COLUMNS = (
 )
 
 FLEET_COLUMNS = (
-    *("record", "code", "name", "severity", "grade", "state", "role", "machines", "cases", "first_seen", "last_seen"),
+    *("record", "code", "name", "severity", "grade", "state", "role", "machines", "nameless", "cases", "first_seen", "last_seen"),
     *(*fleets.TITLES, "on", "case", "source", "line", "text"),
 )
 

@@ -13,10 +13,33 @@ _MOST = 6  # machines, releases, drivers or devices that a line names
 def headline(fleet: Fleet) -> str:
     """Return one sentence: how many faults on how many machines, and how many cases are missing."""
     n = fleet.cases
-    told = f"{plural(len(fleet.faults), 'fault')} on {fleet.faulty:,} of {plural(fleet.machines, 'machine')}"
-    told += f" ({plural(n['total'], 'case')}"
+    told = f"{plural(len(fleet.faults), 'fault')} {' and '.join(_where(fleet))} ({plural(n['total'], 'case')}"
     told += f", {n['failed']} failed" if n["failed"] else ""
     return told + (f", {n['missing']} not analyzed)" if n["missing"] else ")")
+
+
+def _where(fleet: Fleet) -> Iterator[str]:
+    if fleet.machines or not fleet.nameless:
+        yield f"on {fleet.faulty:,} of {plural(fleet.machines, 'machine')}"
+    if fleet.nameless:
+        yield f"in {fleet.faulty_nameless:,} of {plural(fleet.nameless, 'case')} without a host name"
+
+
+def notes(fleet: Fleet) -> Iterator[str]:
+    """Yield what the headline needs beside it: that the batch is incomplete, and what it is compared with."""
+    if fleet.stopped:
+        yield f"The batch is incomplete: {fleet.stopped}. The same command goes on."
+    if c := fleet.compared:
+        told = f"Compared with the earlier batch on what both have: {plural(c['both'], 'machine')}, or cases without a host name"
+        left = c["only_here"] or c["only_there"]
+        yield told + (f". Not compared: {c['only_here']:,} only here, {c['only_there']:,} only there." if left else ".")
+
+
+def extent(f: FleetFault) -> str:
+    """Return on how many machines, in how many cases."""
+    named = [plural(f.machines, "machine")] if f.machines else []
+    nameless = [f"{plural(f.nameless, 'case')} without a host name"] if f.nameless else []
+    return ", ".join([*named, *nameless, *([plural(f.cases, "case")] if named else [])])
 
 
 def days(f: FleetFault) -> str:

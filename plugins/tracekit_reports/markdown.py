@@ -6,7 +6,7 @@ from typing import Any
 
 from tracekit import Finding, Fleet, FleetFault, Outcome, Run
 from tracekit_reports import fleets
-from tracekit_reports.story import Fault, by_source, checked, chosen, confidence, places, plural, quoted, story, verdict, visible
+from tracekit_reports.story import Fault, by_source, checked, chosen, confidence, places, quoted, story, verdict, visible
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&!@$])")
 _MOST_EVIDENCE = 20
@@ -29,14 +29,17 @@ class MarkdownReport:
 def _fleet(fleet: Fleet) -> Iterator[str]:
     yield f"# {fleets.headline(fleet)}"
     yield ""
+    for note in fleets.notes(fleet):
+        yield plain(note)
+        yield ""
     if len(fleet.faults) >= fleets.MANY:
         yield from _brief(fleet.faults)
         yield ""
     for f in fleet.faults:
         state = f" ({f.state})" if f.state else ""
-        yield f"## {f.code} {plain(f.name)}{state}: {plural(f.machines, 'machine')}"
+        yield f"## {f.code} {plain(f.name)}{state}: {fleets.extent(f)}"
         yield ""
-        yield f"{f.severity}, {f.grade}, {plural(f.cases, 'case')}"
+        yield f"{f.severity}, {f.grade}"
         yield ""
         yield from (f"* {plain(line)}" for line in fleets.lines(f))
         yield ""
@@ -46,10 +49,11 @@ def _fleet(fleet: Fleet) -> Iterator[str]:
 
 
 def _brief(faults: Sequence[FleetFault]) -> Iterator[str]:
-    yield "| severity | code | fault | grade | machines | state | first seen | last seen | device |"
+    yield "| severity | code | fault | grade | machines, or cases without a host name | state | first seen | last seen | device |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for f in faults:
-        cells = (f.severity, f.code, f.name, f.grade, f"{f.machines:,}", f.state, f.first_seen or "", f.last_seen or "", f.role)
+        seen = (f.first_seen or "", f.last_seen or "")
+        cells = (f.severity, f.code, f.name, f.grade, f"{f.machines or f.nameless:,}", f.state, *seen, f.role)
         yield f"| {' | '.join(map(plain, cells))} |"
 
 

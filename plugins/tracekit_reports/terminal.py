@@ -12,7 +12,7 @@ from rich.text import Text
 
 from tracekit import Finding, Fleet, FleetFault, Outcome, Run
 from tracekit_reports import fleets
-from tracekit_reports.story import Fault, Story, by_source, checked, chosen, confidence, places, plural, quoted, story, verdict, visible
+from tracekit_reports.story import Fault, Story, by_source, checked, chosen, confidence, places, quoted, story, verdict, visible
 
 _COLOUR = {"critical": "bold white on red", "high": "bold red", "medium": "bold yellow", "low": "cyan", "info": "dim"}
 _ROLE = {"cause": "red", "effect": "yellow", "cure": "green", "context": ""}
@@ -44,14 +44,14 @@ class TerminalReport:
 
 def _fleet(fleet: Fleet) -> Iterator[str]:
     yield fleets.headline(fleet)
+    yield from map(visible, fleets.notes(fleet))
     yield ""
     if len(fleet.faults) >= fleets.MANY:
         yield from _brief(fleet.faults)
         yield ""
     for f in fleet.faults:
         state = f"  {f.state.upper()}" if f.state else ""
-        counts = f"{plural(f.machines, 'machine')}, {plural(f.cases, 'case')}"
-        yield f"{f.severity.upper():<8} {f.code}  {f.name}  {f.grade}{state}: {counts}"
+        yield f"{f.severity.upper():<8} {f.code}  {f.name}  {f.grade}{state}: {fleets.extent(f)}"
         yield from (f"  {line}" for line in fleets.lines(f))
         yield ""
     yield from (visible(f"gone     {line}") for line in fleets.gone(fleet))
@@ -64,7 +64,7 @@ def _brief(faults: Sequence[FleetFault]) -> Iterator[str]:
     """One line a fault, where they are too many to be seen at once."""
     width = max(len(f.name) for f in faults)
     for f in faults:
-        told = f"{f.severity.upper():<8} {f.code:<8} {f.name:<{width}}  {f.grade:<8}  {f.machines:>6,}  {f.state:<5}"
+        told = f"{f.severity.upper():<8} {f.code:<8} {f.name:<{width}}  {f.grade:<8}  {f.machines or f.nameless:>6,}  {f.state:<5}"
         yield visible(f"{told}  {fleets.days(f):<24}  {f.role}".rstrip())
 
 

@@ -5,6 +5,7 @@ import gzip
 import io
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -378,11 +379,37 @@ def test_an_interrupt_leaves_at_once_and_says_how_to_go_on(tmp_path, naughty):
     process = command("batch", folder, "-o", tmp_path / "r", "-j", "2")
     assert until(lambda: list(tmp_path.glob("r/cases/*.parquet")))
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+    _, err = process.communicate(timeout=10)
     assert process.returncode == 130
+    assert err == "tracekit: interrupted; 2 of 3 cases done. What was done is kept: the same command goes on\n"
     _, out, _ = finished("report", tmp_path / "r")
     assert "1 case not analyzed\n" in out
     assert f"{folder}/hang.log: the batch was interrupted" in out
+
+
+def test_damaged_results_are_named_and_mended_by_the_next_batch(tmp_path, settled):
+    folder = fill(tmp_path / "in", 4)
+    assert finished("batch", folder, "-o", tmp_path / "r")[0] == 0
+    first = finished("report", tmp_path / "r", "-f", "json")[1]
+    (file,) = (tmp_path / "r" / "findings").iterdir()
+    file.write_bytes(file.read_bytes()[:-9])
+    for asked in (("report", tmp_path / "r"), ("query", tmp_path / "r", "SELECT * FROM findings")):
+        status, out, err = finished(*asked)
+        assert (status, out) == (2, "")
+        assert re.fullmatch(r"tracekit: \S+/r: findings/\d+.parquet is cut: .*: start the same batch again.*\n", err)
+    status, out, err = finished("batch", folder, "-o", tmp_path / "r")
+    assert (status, out.partition(",")[0]) == (0, "4 cases analyzed")
+    assert re.fullmatch(r"tracekit: \S+/r: findings/\d+.parquet is cut: .*: its cases were analyzed again\n", err)
+    assert finished("report", tmp_path / "r", "-f", "json")[1] == first
+
+
+def test_results_do_not_lie_among_the_logs(tmp_path, settled):
+    folder = fill(tmp_path / "in", 2)
+    status, _, err = finished("batch", folder, "-o", folder)
+    assert (status, err) == (2, f"tracekit: --output {folder}: the results would lie among the logs; give another folder\n")
+    for _ in range(2):
+        assert finished("batch", folder, "-o", folder / "results")[0] == 0
+        assert rows(folder / "results", "cases", "case") == [("case000.log",), ("case001.log",)]
 
 
 @pytest.mark.slow

@@ -45,11 +45,11 @@ def test_a_fault_is_counted_by_machine_and_by_release(tmp_path):
         case("e"),
     )
     report = fleet(r)
-    assert (report.machines, len(report.faults)) == (4, 1)
+    assert (report.machines, report.nameless, len(report.faults)) == (2, 2, 1)
     fault = report.faults[0]
-    assert (fault.machines, fault.cases, fault.findings) == (3, 4, 4)
+    assert (fault.machines, fault.nameless, fault.cases, fault.findings) == (2, 1, 4, 4)
     assert fault.on == ["d", "m1", "m2"]
-    assert render(report, "terminal").splitlines()[0] == "1 fault on 3 of 4 machines (5 cases)"
+    assert render(report, "terminal").splitlines()[0] == "1 fault on 2 of 2 machines and in 1 of 2 cases without a host name (5 cases)"
     assert (fault.by["kernel"], fault.by["driver"]) == ({"6.12": 2, "6.1": 1}, {"ice": 2, "mlx5_core": 1})
     assert (fault.first_seen, fault.last_seen) == ("2026-10-01T00:00:00Z", "2026-11-02T00:00:00Z")
     assert fault.example == {"case": "a", "summary": "IRQ-003 happened", "source": "a/dmesg", "line": 7, "text": "the line"}
@@ -102,14 +102,34 @@ def test_the_worst_come_first_then_those_on_most_machines(tmp_path):
 
 
 def test_against_an_earlier_batch(tmp_path):
-    old = results(tmp_path / "old", case("a", finding("A-1", "g1"), finding("A-2", "g2")))
-    new = results(tmp_path / "new", case("a", finding("A-2", "g2"), finding("A-3", "g3")))
+    old = results(tmp_path / "old", case("a", finding("A-1", "g1"), finding("A-2", "g2"), machine="m1"))
+    new = results(tmp_path / "new", case("b", finding("A-2", "g2"), finding("A-3", "g3"), machine="m1"))
     report = fleet(new, old)
+    assert report.compared == {"both": 1, "only_here": 0, "only_there": 0}
     assert [(f.code, f.state) for f in report.faults] == [("A-2", "known"), ("A-3", "new")]
     assert report.gone == [{"group": "g1", "code": "A-1", "name": "irq.x", "role": "network", "machines": 1}]
     text = render(report, "terminal")
     assert "A-3  irq.x  proven  NEW: 1 machine, 1 case" in text
     assert "gone     A-1  irq.x: was on 1 machine" in text
+
+
+def test_machines_that_only_one_batch_has_are_counted_and_not_compared(tmp_path):
+    old = results(tmp_path / "old", case("a", finding("A-1", "g1"), machine="m1"), case("b", machine="m2"), case("c"))
+    new = results(tmp_path / "new", case("b", machine="m2"), case("c", finding("A-4", "g4")), case("d", finding("A-3", "g3"), machine="m3"))
+    report = fleet(new, old)
+    assert report.compared == {"both": 2, "only_here": 1, "only_there": 1}
+    assert [(f.code, f.state) for f in report.faults] == [("A-3", ""), ("A-4", "new")]
+    assert report.gone == []
+    assert "Not compared: 1 only here, 1 only there." in render(report, "terminal").splitlines()[1]
+    assert "Not compared: 1 only here, 1 only there" in render(report, "markdown")
+
+
+def test_a_batch_that_was_stopped_before_it_knew_its_cases_says_so(tmp_path):
+    Writer(tmp_path, "e", {}, {"tracekit": "0.1.0"})._held.close()
+    report = fleet(Results(tmp_path))
+    assert report.stopped == "the batch was ended from outside"
+    assert "incomplete" in render(report, "terminal").splitlines()[1]
+    assert "incomplete" in render(report, "markdown")
 
 
 def test_what_failed_and_what_is_missing_is_named_with_its_reason(tmp_path):
@@ -119,7 +139,8 @@ def test_what_failed_and_what_is_missing_is_named_with_its_reason(tmp_path):
     report = fleet(r)
     assert report.cases == {"total": 3, "done": 1, "failed": 1, "missing": 1}
     assert render(report, "terminal").splitlines() == [
-        "0 faults on 0 of 1 machine (3 cases, 1 failed, 1 not analyzed)",
+        "0 faults in 0 of 1 case without a host name (3 cases, 1 failed, 1 not analyzed)",
+        "The batch is incomplete: the batch was ended from outside. The same command goes on.",
         "",
         "1 case failed",
         "  bad: it takes longer than 300 s",
@@ -146,7 +167,7 @@ def test_formats_hold_the_same_and_obey_nothing_of_a_log(tmp_path):
     assert "<script>" not in markdown and "\\[x\\](y)" in markdown
     rows = list(csv.DictReader(io.StringIO(render(report, "csv"))))
     assert all(None not in x for x in rows)
-    assert [(x["record"], x["code"], x["machines"]) for x in rows] == [("fault", "IRQ-003", "1")]
+    assert [(x["record"], x["code"], x["nameless"]) for x in rows] == [("fault", "IRQ-003", "1")]
     assert rows[0]["text"].startswith("'=cmd()\\x1b")
 
 

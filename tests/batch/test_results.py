@@ -155,3 +155,57 @@ def test_small_parts_are_put_together(tmp_path):
     w.finish()
     assert len(Results(tmp_path).parts) == 1
     assert [c for c, *_ in cases(tmp_path)] == [f"c{i:02}" for i in range(40)]
+
+
+def damaged(path, change):
+    """Two cases in two parts; the findings of the second are changed."""
+    w = writer(path)
+    w.plan(["a", "b"])
+    for case in "ab":
+        w.add(reply(case), "e1")
+        w.flush()
+    release(w)
+    change(sorted((path / "findings").iterdir())[1])
+    return Results(path)
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-7])
+
+
+def flip(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [(lambda f: f.unlink(), "is missing"), (cut, "is cut: "), (flip, "is changed"), (lambda f: f.write_bytes(b""), "is cut")],
+)
+def test_a_file_that_is_not_what_was_written_is_named_and_its_cases_are_analyzed_again(tmp_path, change, what):
+    results = damaged(tmp_path, change)
+    with pytest.raises(ResultsError, match=rf"findings/00000002.parquet {what}.*start the same batch again"):
+        results.table("findings")
+    assert [(d.part, d.table) for d in results.damage()] == [("00000002", "findings")]
+    assert results.table("cases").collect()["case"].to_list() == ["a", "b"]
+    w = writer(tmp_path)
+    assert [d.text.startswith(f"findings/00000002.parquet {what}") for d in w.dropped] == [True]
+    assert w.known()["case"].to_list() == []  # `a` has no outcomes: after damage only cases with all of their rows are known
+    w.finish()
+    release(w)
+    assert codes(tmp_path) == [("a", "MSI-001")]
+
+
+def test_after_damage_a_case_with_all_of_its_rows_is_known(tmp_path):
+    w = writer(tmp_path)
+    for case in "ab":
+        more = {"outcomes": [("MSI-001", "msi.x", "found", "", "")]}
+        given = reply(case)
+        w.add(Reply(case, "done", digest="d", mark="m", tables={**given.tables, **more}, facts=given.facts), "e1")
+        w.flush()
+    w.same(w.known().row(1, named=True), "m2")  # touched: its row of `cases` is in a part of its own
+    w.flush()
+    release(w)
+    flip(sorted((tmp_path / "findings").iterdir())[1])
+    assert writer(tmp_path).known()["case"].to_list() == ["a"]

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tracekit.batch.results import is_results
 from tracekit.errors import SourceError
 from tracekit.reading import bundle
 from tracekit.reading.source import is_url, open_url, remote, shown
@@ -103,10 +104,15 @@ def _listed(file: str) -> list[str]:
 
 def _inside(folder: str) -> list[str]:
     """The entries of a folder that can be cases: folders, and files that may be logs."""
-    names = sorted(e.name for e in os.scandir(folder) if not e.name.startswith(".") and (e.is_dir() or bundle.is_log(e.name)))
+    names = sorted(e.name for e in os.scandir(folder) if not e.name.startswith(".") and _may_be_case(e))
     if not names:
         raise SourceError("the folder holds no case")
     return [os.path.join(folder, name) for name in names]
+
+
+def _may_be_case(entry: "os.DirEntry[str]") -> bool:
+    """Whether an entry of a folder may be logs: not the results of a batch that lie among them."""
+    return not is_results(entry.path) if entry.is_dir() else bundle.is_log(entry.name)
 
 
 def _told(path: str, error: Exception) -> str:

@@ -16,41 +16,97 @@ def fleet(results: Results, against: Results | None = None) -> Fleet:
     """Sum up the results of a batch, against those of an earlier one where given."""
     cases = results.table("cases").select("result", "case", "status", "machine", "kernel", "qemu", "xen").collect()
     found = _faults(results, cases)
-    earlier = _faults(against, against.table("cases").collect()) if against else None
-    known = set(earlier["group"]) if earlier is not None else set()
+    done = _placed(cases.filter(pl.col("status") == "done"), found)
+    earlier = _Earlier(against, done) if against else None
     missing = results.missing()
     failures = results.table("failures").select("case", "member", "kind", "reason").unique().sort(pl.all()).collect()
-    done = cases.filter(pl.col("status") == "done")
-    faults = [
-        _fault(group, results, "" if earlier is None else "known" if group["group"][0] in known else "new") for group in _groups(found)
-    ]
     return Fleet(
         cases={
             "total": cases.height + missing.height,
-            "done": done.height,
-            "failed": cases.height - done.height,
+            "done": cases.filter(pl.col("status") == "done").height,
+            "failed": cases.filter(pl.col("status") != "done").height,
             "missing": missing.height,
         },
-        machines=_machines(done, found),
-        faulty=found["machine"].n_unique(),
-        faults=faults,
-        gone=_gone(earlier, found) if earlier is not None else [],
+        machines=_named(done),
+        faulty=_named(found),
+        nameless=_nameless(done),
+        faulty_nameless=_nameless(found),
+        faults=[_fault(group, results, earlier.state(group) if earlier else "") for group in _groups(found)],
+        gone=earlier.gone(found) if earlier else [],
         failures=failures.to_dicts(),
         missing=missing.sort("case").to_dicts(),
         versions=results.manifest["versions"],
+        stopped=results.stopped,
+        compared=earlier.compared if earlier else {},
     )
 
 
+class _Earlier:
+    """An earlier batch, seen through the machines that are in both; a case without a host name is known by its path."""
+
+    def __init__(self, results: Results, done: pl.DataFrame) -> None:
+        cases = results.table("cases").collect()
+        found = _faults(results, cases)
+        there = set(_placed(cases.filter(pl.col("status") == "done"), found)["place"])
+        here = set(done["place"])
+        self.both = here & there
+        self.compared = {"both": len(self.both), "only_here": len(here - there), "only_there": len(there - here)}
+        self.found = self._shared(found)
+
+    def state(self, group: pl.DataFrame) -> str:
+        """`known` or `new`; nothing for a fault that no machine of both has now."""
+        if group["group"][0] in set(self.found["group"]):
+            return "known"
+        return "new" if self._shared(group).height else ""
+
+    def gone(self, found: pl.DataFrame) -> list[dict[str, Any]]:
+        """The faults that machines of both had and have not any more."""
+        gone = self.found.join(self._shared(found).select("group").unique(), on="group", how="anti")
+        told = gone.group_by("group", "code", "name", "role").agg(pl.col("place").n_unique().alias("machines"))
+        return told.sort("code", "group").to_dicts()
+
+    def _shared(self, frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.filter(pl.col("place").is_in(self.both))
+
+
 def _faults(results: Results, cases: pl.DataFrame) -> pl.DataFrame:
-    """The findings that are faults of their own: graded, and explained by no other; with the machine and releases of their case."""
+    """The findings that are faults of their own: graded, and explained by no other; with the machine and releases of their case.
+
+    `machine` is null where no log of the case names a host; `place` is the machine, or else the path of the case.
+    """
     of_case = cases.select("result", pl.col("machine").alias("host"), "kernel", "qemu", "xen")
     frame = results.table("findings").filter(pl.col("grade").is_not_null() & pl.col("explained_by").is_null())
     frame = frame.select(
         *("result", "case", "finding", "group", "code", "name", "severity", "grade", "role", "driver", "device", "machine", "summary"),
         *("first_seen", "last_seen", "seen_by"),
     )
-    host = pl.coalesce(*(pl.when(pl.col(c) != "").then(pl.col(c)) for c in ("machine", "host")), "case")
-    return frame.collect().join(of_case, on="result", how="left").with_columns(host.alias("machine")).drop("host")
+    joined = frame.collect().join(of_case, on="result", how="left")
+    return joined.with_columns(_name("machine", "host").alias("machine")).drop("host").with_columns(_place())
+
+
+def _placed(cases: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+    """(case, machine, place) of the cases, and of every machine of a case of several that has a fault."""
+    machines = cases.select("case", _name("machine").alias("machine")).with_columns(_place())
+    return pl.concat([machines, found.select("case", "machine", "place")])
+
+
+def _name(*columns: str) -> pl.Expr:
+    return pl.coalesce(*(pl.when(pl.col(c) != "").then(pl.col(c)) for c in columns))
+
+
+def _place() -> pl.Expr:
+    return pl.coalesce("machine", "case").alias("place")
+
+
+def _named(frame: pl.DataFrame) -> int:
+    """How many machines are named."""
+    return frame["machine"].drop_nulls().n_unique()
+
+
+def _nameless(frame: pl.DataFrame) -> int:
+    """How many cases there are in which no machine is named."""
+    named = frame.filter(pl.col("machine").is_not_null()).select("case").unique()
+    return frame.join(named, on="case", how="anti")["case"].n_unique()
 
 
 def _groups(found: pl.DataFrame) -> list[pl.DataFrame]:
@@ -61,7 +117,7 @@ def _groups(found: pl.DataFrame) -> list[pl.DataFrame]:
         return (
             min(map(SEVERITIES.index, g["severity"])),
             min(map(GRADES.index, g["grade"])),
-            -g["machine"].n_unique(),
+            -g["place"].n_unique(),
             g["code"][0],
             g["group"][0],
         )
@@ -79,22 +135,23 @@ def _fault(group: pl.DataFrame, results: Results, state: str) -> FleetFault:
         grade=min(group["grade"], key=GRADES.index),
         role=first["role"],
         state=state,
-        machines=group["machine"].n_unique(),
+        machines=_named(group),
+        nameless=_nameless(group),
         cases=group["case"].n_unique(),
         findings=group.height,
         first_seen=min(group["first_seen"].drop_nulls(), default=None),
         last_seen=max(group["last_seen"].drop_nulls(), default=None),
         seen_by="stamp" if (group["seen_by"] == "stamp").all() else "file",
         by={column: _counts(group, column) for column in BY},
-        on=sorted(group["machine"].unique()),
+        on=sorted(group["place"].unique()),
         example={"case": first["case"], "summary": first["summary"], **_evidence(results, first)},
     )
 
 
 def _counts(group: pl.DataFrame, column: str) -> dict[str, int]:
-    """How many machines have each value, the most frequent first."""
+    """How many places have each value, the most frequent first."""
     known = group.filter(pl.col(column) != "")
-    counts = known.group_by(column).agg(pl.col("machine").n_unique().alias("n")).sort("n", column, descending=[True, False])
+    counts = known.group_by(column).agg(pl.col("place").n_unique().alias("n")).sort("n", column, descending=[True, False])
     return dict(counts.iter_rows())
 
 
@@ -107,15 +164,3 @@ def _evidence(results: Results, finding: Mapping[str, Any]) -> dict[str, Any]:
         .collect()
     )
     return rows.select("source", "line", "text").row(0, named=True) if rows.height else {"source": "", "line": None, "text": ""}
-
-
-def _gone(earlier: pl.DataFrame, found: pl.DataFrame) -> list[dict[str, Any]]:
-    gone = earlier.join(found.select("group").unique(), on="group", how="anti")
-    told = gone.group_by("group", "code", "name", "role").agg(pl.col("machine").n_unique().alias("machines"))
-    return told.sort("code", "group").to_dicts()
-
-
-def _machines(cases: pl.DataFrame, found: pl.DataFrame) -> int:
-    """How many machines there are: those of the cases, and those in a case of several that have a fault."""
-    of_case = cases.select(pl.when(pl.col("machine") != "").then("machine").otherwise("case").alias("machine"))
-    return pl.concat([of_case, found.select("machine")])["machine"].n_unique()

@@ -3,15 +3,20 @@
 A dataset is a folder with `manifest.json`, which names the files that belong to it, and a folder of parquet files for each table. Files
 are written under a temporary name, synced and renamed; then a new manifest takes the place of the old one. What no manifest names is not
 part of the dataset and is removed by the next writer. A case that is analyzed again has a new row; the last one of each case counts.
+
+The manifest holds the rows, the size and the checksum of every file, so that one that is missing, cut or changed is named by whoever reads
+it. The next batch leaves such a part out and analyzes its cases again.
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +39,20 @@ _PLAN = {"case": pl.String(), "reason": pl.String()}
 
 class ResultsError(TracekitError):
     """A dataset of results cannot be read or written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A file of a dataset that is not what was written: its part, its table, and `what` is wrong with it."""
+
+    part: str
+    table: str
+    what: str
+
+    @property
+    def text(self) -> str:
+        """The file and what is wrong with it, in words."""
+        return f"{self.table}/{self.part}.parquet {self.what}"
 
 
 def is_results(path: str | os.PathLike[str]) -> bool:
@@ -60,6 +79,7 @@ class Results:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.manifest = self._read_manifest()
+        self._sound: set[tuple[str, str]] = set()  # files that were found to be what was written
 
     @property
     def parts(self) -> list[str]:
@@ -67,28 +87,64 @@ class Results:
         return list(self.manifest["parts"])
 
     def table(self, name: str) -> pl.LazyFrame:
-        """A table without the rows of cases that were analyzed again since. Nothing is read before it is collected."""
+        """Return a table without the rows of cases that were analyzed again since. Its files are compared with the manifest now, its rows
+        are read when it is collected. Errors: ResultsError where a file is missing, cut or changed."""
+        if damage := self.damage([name]):
+            more = f" and {len(damage) - 1} more" if len(damage) > 1 else ""
+            raise ResultsError(f"{self.path}: {damage[0].text}{more}: start the same batch again, it analyzes these cases anew")
+        return self._table(name)
+
+    def damage(self, tables: Iterable[str] = tuple(TABLES)) -> list["Damage"]:
+        """Return what is wrong with the files of these tables."""
+        wanted = set(tables)
+        files = [(part, table) for part in self.parts for table in self.manifest["files"].get(part, {}) if table in wanted]
+        return [Damage(part, table, what) for part, table in files if (what := self._wrong(part, table))]
+
+    def _wrong(self, part: str, table: str) -> str:
+        """What is wrong with one file; nothing where it is what was written."""
+        if (part, table) in self._sound:
+            return ""
+        size, checksum = (self.manifest["files"][part][table][k] for k in ("bytes", "checksum"))
+        file = self.path / table / f"{part}.parquet"
+        try:
+            found = file.stat().st_size
+            if found != size:
+                return f"is cut: {found:,} bytes instead of {size:,}" if found < size else "is changed"
+            if _checksum(file) != checksum:
+                return "is changed"
+        except FileNotFoundError:
+            return "is missing"
+        except OSError as error:
+            return f"cannot be read: {error.strerror}"
+        self._sound.add((part, table))
+        return ""
+
+    def _table(self, name: str) -> pl.LazyFrame:
         rows = self._scan(name, self.parts)
         if not self.manifest["superseded"]:
             return rows
         if name == "cases":
             return rows.with_row_index("_row").filter(pl.col("_row") == pl.col("_row").max().over("case")).drop("_row")
-        live = self.table("cases").select("result").unique()
+        live = self._table("cases").select("result").unique()
         return rows.join(live, on="result", how="semi", maintain_order="left")
 
+    @property
+    def stopped(self) -> str:
+        """Why the last batch did not come to its end; nothing where it did."""
+        return "" if self.manifest["complete"] else self.manifest["stopped"] or "the batch was ended from outside"
+
     def missing(self) -> pl.DataFrame:
-        """(case, reason) of the cases of the last batch that have no result: it was stopped before."""
+        """(case, reason) of the cases of the last batch that have no result. One that was stopped before it knew its cases names none."""
         plan = self.path / "plan.parquet"
         if self.manifest["complete"] or not plan.exists():
             return pl.DataFrame(schema=_PLAN)
         engine = self.manifest["engine"]
         done = self.table("cases").filter(pl.col("engine") == engine).select("case")
-        reason = self.manifest["stopped"] or "the batch was ended from outside"
         todo = pl.scan_parquet(plan).join(done, on="case", how="anti", maintain_order="left")
-        return todo.select("case", pl.lit(reason).alias("reason")).collect()
+        return todo.select("case", pl.lit(self.stopped).alias("reason")).collect()
 
     def _scan(self, name: str, parts: Iterable[str]) -> pl.LazyFrame:
-        files = [f for p in parts if (f := self.path / name / f"{p}.parquet").exists()]
+        files = [self.path / name / f"{p}.parquet" for p in parts if name in self.manifest["files"].get(p, {})]
         return pl.scan_parquet(files) if files else pl.LazyFrame(schema=schema(name))
 
     def _read_manifest(self) -> dict[str, Any]:
@@ -109,11 +165,13 @@ class Writer(Results):
     def __init__(self, path: str | os.PathLike[str], engine: str, settings: Mapping[str, Any], versions: Mapping[str, str]) -> None:
         self.path = Path(path)
         self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in TABLES}
+        self._sound = set()
         self.flushed = time.monotonic()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock()
             self.manifest = self._read_manifest() if (self.path / _MANIFEST).exists() else _empty()
+            self.dropped = self._drop_damaged()
             self._clean()
             self.manifest |= {"engine": engine, "settings": dict(settings), "versions": dict(versions), "complete": False, "stopped": ""}
             self._write_manifest()
@@ -126,8 +184,23 @@ class Writer(Results):
         self._guarded(lambda: self._write(frame, self.path / "plan.parquet"))
 
     def known(self) -> pl.DataFrame:
-        """What is known of each case: all columns of `cases`."""
-        return self.table("cases").collect()
+        """Return what is known of each case: all columns of `cases`. After damage a case whose rows are gone is not known."""
+        known = self.table("cases").collect()
+        if not self.dropped:
+            return known
+        for name in ("findings", "outcomes"):
+            counts = self._table(name).group_by("result").agg(pl.len().cast(pl.Int64).alias(f"_{name}")).collect()
+            known = known.join(counts, on="result", how="left", maintain_order="left")
+        whole = (pl.col("_findings").fill_null(0) == pl.col("findings").fill_null(0)) & pl.col("_outcomes").is_not_null()
+        return known.filter((pl.col("status") != "done") | whole).select(TABLES["cases"].keys())
+
+    def _drop_damaged(self) -> list["Damage"]:
+        """Leave parts out of the dataset of which a file is missing, cut or changed; their other files go too."""
+        damage = self.damage()
+        for part in {d.part for d in damage}:
+            self.manifest["parts"].remove(part)
+            del self.manifest["files"][part]
+        return damage
 
     def add(self, reply: Reply, engine: str) -> None:
         """Take the result of a case; it is on disk after the next `flush`."""
@@ -180,9 +253,13 @@ class Writer(Results):
 
     def _add_part(self, frames: Mapping[str, pl.DataFrame], replaces: Sequence[str]) -> None:
         part = f"{self.manifest['serial']:08d}"
+        written = {}
         for name, frame in frames.items():
             if frame.height or name == "cases":
-                self._write(frame, self.path / name / f"{part}.parquet")
+                file = self.path / name / f"{part}.parquet"
+                self._write(frame, file)
+                written[name] = {"rows": frame.height, "bytes": file.stat().st_size, "checksum": _checksum(file)}
+                self._sound.add((part, name))
         cases = frames["cases"]["case"]
         known = self._scan("cases", [p for p in self.parts if p not in replaces]).select("case")
         again = cases.len() != cases.n_unique() or not known.filter(pl.col("case").is_in(cases.implode())).head(1).collect().is_empty()
@@ -191,6 +268,7 @@ class Writer(Results):
         manifest = {
             "serial": self.manifest["serial"] + 1,
             "parts": [*kept[:position], part, *kept[position:]],
+            "files": {**{p: f for p, f in self.manifest["files"].items() if p in kept}, part: written},
             "superseded": bool(again or (self.manifest["superseded"] and not replaces)),
         }
         before = dict(self.manifest)
@@ -234,7 +312,7 @@ class Writer(Results):
                 file.unlink()
 
     def _size(self, part: str) -> int:
-        return sum(f.stat().st_size for name in TABLES if (f := self.path / name / f"{part}.parquet").exists())
+        return sum(file["bytes"] for file in self.manifest["files"][part].values())
 
     def _lock(self) -> None:
         self._held = (self.path / ".lock").open("w")
@@ -253,7 +331,12 @@ class Writer(Results):
 
 
 def _empty() -> dict[str, Any]:
-    return {"schema": SCHEMA, "tables": TABLES, "parts": [], "serial": 1, "next": 1, "superseded": False}
+    return {"schema": SCHEMA, "tables": TABLES, "parts": [], "files": {}, "serial": 1, "next": 1, "superseded": False}
+
+
+def _checksum(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _sync(folder: Path) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tracekit.findings import Finding
 
-SCHEMA = "tracekit.results/1"
+SCHEMA = "tracekit.results/2"
 # Table -> column -> type: text, int, real, flag, texts (a list).
 _OF_CASE = {"result": "int", "case": "text"}
 TABLES: dict[str, dict[str, str]] = {

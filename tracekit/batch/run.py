@@ -57,7 +57,8 @@ class Settings:
 @dataclass
 class Progress:
     """Where a batch is: cases, and bytes of them, to look at and done; what was found; `unchanged`: cases that need no look; `same`: those
-    looked at whose content turned out to be what it was, so that they were not analyzed."""
+    looked at whose content turned out to be what it was, so that they were not analyzed; `damaged`: files of the results that were missing,
+    cut or changed, whose cases are analyzed again."""
 
     cases: int = 0
     bytes: int = 0
@@ -67,6 +68,7 @@ class Progress:
     failed: int = 0
     unchanged: int = 0
     same: int = 0
+    damaged: Sequence[str] = ()
     begun: float = field(default_factory=time.monotonic)
 
 
@@ -87,6 +89,7 @@ def run(
     writer.plan([c.label for c in cases])
     todo, before = _todo(cases, writer.known(), settings)
     progress = Progress(len(todo), sum(j.size for j in todo), unchanged=len(cases) - len(todo))
+    progress.damaged = [d.text for d in writer.dropped]
     tell(progress)
     try:
         with closing(_replies(todo, executor or (lambda: Processes(settings.jobs)), settings)) as replies:

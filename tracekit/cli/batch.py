@@ -58,6 +58,8 @@ def batch(
         retry=retry,
         rehash=rehash,
     )
+    if any(os.path.isdir(p) and os.path.realpath(p) == os.path.realpath(results) for p in (*(paths or []), *case)):
+        raise UsageError(f"--output {results}: the results would lie among the logs; give another folder")
     found, errors = cases.find(paths or [], case)
     for error in errors:
         complain(error)
@@ -66,8 +68,14 @@ def batch(
     shown = Meter(sys.stderr.isatty())
     try:
         done = run(found, str(results), *_executor(executor, settings), tell=shown)
+    except KeyboardInterrupt:
+        shown.end()
+        complain(f"interrupted; {shown.told or 'no case was analyzed'}. What was done is kept: the same command goes on")
+        raise
     finally:
         shown.end()
+    for file in done.damaged:
+        complain(f"{results}: {file}: its cases were analyzed again")
     print(_summary(done, results))
 
 
@@ -119,10 +127,12 @@ class Meter:
         self.terminal = terminal
         self.last = time.monotonic()
         self.wrote = False
+        self.told = ""  # how many cases are done
 
     def __call__(self, p: "Progress") -> None:
         """Tell it where it is due."""
         now = time.monotonic()
+        self.told = f"{p.done:,} of {p.cases:,} cases done"
         if now - self.last < self.every:
             return
         self.last = now
