@@ -4,13 +4,11 @@ It is told what to do over a socket whose number is its first argument, and dies
 """
 
 import ctypes
-import gc
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
@@ -21,6 +19,7 @@ from tracekit.batch.rows import Reply
 from tracekit.errors import SourceError
 from tracekit.reading.archive import Limits
 from tracekit.reading.source import shown
+from tracekit.speed import in_pool, search_rarely
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _SMALL = 1 << 20  # bytes of a log that may be parsed together with others
@@ -54,13 +53,12 @@ def main() -> None:
     """Say which tracekit this is, then answer jobs."""
     _die_with(int(sys.argv[2]))
     connection = Connection(int(sys.argv[1]))
+    search_rarely()
     from tracekit.analyze import Engine
 
     engine = Engine.load(rows.KEPT)
-    gc.collect()
-    gc.freeze()  # plugins and rules stay: the searches for cycles of every case need not look at them
     connection.send(fingerprint.digest())
-    _in_pool(partial(_serve, connection, engine))
+    in_pool(partial(_serve, connection, engine))
 
 
 def _serve(connection: "Connection[Any, Any]", engine: Any) -> None:
@@ -93,25 +91,6 @@ def together(jobs: Sequence[Job], engine: Any) -> Ready:
             raise
         return Ready()
     return Ready(digests, opened, (time.perf_counter() - start) / len(small))
-
-
-def _in_pool(work: Callable[[], None]) -> None:
-    """Do some work in a thread of polars' pool. A small log takes a hundred operations on small frames, and asked for from any other thread
-    most of them cost two switches of threads, together a third of the log's time. Two columns, since one would not go to the pool."""
-    import polars as pl
-
-    done: Future[None] = Future()
-
-    def run(column: pl.Series) -> pl.Series:
-        try:
-            work()
-            done.set_result(None)
-        except BaseException as error:  # what ends the process must not become an error of polars
-            done.set_exception(error)
-        return column
-
-    pl.DataFrame({"a": [0], "b": [0]}).select(pl.col("a").map_batches(run, return_dtype=pl.Int64), pl.col("b") + 1)
-    done.result()
 
 
 def answer(job: Job, engine: Any, ready: Ready) -> Reply:

@@ -1,6 +1,5 @@
 """The command line: options into calls. Everything heavy is loaded inside the commands, so that `--help` and `--version` are quick."""
 
-import gc
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ from tracekit.cli import batch as cli_batch
 from tracekit.cli import model as cli_model
 from tracekit.cli.output import complain, offers, rendered, write
 from tracekit.errors import TracekitError, UsageError
+from tracekit.speed import search_rarely
 
 if TYPE_CHECKING:
     from tracekit.run import Run
@@ -35,7 +35,6 @@ app = typer.Typer(
 
 _NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _OFFSET = re.compile(r"([+-]?)([0-9]+(?:\.[0-9]+)?)(ns|us|ms|s|)")
-SEARCH_AFTER = 200_000  # new objects between two searches for cycles: what is loaded at the start has none, and is some 400,000
 _WIDEST = 120  # columns of running text that an eye follows
 _GRADES = ("proven", "probable", "possible")
 _SEVERITIES = ("critical", "high", "medium", "low", "info")
@@ -265,7 +264,7 @@ def _plural(noun: str, count: int) -> str:
 
 def main() -> None:
     """Run the command line; exit status 0 nothing found, 1 found, 2 wrong usage or nothing readable, 130 interrupted."""
-    gc.set_threshold(SEARCH_AFTER)
+    search_rarely()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -1,9 +1,7 @@
 """Models: state machines that hear rows and emit rows. No I/O, no global state; made anew for each stream of a replay."""
 
-import gc
 from collections import namedtuple
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
 from functools import lru_cache
 from itertools import repeat
 from operator import attrgetter
@@ -159,19 +157,6 @@ def _column(name: str, cells: Sequence[Any], kind: pl.DataType) -> pl.Series:
     return pl.Series(name, cells, dtype=kind, strict=False)
 
 
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Leave the search for cycles aside: a replay makes many objects and no cycles, and each search looks at all of them."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
-
-
-@without_collector()
 def replay(
     models: Sequence[type[Model]],
     tables: Mapping[str, pl.DataFrame],
