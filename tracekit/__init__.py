@@ -39,6 +39,10 @@ _HOMES = {
         ("callers", "distinct", "lost_between", "near", "no_message", "numbered", "same_function", "span", "subject_of", "times"),
         "diagnosing.subjects",
     ),
+    "Column": "tables.declaration",
+    "Table": "tables.declaration",
+    "GATES_TABLE": "tables.shared",
+    "PREDICTIONS": "tables.shared",
     "ENVELOPE": "types",
     "Schema": "types",
 }
@@ -80,6 +84,10 @@ if TYPE_CHECKING:
     from tracekit.run import Report as Report
     from tracekit.run import Run as Run
     from tracekit.run import SourceReport as SourceReport
+    from tracekit.tables.declaration import Column as Column
+    from tracekit.tables.declaration import Table as Table
+    from tracekit.tables.shared import GATES_TABLE as GATES_TABLE
+    from tracekit.tables.shared import PREDICTIONS as PREDICTIONS
     from tracekit.types import ENVELOPE as ENVELOPE
     from tracekit.types import Schema as Schema
 

@@ -11,7 +11,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
+from tracekit import Model, Row, Schema, Table
+from tracekit_linux.tables import CLOCK_RELATIONS
 
 # Message -> the functions of which one prints it, and so surrounds it (drivers/vfio/pci, arch/x86/pci/xen.c, drivers/iommu/intel/dmar.c).
 PRINTED_IN: Mapping[str, tuple[str, ...]] = {
@@ -57,17 +58,7 @@ class ClockRelations(Model):
     `other`.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {
-        "clock_relations": {
-            "other": pl.String(),
-            "offset": pl.Int64(),
-            "err": pl.Int64(),
-            "pairs": pl.Int64(),
-            "basis": pl.String(),
-            "lines": pl.List(pl.Int64()),
-            "other_lines": pl.List(pl.Int64()),
-        }
-    }
+    tables: ClassVar[tuple[Table, ...]] = (CLOCK_RELATIONS,)
     across = ("calls", "streams", "kernel_reports", "kernel_warning", *PRINTED_IN)
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:

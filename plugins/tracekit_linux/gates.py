@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
+from tracekit import GATES_TABLE, Model, Row, Table
 
 Release = tuple[int, ...]
 # Names as printed at the end of a chip name: IR-PCI-MSIX-0000:00:08.0, and without: PCI-MSI.
@@ -45,7 +45,7 @@ QEMU: Mapping[str, Release] = {"QV1": (2, 1), "QV2": (7, 1), "QV3": (8, 2), "QV4
 class Gates(Model):
     """One row a gate, value and basis; observed rows stand beside none that is assumed from the same stream."""
 
-    tables: ClassVar[dict[str, Schema]] = {"gates": {"gate": pl.String(), "value": pl.Boolean(), "basis": pl.String(), "why": pl.String()}}
+    tables: ClassVar[tuple[Table, ...]] = (GATES_TABLE,)
     needs = (
         "calls",
         "op_set_irqs",

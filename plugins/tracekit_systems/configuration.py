@@ -24,6 +24,7 @@ class Configured(System):
     """
 
     name: ClassVar[str] = "configuration"
+    reads: ClassVar[tuple[str, ...]] = ("vfio_msix_early_setup", "op_set_irqs", "probe_return", "gates")
     fixes: ClassVar[tuple[Fix, ...]] = (
         Fix("policy", "dyn", ("CFG-001",), "QEMU 8.2 or later, on a host where NORESIZE is clear (Linux 6.5 or later)"),
         Fix("policy", "full", ("CFG-001",), "all vectors at the enable: a guest or a VMM that takes the whole table at once"),

@@ -30,6 +30,10 @@ class KvmtoolDevice(System):
     """One device, replayed by a kvmtool with or without each of its fixes."""
 
     name: ClassVar[str] = "kvmtool"
+    reads: ClassVar[tuple[str, ...]] = (
+        *("pci_device_found", "kvmtool_assigned", "kvmtool_unknown_capability", "vfio_region_read", "virtio_legacy"),
+        *("op_set_irqs", "irq_handler_entry", "kvm_msi_set_irq"),
+    )
     fixes: ClassVar[tuple[Fix, ...]] = (
         Fix("walks_by_a_copy", True, ("KVMT-001",), "merged kvmtool: its loop over the capabilities leaves the header alone"),
         Fix("enables_on_demand", True, ("KVMT-002",), "a client that enables MSI-X when the guest does (kvmtool c9888d9571ca)"),

@@ -14,6 +14,9 @@ from tracekit import Row, rows_of
 
 MSIX = 2
 ERANGE = -34
+OF_FUNCTION = ("enables", "windows", "refusals", "op_open", "op_close", "op_free", "op_domain_remove")
+SIZED = {"vfio_msix_early_setup": ("name", "entries"), "op_table_size": ("bdf", "count")}  # table -> its columns with device and size
+READS = (*OF_FUNCTION, *SIZED, "op_xen_setup", "irq_handler_entry", "nvme_completion_polled", "remap_fault")
 LARGEST_TABLE = 2048  # entries of an MSI-X table: its size field has 11 bits (PCI_MSIX_FLAGS_QSIZE, include/uapi/linux/pci_regs.h)
 MOST = 20_000  # stimuli of one recording: a fault that has not shown by then is a matter of load, not of gates
 What = Literal["table", "open", "close", "rebind", "enable", "unmask", "interrupt", "disable", "driver enable", "driver free"]
@@ -61,7 +64,7 @@ def recordings(tables: Mapping[str, pl.DataFrame]) -> list[Recording]:
     Sources of a Xen dom0 are left out: Xen's private irq domain has no size (arch/x86/pci/xen.c, xen_create_pci_msi_domain).
     """
     groups: dict[tuple[Any, ...], dict[Identity, dict[str, list[Row]]]] = {}
-    for name in ("enables", "windows", "refusals", "op_open", "op_close", "op_free", "op_domain_remove"):
+    for name in OF_FUNCTION:
         for row in rows_of(tables[name]) if name in tables else ():
             place = groups.setdefault((row.source, row.machine, row.boot), {})
             place.setdefault(_identity(row), {}).setdefault(name, []).append(row)
@@ -160,7 +163,7 @@ def _sizes(enables: list[Row], growths: list[Row], least: int, told: int | None)
 
 def _told_elsewhere(made: Recording, tables: Mapping[str, pl.DataFrame]) -> int | None:
     """The table size that another source of the case gives for the function: QEMU's trace, or lspci, whose BDF may lack the domain."""
-    for name, bdf, column in (("vfio_msix_early_setup", "name", "entries"), ("op_table_size", "bdf", "count")):
+    for name, (bdf, column) in SIZED.items():
         frame = tables.get(name)
         if frame is not None and not frame.is_empty():
             mine = frame.filter(pl.col(bdf).is_in([made.label, made.label.removeprefix("0000:")]))[column].drop_nulls()

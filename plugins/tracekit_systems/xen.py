@@ -42,6 +42,7 @@ class XenPirqs(System):
     """What dom0 asks for, replayed on a space of the recorded or a larger size. It keeps no number in a message and has no device model."""
 
     name: ClassVar[str] = "xen-pirqs"
+    reads: ClassVar[tuple[str, ...]] = ("op_xen_setup", "op_xen_bind", "op_xen_destroy", "xen_map_failed")
     fixes: ClassVar[tuple[Fix, ...]] = (
         Fix("higher_limit", True, ("XEN-002",), "a higher extra_guest_irqs=<domU>,<dom0> on Xen's command line"),
         Fix("fewer_vectors", True, ("XEN-002",), "fewer queues a device, so that fewer vectors are asked for"),
@@ -106,6 +107,7 @@ class HvmPirqs(XenPirqs):
     """What an HVM guest asks for, by either kind of guest kernel and device model."""
 
     name: ClassVar[str] = "xen-hvm-pirqs"
+    reads: ClassVar[tuple[str, ...]] = ("pirq_lives", "xen_msi_create_failed", "gates")
     fixes: ClassVar[tuple[Fix, ...]] = (
         *XenPirqs.fixes,
         Fix("KV5", True, ("XEN-001", "XEN-004"), "a guest kernel with c74fd80f2f41 (4.11, and stable kernels): always a fresh pirq"),

@@ -50,7 +50,7 @@ TABLES: dict[str, dict[str, str]] = {
     "failures": {**_OF_CASE, "member": "text", "kind": "text", "reason": "text"},
 }
 # What the rows need beside the findings.
-KEPT = ("kernel_version", "qemu_version", "xen_release", "lspci_device", "pci_enumerated", "pci_enabling_device", "pci_function")
+READS = ("kernel_version", "qemu_version", "xen_release", "lspci_device", "pci_enumerated", "pci_enabling_device", "pci_function")
 
 _ROLES = {
     "network": ("02", "ethernet", "network", "infiniband"),

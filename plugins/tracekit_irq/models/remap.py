@@ -2,9 +2,8 @@
 
 from typing import ClassVar
 
-import polars as pl
-
-from tracekit import Model, Row, Schema, near
+from tracekit import Model, Row, Table, near
+from tracekit_irq.tables import REMAP_FAULTS
 
 # VT-d fault reasons of interrupt remapping, by a part of their text: the text is the same in all forms, the number's base is not.
 REASONS = {
@@ -21,9 +20,7 @@ REASONS = {
 class RemapFaults(Model):
     """`remap_faults`: one row a fault: the device's BDF, IRTE index, reason (0x20-0x26), text; `status_line`: the fault interrupt's."""
 
-    tables: ClassVar[dict[str, Schema]] = {
-        "remap_faults": {"bdf": pl.String(), "index": pl.Int64(), "reason": pl.Int64(), "text": pl.String(), "status_line": pl.Int64()}
-    }
+    tables: ClassVar[tuple[Table, ...]] = (REMAP_FAULTS,)
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,13 +2,10 @@
 
 from typing import Any, ClassVar
 
-import polars as pl
-
-from tracekit import Model, Row, Schema
+from tracekit import PREDICTIONS, Model, Row, Table
 from tracekit_irq.machines.vector_pool import ENOSPC, OK, activation
+from tracekit_irq.tables import VECTOR_FAILURES, VECTOR_LIVES, VECTOR_OVERCOMMITS
 
-INT = pl.Int64()
-TEXT = pl.String()
 SWAPPED = 1 << 31  # some kernels print the return value in place of the vector: -28 shows as 4294967268
 
 
@@ -22,28 +19,7 @@ class Vectors(Model):
     which task. `vector_overcommits`: reservations rise above what is available.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {
-        "vector_failures": {
-            "kind": TEXT,
-            "irq": INT,
-            "tries": INT,
-            "global_avl": INT,
-            "total_alloc": INT,
-            "avl_line": INT,
-            "begin_line": INT,
-        },
-        "vector_lives": {"irq": INT, "vector": INT},
-        "vector_overcommits": {"global_rsvd": INT, "global_avl": INT},
-        "predictions": {
-            "operation": TEXT,
-            "subject": TEXT,
-            "rule": TEXT,
-            "predicted": TEXT,
-            "observed": TEXT,
-            "agrees": pl.Boolean(),
-            "explained_by": TEXT,
-        },
-    }
+    tables: ClassVar[tuple[Table, ...]] = (VECTOR_FAILURES, VECTOR_LIVES, VECTOR_OVERCOMMITS, PREDICTIONS)
 
     def __init__(self) -> None:
         super().__init__()

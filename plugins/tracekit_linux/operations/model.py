@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
-from tracekit_linux.operations.devices import DEVICES, NAMED_BY, named_devices
+from tracekit import Model, Row, Table
+from tracekit_linux.operations.devices import NAMED_BY, named_devices
 from tracekit_linux.operations.entities import Entity, Identities
 from tracekit_linux.operations.tree import (
     ALLOC_AT,
@@ -26,6 +26,7 @@ from tracekit_linux.operations.tree import (
     set_up_irqs,
     trees,
 )
+from tracekit_linux.tables import DEVICES, OPERATIONS
 
 DATA = {0x1: "none", 0x2: "bool", 0x4: "eventfd"}  # VFIO_IRQ_SET_DATA_*
 CLOSING = ("vfio_pci_core_disable", "vfio_pci_core_close_device")
@@ -36,19 +37,6 @@ IRQ_ALLOCATED = ("x86_vector_alloc_irqs", "intel_irq_remapping_alloc", "xen_bind
 XEN_SETUPS = ("xen_initdom_setup_msi_irqs", "xen_hvm_setup_msi_irqs", "xen_setup_msi_irqs")
 WIRED = ("vfio_msi_set_block", "vfio_msi_set_vector_signal", "request_threaded_irq")
 
-COMMON: Schema = {
-    "device": pl.UInt64(),
-    "vdev": pl.UInt64(),
-    "bdf": pl.String(),
-    "entity": pl.Int64(),
-    "ret": pl.Int64(),
-    "inferred": pl.Boolean(),
-    "hint": pl.Boolean(),
-    "call": pl.Int64(),
-    "attempt": pl.Int64(),
-    "request": pl.Int64(),
-}
-_INT, _TEXT, _YES = pl.Int64(), pl.String(), pl.Boolean()
 Values = dict[str, Any]
 # Sizes and places in a table of vectors; nothing exceeds the largest index of an irq domain (MSI_MAX_INDEX, include/linux/msi.h).
 SIZES = frozenset(("start", "count", "min", "max", "hwsize", "vector", "nvec"))
@@ -58,25 +46,7 @@ LARGEST = 0x10000
 class Operations(Model):
     """The devices, and one row an operation, emitted when its call ends: children before their parent."""
 
-    tables: ClassVar[dict[str, Schema]] = {
-        "devices": DEVICES,
-        "op_open": {**COMMON},
-        "op_close": {**COMMON, "how": _TEXT},
-        "op_set_irqs": {**COMMON, "flags": _INT, "index": _INT, "start": _INT, "count": _INT, "data": _TEXT, "closing": _YES},
-        "op_alloc": {**COMMON, "kind": _TEXT, "min": _INT, "max": _INT},
-        "op_domain_setup": {**COMMON, "kind": _TEXT, "hwsize": _INT},
-        "op_domain_create": {**COMMON, "domid": _INT, "hwsize": _INT},
-        "op_domain_remove": {**COMMON, "domid": _INT},
-        "op_insert": {**COMMON, "index": _INT, "hwsize": _INT},
-        "op_alloc_at": {**COMMON, "index": _INT},
-        "op_table_size": {**COMMON, "count": _INT, "origin": _TEXT},
-        "op_vector": {**COMMON, "vector": _INT, "fd": _INT, "irq": _INT},
-        "op_free": {**COMMON},
-        "op_attach": {**COMMON, "group": pl.UInt64()},
-        "op_xen_setup": {**COMMON, "nvec": _INT, "type": _INT},
-        "op_xen_bind": {**COMMON, "pirq": _INT, "irq": _INT},
-        "op_xen_destroy": {**COMMON, "irq": _INT},
-    }
+    tables: ClassVar[tuple[Table, ...]] = (DEVICES, *OPERATIONS)
     needs = ("calls", *IRQ_EVENTS, "irq_handler_entry", "lspci_capability", "lspci_device")
     across = NAMED_BY
 

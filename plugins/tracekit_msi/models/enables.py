@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
+from tracekit import Model, Row, Table
+from tracekit_msi.tables import ENABLES, MSI_DOMAINS
 
 # What identifies the function an operation is about, best first; None stands for the only one of a recording without arguments.
 Key = tuple[str, Any]
@@ -49,18 +50,6 @@ class Attempt:
     size: Row | None = None
 
 
-ENABLE = {
-    **dict.fromkeys(("device", "vdev"), pl.UInt64()),
-    **dict.fromkeys(("entity", "call", "request"), pl.Int64()),
-    **dict.fromkeys(("bdf", "kind", "operation", "hwsize_how", "live_how"), pl.String()),
-    **dict.fromkeys(("min", "max", "ret", "live", "live_line", "hwsize", "made_line", "made_end", "removed_line"), pl.Int64()),
-    **dict.fromkeys(("setup_line", "setup_end", "inserted", "first_line", "last_line", "insert_hwsize_line"), pl.Int64()),
-    **dict.fromkeys(("fail_index", "fail_line", "fail_end", "fail_ret", "fail_call"), pl.Int64()),
-    **dict.fromkeys(("created", "armed", "whole", "index_seen", "first", "hint", "inferred"), pl.Boolean()),
-    "made_source": pl.String(),
-}
-
-
 class Enables(Model):
     """One row an enabling call (`enables`), and one row an irq domain's life (`msi_domains`).
 
@@ -69,18 +58,7 @@ class Enables(Model):
     `first`: no vectors were enabled before in this open. Lines: of the call that made the domain, of its set-up, of the refused insert.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {
-        "enables": ENABLE,
-        "msi_domains": {
-            "device": pl.UInt64(),
-            "entity": pl.Int64(),
-            "bdf": pl.String(),
-            "kind": pl.String(),
-            "hwsize": pl.Int64(),
-            "how": pl.String(),
-            "cause": pl.String(),
-        },
-    }
+    tables: ClassVar[tuple[Table, ...]] = (ENABLES, MSI_DOMAINS)
     needs: ClassVar[tuple[str, ...]] = ("graph_entry",)
 
     def __init__(self) -> None:

@@ -4,9 +4,8 @@ import re
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import polars as pl
-
-from tracekit import Model, Row, Schema, near
+from tracekit import Model, Row, Table, near
+from tracekit_msi.tables import KERNEL_REPORTS
 
 # Functions of the MSI core, MSI irq domains, VFIO's and Xen's MSI code.
 MSI_CODE = re.compile(
@@ -48,21 +47,7 @@ class KernelReports(Model):
     `lines`: all lines that tell this.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {
-        "kernel_reports": {
-            "kind": pl.String(),
-            "place": pl.String(),
-            "function": pl.String(),
-            "msi_function": pl.String(),
-            "msi_line": pl.Int64(),
-            "what": pl.String(),
-            "rbx": pl.UInt64(),
-            "rbp": pl.UInt64(),
-            "named": pl.String(),
-            "how": pl.String(),
-            "lines": pl.List(pl.Int64()),
-        }
-    }
+    tables: ClassVar[tuple[Table, ...]] = (KERNEL_REPORTS,)
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,10 +2,9 @@
 
 from typing import ClassVar
 
-import polars as pl
-
-from tracekit import Model, Row, Schema
+from tracekit import Model, Row, Table
 from tracekit_msi.models.enables import Key, key_of
+from tracekit_msi.tables import VECTOR_SETS
 
 
 class VectorSets(Model):
@@ -15,13 +14,7 @@ class VectorSets(Model):
     vectors, the close, or the next enable (`cause`: freed, closed, replaced); null where the recording ends first.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {
-        "vector_sets": {
-            **dict.fromkeys(("device", "vdev"), pl.UInt64()),
-            **dict.fromkeys(("entity", "count"), pl.Int64()),
-            **dict.fromkeys(("bdf", "kind", "cause"), pl.String()),
-        }
-    }
+    tables: ClassVar[tuple[Table, ...]] = (VECTOR_SETS,)
 
     def __init__(self) -> None:
         super().__init__()

@@ -5,15 +5,10 @@ from typing import ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
+from tracekit import PREDICTIONS, Model, Row, Table
 from tracekit_vfio.machines.vfio_device import Action, Prediction, VfioDevice
 from tracekit_vfio.models.windows import Key, identity
 
-PREDICTION = {
-    **dict.fromkeys(("operation", "subject", "rule", "predicted", "observed"), pl.String()),
-    "agrees": pl.Boolean(),
-    "explained_by": pl.String(),
-}
 # What an error of the calls inside a request is a sign of, where these should have worked.
 CAUSES = {-34: "MSI-001", -28: "VEC-001"}
 ACTIONS: dict[int, Action] = {0x20: "trigger", 0x10: "unmask", 0x8: "mask"}
@@ -26,7 +21,7 @@ class VfioReplay(Model):
     `KV4` unknown: the union over hosts that can grow in place and hosts that cannot.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {"predictions": PREDICTION}
+    tables: ClassVar[tuple[Table, ...]] = (PREDICTIONS,)
     needs: ClassVar[tuple[str, ...]] = ("gates",)
 
     def __init__(self) -> None:

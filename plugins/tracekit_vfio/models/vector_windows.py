@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
-from tracekit_vfio.models.windows import MSIX, WINDOW
+from tracekit import Model, Row, Table
+from tracekit_vfio.models.windows import MSIX
+from tracekit_vfio.tables import WINDOWS
 
 NAME = r"^vfio-msi(x?)\[(\d{1,4})\]\(([0-9a-fA-F:.]+)\)$"
 
@@ -28,7 +29,7 @@ class VectorWindows(Model):
     `vector_alloc` of the same irq by the same task. Only sources without any recorded SET_IRQS are read this way.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {"windows": WINDOW}
+    tables: ClassVar[tuple[Table, ...]] = (WINDOWS,)
     needs: ClassVar[tuple[str, ...]] = (
         "irq_handler_entry",
         "op_set_irqs",
@@ -164,7 +165,7 @@ class QemuWindows(Model):
     event of one of its vectors shows that it worked; one that is the last event of its device is kept with kind `open`.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {"windows": WINDOW}
+    tables: ClassVar[tuple[Table, ...]] = (WINDOWS,)
 
     def __init__(self) -> None:
         super().__init__()

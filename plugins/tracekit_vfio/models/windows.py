@@ -6,34 +6,13 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
+from tracekit import Model, Row, Table
+from tracekit_vfio.tables import REFUSALS, WINDOWS
 
 MSI, MSIX, NONE = 1, 2, 5
 EINVAL, ERANGE = -22, -34
 TRIGGER = 0x20  # VFIO_IRQ_SET_ACTION_TRIGGER, include/uapi/linux/vfio.h
 Key = tuple[str, Any]
-IN_USE = pl.List(pl.Struct({"vector": pl.Int64(), "entries": pl.Int64(), "first": pl.Int64(), "last": pl.Int64()}))
-WINDOW = {
-    **dict.fromkeys(("device", "vdev"), pl.UInt64()),
-    **dict.fromkeys(("entity", "request", "index", "old", "new", "ret"), pl.Int64()),
-    **dict.fromkeys(("bdf", "kind", "basis"), pl.String()),
-    **dict.fromkeys(("enabled_line", "disable_end", "disable_ts", "enable_line", "enable_end", "enable_ts"), pl.Int64()),
-    **dict.fromkeys(("recovered_line", "closed_line", "closed_ts", "span"), pl.Int64()),
-    "wired": pl.List(pl.Int64()),
-    "irqs": pl.List(pl.Int64()),
-    "in_use": IN_USE,
-    "handlers": pl.Boolean(),
-    "inferred": pl.Boolean(),
-    "hint": pl.Boolean(),
-}
-
-REFUSAL = {
-    **dict.fromkeys(("device", "vdev"), pl.UInt64()),
-    **dict.fromkeys(("entity", "request", "index", "start", "count", "ret", "enabled", "active", "since_line", "since_end"), pl.Int64()),
-    **dict.fromkeys(("bdf", "kind"), pl.String()),
-    "hint": pl.Boolean(),
-}
-
 
 def identity(row: Row) -> Key | None:
     """What names the opened device an operation is about; None where the recording has no arguments."""
@@ -78,7 +57,7 @@ class Windows(Model):
     (a vector of a block that was enabled failed, and the block with it).
     """
 
-    tables: ClassVar[dict[str, Schema]] = {"windows": WINDOW, "refusals": REFUSAL}
+    tables: ClassVar[tuple[Table, ...]] = (WINDOWS, REFUSALS)
     needs: ClassVar[tuple[str, ...]] = ("irq_handler_entry", "graph_entry", "graph_leaf")
 
     def __init__(self) -> None:

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
+from tracekit import PREDICTIONS, Model, Row, Table
 from tracekit_xen.machines.xen_domain import ANY, EINVAL, ENOSPC, PirqSpace, Prediction, one
+from tracekit_xen.tables import PIRQ_LIVES
 
 # Two allocations of one device that are further apart are two times of enabling it: an enable takes all its numbers at once.
 PAUSE_NS = 1_000_000_000
@@ -55,16 +56,7 @@ class PirqLives(Model):
     also held against the machine of `xen_domain` (`predictions`).
     """
 
-    tables: ClassVar[dict[str, Schema]] = {
-        "pirq_lives": {
-            "pirq": pl.Int64(), "irq": pl.Int64(), "bdf": pl.String(), "device": pl.UInt64(), "basis": pl.String(), "end": pl.String(),
-            "began": pl.Boolean(), "given": pl.Boolean(), "reused": pl.Boolean(),
-        },
-        "predictions": {
-            "operation": pl.String(), "subject": pl.String(), "rule": pl.String(), "predicted": pl.String(), "observed": pl.String(),
-            "agrees": pl.Boolean(), "explained_by": pl.String(),
-        },
-    }  # fmt: skip
+    tables: ClassVar[tuple[Table, ...]] = (PIRQ_LIVES, PREDICTIONS)
 
     def __init__(self) -> None:
         super().__init__()
