@@ -21,7 +21,9 @@ def parts(page: str, head: str) -> list[str]:
 
 def test_the_page_of_a_table_that_three_models_emit() -> None:
     page = schema("windows")
-    assert page.startswith("windows\n  A disable of an opened device's vectors and the enable that follows, placed where the disable stands.\n")
+    assert page.startswith(
+        "windows\n  A disable of an opened device's vectors and the enable that follows, placed where the disable stands.\n"
+    )
     assert "\nkeys: source, line, bdf, device, vdev, basis\n" in page
     assert parts(page, "emitted by") == [
         "model Windows        tracekit_vfio/models/windows.py",

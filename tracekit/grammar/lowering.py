@@ -187,7 +187,7 @@ def _comments(text: str) -> dict[str, str]:
 
 def _behind(text: str) -> dict[str, str]:
     """The comment behind each field rule: `queue: DEC // Number of the queue.`"""
-    return dict(re.findall(r"^([a-z][a-z0-9_]*): (?:[A-Z_]+|/.+/) // (.+)$", text, re.MULTILINE))
+    return dict(re.findall(r"^([a-z][a-z0-9_]*): (?:[A-Z_]+|/.+/|\"[^\"]+\") // (.+)$", text, re.MULTILINE))
 
 
 def _signs(doc: str) -> tuple[str, ...]:

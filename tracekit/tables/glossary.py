@@ -13,7 +13,6 @@ hint  Whether the function's name is a guess.
 inferred  Whether the result is not recorded and follows from the calls around.
 irq  Linux irq number.
 pirq  Number by which a Xen domain knows an interrupt.
-vector  Interrupt vector.
 ret  What was returned; an errno where it is negative.
 err  The errno.
 driver  Driver that speaks, as printed before the device.
@@ -30,58 +29,34 @@ pid_no  Process id that the line names.
 domid  Xen domain.
 guest_bdf  The function's address in the guest.
 gsi  Global system interrupt.
-gsi_hex  Global system interrupt, in hexadecimal.
 pin  Pin of a line interrupt.
 port  Event channel.
-count  How many.
-limit  The most there may be, or the limit that was met.
-index  Index in the table.
 entry  Entry of the MSI-X table.
-kind  Kind, as printed.
-mode  Mode, as printed.
 reason  Reason, as printed.
-state  State, as printed.
-status  Status, as printed.
-flags  Flags, as printed.
-action  Action, as printed.
-value  Value, as printed.
 release  Release, as printed.
 text  The rest of the line.
 rest  The rest of the line.
 tail  The rest of the line.
-note  What the line adds behind the message.
 what  The rest of the message: what it is about.
-address  Address.
-offset  Offset.
 module  Kernel module.
 domain  Name of the irq domain.
 hwirq  Number of the interrupt in its domain.
 chip  Name of the irq chip.
-name  Name, as printed.
 vec  Interrupt vector in the guest.
 gvec  Interrupt vector in the guest.
 dst  Destination APIC id.
-dest  Destination APIC id.
 delivery  Delivery mode and trigger, as printed.
 asked  Vectors that the driver asked for.
 granted  Vectors that the driver got.
 x  `-X` where it is MSI-X, null where it is MSI.
 probe  Event name of the probe.
-caller  The function that called, or that was returned to.
 caller_module  Kernel module of the caller.
-symbol_address  Address that is printed before the function.
-args  Arguments, as printed.
 indent  Blanks before the text: the depth of the call.
 duration  How long the call took. [us]
-size  Size. [bytes]
 data  Data word of an MSI message.
-unit  IOMMU that speaks.
 iommu  Number of the IOMMU.
 vf  Virtual function.
-mask  Mask, as printed.
 group  IOMMU group.
-capability  Id of the capability.
-slot  Slot.
 """
 
 

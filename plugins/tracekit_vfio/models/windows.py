@@ -14,6 +14,7 @@ EINVAL, ERANGE = -22, -34
 TRIGGER = 0x20  # VFIO_IRQ_SET_ACTION_TRIGGER, include/uapi/linux/vfio.h
 Key = tuple[str, Any]
 
+
 def identity(row: Row) -> Key | None:
     """What names the opened device an operation is about; None where the recording has no arguments."""
     for name in ("entity", "vdev", "device", "bdf"):
@@ -259,9 +260,9 @@ def with_use(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> pl.Da
     handlers = pl.col("source").is_in(list(recorded)).alias("handlers")
     if entries.is_empty():
         return windows.with_columns(pl.lit([], dtype=schema["in_use"]).alias("in_use"), handlers)
-    windows = windows.with_row_index("window")
-    used = _used(windows, entries)
-    filled = windows.drop("in_use", "handlers").join(used, on="window", how="left").with_columns(pl.col("in_use").fill_null([]), handlers)
+    numbered = windows.with_row_index("window")
+    used = _used(numbered, entries)
+    filled = numbered.drop("in_use", "handlers").join(used, on="window", how="left").with_columns(pl.col("in_use").fill_null([]), handlers)
     return filled.select([pl.col(c).cast(t) for c, t in schema.items()])
 
 
@@ -283,9 +284,9 @@ def _entries(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
 
 
-def _used(windows: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
+def _used(numbered: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
     """Per window the vectors that interrupted while they were enabled, with the number of entries and the first and last line."""
-    spans = windows.select("window", "source", pl.col("bdf").alias("of"), "irqs", "wired", "enabled_line", pl.col("line").alias("until"))
+    spans = numbered.select("window", "source", pl.col("bdf").alias("of"), "irqs", "wired", "enabled_line", pl.col("line").alias("until"))
     mine = pl.col("who").is_null() | (pl.col("of") == pl.col("who")) | pl.col("irqs").list.contains(pl.col("irq"))
     only = pl.col("of").is_null() & (pl.col("irqs").list.len() == 0) & (pl.col("who").n_unique().over("source") == 1)
     inside = (
