@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 from columns import wrong_columns
 
+from tracekit.analyze import Engine, Options, read
 from tracekit.grammar import load as grammar
 from tracekit.plugins import registry as plugins
+from tracekit.reading.source import discover
 from tracekit.tables import pipeline
 from tracekit.tables.declaration import Table
 from tracekit.tables.envelope import ENVELOPE_COLUMNS, SPAN_COLUMNS
 from tracekit.tables.glossary import GLOSSARY
+from tracekit.testing import samples
 
 ROOT = Path(__file__).parent.parent
 REGISTRY = plugins.load()
@@ -44,6 +47,15 @@ def test_a_sentence_stands_once_in_the_glossary_or_where_it_is_its_own() -> None
     cells = [c for t in declared() for c in t.columns]
     assert [c.name for c in cells if c.sentence and c.sentence == GLOSSARY.get(c.name, ("",))[0]] == []
     assert sorted(set(GLOSSARY) - {c.name for c in cells if not c.sentence}) == []
+
+
+def test_keys_tell_the_rows_of_a_table_apart() -> None:
+    keys = {t.name: list(t.keys) for t in declared()}
+    engine, same = Engine.load(("*",)), set[str]()
+    for case in samples(ROOT / "sample_traces")[::6]:
+        found, _, _ = read(discover([str(p) for p in case.iterdir() if p.suffix != ".toml"])[0], engine, Options(keep_tables=("*",)), [])
+        same |= {n for n, f in found.items() if f.n_unique(keys[n]) != f.height}
+    assert same == set()
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda p: f"{p.parent.name}.{p.stem}")
