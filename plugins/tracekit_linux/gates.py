@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import GATES_TABLE, Model, Row, Table
+from tracekit import EINVAL, GATES_TABLE, VFIO_MSIX, Model, Row, Table
 
 Release = tuple[int, ...]
 # Names as printed at the end of a chip name: IR-PCI-MSIX-0000:00:08.0, and without: PCI-MSI.
@@ -80,7 +80,7 @@ def observed(tables: Mapping[str, pl.DataFrame]) -> Iterator[Fact]:
         yield Fact(gate, value, "observed", f"{row.function} was called", row)
     for row in _first(tables, "vector_reserve"):
         yield Fact("KV1", True, "observed", "vectors are reserved (vector_reserve)", row)
-    refused = (pl.col("ret") == -22) & (pl.col("index") == 2) & (pl.col("data") == "eventfd") & (pl.col("start") > 0)
+    refused = (pl.col("ret") == EINVAL) & (pl.col("index") == VFIO_MSIX) & (pl.col("data") == "eventfd") & (pl.col("start") > 0)
     for row in _first(tables, "op_set_irqs", refused):
         yield Fact("KV4", False, "observed", f"adding MSI-X vectors from {row.start} was refused with -22", row)
     for row in _first(tables, "interrupt_row", pl.col("chip").str.contains(DEVICE_CHIP)):

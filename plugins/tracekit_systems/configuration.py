@@ -5,11 +5,10 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Fix, System, rows_of
+from tracekit import ENOSPC, Fix, System, rows_of
 from tracekit_systems.gates import known_gate
 from tracekit_systems.stimuli import label_of
 
-ENOSPC = -28
 ASKS_FIRST = {"guest": "b", "reworked": True, "policy": "dyn", "dynamic": True}
 UNTOLD = ("CFG-002", "VFIO-008")
 Machines = Mapping[str, Any]

@@ -5,11 +5,10 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Fix, System
+from tracekit import EBADF, EINVAL, ERANGE, Fix, System
 from tracekit_systems.gates import known_gate
 from tracekit_systems.stimuli import READS, Recording, Stimulus, recordings
 
-EBADF, EINVAL, ERANGE = -9, -22, -34
 MSIX, NORESIZE = 2, 0x8  # VFIO_PCI_MSIX_IRQ_INDEX, VFIO_IRQ_INFO_NORESIZE
 Machines = Mapping[str, Any]
 Gates = Mapping[str, Any]

@@ -6,14 +6,12 @@ from typing import Any, ClassVar, Literal
 
 import polars as pl
 
-from tracekit import Fix, System, rows_of
+from tracekit import ENOSPC, SWAPPED, Fix, System, rows_of
 from tracekit_systems.gates import known_gate
 
-ENOSPC = -28
 TRIED = ("vector_alloc", "vector_reserve_managed", "vector_clear")
 MANY = 1 << 16  # more than a device has vectors; irqs that were never tried get numbers below zero
 CURED = ("VEC-001", "VEC-002", "VEC-003", "VEC-004")
-SWAPPED = 1 << 31  # a failed vector_alloc of kernels that print the return value in place of the vector
 Machines = Mapping[str, Any]
 Gates = Mapping[str, Any]
 

@@ -6,11 +6,9 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Fix, Row, System, rows_of
+from tracekit import CAP_MSIX, DOMID_SELF, ENODEV, ENOSPC, Fix, Row, System, rows_of
 from tracekit_systems.gates import known_gate
 
-ENOSPC, ENODEV, MSIX_CAPABILITY = -28, -19, 17
-DOMID_SELF = 0x7FF0
 LEAST_LEAK = 3  # numbers that must be lost before it is called a leak
 MOST = 20_000  # steps of one domain that are replayed
 PLENTY = 4096  # a space that nothing recorded can exhaust
@@ -219,9 +217,9 @@ def _from_calls(source: str, rows: list[tuple[str, Row]]) -> Domain:
             if row.ret == ENOSPC and made.room == PLENTY:
                 made.room = live
                 made.assumptions = (f"pirqs for what is recorded: {live}, those held when the first request was refused",)
-            if row.type == MSIX_CAPABILITY or device not in refused:
+            if row.type == CAP_MSIX or device not in refused:
                 made.steps.append(Step(device, row.nvec))
-            refused = refused | {device} if row.ret == ENOSPC else refused - {device} if row.type == MSIX_CAPABILITY else refused
+            refused = refused | {device} if row.ret == ENOSPC else refused - {device} if row.type == CAP_MSIX else refused
     return made
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from tracekit.bdf import full_bdf
 from tracekit.reading import bundle
 from tracekit.reading.source import DAMAGED
 from tracekit.run import Run
@@ -164,7 +165,7 @@ def _role(text: str) -> str:
 
 
 def _full(bdf: str | None) -> str | None:
-    return bdf if bdf is None or bdf.count(":") == 2 else f"0000:{bdf}"
+    return None if bdf is None else full_bdf(bdf)
 
 
 def _driver(texts: Iterable[str], bdf: str | None) -> str:

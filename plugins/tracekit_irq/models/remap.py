@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from tracekit import Model, Row, Table, near
+from tracekit import Model, Row, Table, full_bdf, near
 from tracekit_irq.tables import REMAP_FAULTS
 
 # VT-d fault reasons of interrupt remapping, by a part of their text: the text is the same in all forms, the number's base is not.
@@ -54,7 +54,7 @@ class RemapFaults(Model):
         self.emit(
             "remap_faults",
             e,
-            bdf=_bdf(device),
+            bdf=full_bdf(device),
             index=index_value,
             reason=reason,
             text=text,
@@ -62,15 +62,6 @@ class RemapFaults(Model):
             line_end=line_end,
             ts_end=e.ts,
         )
-
-
-def _bdf(device: str) -> str:
-    """`00:09.0`, `0x64:0x00.5` and `0000:f0:1f.0` as segment, bus, device, function; the segment is 0 where none is printed."""
-    *front, last = device.replace("0x", "").split(":")
-    slot, _, function = last.partition(".")
-    bus = int(front[-1], 16)
-    segment = int(front[0], 16) if len(front) > 1 else 0
-    return f"{segment:04x}:{bus:02x}:{int(slot, 16):02x}.{function}"
 
 
 def _reason(number: str, text: str) -> int:

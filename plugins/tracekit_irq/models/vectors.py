@@ -2,11 +2,9 @@
 
 from typing import Any, ClassVar
 
-from tracekit import PREDICTIONS, Model, Row, Table
-from tracekit_irq.machines.vector_pool import ENOSPC, OK, activation
+from tracekit import ENOSPC, PREDICTIONS, SWAPPED, Model, Row, Table
+from tracekit_irq.machines.vector_pool import OK, activation
 from tracekit_irq.tables import VECTOR_FAILURES, VECTOR_LIVES, VECTOR_OVERCOMMITS
-
-SWAPPED = 1 << 31  # some kernels print the return value in place of the vector: -28 shows as 4294967268
 
 
 class Vectors(Model):

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Table
+from tracekit import ERANGE, Model, Row, Table, device_of
 from tracekit_msi.tables import ENABLES, MSI_DOMAINS
 
 # What identifies the function an operation is about, best first; None stands for the only one of a recording without arguments.
@@ -15,10 +15,7 @@ Key = tuple[str, Any]
 
 def key_of(row: Row) -> Key:
     """The identity of an operation's device."""
-    for name in ("entity", "device", "vdev", "bdf"):
-        if (value := getattr(row, name, None)) is not None:
-            return name, value
-    return "source", row.source
+    return device_of(row) or ("source", row.source)
 
 
 @dataclass
@@ -118,8 +115,8 @@ class Enables(Model):
 
     def on_op_alloc_at(self, e: Row) -> None:
         attempt = self.attempts.pop(e.call, None) or self.attempts.pop(e.attempt, None) or Attempt()
-        if e.ret == -34 and not any(i.ret == -34 for i in attempt.inserts):
-            attempt.inserts.append(e)  # nothing else in this call returns -34, so it stands for the insert
+        if e.ret == ERANGE and not any(i.ret == ERANGE for i in attempt.inserts):
+            attempt.inserts.append(e)  # nothing else in this call returns it, so it stands for the insert
         self._enable(e, attempt, "msix", "alloc_at", e.index, None if e.index is None else e.index + 1)
 
     def on_end(self) -> None:
@@ -212,6 +209,6 @@ def _size(domain: Domain | None, a: Attempt, failed: Row | None, passed: list[Ro
         return {**place, "hwsize": read.hwsize, "hwsize_how": "seen", "insert_hwsize_line": read.line}
     if domain is not None and domain.hwsize is not None:
         return {**place, "hwsize": domain.hwsize, "hwsize_how": domain.how}
-    if failed is not None and failed.ret == -34 and (failed.index is None or failed.index == len(passed)):
+    if failed is not None and failed.ret == ERANGE and (failed.index is None or failed.index == len(passed)):
         return {**place, "hwsize": len(passed), "hwsize_how": "deduced"}
     return {**place, "hwsize": None, "hwsize_how": None}

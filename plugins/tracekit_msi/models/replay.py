@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import PREDICTIONS, Model, Row, Table
-from tracekit_msi.machines.msi_domain import ERANGE, MAX_INDEX, MsiDomain, Prediction
+from tracekit import ERANGE, MAX_INDEX, PREDICTIONS, Model, Row, Table
+from tracekit_msi.machines.msi_domain import MsiDomain, Prediction
 from tracekit_msi.machines.pci_function import PciFunction
 from tracekit_msi.models.enables import Key, key_of
 

@@ -6,28 +6,17 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Table
+from tracekit import EINVAL, ERANGE, VFIO_INTX, VFIO_MSIX, VFIO_NONE, VFIO_TRIGGER, Model, Row, Table, device_of
 from tracekit_vfio.tables import REFUSALS, WINDOWS
 
-MSI, MSIX, NONE = 1, 2, 5
-EINVAL, ERANGE = -22, -34
-TRIGGER = 0x20  # VFIO_IRQ_SET_ACTION_TRIGGER, include/uapi/linux/vfio.h
 Key = tuple[str, Any]
-
-
-def identity(row: Row) -> Key | None:
-    """What names the opened device an operation is about; None where the recording has no arguments."""
-    for name in ("entity", "vdev", "device", "bdf"):
-        if (value := getattr(row, name, None)) is not None:
-            return name, value
-    return None
 
 
 @dataclass
 class Session:
     """What is enabled on an opened device."""
 
-    index: int = NONE
+    index: int = VFIO_NONE
     count: int = 0
     wired: dict[int, int | None] = field(default_factory=dict)  # vector -> irq
     since: Row | None = None  # the SET_IRQS that enabled it
@@ -74,7 +63,7 @@ class Windows(Model):
         heard = list(rows)
         who: dict[str, set[Key]] = {}
         for name, row in heard:
-            if name.startswith("op_") and (key := identity(row)) is not None:
+            if name.startswith("op_") and (key := device_of(row)) is not None:
                 who.setdefault(row.source, set()).add(key)
         self.several = {source for source, keys in who.items() if len(keys) > 1}
         frames = super().run(heard, tables)
@@ -96,11 +85,11 @@ class Windows(Model):
 
     def on_op_set_irqs(self, e: Row) -> None:
         wired = self.signals.pop(e.call, {}) or self.signals.pop(e.request, {})
-        if e.closing or e.index == NONE:
+        if e.closing or e.index == VFIO_NONE:
             self._end(e)
-        elif e.flags is not None and not e.flags & TRIGGER:
+        elif e.flags is not None and not e.flags & VFIO_TRIGGER:
             return  # masking and unmasking change nothing here
-        elif e.index == 0:
+        elif e.index == VFIO_INTX:
             self._intx(e)
         elif e.data == "none" and e.count in (0, None):
             self._disable(e)
@@ -117,7 +106,7 @@ class Windows(Model):
 
     def _key(self, e: Row) -> Key:
         """The device of a row; where a source has only one, rows without a name are about it."""
-        return identity(e) or ("source", e.source) if e.source in self.several else ("source", e.source)
+        return device_of(e) or ("source", e.source) if e.source in self.several else ("source", e.source)
 
     def _session(self, e: Row) -> Session:
         return self.sessions.setdefault(self._key(e), Session())
@@ -151,7 +140,7 @@ class Windows(Model):
         self._answer(e, count, failed)
         if not failed:
             vectors = wired or dict.fromkeys(range(e.start or 0, count))
-            self.sessions[self._key(e)] = Session(e.index if e.index is not None else MSIX, count, dict(vectors), e)
+            self.sessions[self._key(e)] = Session(e.index if e.index is not None else VFIO_MSIX, count, dict(vectors), e)
 
     def _refuse(self, e: Row, session: Session, count: int) -> None:
         if session.count and e.index is not None and session.index != e.index:
@@ -174,7 +163,7 @@ class Windows(Model):
         """An enable after a disable: the pair is complete, unless it failed and may still be followed by one that works."""
         key = self._key(e)
         pair = self.pairs.get(key)
-        if pair is None or e.index is not None and pair.before.index not in (e.index, NONE):
+        if pair is None or e.index is not None and pair.before.index not in (e.index, VFIO_NONE):
             return
         if pair.enable is None:
             pair.enable, pair.new = e, count
@@ -194,7 +183,7 @@ class Windows(Model):
         self.pairs.pop(self._key(e), None)
 
     def _end(self, e: Row) -> None:
-        keys = [self._key(e)] if identity(e) is not None or e.source not in self.several else list(self.sessions | self.pairs)
+        keys = [self._key(e)] if device_of(e) is not None or e.source not in self.several else list(self.sessions | self.pairs)
         for key in keys:
             if (pair := self.pairs.pop(key, None)) is not None:
                 pair.closed = e

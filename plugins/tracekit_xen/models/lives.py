@@ -8,14 +8,13 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import PREDICTIONS, Model, Row, Table
-from tracekit_xen.machines.xen_domain import ANY, EINVAL, ENOSPC, PirqSpace, Prediction, one
+from tracekit import CAP_MSI, EINVAL, ENOSPC, PREDICTIONS, Model, Row, Table
+from tracekit_xen.machines.xen_domain import ANY, PirqSpace, Prediction, one
 from tracekit_xen.tables import PIRQ_LIVES
 
 # Two allocations of one device that are further apart are two times of enabling it: an enable takes all its numbers at once.
 PAUSE_NS = 1_000_000_000
 LATEST = 4  # lives of one pirq and irq that a teardown may be about; earlier ones are long over
-MSI = 5  # the capability id that xen_initdom_setup_msi_irqs gets as `type`; 17 is MSI-X
 
 
 @dataclass(slots=True)
@@ -138,7 +137,7 @@ class PirqLives(Model):
         self.bound_since = [b for b in self.bound_since if b.tid != e.tid]
         if e.ret is None:
             return
-        block = e.type == MSI and (e.nvec or 1) > 1
+        block = e.type == CAP_MSI and (e.nvec or 1) > 1
         whole = not block and e.nvec is not None and len(granted) >= e.nvec
         left = self._refusal()
         # The search for a number is all that answers -28 (xen/arch/x86/irq.c); where one is known to be free, that explains nothing.

@@ -2,9 +2,7 @@
 
 from typing import ClassVar
 
-from tracekit import PREDICTIONS, Model, Row, Table
-
-ENOSPC, EINVAL = -28, -22
+from tracekit import EINVAL, ENOSPC, PREDICTIONS, Model, Row, Table
 
 
 class ToldPirqs(Model):
