@@ -437,6 +437,35 @@ def test_a_report_whose_name_is_taken(install: Install) -> None:
     assert [r.__name__ for r in plugins.load().reports if r.name == "json"] == ["JsonReport"]
 
 
+def test_a_system_that_reads_a_table_that_nothing_gives(install: Install) -> None:
+    system = """
+class Acme(System):
+    reads = ("acme_stuck", "acme_stack")
+@hookimpl
+def tracekit_systems():
+    return [Acme]
+"""
+    install(START + system)
+    assert own() == ["is wrong: system Acme asks for a table acme_stack, which nothing gives; did you mean acme_stuck?"]
+
+
+def test_a_system_gets_the_tables_that_it_reads_and_no_other(install: Install, tmp_path: Path) -> None:
+    system = f"""
+class Acme(System):
+    reads = ("acme_stuck", "kernel_version")
+    @classmethod
+    def instances(cls, machines, tables):
+        Path({str(tmp_path)!r}, "told").write_text(",".join(sorted(tables)) + str(tables["acme_stuck"].height))
+        return []
+@hookimpl
+def tracekit_systems():
+    return [Acme]
+"""
+    install(START + STUCK + diagnoses("stuck") + system)
+    run(LOG)
+    assert (tmp_path / "told").read_text() == "acme_stuck,kernel_version1"
+
+
 def test_a_system_that_raises(install: Install) -> None:
     system = """
 from tracekit import System

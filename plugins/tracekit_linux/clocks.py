@@ -51,11 +51,9 @@ class Pair(NamedTuple):
 
 
 class ClockRelations(Model):
-    """One row for a kernel log and a trace that may be of one machine and boot: time in `other` is that in `source` plus `offset` +- `err`.
+    """Relate the clock of each kernel log to that of each trace that may be of its machine and boot.
 
-    Both in ns. `basis`: fixed (messages of at least two calls, and one offset for all), assumed (of one, or one of several offsets is near
-    nothing: good for naming a device and for display), none (no offset fits). `lines`: the messages of `source`, `other_lines` the calls of
-    `other`.
+    An offset that rests on one call, or is one of several, is assumed: good for naming a device and for display.
     """
 
     tables: ClassVar[tuple[Table, ...]] = (CLOCK_RELATIONS,)

@@ -18,7 +18,7 @@ REASONS = {
 
 
 class RemapFaults(Model):
-    """`remap_faults`: one row a fault: the device's BDF, IRTE index, reason (0x20-0x26), text; `status_line`: the fault interrupt's."""
+    """Bring each fault of interrupt remapping into one form, with the fault interrupt before it."""
 
     tables: ClassVar[tuple[Table, ...]] = (REMAP_FAULTS,)
 

@@ -8,13 +8,10 @@ from tracekit_irq.tables import VECTOR_FAILURES, VECTOR_LIVES, VECTOR_OVERCOMMIT
 
 
 class Vectors(Model):
-    """Attempts to get a CPU vector, as the irq_vectors and irq_matrix tracepoints tell them.
+    """Follow attempts to get a CPU vector through the irq_vectors and irq_matrix tracepoints: who failed, who holds what, and overcommit.
 
-    `vector_failures`: one row a failed attempt (the kernel tries several masks and prints a line for each): `kind` is request (at
-    request_irq), alloc (a real vector at allocation: entries that cannot be masked), managed (no slot on some CPU), managed-start, move
-    (an affinity change) or unknown (activations are not recorded); `tries` lines; `global_avl` and `total_alloc` as last printed before,
-    at `avl_line`; `begin_line` is the activation or, for alloc, the reservation before it. `vector_lives`: which vector an irq had, for
-    which task. `vector_overcommits`: reservations rise above what is available.
+    The kernel tries several masks and prints a line for each: together they are one attempt. Each activation is held against the pool
+    (`predictions`).
     """
 
     tables: ClassVar[tuple[Table, ...]] = (VECTOR_FAILURES, VECTOR_LIVES, VECTOR_OVERCOMMITS, PREDICTIONS)

@@ -48,11 +48,9 @@ class Attempt:
 
 
 class Enables(Model):
-    """One row an enabling call (`enables`), and one row an irq domain's life (`msi_domains`).
+    """Tell what happened inside each enabling call, and how long each irq domain lived.
 
-    `live`: table size of the device in this attempt; `hwsize`: size of the domain in use, *seen* or *deduced* from the index refused;
-    `created`: a domain was made inside; `armed`: the recording would have shown that; `whole`: all calls inside are recorded;
-    `first`: no vectors were enabled before in this open. Lines: of the call that made the domain, of its set-up, of the refused insert.
+    The size of a domain is seen where it is made or read, else deduced: an index refused with -34 after all below it passed is the size.
     """
 
     tables: ClassVar[tuple[Table, ...]] = (ENABLES, MSI_DOMAINS)

@@ -40,12 +40,7 @@ class Report:
 
 
 class KernelReports(Model):
-    """One row a report in which a function of the MSI code is the place or one of the first ten reliable frames (`kernel_reports`).
-
-    `kind`: warning, oops, or bare (frames without a head); `place`: file and line of a WARNING; `named`: the PCI function that a line
-    before names, and `how`; `rbx`, `rbp`: registers, which hold the pci_dev and the errno in the error path of an enable (6.12);
-    `lines`: all lines that tell this.
-    """
+    """Collect the reports in which a function of the MSI code is the place or one of the first ten reliable frames."""
 
     tables: ClassVar[tuple[Table, ...]] = (KERNEL_REPORTS,)
 

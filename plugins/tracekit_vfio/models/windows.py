@@ -36,15 +36,9 @@ class Pair:
 
 
 class Windows(Model):
-    """One row a disable ... enable pair of one opened device (`windows`), placed where the disable stands.
+    """Pair each disable of an opened device with the enable that follows, and collect the requests that the kernel refused.
 
-    `kind`: growth, same-or-fewer, wanted (INTx came between: the client's or guest's own disable), failed (the enable returned an error),
-    close (nothing followed but the end). `old`, `new`: vectors before and after; `span`: ns from the disable's entry to the enable's end.
-    `in_use`: vectors that had interrupted since they were enabled; `handlers`: whether the recording would show that.
     The rules are those of QEMU's growth (hw/vfio/pci.c, vfio_msix_vector_do_use) as the kernel sees it.
-
-    One row a refused request (`refusals`): growth in place (-22), mode (another index is on), empty (an enable of no vectors), rollback
-    (a vector of a block that was enabled failed, and the block with it).
     """
 
     tables: ClassVar[tuple[Table, ...]] = (WINDOWS, REFUSALS)

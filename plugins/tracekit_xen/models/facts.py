@@ -11,11 +11,7 @@ HOLDER = re.compile(r"\bd?(\[[A-Z]+\]|[0-9]+): *([0-9]+)\(")
 
 
 class PirqFacts(Model):
-    """Facts on the pirq space of a domain, one row each; `domid` null means any domU.
-
-    `fact`: `extra` (MSI pirqs by `extra_guest_irqs=`), `limit` (pirqs in all), `gsis` (the lowest MSI pirq), `bounded`, and the
-    inventories `held` (debug key i), `ports` (debug key e, `lsevtchn`) with the distinct `pirqs`, the lines from first to last.
-    """
+    """Collect what logs tell of the pirq space of a domain; an inventory (`held`, `ports`) spans the lines of its dump."""
 
     tables: ClassVar[tuple[Table, ...]] = (PIRQ_FACTS,)
 

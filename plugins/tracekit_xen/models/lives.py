@@ -46,13 +46,9 @@ class Span:
 
 
 class PirqLives(Model):
-    """Lives of pirqs as one source tells them, in the order of their first line.
+    """Follow each pirq as one source tells of it, in the order of the first lines.
 
-    `basis`: `guest` (dynamic debug of an HVM guest), `debug` (a reporter's prints), `calls` (dom0 functions), `device-model`.
-    `end`: closed (event channel), destroyed (irq), unmapped, `irq again` (the irq serves another pirq), `enabled anew` (its device takes
-    new numbers), `handed out again`, `lost sight` (the log has a hole), or empty while it lasts. `began` is false where the begin was
-    not seen; `given`: Xen handed the number out at the begin; `reused`: the guest took the cached number. Allocations and unmaps are
-    also held against the machine of `xen_domain` (`predictions`).
+    Allocations and unmaps are also held against the machine of `xen_domain` (`predictions`).
     """
 
     tables: ClassVar[tuple[Table, ...]] = (PIRQ_LIVES, PREDICTIONS)
