@@ -5,11 +5,10 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Fix, System, rows_of
+from tracekit import ENOSPC, Fix, System, rows_of
 from tracekit_systems.gates import known_gate
 from tracekit_systems.stimuli import label_of
 
-ENOSPC = -28
 ASKS_FIRST = {"guest": "b", "reworked": True, "policy": "dyn", "dynamic": True}
 UNTOLD = ("CFG-002", "VFIO-008")
 Machines = Mapping[str, Any]
@@ -24,6 +23,7 @@ class Configured(System):
     """
 
     name: ClassVar[str] = "configuration"
+    reads: ClassVar[tuple[str, ...]] = ("vfio_msix_early_setup", "op_set_irqs", "probe_return", "gates")
     fixes: ClassVar[tuple[Fix, ...]] = (
         Fix("policy", "dyn", ("CFG-001",), "QEMU 8.2 or later, on a host where NORESIZE is clear (Linux 6.5 or later)"),
         Fix("policy", "full", ("CFG-001",), "all vectors at the enable: a guest or a VMM that takes the whole table at once"),

@@ -5,11 +5,10 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Fix, System
+from tracekit import EBADF, EINVAL, ERANGE, Fix, System
 from tracekit_systems.gates import known_gate
-from tracekit_systems.stimuli import Recording, Stimulus, recordings
+from tracekit_systems.stimuli import READS, Recording, Stimulus, recordings
 
-EBADF, EINVAL, ERANGE = -9, -22, -34
 MSIX, NORESIZE = 2, 0x8  # VFIO_PCI_MSIX_IRQ_INDEX, VFIO_IRQ_INFO_NORESIZE
 Machines = Mapping[str, Any]
 Gates = Mapping[str, Any]
@@ -22,6 +21,7 @@ class MsiVfio(System):
     """All recordings of one function, each replayed from its own start. Gates are those of the releases (KV, QV) and of the fixes."""
 
     name: ClassVar[str] = "msi-vfio"
+    reads: ClassVar[tuple[str, ...]] = (*READS, "gates")
     fixes: ClassVar[tuple[Fix, ...]] = (
         Fix("rebind_between_sessions", True, STALE, "unbind and bind the driver when the table size has changed, before the next session"),
         Fix(

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import polars as pl
 
-from tracekit import Row, rows_of
+from tracekit import ERANGE, LARGEST_TABLE, VFIO_MSIX, Row, device_of, full_bdf, rows_of
 
-MSIX = 2
-ERANGE = -34
-LARGEST_TABLE = 2048  # entries of an MSI-X table: its size field has 11 bits (PCI_MSIX_FLAGS_QSIZE, include/uapi/linux/pci_regs.h)
+OF_FUNCTION = ("enables", "windows", "refusals", "op_open", "op_close", "op_free", "op_domain_remove")
+SIZED = {"vfio_msix_early_setup": ("name", "entries"), "op_table_size": ("bdf", "count")}  # table -> its columns with device and size
+READS = (*OF_FUNCTION, *SIZED, "op_xen_setup", "irq_handler_entry", "nvme_completion_polled", "remap_fault")
 MOST = 20_000  # stimuli of one recording: a fault that has not shown by then is a matter of load, not of gates
 What = Literal["table", "open", "close", "rebind", "enable", "unmask", "interrupt", "disable", "driver enable", "driver free"]
 Identity = tuple[str, Any] | None
@@ -61,10 +61,10 @@ def recordings(tables: Mapping[str, pl.DataFrame]) -> list[Recording]:
     Sources of a Xen dom0 are left out: Xen's private irq domain has no size (arch/x86/pci/xen.c, xen_create_pci_msi_domain).
     """
     groups: dict[tuple[Any, ...], dict[Identity, dict[str, list[Row]]]] = {}
-    for name in ("enables", "windows", "refusals", "op_open", "op_close", "op_free", "op_domain_remove"):
+    for name in OF_FUNCTION:
         for row in rows_of(tables[name]) if name in tables else ():
             place = groups.setdefault((row.source, row.machine, row.boot), {})
-            place.setdefault(_identity(row), {}).setdefault(name, []).append(row)
+            place.setdefault(device_of(row), {}).setdefault(name, []).append(row)
     xen = set(tables["op_xen_setup"]["source"].unique()) if "op_xen_setup" in tables else set()
     made = [_recording(place[0], rows, tables) for place, by in groups.items() if place[0] not in xen for rows in _adopted(by)]
     best: dict[str, int] = {}
@@ -72,10 +72,6 @@ def recordings(tables: Mapping[str, pl.DataFrame]) -> list[Recording]:
         if r.stimuli:
             best[r.label] = min(best.get(r.label, 9), BASES.get(r.basis, 9))
     return [r for r in made if r.stimuli and BASES.get(r.basis, 9) == best[r.label]]
-
-
-def _identity(row: Row) -> Identity:
-    return next(((c, v) for c in ("entity", "device", "vdev", "bdf") if (v := getattr(row, c, None)) is not None), None)
 
 
 def _adopted(by: dict[Identity, dict[str, list[Row]]]) -> Iterator[dict[str, list[Row]]]:
@@ -92,8 +88,8 @@ def _adopted(by: dict[Identity, dict[str, list[Row]]]) -> Iterator[dict[str, lis
 
 def _recording(source: str, rows: Mapping[str, list[Row]], tables: Mapping[str, pl.DataFrame]) -> Recording:
     enables = [e for e in rows.get("enables", []) if e.kind == "msix"]
-    windows = [w for w in rows.get("windows", []) if w.index in (MSIX, None)]
-    refusals = [r for r in rows.get("refusals", []) if r.kind == "growth" and r.index == MSIX and r.start is not None and r.count]
+    windows = [w for w in rows.get("windows", []) if w.index in (VFIO_MSIX, None)]
+    refusals = [r for r in rows.get("refusals", []) if r.kind == "growth" and r.index == VFIO_MSIX and r.start is not None and r.count]
     made = Recording(source, label_of([*enables, *windows]))
     if not enables and not windows:
         return made
@@ -160,10 +156,11 @@ def _sizes(enables: list[Row], growths: list[Row], least: int, told: int | None)
 
 def _told_elsewhere(made: Recording, tables: Mapping[str, pl.DataFrame]) -> int | None:
     """The table size that another source of the case gives for the function: QEMU's trace, or lspci, whose BDF may lack the domain."""
-    for name, bdf, column in (("vfio_msix_early_setup", "name", "entries"), ("op_table_size", "bdf", "count")):
+    for name, (bdf, column) in SIZED.items():
         frame = tables.get(name)
         if frame is not None and not frame.is_empty():
-            mine = frame.filter(pl.col(bdf).is_in([made.label, made.label.removeprefix("0000:")]))[column].drop_nulls()
+            names = [full_bdf(made.label), full_bdf(made.label).removeprefix("0000:")]
+            mine = frame.filter(pl.col(bdf).is_in(names))[column].drop_nulls()
             if mine.len():
                 return int(mine[0])
     return None

@@ -53,9 +53,10 @@ class Flip:
 
 
 class System:
-    """A composition of machines for one subject (a device, a domain, a host)."""
+    """A composition of machines for one subject (a device, a domain, a host). `reads` names the tables that it takes stimuli from."""
 
     name: ClassVar[str] = ""
+    reads: ClassVar[tuple[str, ...]] = ()
     fixes: ClassVar[tuple[Fix, ...]] = ()
 
     @classmethod

@@ -3,12 +3,11 @@
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from tracekit import EBUSY, ERANGE, MAX_INDEX
+
 Kind = Literal["none", "global", "msi", "msix"]
 # What an operation may return; None means any value: the state it depends on is not known.
 Prediction = frozenset[int] | None
-
-EBUSY, ENODEV, ENOENT, ERANGE = -16, -19, -2, -34
-MAX_INDEX = 0xFFFF  # MSI_MAX_INDEX, include/linux/msi.h: the size of a domain that was given none
 
 
 def one(value: int) -> Prediction:

@@ -6,16 +6,10 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
-from tracekit_msi.machines.msi_domain import ERANGE, MAX_INDEX, MsiDomain, Prediction
+from tracekit import ERANGE, MAX_INDEX, PREDICTIONS, Model, Row, Table
+from tracekit_msi.machines.msi_domain import MsiDomain, Prediction
 from tracekit_msi.machines.pci_function import PciFunction
 from tracekit_msi.models.enables import Key, key_of
-
-PREDICTION = {
-    **dict.fromkeys(("operation", "subject", "rule", "predicted", "observed"), pl.String()),
-    "agrees": pl.Boolean(),
-    "explained_by": pl.String(),
-}
 
 ENABLED = "min, max, table size, domain, in this order"
 OPERATIONS = {"enable_msix": "enable"}
@@ -81,7 +75,7 @@ class MsiReplay(Model):
     State that the recording does not show is unknown: what depends on it is not predicted.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {"predictions": PREDICTION}
+    tables: ClassVar[tuple[Table, ...]] = (PREDICTIONS,)
     needs: ClassVar[tuple[str, ...]] = ("gates",)
 
     def __init__(self) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tracekit import VFIO_INTX, VFIO_MSIX
+
 Policy = Literal["incr", "full", "dyn"]
-INTX, MSIX = 0, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Request:
 
 # Carries a request out and returns what the ioctl returned.
 SetIrqs = Callable[[Request], int]
-DISABLE = Request(MSIX, 0, 0, "none")
+DISABLE = Request(VFIO_MSIX, 0, 0, "none")
 
 
 @dataclass
@@ -47,16 +48,16 @@ class Vmm:
         vectors = sorted(unmasked)
         self.enabled, self.used = True, set(vectors)
         if self.policy == "full":
-            self._send(Request(MSIX, 0, self.table, "eventfd"), send)
+            self._send(Request(VFIO_MSIX, 0, self.table, "eventfd"), send)
             self.count = self.table
         elif vectors and (self.batched or self.policy == "dyn"):
             self.count = vectors[-1] + 1
-            self._send(Request(MSIX, 0, self.count, "eventfd"), send)
+            self._send(Request(VFIO_MSIX, 0, self.count, "eventfd"), send)
         else:
             # The enable takes vector 0; it is preceded by a disable that finds nothing, and whose error nobody reads.
             send(DISABLE)
             self.count = 1
-            self._send(Request(MSIX, 0, 1, "eventfd"), send)
+            self._send(Request(VFIO_MSIX, 0, 1, "eventfd"), send)
             for vector in vectors:
                 self.guest_unmasks(vector, send)
 
@@ -67,11 +68,11 @@ class Vmm:
             return
         if vector < self.count or self.policy == "dyn":
             self.count = max(self.count, vector + 1)
-            self._send(Request(MSIX, vector, 1, "eventfd"), send)
+            self._send(Request(VFIO_MSIX, vector, 1, "eventfd"), send)
         elif self.policy == "incr":
             send(DISABLE)
             self.count = vector + 1
-            self._send(Request(MSIX, 0, self.count, "eventfd"), send)
+            self._send(Request(VFIO_MSIX, 0, self.count, "eventfd"), send)
 
     def guest_masks(self, vector: int) -> None:
         """The eventfd of the vector goes to the VMM itself; nothing changes in the kernel's set."""
@@ -84,7 +85,7 @@ class Vmm:
         send(DISABLE)
         self.enabled, self.count, self.used = False, 0, set()
         if self.intx:
-            send(Request(INTX, 0, 1, "eventfd"))
+            send(Request(VFIO_INTX, 0, 1, "eventfd"))
 
     def _send(self, request: Request, send: SetIrqs) -> None:
         if (ret := send(request)) != 0:

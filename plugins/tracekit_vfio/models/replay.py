@@ -5,18 +5,13 @@ from typing import ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
+from tracekit import ENOSPC, ERANGE, PREDICTIONS, VFIO_MASK, VFIO_TRIGGER, VFIO_UNMASK, Model, Row, Table, device_of
 from tracekit_vfio.machines.vfio_device import Action, Prediction, VfioDevice
-from tracekit_vfio.models.windows import Key, identity
+from tracekit_vfio.models.windows import Key
 
-PREDICTION = {
-    **dict.fromkeys(("operation", "subject", "rule", "predicted", "observed"), pl.String()),
-    "agrees": pl.Boolean(),
-    "explained_by": pl.String(),
-}
 # What an error of the calls inside a request is a sign of, where these should have worked.
-CAUSES = {-34: "MSI-001", -28: "VEC-001"}
-ACTIONS: dict[int, Action] = {0x20: "trigger", 0x10: "unmask", 0x8: "mask"}
+CAUSES = {ERANGE: "MSI-001", ENOSPC: "VEC-001"}
+ACTIONS: dict[int, Action] = {VFIO_TRIGGER: "trigger", VFIO_UNMASK: "unmask", VFIO_MASK: "mask"}
 RULE = "mode, range and what is enabled; then the allocation's result, then the wiring's"
 
 
@@ -26,7 +21,7 @@ class VfioReplay(Model):
     `KV4` unknown: the union over hosts that can grow in place and hosts that cannot.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {"predictions": PREDICTION}
+    tables: ClassVar[tuple[Table, ...]] = (PREDICTIONS,)
     needs: ClassVar[tuple[str, ...]] = ("gates",)
 
     def __init__(self) -> None:
@@ -47,13 +42,13 @@ class VfioReplay(Model):
         return super().run(rows, tables)
 
     def on_op_open(self, e: Row) -> None:
-        if (key := identity(e)) is not None:
+        if (key := device_of(e)) is not None:
             self.ended.discard(key)
             self.devices[key] = [VfioDevice(dynamic=c) for c in self.choices]
 
     def on_op_close(self, e: Row) -> None:
         """The kernel's own last SET_IRQS may still follow; what comes after it finds nothing enabled."""
-        if (key := identity(e)) is not None:
+        if (key := device_of(e)) is not None:
             self.ended.add(key)
 
     def on_op_alloc(self, e: Row) -> None:
@@ -72,14 +67,14 @@ class VfioReplay(Model):
         action = _action(e)
         known = None not in (e.index, e.start, e.count, e.data) and action is not None
         devices = self._devices(e)
-        if not e.closing and identity(e) in self.ended:
-            self.ended.discard(identity(e))
+        if not e.closing and device_of(e) in self.ended:
+            self.ended.discard(device_of(e))
             for device in devices:
                 device.close()
         if e.call in self.allocated:  # the kernel allocates vectors only where none are enabled
             for device in (d for d in devices if d.irq_type is None):
                 device.close()
-        named = known and identity(e) is not None
+        named = known and device_of(e) is not None
         if e.ret is not None:
             self._compare(e, self._predict(e, devices) if named else None, devices)
         for device in devices:
@@ -100,10 +95,10 @@ class VfioReplay(Model):
 
     def _healthy(self, e: Row, devices: list[VfioDevice]) -> Prediction:
         """What the request would return if everything inside it worked; an enable of no vectors never does."""
-        return _union(e, devices, lambda n: frozenset((n if n > 0 else -34,)), lambda i: frozenset((i,)), 0)
+        return _union(e, devices, lambda n: frozenset((n if n > 0 else ERANGE,)), lambda i: frozenset((i,)), 0)
 
     def _devices(self, e: Row) -> list[VfioDevice]:
-        key = identity(e)
+        key = device_of(e)
         if key is None:
             return []
         return self.devices.setdefault(key, [VfioDevice(dynamic=c, irq_type=None) for c in self.choices])
