@@ -1,5 +1,6 @@
 """Remapping faults in one form: the records of Linux of all ages, and Xen's."""
 
+import re
 from typing import ClassVar
 
 import polars as pl
@@ -57,7 +58,7 @@ class RemapFaults(Model):
         self.emit(
             "remap_faults",
             e,
-            bdf=_bdf(device),
+            bdf=bdf_of(device),
             index=index_value,
             reason=reason,
             text=text,
@@ -67,8 +68,13 @@ class RemapFaults(Model):
         )
 
 
-def _bdf(device: str) -> str:
-    """`00:09.0`, `0x64:0x00.5` and `0000:f0:1f.0` as segment, bus, device, function; the segment is 0 where none is printed."""
+def bdf_of(device: str) -> str | None:
+    """`00:09.0`, `0x64:0x00.5` and `0000:f0:1f.0` as segment, bus, device, function; the segment is 0 where none is printed.
+
+    Null where a person put something else in its place.
+    """
+    if not re.fullmatch(r"[0-9a-fA-Fx:]+\.[0-7]", device) or "xx" in device.lower():
+        return None
     *front, last = device.replace("0x", "").split(":")
     slot, _, function = last.partition(".")
     bus = int(front[-1], 16)

@@ -309,3 +309,21 @@ def test_an_ordinary_boot_under_xen_is_quiet() -> None:
 """)
         == []
     )
+
+
+REDACTED = "[  100.000000] pciback {}: xen_map irq failed -28 for {} domain\n"
+
+
+def test_a_placeholder_stands_where_an_address_or_a_domain_stands() -> None:
+    for address in ("<pci-address>", "xx:xx.x", "XXXX:XX:XX.X", "0000:##:##.#", "[redacted]"):
+        for domid in ("<domid>", "[redacted]", "X", "##"):
+            (found,) = findings(REDACTED.format(address, domid))
+            assert (found.code, found.grade, found.subject.label) == ("XEN-002", "probable", "guest")
+    assert xen(REDACTED.format("0000:41:00.0", "3")) == [("XEN-002", "probable", "dom3 (0000:41:00.0)", None, [1])]
+
+
+def test_an_absurd_domain_number_costs_its_own_row() -> None:
+    row = "(XEN)    IRQ:  33 vec:83 PCI-MSI/-X      status=010 aff:{0}/{0-1} in-flight=0 d%s:406(---)\n"
+    made = run(row % 18446744073709551615 + row.replace("33", "34") % 0)
+    assert made.errors == ()
+    assert findings(row % 18446744073709551615 + "(XEN) Command line: extra_guest_irqs=99999999999999999999999,8\n")[0].code == "CFG-004"
