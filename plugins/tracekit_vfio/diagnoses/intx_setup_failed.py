@@ -5,9 +5,10 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span
+from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
 
 RECORD = "dmesg of the host with QEMU's log; cat /proc/interrupts; kprobe and kretprobe on vfio_pci_set_irqs_ioctl"
+EBUSY = -16
 BUSY, INVALID = "Device or resource busy", "Invalid argument"
 REASONS = {
     BUSY: (
@@ -44,9 +45,34 @@ def intx_setup_failed(
     for name in devices:
         mine, lines = [r for r in told if r["name"] == name], [r for r in mismatched if _device(r) == name]
         yield _finding(name, mine, lines)
-    if not devices:
-        heard = op_set_irqs is not None or qemu_signaling_failed is not None
-        yield clear("no INTx was refused") if heard else not_evaluated("no client's message and no SET_IRQS in the input", RECORD)
+    asked = (
+        op_set_irqs.filter((pl.col("index") == 0) & (pl.col("data") == "eventfd") & pl.col("ret").is_not_null())
+        if op_set_irqs is not None
+        else None
+    )
+    busy = asked.filter(pl.col("ret") == EBUSY).to_dicts() if asked is not None else []
+    if busy and not devices:
+        yield _refused(busy)
+    elif not devices and asked is not None and asked.height:
+        yield clear("every INTx that was asked for was set up")
+    elif not devices:
+        yield not_evaluated("no INTx was asked for in the input", RECORD)
+
+
+def _refused(calls: list[dict[str, Any]]) -> Finding:
+    """A SET_IRQS for INTx that returned -EBUSY; -EINVAL is the client's order of calls (VFIO-005)."""
+    subject = subject_of(calls[0])
+    means, advice = REASONS[BUSY]
+    return Finding(
+        f"INTx of {subject.label} could not be set up ({EBUSY}): {means}",
+        "proven",
+        distinct(e for r in calls[:5] for e in span(r["source"], r["line"], r["line_end"], "cause")),
+        subject,
+        machine=calls[0]["machine"],
+        boot=calls[0]["boot"],
+        advice=advice,
+        values={"errno": EBUSY, "calls": len(calls)},
+    )
 
 
 def _lines(frame: pl.DataFrame | None, wanted: pl.Expr) -> list[dict[str, Any]]:
