@@ -73,7 +73,7 @@ class Operations(Model):
         "op_vector": {**COMMON, "vector": _INT, "fd": _INT, "irq": _INT},
         "op_free": {**COMMON},
         "op_attach": {**COMMON, "group": pl.UInt64()},
-        "op_xen_setup": {**COMMON, "nvec": _INT, "type": _INT},
+        "op_xen_setup": {**COMMON, "nvec": _INT, "type": _INT, "function": pl.String()},
         "op_xen_bind": {**COMMON, "pirq": _INT, "irq": _INT},
         "op_xen_destroy": {**COMMON, "irq": _INT},
     }
@@ -293,7 +293,7 @@ class Reading:
 
     def xen_setup(self, node: Node) -> list[tuple[str, Values]]:
         """Xen sets up the irqs of an MSI request."""
-        return [("op_xen_setup", {"nvec": node.number("nvec"), "type": node.number("type")})]
+        return [("op_xen_setup", {"nvec": node.number("nvec"), "type": node.number("type"), "function": node.name})]
 
     def xen_bind(self, node: Node) -> list[tuple[str, Values]]:
         """A pirq is bound to a Linux irq, which is the return value."""

@@ -327,3 +327,50 @@ def test_an_absurd_domain_number_costs_its_own_row() -> None:
     made = run(row % 18446744073709551615 + row.replace("33", "34") % 0)
     assert made.errors == ()
     assert findings(row % 18446744073709551615 + "(XEN) Command line: extra_guest_irqs=99999999999999999999999,8\n")[0].code == "CFG-004"
+
+
+def enabled(t: float, pirqs: list[int], irq: int, ret: int = 0, function: str = "xen_hvm_setup_msi_irqs") -> str:
+    """A traced enable of a guest: each vector's pirq is bound to an irq."""
+    task = "     modprobe-9       [000] ..... "
+    lines = [f"{task}{t:12.6f}: a: ({function}+0x0/0x1a0) dev=0xffff888005622000 nvec=4 type=17"]
+    for i, pirq in enumerate(pirqs):
+        lines.append(f"{task}{t + i / 1e4:12.6f}: b: (xen_bind_pirq_msi_to_irq+0x0/0x1e0) dev=0xffff888005622000 pirq={pirq} nvec=1")
+        lines.append(f"{task}{t + i / 1e4:12.6f}: c: (xen_hvm_setup_msi_irqs+0xf3/0x1a0 <- xen_bind_pirq_msi_to_irq) ret={irq + i}")
+    lines.append(f"{task}{t + 0.01:12.6f}: d: (msi_domain_alloc_irqs_descs_locked+0x39/0xb0 <- {function}) ret={ret}")
+    return "\n".join(lines) + "\n"
+
+
+def destroyed(t: float, irqs: list[int]) -> str:
+    """A traced disable of it."""
+    task = "     modprobe-9       [000] ..... "
+    return "".join(
+        f"{task}{t + i / 1e4:12.6f}: e: (xen_destroy_irq+0x0/0xc0) irq={irq}\n{task}{t + i / 1e4:12.6f}: f: (x+0x1/0x2 <- xen_destroy_irq) ret=0\n"
+        for i, irq in enumerate(irqs)
+    )
+
+
+def test_a_leak_of_an_hvm_guest_leads_to_its_refusal() -> None:
+    cycles = "".join(
+        enabled(10.0 * n, [90 - 4 * n, 89 - 4 * n, 88 - 4 * n, 87 - 4 * n], 60 + 4 * n)
+        + destroyed(10.0 * n + 5, [60 + 4 * n + i for i in range(4)])
+        for n in range(1, 4)
+    )
+    found = [f for f in findings(cycles + enabled(50.0, [], 80, ret=-19)) if f.code.startswith("XEN")]
+    assert [(f.code, f.explained_by, f.subject.label.partition(" ")[0]) for f in found] == [
+        ("XEN-003", None, "guest"),
+        ("XEN-002", "XEN-003", "guest"),
+    ]
+
+
+def test_a_guests_minus_19_is_no_refusal_of_the_device() -> None:
+    assert [f.code for f in findings(enabled(50.0, [], 80, ret=-19)) if f.code.startswith("XEN")] == ["XEN-002"]
+    dom0 = enabled(50.0, [], 80, ret=-19, function="xen_initdom_setup_msi_irqs")
+    assert [f.code for f in findings(dom0) if f.code.startswith("XEN")] == ["XEN-005"]
+
+
+def test_the_log_of_a_guest_tells_whose_trace_it_is() -> None:
+    trace = enabled(50.0, [], 80, ret=-28, function="xen_initdom_setup_msi_irqs")
+    said = "[    0.100000] xen:events: Xen HVM callback vector for event delivery is enabled\n"
+    (guest,) = [f for f in findings(trace=trace, dmesg=said) if f.code == "XEN-002"]
+    (dom0,) = [f for f in findings(trace=trace, dmesg=PV) if f.code == "XEN-002"]
+    assert (guest.subject.label.partition(" ")[0], dom0.subject.label.partition(" ")[0]) == ("guest", "dom0")
