@@ -256,7 +256,7 @@ FAULT = """\
 
 def test_a_write_to_a_read_only_table_under_xen() -> None:
     assert [f for f in xen(PV + FAULT) if f[0] == "XEN-009"] == [("XEN-009", "probable", "host", None, [5, 6])]
-    assert xen(FAULT) == []
+    assert xen(FAULT.replace("e030", "0010")) == []
     assert [f for f in xen(PV + FAULT.replace("Oops: 0003", "Oops: 0002")) if f[0] == "XEN-009"] == []
 
 
@@ -374,3 +374,38 @@ def test_the_log_of_a_guest_tells_whose_trace_it_is() -> None:
     (guest,) = [f for f in findings(trace=trace, dmesg=said) if f.code == "XEN-002"]
     (dom0,) = [f for f in findings(trace=trace, dmesg=PV) if f.code == "XEN-002"]
     assert (guest.subject.label.partition(" ")[0], dom0.subject.label.partition(" ")[0]) == ("guest", "dom0")
+
+
+TABLE = "(XEN) DEVICE BUG: 0000:03:00.0: MSI-X vector table offset 0x2000 size 0x400 outside of BAR0 size 0x2000\n"
+HIDDEN = "(XEN) d0 0000:03:00.0: fail to add MSIX ctrl handler rc=-17\n"
+
+
+def test_vpci_hides_a_table_that_it_cannot_use() -> None:
+    assert xen(TABLE + HIDDEN) == [("XEN-009", "proven", "0000:03:00.0", None, [1, 2])]
+    assert xen(HIDDEN) == [("XEN-009", "proven", "0000:03:00.0", None, [1])]
+    assert xen("(XEN) d0 0000:03:00.0: MSI-X found at 0xb0\n(XEN) DEVICE BUG: 0000:03:00.0: Lo and Hi power not equal\n") == []
+
+
+SELECTORS = """\
+[    9.000001] BUG: unable to handle page fault for address: ffffc900400a5000
+[    9.000002] Oops: 0003 [#1] SMP NOPTI
+[    9.000003] RIP: {}:__pci_write_msi_msg+0x5a/0x150
+[    9.000004] RSP: {}:ffffc9004003bc40 EFLAGS: 00010246
+"""
+
+
+def test_a_pv_kernel_is_known_by_its_selectors() -> None:
+    assert [f.code for f in findings(SELECTORS.format("e030", "e02b")) if f.code.startswith("XEN")] == ["XEN-009"]
+    assert [f.code for f in findings(SELECTORS.format("0010", "0018")) if f.code.startswith("XEN")] == []
+
+
+def test_a_frontend_in_the_log_tells_a_pv_guest() -> None:
+    missing = "[    5.000000] nvme 0000:00:04.0: Xen PCI frontend has not registered MSI/MSI-X support!\n"
+    signs = ["pcifront pci-0: Installing PCI frontend", "RSP: e02b:ffffc9004003bc40 EFLAGS: 00010246"]
+    assert [xen(f"[    1.000000] {sign}\n" + missing)[0][1] for sign in signs] == ["proven", "proven"]
+
+
+def test_vt_d_of_xen_says_that_its_table_is_full() -> None:
+    said = "(XEN) [VT-D]drivers/passthrough/vtd/intremap.c:551: {} intremap index (65536) larger than maximum index (65535){}\n"
+    assert [(f.code, f.grade) for f in findings(said.format("MSI", "!"))] == [("VEC-005", "proven")]
+    assert findings(said.format("IO-APIC", "")) == []
