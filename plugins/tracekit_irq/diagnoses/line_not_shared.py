@@ -8,7 +8,7 @@ from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, no_message
 from tracekit_irq.evidence import at, by_boot, in_order, shown
 
 
-@diagnosis("irq.line-not-shared", code="IRQ-010", severity="low", record="dmesg; cat /proc/interrupts")
+@diagnosis("irq.line-not-shared", code="IRQ-010", severity="info", record="dmesg; cat /proc/interrupts")
 def line_not_shared(irq_flags_mismatch: pl.DataFrame | None = None, sources: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
     """Two drivers want one interrupt line, and at least one of them does not share it.
 

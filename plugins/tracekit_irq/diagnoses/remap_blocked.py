@@ -44,8 +44,7 @@ def remap_blocked(
     vtd_irte_wrong: pl.DataFrame | None = None,
     amdvi_remap_failed: pl.DataFrame | None = None,
     amdvi_ir_refused: pl.DataFrame | None = None,
-    smmu_event: pl.DataFrame | None = None,
-    smmu_context_fault: pl.DataFrame | None = None,
+    smmu_faults: pl.DataFrame | None = None,
     dmar_fault_status: pl.DataFrame | None = None,
     remap_enabled: pl.DataFrame | None = None,
     pm_resume: pl.DataFrame | None = None,
@@ -80,8 +79,8 @@ def remap_blocked(
             found = True
             moments = Moments(rows(pm_resume, where["machine"], where["boot"]), rows(kernel_version, where["machine"], where["boot"]))
             yield _finding(where, bdf, mine, alias(bdf, pci_enumerated), moments)
-    for where, streams in by_boot(*(at_doorbell(f) if f is not None else None for f in (smmu_event, smmu_context_fault))):
-        for finding in _of_smmu(where, [e for events in streams for e in events]):
+    for where, (writes,) in by_boot(at_doorbell(smmu_faults) if smmu_faults is not None else None):
+        for finding in _of_smmu(where, writes):
             found = True
             yield finding
     told = emulated.refused(vtd_irte_not_present, vtd_irte_sid, vtd_irte_wrong, amdvi_remap_failed, amdvi_ir_refused, ADVICE)
@@ -194,15 +193,14 @@ def _of_smmu(where: Mapping[str, Any], events: Rows) -> Iterator[Finding]:
     """One finding a device, or stream id."""
     by_stream: dict[str, Rows] = {}
     for e in events:
-        client = bdf_of(str(e.get("client")))
-        by_stream.setdefault(client or (f"stream 0x{e['sid']:x}" if e.get("sid") is not None else "a device"), []).append(e)
+        by_stream.setdefault(e["bdf"] or (f"stream 0x{e['sid']:x}" if e["sid"] is not None else "a device"), []).append(e)
     for name, mine in by_stream.items():
-        bdf = bdf_of(name)
+        bdf = mine[0]["bdf"]
         iova = ", ".join(sorted({f"0x{e['iova']:x}" for e in mine})[:4])
         yield Finding(
             f"the SMMU refused {times(len(mine), 'write')} of {name} to {iova}, where doorbells of MSIs are",
             "probable",
-            in_order(at(e) for e in shown(mine)),
+            in_order(at(e, end="line_end") for e in shown(mine)),
             subject=Subject(name, bdf=bdf) if bdf else HOST,
             advice="The doorbell is not mapped for the device: look for a domain that was changed or freed while its vectors were on.",
             values={"count": len(mine), "iova": iova},

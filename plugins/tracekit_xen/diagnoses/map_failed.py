@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Verdict, clear, diagnosis, not_evaluated
+from tracekit import Finding, Verdict, clear, diagnosis, inconclusive, not_evaluated
 from tracekit_xen.places import at_end, in_order, times
 from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0
 
@@ -31,6 +31,7 @@ def map_failed(
     xen_pciback_failed: pl.DataFrame | None = None,
     xen_vpci_map_failed: pl.DataFrame | None = None,
     xen_vpci_bind_failed: pl.DataFrame | None = None,
+    xen_gsi_map_failed: pl.DataFrame | None = None,
     xen_platform: pl.DataFrame | None = None,
     xen_events_said: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
@@ -56,7 +57,10 @@ def map_failed(
             found.setdefault((r.subject.label, r.errno), []).append(r)
     for refusals in found.values():
         yield _finding(refusals)
-    if not found:
+    if not found and xen_gsi_map_failed is not None:
+        said = f"Xen refused line interrupts (GSI), {times(xen_gsi_map_failed.height)} in the log; no line names the device"
+        yield inconclusive(said, "dmesg of dom0 from its boot on, with the messages of the drivers")
+    elif not found:
         heard = xen_platform is not None or op_xen_setup is not None
         yield (
             clear("no mapping was refused but for want of a free pirq")

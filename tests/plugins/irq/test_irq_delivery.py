@@ -287,4 +287,4 @@ def test_both_functions_of_a_card_are_one_remark() -> None:
 def test_a_line_that_is_not_shared() -> None:
     text = log("genirq: Flags mismatch irq 8. 00000088 (mmc0) vs. 00000000 (rtc0)")
     assert shape(findings(text)) == [("IRQ-010", "proven", "irq 8", None, [1])]
-    assert findings(text)[0].severity == "low"
+    assert findings(text)[0].severity == "info"

@@ -137,6 +137,8 @@ LINES = {
     "nvme_all_ones": "nvme nvme0: controller is down; will reset: CSTS=0xffffffff, PCI_STATUS=0x10",
     "smmu_event": "arm-smmu-v3 arm-smmu-v3.0.auto: event: F_TRANSLATION client: 0000:01:00.0 sid: 0x100 ssid: 0x0 iova: 0x8000040 ipa: 0x0",
     "smmu_context_fault": "arm-smmu 5000000.iommu: Unhandled context fault: fsr=0x402, iova=0x08000040, fsynr=0x1, cbfrsynra=0x100, cb=3",
+    "smmu_raw_event": "arm-smmu-v3 arm-smmu-v3.0.auto: event 0x10 received:",
+    "smmu_raw_word": "arm-smmu-v3 arm-smmu-v3.0.auto: \t0x0000010000000010",
     "its_queue_timeout": "ITS queue timeout (192 1)",
     "its_command_failed": "ITS cmd its_build_mapd_cmd failed",
     "its_queue_stuck": "ITS queue not draining",
@@ -230,4 +232,4 @@ def test_every_rule_of_these_files_has_a_line() -> None:
 @pytest.mark.parametrize(("event", "line"), [*LINES.items(), *ALSO])
 def test_exactly_one_rule_takes_the_line(event: str, line: str) -> None:
     assert [r.name for r in RULES.values() if r.file in FILES and re.match(r.regex, line)] == [event]
-    assert any(text in line for text in RULES[event].literals)
+    assert any(text in line for text in RULES[event].literals or RULES[event].signs)

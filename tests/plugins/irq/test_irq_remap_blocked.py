@@ -177,3 +177,19 @@ EVENT = "arm-smmu-v3 arm-smmu-v3.0.auto: event: F_TRANSLATION client: {} sid: 0x
 def test_a_fault_of_an_smmu_at_a_doorbell_is_a_refused_interrupt(line: str, subject: str) -> None:
     assert shape(findings(log(line))) == [("IRQ-003", "probable", subject, None, [1])]
     assert findings(log(line.replace("08000040", "ff000040").replace("0x8000040", "0xff000040"))) == []
+
+
+def raw(number: int, address: int, gap: str = "\t") -> str:
+    """An event of an SMMUv3 as kernels up to 6.13 print it."""
+    words = (0x0000010000000000 | number, 0x0000020000000000, address, 0)
+    unit = "arm-smmu-v3 arm-smmu-v3.0.auto:"
+    return log(f"{unit} event {number:#04x} received:", *(f"{unit} {gap}{w:#018x}" for w in words))
+
+
+def test_an_event_in_raw_words_is_read_by_its_address() -> None:
+    for gap in ("\t", "        ", "#011"):
+        (found,) = findings(raw(0x10, 0x8000040, gap))
+        assert (found.code, found.values["iova"], "stream 0x100" in found.summary) == ("IRQ-003", "0x8000040", True)
+    assert findings(raw(0x10, 0xFFFF0040)) == []
+    assert findings(raw(0x02, 0x8000040)) == []
+    assert findings(log("arm-smmu-v3 arm-smmu-v3.0.auto: ias 44-bit, oas 44-bit (features 0x00008305)")) == []
