@@ -71,6 +71,8 @@ def _finding(where: Mapping[str, Any], rows: Rows) -> Finding:
     functions = sorted({r["of"] for r in rows if r["of"]})
     if first.get("to") is not None:
         what = f"its power state cannot be changed from {first['from']} to {first['to']}"
+    elif first.get("from") is not None or first.get("asleep") is not None:
+        what = f"it does not leave {first['from'] or first['asleep']}"
     elif first.get("reset") is not None:
         what = f"it did not come back within {first['ms']} ms after {first['reset']}"
     else:

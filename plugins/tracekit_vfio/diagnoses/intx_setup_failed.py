@@ -26,6 +26,7 @@ REASONS = {
 @diagnosis("vfio.intx-setup-failed", code="VFIO-012", severity="medium", record=RECORD)
 def intx_setup_failed(
     qemu_signaling_failed: pl.DataFrame | None = None,
+    qemu_intx_failed: pl.DataFrame | None = None,
     irq_flags_mismatch: pl.DataFrame | None = None,
     op_set_irqs: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
@@ -40,6 +41,7 @@ def intx_setup_failed(
     References: drivers/vfio/pci/vfio_pci_intrs.c, vfio_intx_enable(); QEMU hw/vfio/pci.c, vfio_intx_enable().
     """
     told = _lines(qemu_signaling_failed, (pl.col("kind") == "INTX") & (pl.col("action") == "TRIGGER"))
+    told += [{**r, "name": None} for r in _lines(qemu_intx_failed, pl.lit(True))]
     mismatched = _lines(irq_flags_mismatch, pl.col("action").str.starts_with("vfio-intx"))
     devices = dict.fromkeys([*(r["name"] for r in told), *(_device(r) for r in mismatched)])
     for name in devices:

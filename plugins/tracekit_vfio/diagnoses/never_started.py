@@ -35,6 +35,7 @@ def never_started(
     qemu_container_failed: pl.DataFrame | None = None,
     qemu_set_iommu_failed: pl.DataFrame | None = None,
     qemu_group_unopened: pl.DataFrame | None = None,
+    qemu_group_absent: pl.DataFrame | None = None,
     qemu_group_refused: pl.DataFrame | None = None,
     qemu_no_iommu: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
@@ -52,7 +53,14 @@ def never_started(
     found = {
         "firmware": _rows(iommu_one_to_one, iommu_reserved_memory),
         "memory": _rows(vfio_memlock_exceeded, _mapped(qemu_map_failed)),
-        "group": _rows(qemu_container_failed, _attached(qemu_set_iommu_failed), qemu_group_unopened, qemu_group_refused, qemu_no_iommu),
+        "group": _rows(
+            qemu_container_failed,
+            _attached(qemu_set_iommu_failed),
+            qemu_group_unopened,
+            qemu_group_absent,
+            qemu_group_refused,
+            qemu_no_iommu,
+        ),
     }
     kinds = [kind for kind, rows in found.items() if rows]
     if kinds:

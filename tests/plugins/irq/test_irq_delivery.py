@@ -266,6 +266,9 @@ GONE = "Unable to change power state from D3cold to D0, device inaccessible"
             "0000:5e:00.0",
         ),
         ([f"vfio-pci <bdf>: {GONE}"], "an unnamed device"),
+        (["amdgpu 0000:03:00.0: amdgpu: device lost from bus!"], "0000:03:00.0"),
+        (["vfio-pci 0000:05:00.0: Refused to change power state, currently in D3"], "0000:05:00.0"),
+        (["vfio-pci 0000:05:00.0: Refused to change power state from D3hot to D0"], "0000:05:00.0"),
     ],
 )
 def test_a_device_that_does_not_answer_is_told_and_is_no_alarm(messages: list[str], label: str) -> None:
@@ -276,6 +279,8 @@ def test_a_device_that_does_not_answer_is_told_and_is_no_alarm(messages: list[st
 def test_a_device_that_comes_back_is_not_gone() -> None:
     assert findings(log("vfio-pci 0000:84:00.0: not ready 1023ms after FLR; waiting", "vfio-pci 0000:84:00.0: reset done")) == []
     assert findings(log("nvme nvme0: controller is down; will reset: CSTS=0x3, PCI_STATUS=0x10")) == []
+    assert findings(log("xhci_hcd 0000:00:14.0: Refused to change power state, currently in D0")) == []
+    assert findings(log("pci 0000:00:1f.0: Refused to change power state from D0 to D3hot")) == []
 
 
 def test_both_functions_of_a_card_are_one_remark() -> None:
@@ -288,3 +293,9 @@ def test_a_line_that_is_not_shared() -> None:
     text = log("genirq: Flags mismatch irq 8. 00000088 (mmc0) vs. 00000000 (rtc0)")
     assert shape(findings(text)) == [("IRQ-010", "proven", "irq 8", None, [1])]
     assert findings(text)[0].severity == "info"
+
+
+def test_old_kernels_do_not_tell_the_fate_of_a_spurious_vector() -> None:
+    old = "spurious APIC interrupt through vector {} on CPU#0, should never happen."
+    assert [f.code for f in findings(log(old.format("ef")))] == ["IRQ-004"]
+    assert findings(log(old.format("ff"))) == []

@@ -299,6 +299,11 @@ def test_intx_on_a_line_that_another_device_has() -> None:
     ("line", "kind"),
     [
         ("qemu-system-x86_64: -device vfio-pci,host=41:00.0: VFIO_MAP_DMA failed: Cannot allocate memory", "memory"),
+        ("kvm: -device vfio-pci,host=41:00.0: vfio error: 0000:41:00.0: no iommu_group found: No such file or directory", "group"),
+        (
+            "kvm: -device vfio-pci,host=41:00.0: vfio 0000:41:00.0: [iommufd=5] error attach 0000:41:00.0 (12) to id=3: Invalid argument",
+            "group",
+        ),
         ("[   10.000000] vfio_lock_acct: RLIMIT_MEMLOCK (65536) exceeded", "memory"),
         ("qemu-system-x86_64: -device vfio-pci,host=41:00.0: vfio 0000:41:00.0: group 61 is not viable", "group"),
         ("qemu-kvm: -device vfio-pci,host=41:00.0: vfio 0000:41:00.0: failed to open /dev/vfio/61: Permission denied", "group"),
@@ -316,3 +321,9 @@ def test_a_vm_that_never_started_is_told_and_is_no_alarm(line: str, kind: str) -
 def test_a_container_refused_for_want_of_remapping_is_no_such_remark() -> None:
     reason = "vfio 0000:41:00.0: failed to setup container for group 61: Failed to set iommu for container: Operation not permitted"
     assert [f.code for f in findings(f"qemu-system-x86_64: -device vfio-pci,host=41:00.0: {reason}\n")] == ["VFIO-011"]
+
+
+@pytest.mark.parametrize("words", ["vfio: Error: Failed to setup INTx fd: {}", "vfio 0000:c1:00.2: failed to setup INTx fd: {}"])
+def test_intx_that_was_refused_in_older_words(words: str) -> None:
+    (found,) = findings("qemu-system-x86_64: " + words.format("Device or resource busy") + "\n")
+    assert (found.code, found.grade) == ("VFIO-012", "probable")
