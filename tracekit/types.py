@@ -11,6 +11,7 @@ ENVELOPE: dict[str, pl.DataType] = {c.name: c.type for c in ENVELOPE_COLUMNS}
 TERMINAL_TYPES: dict[str, pl.DataType] = {
     "DEC": pl.Int64(),  # [0-9]{1,18}
     "SDEC": pl.Int64(),  # -?[0-9]{1,18}
+    "ID": pl.Int64(),  # a number, or a placeholder that a person put in its place (null)
     "HEX": pl.UInt64(),  # 0x[0-9a-f]{1,16}
     "BAREHEX": pl.UInt64(),  # [0-9a-f]{1,16}, hexadecimal without 0x
 }

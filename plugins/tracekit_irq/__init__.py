@@ -2,10 +2,14 @@
 
 from tracekit import hookimpl
 from tracekit_irq.diagnoses.affinity_broken import affinity_broken
+from tracekit_irq.diagnoses.commands_unanswered import commands_unanswered
 from tracekit_irq.diagnoses.completion_without_interrupt import completion_without_interrupt
+from tracekit_irq.diagnoses.cpu_offline_refused import cpu_offline_refused
+from tracekit_irq.diagnoses.device_gone import device_gone
 from tracekit_irq.diagnoses.exhausted_at_alloc import exhausted_at_alloc
 from tracekit_irq.diagnoses.exhausted_at_request import exhausted_at_request
 from tracekit_irq.diagnoses.irte_exhausted import irte_exhausted
+from tracekit_irq.diagnoses.line_not_shared import line_not_shared
 from tracekit_irq.diagnoses.lost_unexplained import lost_unexplained
 from tracekit_irq.diagnoses.managed_lost import managed_lost
 from tracekit_irq.diagnoses.no_bus_master import no_bus_master
@@ -14,6 +18,7 @@ from tracekit_irq.diagnoses.remap_blocked import remap_blocked
 from tracekit_irq.diagnoses.stray_vector import stray_vector
 from tracekit_irq.diagnoses.stuck_pending import stuck_pending
 from tracekit_irq.diagnoses.unhandled_line import unhandled_line
+from tracekit_irq.models.doorbells import SmmuFaults
 from tracekit_irq.models.remap import RemapFaults
 from tracekit_irq.models.told import ToldResults
 from tracekit_irq.models.vectors import Vectors
@@ -21,13 +26,13 @@ from tracekit_irq.models.vectors import Vectors
 
 @hookimpl
 def tracekit_models() -> list[type]:
-    """The vector pool's replay, what drivers tell of it, and remapping faults in one form."""
-    return [Vectors, ToldResults, RemapFaults]
+    """The vector pool's replay, what drivers tell of it, and faults of IOMMUs in one form."""
+    return [Vectors, ToldResults, RemapFaults, SmmuFaults]
 
 
 @hookimpl
 def tracekit_diagnoses() -> list[object]:
-    """VEC-001 to VEC-006, IRQ-001 to IRQ-007."""
+    """VEC-001 to VEC-007, IRQ-001 to IRQ-010."""
     return [
         exhausted_at_request,
         exhausted_at_alloc,
@@ -35,6 +40,7 @@ def tracekit_diagnoses() -> list[object]:
         affinity_broken,
         irte_exhausted,
         managed_lost,
+        cpu_offline_refused,
         lost_unexplained,
         stuck_pending,
         remap_blocked,
@@ -42,6 +48,9 @@ def tracekit_diagnoses() -> list[object]:
         no_bus_master,
         unhandled_line,
         completion_without_interrupt,
+        commands_unanswered,
+        device_gone,
+        line_not_shared,
     ]
 
 

@@ -33,6 +33,17 @@ VECTOR_LIVES = Table(
     keys=("source", "line", "irq"),
 )
 
+SMMU_FAULTS = Table(
+    "smmu_faults",
+    "A fault of Arm's SMMU with its address, in whatever form the kernel printed it.",
+    (
+        Column("bdf", _TEXT),
+        Column("sid", _INT, "Stream id of the device, where it is printed."),
+        Column("iova", pl.UInt64(), "Address that the device wrote to."),
+    ),
+    keys=("source", "line"),
+)
+
 VECTOR_OVERCOMMITS = Table(
     "vector_overcommits",
     "Reservations rise above the vectors that are available.",

@@ -130,6 +130,7 @@ OPERATIONS = (
         "A Xen domain's kernel sets up the irqs of an MSI request.",
         Column("nvec", _INT, "How many vectors."),
         Column("type", _INT, "Capability id: 5 MSI, 17 MSI-X."),
+        Column("function", pl.String(), "The kernel's function that set them up: it tells what an errno means."),
     ),
     _operation(
         "op_xen_bind",

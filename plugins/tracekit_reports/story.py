@@ -53,6 +53,11 @@ def is_fact(f: Finding) -> bool:
     return f.grade is None or f.severity == "info" or f.code.startswith(("CFG", "OBS"))
 
 
+def is_remark(f: Finding) -> bool:
+    """Whether a fact rests on lines: a device that is gone, a VM that never ran, interrupts that take a longer way."""
+    return f.severity == "info" and f.grade is not None and bool(f.evidence)
+
+
 def root_of(f: Finding, findings: list[Finding]) -> Finding:
     """The finding at the end of the chain of `explained_by`; the finding itself where nothing explains it, or the chain is a ring."""
     seen, last = [id(f)], f
@@ -72,6 +77,8 @@ def verdict(run: Run, told: Story) -> str:
     read = f"{'standard input' if place == '-' else visible(place)} ({plural(lines, 'line')}{_unread(run)})"
     if not told.faults and not any(map(_known, run.sources)):
         return f"No line that tracekit knows in {read}: nothing could be checked."
+    if not told.faults and (remarks := sum(map(is_remark, told.facts))):
+        return f"No fault of interrupts in {read}; {plural(remarks, 'remark')}."
     if not told.faults:
         return f"Nothing wrong found in {read}."
     grades = [f.finding.grade for f in told.faults]

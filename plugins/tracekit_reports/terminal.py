@@ -12,7 +12,7 @@ from rich.text import Text
 
 from tracekit import Finding, Fleet, FleetFault, Outcome, Run
 from tracekit_reports import fleets
-from tracekit_reports.story import Fault, Story, by_source, checked, chosen, confidence, places, quoted, story, verdict, visible
+from tracekit_reports.story import Fault, Story, by_source, checked, chosen, confidence, is_remark, places, quoted, story, verdict, visible
 
 _COLOUR = {"critical": "bold white on red", "high": "bold red", "medium": "bold yellow", "low": "cyan", "info": "dim"}
 _ROLE = {"cause": "red", "effect": "yellow", "cure": "green", "context": ""}
@@ -77,7 +77,7 @@ def page(run: Run, width: int, full: bool) -> Iterator[RenderableType]:
         yield from _fault(fault, width, full)
     if told.faults:
         yield Text()
-    opened = [*_facts(told, full), *_open(told)]
+    opened = [*_facts(told, width, full), *_open(told)]
     yield from opened
     if told.faults and opened:
         yield Text()
@@ -143,10 +143,12 @@ def _end(path: str, width: int) -> str:
     return path if len(path) <= width else "…" + path[1 - width :]
 
 
-def _facts(told: Story, full: bool) -> Iterator[RenderableType]:
+def _facts(told: Story, width: int, full: bool) -> Iterator[RenderableType]:
     for f in told.facts:
-        if full or told.faults:
+        if full or told.faults or is_remark(f):
             yield _labelled(f"{f.code}", Text(visible(f"{f.name}: {f.summary}" + (f". {f.advice}" if f.advice else ""))))
+        if is_remark(f):
+            yield from _evidence(f, width, full)
 
 
 def _open(told: Story) -> Iterator[RenderableType]:

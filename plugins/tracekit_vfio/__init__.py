@@ -17,16 +17,18 @@ def tracekit_models() -> list[type[Model]]:
 
 @hookimpl
 def tracekit_diagnoses() -> list[Any]:
-    """VFIO-001 to VFIO-011, KVMT-001 to KVMT-003, CFG-001 to CFG-003."""
+    """VFIO-001 to VFIO-013, KVMT-001 to KVMT-003, CFG-001 to CFG-003."""
     from tracekit_vfio.diagnoses.block_rollback import block_rollback
     from tracekit_vfio.diagnoses.caplist_clobber import caplist_clobber
     from tracekit_vfio.diagnoses.early_enable import early_enable
     from tracekit_vfio.diagnoses.ims_unsupported import ims_unsupported
+    from tracekit_vfio.diagnoses.intx_setup_failed import intx_setup_failed
     from tracekit_vfio.diagnoses.intx_spill import intx_spill
     from tracekit_vfio.diagnoses.lossy_policy import lossy_policy
     from tracekit_vfio.diagnoses.lost_on_resize import lost_on_resize
     from tracekit_vfio.diagnoses.msi_misroute import msi_misroute
     from tracekit_vfio.diagnoses.needless_resize import needless_resize
+    from tracekit_vfio.diagnoses.never_started import never_started
     from tracekit_vfio.diagnoses.no_feedback import no_feedback
     from tracekit_vfio.diagnoses.no_remapping import no_remapping
     from tracekit_vfio.diagnoses.range_rejected import range_rejected
@@ -48,6 +50,8 @@ def tracekit_diagnoses() -> list[Any]:
         intx_spill,
         slow_path,
         no_remapping,
+        intx_setup_failed,
+        never_started,
         caplist_clobber,
         early_enable,
         msi_misroute,

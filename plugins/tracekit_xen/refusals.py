@@ -1,6 +1,6 @@
 """Requests for pirqs that were refused, whoever tells: dom0's messages and calls, an HVM guest, the device model, the hypervisor."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +9,7 @@ import polars as pl
 from tracekit import ENODEV, ENOSPC, Row, Subject
 from tracekit_xen.places import domain_of, function, guest_function, rows
 
+HVM_SETUP = "xen_hvm_setup_msi_irqs"  # it returns -19 whatever Xen said
 By = Literal["dom0", "call", "guest", "device model", "backend", "vpci", "hypervisor"]
 
 
@@ -29,13 +30,14 @@ class Refusal:
         return self.errno == ENOSPC or (self.by == "guest" and self.errno == ENODEV)
 
 
-def of_dom0(messages: pl.DataFrame | None, setups: pl.DataFrame | None) -> Iterator[Refusal]:
-    """`xen map irq failed` and xen_initdom_setup_msi_irqs with an error."""
+def of_dom0(messages: pl.DataFrame | None, setups: pl.DataFrame | None, hvm: Set[str] = frozenset()) -> Iterator[Refusal]:
+    """`xen map irq failed`, and a set-up of Xen's MSI with an error: dom0's own, or a guest's where the source is in `hvm`."""
     for m in rows(messages):
         yield Refusal(m, "dom0", domain_of(m.domid), m.ret, function(m))
     for c in rows(setups):
         if c.ret is not None and c.ret < 0:
-            yield Refusal(c, "call", 0, c.ret, function(c), c.nvec)
+            guest = c.source in hvm
+            yield Refusal(c, "guest" if guest else "call", None if guest else 0, c.ret, function(c), c.nvec)
 
 
 def of_guest(created: pl.DataFrame | None, missing: pl.DataFrame | None, hvm: set[str]) -> Iterator[Refusal]:
@@ -71,7 +73,18 @@ def of_hypervisor(said: pl.DataFrame | None) -> Iterator[Refusal]:
         yield Refusal(m, "hypervisor", m.domid, ENOSPC, Subject("unknown", "unknown"))
 
 
-def hvm_sources(platform: pl.DataFrame | None, lives: pl.DataFrame | None) -> set[str]:
-    """Sources of a kernel that is an HVM guest: it says so, or has the messages of that path."""
-    said = {r.source for r in rows(platform) if (r.platform or "").upper() == "HVM"}
-    return said if lives is None else said | set(lives.filter(pl.col("basis") == "guest")["source"])
+def hvm_sources(
+    platform: pl.DataFrame | None, lives: pl.DataFrame | None, setups: pl.DataFrame | None = None, said: pl.DataFrame | None = None
+) -> set[str]:
+    """Sources of a kernel that is an HVM guest: it says so, or has the messages or calls of that path.
+
+    A trace says so too where the kernel log of its machine does, and no other kind of domain is told there.
+    """
+    kinds = [(r.source, r.machine, (r.platform or "").upper() == "HVM") for r in rows(platform)]
+    kinds += [(r.source, r.machine, True) for r in rows(said) if "HVM callback vector" in (r.rest or "")]
+    found = {source for source, _, hvm in kinds if hvm}
+    found |= {r.source for r in rows(setups) if r.function == HVM_SETUP}
+    others = {machine for _, machine, hvm in kinds if not hvm}
+    guests = {machine for _, machine, hvm in kinds if hvm} - others
+    found |= {r.source for r in rows(setups) if r.machine in guests}
+    return found if lives is None else found | set(lives.filter(pl.col("basis") == "guest")["source"])

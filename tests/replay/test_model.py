@@ -8,7 +8,7 @@ import pytest
 from tracekit.replay.model import Model, Row, in_order, replay
 from tracekit.tables.declaration import Column, Table
 from tracekit.testing import play
-from tracekit.types import event_schema
+from tracekit.types import Schema, event_schema
 
 
 def frame(rows: list[dict[str, object]], **own: pl.DataType) -> pl.DataFrame:
@@ -109,3 +109,20 @@ def test_a_model_that_raises_is_named_and_the_others_go_on() -> None:
     assert failures == ["Broken: KeyError('missing')"]
     assert made["broken"].height == 0
     assert made["lives"].height == 1
+
+
+def test_a_number_without_room_costs_its_own_row() -> None:
+    class Numbers(Model):
+        tables: ClassVar[dict[str, Schema]] = {"numbers": {"n": pl.Int64(), "many": pl.List(pl.Int64())}}
+
+        def on_heard(self, e: Row) -> None:
+            self.emit("numbers", e, n=e.n, many=[e.n])
+
+    def told(numbers: list[int]) -> list[int]:
+        machine = Numbers()
+        frames = machine.run((("heard", Row(n=n)) for n in numbers), {})
+        return frames["numbers"]["n"].to_list()
+
+    assert told([1, 2**64 - 1, 2, -(2**63) - 1]) == [1, 2]
+    assert told([*range(40), 2**70]) == list(range(40))
+    assert told([2**64]) == []

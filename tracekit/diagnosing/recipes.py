@@ -155,7 +155,7 @@ echo 'file drivers/xen/events/events_base.c +p' > /sys/kernel/debug/dynamic_debu
     ),
     "vectors": Recipe(
         "Which CPU ran out of interrupt vectors, at whose request, and who held them?",
-        ("VEC-001", "VEC-002", "VEC-003", "VEC-004", "VEC-006", "CFG-002", "VEC-005"),
+        ("VEC-001", "VEC-002", "VEC-003", "VEC-004", "VEC-006", "VEC-007", "CFG-002", "VEC-005"),
         """
 # Each request, its result, and the room that is left: VEC-001, VEC-002, VEC-003, VEC-006, CFG-002.
 # Not all of irq_vectors: the entries of timers and IPIs would push everything else out of the buffer.
@@ -170,7 +170,7 @@ cat /sys/kernel/debug/irq/domains/VECTOR > vector-domain.txt 2>/dev/null
     ),
     "remapping": Recipe(
         "Which interrupt messages did the IOMMU block, of which device, and what became of their entries?",
-        ("IRQ-003", "IRQ-004", "VEC-005", "VFIO-011"),
+        ("IRQ-003", "IRQ-004", "IRQ-008", "VEC-005", "VFIO-011", "VFIO-012", "VFIO-013"),
         """
 # Faults are printed by a rate-limited handler: keep the whole log, and the first ones: IRQ-003, VEC-005, VFIO-011.
 dmesg -w > dmesg-live.txt & live=$!
@@ -186,7 +186,7 @@ cat /sys/kernel/debug/iommu/intel/ir_translation_struct > irte-before.txt 2>/dev
     ),
     "delivery": Recipe(
         "A device interrupts, the guest does not notice: at which stage do its interrupts end?",
-        ("IRQ-001", "KVMT-003", "IRQ-006", "IRQ-007", "KVMT-001", "IRQ-004"),
+        ("IRQ-001", "KVMT-003", "IRQ-006", "IRQ-007", "IRQ-009", "IRQ-010", "KVMT-001", "IRQ-004"),
         """
 # Host handler, injection, acceptance, end of interrupt, in one trace and on one clock: IRQ-001, KVMT-003. Posted interrupts pass both of
 # the first by, then kvm_pi_irte_update is what shows. Stop it with Ctrl-C.

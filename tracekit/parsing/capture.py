@@ -22,6 +22,7 @@ RAW = RAW_EVENT.name
 RAW_SCHEMA: Schema = RAW_EVENT.schema
 _FEW = 300  # texts that python matches sooner than polars makes an expression
 _WHOLE = "whole_match"
+_FUNCTION = r"^[0-9a-fA-F]{2,5}:[0-9a-fA-F:]+\.[0-7]$"  # an address of a function, and no placeholder for one
 COPIES = [(pl.col(name) + "").alias(name) if dtype == pl.String else pl.col(name) for name, dtype in ENVELOPE.items()]
 
 
@@ -182,6 +183,8 @@ def _column(name: str, rule: Rule, dtype: pl.DataType) -> pl.Expr:
         return text.str.to_integer(dtype=pl.Int64, strict=False).alias(name)
     if dtype == pl.UInt64:
         return text.str.strip_prefix("0x").str.to_integer(base=16, dtype=pl.UInt64, strict=False).alias(name)
+    if rule.terminals[name] == "FUNCTION":
+        return pl.when(text.str.contains(_FUNCTION)).then(text + "").alias(name)
     return (text + "").alias(name)
 
 

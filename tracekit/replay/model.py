@@ -128,6 +128,26 @@ def _row_type(columns: tuple[str, ...]) -> Callable[[tuple[Any, ...]], Row]:
 
 
 def _frame(emitted: Sequence[tuple[Row, dict[str, Any]]], schema: Mapping[str, pl.DataType], moved: Collection[str]) -> pl.DataFrame:
+    """The same without the rows that hold a number which fits no column: a bad number costs its own row."""
+    try:
+        return _whole_frame(emitted, schema, moved)
+    except (pl.exceptions.ComputeError, OverflowError):
+        fitting = [e for e in emitted if all(_fits(v, schema[name]) for name, v in e[1].items())]
+        if len(fitting) == len(emitted):
+            raise
+        return _whole_frame(fitting, schema, moved) if fitting else pl.DataFrame(schema=schema)
+
+
+def _fits(value: Any, kind: pl.DataType) -> bool:
+    """Whether a whole number has room in its column."""
+    if isinstance(value, list | tuple) and isinstance(kind, pl.List):
+        return all(_fits(v, kind.inner) for v in value)  # type: ignore[arg-type]
+    if not isinstance(value, int) or not kind.is_integer():
+        return True
+    return 0 <= value < 1 << 64 if kind.is_unsigned_integer() else -(1 << 63) <= value < 1 << 63
+
+
+def _whole_frame(emitted: Sequence[tuple[Row, dict[str, Any]]], schema: Mapping[str, pl.DataType], moved: Collection[str]) -> pl.DataFrame:
     """What was emitted, column by column: a place column is that of the row, but for values of those that were `moved`."""
     rows, values = zip(*emitted, strict=True)
     cells = {**_own(values, [name for name in schema if name not in ENVELOPE]), **_places(rows)}
@@ -161,7 +181,10 @@ def _column(name: str, cells: Sequence[Any], kind: pl.DataType) -> pl.Series:
     """One column; nested cells are converted all at once, which the constructor of a series does one by one."""
     if kind.is_nested() and cells:
         return pl.from_dicts([{name: c} for c in cells], schema={name: kind}, strict=False)[name]
-    return pl.Series(name, cells, dtype=kind, strict=False)
+    made = pl.Series(name, cells, dtype=kind, strict=False)
+    if kind.is_integer() and made.null_count() > cells.count(None):
+        raise OverflowError(f"{name} has a number that does not fit")
+    return made
 
 
 def replay(

@@ -15,11 +15,13 @@ def overcommit(
     irq_overcommit: pl.DataFrame | None = None,
     vector_overcommits: pl.DataFrame | None = None,
     irq_matrix_reserve: pl.DataFrame | None = None,
+    irq_reserved_exceeds: pl.DataFrame | None = None,
     kernel_version: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """More interrupt vectors are reserved than the CPUs have.
 
-    What it finds: `Interrupt reservation exceeds available resources`, or an irq_matrix event with global_rsvd above global_avl.
+    What it finds: `Interrupt reservation exceeds available resources`, the same as a CPU goes offline (`Reserved vectors N > available
+    M`), or an irq_matrix event with global_rsvd above global_avl.
 
     Why it matters: it is no failure yet. Reservations turn into vectors when interrupts are requested; then the last ones fail (VEC-001).
 
@@ -32,8 +34,9 @@ def overcommit(
     References: kernel/irq/matrix.c, irq_matrix_reserve(); since Linux 4.15.
     """
     found = False
-    for where, (warnings, crossings) in by_boot(irq_overcommit, vector_overcommits):
+    for where, (warnings, crossings, leaving) in by_boot(irq_overcommit, vector_overcommits, irq_reserved_exceeds):
         found = True
+        warnings = sorted(warnings + leaving, key=lambda r: (r["source"], r["line"]))
         first = crossings[0] if crossings else None
         numbers = f": {first['global_rsvd']} reserved, {first['global_avl']} available" if first else ""
         values = {"global_rsvd": first["global_rsvd"], "global_avl": first["global_avl"]} if first else {}

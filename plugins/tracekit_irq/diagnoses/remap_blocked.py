@@ -5,8 +5,10 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import HOST, Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, full_bdf, inconclusive, not_evaluated, times
-from tracekit_irq.evidence import MOST, Rows, at, by_boot, in_order, rows
+from tracekit import HOST, Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated, times
+from tracekit_irq import emulated
+from tracekit_irq.evidence import MOST, Rows, at, by_boot, in_order, rows, shown
+from tracekit_irq.models.remap import bdf_of
 
 RECORD = "dmesg -w | grep -E 'INTR-REMAP|DRHD: handling fault|AMD-Vi: Event'; echo 1 > events/intel_iommu/qi_submit/enable"
 ADVICE = (
@@ -27,6 +29,8 @@ MEANS = {
 EARLY = 10_000_000_000  # ns of the kernel's clock: firmware's and the last kernel's messages arrive before drivers are bound
 NEAR_RESUME = 3_000_000_000
 INTERRUPT_FLAG = 0x8  # AMD IOMMU event flags, bit I
+# MSI_IOVA_BASE and its length (drivers/iommu/arm), where a VFIO domain maps the doorbells.
+DOORBELLS = (0x8000000, 0x8100000)
 BRIDGES = (0x0600, 0x0604)  # class codes: host bridge, PCI bridge
 
 
@@ -37,6 +41,10 @@ def remap_blocked(
     xen_amd_event: pl.DataFrame | None = None,
     vtd_irte_not_present: pl.DataFrame | None = None,
     vtd_irte_sid: pl.DataFrame | None = None,
+    vtd_irte_wrong: pl.DataFrame | None = None,
+    amdvi_remap_failed: pl.DataFrame | None = None,
+    amdvi_ir_refused: pl.DataFrame | None = None,
+    smmu_faults: pl.DataFrame | None = None,
     dmar_fault_status: pl.DataFrame | None = None,
     remap_enabled: pl.DataFrame | None = None,
     pm_resume: pl.DataFrame | None = None,
@@ -55,12 +63,12 @@ def remap_blocked(
     Stays quiet when: the record is a DMA fault; only the fault interrupt is there, without a device. Severity is low, and no alarm, for a
     single early fault at boot or resume and for ids that are no device (I/O APIC, HPET, host bridge).
 
-    Affected: hosts with interrupt remapping: Intel VT-d and AMD-Vi, under Linux and Xen.
+    Affected: hosts with interrupt remapping: Intel VT-d and AMD-Vi, under Linux and Xen; Arm hosts with an SMMU.
 
     What to do: see which device and index; correlate with resets and frees of its vectors.
 
-    References: drivers/iommu/intel/dmar.c, dmar_fault_do_one(); drivers/iommu/amd/iommu.c, iommu_print_event(); Xen,
-    passthrough/{vtd,amd}.
+    References: drivers/iommu/intel/dmar.c, dmar_fault_do_one(); drivers/iommu/amd/iommu.c, iommu_print_event(); arm-smmu-v3.c; Xen,
+    passthrough/{vtd,amd}; QEMU hw/i386/{intel,amd}_iommu.c.
     """
     found = False
     amd = amd_iommu_event.filter(interrupts(amd_iommu_event)) if amd_iommu_event is not None else None
@@ -71,10 +79,14 @@ def remap_blocked(
             found = True
             moments = Moments(rows(pm_resume, where["machine"], where["boot"]), rows(kernel_version, where["machine"], where["boot"]))
             yield _finding(where, bdf, mine, alias(bdf, pci_enumerated), moments)
-    emulated = _emulated(vtd_irte_not_present, vtd_irte_sid)
-    if not found and emulated is not None:
+    for where, (writes,) in by_boot(at_doorbell(smmu_faults) if smmu_faults is not None else None):
+        for finding in _of_smmu(where, writes):
+            found = True
+            yield finding
+    told = emulated.refused(vtd_irte_not_present, vtd_irte_sid, vtd_irte_wrong, amdvi_remap_failed, amdvi_ir_refused, ADVICE)
+    if not found and told is not None:
         found = True
-        yield emulated
+        yield told
     if not found:
         yield _quiet(dmar_fault_status, remap_enabled, irq_handler_entry, calls)
 
@@ -98,10 +110,11 @@ def alias(bdf: str | None, enumerated: pl.DataFrame | None) -> str | None:
     """Why an id is no endpoint: an I/O APIC's or HPET's source id, a bridge, or a function that the kernel did not find; else None."""
     if bdf is None:
         return None
-    bus, slot = int(bdf[5:7], 16), int(bdf[8:10], 16)
+    _, bus_text, place = bdf.split(":")  # the segment has four digits, or five behind a VMD
+    bus, slot = int(bus_text, 16), int(place[:2], 16)
     if slot == 0x1F and (bus >= 0xF0 or bus == 0) and bdf[-1] == "0":
         return "an I/O APIC or HPET id"
-    if bdf.endswith(":00:00.0"):
+    if bdf.endswith(":00:00.0") and len(bdf) == len("0000:00:00.0"):
         return "the host bridge"
     if enumerated is not None:
         mine = enumerated.filter(pl.col("bdf").str.to_lowercase() == bdf)
@@ -136,7 +149,7 @@ def severity(f: Mapping[str, Any], other: str | None, moments: Moments) -> str:
 
 def _as_fault(e: Mapping[str, Any]) -> dict[str, Any]:
     device = e["device"] or e["bdf"]
-    bdf = None if device is None else full_bdf(device)
+    bdf = bdf_of(device) if device is not None else None
     return {**e, "bdf": bdf, "index": None, "reason": None, "text": e["kind"], "status_line": None, "line_end": e["line"]}
 
 
@@ -149,7 +162,8 @@ def _finding(where: Mapping[str, Any], bdf: str | None, faults: Rows, other: str
     place = f" at index {', '.join(f'0x{i:x}' for i in indices[:4])}" if indices else ""
     status = [Evidence(f["source"], f["status_line"], "context") for f in faults[:MOST] if f["status_line"] is not None]
     return Finding(
-        f"the IOMMU refused {times(len(faults), 'interrupt message')} of {bdf}{place}: {means}" + (f"; {bdf} is {other}" if other else ""),
+        f"the IOMMU refused {times(len(faults), 'interrupt message')} of {bdf or 'a device'}{place}: {means}"
+        + (f"; {bdf} is {other}" if other else ""),
         "proven",
         in_order(status + [at(f, end="line_end") for f in faults[:MOST]]),
         subject=Subject(bdf, bdf=bdf) if bdf else HOST,
@@ -170,25 +184,29 @@ def _finding(where: Mapping[str, Any], bdf: str | None, faults: Rows, other: str
     )
 
 
-def _emulated(missing: pl.DataFrame | None, foreign: pl.DataFrame | None) -> Finding | None:
-    """What QEMU's VT-d prints, once a process each: the first of them names no device, the second its source id."""
-    frames = [f for f in (missing, foreign) if f is not None]
-    if not frames:
-        return None
-    evidence = in_order(at(r) for f in frames for r in f.to_dicts())
-    indices = sorted({i for f in frames for i in f["irte_index"].to_list()})
-    sid = foreign["sid"][0] if foreign is not None else None
-    bdf = full_bdf(f"{sid >> 8:02x}:{sid >> 3 & 31:02x}.{sid & 7}") if sid is not None else None
-    return Finding(
-        f"an emulated IOMMU refused interrupt messages at index {', '.join(f'0x{i:x}' for i in indices)}"
-        + (f", one of {bdf}" if bdf else ""),
-        "probable",
-        evidence,
-        subject=Subject(bdf, bdf=bdf, how="source id printed by the emulator") if bdf else HOST,
-        advice=ADVICE,
-        values={"index": indices, "sid": sid},
-        unchecked=(Unchecked("how often: each line is printed once a process", "the guest's dmesg"),),
-    )
+def at_doorbell(events: pl.DataFrame) -> pl.DataFrame:
+    """Faults of an SMMU inside the window that Linux keeps for doorbells of MSIs: a device writes nothing else there."""
+    return events.filter(pl.col("iova").is_between(DOORBELLS[0], DOORBELLS[1] - 1))
+
+
+def _of_smmu(where: Mapping[str, Any], events: Rows) -> Iterator[Finding]:
+    """One finding a device, or stream id."""
+    by_stream: dict[str, Rows] = {}
+    for e in events:
+        by_stream.setdefault(e["bdf"] or (f"stream 0x{e['sid']:x}" if e["sid"] is not None else "a device"), []).append(e)
+    for name, mine in by_stream.items():
+        bdf = mine[0]["bdf"]
+        iova = ", ".join(sorted({f"0x{e['iova']:x}" for e in mine})[:4])
+        yield Finding(
+            f"the SMMU refused {times(len(mine), 'write')} of {name} to {iova}, where doorbells of MSIs are",
+            "probable",
+            in_order(at(e, end="line_end") for e in shown(mine)),
+            subject=Subject(name, bdf=bdf) if bdf else HOST,
+            advice="The doorbell is not mapped for the device: look for a domain that was changed or freed while its vectors were on.",
+            values={"count": len(mine), "iova": iova},
+            unchecked=(Unchecked("that the write was an interrupt", "/sys/kernel/iommu_groups/*/reserved_regions"),),
+            **where,
+        )
 
 
 def _quiet(status: pl.DataFrame | None, enabled: pl.DataFrame | None, handlers: pl.DataFrame | None, calls: pl.DataFrame | None) -> Verdict:

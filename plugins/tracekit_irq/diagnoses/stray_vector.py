@@ -1,26 +1,44 @@
 """IRQ-004: a vector came in that belongs to no irq."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import polars as pl
 
 from tracekit import Finding, Unchecked, Verdict, diagnosis, no_message, times
-from tracekit_irq.evidence import at, by_boot, in_order, shown
+from tracekit_irq.evidence import Rows, at, by_boot, in_order, shown
+
+PLACEHOLDER = 0xEF  # MANAGED_IRQ_SHUTDOWN_VECTOR (arch/x86/include/asm/irq_vectors.h): what an irq without a vector has in its message
+SPURIOUS = 0xFF  # the local APIC's own, which no device sends
+WAIT = 300_000_000_000  # ns from a stray to the time-out of what it should have told: drivers wait 30 or 60 s, some retry
+ADVICE = "Compare with what was freed or moved just before; at boot one such line is common and harmless."
+PLACED = (
+    "A device still sends with the message of an irq that was shut down or never got a vector: it was not masked, or its new message was "
+    "not written to it."
+)
 
 
 @diagnosis(
     "irq.stray-vector", code="IRQ-004", severity="low", record="dmesg; events/irq_vectors/{vector_clear,vector_free_moved,vector_update}"
 )
 def stray_vector(
-    irq_no_handler: pl.DataFrame | None = None, xen_no_handler: pl.DataFrame | None = None, sources: pl.DataFrame | None = None
+    irq_no_handler: pl.DataFrame | None = None,
+    xen_no_handler: pl.DataFrame | None = None,
+    irq_spurious_vector: pl.DataFrame | None = None,
+    nvme_timeout: pl.DataFrame | None = None,
+    nvme_completion_polled: pl.DataFrame | None = None,
+    net_tx_timeout: pl.DataFrame | None = None,
+    sources: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """A CPU received a vector that no irq owns.
 
-    What it finds: `No irq handler for vector` (or, since 6.12, `No irq handler for CPU.VECTOR`), in Linux or Xen.
+    What it finds: `No irq handler for vector` (or, since 6.12, `No irq handler for CPU.VECTOR`), in Linux or Xen; and a spurious vector
+    that x86 acknowledged. 0xef is the placeholder of an irq that was shut down: with a driver's time-out after it, severity is high.
 
     Why it matters: a message arrived after its irq was freed or moved, or at the wrong CPU; the interrupt it stood for is gone.
 
-    Stays quiet when: the message is not there. Its absence excludes nothing: a slot just torn down swallows the first stray silently.
+    Stays quiet when: the message is not there, or is about the local APIC's own vector 0xff, or one that was not pending. Its absence
+    excludes nothing: a slot just torn down swallows the first stray silently.
 
     Affected: x86.
 
@@ -28,14 +46,20 @@ def stray_vector(
 
     References: arch/x86/kernel/irq.c, common_interrupt() (do_IRQ() before 5.8); xen/arch/x86/irq.c.
     """
-    for where, (linux, xen) in by_boot(irq_no_handler, xen_no_handler):
+    acknowledged = irq_spurious_vector.filter(acked(irq_spurious_vector)) if irq_spurious_vector is not None else None
+    timeouts = (nvme_timeout, nvme_completion_polled, net_tx_timeout)
+    for where, (linux, xen, spurious, *late) in by_boot(irq_no_handler, xen_no_handler, acknowledged, *timeouts):
+        if spurious:
+            yield _acknowledged(where, spurious, [r for rows in late for r in rows])
+        if not linux and not xen:
+            continue
         places = [f"{r['cpu']}.{r['vector']}" for r in linux] + [f"{r['cpu']}.0x{r['vector_hex']:x}" for r in xen]
         unique = list(dict.fromkeys(places))
         yield Finding(
             f"{times(len(places), 'interrupt')} without an irq at CPU.vector {', '.join(unique[:6])}",
             "proven",
             in_order(at(r) for r in shown(linux + xen)),
-            advice="Compare with what was freed or moved just before; at boot one such line is common and harmless.",
+            advice=ADVICE,
             values={"count": len(places), "vectors": unique},
             unchecked=(
                 Unchecked("CPU hotplug at that moment", "dmesg"),
@@ -43,5 +67,38 @@ def stray_vector(
             ),
             **where,
         )
-    if irq_no_handler is None and xen_no_handler is None:
+    if irq_no_handler is None and xen_no_handler is None and (acknowledged is None or acknowledged.is_empty()):
         yield no_message(sources)
+
+
+def acked(events: pl.DataFrame) -> pl.Series:
+    """Spurious vectors that a device sent: pending in the local APIC, and not its own. Up to 5.2 the fate is not told."""
+    fate = events["fate"].str.to_lowercase()
+    pending = fate.str.contains("acked", literal=True) | fate.str.contains("should never happen", literal=True)
+    return pending & (events["number"].str.to_integer(base=16, strict=False) != SPURIOUS)
+
+
+def _acknowledged(where: Mapping[str, Any], spurious: Rows, timeouts: Rows) -> Finding:
+    vectors = list(dict.fromkeys(int(r["number"], 16) for r in spurious))
+    placeholder = PLACEHOLDER in vectors
+    late = [t for t in timeouts if placeholder and any(_follows(s, t) for s in spurious)]
+    names = ", ".join(f"0x{v:x}" for v in vectors[:6])
+    what = ", the placeholder of an irq that was shut down: a message still carries it" if placeholder else ", which no irq has"
+    effect = f"; {times(len(late), 'time-out')} of a driver after it" if late else ""
+    return Finding(
+        f"{times(len(spurious), 'spurious interrupt')} at vector {names}{what}{effect}",
+        "proven",
+        in_order([*(at(r) for r in shown(spurious)), *(at(t, "effect") for t in shown(late))]),
+        severity="high" if late else None,
+        advice=PLACED if placeholder else ADVICE,
+        values={"count": len(spurious), "vectors": [f"0x{v:x}" for v in vectors], "timeouts": len(late)},
+        unchecked=(Unchecked("whose message it was", "events/irq_vectors/vector_deactivate; lspci -vv (address and data of the message)"),),
+        **where,
+    )
+
+
+def _follows(stray: Mapping[str, Any], timeout: Mapping[str, Any]) -> bool:
+    """Whether a time-out stands below a stray of the same log, as long after it as drivers wait."""
+    if stray["source"] != timeout["source"] or timeout["line"] < stray["line"]:
+        return False
+    return stray["ts"] is None or timeout["ts"] is None or 0 <= timeout["ts"] - stray["ts"] <= WAIT

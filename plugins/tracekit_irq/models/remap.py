@@ -1,5 +1,6 @@
 """Remapping faults in one form: the records of Linux of all ages, and Xen's."""
 
+import re
 from typing import ClassVar
 
 from tracekit import Model, Row, Table, full_bdf, near
@@ -54,7 +55,7 @@ class RemapFaults(Model):
         self.emit(
             "remap_faults",
             e,
-            bdf=full_bdf(device),
+            bdf=bdf_of(device),
             index=index_value,
             reason=reason,
             text=text,
@@ -62,6 +63,13 @@ class RemapFaults(Model):
             line_end=line_end,
             ts_end=e.ts,
         )
+
+
+def bdf_of(device: str) -> str | None:
+    """Return `00:09.0`, `0x64:0x00.5` and `0000:f0:1f.0` in full form; null where a person put something else in its place."""
+    if not re.fullmatch(r"[0-9a-fA-Fx:]+\.[0-7]", device) or "xx" in device.lower():
+        return None
+    return full_bdf(device)
 
 
 def _reason(number: str, text: str) -> int:

@@ -262,7 +262,7 @@ class Reading:
 
     def xen_setup(self, node: Node) -> list[tuple[str, Values]]:
         """Xen sets up the irqs of an MSI request."""
-        return [("op_xen_setup", {"nvec": node.number("nvec"), "type": node.number("type")})]
+        return [("op_xen_setup", {"nvec": node.number("nvec"), "type": node.number("type"), "function": node.name})]
 
     def xen_bind(self, node: Node) -> list[tuple[str, Values]]:
         """A pirq is bound to a Linux irq, which is the return value."""

@@ -1,10 +1,11 @@
-"""MSI-006: the platform has no MSI domain for the device."""
+"""MSI-006: the platform does not map the device's MSI: there is no domain for it, or the ITS takes no commands."""
 
 from collections.abc import Iterator
 
 import polars as pl
 
 from tracekit import ENODEV, ENOTSUPP, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
+from tracekit_msi import its
 
 NO_DOMAIN = (ENOTSUPP, ENODEV)
 RECORD = "kprobe and kretprobe on __pci_enable_msix_range ($retval)"
@@ -19,17 +20,26 @@ def no_domain(
     op_xen_setup: pl.DataFrame | None = None,
     xen_msi_create_failed: pl.DataFrame | None = None,
     devices: pl.DataFrame | None = None,
+    its_queue_timeout: pl.DataFrame | None = None,
+    its_command_failed: pl.DataFrame | None = None,
+    its_queue_stuck: pl.DataFrame | None = None,
+    gic_redistributor: pl.DataFrame | None = None,
+    cpu_not_online: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
-    """An enable failed before any descriptor was made: the device has no MSI or MSI-X domain.
+    """The platform maps no MSI of the device: it has no MSI or MSI-X domain, or its ITS takes no commands.
 
     What it finds: -524 or -19 from an enable in which no descriptor was inserted; the kernel's WARNING in the function that would ask the
-    architecture instead of a domain.
+    architecture instead of a domain; `ITS queue timeout` and `ITS cmd ... failed` of arm64, which leave the MSIs of a CPU or device
+    unmapped.
     Why it matters: the device falls back to INTx, or does not work.
     Stays quiet when: descriptors were made first, or Xen's set-up failed (XEN-002).
     Affected: any kernel; mostly platforms whose firmware or IOMMU brings no MSI domain.
-    What to do: look for an MSI domain of the platform: firmware tables, IOMMU and interrupt remapping, `pci=nomsi`.
-    References: Linux drivers/pci/msi/msi.c, __pci_enable_msix_range(); drivers/pci/msi/irqdomain.c, pci_msi_domain_supports().
+    What to do: look for an MSI domain of the platform: firmware tables, IOMMU and interrupt remapping, `pci=nomsi`; of an ITS, at the
+    memory of its command queue and limits on devices.
+    References: Linux drivers/pci/msi/msi.c, __pci_enable_msix_range(); drivers/pci/msi/irqdomain.c, pci_msi_domain_supports();
+    drivers/irqchip/irq-gic-v3-its.c, its_wait_for_range_completion().
     """
+    yield from its.refused(its_queue_timeout, its_command_failed, its_queue_stuck, gic_redistributor, cpu_not_online)
     if enables is None:
         yield from _warned(kernel_warning)
         return

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import Finding, Row, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit_xen.kernels import pv_sources
 from tracekit_xen.places import at, function, in_order, rows
 from tracekit_xen.refusals import hvm_sources
 
@@ -15,6 +16,10 @@ def frontend_refused(
     xen_frontend_missing: pl.DataFrame | None = None,
     xen_platform: pl.DataFrame | None = None,
     pirq_lives: pl.DataFrame | None = None,
+    cpu_position: pl.DataFrame | None = None,
+    call_frame: pl.DataFrame | None = None,
+    xen_pv_sign: pl.DataFrame | None = None,
+    xen_frontend_said: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """The backend refused MSI or MSI-X to a PV guest, or the guest's frontend is not there.
 
@@ -26,7 +31,7 @@ def frontend_refused(
     References: Linux arch/x86/pci/xen.c, xen_setup_msi_irqs(); drivers/pci/xen-pcifront.c.
     """
     hvm = hvm_sources(xen_platform, pirq_lives)
-    pv = {r.source for r in rows(xen_platform) if (r.platform or "PV").upper() == "PV"}
+    pv = pv_sources(xen_platform, cpu_position, call_frame, xen_pv_sign) | {r.source for r in rows(xen_frontend_said)}
     found: dict[str, list[Row]] = {}
     for r in (*rows(xen_frontend_error), *(m for m in rows(xen_frontend_missing) if m.source not in hvm)):
         found.setdefault(function(r).label, []).append(r)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import EBUSY, EEXIST, EINVAL, ENODEV, ENOSYS, EPERM, Finding, Verdict, clear, diagnosis, not_evaluated
+from tracekit import EBUSY, EEXIST, EINVAL, ENODEV, ENOSYS, EPERM, Finding, Verdict, clear, diagnosis, inconclusive, not_evaluated
 from tracekit_xen.places import at_end, in_order, times
-from tracekit_xen.refusals import Refusal, of_backend, of_device_model, of_dom0
+from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0
 
 REASONS = {
     EPERM: ("the caller may not", "check the toolstack's permissions for the device (`xl pci-assignable-list`, the flask policy)"),
@@ -30,35 +30,48 @@ def map_failed(
     xen_pt_assigned: pl.DataFrame | None = None,
     xen_pciback_failed: pl.DataFrame | None = None,
     xen_vpci_map_failed: pl.DataFrame | None = None,
+    xen_vpci_bind_failed: pl.DataFrame | None = None,
+    xen_gsi_map_failed: pl.DataFrame | None = None,
     xen_platform: pl.DataFrame | None = None,
+    xen_events_said: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """Xen refused to map a device's MSI or MSI-X to a pirq.
 
     What it finds: `xen map irq failed`, a failing xen_initdom_setup_msi_irqs, the device model's `Mapping of MSI`, or pciback's `error
     enabling MSI`, with the errno. The lines are the refusal itself: proven.
     Why it matters: the device has no MSI; its driver falls back or gives up.
-    Stays quiet when: the errno is -28 (no number is free: XEN-002); a GSI was refused; multi-vector MSI is cut to one and succeeds.
+    Stays quiet when: the errno is -28 (no number is free: XEN-002), or the -19 of an HVM guest, which stands for any failed allocation; a
+    GSI was refused, whose device may have MSI all the same; multi-vector MSI is cut to one and succeeds.
     Affected: any release.
     What to do: by errno: -1 policy, -16 busy, -19 the device is not the caller's, -22 invalid or MSI off in dom0.
     References: Linux arch/x86/pci/xen.c; QEMU hw/xen/xen_pt_msi.c; Linux drivers/xen/xen-pciback/pciback_ops.c.
     """
     found: dict[tuple[str, int], list[Refusal]] = {}
     for r in (
-        *of_dom0(xen_map_failed, op_xen_setup),
+        *of_dom0(xen_map_failed, op_xen_setup, hvm_sources(xen_platform, None, op_xen_setup, xen_events_said)),
         *of_device_model(xen_pt_map_failed, xen_pt_old_map_failed, xen_pt_assigned),
         *of_backend(xen_pciback_failed, xen_vpci_map_failed),
+        *of_backend(None, _with_errno(xen_vpci_bind_failed)),
     ):
         if not r.starved:
             found.setdefault((r.subject.label, r.errno), []).append(r)
     for refusals in found.values():
         yield _finding(refusals)
-    if not found:
+    if not found and xen_gsi_map_failed is not None:
+        said = f"Xen refused line interrupts (GSI), {times(xen_gsi_map_failed.height)} in the log; no line names the device"
+        yield inconclusive(said, "dmesg of dom0 from its boot on, with the messages of the drivers")
+    elif not found:
         heard = xen_platform is not None or op_xen_setup is not None
         yield (
             clear("no mapping was refused but for want of a free pirq")
             if heard
             else not_evaluated("no Xen kernel log and no device model's log")
         )
+
+
+def _with_errno(frame: pl.DataFrame | None) -> pl.DataFrame | None:
+    """A binding that failed; a word that is no address of an MSI has no errno and is another fault."""
+    return frame.filter(pl.col("ret").is_not_null()) if frame is not None else None
 
 
 def _finding(refusals: list[Refusal]) -> Finding:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, near, not_evaluated
+from tracekit_xen.kernels import pv_sources
 from tracekit_xen.places import at, function, in_order, rows, times
 
 ACCESSORS = re.compile(r"^(__pci_write_msi_msg|pci_msix_(un)?mask|pci_msi_(un)?mask|msix_[a-z_]+|__pci_enable_msix_range)\b")
@@ -24,6 +25,10 @@ def msix_table_fault(
     xen_msix_table: pl.DataFrame | None = None,
     kernel_oops: pl.DataFrame | None = None,
     cpu_position: pl.DataFrame | None = None,
+    call_frame: pl.DataFrame | None = None,
+    xen_pv_sign: pl.DataFrame | None = None,
+    xen_vpci_hidden: pl.DataFrame | None = None,
+    xen_vpci_table_wrong: pl.DataFrame | None = None,
     xen_platform: pl.DataFrame | None = None,
     xen_release: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
@@ -31,7 +36,8 @@ def msix_table_fault(
 
     What it finds: (a) Xen's `Unsupported MSI delivery mode N for DomD` (7 is a word of all ones: the device was in reset, masked or gone
     when it was read), or `Failed to map ... MSI-X table page`: proven. (b) Under Xen, a fault of a write to a read-only page with its PC
-    in an accessor of the table: probable, as Xen keeps these pages read-only.
+    in an accessor of the table: probable, as Xen keeps these pages read-only. (c) vPCI's `MSI-X ... table ... outside of BAR` and `fail
+    to add MSIX ctrl handler`: the domain sees no MSI-X.
     Why it matters: interrupts of that device never arrive.
     Stays quiet when: the same fault comes without Xen (MSI-009); the hypervisor reports another page fault.
     Affected: Xen with pass-through, any release.
@@ -44,16 +50,33 @@ def msix_table_fault(
     for r in rows(xen_msix_table):
         summary = f"Xen could not map the MSI-X table of {function(r).label}: {r.ret}"
         yield Finding(summary, "proven", (at(r),), function(r), values={"errno": r.ret})
-    kernels = {r.source for r in rows(xen_platform)}
+    unusable = {r.bdf: r for r in rows(xen_vpci_hidden, xen_vpci_table_wrong)}  # why, rather than that it is hidden for it
+    for bdf in unusable:
+        yield _hidden([r for r in rows(xen_vpci_hidden, xen_vpci_table_wrong) if r.bdf == bdf], unusable[bdf])
+    kernels = {r.source for r in rows(xen_platform)} | pv_sources(xen_platform, cpu_position, call_frame, xen_pv_sign)
     faults = [(head, pc) for head in rows(kernel_oops) if head.source in kernels and (pc := _position(head, cpu_position))]
     for head, pc in faults:
         yield _fault(head, pc)
-    if not modes and xen_msix_table is None and not faults:
+    if not modes and xen_msix_table is None and not faults and not unusable:
         yield (
             clear("no fault on an MSI-X table")
             if kernels or xen_release is not None
             else not_evaluated("no log of a Xen hypervisor or of a kernel under it")
         )
+
+
+def _hidden(told: list[Row], why: Row) -> Finding:
+    """vPCI found the table where it cannot be, or could not set it up, and shows the domain a function without MSI-X."""
+    what = getattr(why, "wrong", None)
+    reason = f"its table is {what.strip()}" if what else f"vPCI could not set it up ({why.ret})"
+    return Finding(
+        f"Xen hides MSI-X of {function(why).label} from its domain: {reason}",
+        "proven",
+        in_order(at(r) for r in told),
+        function(why),
+        advice="The device tells a table that its BARs do not hold, or vPCI lacked memory: see Xen's lines above, and lspci -vv of it.",
+        values={"errno": getattr(why, "ret", None)},
+    )
 
 
 def _bad_mode(modes: list[Row]) -> Finding:

@@ -1,6 +1,6 @@
 """XEN-003: pirqs are taken and never come back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -8,6 +8,7 @@ import polars as pl
 
 from tracekit import Evidence, Finding, Row, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
 from tracekit_xen.places import at, domain, guest_function, in_order, rows, spans
+from tracekit_xen.refusals import hvm_sources
 
 RELEASED = ("irq again", "enabled anew", "destroyed")
 RECORD = "in the guest: dynamic debug of arch/x86/pci/xen.c over several driver reloads; the device model's log with XEN_PT_LOGGING_ENABLED"
@@ -30,6 +31,9 @@ def pirq_leak(
     pirq_lives: pl.DataFrame | None = None,
     xen_pt_requested: pl.DataFrame | None = None,
     xen_pt_unmap: pl.DataFrame | None = None,
+    op_xen_setup: pl.DataFrame | None = None,
+    xen_platform: pl.DataFrame | None = None,
+    xen_events_said: pl.DataFrame | None = None,
     *,
     least: int = 3,
 ) -> Iterator[Finding | Verdict]:
@@ -46,7 +50,8 @@ def pirq_leak(
     References: QEMU c976437c7dba; Linux c74fd80f2f41; Xen xen/arch/x86/irq.c, get_free_pirq().
     """
     lives = list(rows(pirq_lives.filter("given") if pirq_lives is not None else None))
-    leaks = [*_withheld(lives, least), *_never_unmapped(xen_pt_requested, xen_pt_unmap, least), *_never_mapped(lives, least)]
+    hvm = hvm_sources(xen_platform, pirq_lives, op_xen_setup, xen_events_said)
+    leaks = [*_withheld(lives, least, hvm), *_never_unmapped(xen_pt_requested, xen_pt_unmap, least), *_never_mapped(lives, least)]
     yield from map(_finding, leaks)
     if leaks:
         return
@@ -58,7 +63,7 @@ def pirq_leak(
         yield inconclusive("no number was let go and asked for again in this log", RECORD)
 
 
-def _withheld(lives: list[Row], least: int) -> Iterator[_Leak]:
+def _withheld(lives: list[Row], least: int, hvm: Set[str]) -> Iterator[_Leak]:
     """Numbers let go that Xen passed over: a later request got a lower one. None of the source's numbers may come twice."""
     for source in dict.fromkeys(x.source for x in lives):
         mine = [x for x in lives if x.source == source and x.basis in ("guest", "calls")]
@@ -69,7 +74,14 @@ def _withheld(lives: list[Row], least: int) -> Iterator[_Leak]:
         if len(numbers) >= least:
             how = "let go, but later requests got lower numbers only"
             advice = "Use a device model that unmaps on disable (QEMU 2.1, Xen 4.5, or later); restart the domain."
-            yield _Leak(numbers, how, advice, None, 0 if mine[0].basis == "calls" else None, tuple(at(x, "cause") for x in gone))
+            yield _Leak(
+                numbers,
+                how,
+                advice,
+                None,
+                0 if mine[0].basis == "calls" and source not in hvm else None,
+                tuple(at(x, "cause") for x in gone),
+            )
 
 
 def _never_unmapped(requested: pl.DataFrame | None, unmaps: pl.DataFrame | None, least: int) -> Iterator[_Leak]:

@@ -1,7 +1,7 @@
 """XEN-002: a domain has no free pirq for MSI."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 import polars as pl
 
@@ -26,6 +26,7 @@ def pirq_starved(
     xen_pciback_failed: pl.DataFrame | None = None,
     xen_no_free_pirq: pl.DataFrame | None = None,
     xen_platform: pl.DataFrame | None = None,
+    xen_events_said: pl.DataFrame | None = None,
     pirq_facts: pl.DataFrame | None = None,
     pirq_lives: pl.DataFrame | None = None,
     *,
@@ -33,8 +34,8 @@ def pirq_starved(
 ) -> Iterator[Finding | Verdict]:
     """A domain has no free pirq, so Xen refuses its MSI or MSI-X.
 
-    What it finds: PHYSDEVOP_map_pirq or get_free_pirq answered -28 (an HVM guest prints -19), in messages or as the return of
-    xen_initdom_setup_msi_irqs. Proven where the space is seen to be short too: an inventory leaves less than was wanted, or less than
+    What it finds: PHYSDEVOP_map_pirq or get_free_pirq answered -28 (an HVM guest has -19 for any allocation that failed), in messages or
+    as the return of its set-up. Proven where the space is seen to be short too: an inventory leaves less than was wanted, or less than
     the share `short` of `extra_guest_irqs`, or the numbers went down to the GSIs, or Xen itself says that none is free.
     Why it matters: the device falls back to fewer vectors, to MSI or to a line interrupt; a release hypervisor says nothing about it.
     Stays quiet when: the errno is another one (XEN-005); a PV frontend was refused (XEN-008).
@@ -43,9 +44,10 @@ def pirq_starved(
     References: Xen 4.17 and 4.20, xen/arch/x86/irq.c, get_free_pirq() and allocate_pirq(); Linux arch/x86/pci/xen.c.
     """
     found: dict[int | None, list[Refusal]] = {}
+    hvm = hvm_sources(xen_platform, pirq_lives, op_xen_setup, xen_events_said)
     for r in (
-        *of_dom0(xen_map_failed, op_xen_setup),
-        *of_guest(xen_msi_create_failed, xen_frontend_missing, hvm_sources(xen_platform, pirq_lives)),
+        *of_dom0(xen_map_failed, op_xen_setup, hvm),
+        *of_guest(xen_msi_create_failed, xen_frontend_missing, hvm),
         *of_device_model(xen_pt_map_failed, None, xen_pt_assigned),
         *of_backend(xen_pciback_failed, None),
         *of_hypervisor(xen_no_free_pirq),
@@ -54,7 +56,7 @@ def pirq_starved(
             found.setdefault(r.domid, []).append(r)
     for domid, refusals in found.items():
         space = room(pirq_facts, domid, frozenset(r.row.source for r in refusals))
-        yield _finding(domid, refusals, space, _handed_out(pirq_lives, domid), list(rows(op_alloc)), short)
+        yield _finding(domid, refusals, space, _handed_out(pirq_lives, domid, hvm), list(rows(op_alloc)), short)
     if not found:
         heard = xen_platform is not None or op_xen_setup is not None
         yield (
@@ -64,10 +66,16 @@ def pirq_starved(
         )
 
 
-def _handed_out(lives: pl.DataFrame | None, domid: int | None) -> list[Row]:
-    """The lives of the numbers that the domain was given: dom0's calls, or a guest's messages."""
-    basis = {0: ("calls",), None: ("guest", "debug")}.get(domid, ())
-    return [x for x in rows(lives) if x.basis in basis and x.given]
+def _handed_out(lives: pl.DataFrame | None, domid: int | None, hvm: Set[str]) -> list[Row]:
+    """The lives of the numbers that the domain was given: dom0's calls, or a guest's messages and calls."""
+    return [x for x in rows(lives) if x.given and _owner(x, hvm) == domid]
+
+
+def _owner(life: Row, hvm: Set[str]) -> int | None:
+    """Whose number it was: -1 where only the device model tells."""
+    if life.basis == "calls":
+        return None if life.source in hvm else 0
+    return None if life.basis in ("guest", "debug") else -1
 
 
 def _finding(domid: int | None, refusals: list[Refusal], space: Room, lives: list[Row], asked: list[Row], short: float) -> Finding:

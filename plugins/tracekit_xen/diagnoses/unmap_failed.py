@@ -7,7 +7,7 @@ import polars as pl
 
 from tracekit import Evidence, Finding, Row, Subject, Verdict, at_once, clear, diagnosis, not_evaluated
 from tracekit_xen.places import at, at_end, domain, function, guest_function, in_order, rows
-from tracekit_xen.refusals import Refusal, of_dom0
+from tracekit_xen.refusals import Refusal, hvm_sources, of_dom0
 
 AT_ONCE_LINES, AT_ONCE_MS = 12, 100
 
@@ -44,7 +44,7 @@ def unmap_failed(
     What to do: nothing, if a refused request explains it; else look for the leak (XEN-003) and restart the domain.
     References: Linux drivers/xen/events/events_base.c, xen_destroy_irq(); Xen xen/arch/x86/irq.c, unmap_domain_pirq().
     """
-    refusals = list(of_dom0(xen_map_failed, op_xen_setup))
+    refusals = list(of_dom0(xen_map_failed, op_xen_setup, hvm_sources(xen_platform, None, op_xen_setup)))
     found: dict[tuple[str, str | None], list[_Unmap]] = {}
     for u in _unmaps(xen_unmap_failed, op_xen_destroy, xen_pt_unmap_failed, (xen_forced_unbind, xen_not_mapped), refusals):
         cause = _cause(u.after)

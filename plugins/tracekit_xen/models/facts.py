@@ -7,6 +7,8 @@ from tracekit import GATES_TABLE, Model, Row, Table
 from tracekit_xen.tables import PIRQ_FACTS
 
 EXTRA = re.compile(r"(?:^|\s)extra_guest_irqs=([0-9]*)(?:,([0-9]+))?(?=\s|$)")
+DOMIDS = 0x7FFF  # a domid has 15 bits; what is beyond is a print of something else
+PIRQS = 0xFFFFFF
 HOLDER = re.compile(r"\bd?(\[[A-Z]+\]|[0-9]+): *([0-9]+)\(")
 
 
@@ -24,7 +26,7 @@ class PirqFacts(Model):
         """`extra_guest_irqs=[domU][,dom0]` of Xen's own boot line (docs/misc/xen-command-line.pandoc)."""
         found = EXTRA.search(e.options or "")
         for domid, number in zip((None, 0), found.groups() if found else (), strict=False):
-            if number:
+            if number and int(number) <= PIRQS:
                 self._fact("extra", e, domid, int(number))
 
     def on_xen_info_command_line(self, e: Row) -> None:
@@ -50,7 +52,7 @@ class PirqFacts(Model):
         if not (e.kind or "").startswith("PCI-MSI"):
             return
         for domid, pirq in HOLDER.findall(e.holders or ""):
-            if domid.isdigit():
+            if domid.isdigit() and int(domid) <= DOMIDS and int(pirq) <= PIRQS:
                 self._add("held", int(domid), int(pirq), e)
 
     def on_xen_ports_of(self, e: Row) -> None:

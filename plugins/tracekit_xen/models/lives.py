@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import CAP_MSI, EINVAL, ENOSPC, PREDICTIONS, Model, Row, Table
+from tracekit import CAP_MSI, EINVAL, ENODEV, ENOSPC, PREDICTIONS, Model, Row, Table
 from tracekit_xen.machines.xen_domain import ANY, PirqSpace, Prediction, one
 from tracekit_xen.tables import PIRQ_LIVES
 
 # Two allocations of one device that are further apart are two times of enabling it: an enable takes all its numbers at once.
 PAUSE_NS = 1_000_000_000
 LATEST = 4  # lives of one pirq and irq that a teardown may be about; earlier ones are long over
+HVM_SETUP = "xen_hvm_setup_msi_irqs"  # it returns -19 for whatever Xen said
 
 
 @dataclass(slots=True)
@@ -137,12 +138,21 @@ class PirqLives(Model):
         whole = not block and e.nvec is not None and len(granted) >= e.nvec
         left = self._refusal()
         # The search for a number is all that answers -28 (xen/arch/x86/irq.c); where one is known to be free, that explains nothing.
-        starved = e.ret == ENOSPC and left != one(0)
+        refused = e.ret == ENOSPC or (e.ret == ENODEV and e.function == HVM_SETUP)
+        starved = refused and left != one(0)
         told = one(0) if whole or starved or (e.ret < 0 and not block and left == one(0)) else ANY
-        self._predict(e, "xen_initdom_setup_msi_irqs", _name(e), "a free pirq for each vector", told, e.ret, "XEN-002" if starved else None)
+        self._predict(
+            e,
+            e.function or "xen_initdom_setup_msi_irqs",
+            _name(e),
+            "a free pirq for each vector",
+            told,
+            e.ret,
+            "XEN-002" if starved else None,
+        )
         if block and e.ret >= 0:
             self.space.lost_sight()
-        elif e.ret == ENOSPC:
+        elif refused:
             self.space.refused()
 
     def on_op_xen_destroy(self, e: Row) -> None:

@@ -218,3 +218,84 @@ def test_a_closed_device_or_a_working_one_is_quiet(command: str, enable: str) ->
 
 def test_a_device_that_was_seen_to_interrupt_may_master_the_bus() -> None:
     assert findings(lspci("-", "+"), delivered(20, set())) == []
+
+
+TIMEOUT = "nvme nvme0: I/O 320 QID 2 timeout, aborting"
+
+
+@pytest.mark.parametrize(
+    ("vector", "fate", "severity"),
+    [("0xef", "Acked", "high"), ("0xd3", "Acked", "low"), ("0xef", "Not pending!", None), ("0xff", "Acked", None)],
+)
+def test_a_spurious_vector_that_was_acknowledged_came_from_a_device(vector: str, fate: str, severity: str | None) -> None:
+    found = findings(log(f"Spurious interrupt (vector {vector}) on CPU#12. {fate}", TIMEOUT))
+    assert [(f.code, f.severity) for f in found] == ([("IRQ-004", severity)] if severity else [])
+
+
+def test_a_time_out_before_a_stray_or_long_after_it_is_none_of_its_own() -> None:
+    stray = "Spurious interrupt (vector 0xef) on CPU#0. Acked"
+    assert [f.severity for f in findings(log(TIMEOUT, stray))] == ["low"]
+    assert [f.severity for f in findings(log(stray, *["x"] * 6, TIMEOUT))] == ["low"]
+    assert [(f.severity, f.values["timeouts"]) for f in findings(log(stray, TIMEOUT, TIMEOUT))] == [("high", 2)]
+
+
+@pytest.mark.parametrize("suffix", ["", "+0x0/0x60"])
+def test_an_its_that_takes_no_commands_maps_nothing(suffix: str) -> None:
+    (found,) = findings(log("ITS queue timeout (12640 12609)", f"ITS cmd its_build_mapd_cmd{suffix} failed", start=9))
+    assert (found.code, found.grade, found.severity, found.values["commands"]) == ("MSI-006", "proven", "high", ["mapd"])
+    assert "the table of a device" in found.summary
+    assert findings(log("ITS [mem 0x08080000-0x0809ffff]", "ITS@0x0000000008080000: Using ITS number 0")) == []
+
+
+def test_commands_of_an_iommu_may_be_about_something_else() -> None:
+    assert shape(findings(log("iommu ivhd2: AMD-Vi: Completion-Wait loop timed out"))) == [("IRQ-008", "possible", "IOMMU", None, [1])]
+
+
+GONE = "Unable to change power state from D3cold to D0, device inaccessible"
+
+
+@pytest.mark.parametrize(
+    ("messages", "label"),
+    [
+        ([f"nouveau 0000:01:00.0: {GONE}"], "0000:01:00.0"),
+        (["mlx5_core 0000:41:00.1: not ready 65535ms after FLR; giving up"], "0000:41:00.1"),
+        (["igc 0000:06:00.0 eth1: PCIe link lost, device now detached"], "0000:06:00.0"),
+        (["NVRM: GPU 0000:88:00.0: GPU has fallen off the bus."], "0000:88:00.0"),
+        (
+            ["nvme nvme3: pci function 0000:5e:00.0", "nvme nvme3: controller is down; will reset: CSTS=0xffffffff, PCI_STATUS=0x10"],
+            "0000:5e:00.0",
+        ),
+        ([f"vfio-pci <bdf>: {GONE}"], "an unnamed device"),
+        (["amdgpu 0000:03:00.0: amdgpu: device lost from bus!"], "0000:03:00.0"),
+        (["vfio-pci 0000:05:00.0: Refused to change power state, currently in D3"], "0000:05:00.0"),
+        (["vfio-pci 0000:05:00.0: Refused to change power state from D3hot to D0"], "0000:05:00.0"),
+    ],
+)
+def test_a_device_that_does_not_answer_is_told_and_is_no_alarm(messages: list[str], label: str) -> None:
+    (found,) = findings(log(*messages))
+    assert (found.code, found.severity, found.subject.label) == ("IRQ-009", "info", label)
+
+
+def test_a_device_that_comes_back_is_not_gone() -> None:
+    assert findings(log("vfio-pci 0000:84:00.0: not ready 1023ms after FLR; waiting", "vfio-pci 0000:84:00.0: reset done")) == []
+    assert findings(log("nvme nvme0: controller is down; will reset: CSTS=0x3, PCI_STATUS=0x10")) == []
+    assert findings(log("xhci_hcd 0000:00:14.0: Refused to change power state, currently in D0")) == []
+    assert findings(log("pci 0000:00:1f.0: Refused to change power state from D0 to D3hot")) == []
+
+
+def test_both_functions_of_a_card_are_one_remark() -> None:
+    (found,) = findings(log(f"vfio-pci 0000:84:00.1: {GONE}", f"vfio-pci 0000:84:00.0: {GONE}"))
+    assert (found.subject.bdf, found.subject.aliases) == ("0000:84:00.1", ("0000:84:00.0",))
+    assert len(findings(log(f"vfio-pci 0000:84:00.0: {GONE}", f"vfio-pci 0000:85:00.0: {GONE}"))) == 2
+
+
+def test_a_line_that_is_not_shared() -> None:
+    text = log("genirq: Flags mismatch irq 8. 00000088 (mmc0) vs. 00000000 (rtc0)")
+    assert shape(findings(text)) == [("IRQ-010", "proven", "irq 8", None, [1])]
+    assert findings(text)[0].severity == "info"
+
+
+def test_old_kernels_do_not_tell_the_fate_of_a_spurious_vector() -> None:
+    old = "spurious APIC interrupt through vector {} on CPU#0, should never happen."
+    assert [f.code for f in findings(log(old.format("ef")))] == ["IRQ-004"]
+    assert findings(log(old.format("ff"))) == []

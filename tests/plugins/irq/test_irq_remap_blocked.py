@@ -131,3 +131,65 @@ def test_remapping_without_a_fault_is_clear() -> None:
 def test_an_emulated_iommu_prints_the_source_id() -> None:
     text = "qemu-system-x86_64: vtd_irte_get: invalid IRTE SID (index=5, sid=129, source_id=65280)\n"
     assert shape(findings(text)) == [("IRQ-003", "probable", "0000:00:10.1", None, [1])]
+
+
+@pytest.mark.parametrize("unit", ["iommu ivhd1: ", "iommu ivhd12: ", "vfio-pci 0000:42:00.0: ", ""])
+def test_amd_names_its_unit_before_the_event(unit: str) -> None:
+    event = f"{unit}AMD-Vi: Event logged [IO_PAGE_FAULT device=42:00.0 domain=0x005e address=0xfffffffdf8000000 flags=0x0008]"
+    assert shape(findings(log(event))) == [("IRQ-003", "proven", "0000:42:00.0", None, [1])]
+    assert findings(log(event.replace("flags=0x0008", "flags=0x0000"))) == []
+
+
+@pytest.mark.parametrize(
+    ("printed", "bdf"), [("10000:e1:00.0", "10000:e1:00.0"), ("xx:xx.x", None), ("<bdf>", None), ("redacted", None), ("##:##.#", None)]
+)
+def test_long_segments_and_placeholders_stand_where_a_device_stands(printed: str, bdf: str | None) -> None:
+    (found,) = findings(log(new(printed, 0x1E, 0x26, FOREIGN)))
+    assert (found.code, found.grade, found.subject.bdf) == ("IRQ-003", "proven", bdf)
+
+
+@pytest.mark.parametrize(
+    ("line", "bdf"),
+    [
+        ("qemu-system-x86_64: failed to remap interrupt from devid 0x48", "0000:00:09.0"),
+        ("qemu-system-x86_64: amdvi_mem_ir_write: failed to remap interrupt from devid 0x100", "0000:01:00.0"),
+        ("qemu-system-x86_64: vtd_irte_get: detected non-zero reserved IRTE (index=4, high=0x1, low=0x2)", None),
+        ("412@1700000000.123456:amdvi_ir_err RemapEn is not set", None),
+        ("412@1700000000.123456:amdvi_ir_target_abort Interrupt is not remapped", None),
+    ],
+)
+def test_an_emulated_iommu_tells_what_it_refused(line: str, bdf: str | None) -> None:
+    (found,) = findings(line)
+    assert (found.code, found.grade, found.subject.bdf) == ("IRQ-003", "probable", bdf)
+
+
+EVENT = "arm-smmu-v3 arm-smmu-v3.0.auto: event: F_TRANSLATION client: {} sid: 0x100 ssid: 0x0 iova: {} ipa: 0x0"
+
+
+@pytest.mark.parametrize(
+    ("line", "subject"),
+    [
+        (EVENT.format("0000:01:00.0", "0x8000040"), "0000:01:00.0"),
+        (EVENT.format("(unassigned sid)", "0x8000040"), "host"),
+        ("arm-smmu 5000000.iommu: Unhandled context fault: fsr=0x402, iova=0x08000040, fsynr=0x1, cbfrsynra=0x100, cb=3", "host"),
+    ],
+)
+def test_a_fault_of_an_smmu_at_a_doorbell_is_a_refused_interrupt(line: str, subject: str) -> None:
+    assert shape(findings(log(line))) == [("IRQ-003", "probable", subject, None, [1])]
+    assert findings(log(line.replace("08000040", "ff000040").replace("0x8000040", "0xff000040"))) == []
+
+
+def raw(number: int, address: int, gap: str = "\t") -> str:
+    """An event of an SMMUv3 as kernels up to 6.13 print it."""
+    words = (0x0000010000000000 | number, 0x0000020000000000, address, 0)
+    unit = "arm-smmu-v3 arm-smmu-v3.0.auto:"
+    return log(f"{unit} event {number:#04x} received:", *(f"{unit} {gap}{w:#018x}" for w in words))
+
+
+def test_an_event_in_raw_words_is_read_by_its_address() -> None:
+    for gap in ("\t", "        ", "#011"):
+        (found,) = findings(raw(0x10, 0x8000040, gap))
+        assert (found.code, found.values["iova"], "stream 0x100" in found.summary) == ("IRQ-003", "0x8000040", True)
+    assert findings(raw(0x10, 0xFFFF0040)) == []
+    assert findings(raw(0x02, 0x8000040)) == []
+    assert findings(log("arm-smmu-v3 arm-smmu-v3.0.auto: ias 44-bit, oas 44-bit (features 0x00008305)")) == []

@@ -110,3 +110,19 @@ def test_a_managed_irq_that_could_not_start(message: str) -> None:
 )
 def test_drivers_in_their_own_words(message: str) -> None:
     assert shape(findings(log(OVERCOMMIT, PROBE, message)))[0] == ("VEC-001", "probable", "host", None, [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("vectors", "room", "miscounted"),
+    [(116, 85, False), (201, 0, False), (4294967295, 85, True), (65530, 589, True), (3, 4294967290, True)],
+)
+def test_a_cpu_that_cannot_go_offline(vectors: int, room: int, miscounted: bool) -> None:
+    text = f"[  901.000000] CPU 3 has {vectors} vectors, {room} available. Cannot disable CPU\n[  901.000100] Error taking CPU3 down: -28\n"
+    (found,) = findings(text)
+    assert (found.code, found.grade, found.values["miscounted"]) == ("VEC-007", "proven", miscounted)
+    assert ("miscounts" in found.summary) is miscounted
+
+
+def test_a_cpu_that_goes_offline_is_no_refusal() -> None:
+    assert findings("[  901.000000] smpboot: CPU 31 is now offline\n[  902.000000] Error taking CPU7 down: -16\n") == []
+    assert [f.code for f in findings("[  901.000000] Reserved vectors 96 > available 85. IRQ request may fail\n")] == ["VEC-003"]

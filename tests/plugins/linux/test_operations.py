@@ -199,7 +199,9 @@ def test_xen_binds_and_destroys():
         back("xen_destroy_irq", -22),
     )
     device = {"device": int(DEV, 16)}
-    assert op("op_xen_setup", text) == [{"line": 1, "line_end": 4, **device, "ret": -28, "nvec": 3, "type": 17}]
+    assert op("op_xen_setup", text) == [
+        {"line": 1, "line_end": 4, **device, "ret": -28, "nvec": 3, "type": 17, "function": "xen_initdom_setup_msi_irqs"}
+    ]
     assert op("op_xen_bind", text) == [{"line": 2, "line_end": 3, **device, "ret": 46, "pirq": 24, "irq": 46}]
     assert op("op_xen_destroy", text) == [{"line": 5, "line_end": 6, **device, "ret": -22, "irq": 46}]
 

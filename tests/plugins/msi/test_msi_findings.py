@@ -231,3 +231,26 @@ def test_frames_of_a_hanging_task_or_a_lock_chain_are_no_report(head: str) -> No
     log = f"[    9.000001] {head}\n[    9.000002] Call Trace:\n[    9.000003]  msi_domain_free_irqs+0x34/0x58\n"
     assert findings(log) == []
     assert [(f.code, f.grade) for f in findings(log.split("\n", 1)[1])] == [("MSI-009", "probable")]
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        "TPC: <{}+0x34/0x60>",
+        "RPC: <{}+0x34/0x60>",
+        "Krnl PSW : 0704c00180000000 0000000012345678 ({}+0x12/0x34)",
+        "NIP [c000000000123456] {}+0x10/0x20",
+        "LR [c000000000123456] {}+0x10/0x20",
+        "PC is at {}+0x1/0x2",
+        "LR is at {}+0x1/0x2",
+        "pc : {}+0x10/0x20",
+        "lr : {}+0x10/0x20",
+        "epc : {}+0x2c/0x3e",
+        "epc   : 8010abcd {}+0x1c/0x40",
+        "ERA: 9000000000a4c1b0 {}+0x1c/0x40",
+    ],
+)
+def test_a_position_of_any_architecture_counts(position: str) -> None:
+    log = "[    9.000001] Unable to handle kernel NULL pointer dereference\n[    9.000002] {}\n[    9.000003] Call Trace:\n"
+    assert [(f.code, f.grade) for f in findings(log.format(position.format("msi_domain_prepare_irqs")))] == [("MSI-009", "proven")]
+    assert findings(log.format(position.format("ext4_writepages"))) == []

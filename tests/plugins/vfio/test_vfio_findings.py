@@ -273,3 +273,57 @@ def test_s15_events_lost_inside_a_window_or_an_enable_withhold_what_rests_on_abs
     assert ("MSI-001", "proven") in [(f.code, f.grade) for f in found(str(t))]
     t.text.insert(start + 2, "CPU:0 [LOST EVENTS]")
     assert ("MSI-001", "probable") in [(f.code, f.grade) for f in found(str(t))]
+
+
+INTX = "qemu-system-x86_64: vfio {}: Failed to set up {} eventfd signaling for interrupt {}: VFIO_DEVICE_SET_IRQS failure: {}\n"
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("Invalid argument", "another interrupt index"), ("Device or resource busy", "shared"), ("Bad file descriptor", None)],
+)
+def test_intx_that_was_refused_is_told_by_its_errno(reason: str, words: str | None) -> None:
+    (found,) = findings(INTX.format("0000:c1:00.2", "TRIGGER", "INTX-0", reason))
+    assert (found.code, found.grade, found.subject.bdf) == ("VFIO-012", "probable", "0000:c1:00.2")
+    assert words is None or words in found.summary
+
+
+def test_intx_on_a_line_that_another_device_has() -> None:
+    mismatch = "[  100.000000] genirq: Flags mismatch irq 16. 00000000 (vfio-intx(0000:03:00.0)) vs. 00000080 (ehci_hcd:usb1)\n"
+    (found,) = findings(mismatch)
+    assert (found.code, found.grade, found.values["shares_with"]) == ("VFIO-012", "proven", "ehci_hcd:usb1")
+    assert [f.code for f in findings(INTX.format("0000:c1:00.2", "TRIGGER", "MSIX-3", "Invalid argument"))] == ["VFIO-004"]
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("qemu-system-x86_64: -device vfio-pci,host=41:00.0: VFIO_MAP_DMA failed: Cannot allocate memory", "memory"),
+        ("kvm: -device vfio-pci,host=41:00.0: vfio error: 0000:41:00.0: no iommu_group found: No such file or directory", "group"),
+        (
+            "kvm: -device vfio-pci,host=41:00.0: vfio 0000:41:00.0: [iommufd=5] error attach 0000:41:00.0 (12) to id=3: Invalid argument",
+            "group",
+        ),
+        ("[   10.000000] vfio_lock_acct: RLIMIT_MEMLOCK (65536) exceeded", "memory"),
+        ("qemu-system-x86_64: -device vfio-pci,host=41:00.0: vfio 0000:41:00.0: group 61 is not viable", "group"),
+        ("qemu-kvm: -device vfio-pci,host=41:00.0: vfio 0000:41:00.0: failed to open /dev/vfio/61: Permission denied", "group"),
+        (
+            "[   10.000000] vfio-pci 0000:41:00.0: Device is ineligible for IOMMU domain attach due to platform RMRR requirement.",
+            "firmware",
+        ),
+    ],
+)
+def test_a_vm_that_never_started_is_told_and_is_no_alarm(line: str, kind: str) -> None:
+    (found,) = findings(line + "\n")
+    assert (found.code, found.severity, found.values["kind"]) == ("VFIO-013", "info", kind)
+
+
+def test_a_container_refused_for_want_of_remapping_is_no_such_remark() -> None:
+    reason = "vfio 0000:41:00.0: failed to setup container for group 61: Failed to set iommu for container: Operation not permitted"
+    assert [f.code for f in findings(f"qemu-system-x86_64: -device vfio-pci,host=41:00.0: {reason}\n")] == ["VFIO-011"]
+
+
+@pytest.mark.parametrize("words", ["vfio: Error: Failed to setup INTx fd: {}", "vfio 0000:c1:00.2: failed to setup INTx fd: {}"])
+def test_intx_that_was_refused_in_older_words(words: str) -> None:
+    (found,) = findings("qemu-system-x86_64: " + words.format("Device or resource busy") + "\n")
+    assert (found.code, found.grade) == ("VFIO-012", "probable")

@@ -6,9 +6,19 @@ import pytest
 
 from tracekit.grammar import load as grammar
 
-FILES = {"vfio.lark", "qemu.lark", "kvmtool.lark"}
+FILES = {"vfio.lark", "qemu.lark", "kvmtool.lark", "vm_start.lark"}
 NAME = "(0000:2e:00.1)"
 LINES = {
+    "amdvi_remap_failed": "failed to remap interrupt from devid 0x48",
+    "amdvi_ir_refused": "amdvi_ir_err RemapEn is not set",
+    "amdvi_ir_remap_msi_req": "amdvi_ir_remap_msi_req addr 0xfee00000, data 0x41, devid 0x48",
+    "qemu_container_failed": "vfio 0000:0a:00.0: failed to setup container for group 13: Failed to set group container: Invalid argument",
+    "qemu_group_absent": "vfio 0000:0a:00.0: no iommu_group found: No such file or directory",
+    "qemu_intx_failed": "vfio: Error: Failed to setup INTx fd: Device or resource busy",
+    "qemu_map_failed": "vfio_container_dma_map(0x55a1c0, 0x0, 0x80000000, 0x7f12) = -12 (Cannot allocate memory)",
+    "qemu_group_unopened": "vfio 0000:0a:00.0: failed to open /dev/vfio/61: No such file or directory",
+    "iommu_one_to_one": "vfio-pci 0000:0a:00.0: Firmware has requested this device have a 1:1 IOMMU mapping, rejecting configuring",
+    "iommu_reserved_memory": "vfio-pci 0000:0a:00.0: Device is ineligible for IOMMU domain attach due to platform RMRR requirement.",
     "vfio_bypass_failed": "vfio-pci 0000:2e:00.1: irq bypass producer (eventfd 00000000f00dcafe) registration fails: -22",
     "vfio_no_remapping": "vfio_iommu_type1_attach_group: No interrupt remapping support.  Use the module param ...",
     "vfio_device_request": "vfio-pci 0000:2e:00.1: Relaying device request to user (#0)",

@@ -8,6 +8,9 @@ from tracekit.grammar import load as grammar
 
 FILES = {"xen.lark", "xen_hypervisor.lark", "xen_dm.lark"}
 LINES = {
+    "xen_pv_sign": "pcifront pci-0: Installing PCI frontend",
+    "xen_vpci_hidden": "d0 0000:03:00.0: fail to add MSIX ctrl handler rc=-17",
+    "xen_vpci_table_wrong": "DEVICE BUG: 0000:03:00.0: MSI-X vector table offset 0x2000 size 0x400 outside of BAR0 size 0x2000",
     "xen_map_failed": "e1000e 0000:00:06.0: xen map irq failed -28 for 32752 domain",
     "xen_gsi_map_failed": "xen map irq failed -22",
     "xen_msi_bound": "nvme 0000:00:04.0: xen: msi bound to pirq=101",

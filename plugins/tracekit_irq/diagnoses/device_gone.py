@@ -1,0 +1,92 @@
+"""IRQ-009: a device does not answer at all, so no interrupt of it can come."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, full_bdf, not_evaluated, times
+from tracekit_irq.evidence import Rows, at, by_boot, in_order, shown
+
+RECORD = "dmesg from before the device was last used; lspci -vv of it and of the port above it"
+
+
+@diagnosis("irq.device-gone", code="IRQ-009", severity="info", record=RECORD)
+def device_gone(
+    pci_unreachable: pl.DataFrame | None = None,
+    pci_not_ready: pl.DataFrame | None = None,
+    pci_link_lost: pl.DataFrame | None = None,
+    gpu_off_bus: pl.DataFrame | None = None,
+    nvme_all_ones: pl.DataFrame | None = None,
+    qemu_power_stuck: pl.DataFrame | None = None,
+    pci_function: pl.DataFrame | None = None,
+    kernel_version: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """The device is off the bus or asleep for good: that is why no interrupts come, and MSI is not the cause.
+
+    What it finds: a power state that cannot be changed (`device inaccessible`), a reset that the device does not come back from (`not
+    ready ... giving up`), a lost link, registers that read all ones, a GPU that has fallen off the bus. It informs and is no alarm.
+    Why it matters: whoever looks for a lost interrupt here looks in the wrong place; vectors, masks and remapping are not to blame.
+    Stays quiet when: the kernel still waits and the device comes back (`waiting` alone).
+    Affected: any kernel.
+    What to do: look at power, link and reset of the device: ASPM, D3cold, the slot, firmware, the hypervisor's choice of reset.
+    References: drivers/pci/pci.c, pci_power_up() and pci_dev_wait(); drivers/nvme/host/pci.c, nvme_warn_reset().
+    """
+    found = False
+    given_up = pci_not_ready.filter(pl.col("next") == "giving up") if pci_not_ready is not None else None
+    frames = (pci_unreachable, given_up, pci_link_lost, gpu_off_bus, nvme_all_ones, qemu_power_stuck)
+    for where, (unreachable, late, lost, gpus, ones, stuck, functions) in by_boot(*frames, pci_function):
+        named = {f["device"]: f["bdf"] for f in functions}
+        for mine in _by_card([*unreachable, *late, *lost, *ones, *gpus, *stuck], named).values():
+            found = True
+            yield _finding(where, sorted(mine, key=lambda r: (r["source"], r["line"])))
+    if not found:
+        yield (
+            clear("every device answered")
+            if kernel_version is not None
+            else not_evaluated("no kernel log from its start in the input", RECORD)
+        )
+
+
+def _by_card(rows: Rows, named: Mapping[str, str]) -> dict[str | None, Rows]:
+    """The rows of each card, with the function of each (`of`): what names none belongs to the only card there is."""
+    cards: dict[str | None, Rows] = {}
+    for r in rows:
+        function = r.get("bdf") or named.get(r.get("device") or "") or r.get("device") or _told(r.get("who"))
+        card = function.rpartition(".")[0] or function if function else None
+        only = next(iter(cards)) if card is None and len(cards) == 1 else card
+        cards.setdefault(only, []).append({**r, "of": function})
+    return cards
+
+
+def _told(who: str | None) -> str | None:
+    """The function in `GPU 0000:01:00.0: `; null where there is none."""
+    m = re.search(r"[0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", who or "")
+    return m[0] if m else None
+
+
+def _finding(where: Mapping[str, Any], rows: Rows) -> Finding:
+    first = next((r for r in rows if r["of"]), rows[0])
+    functions = sorted({r["of"] for r in rows if r["of"]})
+    if first.get("to") is not None:
+        what = f"its power state cannot be changed from {first['from']} to {first['to']}"
+    elif first.get("from") is not None or first.get("asleep") is not None:
+        what = f"it does not leave {first['from'] or first['asleep']}"
+    elif first.get("reset") is not None:
+        what = f"it did not come back within {first['ms']} ms after {first['reset']}"
+    else:
+        what = "it is off the bus or its registers read all ones"
+    full = first["of"] and full_bdf(first["of"])
+    return Finding(
+        f"{full or 'a device'} does not answer: {what} ({times(len(rows), 'line')}); no interrupt of it can come, and MSI is not the cause",
+        "proven",
+        in_order(at(r) for r in shown(rows)),
+        subject=Subject(full, bdf=full if ":" in full else None, aliases=tuple(f for f in functions if f != first["of"]))
+        if full
+        else Subject("an unnamed device", "unknown"),
+        advice="Look at power, link and reset of the device (D3cold, ASPM, the slot, the way it is reset), not at its vectors.",
+        values={"count": len(rows), "functions": functions},
+        unchecked=(Unchecked("why it left the bus", RECORD),),
+        **where,
+    )

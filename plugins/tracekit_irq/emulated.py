@@ -1,0 +1,51 @@
+"""Interrupt messages that an emulated IOMMU (QEMU's VT-d or AMD-Vi) refused, as it tells them itself."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from tracekit import HOST, Finding, Subject, Unchecked, full_bdf
+from tracekit_irq.evidence import at, in_order, shown
+
+HOW = "source id printed by the emulator: the guest's own number"
+
+
+def refused(
+    missing: pl.DataFrame | None,
+    foreign: pl.DataFrame | None,
+    wrong: pl.DataFrame | None,
+    failed: pl.DataFrame | None,
+    reasons: pl.DataFrame | None,
+    advice: str,
+) -> Finding | None:
+    """One finding of all that it says: most lines are printed once a process, some name an index, some a source id, some neither."""
+    frames = [f for f in (missing, foreign, wrong, failed, reasons) if f is not None]
+    if not frames:
+        return None
+    rows = [r for f in frames for r in f.to_dicts()]
+    indices = sorted({r["irte_index"] for r in rows if r.get("irte_index") is not None})
+    ids = [r.get("sid") if r.get("sid") is not None else r.get("devid") for r in rows]
+    sid = next((n for n in ids if n is not None), None)
+    bdf = _function(sid)
+    place = f" at index {', '.join(f'0x{i:x}' for i in indices)}" if indices else ""
+    whose = f"{', one' if indices else ''} of {bdf}" if bdf else ""
+    return Finding(
+        f"an emulated IOMMU refused interrupt messages{place}{whose}{_why(reasons)}",
+        "probable",
+        in_order(at(r) for r in shown(rows)),
+        subject=Subject(bdf, bdf=bdf, how=HOW) if bdf else HOST,
+        advice=advice,
+        values={"index": indices, "sid": sid},
+        unchecked=(Unchecked("how often: each line is printed once a process", "the guest's dmesg"),),
+    )
+
+
+def _function(sid: int | None) -> str | None:
+    """The function of a source id, as the guest numbers it."""
+    return full_bdf(f"{sid >> 8:02x}:{sid >> 3 & 31:02x}.{sid & 7}") if sid is not None and sid <= 0xFFFF else None
+
+
+def _why(reasons: pl.DataFrame | None) -> str:
+    """The first reasons in the emulator's words."""
+    texts: Sequence[str] = reasons["words"].unique(maintain_order=True).to_list()[:2] if reasons is not None else ()
+    return f": {'; '.join(t.rstrip('. ') for t in texts)}" if texts else ""

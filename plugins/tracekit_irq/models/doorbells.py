@@ -1,0 +1,44 @@
+"""Faults of Arm's SMMU in one form: events in words, context faults, and events as four raw words."""
+
+from typing import ClassVar
+
+from tracekit import Model, Row, Table, near
+from tracekit_irq.models.remap import bdf_of
+from tracekit_irq.tables import SMMU_FAULTS
+
+WORDS = 4
+ADDRESSED = range(0x10, 0x14)  # F_TRANSLATION, F_ADDR_SIZE, F_ACCESS, F_PERMISSION: word 2 is the address (SMMUv3, 7.3)
+REACH = 8
+
+
+class SmmuFaults(Model):
+    """Put faults of an SMMU into one form, with the function or the stream that each is of as far as it is printed."""
+
+    tables: ClassVar[tuple[Table, ...]] = (SMMU_FAULTS,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head: Row | None = None
+        self.words: list[int] = []
+
+    def on_smmu_event(self, e: Row) -> None:
+        """An event in words."""
+        self.emit("smmu_faults", e, bdf=bdf_of(e.client), sid=e.sid, iova=e.iova, line_end=e.line)
+
+    def on_smmu_context_fault(self, e: Row) -> None:
+        """A context fault; its stream id stands among the registers, if at all."""
+        self.emit("smmu_faults", e, bdf=None, sid=None, iova=e.iova, line_end=e.line)
+
+    def on_smmu_raw_event(self, e: Row) -> None:
+        """An event whose words follow, a line each."""
+        self.head, self.words = e, []
+
+    def on_smmu_raw_word(self, e: Row) -> None:
+        """One of the words of the event before."""
+        if self.head is None or self.head.unit != e.unit or not near(self.head, e, REACH):
+            return
+        self.words.append(e.word)
+        if len(self.words) == WORDS:
+            if self.head.number in ADDRESSED:
+                self.emit("smmu_faults", self.head, bdf=None, sid=self.words[0] >> 32, iova=self.words[2], line_end=e.line)
+            self.head = None

@@ -1,0 +1,111 @@
+"""VFIO-012: a device's line interrupt could not be set up for its guest."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from tracekit import EBUSY, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
+
+RECORD = "dmesg of the host with QEMU's log; cat /proc/interrupts; kprobe and kretprobe on vfio_pci_set_irqs_ioctl"
+BUSY, INVALID = "Device or resource busy", "Invalid argument"
+REASONS = {
+    BUSY: (
+        "its line is shared with another device, and it cannot mask INTx itself",
+        "Give the devices that share the line to one guest after another, move one to another slot, or use a driver with MSI (nointxmask=1 "
+        "asks for an unshared line).",
+    ),
+    INVALID: (
+        "another interrupt index of it (MSI or MSI-X) is still on",
+        "The client must disable MSI or MSI-X before it enables INTx: update the client, or reset the device.",
+    ),
+}
+
+
+@diagnosis("vfio.intx-setup-failed", code="VFIO-012", severity="medium", record=RECORD)
+def intx_setup_failed(
+    qemu_signaling_failed: pl.DataFrame | None = None,
+    qemu_intx_failed: pl.DataFrame | None = None,
+    irq_flags_mismatch: pl.DataFrame | None = None,
+    op_set_irqs: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
+    """VFIO refused to set up the line interrupt (INTx) of a device.
+
+    What it finds: QEMU's `Failed to set up TRIGGER eventfd signaling for interrupt INTX-0`, by its errno; the host's `Flags mismatch` of
+    an irq that vfio-intx asked for, which proves that the line is shared.
+    Why it matters: the device has no interrupt until its guest turns MSI on; most VMs do not start.
+    Stays quiet when: the message is about MSI or MSI-X (VFIO-003, VFIO-004).
+    Affected: functions without DisINTx on a shared line (EBUSY); clients that leave MSI or MSI-X on (EINVAL).
+    What to do: EBUSY: see who shares the line; EINVAL: update the client.
+    References: drivers/vfio/pci/vfio_pci_intrs.c, vfio_intx_enable(); QEMU hw/vfio/pci.c, vfio_intx_enable().
+    """
+    told = _lines(qemu_signaling_failed, (pl.col("kind") == "INTX") & (pl.col("action") == "TRIGGER"))
+    told += [{**r, "name": None} for r in _lines(qemu_intx_failed, pl.lit(True))]
+    mismatched = _lines(irq_flags_mismatch, pl.col("action").str.starts_with("vfio-intx"))
+    devices = dict.fromkeys([*(r["name"] for r in told), *(_device(r) for r in mismatched)])
+    for name in devices:
+        mine, lines = [r for r in told if r["name"] == name], [r for r in mismatched if _device(r) == name]
+        yield _finding(name, mine, lines)
+    asked = (
+        op_set_irqs.filter((pl.col("index") == 0) & (pl.col("data") == "eventfd") & pl.col("ret").is_not_null())
+        if op_set_irqs is not None
+        else None
+    )
+    busy = asked.filter(pl.col("ret") == EBUSY).to_dicts() if asked is not None else []
+    if busy and not devices:
+        yield _refused(busy)
+    elif not devices and asked is not None and asked.height:
+        yield clear("every INTx that was asked for was set up")
+    elif not devices:
+        yield not_evaluated("no INTx was asked for in the input", RECORD)
+
+
+def _refused(calls: list[dict[str, Any]]) -> Finding:
+    """A SET_IRQS for INTx that returned -EBUSY; -EINVAL is the client's order of calls (VFIO-005)."""
+    subject = subject_of(calls[0])
+    means, advice = REASONS[BUSY]
+    return Finding(
+        f"INTx of {subject.label} could not be set up ({EBUSY}): {means}",
+        "proven",
+        distinct(e for r in calls[:5] for e in span(r["source"], r["line"], r["line_end"], "cause")),
+        subject,
+        machine=calls[0]["machine"],
+        boot=calls[0]["boot"],
+        advice=advice,
+        values={"errno": EBUSY, "calls": len(calls)},
+    )
+
+
+def _lines(frame: pl.DataFrame | None, wanted: pl.Expr) -> list[dict[str, Any]]:
+    return frame.filter(wanted).to_dicts() if frame is not None else []
+
+
+def _device(row: Mapping[str, Any]) -> str | None:
+    """`vfio-intx(0000:03:00.0)`: the function in its action; null where the action names none."""
+    return str(row["action"]).partition("(")[2].rstrip(")") or None
+
+
+def _finding(name: str | None, told: list[dict[str, Any]], mismatched: list[dict[str, Any]]) -> Finding:
+    first = (told or mismatched)[0]
+    reason = told[0]["reason"].strip() if told else BUSY
+    means, advice = next((m for text, m in REASONS.items() if text in reason), ("", "See the host's kernel log for the reason."))
+    other = mismatched[0]["other_action"] if mismatched else None
+    shared = f"; line {mismatched[0]['irq']} is {other}'s" if other else ""
+    label = name or "an unnamed device"
+    bdf = name if name and "." in name and ":" in name else None
+    return Finding(
+        f"INTx of {label} could not be set up ({reason})" + (f": {means}" if means else "") + shared,
+        "proven" if mismatched else "probable",
+        distinct(
+            [
+                *(e for r in mismatched[:5] for e in span(r["source"], r["line"], role="cause")),
+                *(e for r in told[:5] for e in span(r["source"], r["line"], role="effect")),
+            ]
+        ),
+        Subject(label, "pci" if bdf else "unknown", bdf),
+        machine=first["machine"],
+        boot=first["boot"],
+        advice=advice,
+        unchecked=() if mismatched or not means else (Unchecked(f"that {means}", RECORD),),
+        values={"reason": reason, "messages": len(told), "irq": mismatched[0]["irq"] if mismatched else None, "shares_with": other},
+    )
