@@ -8,6 +8,7 @@ import polars as pl
 from tracekit import __version__
 from tracekit.diagnosing import recipes
 from tracekit.diagnosing.diagnoses import BLIND_SPOT, blind_spot, judge, settle
+from tracekit.diagnosing.places import Places
 from tracekit.errors import SourceError
 from tracekit.evidence import placed, with_text
 from tracekit.findings import Finding, Outcome
@@ -172,15 +173,15 @@ def diagnose(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame]) -> 
     """Every diagnosis has its outcome; one that raises is not evaluated and its plugin named."""
     findings: list[Finding] = []
     outcomes: list[Outcome] = []
-    filled = {name: frame for name, frame in tables.items() if frame.height}
+    places = Places(tables)
     for d in registry.diagnoses:
         try:
-            found, outcome = judge(d, filled)
+            found, outcome = judge(d, places)
         except Exception as e:
             found, outcome = [], Outcome(d.name, d.code, "not evaluated", registry.owner(d).failed(f"run {d.code} {d.name}", e))
         findings += found
         outcomes.append(recipes.named(outcome))
-    settled = settle(findings, registry.diagnoses)
+    settled = settle(findings, registry.diagnoses, places)
     spot = blind_spot(settled, outcomes)
     told = "questions that this input leaves open" if spot else "every finding has its guards checked, nothing is inconclusive"
     outcomes.append(Outcome(BLIND_SPOT.name, BLIND_SPOT.code, "found" if spot else "clear", told))
@@ -193,12 +194,15 @@ def flipped(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame], code
     `codes`: of the systems that name what they cure only those with a fix for one of these faults.
     """
     made: list[Flip] = []
+    places = Places(tables)
     for system in registry.systems:
         cured = {code for fix in system.fixes for code in fix.cures}
         if codes is not None and cured and codes.isdisjoint(cured):
             continue
         try:
-            made += flips(system.instances(registry.machines, {name: tables[name] for name in system.reads if name in tables}))
+            for place in places:
+                seen = {name: rows for name in system.reads if (rows := places.across(place, name)) is not None}
+                made += [replace(f, machine=place.machine, boot=place.boot) for f in flips(system.instances(registry.machines, seen))]
         except Exception as e:
             registry.owner(system).failed(f"replay {system.__name__}", e)
     return made

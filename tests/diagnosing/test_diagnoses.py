@@ -6,15 +6,16 @@ from dataclasses import replace
 import polars as pl
 
 from tracekit.diagnosing.diagnoses import blind_spot, diagnosis, judge, settle
+from tracekit.diagnosing.places import Places
 from tracekit.findings import Evidence, Finding, Outcome, Subject, Unchecked, Verdict, clear, inconclusive
 
-ROWS = pl.DataFrame({"line": [7], "ret": [-28]})
+ROWS = pl.DataFrame({"line": [7], "ret": [-28], "machine": ["alpha"], "boot": [1]})
 
 
 @diagnosis("test.root", code="ROOT-1", severity="high", explains=("LEAF-1",), supersedes=("LATENT-1",), record="record this")
 def root(failed: pl.DataFrame, extra: pl.DataFrame | None = None, *, limit: int = -1) -> Iterator[Finding | Verdict]:
     """A root cause."""
-    for line, ret in failed.iter_rows():
+    for line, ret in failed.select("line", "ret").iter_rows():
         if ret < limit:
             yield Finding(f"failed with {ret}", "proven", (Evidence("a.log", line, "cause"),), Subject("0000:00:08.0", bdf="0000:00:08.0"))
     if extra is not None:
@@ -34,6 +35,7 @@ def latent(failed: pl.DataFrame) -> Iterator[Finding | Verdict]:
 
 
 ALL = [root, leaf, latent]
+ONE = Places({})
 
 
 def found(code: str, bdf: str | None, line: int = 1, **more: object) -> Finding:
@@ -42,48 +44,66 @@ def found(code: str, bdf: str | None, line: int = 1, **more: object) -> Finding:
 
 
 def test_a_missing_table_makes_it_not_evaluated_and_says_what_to_record() -> None:
-    assert judge(root, {}) == ([], Outcome("test.root", "ROOT-1", "not evaluated", "no lines of failed in the input", "record this"))
-    assert judge(root, {"failed": ROWS.clear()})[1].outcome == "not evaluated"
+    assert judge(root, Places({})) == (
+        [],
+        Outcome("test.root", "ROOT-1", "not evaluated", "no lines of failed in the input", "record this"),
+    )
+    assert judge(root, Places({"failed": ROWS.clear()}))[1].outcome == "not evaluated"
 
 
 def test_a_finding_is_completed_with_the_identity_of_its_diagnosis() -> None:
-    (finding,), outcome = judge(root, {"failed": ROWS})
+    (finding,), outcome = judge(root, Places({"failed": ROWS}))
     assert (finding.name, finding.code, finding.severity, finding.summary) == ("test.root", "ROOT-1", "high", "failed with -28")
+    assert (finding.machine, finding.boot) == ("alpha", 1)
     assert outcome.outcome == "found"
 
 
+def test_one_of_several_tables_is_enough_where_the_diagnosis_says_so() -> None:
+    @diagnosis("test.any", code="ANY-1", severity="low", record="record either", needs_any=("failed", "extra"))
+    def either(failed: pl.DataFrame | None = None, extra: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
+        """One of two."""
+        yield clear("looked")
+
+    told = Outcome("test.any", "ANY-1", "not evaluated", "no lines of failed, extra in the input", "record either")
+    assert judge(either, Places({"other": ROWS}))[1] == told
+    assert judge(either, Places({"extra": ROWS}))[1].outcome == "clear"
+
+
 def test_nothing_yielded_is_clear_and_a_verdict_is_kept() -> None:
-    assert judge(root, {"failed": ROWS}, limit=-30)[1].outcome == "clear"
-    outcome = judge(root, {"failed": ROWS, "extra": ROWS}, limit=-30)[1]
+    assert judge(root, Places({"failed": ROWS}), limit=-30)[1].outcome == "clear"
+    outcome = judge(root, Places({"failed": ROWS, "extra": ROWS}), limit=-30)[1]
     assert (outcome.outcome, outcome.reason, outcome.record) == ("inconclusive", "extra lines do not decide", "record more")
 
 
 def test_a_root_cause_explains_its_consequences_on_the_same_device_only() -> None:
     here, there = "0000:00:08.0", "0000:00:09.0"
-    settled = settle([found("LEAF-1", here), found("LEAF-1", there), found("LEAF-1", None), found("ROOT-1", here)], ALL)
+    settled = settle([found("LEAF-1", here), found("LEAF-1", there), found("LEAF-1", None), found("ROOT-1", here)], ALL, ONE)
     told = {(f.code, f.subject.bdf): f.explained_by for f in settled}
     assert told == {("ROOT-1", here): None, ("LEAF-1", here): "ROOT-1", ("LEAF-1", None): "ROOT-1", ("LEAF-1", there): None}
     assert next(f for f in settled if f.code == "ROOT-1").explains == ("LEAF-1",)
 
 
 def test_findings_of_another_boot_or_machine_are_not_explained() -> None:
-    settled = settle([found("LEAF-1", "0000:00:08.0", boot=1), found("ROOT-1", "0000:00:08.0")], ALL)
+    settled = settle([found("LEAF-1", "0000:00:08.0", boot=1), found("ROOT-1", "0000:00:08.0")], ALL, ONE)
     assert [f.explained_by for f in settled] == [None, None]
 
 
 def test_the_acute_form_replaces_the_latent_one() -> None:
-    assert [f.code for f in settle([found("LATENT-1", "0000:00:08.0"), found("ROOT-1", "0000:00:08.0")], ALL)] == ["ROOT-1"]
-    assert [f.code for f in settle([found("LATENT-1", "0000:00:09.0"), found("ROOT-1", "0000:00:08.0")], ALL)] == ["ROOT-1", "LATENT-1"]
+    assert [f.code for f in settle([found("LATENT-1", "0000:00:08.0"), found("ROOT-1", "0000:00:08.0")], ALL, ONE)] == ["ROOT-1"]
+    assert [f.code for f in settle([found("LATENT-1", "0000:00:09.0"), found("ROOT-1", "0000:00:08.0")], ALL, ONE)] == [
+        "ROOT-1",
+        "LATENT-1",
+    ]
 
 
 def test_a_possible_finding_replaces_nothing_nor_does_one_on_an_unknown_device() -> None:
     possible = replace(found("ROOT-1", "0000:00:08.0"), grade="possible")
-    assert [f.code for f in settle([found("LATENT-1", "0000:00:08.0"), possible], ALL)] == ["ROOT-1", "LATENT-1"]
-    assert [f.code for f in settle([found("LATENT-1", None), found("ROOT-1", "0000:00:08.0")], ALL)] == ["ROOT-1", "LATENT-1"]
+    assert [f.code for f in settle([found("LATENT-1", "0000:00:08.0"), possible], ALL, ONE)] == ["ROOT-1", "LATENT-1"]
+    assert [f.code for f in settle([found("LATENT-1", None), found("ROOT-1", "0000:00:08.0")], ALL, ONE)] == ["ROOT-1", "LATENT-1"]
 
 
 def test_findings_are_sorted_by_weight() -> None:
-    settled = settle([found("LATENT-1", "0000:00:09.0"), found("LEAF-1", "0000:00:0a.0", 9), found("LEAF-1", "0000:00:0a.0", 3)], ALL)
+    settled = settle([found("LATENT-1", "0000:00:09.0"), found("LEAF-1", "0000:00:0a.0", 9), found("LEAF-1", "0000:00:0a.0", 3)], ALL, ONE)
     assert [(f.code, f.evidence[0].line) for f in settled] == [("LEAF-1", 3), ("LEAF-1", 9), ("LATENT-1", 1)]
 
 

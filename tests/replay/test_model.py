@@ -8,7 +8,7 @@ import pytest
 from tracekit.replay.model import Model, Row, in_order, replay
 from tracekit.tables.declaration import Column, Table
 from tracekit.testing import play
-from tracekit.types import Schema, event_schema
+from tracekit.types import event_schema
 
 
 def frame(rows: list[dict[str, object]], **own: pl.DataType) -> pl.DataFrame:
@@ -113,7 +113,7 @@ def test_a_model_that_raises_is_named_and_the_others_go_on() -> None:
 
 def test_a_number_without_room_costs_its_own_row() -> None:
     class Numbers(Model):
-        tables: ClassVar[dict[str, Schema]] = {"numbers": {"n": pl.Int64(), "many": pl.List(pl.Int64())}}
+        tables: ClassVar = (Table("numbers", "A row.", (Column("n", pl.Int64()), Column("many", pl.List(pl.Int64())))),)
 
         def on_heard(self, e: Row) -> None:
             self.emit("numbers", e, n=e.n, many=[e.n])

@@ -2,10 +2,11 @@
 
 import hashlib
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
+from tracekit.diagnosing.places import Place, Places
 from tracekit.findings import GRADES, SEVERITIES, Evidence, Finding, Outcome, Role, Severity, Subject, Unchecked, Verdict, clear
 
 
@@ -23,6 +24,8 @@ class Diagnosis:
     needs: tuple[str, ...] = ()
     wants: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    needs_any: tuple[str, ...] = ()
+    across: tuple[str, ...] = ()
 
     @property
     def page(self) -> str:
@@ -38,13 +41,18 @@ def diagnosis(
     explains: tuple[str, ...] = (),
     supersedes: tuple[str, ...] = (),
     record: str = "",
+    needs_any: tuple[str, ...] = (),
+    across: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Iterable[Finding | Verdict]]], Diagnosis]:
     """Make a diagnosis of a function from tables to findings.
 
     Positional parameters name the tables it needs (one that is missing or empty makes it *not evaluated*), parameters with
     default None the tables it can do without, keyword-only parameters its settings. `explains`: codes of findings on the same
     subject that are consequences of this one; `supersedes`: codes that are dropped when this one is found; `record`: the
-    command that records what it needs.
+    command that records what it needs; `needs_any`: tables with default None of which one at least must have rows.
+
+    The function is called once for each machine and boot and gets the rows of that place alone, but of the tables in `across` those of
+    related places too (a guest's beside its host's, see `Places.related`). The place of a finding is filled in.
     """
 
     def wrap(function: Callable[..., Iterable[Finding | Verdict]]) -> Diagnosis:
@@ -56,35 +64,64 @@ def diagnosis(
                 needs.append(p.name)
             else:
                 wants.append(p.name)
-        return Diagnosis(function, name, code, severity, explains, supersedes, record, tuple(needs), tuple(wants), settings)
+        asked = (tuple(needs), tuple(wants), settings, needs_any, across)
+        return Diagnosis(function, name, code, severity, explains, supersedes, record, *asked)
 
     return wrap
 
 
-def judge(d: Diagnosis, tables: Mapping[str, Any], **settings: Any) -> tuple[list[Finding], Outcome]:
-    """Run one diagnosis over the tables of a run: its findings, completed with its identity, and its outcome."""
-    missing = [n for n in d.needs if n not in tables or tables[n].is_empty()]
-    if missing:
-        reason = "no lines of " + ", ".join(missing) + " in the input"
-        return [], Outcome(d.name, d.code, "not evaluated", reason, d.record)
-    present = {n: tables[n] for n in d.needs}
-    optional = {n: tables[n] if n in tables and not tables[n].is_empty() else None for n in d.wants}
+def judge(d: Diagnosis, places: Places, **settings: Any) -> tuple[list[Finding], Outcome]:
+    """Run one diagnosis once for each place of a case: its findings, completed with its identity and their place, and its outcome."""
+    found: list[Finding] = []
+    outcomes: list[tuple[Place, Outcome]] = []
+    for place in places:
+        findings, outcome = _judge_place(d, places, place, settings)
+        found += findings
+        outcomes.append((place, outcome))
+    return found, _joined(outcomes, len(found))
+
+
+def _judge_place(d: Diagnosis, places: Places, place: Place, settings: Mapping[str, Any]) -> tuple[list[Finding], Outcome]:
+    """Run one diagnosis over what one place shows of its tables."""
+    tables = {n: (places.across if n in d.across else places.rows)(place, n) for n in (*d.needs, *d.wants)}
+    if why := _unseen(d, tables):
+        return [], Outcome(d.name, d.code, "not evaluated", why, d.record)
     findings: list[Finding] = []
     verdicts: list[Verdict] = []
-    results = d.function(**present, **optional, **{**d.settings, **settings})
+    results = d.function(**tables, **{**d.settings, **settings})
     if not isinstance(results, Iterable):
         raise TypeError(f"it returned {type(results).__name__}; a diagnosis yields findings and verdicts")
     for result in results:
         if isinstance(result, Verdict):
             verdicts.append(result)
         else:
-            findings.append(_complete(_sound(result), d))
+            findings.append(_complete(_sound(result), d, place))
     if findings:
-        return findings, Outcome(d.name, d.code, "found", f"{len(findings)} finding{'s' if len(findings) > 1 else ''}")
-    order = ["inconclusive", "not evaluated", "clear"]
-    verdicts.sort(key=lambda v: order.index(v.outcome))
+        return findings, Outcome(d.name, d.code, "found")
+    verdicts.sort(key=lambda v: ("inconclusive", "not evaluated", "clear").index(v.outcome))
     v = verdicts[0] if verdicts else clear()
     return [], Outcome(d.name, d.code, v.outcome, v.reason, v.record or ("" if v.outcome == "clear" else d.record))
+
+
+def _unseen(d: Diagnosis, tables: Mapping[str, Any]) -> str:
+    """Why a diagnosis cannot be evaluated on these tables; nothing where it can."""
+    if missing := [n for n in d.needs if tables[n] is None]:
+        return "no lines of " + ", ".join(missing) + " in the input"
+    if d.needs_any and all(tables[n] is None for n in d.needs_any):
+        return "no lines of " + ", ".join(d.needs_any) + " in the input"
+    return ""
+
+
+def _joined(outcomes: Sequence[tuple[Place, Outcome]], found: int) -> Outcome:
+    """The outcome of a diagnosis over all places: that of the place where it says most, which is named where there are several."""
+    rank = ("found", "inconclusive", "clear", "not evaluated")
+    _, outcome = min(outcomes, key=lambda o: rank.index(o[1].outcome))
+    if outcome.outcome == "found":
+        return replace(outcome, reason=f"{found} finding{'s' if found > 1 else ''}")
+    same = [p for p, o in outcomes if o.outcome == outcome.outcome]
+    if len(same) == len(outcomes):
+        return outcome
+    return replace(outcome, reason=f"{outcome.reason} ({', '.join(map(str, same))}; not the other places)")
 
 
 def _sound(f: Any) -> Finding:
@@ -112,23 +149,25 @@ def _plain(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float) or isinstance(value, list | tuple) and all(map(_plain, value))
 
 
-def _complete(f: Finding, d: Diagnosis) -> Finding:
+def _complete(f: Finding, d: Diagnosis, place: Place) -> Finding:
     shape = "\x1f".join([d.code, f.subject.kind, *sorted(str(k) for k in f.values), *sorted({e.role for e in f.evidence})])
     return replace(
         f,
         name=d.name,
         code=d.code,
+        machine=place.machine,
+        boot=place.boot,
         severity=f.severity or d.severity,
         fingerprint=hashlib.blake2b(shape.encode(), digest_size=8).hexdigest(),
     )
 
 
-def settle(findings: Iterable[Finding], diagnoses: Iterable[Diagnosis]) -> list[Finding]:
+def settle(findings: Iterable[Finding], diagnoses: Iterable[Diagnosis], places: Places) -> list[Finding]:
     """Apply precedence: mark consequences of a root cause with `explained_by`, drop what is superseded, sort for stable output."""
     by_code = {d.code: d for d in diagnoses}
     found = _told_once(findings)
-    kept = [f for f in found if not any(f.code in by_code[r.code].supersedes and _replaces(r, f) for r in found)]
-    settled = list(_explained(kept, by_code))
+    kept = [f for f in found if not any(f.code in by_code[r.code].supersedes and _replaces(r, f, places) for r in found)]
+    settled = list(_explained(kept, by_code, places))
     rank = {s: i for i, s in enumerate(SEVERITIES)}
     return sorted(
         settled,
@@ -157,13 +196,13 @@ def _told_once(findings: Iterable[Finding]) -> list[Finding]:
     return list(told.values())
 
 
-def _explained(found: list[Finding], by_code: Mapping[str, Diagnosis]) -> Iterator[Finding]:
+def _explained(found: list[Finding], by_code: Mapping[str, Diagnosis], places: Places) -> Iterator[Finding]:
     consequences: dict[int, list[str]] = {}
     causes: dict[int, str] = {}
     for i, f in enumerate(found):
         for r in found:
             given = f.explained_by == r.code
-            follows = given or (f.code in by_code[r.code].explains and _same_subject(r, f))
+            follows = given or (f.code in by_code[r.code].explains and _same_subject(r, f, places))
             if r is not f and f.grade and follows:
                 causes.setdefault(i, r.code)
                 consequences.setdefault(id(r), []).append(f.code)
@@ -172,22 +211,20 @@ def _explained(found: list[Finding], by_code: Mapping[str, Diagnosis]) -> Iterat
         yield replace(f, explained_by=cause, explains=tuple(sorted(set(consequences.get(id(f), ())))))
 
 
-def _replaces(acute: Finding, other: Finding) -> bool:
+def _replaces(acute: Finding, other: Finding, places: Places) -> bool:
     """Whether a finding takes the place of another: not if it is merely possible, nor if the device is known of only one of the two."""
     informs = other.grade is None
-    return acute.grade != "possible" and _same_subject(acute, other) and (informs or acute.subject.bdf == other.subject.bdf)
+    return acute.grade != "possible" and _same_subject(acute, other, places) and (informs or acute.subject.bdf == other.subject.bdf)
 
 
-def _same_subject(root: Finding, other: Finding) -> bool:
-    """Whether two findings may be about the same device: unless both name one and the names differ, or machine or boot do."""
+def _same_subject(root: Finding, other: Finding, places: Places) -> bool:
+    """Whether two findings may be about the same device: in one place or in related ones, and with no two names that differ."""
     a, b = root.subject.bdf, other.subject.bdf
-    if root.machine and other.machine and root.machine != other.machine:
-        return False
-    # Boots are counted within a source: across sources their numbers say nothing.
-    shared = {e.source for e in root.evidence} & {e.source for e in other.evidence}
-    if shared and root.boot != other.boot:
-        return False
-    return a is None or b is None or a == b
+    return places.related(_place_of(root), _place_of(other)) and (a is None or b is None or a == b)
+
+
+def _place_of(f: Finding) -> Place:
+    return Place(f.machine, f.boot)
 
 
 def blind_spot(findings: Iterable[Finding], outcomes: Iterable[Outcome]) -> Finding | None:

@@ -24,7 +24,7 @@ def align(
     """(tables with machines, boots and shifted times and without repeats, streams, repeats).
 
     `stamps`: what the stamps of each source are; `clocks`: offset in ns by source, as the user gave it: these sources become one
-    stream with the first one that has no offset.
+    stream with the first one of their machine that has no offset.
     `repeats` (source, line, of_source, of_line): kernel-log lines that another source of the case has too.
     """
     boots = _boots(tables)
@@ -35,7 +35,7 @@ def align(
     if walls and len(printk) + len(walls) > 1:
         retold = _retold(unique, printk, walls)
         unique, repeats = {n: _without(f, retold) for n, f in unique.items()}, pl.concat([repeats, retold])
-    return unique, _streams(list(stamps), clocks), repeats
+    return unique, _streams(list(stamps), clocks, _owners(unique) if clocks else {}), repeats
 
 
 def before(a: Mapping[str, object], b: Mapping[str, object], streams: pl.DataFrame) -> bool | None:
@@ -64,14 +64,29 @@ def _relation(other: str, offset: int, err: int, basis: str, pairs: int, boot: i
     return f"{where}{shift} is the clock of {Path(other).name}, {basis} by {pairs} message{'s' * (pairs > 1)}"
 
 
-def _streams(paths: Sequence[str], clocks: Mapping[str, int]) -> pl.DataFrame:
-    """Each source is a stream of its own, but those whose clock the user gave are one, with the first whose clock they are shifted to."""
+def _streams(paths: Sequence[str], clocks: Mapping[str, int], machines: Mapping[str, str]) -> pl.DataFrame:
+    """Each source is a stream of its own, but those whose clock the user gave are one with the source whose clock they are shifted to.
+
+    That is the first without an offset of the same machine, else the first of all.
+    """
     sources = list(dict.fromkeys(paths))
-    given = {p for p in sources if p in clocks}
-    reference = next((p for p in sources if p not in given), None)
-    one = given | ({reference} if given and reference is not None else set())
-    rows = [(p, 0 if p in one and len(one) > 1 else i + 1, p in one and len(one) > 1) for i, p in enumerate(sources)]
-    return pl.DataFrame(rows, schema=STREAMS.schema, orient="row")
+    plain = [p for p in sources if p not in clocks]
+
+    def reference(path: str) -> str | None:
+        return next((p for p in plain if machines.get(p) == machines.get(path)), next(iter(plain), None))
+
+    to = {p: reference(p) for p in sources if p in clocks}
+    heads = [p for p in dict.fromkeys(to.values()) if p is not None]
+    number = {p: i + 1 for i, p in enumerate(sources)} | {p: -i for i, p in enumerate(heads)}
+    number |= {p: number[head] if head is not None else 0 for p, head in to.items()}
+    merged = {n for n in number.values() if list(number.values()).count(n) > 1}
+    return pl.DataFrame([(p, number[p], number[p] in merged) for p in sources], schema=STREAMS.schema, orient="row")
+
+
+def _owners(tables: Mapping[str, pl.DataFrame]) -> dict[str, str]:
+    """The machine of each source, by the first of its rows."""
+    rows = [f.select("source", "machine").unique("source", keep="first") for f in tables.values() if f.height]
+    return {source: machine for f in rows for source, machine in f.iter_rows()}
 
 
 def _with_host(tables: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]:
@@ -96,17 +111,24 @@ def _with_host(tables: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]
 
 
 def _boots(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[int]]:
-    """Lines of each source at which another boot begins: `Linux version` with a stamp below an earlier one, and boot markers."""
+    """Lines of each source at which another boot begins: boot markers, and `Linux version` with a stamp below an earlier one.
+
+    The first kernel line below a marker is of the boot that the marker begins.
+    """
     marks: dict[str, list[int]] = {}
     if (marker := tables.get("boot_marker")) is not None:
         for source, line in marker.select("source", "line").iter_rows():
             marks.setdefault(source, []).append(line)
     if (versions := tables.get("kernel_version")) is not None:
         stamped = pl.concat([f.select("source", "line", "ts") for f in tables.values()]).drop_nulls("ts").sort("source", "line")
-        latest = stamped.select("source", "line", latest=pl.col("ts").cum_max().over("source"))
-        begun = versions.select("source", "line", "ts").join(latest.unique(["source", "line"], keep="last"), on=["source", "line"])
-        for source, line in begun.filter(pl.col("latest") > pl.col("ts")).sort("source", "line").select("source", "line").iter_rows():
-            marks.setdefault(source, []).append(line)
+        earlier = stamped.select(
+            "source", "line", latest=pl.col("ts").cum_max().over("source"), before=pl.col("line").shift(1).over("source")
+        )
+        begun = versions.select("source", "line", "ts").join(earlier.unique(["source", "line"], keep="last"), on=["source", "line"])
+        lower = begun.filter(pl.col("latest") > pl.col("ts")).sort("source", "line")
+        for source, line, before in lower.select("source", "line", "before").iter_rows():
+            if not any((before or 0) < mark < line for mark in marks.get(source, ())):
+                marks.setdefault(source, []).append(line)
     return {s: sorted(set(lines)) for s, lines in marks.items()}
 
 

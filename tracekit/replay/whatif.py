@@ -38,6 +38,8 @@ class Flip:
     assumptions: tuple[str, ...] = ()
     cures: tuple[str, ...] = ()
     text: str = ""
+    machine: str = ""
+    boot: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The row of `tracekit whatif --format json`."""
@@ -111,14 +113,13 @@ def _flip(system: System, fix: Fix, base: frozenset[str]) -> Flip:
 
 def confirmed(findings: Iterable[Finding], made: Sequence[Flip]) -> list[Finding]:
     """The findings, those whose fault vanishes under its own fixes and under no other marked `confirmed_by_replay`, fixes first."""
-    return [
-        _confirm(f, [x for x in made if f.code in (*x.vanished, *x.remaining) and _is_about(x.subject, f.subject.label)]) for f in findings
-    ]
+    return [_confirm(f, [x for x in made if f.code in (*x.vanished, *x.remaining) and _is_about(x, f)]) for f in findings]
 
 
-def _is_about(subject: str, label: str) -> bool:
-    """Whether a system's subject is that of a finding; a domain's label may go on with its functions: `dom0 (0000:00:06.0)`."""
-    return subject in ("", label) or label.startswith(f"{subject} (")
+def _is_about(flip: Flip, f: Finding) -> bool:
+    """Whether a flip is about a finding: of the same place, with its subject; a domain's label may go on: `dom0 (0000:00:06.0)`."""
+    label = f.subject.label
+    return (flip.machine, flip.boot) == (f.machine, f.boot) and (flip.subject in ("", label) or label.startswith(f"{flip.subject} ("))
 
 
 def _confirm(finding: Finding, made: Sequence[Flip]) -> Finding:

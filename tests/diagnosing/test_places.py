@@ -1,0 +1,138 @@
+"""A diagnosis sees one machine in one boot: hosts and boots beside each other give what each gives alone, on its own lines."""
+
+import shutil
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tracekit import Finding, clear, diagnosis
+from tracekit.analyze import Engine, Options, analyze
+from tracekit.diagnosing.diagnoses import judge
+from tracekit.diagnosing.places import Place, Places
+from tracekit.testing import samples
+
+SAMPLES = samples(Path(__file__).parents[2] / "sample_traces")
+FAMILIES = sorted({case.parent for case in SAMPLES})
+TWICE = [case for case in SAMPLES if len(list(case.iterdir())) == 2]  # one log and what it must give
+
+
+@cache
+def engine() -> Engine:
+    return Engine.load()
+
+
+def placed(top: Path, **cases: Path) -> list[Finding]:
+    """The findings where each case lies in the folder of a host of its own, as in a support bundle."""
+    sides: dict[str, str] = {}
+    clocks: dict[str, int] = {}
+    for host, case in cases.items():
+        folder = top / "nodes" / host
+        shutil.copytree(case, folder)
+        (folder / "expected.toml").unlink()
+        told = tomllib.loads((case / "expected.toml").read_text(encoding="utf-8"))
+        sides |= {str(folder / name): side for name, side in told.get("sides", {}).items()}
+        clocks |= {str(folder / name): ns for name, ns in told.get("clocks", {}).items()}
+    run = analyze([str(top)], Options(sides=sides, clocks=clocks), engine())
+    return [f for f in run.findings if f.code != "OBS-001"]
+
+
+def shapes(found: list[Finding]) -> Counter[tuple[str, str | None, str | None]]:
+    return Counter((f.code, f.grade, f.explained_by) for f in found)
+
+
+def hosts(f: Finding) -> set[str]:
+    return {Path(e.source).parts[-2] for e in f.evidence}
+
+
+@pytest.mark.parametrize("case", SAMPLES, ids=lambda case: f"{case.parent.name}/{case.name}")
+def test_two_hosts_give_each_finding_once_a_host_from_its_own_lines(tmp_path: Path, case: Path) -> None:
+    alone = shapes(placed(tmp_path / "1", alpha=case))
+    both = placed(tmp_path / "2", alpha=case, beta=case)
+    assert shapes(both) == Counter({key: 2 * n for key, n in alone.items()})
+    assert [(f.code, f.machine, hosts(f)) for f in both if hosts(f) != {f.machine}] == []
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_fault_beside_a_healthy_host_is_what_it_is_alone(tmp_path: Path, family: Path) -> None:
+    fires, quiet = sorted(family.glob("fires-*"))[0], sorted(family.glob("quiet-*"))[0]
+    alone = shapes(placed(tmp_path / "1", alpha=fires)) + shapes(placed(tmp_path / "2", beta=quiet))
+    assert shapes(placed(tmp_path / "3", alpha=fires, beta=quiet)) == alone
+
+
+@pytest.mark.parametrize("case", TWICE, ids=lambda case: f"{case.parent.name}/{case.name}")
+def test_two_boots_in_one_log_give_each_finding_once_a_boot(tmp_path: Path, case: Path) -> None:
+    (log,) = [p for p in case.iterdir() if p.name != "expected.toml"]
+    text = log.read_text(encoding="utf-8", errors="surrogateescape")
+    names = []
+    for name, content in (("one", text), ("two", text + "-- Reboot --\n" + text)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / log.name).write_text(content, encoding="utf-8", errors="surrogateescape")
+        names.append(str(tmp_path / name / log.name))
+    alone, both = ([f for f in analyze([name], Options(), engine()).findings if f.code != "OBS-001"] for name in names)
+    assert shapes(both) == Counter({key: 2 * n for key, n in shapes(alone).items()})
+    assert Counter(f.boot for f in both) == Counter({boot: len(alone) for boot in (0, 1) if alone})
+
+
+def row(machine: str, boot: int = 0, side: str = "kernel", source: str = "a.log", line: int = 1) -> pl.DataFrame:
+    return pl.DataFrame({"source": [source], "line": [line], "machine": [machine], "boot": [boot], "side": [side]})
+
+
+def test_a_guest_and_the_only_host_are_related_and_two_guests_are_not() -> None:
+    places = Places({"x": pl.concat([row("host"), row("vm1", side="guest"), row("vm2", side="guest1")])})
+    assert [str(p) for p in places] == ["host", "vm1", "vm2"]
+    host, one, two = places
+    assert (places.related(host, one), places.related(two, host), places.related(one, two)) == (True, True, False)
+
+
+def test_with_two_hosts_nothing_states_whose_guest_it_is() -> None:
+    places = Places({"x": pl.concat([row("alpha"), row("beta"), row("vm", side="guest")])})
+    assert [places.related(a, b) for a in places for b in places if a != b] == [False] * 6
+
+
+def test_boots_of_one_machine_are_not_related() -> None:
+    assert not Places({"x": pl.concat([row("m", 0), row("m", 1)])}).related(Place("m", 0), Place("m", 1))
+
+
+def test_a_table_is_divided_by_place_and_one_without_machines_by_source() -> None:
+    rows = pl.concat([row("alpha"), row("beta", source="b.log"), row("alpha", source="c.log", line=2)])
+    places = Places({"x": rows, "sources": pl.DataFrame({"source": ["a.log", "b.log", "c.log"]})})
+    alpha, beta = places
+    assert [f["line"].to_list() for p in places if (f := places.rows(p, "x")) is not None] == [[1, 2], [1]]
+    assert [f["source"].to_list() for p in places if (f := places.rows(p, "sources")) is not None] == [["a.log", "c.log"], ["b.log"]]
+    assert (places.rows(alpha, "none"), places.across(beta, "none")) == (None, None)
+
+
+def test_a_case_of_one_place_is_not_divided() -> None:
+    rows = row("m")
+    (place,) = places = Places({"x": rows, "empty": rows.clear()})
+    assert places.rows(place, "x") is rows and places.across(place, "x") is rows
+    assert list(Places({})) == [Place("", 0)]
+
+
+def test_what_a_diagnosis_asks_for_across_has_the_rows_of_related_places() -> None:
+    seen: list[tuple[int, int]] = []
+
+    @diagnosis("test.across", code="ACROSS-1", severity="low", across=("told",))
+    def across(x: pl.DataFrame, told: pl.DataFrame | None = None) -> Iterator[Finding]:
+        """Look into the guest's log."""
+        seen.append((x.height, 0 if told is None else told.height))
+        yield from ()
+
+    places = Places({"x": row("host"), "told": pl.concat([row("vm", side="guest"), row("host")])})
+    assert judge(across, places)[1].outcome == "clear"
+    assert seen == [(1, 2)]
+
+
+def test_the_outcome_names_the_places_that_it_is_of() -> None:
+    @diagnosis("test.some", code="SOME-1", severity="low")
+    def some(x: pl.DataFrame) -> Iterator[Finding]:
+        """Look at x."""
+        yield clear("looked")  # type: ignore[misc]
+
+    outcome = judge(some, Places({"x": row("alpha"), "y": row("beta")}))[1]
+    assert (outcome.outcome, outcome.reason) == ("clear", "looked (alpha; not the other places)")

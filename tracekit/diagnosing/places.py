@@ -1,0 +1,124 @@
+"""The places of a case: one machine in one boot each, and what may look from one into another.
+
+A diagnosis sees the rows of one place. The tables that it names in `across` hold the rows of related places too: a guest's beside those
+of the one host of the case. Which machine is a guest is stated (`--side`, Xen's `(d1)`); with several hosts nothing states whose it is.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import polars as pl
+
+Key = tuple[str, int]  # machine, boot
+ONLY: Key = ("", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One machine in one boot."""
+
+    machine: str
+    boot: int
+
+    @property
+    def key(self) -> Key:
+        """Machine and boot."""
+        return self.machine, self.boot
+
+    def __str__(self) -> str:
+        return f"{self.machine or 'a machine without a name'}{f', boot {self.boot}' if self.boot else ''}"
+
+
+class Places:
+    """The tables of a case, divided by place. Tables without a machine (`sources`, `streams`) are divided by the sources of the place."""
+
+    def __init__(self, tables: Mapping[str, pl.DataFrame]) -> None:
+        self.tables = {name: frame for name, frame in tables.items() if frame.height}
+        self._divided: dict[str, dict[Key, pl.DataFrame]] = {}
+
+    def __iter__(self) -> Iterator[Place]:
+        yield from (Place(*key) for key in self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def rows(self, place: Place, name: str) -> pl.DataFrame | None:
+        """Return the rows of a table that are of this place; None where there are none."""
+        if name not in self.tables:
+            return None
+        return self.tables[name] if len(self) < 2 else self._parts(name).get(place.key)
+
+    def across(self, place: Place, name: str) -> pl.DataFrame | None:
+        """Return the rows of a table that are of this place or of one that is related to it, in the order of the table."""
+        if name not in self.tables:
+            return None
+        if len(self) < 2 or all(self.related(place, other) for other in self):
+            return self.tables[name]
+        parts = [part for other in self if self.related(place, other) and (part := self._parts(name).get(other.key)) is not None]
+        return pl.concat(parts) if parts else None
+
+    def related(self, a: Place, b: Place) -> bool:
+        """Whether one place may tell of another: of itself, and a guest and the one host of the case of each other."""
+        if a.key == b.key:
+            return True
+        pair = {a.machine in self._guests, b.machine in self._guests}
+        return a.machine != b.machine and pair == {True, False} and self._hosts == 1
+
+    @cached_property
+    def _keys(self) -> list[Key]:
+        """Every machine and boot that a row is of, in order."""
+        parts = [f.select("machine", "boot") for f in self.tables.values() if _is_placed(f)]
+        if all(_is_one(f) for f in parts) and len({f.row(0) for f in parts}) < 2:
+            return [_key(*f.row(0)) for f in parts[:1]] or [ONLY]
+        return sorted({_key(*key) for f in parts for key in f.unique().iter_rows()})
+
+    @cached_property
+    def _guests(self) -> frozenset[str]:
+        """The machines all of whose rows are a guest's."""
+        sides = [f.select("machine", "side").unique() for f in self.tables.values() if _is_placed(f) and "side" in f.columns]
+        rows = {row for f in sides for row in f.iter_rows()}
+        hosts = {machine or "" for machine, side in rows if not (side or "").startswith("guest")}
+        return frozenset({machine or "" for machine, _ in rows} - hosts)
+
+    @property
+    def _hosts(self) -> int:
+        return len({machine for machine, _ in self._keys} - self._guests)
+
+    @cached_property
+    def _sources(self) -> dict[str, set[Key]]:
+        """The places that each source has rows of."""
+        found: dict[str, set[Key]] = {}
+        for f in self.tables.values():
+            if _is_placed(f):
+                for source, machine, boot in f.select("source", "machine", "boot").unique().iter_rows():
+                    found.setdefault(source, set()).add(_key(machine, boot))
+        return found
+
+    def _parts(self, name: str) -> dict[Key, pl.DataFrame]:
+        if name not in self._divided:
+            frame = self.tables[name]
+            if _is_placed(frame):
+                parts = frame.partition_by("machine", "boot", as_dict=True, maintain_order=True)
+                self._divided[name] = {_key(*key): part for key, part in parts.items()}
+            else:
+                self._divided[name] = {key: part for key in self._keys if (part := self._of_sources(frame, key)).height}
+        return self._divided[name]
+
+    def _of_sources(self, frame: pl.DataFrame, key: Key) -> pl.DataFrame:
+        if "source" not in frame.columns:
+            return frame
+        return frame.filter(pl.col("source").is_in([source for source, keys in self._sources.items() if key in keys]))
+
+
+def _is_placed(frame: pl.DataFrame) -> bool:
+    return "machine" in frame.columns and "boot" in frame.columns
+
+
+def _is_one(frame: pl.DataFrame) -> bool:
+    """Whether all rows are of one place: without a search where the first and the last differ already."""
+    return frame.row(0) == frame.row(-1) and frame["machine"].n_unique() == 1 and frame["boot"].n_unique() == 1
+
+
+def _key(machine: object, boot: object) -> Key:
+    return str(machine or ""), int(str(boot or 0))
