@@ -1,8 +1,9 @@
 """Columns that code names, held against the declarations of tables: what can be resolved strictly, the rest against all columns there are.
 
 Resolved are the rows of `on_<table>` handlers, parameters called as a table that hold a frame, `tables["x"]` and `tables.get("x")`, and what
-filters, sorts and loops make of them. A frame that was joined or renamed is not; nor is what a function does with a row handed to it, beyond
-that the column exists in some table, or is made in that module.
+filters, sorts and loops make of them; and the parameters of functions and methods that are only ever given what is resolved, with the columns
+of all tables that they are given. Of what is not resolved (a frame that was joined or renamed) a column must exist in some table, or be made in
+that module.
 """
 
 import ast
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 
 KEEPS = frozenset(("filter", "sort", "unique", "drop_nulls", "head", "tail", "slice", "clear", "reverse", "drop", "limit"))
 NAMES_COLUMNS = frozenset(("sort", "unique", "drop_nulls", "select", "group_by", "partition_by", "drop"))
+ROUNDS = 3  # how deep what a function is given is followed
 PASSES_ROWS = frozenset(("list", "sorted", "reversed", "tuple", "iter"))
 
 
@@ -26,10 +28,13 @@ class Known:
 class Module:
     """The columns that one module names. `tables`: name -> all of its columns."""
 
-    def __init__(self, tree: ast.Module, tables: Mapping[str, Set[str]]) -> None:
-        self.tables, self.wrong = tables, set[tuple[int, str]]()
+    def __init__(self, tree: ast.Module, tables: Mapping[str, Set[str]], given: Mapping[tuple[str, str], Known]) -> None:
+        self.tables, self.wrong, self.given = tables, set[tuple[int, str]](), given
+        self.calls: dict[tuple[str, str], list[Known | None]] = {}  # (function, parameter) -> what its callers hand over
+        self.parameters = {f.name: [a.arg for a in f.args.args] for f in ast.walk(tree) if isinstance(f, ast.FunctionDef)}
         known = frozenset(c for columns in tables.values() for c in columns) | _made(tree)
-        self.anywhere = known | {c + suffix for c in known for suffix in _suffixes(tree)}
+        suffixes = _suffixes(tree)
+        self.anywhere = known | {c + suffix for c in known for suffix in suffixes}
         self.resolved = 0  # how many names were held against one table
         self._body(tree.body, {})
 
@@ -91,6 +96,8 @@ class Module:
             env[a.arg] = self._frame(a.arg) if "DataFrame" in shown and "Mapping" not in shown else None
             if table in self.tables and n == 1 and shown == "Row":
                 env[a.arg] = Known("row", table, self.tables[table])
+            elif shown.startswith(("Row", "Mapping[str, Any]", "pl.DataFrame")) and (f.name, a.arg) in self.given:
+                env[a.arg] = self.given[f.name, a.arg]
             elif shown == "Row" or shown.startswith("Mapping[str, Any]"):
                 env[a.arg] = Known("row", "", self.anywhere)
         self._body(f.body, env)
@@ -176,8 +183,8 @@ class Module:
 
     def _call(self, e: ast.Call, env: dict[str, Known | None]) -> Known | None:
         arguments = [self._of(a, env) for a in e.args]
-        for keyword in e.keywords:
-            self._of(keyword.value, env)
+        named = {str(k.arg): self._of(k.value, env) for k in e.keywords}
+        self._hand_over(e, arguments, named)
         match e.func:
             case ast.Attribute(value=ast.Name(id="pl"), attr="col"):
                 for name in _strings(e.args):
@@ -204,6 +211,28 @@ class Module:
                 if first.kind == "rows" and name in ("next", "min", "max"):
                     return replace(first, kind="row")
         return None
+
+    def _hand_over(self, e: ast.Call, arguments: list[Known | None], named: Mapping[str, Known | None]) -> None:
+        """Note what a function of the module, or a method of the class, is called with."""
+        match e.func:
+            case ast.Name(id=name):
+                parameters = self.parameters.get(name, [])
+            case ast.Attribute(value=ast.Name(id="self"), attr=name):
+                parameters = self.parameters.get(name, [])[1:]
+            case _:
+                return
+        for parameter, known in zip(parameters, arguments, strict=False):
+            self.calls.setdefault((name, parameter), []).append(known)
+        for parameter in named.keys() & set(parameters):
+            self.calls.setdefault((name, parameter), []).append(named[parameter])
+
+    def handed(self) -> dict[tuple[str, str], Known]:
+        """Return the parameters whose every argument is resolved, each with the columns of all tables that it is given."""
+        return {
+            place: Known(known[0].kind, " or ".join(sorted({k.table for k in known})), frozenset[str]().union(*(k.columns for k in known)))
+            for place, found in self.calls.items()
+            if (known := [k for k in found if k is not None and k.table]) and len(known) == len(found) and len({k.kind for k in known}) == 1
+        }
 
     def _method(self, e: ast.Call, known: Known, method: str) -> Known | None:
         """What a method makes of a frame; the columns that its arguments name are the frame's."""
@@ -251,7 +280,10 @@ class Module:
 
 def wrong_columns(text: str, tables: Mapping[str, Set[str]]) -> tuple[list[tuple[int, str]], int]:
     """((line, what is wrong) of a module's text, how many names were held against one table)."""
-    module = Module(ast.parse(text), tables)
+    tree, given = ast.parse(text), dict[tuple[str, str], Known]()
+    for _ in range(ROUNDS):
+        given = Module(tree, tables, given).handed()
+    module = Module(tree, tables, given)
     return sorted(module.wrong), module.resolved
 
 

@@ -92,6 +92,10 @@ INVENTED = [
     ("def f(frame: pl.DataFrame): return frame.filter(pl.col('invented'))", "invented is no column of any table"),
     ("def f(row: Row): return row.invented", "invented is no column of any table"),
     ("def f(row: Mapping[str, Any]): return row['invented']", "invented is no column of any table"),
+    (
+        "def f(gap: pl.DataFrame):\n    for r in rows_of(gap): g(r)\ndef g(row: Row): h(row)\ndef h(row: Row): return row.vector",
+        "vector is no column of gap",
+    ),
     ("def f(gap: pl.DataFrame):\n    few = gap.select('source', 'cpu')\n    return few['count']", "count is no column of gap"),
 ]
 
