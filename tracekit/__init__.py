@@ -37,7 +37,7 @@ _HOMES = {
     "System": "replay.whatif",
     **dict.fromkeys(
         (
-            *("at_once", "callers", "device_of", "distinct", "lost_between", "near", "no_message", "numbered"),
+            *("at_once", "callers", "device_of", "distinct", "ended_by", "lost_between", "near", "no_message", "numbered"),
             *("same_function", "span", "subject_of", "times"),
         ),
         "diagnosing.subjects",
@@ -48,7 +48,7 @@ _HOMES = {
     "PREDICTIONS": "tables.shared",
     **dict.fromkeys(
         (
-            *("EPERM", "ENOENT", "EIO", "EBADF", "ENOMEM", "EBUSY", "EEXIST", "ENODEV", "EINVAL", "ENOTTY"),
+            *("EPERM", "ENOENT", "EIO", "EBADF", "ENOMEM", "EBUSY", "EEXIST", "ENODEV", "EINVAL", "ENOTTY", "ENXIO"),
             *("ENOSPC", "ERANGE", "ENOSYS", "EOPNOTSUPP", "ENOTSUPP"),
             *("VFIO_INTX", "VFIO_MSI", "VFIO_MSIX", "VFIO_ERR", "VFIO_REQ", "VFIO_NONE", "VFIO_SET_IRQS"),
             *("VFIO_DATA_NONE", "VFIO_DATA_BOOL", "VFIO_DATA_EVENTFD", "VFIO_MASK", "VFIO_UNMASK", "VFIO_TRIGGER"),
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from tracekit.diagnosing.subjects import callers as callers
     from tracekit.diagnosing.subjects import device_of as device_of
     from tracekit.diagnosing.subjects import distinct as distinct
+    from tracekit.diagnosing.subjects import ended_by as ended_by
     from tracekit.diagnosing.subjects import lost_between as lost_between
     from tracekit.diagnosing.subjects import near as near
     from tracekit.diagnosing.subjects import no_message as no_message
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
     from tracekit.numbers import ENOSYS as ENOSYS
     from tracekit.numbers import ENOTSUPP as ENOTSUPP
     from tracekit.numbers import ENOTTY as ENOTTY
+    from tracekit.numbers import ENXIO as ENXIO
     from tracekit.numbers import EOPNOTSUPP as EOPNOTSUPP
     from tracekit.numbers import EPERM as EPERM
     from tracekit.numbers import ERANGE as ERANGE

@@ -1,7 +1,7 @@
 """Numbers of the kernel's and Xen's interfaces: errnos as calls return them, VFIO's indexes and flags, capability ids."""
 
 # include/uapi/asm-generic/errno-base.h and errno.h; ENOTSUPP is the kernel's own (include/linux/errno.h).
-EPERM, ENOENT, EIO, EBADF, ENOMEM, EBUSY, EEXIST, ENODEV = -1, -2, -5, -9, -12, -16, -17, -19
+EPERM, ENOENT, EIO, ENXIO, EBADF, ENOMEM, EBUSY, EEXIST, ENODEV = -1, -2, -5, -6, -9, -12, -16, -17, -19
 EINVAL, ENOTTY, ENOSPC, ERANGE, ENOSYS, EOPNOTSUPP, ENOTSUPP = -22, -25, -28, -34, -38, -95, -524
 
 # Kinds of interrupt of a VFIO PCI device (VFIO_PCI_*_IRQ_INDEX, include/uapi/linux/vfio.h). The kernel keeps VFIO_NONE where none is

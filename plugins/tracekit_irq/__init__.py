@@ -18,6 +18,7 @@ from tracekit_irq.diagnoses.remap_blocked import remap_blocked
 from tracekit_irq.diagnoses.stray_vector import stray_vector
 from tracekit_irq.diagnoses.stuck_pending import stuck_pending
 from tracekit_irq.diagnoses.unhandled_line import unhandled_line
+from tracekit_irq.models.complaints import Complaints
 from tracekit_irq.models.doorbells import SmmuFaults
 from tracekit_irq.models.remap import RemapFaults
 from tracekit_irq.models.told import ToldResults
@@ -26,8 +27,8 @@ from tracekit_irq.models.vectors import Vectors
 
 @hookimpl
 def tracekit_models() -> list[type]:
-    """The vector pool's replay, what drivers tell of it, and faults of IOMMUs in one form."""
-    return [Vectors, ToldResults, RemapFaults, SmmuFaults]
+    """The vector pool's replay, what drivers tell of it in known words and in their own, and faults of IOMMUs in one form."""
+    return [Vectors, ToldResults, Complaints, RemapFaults, SmmuFaults]
 
 
 @hookimpl

@@ -64,3 +64,38 @@ REMAP_FAULTS = Table(
         Column("status_line", _INT, "The line of the fault interrupt before it."),
     ),
 )
+
+DRIVER_REFUSALS = Table(
+    "driver_refusals",
+    "A driver says in words of its own that it was refused MSI, MSI-X or an irq, or got fewer vectors than it asked for.",
+    (
+        Column("driver", _TEXT, "The driver, or the instance that it prints in its place."),
+        Column("bdf", _TEXT),
+        Column("device", _TEXT, "The device as the driver names it (`nvme0`), where that is no address."),
+        Column("what", _TEXT, "vectors (they are allocated) or irq (one is requested)."),
+        Column("errno", _INT, "The errno in any of its spellings, negative; null where the sentence has none."),
+        Column("asked", _INT, "Vectors asked for."),
+        Column("granted", _INT, "Vectors that were to be had."),
+        Column("falls_back", pl.Boolean(), "It goes on with another kind of interrupt, or with fewer."),
+        Column("of_vfs", pl.Boolean(), "The sentence is about the function's VFs."),
+        Column("text", _TEXT, "The sentence."),
+    ),
+)
+
+DRIVER_SILENCES = Table(
+    "driver_silences",
+    "A driver says in words of its own that an interrupt did not come.",
+    (
+        Column("driver", _TEXT, "The driver."),
+        Column("bdf", _TEXT),
+        Column("device", _TEXT, "The device as the driver names it (`nvme0`), where that is no address."),
+        Column(
+            "kind",
+            _TEXT,
+            "found (work was done and not told), fence (the same of a graphics driver's timer), msi or irq (one was missed), hedged (it "
+            "guesses), announced (a poll begins).",
+        ),
+        Column("queue", _TEXT, "The queue or ring that the sentence names."),
+        Column("text", _TEXT, "The sentence."),
+    ),
+)

@@ -12,6 +12,7 @@ from tracekit import EINVAL, GATES_TABLE, VFIO_MSIX, Model, Row, Table
 Release = tuple[int, ...]
 # Names as printed at the end of a chip name: IR-PCI-MSIX-0000:00:08.0, and without: PCI-MSI.
 DEVICE_CHIP = r"PCI-MSIX?-[0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$"
+ITS_CHIP = r"^ITS-(PCI-)?MSI"
 GLOBAL_CHIP = r"^(IR-)?PCI-MSIX?$"
 
 
@@ -37,7 +38,9 @@ CALLED = {
 # Kernel release from which a gate holds: 4.15 reservation mode; 6.2 per-device domains (6.11 with GICv3 ITS); 6.5 in-place growth;
 # 4.11 commit c74fd80f2f41; 5.19 commit 7e0815b3e099.
 KERNEL: Mapping[str, Release] = {"KV1": (4, 15), "KV2": (6, 2), "KV4": (6, 5), "KV5": (4, 11), "KV6": (5, 19)}
-ARM: Mapping[str, Release] = {"KV2": (6, 11)}
+NEVER: Release = (1000,)
+# arm64: the GIC's ITS, the parent of MSIs there, offers no in-place growth on any release (gate ITS).
+ARM: Mapping[str, Release] = {"KV2": (6, 11), "KV4": NEVER}
 # QEMU release: 2.1 unmaps pirqs on disable, 7.1 batches the enable, 8.2 grows in place, 10.1 prints the errno as text.
 QEMU: Mapping[str, Release] = {"QV1": (2, 1), "QV2": (7, 1), "QV3": (8, 2), "QV4": (10, 1)}
 
@@ -88,6 +91,9 @@ def observed(tables: Mapping[str, pl.DataFrame]) -> Iterator[Fact]:
     if not list(_first(tables, "interrupt_row", pl.col("chip").str.contains(DEVICE_CHIP))):
         for row in _first(tables, "interrupt_row", pl.col("chip").str.contains(GLOBAL_CHIP)):
             yield Fact("KV2", False, "observed", f"the irq chip {row.chip} serves all devices", row)
+    for row in _first(tables, "interrupt_row", pl.col("chip").str.contains(ITS_CHIP)):
+        yield Fact("ITS", True, "observed", f"the irq chip {row.chip} is below a GIC ITS", row)
+        yield Fact("KV4", False, "observed", f"the irq chip {row.chip} is below a GIC ITS, which offers no growth in place", row)
     yield from _observed_qemu(tables)
 
 
@@ -108,6 +114,8 @@ def assumed(tables: Mapping[str, pl.DataFrame]) -> Iterator[Fact]:
         limits = {**KERNEL, **(ARM if arm else {})}
         if release:
             yield from (Fact(g, release >= low, "assumed", f"Linux {row.release}", row) for g, low in limits.items())
+            if arm:
+                yield Fact("ITS", True, "assumed", f"Linux {row.release} on arm64", row)
             if release[:2] == (6, 2):
                 yield Fact("KV3", True, "assumed", f"Linux {row.release}", row)
     for row in _first(tables, "qemu_version", by="release"):

@@ -118,6 +118,7 @@ def base_gates(recorded: Sequence[Recording], gates: pl.DataFrame | None) -> Gat
         "rebind_between_sessions": False,
         "vectors_up_front": False,
         "noresize_removed": False,
+        "ITS": known_gate(gates, "ITS", first.source) is True,
         "one_vector_a_request": False,
         "client_heeds_noresize": not refused,
     }
@@ -130,7 +131,7 @@ class Replay:
         self.gates, self.recorded, self.made, limit = gates, recorded, machines, recorded.limit
         self.domain = machines["MsiDomain"](gates["KV2"], "none" if gates["KV2"] else "global")
         self.function = machines["PciFunction"](self.domain)
-        self.dynamic = bool(gates["KV4"] or gates["in_place_growth"])
+        self.dynamic = bool(gates["KV4"] or gates["in_place_growth"]) and not gates["ITS"]
         self.function.dynamic, self.function.strict = self.dynamic, bool(gates["KV3"])
         self.device = machines["VfioDevice"](dynamic=self.dynamic)
         self.vmm = machines["Vmm"](self._policy(), 0, batched=bool(gates["QV2"]), intx=False)

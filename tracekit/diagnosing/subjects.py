@@ -1,5 +1,6 @@
 """How diagnoses name a device, collect the lines that are about it, and judge that there are none."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -9,6 +10,8 @@ import polars as pl
 from tracekit.findings import Evidence, Subject, Verdict, clear, not_evaluated
 
 DEVICE = ("entity", "device", "vdev", "bdf")  # columns that tell which device a row is about, the best first
+# `timer doesn't work through Interrupt-remapped IO-APIC`, `VFS: Unable to mount root fs on unknown-block(0,0)`
+ABOUT_INTERRUPTS = re.compile(r"interrupt|\bIRQ|APIC|\btimer\b|root (?:fs|device|file)", re.IGNORECASE)
 NAMED_BY = "irq_handler_entry events (echo 1 > events/irq/irq_handler_entry/enable) name the function once it interrupts"
 
 
@@ -101,6 +104,15 @@ def _end(row: Any) -> tuple[str, int, int | None]:
     source, line, ts = _place(row)
     named = row.get if isinstance(row, Mapping) else partial(getattr, row)
     return source, named("line_end", None) or line, named("ts_end", None) or ts
+
+
+def ended_by(row: Mapping[str, Any], panics: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The panic that a refused interrupt led to, if the machine stopped so soon that nothing else can be meant.
+
+    Within two seconds any panic (50 lines where there are no times); within a minute, while a boot may still wait for its disk, one that
+    names interrupts, timers or the root device.
+    """
+    return next((p for p in panics if at_once(row, p, 50, 60_000 if ABOUT_INTERRUPTS.search(p["panic_reason"]) else 2_000)), None)
 
 
 def _place(row: Any) -> tuple[str, int, int | None]:

@@ -6,14 +6,23 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, not_evaluated, times
+from tracekit import HOST, Finding, Subject, Unchecked, Verdict, diagnosis, near, not_evaluated, times
 from tracekit_irq.evidence import MOST, Rows, at, by_boot, in_order, seconds
+from tracekit_irq.polled import Polled, by_device, one_queue, together
 
 RECORD = "the kernel log of the machine whose driver it is; there: echo 1 > events/irq/irq_handler_entry/enable"
 ADVICE = (
     "The work was done and its interrupt did not come. With a resize or a failed enable of that vector: that is the cause. Otherwise look "
     "for refused messages (IRQ-003), strays (IRQ-004), masks after resume, and affinity moves."
 )
+SHARED = "One event made all of them silent: look at what they share (a CPU and its vectors, the host, a suspend), not at each device. "
+LATER = 90_000  # ms: a driver finds out when its time-out ends, 60 s at most by default
+BYPASS = 0x25  # the sender used a compatibility-format message: a guest's own MSI address, as ath* copy it into their firmware
+WHAT = {
+    "proven": "found by polling: the interrupt had not come",
+    "probable": "without an interrupt, by its driver's own words",
+    "possible": "perhaps without an interrupt: its driver guesses, or was about to look",
+}
 
 
 @diagnosis("irq.completion-without-interrupt", code="IRQ-007", severity="high", record=RECORD)
@@ -23,24 +32,30 @@ def completion_without_interrupt(
     mlx5_command_recovered: pl.DataFrame | None = None,
     driver_interrupt_missed: pl.DataFrame | None = None,
     driver_interrupt_test_failed: pl.DataFrame | None = None,
+    driver_silences: pl.DataFrame | None = None,
+    driver_poll_unanswered: pl.DataFrame | None = None,
     ath_response_polled: pl.DataFrame | None = None,
+    nvme_timeout: pl.DataFrame | None = None,
+    net_tx_timeout: pl.DataFrame | None = None,
     nvme_queues: pl.DataFrame | None = None,
     pci_function: pl.DataFrame | None = None,
     op_set_irqs: pl.DataFrame | None = None,
     qemu_enable_vectors_failed: pl.DataFrame | None = None,
     kernel_reports: pl.DataFrame | None = None,
+    remap_faults: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """A driver found completed work by polling, because the interrupt did not come.
 
-    What it finds: nvme's `timeout, completion polled`; mlx5's `Recovered N EQEs` (`eqes` of a channel) and `recovered after timeout`; ena's
-    and erdma's `sent a completion but the driver didn't receive a MSI-X interrupt`; ath11k's and ath12k's `failed to receive control
-    response completion, polling..`. Queue, count and span are reported. Probable: a driver's own test at probe in which no interrupt
-    came (tg3, bnx2, sky2, mlx4, mthca).
+    What it finds: any driver's line that work was complete after a time-out and no interrupt had told (nvme's `timeout, completion
+    polled`, mlx5's `Recovered N EQEs`, ena's and erdma's `sent a completion but the driver didn't receive a MSI-X interrupt`, ath11k's
+    `polling..` unless it says that the poll found nothing). Queue, count and span are reported; devices that fall silent within one
+    second are one finding. Probable: a driver says that an MSI was missed or lost, or its own test at probe saw none. Possible: a driver
+    guesses (`Potential MSIX issue`), or one queue number times out on several controllers at once, which is its CPU's vector.
 
     Why it matters: each took a whole timeout (nvme: 30 or 60 s). The device works and its interrupts do not arrive.
 
-    Stays quiet when: the command was not complete (`timeout, aborting`, `reset controller`, `disable controller`), or nothing that was
-    sent came back (`TX timeout`): other faults.
+    Stays quiet when: the command was not complete (`timeout, aborting`, `reset controller`, `disable controller`), a poll found nothing
+    (`never came in`), or nothing that was sent came back (`TX timeout`): other faults.
 
     Affected: any kernel.
 
@@ -52,58 +67,119 @@ def completion_without_interrupt(
     found = False
     # A driver that prints this owns its device. Where the case also shows a VFIO client, that is another kernel, with other BDFs.
     foreign = op_set_irqs is not None or qemu_enable_vectors_failed is not None
-    for where, (nvme, eqes, commands, missed, ath, tests, functions) in by_boot(
-        nvme_completion_polled,
-        mlx5_eqe_recovered,
-        mlx5_command_recovered,
-        driver_interrupt_missed,
-        ath_response_polled,
-        driver_interrupt_test_failed,
-        pci_function,
-    ):
-        for device, failed in _by_device(tests).items():
+    known = (nvme_completion_polled, mlx5_eqe_recovered, mlx5_command_recovered, driver_interrupt_missed, ath_response_polled)
+    others = (driver_silences, driver_poll_unanswered, driver_interrupt_test_failed, pci_function, nvme_timeout, net_tx_timeout)
+    for where, tables in by_boot(*known, *others):
+        told, (silences, unanswered, tests, functions, nvme, net) = [r for t in tables[:5] for r in t], tables[5:]
+        for device, failed in _tests(tests).items():
             found = True
             yield _tested(where, device, failed, foreign)
-        for device, mine in _by_device(nvme + eqes + commands + missed + ath).items():
+        for group in together(by_device(told, silences, unanswered)):
             found = True
-            finding = _finding(where, device, sorted(mine, key=lambda r: (r["source"], r["line"])), functions, foreign)
-            yield replace(finding, explained_by="MSI-009") if _oops_in(kernel_reports, mine[0]["source"]) else finding
+            finding = _one(where, group[0], functions, foreign) if len(group) == 1 else _several(where, group)
+            yield replace(finding, explained_by=_cause(group, finding.subject.bdf, kernel_reports, remap_faults))
+        for timeouts in one_queue(_timeouts(nvme, net)):
+            found = True
+            yield _queue(where, timeouts)
     if not found:
         yield not_evaluated("no driver whose timeouts tell is in the input" if nvme_queues is None else "no polled completion", RECORD)
 
 
-def _oops_in(reports: pl.DataFrame | None, source: str) -> bool:
-    """Whether the kernel of this log crashed in its MSI code: then that is why interrupts do not come."""
-    return reports is not None and reports.filter((pl.col("source") == source) & (pl.col("kind") == "oops")).height > 0
+def _cause(group: list[Polled], bdf: str | None, reports: pl.DataFrame | None, faults: pl.DataFrame | None) -> str | None:
+    """The code of what explains the silence: the MSI code of this kernel crashed, or the IOMMU refused the device's messages before."""
+    first = group[0].rows[0]
+    if reports is not None and reports.filter((pl.col("source") == first["source"]) & (pl.col("kind") == "oops")).height:
+        return "MSI-009"
+    refused = [] if faults is None or len(group) > 1 else faults.to_dicts()
+    own = any(f["bdf"] == bdf and bdf is not None and near(f, group[0].rows[-1], 0, LATER) for f in refused)
+    guests = (first.get("driver") or "").startswith("ath") and any(f["reason"] == BYPASS for f in refused)
+    return "IRQ-003" if own or guests else None
 
 
-def _by_device(found: Rows) -> dict[str, Rows]:
+def _tests(rows: Rows) -> dict[str, Rows]:
     devices: dict[str, Rows] = {}
-    for r in found:
-        devices.setdefault(r.get("device") or r["bdf"] or r.get("driver") or "an unnamed device", []).append(r)
+    for r in rows:
+        devices.setdefault(r["device"] or r["bdf"] or r["driver"] or "an unnamed device", []).append(r)
     return devices
 
 
-def _finding(where: Mapping[str, Any], device: str, rows: Rows, functions: Rows, foreign: bool) -> Finding:
-    known = next((f for f in functions if f["device"] == device), None)
-    bdf = rows[0].get("bdf") or (known["bdf"] if known else None)
-    queues = sorted({str(r.get("queue") if r.get("queue") is not None else r.get("queue_name")) for r in rows} - {"None"})
-    events = sum(r["count"] for r in rows if r.get("count"))
-    first, last = rows[0]["ts"], rows[-1]["ts"]
-    span = seconds(last - first) if first is not None and last is not None and last > first else None
-    what = f"{times(len([r for r in rows if r.get('slot') is None]) or len(rows), 'completion')} of {device}"
-    place = f" (queue {', '.join(queues[:6])})" if queues else ""
+def _one(where: Mapping[str, Any], polled: Polled, functions: Rows, foreign: bool) -> Finding:
+    known = next((f for f in functions if f["device"] == polled.device), None)
+    bdf = polled.bdf or (known["bdf"] if known else None)
+    what = f"{_completions(polled.rows)} of {polled.device}"
+    place = f" (queue {', '.join(polled.queues[:6])})" if polled.queues else ""
+    span = _span(polled.rows)
     return Finding(
-        f"{what}{place} found by polling: the interrupt had not come" + (f"; over {span:.1f} s" if span is not None else ""),
-        "proven",
-        in_order([at(r) for r in rows[:MOST]] + ([at(known, "context")] if known else [])),
-        subject=_subject(device, bdf, foreign),
+        f"{what}{place} {WHAT[polled.grade]}" + (f"; over {span:.1f} s" if span is not None else ""),
+        polled.grade,
+        in_order([at(r) for r in polled.rows[:MOST]] + ([at(known, "context")] if known else [])),
+        subject=_subject(polled.device, bdf, foreign),
         advice=ADVICE,
-        values={"device": device, "bdf": bdf, "queues": queues, "count": len(rows), "events": events, "ts_first": first, "ts_last": last},
-        unchecked=(
-            Unchecked("a machine that was suspended or frozen across the span", "the log of the hypervisor, or PM lines of this one"),
-            Unchecked("a mask or a lost window of that vector", "the host's trace of VFIO's SET_IRQS"),
-        ),
+        values={"device": polled.device, "bdf": bdf, **_values(polled.rows, polled.queues)},
+        unchecked=UNCHECKED,
+        **where,
+    )
+
+
+def _several(where: Mapping[str, Any], group: list[Polled]) -> Finding:
+    """Devices that fall silent in the same second have one cause."""
+    rows = sorted((r for p in group for r in p.rows), key=lambda r: (r["source"], r["line"]))
+    devices = [p.device for p in group]
+    queues = sorted({q for p in group for q in p.queues})
+    one = f", all of queue {queues[0]}, perhaps the vector of its CPU" if len(queues) == 1 and queues != ["0"] else ""
+    return Finding(
+        f"{_completions(rows)} of {times(len(group), 'device')} ({', '.join(devices[:8])}) {WHAT[group[0].grade]}, in the same second{one}",
+        group[0].grade,
+        in_order(at(r) for r in rows[:MOST]),
+        subject=HOST,
+        advice=SHARED + ADVICE,
+        values={"devices": devices, "bdfs": [p.bdf for p in group if p.bdf], **_values(rows, queues)},
+        unchecked=UNCHECKED,
+        **where,
+    )
+
+
+def _completions(rows: Rows) -> str:
+    return times(len([r for r in rows if r.get("slot") is None]) or len(rows), "completion")
+
+
+def _span(rows: Rows) -> float | None:
+    first, last = rows[0]["ts"], rows[-1]["ts"]
+    return seconds(last - first) if first is not None and last is not None and last > first else None
+
+
+def _values(rows: Rows, queues: list[str]) -> dict[str, Any]:
+    events = sum(r["count"] for r in rows if r.get("count"))
+    return {"queues": queues, "count": len(rows), "events": events, "ts_first": rows[0]["ts"], "ts_last": rows[-1]["ts"]}
+
+
+UNCHECKED = (
+    Unchecked("a machine that was suspended or frozen across the span", "the log of the hypervisor, or PM lines of this one"),
+    Unchecked("a mask or a lost window of that vector", "the host's trace of VFIO's SET_IRQS"),
+)
+
+
+def _timeouts(nvme: Rows, net: Rows) -> Rows:
+    """Time-outs of queues, in order, with `name` of the controller or interface."""
+    named = [{**r, "name": r["device"]} for r in nvme] + [
+        {**r, "name": r["netdev"] or r["interface"] or r["bdf"] or r["device"]} for r in net
+    ]
+    return sorted(
+        (r for r in named if r["name"] is not None and r["queue"] is not None and r["ts"] is not None),
+        key=lambda r: (r["source"], r["line"]),
+    )
+
+
+def _queue(where: Mapping[str, Any], rows: Rows) -> Finding:
+    devices = list(dict.fromkeys(r["name"] for r in rows))
+    return Finding(
+        f"queue {rows[0]['queue']}, and no other, timed out on {', '.join(devices[:8])} within seconds: perhaps its CPU gets no interrupts",
+        "possible",
+        in_order(at(r) for r in rows[:MOST]),
+        subject=HOST,
+        advice=SHARED + "Queues of one number have their vectors on one CPU: see whether that CPU was offline, or its vectors moved.",
+        values={"devices": devices, "queues": [str(rows[0]["queue"])], "count": len(rows)},
+        unchecked=(Unchecked("which CPU has these vectors", "/proc/interrupts, twice, while the commands hang"),),
         **where,
     )
 

@@ -34,6 +34,7 @@ def exhausted_at_request(
     vector_failures: pl.DataFrame | None = None,
     driver_irq_refused: pl.DataFrame | None = None,
     driver_vectors_refused: pl.DataFrame | None = None,
+    driver_refusals: pl.DataFrame | None = None,
     driver_probe_failed: pl.DataFrame | None = None,
     driver_irq_fallback: pl.DataFrame | None = None,
     irq_overcommit: pl.DataFrame | None = None,
@@ -65,23 +66,24 @@ def exhausted_at_request(
     References: arch/x86/kernel/apic/vector.c, activate_reserved(); kernel/irq/matrix.c, irq_matrix_alloc(); since Linux 4.15.
     """
     if irte_exhausted is not None or xen_map_failed is not None:
-        driver_irq_refused = driver_vectors_refused = driver_probe_failed = None  # another shortage has a line of its own
+        driver_irq_refused = driver_vectors_refused = driver_refusals = driver_probe_failed = None  # another shortage has a line of its own
     if interrupt_row is not None and interrupt_row["chip"].str.contains(NOT_X86).any():
-        driver_irq_refused = driver_vectors_refused = driver_probe_failed = None
+        driver_irq_refused = driver_vectors_refused = driver_refusals = driver_probe_failed = None
     found = False
     context = Context(vector_lives, op_set_irqs, op_alloc, calls, interrupt_row)
     frames = (
         vector_failures,
         driver_irq_refused,
         driver_vectors_refused,
+        driver_refusals,
         driver_probe_failed,
         driver_irq_fallback,
         irq_overcommit,
         pci_function,
     )
-    for where, (failures, irqs, vectors, probes, fallbacks, warnings, functions) in by_boot(*frames):
+    for where, (failures, irqs, vectors, complaints, probes, fallbacks, warnings, functions) in by_boot(*frames):
         failed = [f for f in failures if f["kind"] in ("request", "unknown")]
-        told = refusals(irqs, vectors, probes, functions)
+        told = refusals(irqs, vectors + complaints, probes, functions)
         if failed:
             found = True
             yield Finding(**where, **_traced(failed, told, context))
@@ -197,8 +199,8 @@ def _summary(failed: Rows, values: Mapping[str, Any]) -> str:
 def refusals(irqs: Rows, vectors: Rows, probes: Rows, functions: Rows) -> Rows:
     """Drivers' lines with -28, in order, with `who` (a BDF where one is known) and `step` (irq, vectors, probe)."""
     bdfs = {f["device"]: f["bdf"] for f in functions}
-    rows = [{**r, "step": step} for step, part in (("irq", irqs), ("vectors", vectors), ("probe", probes)) for r in part]
-    told = [r for r in rows if r["ret"] == str(ENOSPC) or r.get("ret_hex") == f"{ENOSPC & 0xFFFFFFFF:x}"]
+    rows = [{**r, "step": r.get("what", step)} for step, part in (("irq", irqs), ("vectors", vectors), ("probe", probes)) for r in part]
+    told = [r for r in rows if r.get("errno") == ENOSPC or r.get("ret") == str(ENOSPC) or r.get("ret_hex") == f"{ENOSPC & 0xFFFFFFFF:x}"]
     for r in told:
         r["who"] = r["bdf"] or bdfs.get(r["device"]) or r["device"] or "unknown"
     return sorted(told, key=lambda r: (r["source"], r["line"]))

@@ -1,11 +1,12 @@
 """IRQ-003: interrupt remapping dropped a message."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
-from tracekit import HOST, Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated, times
+from tracekit import HOST, Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, ended_by, inconclusive, not_evaluated, times
 from tracekit_irq import emulated
 from tracekit_irq.evidence import MOST, Rows, at, by_boot, in_order, rows, shown
 from tracekit_irq.models.remap import bdf_of
@@ -52,6 +53,7 @@ def remap_blocked(
     pci_enumerated: pl.DataFrame | None = None,
     irq_handler_entry: pl.DataFrame | None = None,
     calls: pl.DataFrame | None = None,
+    kernel_panic: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """The IOMMU refused an interrupt message of a device.
 
@@ -61,7 +63,7 @@ def remap_blocked(
     Why it matters: the device did signal and nobody will hear of it. No other common host log proves that an interrupt was raised.
 
     Stays quiet when: the record is a DMA fault; only the fault interrupt is there, without a device. Severity is low, and no alarm, for a
-    single early fault at boot or resume and for ids that are no device (I/O APIC, HPET, host bridge).
+    single early fault at boot or resume and for ids that are no device (I/O APIC, HPET, host bridge); critical where a panic follows.
 
     Affected: hosts with interrupt remapping: Intel VT-d and AMD-Vi, under Linux and Xen; Arm hosts with an SMMU.
 
@@ -78,7 +80,8 @@ def remap_blocked(
         for bdf, mine in by_device(faults + [_as_fault(e) for e in events + xen_events]).items():
             found = True
             moments = Moments(rows(pm_resume, where["machine"], where["boot"]), rows(kernel_version, where["machine"], where["boot"]))
-            yield _finding(where, bdf, mine, alias(bdf, pci_enumerated), moments)
+            finding = _finding(where, bdf, mine, alias(bdf, pci_enumerated), moments)
+            yield _with_end(finding, mine, rows(kernel_panic, where["machine"], where["boot"]))
     for where, (writes,) in by_boot(at_doorbell(smmu_faults) if smmu_faults is not None else None):
         for finding in _of_smmu(where, writes):
             found = True
@@ -182,6 +185,15 @@ def _finding(where: Mapping[str, Any], bdf: str | None, faults: Rows, other: str
         ),
         **where,
     )
+
+
+def _with_end(finding: Finding, faults: Rows, panics: Rows) -> Finding:
+    """The finding as severe as what it led to: where the machine stopped right after, that is its end."""
+    end = next((p for f in reversed(faults) if (p := ended_by(f, panics)) is not None), None)
+    if end is None:
+        return finding
+    summary = f"{finding.summary}; the kernel panicked right after: {end['panic_reason']}"
+    return replace(finding, summary=summary, severity="critical", evidence=in_order((*finding.evidence, at(end, "effect"))))
 
 
 def at_doorbell(events: pl.DataFrame) -> pl.DataFrame:

@@ -1,13 +1,37 @@
 """MSI-004: fewer vectors than asked, or none for want of them."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
-from tracekit import ENOSPC, Finding, Subject, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
+from tracekit import (
+    ENODEV,
+    ENOENT,
+    ENOSPC,
+    ENXIO,
+    EOPNOTSUPP,
+    Finding,
+    Subject,
+    Verdict,
+    clear,
+    diagnosis,
+    distinct,
+    ended_by,
+    near,
+    not_evaluated,
+    span,
+    subject_of,
+)
 
+NOT_THERE = (ENOENT, ENXIO, ENODEV, EOPNOTSUPP)  # perhaps the function or its bus has no MSI at all
 RECORD = "kprobe and kretprobe on pci_alloc_irq_vectors_affinity (min, max, $retval) and on pci_msix_vec_count"
+GONE_LINES, GONE_MS = 200, 60_000  # a driver that gives up says so soon
+VFS = (
+    "The device's own MSI-X budget is used up, by the physical function, its RDMA or its sub-functions; the CPUs' vectors are not what is "
+    "short. Give the physical function fewer (devlink msix_vec_per_pf_max, fewer queues, no RDMA), or each VF fewer."
+)
 ADVICE = "Raise what is short: the device's table, CPU vectors (VEC-*), or remapping entries (VEC-005)."
 
 
@@ -18,21 +42,29 @@ def short_grant(
     devices: pl.DataFrame | None = None,
     driver_vectors_refused: pl.DataFrame | None = None,
     driver_vectors_reduced: pl.DataFrame | None = None,
+    driver_refusals: pl.DataFrame | None = None,
+    driver_probe_failed: pl.DataFrame | None = None,
+    kernel_panic: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """An enable got fewer vectors than it asked for, for another reason than the size of the table.
 
     What it finds: an enable that returns fewer vectors than its maximum while the table is larger; -28 for a range of counts, because
-    fewer than the minimum could be had; a positive result of SET_IRQS; a driver's own line that says so.
+    fewer than the minimum could be had; a positive result of SET_IRQS; a driver's own line that says so, in known words (proven) or
+    found by its structure: probable with an errno or when the driver gives up after it (severity high), else possible; low where the
+    driver goes on with fewer, or with another kind. Of VFs: the device's own budget.
     Why it matters: queues share vectors or do not work; a client may give up.
-    Stays quiet when: the number granted is the table's size (the normal clamp), or the table's size is not known.
+    Stays quiet when: the number granted is the table's size (the normal clamp), the table's size is not known, a driver's trouble is
+    memory (-12) or a probe that is put off (-517), or an irq is what was refused with -28 (VEC-001).
     Affected: any kernel.
     What to do: find what is short: the table, CPU vectors, remapping entries.
     References: Linux drivers/pci/msi/msi.c, __pci_enable_msix_range(); drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_enable().
     """
+    ends = Ends(driver_probe_failed, kernel_panic)
     findings = [
         *(_from_enables(enables, devices) if enables is not None else ()),
         *(_from_requests(op_set_irqs, devices) if op_set_irqs is not None else ()),
-        *_from_drivers(driver_vectors_refused, driver_vectors_reduced),
+        *_from_drivers(driver_vectors_refused, driver_vectors_reduced, ends),
+        *_from_refusals(driver_refusals, ends, (driver_vectors_refused, driver_vectors_reduced)),
     ]
     yield from findings
     if not findings:
@@ -41,6 +73,28 @@ def short_grant(
             if enables is not None
             else not_evaluated("no enabling of vectors in the input", RECORD)
         )
+
+
+class Ends:
+    """What a refusal can lead to: drivers that give up on a device, and panics."""
+
+    def __init__(self, gone: pl.DataFrame | None, panics: pl.DataFrame | None) -> None:
+        self.gone = gone.to_dicts() if gone is not None else []
+        self.panics = panics.to_dicts() if panics is not None else []
+
+    def given_up(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The line in which the driver gives up on the device soon after the refusal."""
+        return next((g for g in self.gone if _place(g) == _place(row) and near(row, g, GONE_LINES, GONE_MS)), None)
+
+    def of(self, row: Mapping[str, Any], finding: Finding) -> Finding:
+        """The finding as severe as what the refusal led to, with the lines that tell."""
+        place = (row["machine"], row["boot"])
+        dead, panic = self.given_up(row), ended_by(row, (p for p in self.panics if (p["machine"], p["boot"]) == place))
+        if dead is None and panic is None:
+            return finding
+        effects = (e for r in (dead, panic) if r is not None for e in span(r["source"], r["line"], role="effect"))
+        severity = "critical" if panic is not None else "high"
+        return replace(finding, severity=severity, evidence=distinct((*finding.evidence, *effects)))  # type: ignore[arg-type]
 
 
 def _from_enables(enables: pl.DataFrame, devices: pl.DataFrame | None) -> Iterator[Finding]:
@@ -78,7 +132,7 @@ def _from_requests(op_set_irqs: pl.DataFrame, devices: pl.DataFrame | None) -> I
         )
 
 
-def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None) -> Iterator[Finding]:
+def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None, ends: Ends) -> Iterator[Finding]:
     """A driver says that it got too few, or none."""
     for frame, ret in ((refused, "ret"), (reduced, "granted")):
         if frame is None:
@@ -90,7 +144,50 @@ def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None) ->
             subject = Subject(label, "pci" if row.get("bdf") else "unknown", row.get("bdf"))
             refusal = "refused" if row[ret] is None else f"refused with {row[ret]}"
             got = refusal if ret == "ret" else f"reduced to {row[ret]}"
-            yield _finding(row, subject, "proven", f"the vectors of {label} were {got}", {"asked": row.get("asked"), ret: row[ret]})
+            finding = _finding(row, subject, "proven", f"the vectors of {label} were {got}", {"asked": row.get("asked"), ret: row[ret]})
+            yield ends.of(row, finding)
+
+
+def _from_refusals(driver_refusals: pl.DataFrame | None, ends: Ends, known: tuple[pl.DataFrame | None, ...]) -> Iterator[Finding]:
+    """A driver says in words of its own that it was refused vectors, or got few."""
+    told = {_place(r) for f in known if f is not None for r in f.to_dicts()}
+    devices: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for r in driver_refusals.to_dicts() if driver_refusals is not None else ():
+        if _place(r) not in told and not (r["what"] == "irq" and r["errno"] == ENOSPC):
+            devices.setdefault(_place(r), []).append(r)
+    for (_, _, label), rows in devices.items():
+        row = next((r for r in rows if r["errno"] is not None), rows[0])
+        dead = ends.given_up(row) is not None
+        works = not dead and not row["of_vfs"] and (row["falls_back"] or bool(row["granted"]) or not _counts(row["errno"]))
+        finding = _finding(
+            row,
+            Subject(label, "pci" if row["bdf"] else "unknown", row["bdf"]),
+            "probable" if _counts(row["errno"]) or row["of_vfs"] or dead else "possible",
+            _said(label, row, dead),
+            {k: row[k] for k in ("errno", "asked", "granted", "falls_back", "of_vfs")},
+        )
+        yield ends.of(row, replace(finding, severity="low" if works else None, advice=VFS if row["of_vfs"] else ADVICE))
+
+
+def _place(r: Mapping[str, Any]) -> tuple[Any, ...]:
+    return r["machine"], r["boot"], r.get("bdf") or r.get("device") or r.get("driver") or "an unnamed device"
+
+
+def _counts(errno: int | None) -> bool:
+    """Whether an errno tells a refusal of something that is there."""
+    return errno is not None and errno not in NOT_THERE
+
+
+def _said(label: str, row: Mapping[str, Any], dead: bool) -> str:
+    """The refusal in one sentence: what remains, and for whom."""
+    if row["of_vfs"]:
+        left = f"{row['granted']} MSI-X interrupts" if row["granted"] is not None else "too few MSI-X interrupts"
+        return f"{label} has {left} left for its VFs: its own budget is used up"
+    error = f" with {row['errno']}" if row["errno"] is not None else ""
+    got = f"reduced to {row['granted']}" if row["granted"] is not None else f"refused{error}"
+    return f"the vectors of {label} were {got}" + (
+        ", and its driver gave up" if dead else "; it goes on without" if row["falls_back"] else ""
+    )
 
 
 def _finding(row: Mapping[str, Any], subject: Subject, grade: Any, summary: str, values: dict[str, Any]) -> Finding:

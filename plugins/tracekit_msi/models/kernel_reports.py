@@ -14,6 +14,11 @@ MSI_CODE = re.compile(
 )
 # The tracer itself, warned about by its own code.
 TRACER = re.compile(r"^(?:prepare_ftrace_return|trace_recursion|trace_test_and_set_recursion|ftrace_)")
+# What prints a stack, and what calls it for a report of the kernel's own.
+PRINTER = re.compile(r"^(?:__)?(?:dump_stack|dump_backtrace|show_stack|show_trace)")
+REPORTER = re.compile(
+    r"^_*(?:warn|report_bug|panic|die|oops|bug|nmi_|lockdep|print_\w*(?:bug|deadlock)|kasan_|ubsan_|bad_page|note_interrupt|report_bad_irq)"
+)
 FRAMES = 10  # reliable frames that can tell what failed
 REACH = 80  # lines between the head of a report and its frames
 REACH_MS = 1000
@@ -29,6 +34,7 @@ class Report:
     lines: list[Row] = field(default_factory=list)
     traced: bool = False
     frames: int = 0
+    printed: bool = False  # its top frame is a function that prints a stack
     chain: list[int] = field(default_factory=list)
     in_msi: bool = False
     where: tuple[str, Row] | None = None  # the MSI function, and its line
@@ -103,9 +109,19 @@ class KernelReports(Model):
         report.last = e
         if e.mark is None and report.traced:
             report.frames += 1
+            self._on_purpose(report, e.frame_function)
             if report.frames <= FRAMES:
                 self._seen(report, e.frame_function, e)
             self._chain(report, e)
+
+    def _on_purpose(self, report: Report, function: str) -> None:
+        """Drop a trace without a head that somebody printed: its top prints stacks, and no function that reports an error called that."""
+        printer = PRINTER.match(function) is not None
+        if report.kind == "bare" and report.printed and not printer:
+            report.kind = "bare" if REPORTER.match(function) else "other"
+            report.printed = False
+        elif report.frames == 1:
+            report.printed = printer
 
     def on_registers_rbx(self, e: Row) -> None:
         if (report := self._at(e)) is not None and report.rbx is None:

@@ -9,7 +9,7 @@ from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, in
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl and vfio_msi_set_vector_signal, with irq_handler_entry events"
 
 
-@diagnosis("vfio.block-rollback", code="VFIO-007", severity="high", record=RECORD)
+@diagnosis("vfio.block-rollback", code="VFIO-007", severity="high", explains=("VFIO-004",), record=RECORD)
 def block_rollback(
     op_set_irqs: pl.DataFrame,
     op_vector: pl.DataFrame | None = None,

@@ -23,12 +23,13 @@ from tracekit import (
     subject_of,
     times,
 )
-from tracekit_vfio.diagnoses.resize_window import best, subjects
+from tracekit_vfio.diagnoses.resize_window import IN_PLACE, UP_FRONT, below_its, best, subjects
 
 NEVER_CAME = 0x22  # INTR-REMAP reason: the entry is not present, as it is while the vectors are freed
 SETTLE = "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs, on the host's clock (--clock)"
 RECORD = "the guest's dmesg beside the host's trace of vfio_pci_set_irqs_ioctl and irq_handler_entry"
 SECOND = 1_000_000_000
+POLL = "A driver that polls when its time-out ends loses time only."
 
 
 @diagnosis("vfio.lost-on-resize", code="VFIO-001", severity="critical", explains=("IRQ-007",), record=RECORD)
@@ -39,6 +40,7 @@ def lost_on_resize(
     irq_handler_entry: pl.DataFrame | None = None,
     gap: pl.DataFrame | None = None,
     streams: pl.DataFrame | None = None,
+    gates: pl.DataFrame | None = None,
     *,
     timeout_s: int = 120,
 ) -> Iterator[Finding | Verdict]:
@@ -61,7 +63,7 @@ def lost_on_resize(
     used = windows.filter((pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers")))
     heard = Heard(irq_handler_entry, gap, frozenset() if streams is None else frozenset(streams.filter("merged")["source"]))
     found = list(_faulted(used, remap_fault)) or list(_polled(_still_enabled(windows, used), nvme_completion_polled, heard, timeout_s))
-    yield from found
+    yield from (replace(f, advice=f"{UP_FRONT} {POLL}") for f in found) if below_its(gates) else found
     if not found:
         yield _open(windows, used)
 
@@ -160,7 +162,7 @@ def _finding(
         evidence=distinct([*window, *effect]),
         unchecked=unchecked,
         values={"old": w["old"], "new": w["new"], "span_ns": w["span"], **values},
-        advice="Use a client that grows in place, or let the guest enable all its vectors at once; poll on time-outs in the driver.",
+        advice=f"{IN_PLACE} {POLL}",
     )
 
 

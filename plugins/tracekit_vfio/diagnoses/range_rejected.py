@@ -10,7 +10,7 @@ from tracekit import Finding, Verdict, clear, diagnosis, distinct, span, subject
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count)"
 
 
-@diagnosis("vfio.range-rejected", code="VFIO-005", severity="medium", record=RECORD)
+@diagnosis("vfio.range-rejected", code="VFIO-005", severity="medium", explains=("VFIO-004",), record=RECORD)
 def range_rejected(
     op_set_irqs: pl.DataFrame, refusals: pl.DataFrame | None = None, devices: pl.DataFrame | None = None
 ) -> Iterator[Finding | Verdict]:

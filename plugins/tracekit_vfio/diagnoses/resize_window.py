@@ -1,6 +1,7 @@
 """VFIO-002: vectors in use were taken down to add more."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -30,6 +31,8 @@ LOST = Unchecked(
     "an interrupt was lost in a window",
     "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs",
 )
+IN_PLACE = "Use a client that grows in place (QEMU 8.2, Linux 6.5, NORESIZE clear), or let the guest enable all its vectors at once."
+UP_FRONT = "Let the guest enable all its vectors at once: the GIC ITS of this host offers no growth in place, whatever the client."
 IN_USE = Unchecked("a vector was in use", "irq_handler_entry events of the host (echo 1 > events/irq/irq_handler_entry/enable)")
 NOTHING_BETWEEN = Unchecked("nothing else was done to the device in the window", "a recording without lost events (larger buffer_size_kb)")
 
@@ -40,6 +43,7 @@ def resize_window(
     op_set_irqs: pl.DataFrame | None = None,
     devices: pl.DataFrame | None = None,
     gap: pl.DataFrame | None = None,
+    gates: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """Vectors that were in use went down while the client disabled the index to enable more of them.
 
@@ -65,9 +69,15 @@ def resize_window(
     found = False
     for group in subjects(growths):
         found = True
-        yield _finding(group, devices, gap)
+        yield replace(_finding(group, devices, gap), advice=UP_FRONT if below_its(gates) else IN_PLACE)
     if not found:
         yield _quiet(windows)
+
+
+def below_its(gates: pl.DataFrame | None) -> bool:
+    """Whether the case shows that MSIs go through a GIC ITS, and nothing else."""
+    told = gates.filter(pl.col("gate") == "ITS")["value"] if gates is not None else None
+    return told is not None and len(told) > 0 and bool(told.all())
 
 
 def subjects(windows: pl.DataFrame) -> list[pl.DataFrame]:
@@ -136,7 +146,6 @@ def _finding(group: pl.DataFrame, devices: pl.DataFrame | None, gap: pl.DataFram
             "basis": basis,
         },
         windows=tuple(as_window(w) for w in counted.iter_rows(named=True)),
-        advice="Use a client that grows in place (QEMU 8.2, Linux 6.5, NORESIZE clear), or let the guest enable all its vectors at once.",
     )
 
 

@@ -209,10 +209,6 @@ ALSO = [
     ),
     ("amd_iommu_event", "INVALID_DEVICE_REQUEST device=00:00.1 address=0x000000fdf8000020 flags=0x0a00]"),
     ("remap_disabled", "Not enabling interrupt remapping due to skipped IO-APIC setup"),
-    (
-        "driver_vectors_reduced",
-        "ice 0000:17:00.0: Only 0 MSI-X interrupts available for SR-IOV. Not enough to support minimum of 2 MSI-X interrupts per VF for 4 VFs",
-    ),
 ]
 RULES = grammar.load().events
 

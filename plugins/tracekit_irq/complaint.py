@@ -1,0 +1,94 @@
+"""What one sentence of a driver says about vectors that it did not get."""
+
+import errno as names
+import re
+from dataclasses import dataclass
+
+MSI = r"(?:MSI(?:-?X)?|msi(?:-?x)?|MSIx)s?"
+# `ret:-28`, `(-28)`, `3/-28`, `-ENOSPC`, `errno: 28`, `fffffffb`
+ERRNO = re.compile(
+    r"(?<![\w.\-])-(?P<number>\d{1,3})(?!\w|\.\d)|(?<![A-Za-z_])-?(?P<name>E[A-Z][A-Z0-9_]{2,12})\b"
+    r"|\b(?:errno|err|error|ret|rc|code|status)[ :=(]+(?P<plain>\d{1,3})\b|\bf{6}(?P<byte>[0-9a-f]{2})\b"
+)
+WORDS = {
+    "No space left on device": names.ENOSPC,
+    "Device or resource busy": names.EBUSY,
+    "Invalid argument": names.EINVAL,
+    "Cannot allocate memory": names.ENOMEM,
+    "Numerical result out of range": names.ERANGE,
+    "Operation not permitted": names.EPERM,
+}
+KERNEL_ONLY = {"EPROBE_DEFER": 517, "ENOTSUPP": 524}
+# Memory was short, or the driver will be asked again: no refusal of vectors.
+OTHER_TROUBLE = (names.ENOMEM, 517)
+# What belongs to MSI and is no vector: `failed to get msi parent`, `Failed to allocate MSI address`.
+OTHER_PART = re.compile(
+    MSI + r"[ -](?:address|page|doorbell|window|(?:irq )?domain|parent|controller|memory|bitmap|data|region|node|property|target|frame"
+    r"|cookie|mask|message|capability|table|bar|handler|service|update|package|plugin|laptop)s?\b",
+    re.IGNORECASE,
+)
+# `falling back to legacy interrupts`, `trying MSI`, `use line based`, `attempting to redistribute`
+FALLS_BACK = re.compile(
+    r"f(?:all|ell)(?:s|ing)?[ -]?back|\b(?:mov|switch)ing to\b|\binstead\b|\b(?:us(?:e|ing)|try(?:ing)?) (?:a |an |one )?"
+    r"(?:single|shared?|legacy|line|intx|msi|poll|wired|pin|fewer|less)|\bback to\b|\b(?:less|fewer) (?:msi\S* )?vectors"
+    r"|reduc(?:e|ing) the number|redistribut",
+    re.IGNORECASE,
+)
+OF_VFS = re.compile(r"\bVFs?\b|\bSR-?IOV\b|\bvirtual functions?\b", re.IGNORECASE)
+# `request_irq for queue 3`, `request MSI irq 45`; not `request irq vectors`, which allocates them
+REQUESTS = re.compile(r"(?:request|regist(?:er|ration))\w*[ _](?:[\w#/-]+ ){0,2}?(?:of )?(?:irqs?|interrupts?)\b(?! vector)", re.IGNORECASE)
+# `Only 4 MSI-X interrupts available`, `only got 4 of 9 vectors`, `less vectors (9 out of 17)`
+GRANTED = re.compile(
+    r"\bonly(?: got)? (?P<granted>\d+)(?: (?:out )?of (?P<asked>\d+))?|\((?P<part>\d+) out of (?P<whole>\d+)\)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What was refused (`vectors` when they are allocated, `irq` when one is requested), with what error, and what remains."""
+
+    what: str
+    errno: int | None
+    asked: int | None
+    granted: int | None
+    falls_back: bool
+    of_vfs: bool
+
+
+def read(text: str) -> Complaint | None:
+    """The complaint in a driver's sentence, or None where it is about something else than vectors."""
+    error = errno_of(text)
+    if error in OTHER_TROUBLE or OTHER_PART.search(text):
+        return None
+    left = GRANTED.search(text)
+    granted, asked = _numbers(left) if left else (None, None)
+    return Complaint(
+        "irq" if REQUESTS.search(text) else "vectors",
+        -error if error is not None else None,
+        asked,
+        granted,
+        FALLS_BACK.search(text) is not None,
+        OF_VFS.search(text) is not None,
+    )
+
+
+def errno_of(text: str) -> int | None:
+    """The errno in any of its spellings, as a positive number."""
+    for found in ERRNO.finditer(text):
+        number = _errno(found)
+        if number is not None and 0 < number < 600:
+            return number
+    return next((number for words, number in WORDS.items() if words in text), None)
+
+
+def _errno(found: re.Match[str]) -> int | None:
+    if found["name"]:
+        return KERNEL_ONLY.get(found["name"]) or getattr(names, found["name"], None)
+    if found["byte"]:
+        return 256 - int(found["byte"], 16)
+    return int(found["number"] or found["plain"])
+
+
+def _numbers(left: re.Match[str]) -> tuple[int | None, int | None]:
+    granted, asked = left["granted"] or left["part"], left["asked"] or left["whole"]
+    return int(granted) if granted else None, int(asked) if asked else None

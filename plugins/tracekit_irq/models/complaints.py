@@ -1,0 +1,75 @@
+"""Drivers' complaints about interrupts, read by structure: those that no wording tells better."""
+
+from typing import ClassVar
+
+from tracekit import Model, Row, Table
+from tracekit_irq import complaint, silence
+from tracekit_irq.tables import DRIVER_REFUSALS, DRIVER_SILENCES
+
+# Whose messages have rules of their own: Xen's say which step of the hypervisor refused, `vfio` is QEMU's word for its side of VFIO.
+OTHERS = ("pciback", "xen_pciback", "xen-pciback", "pcifront", "vfio")
+
+
+class Complaints(Model):
+    """Read each complaint of a driver that no rule of known wordings (`drivers.lark`) reads: such a table says more."""
+
+    tables: ClassVar[tuple[Table, ...]] = (DRIVER_REFUSALS, DRIVER_SILENCES)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: set[tuple[str, int]] = set()
+        self.complaints: list[tuple[Row, str | None, str]] = []  # the row, the device it names, what it says
+        self.silences: list[Row] = []
+
+    def on_driver_complaint(self, e: Row) -> None:
+        self.complaints.append((e, e.device or e.instance, e.complaint))
+
+    def on_driver_complaint_alone(self, e: Row) -> None:
+        self.complaints.append((e, None, e.plain))
+
+    def on_driver_silence(self, e: Row) -> None:
+        self.silences.append(e)
+
+    def on_driver_fence_polled(self, e: Row) -> None:
+        self._silent(e, "fence", e.ring, f"Fence fallback timer expired on ring {e.ring}")
+
+    def _known(self, e: Row) -> None:
+        self.told.add((e.source, e.line))
+
+    on_driver_irq_refused = on_driver_vectors_refused = on_driver_vectors_reduced = on_driver_irq_fallback = _known
+    on_driver_vf_vectors = on_driver_vectors_told = on_driver_interrupt_missed = on_driver_interrupt_test_failed = _known
+    on_ath_response_polled = on_nvme_completion_polled = on_mlx5_eqe_recovered = on_mlx5_command_recovered = _known
+    on_xen_msi_create_failed = on_xen_pciback_failed = on_xen_frontend_said = on_xen_frontend_error = _known
+    on_xen_frontend_missing = on_xen_map_failed = on_msi_mode_conflict = _known
+
+    def on_end(self) -> None:
+        for e, device, text in self.complaints:
+            said = complaint.read(text) if self._own(e) else None
+            if said is not None:
+                self.emit(
+                    "driver_refusals",
+                    e,
+                    driver=e.driver or device,
+                    bdf=getattr(e, "bdf", None),
+                    device=device,
+                    what=said.what,
+                    errno=said.errno,
+                    asked=said.asked,
+                    granted=said.granted,
+                    falls_back=said.falls_back,
+                    of_vfs=said.of_vfs,
+                    text=text,
+                    line_end=e.line,
+                )
+        for e in self.silences:
+            kind = silence.kind(e.silence) if self._own(e) else None
+            if kind is not None:
+                self._silent(e, kind, silence.queue(e.silence), e.silence)
+
+    def _silent(self, e: Row, kind: str, queue: str | None, text: str) -> None:
+        self.emit("driver_silences", e, driver=e.driver, bdf=e.bdf, device=e.device, kind=kind, queue=queue, text=text, line_end=e.line)
+
+    def _own(self, e: Row) -> bool:
+        """Whether the line is a Linux driver's own, and no known wording."""
+        kernel = e.side is None or e.side == "kernel" or e.side.startswith("guest")
+        return kernel and e.driver not in OTHERS and (e.source, e.line) not in self.told

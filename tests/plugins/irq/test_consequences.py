@@ -1,0 +1,68 @@
+"""A refusal is as severe as what it led to; what explains a silence stands above it."""
+
+import pytest
+
+from tracekit.testing import findings, shape
+
+BLOCKED = "DMAR: [INTR-REMAP] Request device [f0:1f.7] fault index 0x0 [fault reason 0x25] Blocked a compatibility format interrupt request"
+PANIC = "Kernel panic - not syncing: timer doesn't work through Interrupt-remapped IO-APIC"
+REFUSED = "nvme 0000:01:00.0: Failed to enable MSI-X: -28"
+
+
+def line(at: float, message: str) -> str:
+    return f"[{at:12.6f}] {message}\n"
+
+
+@pytest.mark.parametrize("message", [BLOCKED, REFUSED])
+@pytest.mark.parametrize(
+    ("panic", "after"),
+    [
+        (PANIC, 0.1),
+        ("Kernel panic - not syncing: Fatal exception in interrupt", 1.5),
+        ("Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)", 30),
+    ],
+)
+def test_a_panic_right_after_a_refusal_makes_it_critical(message: str, panic: str, after: float) -> None:
+    (found,) = findings(line(0.5, message) + line(0.5 + after, panic))
+    assert (found.severity, [e.line for e in found.evidence]) == ("critical", [1, 2])
+
+
+@pytest.mark.parametrize("message", [BLOCKED, REFUSED])
+@pytest.mark.parametrize(
+    ("panic", "after"),
+    [
+        ("Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009", 20),  # another story
+        (PANIC, 300),
+        ("Kernel panic - not syncing: sysrq triggered crash", -0.1),  # before it
+    ],
+)
+def test_a_panic_of_another_time_is_not_its_consequence(message: str, panic: str, after: float) -> None:
+    lines = sorted([(200.5, message), (200.5 + after, panic)])
+    assert "critical" not in [f.severity for f in findings("".join(line(*x) for x in lines))]
+
+
+def test_a_panic_of_the_next_boot_is_not_its_consequence() -> None:
+    text = line(0.0, "Linux version 6.1.0") + line(0.5, BLOCKED) + line(0.0, "Linux version 6.1.0") + line(0.6, PANIC)
+    assert [f.severity for f in findings(text) if f.code == "IRQ-003"] == ["low"]
+
+
+FAULT = "DMAR: [INTR-REMAP] Request device [01:00.0] fault index 0x20 [fault reason 0x22] Present field in the IRTE entry is clear"
+NAMED = "nvme nvme0: pci function 0000:01:00.0"
+POLLED = "nvme nvme0: I/O 7 QID 3 timeout, completion polled"
+
+
+def test_a_message_that_the_iommu_refused_explains_the_silence_of_its_device() -> None:
+    found = findings(line(20, NAMED) + line(100, FAULT) + line(130, POLLED))
+    assert shape(found) == [("IRQ-003", "proven", "0000:01:00.0", None, [2]), ("IRQ-007", "proven", "nvme0", "IRQ-003", [1, 3])]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        line(20, NAMED.replace("01:00", "02:00")) + line(100, FAULT) + line(130, POLLED),  # another device's
+        line(20, NAMED) + line(100, FAULT) + line(1300, POLLED),  # long before
+        line(20, NAMED) + line(130, POLLED) + line(140, FAULT),  # after it
+    ],
+)
+def test_a_refusal_of_another_device_or_time_explains_nothing(text: str) -> None:
+    assert {f.explained_by for f in findings(text)} == {None}
