@@ -299,3 +299,16 @@ def test_old_kernels_do_not_tell_the_fate_of_a_spurious_vector() -> None:
     old = "spurious APIC interrupt through vector {} on CPU#0, should never happen."
     assert [f.code for f in findings(log(old.format("ef")))] == ["IRQ-004"]
     assert findings(log(old.format("ff"))) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "(XEN) CPU#: No irq handler for vector ## (IRQ -2147483648, LAPIC)",
+        "[  100.000000] do_IRQ: x.xx No irq handler for vector",
+        "[  100.000000] No irq handler for #.##",
+    ],
+)
+def test_a_stray_vector_whose_numbers_were_taken_out(line: str) -> None:
+    (found,) = findings(line)
+    assert (found.code, found.values["vectors"]) == ("IRQ-004", ["?.?"])
