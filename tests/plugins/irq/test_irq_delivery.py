@@ -249,6 +249,8 @@ def test_an_its_that_takes_no_commands_maps_nothing(suffix: str) -> None:
 
 def test_commands_of_an_iommu_may_be_about_something_else() -> None:
     assert shape(findings(log("iommu ivhd2: AMD-Vi: Completion-Wait loop timed out"))) == [("IRQ-008", "possible", "IOMMU", None, [1])]
+    (found,) = findings(log("DMAR: VT-d detected Invalidation Time-out Error: SID 4100"))
+    assert (found.code, found.grade, found.values["devices"]) == ("IRQ-008", "possible", ["0000:41:00.0"])
 
 
 GONE = "Unable to change power state from D3cold to D0, device inaccessible"
