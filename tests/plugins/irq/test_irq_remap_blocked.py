@@ -141,7 +141,16 @@ def test_amd_names_its_unit_before_the_event(unit: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("printed", "bdf"), [("10000:e1:00.0", "10000:e1:00.0"), ("xx:xx.x", None), ("<bdf>", None), ("redacted", None), ("##:##.#", None)]
+    ("printed", "bdf"),
+    [
+        ("10000:e1:00.0", "10000:e1:00.0"),
+        ("xx:xx.x", None),
+        ("<bdf>", None),
+        ("redacted", None),
+        ("##:##.#", None),
+        ("BB:DD.F", None),
+        ("REDACTED", None),
+    ],
 )
 def test_long_segments_and_placeholders_stand_where_a_device_stands(printed: str, bdf: str | None) -> None:
     (found,) = findings(log(new(printed, 0x1E, 0x26, FOREIGN)))

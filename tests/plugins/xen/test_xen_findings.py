@@ -315,8 +315,8 @@ REDACTED = "[  100.000000] pciback {}: xen_map irq failed -28 for {} domain\n"
 
 
 def test_a_placeholder_stands_where_an_address_or_a_domain_stands() -> None:
-    for address in ("<pci-address>", "xx:xx.x", "XXXX:XX:XX.X", "0000:##:##.#", "[redacted]"):
-        for domid in ("<domid>", "[redacted]", "X", "##"):
+    for address in ("<pci-address>", "xx:xx.x", "XXXX:XX:XX.X", "0000:##:##.#", "[redacted]", "BB:DD.F", "0000:**:**.*", "REDACTED"):
+        for domid in ("<domid>", "[redacted]", "X", "##", "REDACTED"):
             (found,) = findings(REDACTED.format(address, domid))
             assert (found.code, found.grade, found.subject.label) == ("XEN-002", "probable", "guest")
     assert xen(REDACTED.format("0000:41:00.0", "3")) == [("XEN-002", "probable", "dom3 (0000:41:00.0)", None, [1])]
