@@ -26,7 +26,7 @@ def refused(
     indices = sorted({r["irte_index"] for r in rows if r.get("irte_index") is not None})
     ids = [r.get("sid") if r.get("sid") is not None else r.get("devid") for r in rows]
     sid = next((n for n in ids if n is not None), None)
-    bdf = _function(sid)
+    bdf = function_of(sid) if sid is not None and sid <= 0xFFFF else None
     place = f" at index {', '.join(f'0x{i:x}' for i in indices)}" if indices else ""
     whose = f"{', one' if indices else ''} of {bdf}" if bdf else ""
     return Finding(
@@ -40,9 +40,9 @@ def refused(
     )
 
 
-def _function(sid: int | None) -> str | None:
-    """The function of a source id, as the guest numbers it."""
-    return full_bdf(f"{sid >> 8:02x}:{sid >> 3 & 31:02x}.{sid & 7}") if sid is not None and sid <= 0xFFFF else None
+def function_of(sid: int) -> str:
+    """Return the function that a source id of 16 bits stands for; segment 0, since the id has none."""
+    return full_bdf(f"{sid >> 8:02x}:{sid >> 3 & 31:02x}.{sid & 7}")
 
 
 def _why(reasons: pl.DataFrame | None) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, no_message, times
+from tracekit_irq.emulated import function_of
 from tracekit_irq.evidence import at, by_boot, in_order, shown
 
 
@@ -26,13 +27,15 @@ def commands_unanswered(
     for where, (amd, intel) in by_boot(amd_wait_timed_out, qi_error):
         lines = amd + intel
         found = True
+        devices = sorted({function_of(r["sid"]) for r in intel if r["sid"] is not None and r["sid"] <= 0xFFFF})
+        whose = f"; {', '.join(devices[:4])} did not answer" if devices else ""
         yield Finding(
-            f"an IOMMU did not carry out its commands, {times(len(lines), 'time')}: a changed remapping entry may not have taken effect",
+            f"an IOMMU did not carry out its commands, {times(len(lines), 'time')}: a changed entry may not have taken effect{whose}",
             "possible",
             in_order(at(r) for r in shown(lines)),
             subject=Subject("IOMMU", kind="host"),
             advice="Look for a device that does not answer invalidations (ATS), or that left the bus, at the same time.",
-            values={"count": len(lines)},
+            values={"count": len(lines), "devices": devices},
             unchecked=(Unchecked("that the command was about an interrupt's entry", "events/intel_iommu/qi_submit"),),
             **where,
         )

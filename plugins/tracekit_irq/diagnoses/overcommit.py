@@ -7,6 +7,7 @@ import polars as pl
 from tracekit import Finding, Verdict, clear, diagnosis, not_evaluated, times
 from tracekit_irq.evidence import at, by_boot, in_order, shown
 
+MISCOUNTED = 1 << 31  # a count below zero as the kernel prints it: its own fault, no reservation
 RECORD = "dmesg; echo 1 > /sys/kernel/tracing/events/irq_matrix/irq_matrix_reserve/enable"
 
 
@@ -35,6 +36,9 @@ def overcommit(
     """
     found = False
     for where, (warnings, crossings, leaving) in by_boot(irq_overcommit, vector_overcommits, irq_reserved_exceeds):
+        leaving = [r for r in leaving if max(r["vectors"], r["available"]) < MISCOUNTED]
+        if not (warnings or crossings or leaving):
+            continue
         found = True
         warnings = sorted(warnings + leaving, key=lambda r: (r["source"], r["line"]))
         first = crossings[0] if crossings else None

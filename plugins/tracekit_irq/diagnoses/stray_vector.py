@@ -53,7 +53,8 @@ def stray_vector(
             yield _acknowledged(where, spurious, [r for rows in late for r in rows])
         if not linux and not xen:
             continue
-        places = [f"{r['cpu']}.{r['vector']}" for r in linux] + [f"{r['cpu']}.0x{r['vector_hex']:x}" for r in xen]
+        places = [f"{_number(r['cpu'])}.{_number(r['vector'])}" for r in linux]
+        places += [f"{_number(r['cpu'])}.{_number(r['vector_hex'], '#x')}" for r in xen]
         unique = list(dict.fromkeys(places))
         yield Finding(
             f"{times(len(places), 'interrupt')} without an irq at CPU.vector {', '.join(unique[:6])}",
@@ -69,6 +70,11 @@ def stray_vector(
         )
     if irq_no_handler is None and xen_no_handler is None and (acknowledged is None or acknowledged.is_empty()):
         yield no_message(sources)
+
+
+def _number(value: int | None, form: str = "d") -> str:
+    """A number, or a question mark where a person took it out."""
+    return format(value, form) if value is not None else "?"
 
 
 def acked(events: pl.DataFrame) -> pl.Series:

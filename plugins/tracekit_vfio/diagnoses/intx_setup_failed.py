@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import EBUSY, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
+from tracekit import EBUSY, VFIO_INTX, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
 
 RECORD = "dmesg of the host with QEMU's log; cat /proc/interrupts; kprobe and kretprobe on vfio_pci_set_irqs_ioctl"
 BUSY, INVALID = "Device or resource busy", "Invalid argument"
@@ -47,7 +47,7 @@ def intx_setup_failed(
         mine, lines = [r for r in told if r["name"] == name], [r for r in mismatched if _device(r) == name]
         yield _finding(name, mine, lines)
     asked = (
-        op_set_irqs.filter((pl.col("index") == 0) & (pl.col("data") == "eventfd") & pl.col("ret").is_not_null())
+        op_set_irqs.filter((pl.col("index") == VFIO_INTX) & (pl.col("data") == "eventfd") & pl.col("ret").is_not_null())
         if op_set_irqs is not None
         else None
     )

@@ -249,6 +249,8 @@ def test_an_its_that_takes_no_commands_maps_nothing(suffix: str) -> None:
 
 def test_commands_of_an_iommu_may_be_about_something_else() -> None:
     assert shape(findings(log("iommu ivhd2: AMD-Vi: Completion-Wait loop timed out"))) == [("IRQ-008", "possible", "IOMMU", None, [1])]
+    (found,) = findings(log("DMAR: VT-d detected Invalidation Time-out Error: SID 4100"))
+    assert (found.code, found.grade, found.values["devices"]) == ("IRQ-008", "possible", ["0000:41:00.0"])
 
 
 GONE = "Unable to change power state from D3cold to D0, device inaccessible"
@@ -299,3 +301,16 @@ def test_old_kernels_do_not_tell_the_fate_of_a_spurious_vector() -> None:
     old = "spurious APIC interrupt through vector {} on CPU#0, should never happen."
     assert [f.code for f in findings(log(old.format("ef")))] == ["IRQ-004"]
     assert findings(log(old.format("ff"))) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "(XEN) CPU#: No irq handler for vector ## (IRQ -2147483648, LAPIC)",
+        "[  100.000000] do_IRQ: x.xx No irq handler for vector",
+        "[  100.000000] No irq handler for #.##",
+    ],
+)
+def test_a_stray_vector_whose_numbers_were_taken_out(line: str) -> None:
+    (found,) = findings(line)
+    assert (found.code, found.values["vectors"]) == ("IRQ-004", ["?.?"])

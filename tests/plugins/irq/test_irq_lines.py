@@ -171,6 +171,8 @@ ALSO = [
     ("irq_spurious_vector", "spurious APIC interrupt through vector ef on CPU#0, should never happen."),
     ("remap_fault", "DMAR: INTR-REMAP: Request device [10000:e1:00.0] fault index 0x1e [fault reason 0x26] Blocked an interrupt request"),
     ("amd_iommu_event", "iommu ivhd1: AMD-Vi: Event logged [ILLEGAL_COMMAND_ERROR address=0x0000000123456780]"),
+    ("qi_error", "DMAR: VT-d detected Invalidation Time-out Error: SID 4100"),
+    ("qi_error", "DMAR: VT-d detected Invalidation Queue Error: Reason f"),
     ("amd_wait_timed_out", "iommu ivhd0: AMD-Vi: Completion-Wait loop timed out"),
     ("irte_exhausted", "[VT-D]drivers/passthrough/vtd/intremap.c:551: MSI intremap index (65536) larger than maximum index (65535)!"),
     ("pci_unreachable", "nouveau 0000:01:00.0: can't change power state from D3cold to D0 (config space inaccessible)"),

@@ -141,7 +141,16 @@ def test_amd_names_its_unit_before_the_event(unit: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("printed", "bdf"), [("10000:e1:00.0", "10000:e1:00.0"), ("xx:xx.x", None), ("<bdf>", None), ("redacted", None), ("##:##.#", None)]
+    ("printed", "bdf"),
+    [
+        ("10000:e1:00.0", "10000:e1:00.0"),
+        ("xx:xx.x", None),
+        ("<bdf>", None),
+        ("redacted", None),
+        ("##:##.#", None),
+        ("BB:DD.F", None),
+        ("REDACTED", None),
+    ],
 )
 def test_long_segments_and_placeholders_stand_where_a_device_stands(printed: str, bdf: str | None) -> None:
     (found,) = findings(log(new(printed, 0x1E, 0x26, FOREIGN)))
@@ -193,3 +202,9 @@ def test_an_event_in_raw_words_is_read_by_its_address() -> None:
     assert findings(raw(0x10, 0xFFFF0040)) == []
     assert findings(raw(0x02, 0x8000040)) == []
     assert findings(log("arm-smmu-v3 arm-smmu-v3.0.auto: ias 44-bit, oas 44-bit (features 0x00008305)")) == []
+
+
+def test_two_records_that_a_collector_put_on_one_line() -> None:
+    for between in (" ", "#012"):
+        line = f"dmar: INTR-REMAP: Request device [[f0:1f.7] fault index 0{between}INTR-REMAP:[fault reason 34] {MISSING}"
+        assert tables(log(line))["remap_faults"].select("bdf", "index", "reason").rows() == [("0000:f0:1f.7", 0, 0x22)]

@@ -126,3 +126,4 @@ def test_a_cpu_that_cannot_go_offline(vectors: int, room: int, miscounted: bool)
 def test_a_cpu_that_goes_offline_is_no_refusal() -> None:
     assert findings("[  901.000000] smpboot: CPU 31 is now offline\n[  902.000000] Error taking CPU7 down: -16\n") == []
     assert [f.code for f in findings("[  901.000000] Reserved vectors 96 > available 85. IRQ request may fail\n")] == ["VEC-003"]
+    assert findings("[  901.000000] Reserved vectors 4294967291 > available 85. IRQ request may fail\n") == []

@@ -315,8 +315,8 @@ REDACTED = "[  100.000000] pciback {}: xen_map irq failed -28 for {} domain\n"
 
 
 def test_a_placeholder_stands_where_an_address_or_a_domain_stands() -> None:
-    for address in ("<pci-address>", "xx:xx.x", "XXXX:XX:XX.X", "0000:##:##.#", "[redacted]"):
-        for domid in ("<domid>", "[redacted]", "X", "##"):
+    for address in ("<pci-address>", "xx:xx.x", "XXXX:XX:XX.X", "0000:##:##.#", "[redacted]", "BB:DD.F", "0000:**:**.*", "REDACTED"):
+        for domid in ("<domid>", "[redacted]", "X", "##", "REDACTED"):
             (found,) = findings(REDACTED.format(address, domid))
             assert (found.code, found.grade, found.subject.label) == ("XEN-002", "probable", "guest")
     assert xen(REDACTED.format("0000:41:00.0", "3")) == [("XEN-002", "probable", "dom3 (0000:41:00.0)", None, [1])]
@@ -401,8 +401,9 @@ def test_a_pv_kernel_is_known_by_its_selectors() -> None:
 
 def test_a_frontend_in_the_log_tells_a_pv_guest() -> None:
     missing = "[    5.000000] nvme 0000:00:04.0: Xen PCI frontend has not registered MSI/MSI-X support!\n"
-    signs = ["pcifront pci-0: Installing PCI frontend", "RSP: e02b:ffffc9004003bc40 EFLAGS: 00010246"]
-    assert [xen(f"[    1.000000] {sign}\n" + missing)[0][1] for sign in signs] == ["proven", "proven"]
+    signs = ["pcifront pci-0: Installing PCI frontend", "RSP: e02b:ffffc9004003bc40 EFLAGS: 00010246", " xen_start_kernel+0x52b/0x530"]
+    assert [xen(f"[    1.000000] {sign}\n" + missing)[0][1] for sign in signs] == ["proven"] * 3
+    assert xen("[    1.000000]  start_kernel+0x52b/0x530\n" + missing)[0][1] == "probable"
 
 
 def test_vt_d_of_xen_says_that_its_table_is_full() -> None:
