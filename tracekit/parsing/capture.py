@@ -23,6 +23,8 @@ RAW_SCHEMA: Schema = RAW_EVENT.schema
 _FEW = 300  # texts that python matches sooner than polars makes an expression
 _WHOLE = "whole_match"
 _FUNCTION = r"^[0-9a-fA-F]{2,5}:[0-9a-fA-F:]+\.[0-7]$"  # an address of a function, and no placeholder for one
+_LONGEST_READ = 500  # characters of a line that is looked at before it is peeled
+_AT_A_WORD = r"(?<![^ \]:)>])"
 COPIES = [(pl.col(name) + "").alias(name) if dtype == pl.String else pl.col(name) for name, dtype in ENVELOPE.items()]
 
 
@@ -45,6 +47,19 @@ class Vocabulary:
         self._columns: dict[str, list[pl.Expr]] = {}
         self.prefilter = _prefilter([r for r in self.rules.values() if SMALL_ONLY not in r.doc])
         self.wanted_prefilter = _prefilter([self.rules[n] for n in self.captured if SMALL_ONLY not in self.rules[n].doc])
+
+    def reads(self, text: str) -> bool:
+        """Whether an event rule matches the end of a line, from the start of a word on: what stands before it may be any envelope.
+
+        For the few lines of which a wrapper must know it before anything is peeled; rules without a literal are left out.
+        """
+        text = text[:_LONGEST_READ]
+        return any(
+            _compiled(_AT_A_WORD + rule.regex.removeprefix("^")).search(text)
+            for literal, rules in self.by_literal.items()
+            if literal in text
+            for rule in rules
+        )
 
     def blank(self, names: Iterable[str]) -> dict[str, pl.DataFrame]:
         """An event table without rows for each name that is one."""

@@ -20,7 +20,7 @@ from tracekit.parsing.stamps import STAMPS
 # Files of other folders join the layer of the same name, else the collectors.
 LAYERS = ("outer", "collector", "vmm", "hypervisor", "printk", "context", "tracer")
 # The field of an envelope rule that holds the message.
-MESSAGES = ("msg", "graph", "graph_bare", "switch", "msg_bare", "msg_stamped", "msg_device")
+MESSAGES = ("msg", "graph", "graph_bare", "switch", "msg_bare", "msg_stamped", "msg_device", "msg_within", "msg_named")
 GRAPH = ("function_graph", "function_graph_bare", "tracecmd_graph")
 TRACERS = ("ftrace", "perf", "tracecmd", "function_graph", "qemu_trace")
 PER_FILE_SHARE = 0.5

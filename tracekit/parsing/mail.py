@@ -1,5 +1,6 @@
 """Logs pasted into mails: quote marks of any depth, lines that a mailer wrapped, quoted-printable, whole logs re-flowed as paragraphs.
 
+A join must gain something: where a first part of the pieces is an event and the whole is none, that part is all that is joined.
 A tail is joined to the log line before it only where a mailer would have broken that line: both have the same depth, the line is not longer
 than a mail line, the tail's first word would not have fitted, and the tail is neither blank nor prose. A tail of lesser depth (the line was
 quoted, then broken) is one only if a log line of the depth of the first follows: else it may be an answer.
@@ -7,7 +8,7 @@ quoted, then broken) is one only if a log line of the depth of the first follows
 
 import quopri
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -31,9 +32,9 @@ LOG_LINE = re.compile(
 _PRINTK = re.compile(rf"\s*(?:<\d{{1,3}}>)?{_STAMP}")
 _INNER = re.compile(rf"(?<=\S )(?={_STAMP} )")
 _NO_TAIL = re.compile(
-    r"\s|[-+]\s|[-+]{3} |@@ |diff --git|\* |=> |[#{}]|\[\.\.\.\]|\[snip\]|<snip>|\.\.\.|-- |_{5}|={5}|On .* wrote:|https?://"
+    r"\s|[-+]\s|[-+]{3}|@@ |[`~]{3}|</?[A-Za-z!]|\[/?[a-z]+\]|diff --git|\* |=> |[#{}]|\[\.\.\.\]|\[snip\]|<snip>|\.\.\.|-- |_{5}|={5}|On .* wrote:|https?://"
     r"|Signed-off-by|From:|Date:|To:|Cc:|\x1b|\[(?:\x1b\S*)? ?(?: OK |FAILED|DEPEND|TIME|WARN|INFO|SKIP)"
-    r"|\[ *\d*(?:\.\d*)?$|(?:\[?\S+@\S+[: ].*|[~/]\S*|\S+ )[#$] |\S+ login:"  # systemd, a line cut short, prompts
+    r"|\[ *\d*(?:\.\d*)?$|(?:\[?[^\s@]+@\S+[: ].*|[~/]\S*|\S+ )[#$](?: |$)|[#$>](?: |$)|\S+ login:"  # systemd, a line cut short, prompts
 )
 _PROSE = re.compile(r"(?:[A-Z][a-z']+|I|a|and|but|so|the|this|just|which|we|it) (?:[A-Za-z',-]+ ){2,}")
 WIDEST = 80
@@ -61,8 +62,11 @@ class Mail(Wrapper):
 
     name = "mail"
 
-    def __init__(self, quote: str = "", printable: bool = False, wrapped: bool = True, columns: int = 0) -> None:
+    def __init__(
+        self, quote: str = "", printable: bool = False, wrapped: bool = True, columns: int = 0, reads: Callable[[str], bool] | None = None
+    ) -> None:
         self.quote, self.printable, self.wrapped, self.columns = quote, printable, wrapped, columns
+        self.reads = reads  # whether a text is one of an event
         self.soft: _Piece | None = None  # what soft line breaks have joined so far
         self.record: list[_Piece] = []
         self.doubt: list[_Piece] = []  # tails of lesser depth, until the line after them is seen
@@ -115,19 +119,34 @@ class Mail(Wrapper):
             return
         if after is not None and after.depth == self.record[0].depth and LOG_LINE.match(after.text):
             self.record, self.doubt = self.record + self.doubt, []
-        yield from self._joined()
-        for piece in self.doubt:
+        gained = self._gained()
+        yield from self._joined(self.record[:gained])
+        for piece in self.record[gained:] + self.doubt:
             yield Logical(piece.number, piece.number_end, piece.text.rstrip())
         self.record, self.doubt = [], []
 
-    def _joined(self) -> Iterator[Logical]:
-        """The record's pieces joined, and split before every stamp that stands inside."""
+    def _gained(self) -> int:
+        """How many pieces belong together: all, but where fewer of them are an event and all are none."""
+        pieces = self.record
+        if self.reads is None or len(pieces) == 1 or _INNER.search(self._text(pieces)[0]):
+            return len(pieces)
+        alone = (n for n in range(len(pieces), 0, -1) if self.reads(self._text(pieces[:n])[0].rstrip()))
+        first = next(alone, 0)
+        return first or next((n for n in range(1, len(pieces)) if self.reads(pieces[n].text.strip())), len(pieces))
+
+    def _joined(self, pieces: Sequence[_Piece]) -> Iterator[Logical]:
+        """Some pieces joined, and split before every stamp that stands inside."""
+        text, starts = self._text(pieces)
+        yield from _split(text.rstrip(), starts, pieces[-1].number_end)
+
+    def _text(self, pieces: Sequence[_Piece]) -> tuple[str, list[tuple[int, int]]]:
+        """The text of some pieces joined, and where in it each begins: (place, line)."""
         text, starts = "", []
-        for piece in self.record:
+        for piece in pieces:
             before = text if self.columns or not text else f"{text.rstrip()} "
             starts.append((len(before), piece.number))
             text = before + (piece.text if self.columns or not before else piece.text.lstrip())
-        yield from _split(text.rstrip(), starts, self.record[-1].number_end)
+        return text, starts
 
     def close(self) -> Iterator[Logical]:
         if self.soft is not None:

@@ -9,7 +9,6 @@ from itertools import chain, islice
 
 import polars as pl
 
-from tracekit.grammar.rules import Rule
 from tracekit.parsing.capture import COPIES, RAW, RAW_SCHEMA, SMALL_SOURCE, Captured, Vocabulary, capture, split
 from tracekit.parsing.envelopes import Layout, constant
 from tracekit.parsing.wrap import Logical, Wrapper, detect
@@ -85,14 +84,14 @@ def parse(source: Source, vocabulary: Vocabulary, progress: Callable[[int], None
 
     Tables have the schema `event_schema(rule.columns)`; `ts` is still on the source's own clock, `boot` 0.
     """
-    reader = _Reader(source, vocabulary.envelopes)
+    reader = _Reader(source, vocabulary)
     tasks = (partial(_work, [piece], vocabulary) for piece in reader.pieces(progress))
     return reader.parsed([part for parts in _in_order(tasks) for part in parts])
 
 
 def parse_together(sources: Sequence[Source], vocabulary: Vocabulary) -> list[Parsed]:
     """The same of several small sources, whose lines are looked for in one go: most operations cost as much for one source as for many."""
-    readers = [_Reader(source, vocabulary.envelopes) for source in sources]
+    readers = [_Reader(source, vocabulary) for source in sources]
     pieces = [(reader, piece) for reader in readers for piece in reader.pieces()]
     parts = _work([piece for _, piece in pieces], vocabulary)
     own: dict[str, list[_Part]] = {}
@@ -104,8 +103,8 @@ def parse_together(sources: Sequence[Source], vocabulary: Vocabulary) -> list[Pa
 class _Reader:
     """Turns the chunks of a source into pieces, counts its lines, and adds up what became of them; the layout is settled on the first."""
 
-    def __init__(self, source: Source, envelopes: Mapping[str, Rule]) -> None:
-        self.source, self.envelopes = source, envelopes
+    def __init__(self, source: Source, vocabulary: Vocabulary) -> None:
+        self.source, self.vocabulary = source, vocabulary
         self.layout: Layout | None = None
         self.account = Parsed(source.path)
 
@@ -115,7 +114,7 @@ class _Reader:
         head = next(chunks, None)
         if head is None:
             return
-        wrapper = detect(head.data[: 1 << 20].decode(errors="replace").split("\n", SAMPLE_LINES)[:SAMPLE_LINES])
+        wrapper = detect(head.data[: 1 << 20].decode(errors="replace").split("\n", SAMPLE_LINES)[:SAMPLE_LINES], self.vocabulary.reads)
         for chunk in chain([head], chunks):
             lines, broken = chunk.lines, chunk.broken
             if broken:
@@ -129,7 +128,7 @@ class _Reader:
 
     def _piece(self, lines: pl.DataFrame) -> _Piece:
         if self.layout is None:
-            self.layout = Layout.settle(self.envelopes, lines["text"].head(SAMPLE_LINES).to_list())
+            self.layout = Layout.settle(self.vocabulary.envelopes, lines["text"].head(SAMPLE_LINES).to_list())
         return _Piece(self.source.path, lines, self.layout)
 
     def parsed(self, parts: Iterable[_Part]) -> Parsed:

@@ -1,6 +1,7 @@
 """Which wrapper a source is in: what turns its physical lines into logical ones. Ordinary files have none."""
 
 import re
+from collections.abc import Callable
 
 from tracekit.parsing.logical import Logical, Wrapper
 from tracekit.parsing.mail import Mail, cut_at, is_padded, is_printable, is_wrapped, quoted_by
@@ -15,8 +16,8 @@ _JOURNAL_NAME = re.compile("_(?:_CURSOR|_REALTIME_TIMESTAMP|BOOT_ID|MACHINE_ID)=
 _JOURNAL_FIELD = re.compile(r"(?:    )?(?:__CURSOR|__REALTIME_TIMESTAMP|_BOOT_ID|_MACHINE_ID)=")
 
 
-def detect(sample: list[str]) -> Wrapper | None:
-    """The wrapper that the first lines of a source need, or None."""
+def detect(sample: list[str], reads: Callable[[str], bool] | None = None) -> Wrapper | None:
+    """The wrapper that the first lines of a source need, or None; `reads` knows the text of an event."""
     written = [line for line in sample if line.strip()]
     if not written:
         return None
@@ -36,12 +37,12 @@ def detect(sample: list[str]) -> Wrapper | None:
         return Kmsg()
     if any(line.count("<") > 1 and len(GLUED.findall(line)) > 1 for line in written):
         return Wire()
-    return _mail(written)
+    return _mail(written, reads)
 
 
-def _mail(written: list[str]) -> Wrapper | None:
+def _mail(written: list[str], reads: Callable[[str], bool] | None) -> Wrapper | None:
     if columns := cut_at(written):
-        return Mail(columns=columns)
+        return Mail(columns=columns, reads=reads)
     quote, printable = quoted_by(written), is_printable(written)
     wrapped = bool(quote) or printable or is_wrapped(written, quote)
-    return Mail(quote, printable, wrapped) if quote or printable or wrapped or is_padded(written) else None
+    return Mail(quote, printable, wrapped, reads=reads) if quote or printable or wrapped or is_padded(written) else None
