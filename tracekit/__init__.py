@@ -29,6 +29,7 @@ _HOMES = {
     "Model": "replay.model",
     "Row": "replay.model",
     "rows_of": "replay.model",
+    "Doubt": "run",
     "Report": "run",
     "Run": "run",
     "SourceReport": "run",
