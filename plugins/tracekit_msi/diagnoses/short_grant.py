@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import ENOSPC, Finding, Subject, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
+from tracekit import ENOSPC, Finding, Subject, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of, unanswered
 
 RECORD = "kprobe and kretprobe on pci_alloc_irq_vectors_affinity (min, max, $retval) and on pci_msix_vec_count"
 ADVICE = "Raise what is short: the device's table, CPU vectors (VEC-*), or remapping entries (VEC-005)."
@@ -37,7 +37,7 @@ def short_grant(
     yield from findings
     if not findings:
         yield (
-            clear("every enable got what it asked for, or what the table holds")
+            unanswered(enables, what="enabling", record=RECORD) or clear("every enable got what it asked for, or what the table holds")
             if enables is not None
             else not_evaluated("no enabling of vectors in the input", RECORD)
         )

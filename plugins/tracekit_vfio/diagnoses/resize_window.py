@@ -20,6 +20,7 @@ from tracekit import (
     span,
     subject_of,
     times,
+    unanswered,
 )
 
 RECORD = (
@@ -56,7 +57,7 @@ def resize_window(
     """
     if windows is None:
         yield (
-            clear("no disable and enable of an index")
+            unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD) or clear("no disable and enable of an index")
             if op_set_irqs is not None
             else not_evaluated("no SET_IRQS, vector lives or QEMU trace of a VFIO device", RECORD)
         )
@@ -67,7 +68,7 @@ def resize_window(
         found = True
         yield _finding(group, devices, gap)
     if not found:
-        yield _quiet(windows)
+        yield unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD) or _quiet(windows)
 
 
 def subjects(windows: pl.DataFrame) -> list[pl.DataFrame]:
