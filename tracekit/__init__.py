@@ -29,6 +29,7 @@ _HOMES = {
     "Model": "replay.model",
     "Row": "replay.model",
     "rows_of": "replay.model",
+    "Doubt": "run",
     "Report": "run",
     "Run": "run",
     "SourceReport": "run",
@@ -42,6 +43,7 @@ _HOMES = {
         ),
         "diagnosing.subjects",
     ),
+    "unanswered": "diagnosing.recorded",
     "Column": "tables.declaration",
     "Table": "tables.declaration",
     "GATES_TABLE": "tables.shared",
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from tracekit.bdf import full_bdf as full_bdf
     from tracekit.diagnosing.diagnoses import Diagnosis as Diagnosis
     from tracekit.diagnosing.diagnoses import diagnosis as diagnosis
+    from tracekit.diagnosing.recorded import unanswered as unanswered
     from tracekit.diagnosing.subjects import at_once as at_once
     from tracekit.diagnosing.subjects import callers as callers
     from tracekit.diagnosing.subjects import device_of as device_of

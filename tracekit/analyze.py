@@ -14,6 +14,7 @@ from tracekit.evidence import placed, with_text
 from tracekit.findings import Finding, Outcome
 from tracekit.grammar import load as grammar
 from tracekit.parsing.capture import RAW, Vocabulary
+from tracekit.parsing.complaint import weight
 from tracekit.parsing.parse import Parsed, parse, parse_together, tables_of
 from tracekit.plugins import registry as plugins
 from tracekit.reading.archive import Limits
@@ -23,6 +24,7 @@ from tracekit.replay.model import Model, replay
 from tracekit.replay.whatif import Flip, confirmed, flips
 from tracekit.run import NotUnderstood, Run, SourceReport
 from tracekit.tables.pipeline import SOURCES
+from tracekit.trust import doubts
 
 READS = ("gates",)  # what a run shows of the model: its reports print it
 SCORE = frozenset(("predictions", "divergences"))  # tables that hold the model against the recording
@@ -111,16 +113,19 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
     engine = (engine or Engine.load(options.keep_tables)).fresh()
     registry = engine.registry
     tables, parsed, places = read(sources, engine, options, errors, case.parsed)
+    reports = tuple(_source_report(p, clock.described(tables, p.path, p.clock)) for p in parsed)
     findings, outcomes = diagnose(registry, tables)
     findings = confirmed(findings, flipped(registry, tables, {f.code for f in findings})) if findings else findings
+    loaded = tuple(p.report() for p in registry.plugins)
     return Run(
-        sources=tuple(_source_report(p, clock.described(tables, p.path, p.clock)) for p in parsed),
+        sources=reports,
         findings=tuple(with_text(findings, sources, places)),
         outcomes=tuple(outcomes),
         gates=tuple(_gates(tables, sources)),
-        plugins=tuple(p.report() for p in registry.plugins),
-        errors=(*errors, *(e for p in registry.plugins for e in p.errors)),
+        plugins=loaded,
+        errors=(*errors, *(e for p in loaded for e in p.errors)),
         version=__version__,
+        doubts=doubts(reports, outcomes, [e for e in errors if e not in engine.errors], loaded, engine.errors),
         tables={n: placed(t, sources) for n, t in tables.items() if n in options.keep_tables or "*" in options.keep_tables},
     )
 
@@ -237,5 +242,7 @@ def _gates(tables: Mapping[str, pl.DataFrame], sources: Sequence[Source]) -> Ite
 
 
 def _source_report(p: Parsed, clock_text: str) -> SourceReport:
-    understood = tuple(NotUnderstood(event, *example) for event, example in p.not_understood.items())
-    return SourceReport(p.path, p.lines, dict(p.envelopes), dict(p.events), dict(p.classes), understood, clock_text, tuple(p.notes))
+    kinds = sorted(p.not_understood.items(), key=lambda kind: (-weight(kind[1][2]), kind[1][1]))
+    understood = tuple(NotUnderstood(event, *example) for event, example in kinds)
+    counts = (dict(p.envelopes), dict(p.events), dict(p.classes))
+    return SourceReport(p.path, p.lines, *counts, understood, clock_text, tuple(p.notes), tuple(p.losses))

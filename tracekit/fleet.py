@@ -32,7 +32,7 @@ class FleetFault:
 class Fleet:
     """What a batch found: faults, the worst and most frequent first, and what is missing."""
 
-    cases: Mapping[str, int]  # total, done, failed, missing
+    cases: Mapping[str, int]  # total, done, failed, missing, doubtful: done without a fault, but not to be trusted
     machines: int  # that a log names
     faulty: int  # of these, with a fault
     nameless: int  # cases whose logs name no host
@@ -41,6 +41,7 @@ class Fleet:
     gone: Sequence[Mapping[str, Any]] = ()  # faults of the earlier batch that are not here: group, code, name, role, machines
     failures: Sequence[Mapping[str, Any]] = ()  # case, member, kind, reason
     missing: Sequence[Mapping[str, Any]] = ()  # case, reason
+    doubtful: Sequence[Mapping[str, Any]] = ()  # case, reason
     versions: Mapping[str, str] = field(default_factory=dict)
     stopped: str = ""  # why the batch did not come to its end
     compared: Mapping[str, int] = field(default_factory=dict)  # machines, and cases without a host name: both, only_here, only_there

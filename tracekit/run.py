@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tracekit.findings import Finding, Outcome
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NotUnderstood:
-    """Lines that hold a rule's literals but do not parse: how many, and one of them."""
+    """Lines with the words of a fault that no rule reads: how many, and the one that looks most like a fault."""
 
-    event: str
+    event: str  # the rule that they resemble, "" for none
     count: int
     line: int
     text: str
@@ -32,6 +32,7 @@ class SourceReport:
     not_understood: tuple[NotUnderstood, ...] = ()
     clock: str = "none"  # what its stamps are, and how they relate to the case's
     notes: tuple[str, ...] = ()  # one clear line each: bad bytes, truncated archive, how to convert
+    losses: tuple[str, ...] = ()  # the notes that say that lines are missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,14 @@ class PluginReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why "nothing wrong found" is not to be trusted."""
+
+    kind: Literal["nothing evaluated", "cut", "unread", "plugin", "not understood"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """The outcome of one analysis."""
 
@@ -56,6 +65,7 @@ class Run:
     plugins: tuple[PluginReport, ...] = ()
     errors: tuple[str, ...] = ()  # sources that could not be read, plugins that failed: one line each
     version: str = ""
+    doubts: tuple[Doubt, ...] = ()  # why an all-clear is not to be trusted; none: the input was whole and known
     tables: Mapping[str, "pl.DataFrame"] = field(default_factory=dict, repr=False)  # only when asked for
 
 

@@ -21,16 +21,17 @@ FLEET_COLUMNS = (
 
 
 class CsvReport:
-    """`--format csv`: one row a finding; no cell can start a formula."""
+    """`--format csv`: one row a finding, then one without code a reason not to trust an all-clear; no cell can start a formula."""
 
     name = "csv"
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
-        """A header and one row a finding, CRLF as RFC 4180 has it."""
+        """A header and the rows, CRLF as RFC 4180 has it."""
         out = io.StringIO()
         rows = csv.writer(out)
         rows.writerow(COLUMNS)
         rows.writerows([cell(v) for v in _row(f)] for f in run.findings)
+        rows.writerows([cell({"name": f"not to be trusted: {d.kind}", "summary": d.text}.get(c)) for c in COLUMNS] for d in run.doubts)
         return out.getvalue()
 
     def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
@@ -51,6 +52,8 @@ def _records(fleet: Fleet) -> Iterator[dict[str, Any]]:
         yield {**g, "record": "gone", "state": "gone"}
     for x in fleet.failures:
         yield {"record": "failure", "case": x["case"], "source": x["member"], "text": f"{x['kind']}: {x['reason']}"}
+    for x in fleet.doubtful:
+        yield {"record": "doubtful", "case": x["case"], "text": x["reason"]}
     for x in fleet.missing:
         yield {"record": "missing", "case": x["case"], "text": x["reason"]}
 

@@ -15,6 +15,7 @@ def headline(fleet: Fleet) -> str:
     n = fleet.cases
     told = f"{plural(len(fleet.faults), 'fault')} {' and '.join(_where(fleet))} ({plural(n['total'], 'case')}"
     told += f", {n['failed']} failed" if n["failed"] else ""
+    told += f", {n['doubtful']} not to be trusted as clear" if n.get("doubtful") else ""
     return told + (f", {n['missing']} not analyzed)" if n["missing"] else ")")
 
 
@@ -79,6 +80,9 @@ def troubles(fleet: Fleet) -> Iterator[tuple[str, list[str]]]:
         yield f"{plural(len(parts), 'part')} of cases could not be read", [f"{x['member']}: {x['reason']}" for x in parts]
     if fleet.missing:
         yield f"{plural(len(fleet.missing), 'case')} not analyzed", [f"{x['case']}: {x['reason']}" for x in fleet.missing]
+    if fleet.doubtful:
+        rows = [f"{x['case']}: {x['reason'].removeprefix(x['case'] + ': ')}" for x in fleet.doubtful]
+        yield f"Nothing found in {plural(len(fleet.doubtful), 'case')}, but this all-clear is not to be trusted", rows
 
 
 def _first(told: Sequence[str]) -> str:

@@ -51,8 +51,9 @@ class HtmlReport:
 
 
 def _body(run: Run, told: Story, title: str) -> Iterator[str]:
-    yield f"<h1{'' if told.faults else ' class=good'}>{_safe(title)}</h1>"
+    yield f"<h1{'' if told.faults or run.doubts else ' class=good'}>{_safe(title)}</h1>"
     yield from _list("", [_safe(e) for e in run.errors])
+    yield from _list("Why an all-clear is not to be trusted", [_safe(d.text) for d in run.doubts])
     for fault in told.faults:
         yield from _fault(fault)
     yield from _list("Facts", [f"<b>{_safe(f.code)}</b> {_safe(f.name)}: {_safe(f.summary)}" for f in told.facts])

@@ -39,6 +39,7 @@ def document(run: Run) -> dict[str, Any]:
             for p in run.plugins
         ],
         "errors": list(run.errors),
+        "trust": {"trusted": not run.doubts, "reasons": [{"kind": d.kind, "text": d.text} for d in run.doubts]},
     }
 
 

@@ -63,6 +63,7 @@ def _document(run: Run, full: bool) -> Iterator[str]:
     yield ""
     for error in run.errors:
         yield f"* {plain(error)}"
+    yield from _listed("Why an all-clear is not to be trusted", [plain(d.text) for d in run.doubts])
     for fault in told.faults:
         yield from _fault(fault, full)
     yield from _listed("Facts", [f"**{f.code}** {plain(f.name)}: {plain(f.summary)}" for f in told.facts])

@@ -19,9 +19,20 @@ class SarifReport:
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
         """The document, ending in a line break."""
         driver = {"name": "tracekit", "version": run.version or "0", "rules": _rules(run)}
-        scan = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": [_result(f) for f in run.findings if f.evidence]}
+        scan: dict[str, Any] = {
+            "tool": {"driver": driver},
+            "columnKind": "unicodeCodePoints",
+            "results": [_result(f) for f in run.findings if f.evidence],
+        }
+        scan["invocations"] = [_invocation(run)]
         schema = "https://json.schemastore.org/sarif-2.1.0.json"
         return json.dumps({"$schema": schema, "version": "2.1.0", "runs": [scan]}, indent=1) + "\n"
+
+
+def _invocation(run: Run) -> dict[str, Any]:
+    """Whether the run was whole; why not as notifications, which viewers show above the results."""
+    told = [{"level": "warning", "descriptor": {"id": d.kind}, "message": {"text": d.text}} for d in run.doubts]
+    return {"executionSuccessful": not run.doubts, "toolExecutionNotifications": told}
 
 
 def _rules(run: Run) -> list[dict[str, Any]]:

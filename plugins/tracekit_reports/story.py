@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from os.path import basename
 
-from tracekit import Evidence, Finding, Outcome, Run, SourceReport
+from tracekit import Evidence, Finding, Outcome, Run
 
 # Control characters, and the Unicode signs that turn or hide text: a log must not write on the reader's terminal.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _PAINT = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[c=>78])|\r+$")  # a terminal's colours and resets, the CR of a serial line's end
+_DOUBT = 240  # characters of a reason in the first line
 _LEADING = {"cause": 0, "effect": 1, "cure": 2, "context": 3}
 
 
@@ -75,20 +76,23 @@ def verdict(run: Run, told: Story) -> str:
     lines = sum(s.lines for s in run.sources)
     place = basename(run.sources[0].path) if len(run.sources) == 1 else plural(len(run.sources), "source")
     read = f"{'standard input' if place == '-' else visible(place)} ({plural(lines, 'line')}{_unread(run)})"
-    if not told.faults and not any(map(_known, run.sources)):
-        return f"No line that tracekit knows in {read}: nothing could be checked."
-    if not told.faults and (remarks := sum(map(is_remark, told.facts))):
-        return f"No fault of interrupts in {read}; {plural(remarks, 'remark')}."
+    if not told.faults and run.doubts and run.doubts[0].kind == "nothing evaluated":
+        return f"Nothing could be checked in {read}: {run.doubts[0].text.removesuffix(': nothing could be checked')}."
+    remarks = sum(map(is_remark, told.facts))
+    clear = f"No fault of interrupts in {read}; {plural(remarks, 'remark')}" if remarks else f"Nothing wrong found in {read}"
     if not told.faults:
-        return f"Nothing wrong found in {read}."
+        return f"{clear}, but this all-clear is not to be trusted: {doubt(run)}." if run.doubts else f"{clear}."
     grades = [f.finding.grade for f in told.faults]
     counts = ", ".join(f"{grades.count(g)} {g}" for g in ("proven", "probable", "possible") if g in grades)
-    return f"{plural(len(grades), 'finding')} ({counts}) in {read}."
+    return f"{plural(len(grades), 'finding')} ({counts}) in {read}." + (f" There may be more: {doubt(run)}." if run.doubts else "")
 
 
-def _known(source: SourceReport) -> bool:
-    """Whether a source holds an event, or lines in an envelope: a log that is quiet, not a text that is no log."""
-    return any(source.events.values()) or any(n for e, n in source.envelopes.items() if e not in ("none", "other"))
+def doubt(run: Run) -> str:
+    """The first reason not to trust an all-clear, and how many more there are."""
+    only = f"{run.sources[0].path}:" if len(run.sources) == 1 else ""
+    text = visible(run.doubts[0].text.removeprefix(only).strip().rstrip("."))
+    short = text if len(text) <= _DOUBT else f"{text[:_DOUBT].rstrip()}…"
+    return short + (f" (and {plural(len(run.doubts) - 1, 'reason')} more)" if len(run.doubts) > 1 else "")
 
 
 def _unread(run: Run) -> str:

@@ -71,7 +71,7 @@ def _brief(faults: Sequence[FleetFault]) -> Iterator[str]:
 def page(run: Run, width: int, full: bool) -> Iterator[RenderableType]:
     """The parts of the page, top to bottom."""
     told = story(run)
-    yield Text(verdict(run, told), style="bold" if told.faults else "bold green")
+    yield Text(verdict(run, told), style="bold" if told.faults else "bold yellow" if run.doubts else "bold green")
     for fault in told.faults:
         yield Text()
         yield from _fault(fault, width, full)
@@ -82,6 +82,8 @@ def page(run: Run, width: int, full: bool) -> Iterator[RenderableType]:
     if told.faults and opened:
         yield Text()
     yield Text(checked(told, full), style="dim" if told.faults else "")
+    for d in run.doubts if full else run.doubts[1:]:
+        yield _labelled("not trusted", Text(visible(d.text)))
     if full:
         yield from _rest(run, told)
 
@@ -166,7 +168,8 @@ def _rest(run: Run, told: Story) -> Iterator[RenderableType]:
         for note in s.notes:
             yield _indented(Text(visible(note)))
         for n in s.not_understood:
-            yield _indented(Text(visible(f"line {n.line} looks like {n.event} but does not parse ({n.count} such): {n.text}")))
+            kind = n.event or "a fault"
+            yield _indented(Text(visible(f"line {n.line} looks like {kind} but does not parse ({n.count} such): {n.text}")))
 
 
 def _outcome(o: Outcome, kind: str) -> RenderableType:

@@ -137,7 +137,7 @@ def test_what_failed_and_what_is_missing_is_named_with_its_reason(tmp_path):
     part = Reply("part", "done", tables={"failures": [("part!x", "member", "is encrypted")]})
     r = results(tmp_path, failed, part, finish=False, plan=["left"])
     report = fleet(r)
-    assert report.cases == {"total": 3, "done": 1, "failed": 1, "missing": 1}
+    assert report.cases == {"total": 3, "done": 1, "failed": 1, "missing": 1, "doubtful": 0}
     assert render(report, "terminal").splitlines() == [
         "0 faults in 0 of 1 case without a host name (3 cases, 1 failed, 1 not analyzed)",
         "The batch is incomplete: the batch was ended from outside. The same command goes on.",

@@ -112,13 +112,13 @@ def test_a_log_without_a_known_line_says_so(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("buy milk\ncall home\n")
     done = tracekit("analyze", str(path), COLUMNS="200")
-    assert done.returncode == 0
-    assert done.stdout.startswith("No line that tracekit knows in ")
+    assert done.returncode == 3
+    assert done.stdout.startswith("Nothing could be checked in ")
 
 
-def test_a_missing_file_beside_a_good_one_is_reported_and_leaves_the_status(log: Path) -> None:
+def test_a_missing_file_beside_a_good_one_is_reported_and_makes_the_all_clear_doubtful(log: Path) -> None:
     done = tracekit("analyze", str(log), "/nowhere/x")
-    assert done.returncode == 0
+    assert done.returncode == 3
     assert done.stderr == "tracekit: /nowhere/x: no such file or folder\n"
 
 

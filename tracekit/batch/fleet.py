@@ -14,10 +14,11 @@ BY = ("kernel", "qemu", "xen", "driver", "device")  # what the machines of a fau
 
 def fleet(results: Results, against: Results | None = None) -> Fleet:
     """Sum up the results of a batch, against those of an earlier one where given."""
-    cases = results.table("cases").select("result", "case", "status", "machine", "kernel", "qemu", "xen").collect()
+    cases = results.table("cases").select("result", "case", "status", "machine", "kernel", "qemu", "xen", "doubts").collect()
     found = _faults(results, cases)
     done = _placed(cases.filter(pl.col("status") == "done"), found)
     earlier = _Earlier(against, done) if against else None
+    doubtful = _doubtful(cases, found)
     missing = results.missing()
     failures = results.table("failures").select("case", "member", "kind", "reason").unique().sort(pl.all()).collect()
     return Fleet(
@@ -26,6 +27,7 @@ def fleet(results: Results, against: Results | None = None) -> Fleet:
             "done": cases.filter(pl.col("status") == "done").height,
             "failed": cases.filter(pl.col("status") != "done").height,
             "missing": missing.height,
+            "doubtful": len(doubtful),
         },
         machines=_named(done),
         faulty=_named(found),
@@ -35,6 +37,7 @@ def fleet(results: Results, against: Results | None = None) -> Fleet:
         gone=earlier.gone(found) if earlier else [],
         failures=failures.to_dicts(),
         missing=missing.sort("case").to_dicts(),
+        doubtful=doubtful,
         versions=results.manifest["versions"],
         stopped=results.stopped,
         compared=earlier.compared if earlier else {},
@@ -82,6 +85,12 @@ def _faults(results: Results, cases: pl.DataFrame) -> pl.DataFrame:
     )
     joined = frame.collect().join(of_case, on="result", how="left")
     return joined.with_columns(_name("machine", "host").alias("machine")).drop("host").with_columns(_place())
+
+
+def _doubtful(cases: pl.DataFrame, found: pl.DataFrame) -> list[dict[str, Any]]:
+    """The cases without a fault whose all-clear is not to be trusted, and the first reason."""
+    quiet = cases.filter((pl.col("status") == "done") & (pl.col("doubts").list.len() > 0)).join(found, on="result", how="anti")
+    return quiet.select("case", pl.col("doubts").list.first().alias("reason")).sort("case").to_dicts()
 
 
 def _placed(cases: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:

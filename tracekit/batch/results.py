@@ -209,7 +209,7 @@ class Writer(Results):
         of_case = (number, reply.case)
         facts = [reply.facts.get(c) for c in ("machine", "kernel", "qemu", "xen", "sources", "lines", "findings")]
         told = (reply.status, reply.kind, reply.reason, *facts, reply.bytes, reply.seconds, reply.digest, reply.mark, engine)
-        self._rows["cases"].append((*of_case, *told))
+        self._rows["cases"].append((*of_case, *told, list(reply.facts.get("doubts", ()))))
         for table, rows in reply.tables.items():
             self._rows[table] += [(*of_case, *row) for row in rows]
         if reply.status == "failed":

@@ -33,6 +33,7 @@ TABLES: dict[str, dict[str, str]] = {
         **dict.fromkeys(("sources", "lines", "findings", "bytes"), "int"),
         "seconds": "real",
         **dict.fromkeys(("digest", "mark", "engine"), "text"),
+        "doubts": "texts",
     },
     "findings": {
         **_OF_CASE,
@@ -94,6 +95,7 @@ def of_run(run: Run, mtime: float) -> tuple[dict[str, Any], dict[str, list[tuple
         "sources": len(run.sources),
         "lines": sum(s.lines for s in run.sources),
         "findings": len(run.findings),
+        "doubts": [d.text for d in run.doubts],
     }
     evidence = [(i, e.source, e.line, e.line_end, e.role, e.text[:2000]) for i, f in enumerate(run.findings) for e in f.evidence]
     tables = {

@@ -68,7 +68,11 @@ def analyze(
     width: Annotated[int | None, typer.Option(help="Columns of the terminal report.", min=40)] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
-    """Read logs and traces as one case and say what went wrong, how sure that is, and what could not be seen."""
+    """Read logs and traces as one case and say what went wrong, how sure that is, and what could not be seen.
+
+    Exit status: 0 nothing wrong, and the input was whole and known; 1 a finding; 2 nothing could be read; 3 nothing wrong found, but this
+    all-clear is not to be trusted (a log cut or not readable, a failed plugin, nothing that could be checked, complaints not understood).
+    """
     limits, clocks, sides = _limits(fail_on), dict(map(_offset, clock or [])), dict(map(_side, side or []))
     colored = _colored(color, output)
     from tracekit.analyze import Options
@@ -87,7 +91,7 @@ def analyze(
     columns = width or shutil.get_terminal_size((80, 24)).columns
     text, done = rendered(registry, format, run, {"width": columns, "color": colored, "full": full})
     write(text, output if done else None)
-    raise typer.Exit(1 if limits and any(_alarms(run, *limits)) else 0)
+    raise typer.Exit(_told(run, limits))
 
 
 @app.command()
@@ -174,6 +178,13 @@ def _limits(text: str) -> tuple[int, int] | None:
     return _GRADES.index(grade), _SEVERITIES.index(severity or "medium")
 
 
+def _told(run: "Run", limits: tuple[int, int] | None) -> int:
+    """The exit status of an analysis that came to its end; a finding wins over an all-clear that is not to be trusted."""
+    if limits is None:
+        return 0
+    return 1 if any(_alarms(run, *limits)) else 3 if run.doubts else 0
+
+
 def _alarms(run: "Run", grade: int, severity: int) -> Iterable[bool]:
     """For each finding whether it makes the exit status 1: never a consequence, nor what only informs."""
     for f in run.findings:
@@ -234,7 +245,7 @@ def _plural(noun: str, count: int) -> str:
 
 
 def main() -> None:
-    """Run the command line; exit status 0 nothing found, 1 found, 2 wrong usage or nothing readable, 130 interrupted."""
+    """Run the command line; exit status as `analyze --help` says, 2 for wrong usage too, 130 interrupted."""
     search_rarely()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

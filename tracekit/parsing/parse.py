@@ -10,15 +10,17 @@ from itertools import chain, islice
 import polars as pl
 
 from tracekit.parsing.capture import COPIES, RAW, RAW_SCHEMA, SMALL_SOURCE, Captured, Vocabulary, capture, split
+from tracekit.parsing.complaint import complaints, weight
 from tracekit.parsing.envelopes import Layout, constant
 from tracekit.parsing.wrap import Logical, Wrapper, detect
 from tracekit.reading.source import Source
 
 SAMPLE_LINES = 1000
 WORKERS = 2
+_NO_KIND = pl.DataFrame(schema={"line": pl.Int64, "event": pl.String})
 CLASSES = ("event", "part-of-event", "frame", "text", "not understood", "rejected")
 
-Example = tuple[int, int, str]  # lines that were not understood: how many, the first one's number and text
+Example = tuple[int, int, str]  # lines that were not understood: how many, number and text of the one most like a fault
 
 
 @dataclass
@@ -34,6 +36,7 @@ class Parsed:
     not_understood: dict[str, Example] = field(default_factory=dict)
     clock: str = "none"
     notes: list[str] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,7 @@ class _Reader:
         account.tables = {n: frames[0] if len(frames) == 1 else pl.concat(frames) for n, frames in tables.items()}
         account.clock = self.layout.clock if self.layout else "none"
         account.notes += self.source.notes()
+        account.losses += self.source.losses()
         accounted = sum(account.classes.values())
         if accounted != account.lines:
             raise AssertionError(f"{account.path}: {accounted} lines accounted of {account.lines}")
@@ -202,7 +206,7 @@ def _part(seen: _Seen, captured: Captured, vocabulary: Vocabulary) -> _Part:
             tables |= _raw(lines.filter(names.is_not_null() & ~in_event & ~names.is_in(list(vocabulary.rules))), seen.piece)
         in_event = in_event | names.is_not_null()
     parts, frames = marks["part"] & ~in_event, marks["frames"] & ~in_event
-    bad = seen.marked(captured.missed) & ~in_event & ~parts & ~frames
+    bad = seen.marked({"": complaints(seen.survivors["text"]).arg_true()}) & ~in_event & ~parts & ~frames
     classes = _classes(lines, {"event": in_event, "part-of-event": parts, "frame": frames & ~parts, "not understood": bad})
     examples = _examples(seen, bad, captured.missed)
     return _Part(tables, classes, events, Counter(layout.envelope_counts(marks)), examples)
@@ -247,20 +251,24 @@ def _logical_frame(lines: Iterable[Logical]) -> pl.DataFrame:
 
 
 def _examples(seen: _Seen, bad: pl.Series, missed: Mapping[str, pl.Series]) -> dict[str, Example]:
-    """One example for each kind of line that was not understood."""
+    """One example for each kind of line that was not understood, by the rule that it resembles: the one that looks most like a fault."""
     if not bad.any():
         return {}
     line = seen.survivors["line"]
-    kinds = pl.concat([pl.DataFrame([line[rows], constant(name, len(rows)).alias("event")]) for name, rows in missed.items()])
-    told = seen.lines.filter(bad).join(kinds.unique("line", keep="first", maintain_order=True), on="line")
-    rows = told.group_by("event", maintain_order=True).agg(pl.len(), pl.first("line"), pl.first("text"))
-    return {e: (n, line, text[:300]) for e, n, line, text in rows.iter_rows()}
+    held = (pl.DataFrame([line[rows], constant(name, len(rows)).alias("event")]) for name, rows in missed.items())
+    kinds = pl.concat([_NO_KIND, *held]).unique("line", keep="first", maintain_order=True)
+    told = seen.lines.filter(bad).join(kinds, on="line", how="left", maintain_order="left")
+    examples: dict[str, Example] = {}
+    for event, n, text in told.select("event", "line", "text").iter_rows():
+        _merge_examples(examples, {event or "": (1, n, text[:300])})
+    return examples
 
 
 def _merge_examples(into: dict[str, Example], more: Mapping[str, Example]) -> None:
     for name, example in more.items():
-        known = into.get(name)
-        into[name] = (known[0] + example[0], known[1], known[2]) if known else example
+        known = into.get(name, example)
+        count = example[0] + (into[name][0] if name in into else 0)
+        into[name] = (count, *max(known[1:], example[1:], key=lambda e: weight(e[1])))
 
 
 def _in_order(tasks: Iterator[Callable[[], list[_Part]]]) -> Iterator[list[_Part]]:

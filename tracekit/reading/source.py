@@ -24,6 +24,7 @@ from tracekit.errors import SourceError
 from tracekit.reading import bundle, tracedat
 from tracekit.reading.archive import Archive, Limits, Member, is_archive
 from tracekit.reading.chunk import Chunk
+from tracekit.reading.text import encoding_of, is_binary
 from tracekit.reading.unpack import BROKEN, HEAD, compression, reason_of
 
 CHUNK = 16 << 20
@@ -49,6 +50,7 @@ class Source:
     member: int = 0
     machine: str = ""
     remarks: list[str] = field(default_factory=list, compare=False)
+    lost: list[str] = field(default_factory=list, compare=False)  # the remarks that say that lines are missing
     marks: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -59,7 +61,7 @@ class Source:
     def chunks(self, size: int = CHUNK) -> Iterator[Chunk]:
         """The source's lines in chunks of about `size` bytes; lines over 1 MiB are cut and counted in `notes()`."""
         line, cut = self.first_line, 0
-        for offset, raw in _plain_lines(self.file, size) if self.plain else _whole_lines(self._blocks(min(size, CHUNK)), size):
+        for offset, raw in _plain_lines(self.file, size, self._lose) if self.plain else _whole_lines(self._blocks(min(size, CHUNK)), size):
             data, shortened = _bound(raw)
             cut += shortened
             self.marks[line] = offset
@@ -67,7 +69,7 @@ class Source:
             yield chunk
             line = chunk.next_line
         if cut:
-            self._note(f"{cut} line{'s' if cut > 1 else ''} longer than 1 MiB cut")
+            self._lose(f"{cut} line{'s' if cut > 1 else ''} longer than 1 MiB cut")
 
     def text_of(self, numbers: Iterable[int]) -> dict[int, str]:
         """The text of some lines, by number, read again from the file."""
@@ -84,6 +86,10 @@ class Source:
     def notes(self) -> list[str]:
         """What the reader should be told about the reading so far."""
         return list(self.remarks)
+
+    def losses(self) -> list[str]:
+        """Those of the notes that say that lines are missing."""
+        return list(self.lost)
 
     def place(self, line: int) -> tuple[str, int]:
         """The file and its line that a line of the source is."""
@@ -105,12 +111,17 @@ class Source:
 
     def _blocks(self, size: int) -> Iterator[bytes]:
         """The bytes of the source, unpacked and as UTF-8."""
-        blocks = _read(self.file, size) if self.archive is None else _whole(self.archive.blocks(self.member), self._note)
+        blocks = _read(self.file, size) if self.archive is None else _whole(self.archive.blocks(self.member), self._lose)
         return _recoded(blocks, self.encoding) if self.encoding else blocks
 
     def _note(self, text: str) -> None:
         if text not in self.remarks:
             self.remarks.append(text)
+
+    def _lose(self, text: str) -> None:
+        self._note(text)
+        if text not in self.lost:
+            self.lost.append(text)
 
 
 @dataclass(frozen=True)
@@ -133,7 +144,7 @@ class Series(Source):
                     yield numbered
                     line = numbered.next_line
             except (SourceError, OSError) as error:
-                self._note(f"{part.path}: {error}")
+                self._lose(f"{part.path}: {error}")
 
     def text_of(self, numbers: Iterable[int]) -> dict[int, str]:
         """The text of some lines, by number, read again from the parts that hold them."""
@@ -145,6 +156,10 @@ class Series(Source):
     def notes(self) -> list[str]:
         """What the reader should be told about the reading of all parts so far."""
         return [*self.remarks, *(f"{part.path}: {note}" for part in self.parts for note in part.notes())]
+
+    def losses(self) -> list[str]:
+        """What is missing of all parts."""
+        return [*self.lost, *(f"{part.path}: {loss}" for part in self.parts for loss in part.losses())]
 
     def place(self, line: int) -> tuple[str, int]:
         """The part and its line that a line of the series is."""
@@ -163,7 +178,7 @@ def discover(paths: Sequence[str], limits: Limits | None = None) -> tuple[list[S
     errors: list[SourceError] = []
     for path in paths:
         try:
-            for name in _below(path):
+            for name in _below(path, errors):
                 found += _identify(name, limits, errors)
         except SourceError as error:
             errors.append(error)
@@ -181,8 +196,8 @@ def _placed(found: Sequence[tuple[Source, bundle.Log]]) -> list[Source]:
     return list(sources.values())
 
 
-def _below(path: str) -> list[str]:
-    """The files a path means. Errors: SourceError where it means none."""
+def _below(path: str, errors: list[SourceError]) -> list[str]:
+    """The files a path means; `errors` takes the folders that cannot be read. Errors: SourceError where it means none."""
     if path == "-" or is_url(path):
         return [path]
     if not os.path.exists(path):
@@ -190,7 +205,9 @@ def _below(path: str) -> list[str]:
     if not os.path.isdir(path):
         return [path]
     root = os.path.join(os.path.dirname(os.path.abspath(path)), "")
-    files = sorted(str(Path(folder) / name) for folder, _, names in os.walk(path) for name in names)
+    closed: list[OSError] = []
+    files = sorted(str(Path(folder) / name) for folder, _, names in os.walk(path, onerror=closed.append) for name in names)
+    errors += [SourceError(f"{shown(str(e.filename))}: cannot be read: {e.strerror or e}") for e in closed]
     files = [f for f in files if os.path.isfile(f) and not os.path.islink(f) and bundle.is_log(os.path.abspath(f).removeprefix(root))]
     if not files:
         raise SourceError(f"{path}: the folder holds no log")
@@ -294,8 +311,8 @@ def _described(source: Source, head: bytes, mtime: int) -> tuple[Source, bundle.
     if head.startswith(tracedat.MAGIC):
         file = source.file if source.archive is None else _spool_blocks(source._blocks(_STEP))
         return _rendered(source.path, file), bundle.Log(source.path, "", mtime)
-    encoding = _encoding(head)
-    if not encoding and _is_binary(head):
+    encoding = encoding_of(head)
+    if not encoding and is_binary(head):
         raise SourceError(f"{source.path}: is not text")
     return replace(source, encoding=encoding), bundle.Log(source.path, _decode(head[: 4 << 10]), mtime)
 
@@ -308,27 +325,7 @@ def _rendered(path: str, file: str) -> Source:
     text = _spool_blocks([b"".join(line.encode() + b"\n" for line in extra), *blocks])
     if os.path.getsize(text) == 0:
         raise SourceError(f"{path}: trace-cmd cannot read this trace.dat: {'; '.join(notes) or 'no output'}")
-    return Source(path, text, first_line=1 - len(extra), remarks=notes)
-
-
-def _encoding(head: bytes) -> str:
-    """The text encoding when a byte order mark names one; bytes are UTF-8 otherwise."""
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    return "utf-8-sig" if head.startswith(codecs.BOM_UTF8) else ""
-
-
-_HOLE = b"\x00" * 512  # what a file system leaves of a file that was not written to its end
-
-
-def _is_binary(head: bytes) -> bool:
-    """Whether bytes are no log: over 5 % control characters that no console writes. NUL runs of a crashed machine's log stay text; where
-    lines without a NUL stand before a long run, they tell."""
-    lines = head.partition(_HOLE)[0]
-    head = lines if b"\n" in lines and b"\x00" not in lines else head
-    noise = len(head) - len(head.translate(None, bytes(set(range(32)) - set(b"\t\n\r\x08\x0c\x1b\x00"))))
-    text = head.translate(None, b"\x00")
-    return noise * 20 > len(head) or len(text) * 4 < len(head)
+    return Source(path, text, first_line=1 - len(extra), remarks=notes, lost=list(notes))
 
 
 def _read(file: str, size: int) -> Iterator[bytes]:
@@ -351,7 +348,7 @@ def _recoded(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     yield decoder.decode(b"", final=True).encode()
 
 
-def _plain_lines(file: str, size: int) -> Iterator[tuple[int, bytes]]:
+def _plain_lines(file: str, size: int, lose: Callable[[str], None]) -> Iterator[tuple[int, bytes]]:
     """Pieces of a plain file that end at LF, each with its byte offset: where a line ends is looked up first, so that nothing is copied."""
     offset = 0
     with open(file, "rb") as stream:
@@ -360,15 +357,20 @@ def _plain_lines(file: str, size: int) -> Iterator[tuple[int, bytes]]:
             end = min(offset + size, total)
             if end < total:
                 rest = os.pread(handle, 2 * LINE_LIMIT, end)
-                if (found := rest.find(b"\n")) < 0:
+                if (found := rest.find(b"\n")) < 0 and rest:
                     break
                 end += found + 1
-            yield offset, os.pread(handle, end - offset, offset)
-            offset = end
-        if offset < total:  # a line without end in sight
+            data = os.pread(handle, end - offset, offset)
+            if not data:
+                break
+            yield offset, data
+            offset += len(data)
+        if offset < total:  # a line without end in sight, or the file shrank
             stream.seek(offset)
             for further, data in _whole_lines(iter(lambda: stream.read(size), b""), size):
                 yield offset + further, data
+            if (missing := total - stream.tell()) > 0:
+                lose(f"the file shrank while it was read: {missing:,} bytes are missing")
 
 
 def _whole_lines(blocks: Iterable[bytes], size: int) -> Iterator[tuple[int, bytes]]:

@@ -44,11 +44,11 @@ def kernel_bug(
 
 
 def _finding(r: Mapping[str, Any], group: pl.DataFrame, machine: str, boot: int, devices: pl.DataFrame | None) -> Finding:
-    errno = _errno(r)
+    errno = errno_of(r)
     failed = f", the enable failed with {errno}" if errno is not None else ""
     place = f" in {r['function']}" if r["function"] else ""
     what = {"warning": f"WARNING{place}", "oops": f"{(r['what'] or 'Oops').strip()}{place}", "bare": "call trace"}[r["kind"]]
-    subject = _subject(r, devices)
+    subject = subject_of_report(r, devices)
     return Finding(
         summary=f"the kernel reports: {what}, with {r['msi_function']} on its stack{failed}",
         grade="probable" if r["kind"] == "bare" else "proven",
@@ -75,14 +75,14 @@ def _evidence(r: Mapping[str, Any]) -> Iterator[Any]:
         yield from span(r["source"], line, role="cause" if line in (r["line"], r["msi_line"]) else "context")
 
 
-def _errno(r: Mapping[str, Any]) -> int | None:
+def errno_of(r: Mapping[str, Any]) -> int | None:
     """The error in RBP where iounmap() warns inside the error path of an enable (6.12)."""
     if r["function"] != "iounmap" or r["rbp"] is None or not r["rbp"] & 0xFFFFFFFF > 0xFFFFF000:
         return None
     return int((r["rbp"] & 0xFFFFFFFF) - (1 << 32))
 
 
-def _subject(r: Mapping[str, Any], devices: pl.DataFrame | None) -> Subject:
+def subject_of_report(r: Mapping[str, Any], devices: pl.DataFrame | None) -> Subject:
     """The pci_dev in RBX of the iounmap WARNING, or the function that vfio-pci named last."""
     pointer = r["rbx"] if r["function"] == "iounmap" else None
     alias = (f"pci_dev {pointer:#x}",) if pointer is not None else ()

@@ -4,7 +4,21 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import ENODEV, ENOTSUPP, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
+from tracekit import (
+    ENODEV,
+    ENOTSUPP,
+    Finding,
+    Subject,
+    Unchecked,
+    Verdict,
+    clear,
+    diagnosis,
+    distinct,
+    not_evaluated,
+    span,
+    subject_of,
+    unanswered,
+)
 from tracekit_msi import its
 
 NO_DOMAIN = (ENOTSUPP, ENODEV)
@@ -45,7 +59,7 @@ def no_domain(
         return
     failed = enables.filter(pl.col("ret").is_in(NO_DOMAIN) & pl.col("first_line").is_null() & (pl.col("operation") == "enable"))
     if failed.is_empty() or op_xen_setup is not None or xen_msi_create_failed is not None:
-        yield clear("no enable failed for want of a domain")
+        yield unanswered(enables, what="enabling", record=RECORD) or clear("no enable failed for want of a domain")
         return
     for row in failed.unique(["entity", "device"], maintain_order=True).iter_rows(named=True):
         subject = subject_of(row, devices)

@@ -23,6 +23,7 @@ from tracekit import (
     not_evaluated,
     span,
     subject_of,
+    unanswered,
 )
 
 NOT_THERE = (ENOENT, ENXIO, ENODEV, EOPNOTSUPP)  # perhaps the function or its bus has no MSI at all
@@ -69,7 +70,7 @@ def short_grant(
     yield from findings
     if not findings:
         yield (
-            clear("every enable got what it asked for, or what the table holds")
+            unanswered(enables, what="enabling", record=RECORD) or clear("every enable got what it asked for, or what the table holds")
             if enables is not None
             else not_evaluated("no enabling of vectors in the input", RECORD)
         )

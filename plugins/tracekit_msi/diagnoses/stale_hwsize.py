@@ -23,7 +23,9 @@ from tracekit import (
     same_function,
     span,
     subject_of,
+    unanswered,
 )
+from tracekit_msi.diagnoses.kernel_bug import errno_of, subject_of_report
 
 RECORD = (
     "kprobes on pci_setup_msix_device_domain (hwsize), msi_create_device_irq_domain (hwsize), msi_insert_desc (index, $retval) and "
@@ -48,6 +50,7 @@ def stale_hwsize(
     op_set_irqs: pl.DataFrame | None = None,
     qemu_enable_vectors_failed: pl.DataFrame | None = None,
     gap: pl.DataFrame | None = None,
+    kernel_reports: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """The irq domain of a device still has the MSI-X table size of an earlier configuration, and a request reached beyond it.
 
@@ -65,6 +68,8 @@ def stale_hwsize(
     found = list(_from_enables(_with_gaps(enables, gap), calls, devices, windows)) if enables is not None else []
     if not found:
         found = list(_from_returns(op_set_irqs, enables, devices)) + list(_from_qemu(qemu_enable_vectors_failed))
+    if not found:
+        found = list(_from_reports(kernel_reports, devices))
     yield from found
     if found:
         return
@@ -72,7 +77,8 @@ def stale_hwsize(
         line = _unexplained(enables)["line"][0]
         yield inconclusive(f"the MSI-X enable of line {line} returned -34, but no refused index is recorded", RECORD)
     elif enables is not None:
-        yield clear("no MSI-X index was refused")
+        made = enables.filter((pl.col("kind") == "msix") & ~pl.col("created"))
+        yield unanswered(made, what="enabling", record=RECORD) or clear("no MSI-X index was refused")
     else:
         yield Verdict("not evaluated", "no enabling of MSI-X in the input", RECORD)
 
@@ -228,6 +234,28 @@ def _from_returns(op_set_irqs: pl.DataFrame | None, enables: pl.DataFrame | None
             values={"errno": ERANGE, "asked": row["count"]},
             advice="Unbind and rebind the driver of the device, then try again.",
         )
+
+
+def _from_reports(reports: pl.DataFrame | None, devices: pl.DataFrame | None) -> Iterator[Finding]:
+    """The kernel's WARNING in the error path of an enable keeps the errno in a register."""
+    if reports is None:
+        return
+    for row in reports.iter_rows(named=True):
+        if errno_of(row) != ERANGE:
+            continue
+        subject = subject_of_report(row, devices)
+        yield Finding(
+            summary=f"an enable of MSI-X of {subject.label} failed with -34, which an irq domain smaller than the table gives",
+            grade="possible",
+            subject=subject,
+            machine=row["machine"],
+            boot=row["boot"],
+            evidence=tuple(span(row["source"], row["line"], row["line_end"], "effect")),
+            unchecked=(Unchecked("the refused index, the size of the domain and of the table", RECORD),),
+            values={"errno": ERANGE},
+            advice="Unbind and rebind the driver of the device, then try again.",
+        )
+        return
 
 
 def _from_qemu(messages: pl.DataFrame | None) -> Iterator[Finding]:

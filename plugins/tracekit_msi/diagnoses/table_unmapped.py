@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import ENOMEM, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
+from tracekit import ENOMEM, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of, unanswered
 
 ABORT = "SError|external abort"
 TABLE = r"^(?:__pci_enable_msix_range|msix_\w+|pci_msix_\w+)$"
@@ -37,7 +37,7 @@ def table_unmapped(
         return
     failed = enables.filter((pl.col("ret") == ENOMEM) & pl.col("first_line").is_null() & (pl.col("kind") == "msix"))
     if failed.is_empty() or bar_unassigned is None:
-        yield clear("no enable failed for want of a mapped table")
+        yield unanswered(enables, what="enabling", record=RECORD) or clear("no enable failed for want of a mapped table")
         return
     for row in failed.unique(["entity", "device"], maintain_order=True).iter_rows(named=True):
         subject = subject_of(row, devices)

@@ -5,7 +5,21 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import EBUSY, VFIO_INTX, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
+from tracekit import (
+    EBUSY,
+    VFIO_INTX,
+    Finding,
+    Subject,
+    Unchecked,
+    Verdict,
+    clear,
+    diagnosis,
+    distinct,
+    not_evaluated,
+    span,
+    subject_of,
+    unanswered,
+)
 
 RECORD = "dmesg of the host with QEMU's log; cat /proc/interrupts; kprobe and kretprobe on vfio_pci_set_irqs_ioctl"
 BUSY, INVALID = "Device or resource busy", "Invalid argument"
@@ -55,7 +69,7 @@ def intx_setup_failed(
     if busy and not devices:
         yield _refused(busy)
     elif not devices and asked is not None and asked.height:
-        yield clear("every INTx that was asked for was set up")
+        yield unanswered(asked, what="SET_IRQS call", record=RECORD) or clear("every INTx that was asked for was set up")
     elif not devices:
         yield not_evaluated("no INTx was asked for in the input", RECORD)
 

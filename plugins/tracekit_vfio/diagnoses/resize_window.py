@@ -21,6 +21,7 @@ from tracekit import (
     span,
     subject_of,
     times,
+    unanswered,
 )
 
 RECORD = (
@@ -60,7 +61,7 @@ def resize_window(
     """
     if windows is None:
         yield (
-            clear("no disable and enable of an index")
+            unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD) or clear("no disable and enable of an index")
             if op_set_irqs is not None
             else not_evaluated("no SET_IRQS, vector lives or QEMU trace of a VFIO device", RECORD)
         )
@@ -71,7 +72,7 @@ def resize_window(
         found = True
         yield replace(_finding(group, devices, gap), advice=UP_FRONT if below_its(gates) else IN_PLACE)
     if not found:
-        yield _quiet(windows)
+        yield unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD) or _quiet(windows)
 
 
 def below_its(gates: pl.DataFrame | None) -> bool:

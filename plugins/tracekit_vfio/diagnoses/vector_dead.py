@@ -18,6 +18,7 @@ from tracekit import (
     same_function,
     span,
     subject_of,
+    unanswered,
 )
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count) and pci_msix_alloc_irq_at"
@@ -45,7 +46,7 @@ def vector_dead(
     yield from findings
     if not findings:
         yield (
-            clear("no single vector failed")
+            unanswered(op_set_irqs, op_alloc_at, what="call that adds or wires a vector", record=RECORD) or clear("no single vector failed")
             if op_set_irqs is not None or qemu_signaling_failed is not None
             else not_evaluated("no SET_IRQS in the input", RECORD)
         )

@@ -4,7 +4,21 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import EBUSY, EEXIST, EINVAL, ENODEV, ENOSYS, EPERM, Finding, Verdict, clear, diagnosis, inconclusive, not_evaluated
+from tracekit import (
+    EBUSY,
+    EEXIST,
+    EINVAL,
+    ENODEV,
+    ENOSYS,
+    EPERM,
+    Finding,
+    Verdict,
+    clear,
+    diagnosis,
+    inconclusive,
+    not_evaluated,
+    unanswered,
+)
 from tracekit_xen.places import at_end, in_order, times
 from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0
 
@@ -63,7 +77,7 @@ def map_failed(
     elif not found:
         heard = xen_platform is not None or op_xen_setup is not None
         yield (
-            clear("no mapping was refused but for want of a free pirq")
+            unanswered(op_xen_setup, what="set-up of Xen's MSIs") or clear("no mapping was refused but for want of a free pirq")
             if heard
             else not_evaluated("no Xen kernel log and no device model's log")
         )

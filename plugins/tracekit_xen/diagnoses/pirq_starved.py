@@ -5,7 +5,7 @@ from collections.abc import Iterator, Set
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Row, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit import Evidence, Finding, Row, Unchecked, Verdict, clear, diagnosis, not_evaluated, unanswered
 from tracekit_xen.machines.xen_domain import DEFAULT_DOMU_EXTRA
 from tracekit_xen.places import at, at_end, domain, in_order, rows, spans, times
 from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0, of_guest, of_hypervisor
@@ -60,7 +60,7 @@ def pirq_starved(
     if not found:
         heard = xen_platform is not None or op_xen_setup is not None
         yield (
-            clear("no request failed for want of a free pirq")
+            unanswered(op_xen_setup, what="set-up of Xen's MSIs") or clear("no request failed for want of a free pirq")
             if heard
             else not_evaluated("no Xen kernel log and no calls of Xen's MSI set-up")
         )

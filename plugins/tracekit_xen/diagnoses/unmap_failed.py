@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Row, Subject, Verdict, at_once, clear, diagnosis, not_evaluated
+from tracekit import Evidence, Finding, Row, Subject, Verdict, at_once, clear, diagnosis, not_evaluated, unanswered
 from tracekit_xen.places import at, at_end, domain, function, guest_function, in_order, rows
 from tracekit_xen.refusals import Refusal, hvm_sources, of_dom0
 
@@ -54,7 +54,7 @@ def unmap_failed(
     if not found:
         heard = xen_platform is not None or op_xen_destroy is not None
         yield (
-            clear("no pirq that was given back was refused")
+            unanswered(op_xen_destroy, what="call of xen_destroy_irq") or clear("no pirq that was given back was refused")
             if heard
             else not_evaluated("no Xen kernel log and no calls of xen_destroy_irq")
         )

@@ -1,0 +1,170 @@
+"""Whether an all-clear can be trusted: the first line of every report, the exit status, and the rows of a batch."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tracekit.analyze import Engine, analyze
+from tracekit.batch import rows
+from tracekit.parsing.complaint import complaints, weight
+from tracekit.reading import source as reading
+from tracekit.testing import run
+
+QUIET = "[    0.000000] Linux version 6.1.0 (x@y) #1 SMP\n" + "".join(
+    f"[    {n}.000000] usb 1-{n}: new high-speed USB device number {n} using xhci_hcd\n" for n in range(1, 10)
+)
+FAULT = "[    5.000000] nvme nvme0: I/O 12 QID 3 timeout, completion polled\n"
+UNKNOWN = "[    6.000000] frob 0000:01:00.0: MSI-X table programming failed at entry 3\n"
+
+
+def kinds(text: str) -> list[str]:
+    return [d.kind for d in run(text).doubts]
+
+
+def status(*paths: Path | str, form: str = "terminal") -> tuple[int, str]:
+    command = [sys.executable, "-m", "tracekit", "analyze", *map(str, paths), "--format", form, "--width", "900"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+def cut(tmp_path: Path) -> Path:
+    path = tmp_path / "dmesg.txt.gz"
+    noise = "".join(f"[   10.{n:06}] usb 2-1: {n * 7919 % 10007} {n * 104729 % 99991}\n" for n in range(5000))
+    packed = gzip.compress((QUIET + noise).encode())
+    path.write_bytes(packed[: len(packed) * 3 // 4])
+    return path
+
+
+def test_a_quiet_log_that_is_whole_is_trusted() -> None:
+    assert kinds(QUIET) == []
+
+
+def test_text_that_is_no_log_is_no_all_clear() -> None:
+    assert kinds("root:x:0:0:root:/root:/bin/sh\nbin:x:1:1::/:/sbin/nologin\n") == ["nothing evaluated"]
+
+
+def test_a_log_of_something_else_is_no_all_clear() -> None:
+    assert kinds("Mar  1 10:00:00 web nginx[12]: started\nMar  1 10:00:01 web nginx[12]: ready\n") == ["nothing evaluated"]
+
+
+def test_a_complaint_that_no_rule_reads_is_told() -> None:
+    (doubt,) = run(QUIET + UNKNOWN).doubts
+    assert doubt.kind == "not understood"
+    assert ":11: 1 line with the words of a fault not understood, for example: [    6.000000] frob" in doubt.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[    1.0] EDAC DEBUG: edac_mc_register_sysfs_main: device mc created",
+        "[    1.0] AMD-Vi: IOMMU performance counters supported",
+        "[    1.0] pci 0000:00:00.2: AMD-Vi: Unable to read/write to IOMMU perf counter.",
+        "[    1.0] AMD-Vi: Interrupt remapping enabled",
+        "[    1.0] [drm] Initialized amdgpu framebuffer default vector type 20",
+        "[    1.0] Kernel command line: root=/dev/sda1 panic=10 intel_iommu=on vfio-pci.ids=10de:1eb8",
+        "[    1.0] spurious 8259A interrupt: IRQ7.",
+        "[    1.0] usb 3-1-port3: cannot disable (err = -71)",
+        "[    1.0] pcieport 0000:00:1c.0: AER: enabled with IRQ 122",
+        "SPU:          0          0   Spurious interrupts",
+        "ERR:          0",
+        "[    1.0] DMAR: dmar0: reg_base_addr fed90000 ver 1:0 cap 1c0000c40660462 ecap 19e2ff0505e",
+        "[    1.0] iommu: Default domain type: Translated",
+        "[    1.0] igb 0000:01:00.0: Using MSI-X interrupts. 4 rx queue(s), 4 tx queue(s)",
+    ],
+)
+def test_ordinary_lines_are_no_complaints(text: str) -> None:
+    import polars as pl
+
+    assert complaints(pl.Series([text])).to_list() == [False]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[    1.0] xhci_hcd 0000:00:14.0: Failed to enable MSI-X",
+        "qemu-system-aarch64: vfio_enable_vectors failed to register S1 MSI binding for vector 0(-2)",
+        "(XEN) AMD-Vi: Error initialization",
+        "[IO_PAGE_FAULT domain=0x000c address=0xffffc080 flags=0x0050]",
+        "[    1.0] acme 0000:01:00.0: could not get irq vectors, rc=-28",
+        "[    1.0] acme 0000:01:00.0: interrupt timed out",
+        "[    1.0] acme: can\u2019t remap the interrupt",
+    ],
+)
+def test_lines_that_complain_of_interrupts_are_complaints(text: str) -> None:
+    import polars as pl
+
+    assert complaints(pl.Series([text])).to_list() == [True]
+
+
+def test_what_looks_most_like_a_fault_is_shown_first() -> None:
+    mild = "[    7.000000] acme 0000:01:00.0: bad irq\n"
+    hard = "[    8.000000] acme 0000:01:00.0: MSI-X interrupt setup failed: cannot allocate vectors, error\n"
+    assert weight(hard) > weight(mild)
+    (source,) = run(QUIET + mild + hard).sources
+    assert [(n.count, n.line) for n in source.not_understood] == [(2, 12)]
+
+
+def test_the_exit_status_tells_a_doubtful_all_clear_and_a_finding_wins(tmp_path: Path) -> None:
+    whole, found = tmp_path / "whole.txt", tmp_path / "found.txt"
+    whole.write_text(QUIET)
+    found.write_text(QUIET + FAULT + UNKNOWN)
+    assert status(whole)[0] == 0
+    assert status(found)[0] == 1
+    code, page = status(cut(tmp_path))
+    assert code == 3
+    assert "this all-clear is not to be trusted" in page.splitlines()[0]
+    assert "end early or are damaged" in page.splitlines()[0]
+    assert status(tmp_path / "nothing")[0] == 2
+
+
+@pytest.mark.parametrize("form", ["markdown", "html", "csv", "sarif", "json"])
+def test_every_format_says_so(tmp_path: Path, form: str) -> None:
+    code, text = status(cut(tmp_path), form=form)
+    assert code == 3
+    assert "not to be trusted" in text or json.loads(text)
+    if form == "json":
+        trust = json.loads(text)["trust"]
+        assert trust["trusted"] is False
+        assert [r["kind"] for r in trust["reasons"]] == ["cut"]
+    if form == "sarif":
+        (invocation,) = json.loads(text)["runs"][0]["invocations"]
+        assert invocation["executionSuccessful"] is False
+        assert invocation["toolExecutionNotifications"][0]["descriptor"] == {"id": "cut"}
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "dmesg.txt"
+    path.write_text(QUIET * 100)
+    (source,), _ = reading.discover([str(path)])
+    chunks = source.chunks(1000)
+    next(chunks)
+    os.truncate(path, 5000)
+    list(chunks)
+    assert [loss for loss in source.losses() if "shrank" in loss]
+    (again,), _ = reading.discover([str(path)])
+    list(again.chunks(1000))
+    assert again.losses() == []
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shut").mkdir()
+    (tmp_path / "dmesg.txt").write_text(QUIET)
+    scan = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert [(d.kind, "shut" in d.text) for d in analyze([str(tmp_path)]).doubts] == [("unread", True)]
+
+
+def test_a_case_that_is_not_to_be_trusted_keeps_its_reasons(tmp_path: Path) -> None:
+    facts, _ = rows.of_run(analyze([str(cut(tmp_path))], None, Engine.load(rows.READS)), 0.0)
+    assert [("end early" in d) for d in facts["doubts"]] == [True]

@@ -1,0 +1,23 @@
+"""Whether the first bytes of a file are text, and in which encoding."""
+
+import codecs
+
+
+def encoding_of(head: bytes) -> str:
+    """The text encoding when a byte order mark names one; bytes are UTF-8 otherwise."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    return "utf-8-sig" if head.startswith(codecs.BOM_UTF8) else ""
+
+
+_HOLE = b"\x00" * 512  # what a file system leaves of a file that was not written to its end
+
+
+def is_binary(head: bytes) -> bool:
+    """Whether bytes are no log: over 5 % control characters that no console writes. NUL runs of a crashed machine's log stay text; where
+    lines without a NUL stand before a long run, they tell."""
+    lines = head.partition(_HOLE)[0]
+    head = lines if b"\n" in lines and b"\x00" not in lines else head
+    noise = len(head) - len(head.translate(None, bytes(set(range(32)) - set(b"\t\n\r\x08\x0c\x1b\x00"))))
+    text = head.translate(None, b"\x00")
+    return noise * 20 > len(head) or len(text) * 4 < len(head)
