@@ -1,20 +1,28 @@
 """Whether what a diagnosis did not find would have been recorded: absence is evidence only then."""
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from tracekit.findings import Verdict, inconclusive
 
+_TOLD = {"ret": "return value", "live": "size of the table"}
 
-def unanswered(*operations: pl.DataFrame | None, what: str = "operation", record: str = "") -> Verdict | None:
-    """Return why "nothing was refused" cannot be said: operations whose return value is not recorded; None where each has one.
 
-    `operations`: tables with a column `ret`, those that the diagnosis looked for a refusal in; `what`: what a row of them is.
+def unanswered(
+    *operations: pl.DataFrame | None, what: str = "operation", record: str = "", needs: Sequence[str] = ("ret",)
+) -> Verdict | None:
+    """Return why "nothing was refused" cannot be said: operations of which something is not recorded; None where all of it is.
+
+    `operations`: tables in which the diagnosis looked for the fault; `what`: what a row of them is; `needs`: the columns that would have
+    shown it, the return value at least.
     """
-    mute = [frame.filter(pl.col("ret").is_null()) for frame in operations if frame is not None]
-    count = sum(frame.height for frame in mute)
-    if not count:
+    mute = [(frame, column) for frame in operations if frame is not None for column in needs if frame[column].null_count()]
+    if not mute:
         return None
-    first = next(frame for frame in mute if frame.height)
-    many = f"{count} {what}s have" if count > 1 else f"one {what} has"
-    where = f"line {first['line'][0]} of {first['source'][0]}"
-    return inconclusive(f"{many} no return value in the recording ({where}): whether it was refused is not known", record)
+    frame, column = mute[0]
+    rows = frame.filter(pl.col(column).is_null())
+    many = f"{rows.height} {what}s have" if rows.height > 1 else f"one {what} has"
+    where = f"line {rows['line'][0]} of {rows['source'][0]}"
+    missing = _TOLD.get(column, f"argument '{column}'")
+    return inconclusive(f"{many} no {missing} in the recording ({where}): what is not recorded may be the fault", record)

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, same_function, span, subject_of
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, same_function, span, subject_of, unanswered
 
 RECORD = "kprobes on pci_setup_msix_device_domain and msi_create_device_irq_domain (hwsize), from before the first enable"
 TIMED = Unchecked("the size was read while this irq domain lived", "lspci -vv with a date, or kprobes on pci_setup_msix_device_domain")
@@ -40,7 +40,14 @@ def hwsize_latent(
         snapshots = list(_by_snapshot(known, op_table_size, devices))
         yield from snapshots
         if not snapshots:
-            yield clear("every irq domain used has the size of its table")
+            yield unmeasured(enables) or clear("every irq domain used has the size of its table")
+
+
+def unmeasured(enables: pl.DataFrame) -> Verdict | None:
+    """Return why the sizes of domain and table cannot be compared: an enable in whose attempt the table was not looked at."""
+    used = enables.filter((pl.col("kind") == "msix") & ~pl.col("created"))
+    old = pl.col("live_line").is_null() | (pl.col("live_line") == pl.col("made_line"))
+    return unanswered(used.with_columns(pl.when(~old).then("live").alias("live")), what="enabling", record=RECORD, needs=("ret", "live"))
 
 
 def _finding(row: Mapping[str, Any], grade: Any, others: pl.DataFrame, devices: pl.DataFrame | None) -> Finding:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, same_function, span, subject_of
+from tracekit_msi.diagnoses.hwsize_latent import unmeasured
 
 RECORD = "kprobes on pci_setup_msix_device_domain and msi_create_device_irq_domain (hwsize)"
 
@@ -28,7 +29,7 @@ def table_shrunk(enables: pl.DataFrame, devices: pl.DataFrame | None = None) -> 
         return
     shrunk = known.filter(~pl.col("created") & (pl.col("live") < pl.col("hwsize")) & (pl.col("hwsize") < 2048) & (pl.col("live") > 0))
     if shrunk.is_empty():
-        yield clear("no table was smaller than its irq domain")
+        yield unmeasured(enables) or clear("no table was smaller than its irq domain")
         return
     done: set[str] = set()
     for row in shrunk.iter_rows(named=True):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, inconclusive, numbered, span, subject_of, unanswered
+from tracekit_vfio.diagnoses.resize_window import CALL
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl and vfio_msi_set_vector_signal, with irq_handler_entry events"
 
@@ -28,7 +29,7 @@ def block_rollback(
     """
     failed = refusals.filter((pl.col("kind") == "rollback") & (pl.col("count") > 1)) if refusals is not None else None
     if failed is None or failed.is_empty():
-        yield unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD) or clear("no block of enabled vectors failed")
+        yield unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL) or clear("no block of enabled vectors failed")
         return
     for r in failed.iter_rows(named=True):
         subject = subject_of(r, devices)

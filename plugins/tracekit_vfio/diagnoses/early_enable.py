@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import VFIO_MSIX, Finding, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
+from tracekit import VFIO_MSIX, Finding, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of, unanswered
+from tracekit_vfio.diagnoses.resize_window import CALL
 
 RECORD = "VMM and host on one clock: the guest's accesses to the device's BAR (vfio_region_read) and SET_IRQS"
 CONFIG = 20  # where a legacy virtio driver reads with MSI-X off; with MSI-X on the fields start at 24
@@ -54,4 +55,5 @@ def early_enable(
             advice="Use a client that enables MSI-X when the guest does.",
         )
     if early.is_empty():
-        yield clear("no configuration was read with MSI-X on")
+        told = unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL)
+        yield told or clear("no configuration was read with MSI-X on")

@@ -20,6 +20,7 @@ from tracekit import (
     subject_of,
     unanswered,
 )
+from tracekit_vfio.diagnoses.resize_window import CALL
 
 RECORD = "dmesg of the host with QEMU's log; cat /proc/interrupts; kprobe and kretprobe on vfio_pci_set_irqs_ioctl"
 BUSY, INVALID = "Device or resource busy", "Invalid argument"
@@ -69,7 +70,7 @@ def intx_setup_failed(
     if busy and not devices:
         yield _refused(busy)
     elif not devices and asked is not None and asked.height:
-        yield unanswered(asked, what="SET_IRQS call", record=RECORD) or clear("every INTx that was asked for was set up")
+        yield unanswered(asked, what="SET_IRQS call", record=RECORD, needs=CALL) or clear("every INTx that was asked for was set up")
     elif not devices:
         yield not_evaluated("no INTx was asked for in the input", RECORD)
 

@@ -22,8 +22,9 @@ from tracekit import (
     span,
     subject_of,
     times,
+    unanswered,
 )
-from tracekit_vfio.diagnoses.resize_window import IN_PLACE, UP_FRONT, below_its, best, subjects
+from tracekit_vfio.diagnoses.resize_window import CALL, IN_PLACE, UP_FRONT, below_its, best, subjects
 
 NEVER_CAME = 0x22  # INTR-REMAP reason: the entry is not present, as it is while the vectors are freed
 SETTLE = "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs, on the host's clock (--clock)"
@@ -41,6 +42,7 @@ def lost_on_resize(
     gap: pl.DataFrame | None = None,
     streams: pl.DataFrame | None = None,
     gates: pl.DataFrame | None = None,
+    op_set_irqs: pl.DataFrame | None = None,
     *,
     timeout_s: int = 120,
 ) -> Iterator[Finding | Verdict]:
@@ -65,7 +67,9 @@ def lost_on_resize(
     found = list(_faulted(used, remap_fault)) or list(_polled(_still_enabled(windows, used), nvme_completion_polled, heard, timeout_s))
     yield from (replace(f, advice=f"{UP_FRONT} {POLL}") for f in found) if below_its(gates) else found
     if not found:
-        yield _open(windows, used)
+        verdict = _open(windows, used)
+        unknown = unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL) if verdict.outcome == "clear" else None
+        yield unknown or verdict
 
 
 def _still_enabled(windows: pl.DataFrame, used: pl.DataFrame) -> pl.DataFrame:

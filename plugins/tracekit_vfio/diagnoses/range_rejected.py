@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from tracekit import Finding, Verdict, clear, diagnosis, distinct, span, subject_of, unanswered
+from tracekit_vfio.diagnoses.resize_window import CALL
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count)"
 
@@ -36,7 +37,7 @@ def range_rejected(
         found = True
         yield _finding(r, subject)
     if not found:
-        yield unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD) or clear("no SET_IRQS was refused for its range")
+        yield unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL) or clear("no SET_IRQS was refused for its range")
 
 
 def _finding(r: Mapping[str, Any], subject: Any) -> Finding:

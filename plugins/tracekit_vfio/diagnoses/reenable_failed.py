@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of, unanswered
+from tracekit_vfio.diagnoses.resize_window import CALL
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count), from before the guest starts"
 ERRNO = Unchecked(
@@ -51,7 +52,7 @@ def reenable_failed(
             yield finding
     if not found:
         yield (
-            unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD) or clear("no enable failed after a disable")
+            unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL) or clear("no enable failed after a disable")
             if windows is not None or op_set_irqs is not None
             else not_evaluated("no SET_IRQS and no client's message in the input", RECORD)
         )

@@ -28,6 +28,7 @@ RECORD = (
     "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count) with irq_handler_entry events, "
     "or QEMU -trace 'vfio_msi*'"
 )
+CALL = ("ret", "index", "count")  # what of a SET_IRQS tells whether it disabled, enabled or was refused
 LOST = Unchecked(
     "an interrupt was lost in a window",
     "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs",
@@ -61,7 +62,7 @@ def resize_window(
     """
     if windows is None:
         yield (
-            unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD) or clear("no disable and enable of an index")
+            unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL) or clear("no disable and enable of an index")
             if op_set_irqs is not None
             else not_evaluated("no SET_IRQS, vector lives or QEMU trace of a VFIO device", RECORD)
         )
@@ -72,7 +73,7 @@ def resize_window(
         found = True
         yield replace(_finding(group, devices, gap), advice=UP_FRONT if below_its(gates) else IN_PLACE)
     if not found:
-        yield unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD) or _quiet(windows)
+        yield unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL) or _quiet(windows)
 
 
 def below_its(gates: pl.DataFrame | None) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import ENOSPC, Finding, Verdict, clear, diagnosis, distinct, inconclusive, span, subject_of, unanswered
+from tracekit_vfio.diagnoses.resize_window import CALL
 
 RECORD = "the guest's dmesg beside the host's trace (--side SOURCE=guest says which is which)"
 
@@ -29,7 +30,7 @@ def shortage_blind(
     """
     short = op_set_irqs.filter((pl.col("ret") == ENOSPC) & (pl.col("data") == "eventfd"))
     if short.is_empty():
-        yield unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD) or clear("no SET_IRQS was short of vectors")
+        yield unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL) or clear("no SET_IRQS was short of vectors")
         return
     guests = kernel_version.filter(pl.col("side").str.starts_with("guest")) if kernel_version is not None else None
     if guests is None or guests.is_empty():
