@@ -1,0 +1,53 @@
+"""Every event that complains has a reader: a diagnosis, a model, or a reason why none reads it."""
+
+import re
+
+from tracekit.analyze import Engine
+
+# A rule is named for what it says; these words in its name make it a complaint.
+COMPLAINT = re.compile(
+    r"fail|refus|reject|exceed|wrong|stuck|invalid|missing|exhaust|time[d_]*out|unexpected|fault|error|lost|broken|spurious|unheard|"
+    r"conflict|mismatch|cannot|bogus|short|insecure|unfit|inhibited|gone|denied|foreign|in_use|offline|untold|too_wide|_off$|no_irq|slow|unknown"
+)
+DMA = "a DMA fault: memory, not an interrupt"
+COUNTER = "a count or note that healthy machines show too"
+LINE = "a line interrupt that is no device's MSI; the message stands beside the driver's own failure, which is read"
+DETAIL = "the detail of a failure whose own message or return value is read"
+DEBUG = "printed by debug builds of Xen alone, beside the refusal that the caller prints, which is read"
+UNSERVED = "pending: a failure for which no diagnosis exists yet"
+UNREAD = {
+    **dict.fromkeys(("dma_fault", "io_page_fault"), DMA),
+    **dict.fromkeys(("error_apic_entry", "spurious_apic_entry", "irq_handler_slow", "irq_affinity_untold", "irte_posting_failed"), COUNTER),
+    **dict.fromkeys(("kvmtool_fds_short", "xen_domain_gone", "xen_isr_off", "xen_gsi_refused", "xen_pt_write_inhibited"), COUNTER),
+    **dict.fromkeys(("irq_oneshot_missing", "irq_trigger_failed", "irq_mapping_failed", "xen_gsi_bind_failed", "xen_pt_line_failed"), LINE),
+    **dict.fromkeys(("vfio_intx_broken", "qemu_irqfd_failed", "xen_fake_handler_failed", "xen_bind_refused"), LINE),
+    **dict.fromkeys(("irte_mask_exceeded", "kvm_x86_fixup_msi_error", "kvmtool_vector_failed", "kvmtool_route_failed"), DETAIL),
+    **dict.fromkeys(
+        ("xen_pt_invalid_pirq", "xen_pt_entry_invalid", "xen_mask_failed", "xen_irte_unexpected", "xen_device_unknown"), DETAIL
+    ),
+    **dict.fromkeys(("xen_access_refused", "xen_action_missing", "xen_irq_in_use", "xen_no_irq"), DEBUG),
+    **dict.fromkeys(("irq_affinity_failed", "irq_affinity_offline", "xen_affinity_broken"), UNSERVED),
+    **dict.fromkeys(("irq_bogus_return", "irq_number_failed", "irq_thread_missing", "irq_unexpected_trap"), UNSERVED),
+    **dict.fromkeys(("kvmtool_irqs_unfit", "kvmtool_msix_failed", "kvmtool_setup_failed", "msi_address_too_wide"), UNSERVED),
+    **dict.fromkeys(("qemu_capability_failed", "qemu_irq_info_failed", "qemu_msi_vector_unknown", "qemu_notifiers_failed"), UNSERVED),
+    **dict.fromkeys(("qemu_reset_refused", "qemu_vector_lost", "qemu_virtio_vectors_failed", "vfio_irq_info_refused"), UNSERVED),
+    **dict.fromkeys(("vfio_config_conflict", "vfio_device_in_use", "vfio_pf_refused", "vfio_request_unheard", "vfio_vf_foreign"), UNSERVED),
+    **dict.fromkeys(("xen_ioapic_remap_failed", "xen_msi_mode_conflict", "xen_msix_insecure", "xen_pirq_restore_failed"), UNSERVED),
+    **dict.fromkeys(("xen_port_map_failed", "xen_pt_unbind_failed", "xen_pt_update_failed", "xen_vpci_enable_failed"), UNSERVED),
+}
+
+
+def unread() -> set[str]:
+    """The complaints that neither a diagnosis nor a model asks for."""
+    engine = Engine.load()
+    heard = {name for d in engine.registry.diagnoses for name in (*d.needs, *d.wants)}
+    heard |= {name for model in engine.registry.models for name in model.hears()}
+    return {name for name in engine.vocabulary.rules if COMPLAINT.search(name) and name not in heard}
+
+
+def test_every_complaint_is_read_or_has_a_reason() -> None:
+    assert sorted(unread() - UNREAD.keys()) == []
+
+
+def test_no_reason_outlives_its_need() -> None:
+    assert sorted(UNREAD.keys() - unread()) == []
