@@ -68,7 +68,7 @@ def stale_hwsize(
     found = list(_from_enables(_with_gaps(enables, gap), calls, devices, windows)) if enables is not None else []
     if not found:
         found = list(_from_returns(op_set_irqs, enables, devices)) + list(_from_qemu(qemu_enable_vectors_failed))
-    if not found:
+    if not found and enables is not None and enables["ret"].null_count():
         found = list(_from_reports(kernel_reports, devices))
     yield from found
     if found:
@@ -237,7 +237,7 @@ def _from_returns(op_set_irqs: pl.DataFrame | None, enables: pl.DataFrame | None
 
 
 def _from_reports(reports: pl.DataFrame | None, devices: pl.DataFrame | None) -> Iterator[Finding]:
-    """The kernel's WARNING in the error path of an enable keeps the errno in a register."""
+    """Enables without return values, and the kernel's WARNING in the error path of one, which keeps the errno in a register."""
     if reports is None:
         return
     for row in reports.iter_rows(named=True):

@@ -198,7 +198,7 @@ def _open(windows: pl.DataFrame, used: pl.DataFrame) -> Verdict:
         return clear("no vector in use was taken down and enabled again")
     told = pl.concat(map(best, subjects(gaps)))
     longest = told["span"].max()
-    lasted = f", the longest of {longest / 1e6:.3f} ms" if isinstance(longest, int) else ""
+    lasted = f", the longest of at most {longest / 1e6:.3f} ms" if isinstance(longest, int) else ""
     return inconclusive(
         f"{times(told.height, 'gap')} of vectors in use{lasted}, and nothing that tells whether the device signalled in them", SETTLE
     )
