@@ -103,7 +103,7 @@ def test_lines_that_complain_of_interrupts_are_complaints(text: str) -> None:
 
 def test_what_looks_most_like_a_fault_is_shown_first() -> None:
     mild = "[    7.000000] acme 0000:01:00.0: bad irq\n"
-    hard = "[    8.000000] acme 0000:01:00.0: MSI-X interrupt setup failed: cannot allocate vectors, error\n"
+    hard = "[    8.000000] acme 0000:01:00.0: bad frame, irq fault, unexpected overflow\n"
     assert weight(hard) > weight(mild)
     (source,) = run(QUIET + mild + hard).sources
     assert [(n.count, n.line) for n in source.not_understood] == [(2, 12)]
