@@ -45,8 +45,6 @@ def caplist_clobber(
             f"the high byte is the place of a capability",
             grade="probable",
             subject=Subject(row["bdf_real"], "pci", row["bdf_real"]),
-            machine=row["machine"],
-            boot=row["boot"],
             evidence=distinct([*span(row["source"], row["line"], role="cause"), *span(row["source_real"], row["line_real"])]),
             unchecked=(Unchecked("both lines are about one device", "kvmtool's command line, or lspci -nn on the host and in the guest"),),
             values={"seen": row["vendor"], "real": row["vendor_real"], "offset": row["vendor"] // 256},

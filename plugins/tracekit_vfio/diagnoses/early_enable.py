@@ -44,8 +44,6 @@ def early_enable(
             summary=f"MSI-X of {subject.label} was on while the guest read its configuration at offset {CONFIG}",
             grade="possible",
             subject=subject,
-            machine=row["machine"],
-            boot=row["boot"],
             evidence=distinct(
                 [*span(first["source"], first["line"], first["line_end"], "cause"), *span(row["source"], row["line"], role="effect")]
             ),

@@ -157,8 +157,6 @@ def _finding(
         summary=summary,
         grade=grade,
         subject=subject,
-        machine=w["machine"],
-        boot=w["boot"],
         evidence=distinct([*window, *effect]),
         unchecked=unchecked,
         values={"old": w["old"], "new": w["new"], "span_ns": w["span"], **values},

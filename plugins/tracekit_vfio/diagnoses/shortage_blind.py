@@ -50,8 +50,6 @@ def shortage_blind(
         summary=f"SET_IRQS of {subject.label} returned -28 on the host, and no driver of the guest was refused anything",
         grade="probable",
         subject=subject,
-        machine=row["machine"],
-        boot=row["boot"],
         evidence=distinct([*span(row["source"], row["line"], row["line_end"], "cause"), *span(guest["source"], guest["line"])]),
         values={"asked": row["count"], "errno": ENOSPC, "failed": short.height},
         advice="Use fewer vectors a device, or give the host more CPUs; the guest cannot be told.",
