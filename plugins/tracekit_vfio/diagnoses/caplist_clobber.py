@@ -9,7 +9,7 @@ from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, dis
 RECORD = "the guest's dmesg (pci ...: [vendor:device] lines) beside the host's"
 
 
-@diagnosis("kvmt.caplist-clobber", code="KVMT-001", severity="critical", record=RECORD)
+@diagnosis("kvmt.caplist-clobber", code="KVMT-001", severity="critical", record=RECORD, across=("pci_device_found",))
 def caplist_clobber(
     pci_device_found: pl.DataFrame | None = None,
     kvmtool_assigned: pl.DataFrame | None = None,

@@ -9,7 +9,13 @@ from tracekit import ENOSPC, Finding, Verdict, clear, diagnosis, distinct, incon
 RECORD = "the guest's dmesg beside the host's trace (--side SOURCE=guest says which is which)"
 
 
-@diagnosis("vfio.shortage-blind", code="VFIO-008", severity="high", record=RECORD)
+@diagnosis(
+    "vfio.shortage-blind",
+    code="VFIO-008",
+    severity="high",
+    record=RECORD,
+    across=("kernel_version", "driver_irq_refused", "driver_vectors_refused", "driver_vectors_reduced"),
+)
 def shortage_blind(
     op_set_irqs: pl.DataFrame,
     kernel_version: pl.DataFrame | None = None,
