@@ -94,6 +94,4 @@ def _finding(source: str, name: str, lost: Sequence[Mapping[str, Any]], handlers
         advice="Lost behind the host's handler: look at irqfd, the MSI route of the vector, and the VMM.",
         values={"vector": name, "lost": len(lost), "delivered": handlers.height - len(lost)},
         unchecked=(Unchecked("what the guest saw", "irq_handler_entry in the guest, on a clock that is stated"),),
-        machine=lost[0]["machine"] or "",
-        boot=lost[0]["boot"] or 0,
     )

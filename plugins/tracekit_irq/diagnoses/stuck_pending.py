@@ -48,8 +48,6 @@ def stuck_pending(
             advice="Look in the guest: is the driver holding the vector masked, or was its unmask lost?",
             values={"device": row["name"]},
             unchecked=(Unchecked("what came after the end of the log", "a longer QEMU trace: -trace 'vfio_msi*'"),),
-            machine=row["machine"] or "",
-            boot=row["boot"] or 0,
         )
     if not found:
         yield clear("each pending interrupt was followed by an unmask, a disable or a reset")

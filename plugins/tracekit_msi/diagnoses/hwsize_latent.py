@@ -61,8 +61,6 @@ def _finding(row: Mapping[str, Any], grade: Any, others: pl.DataFrame, devices: 
         summary=f"irq domain of {subject.label} has hwsize {row['hwsize']}, the MSI-X table {row['live']}; no request went beyond it yet",
         grade="probable" if row["hint"] else grade,
         subject=subject,
-        machine=row["machine"],
-        boot=row["boot"],
         evidence=distinct(evidence),
         values={"old_size": row["hwsize"], "live": row["live"], "enables": later.height},
         advice="Unbind and rebind the driver of the device before the next guest starts.",
@@ -84,8 +82,6 @@ def _by_snapshot(known: pl.DataFrame, sizes: pl.DataFrame | None, devices: pl.Da
                 summary=f"irq domain of {subject.label} has hwsize {row['hwsize']}, lspci shows a table of {size['count']}",
                 grade="possible",
                 subject=subject,
-                machine=row["machine"],
-                boot=row["boot"],
                 evidence=distinct(
                     [*span(row["source"], row["made_line"], role="cause"), *span(size["source"], size["line"], role="cause")]
                 ),

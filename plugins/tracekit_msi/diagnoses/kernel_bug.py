@@ -37,13 +37,12 @@ def kernel_bug(
         seen = any(f is not None for f in (kernel_warning, kernel_oops, kernel_version))
         yield clear("no report of the kernel in its MSI code") if seen else not_evaluated("no kernel log", RECORD)
         return
-    reports = kernel_reports.unique(["machine", "boot", "kind", "place", "function", "msi_function"], keep="first", maintain_order=True)
-    for (machine, boot), group in reports.group_by("machine", "boot", maintain_order=True):
-        first = group.sort(pl.col("kind") == "bare", pl.col("kind") != "oops", maintain_order=True).row(0, named=True)
-        yield _finding(first, group, str(machine), int(str(boot)) if boot is not None else 0, devices)
+    reports = kernel_reports.unique(["kind", "place", "function", "msi_function"], keep="first", maintain_order=True)
+    first = reports.sort(pl.col("kind") == "bare", pl.col("kind") != "oops", maintain_order=True).row(0, named=True)
+    yield _finding(first, reports, devices)
 
 
-def _finding(r: Mapping[str, Any], group: pl.DataFrame, machine: str, boot: int, devices: pl.DataFrame | None) -> Finding:
+def _finding(r: Mapping[str, Any], group: pl.DataFrame, devices: pl.DataFrame | None) -> Finding:
     errno = errno_of(r)
     failed = f", the enable failed with {errno}" if errno is not None else ""
     place = f" in {r['function']}" if r["function"] else ""
@@ -54,8 +53,6 @@ def _finding(r: Mapping[str, Any], group: pl.DataFrame, machine: str, boot: int,
         grade="probable" if r["kind"] == "bare" else "proven",
         subject=subject,
         severity="high" if r["kind"] == "oops" else "medium",
-        machine=machine,
-        boot=boot,
         evidence=distinct(e for w in group.head(4).iter_rows(named=True) for e in _evidence(w)),
         unchecked=(CAUSE,) if r["kind"] != "oops" else (),
         values={

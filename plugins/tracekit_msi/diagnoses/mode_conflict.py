@@ -24,15 +24,13 @@ def mode_conflict(
     """
     found = False
     if msi_mode_conflict is not None:
-        for (bdf, machine, _), group in msi_mode_conflict.group_by("bdf", "machine", "boot", maintain_order=True):
+        for (bdf,), group in msi_mode_conflict.group_by("bdf", maintain_order=True):
             found = True
             first = group.row(0, named=True)
             yield Finding(
                 summary=f"{first['driver']} asked for {first['wanted']} on {bdf} while {first['active']} was enabled",
                 grade="proven",
                 subject=Subject(str(bdf), "pci", str(bdf)),
-                machine=str(machine),
-                boot=first["boot"],
                 evidence=distinct(e for r in group.head(3).iter_rows(named=True) for e in span(r["source"], r["line"], role="cause")),
                 values={"wanted": first["wanted"], "active": first["active"], "driver": first["driver"], "times": group.height},
                 advice="The driver must free its vectors before it switches; update or report it.",
@@ -47,8 +45,6 @@ def mode_conflict(
                 summary="MSI-X was enabled twice on one device (the kernel's one-time WARNING)",
                 grade="proven",
                 subject=Subject("an unnamed device", "unknown", how="the driver in the call trace below the WARNING"),
-                machine=row["machine"],
-                boot=row["boot"],
                 evidence=distinct(span(row["source"], row["line"], role="cause")),
                 values={"place": row["place"]},
                 advice="The driver must free its vectors before it enables them again; update or report it.",

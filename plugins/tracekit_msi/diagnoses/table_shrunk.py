@@ -42,8 +42,6 @@ def table_shrunk(enables: pl.DataFrame, devices: pl.DataFrame | None = None) -> 
             summary=f"the MSI-X table of {subject.label} has {row['live']} entries, its irq domain hwsize {row['hwsize']}",
             grade="probable" if row["hint"] else "proven",
             subject=subject,
-            machine=row["machine"],
-            boot=row["boot"],
             evidence=distinct(
                 [
                     *span(row["made_source"] or row["source"], row["made_line"], row["made_end"], "cause"),

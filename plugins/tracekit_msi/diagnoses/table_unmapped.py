@@ -49,8 +49,6 @@ def table_unmapped(
             summary=f"BAR {bar['bar']} of {bar['bdf']} has no address, and the MSI-X enable returned -12",
             grade="probable" if row["bdf"] else "possible",
             subject=subject,
-            machine=row["machine"],
-            boot=row["boot"],
             evidence=distinct(
                 [*span(bar["source"], bar["line"], role="cause"), *span(row["source"], row["line"], row["line_end"], "effect")]
             ),
@@ -70,8 +68,6 @@ def _aborted(reports: pl.DataFrame | None) -> Iterator[Finding]:
             summary=f"the bus aborted an access in {row['function']}: nothing answers where the MSI-X table should be",
             grade="probable",
             subject=Subject("an unnamed device", "unknown", None, (), "the driver in the call trace below names it"),
-            machine=row["machine"],
-            boot=row["boot"],
             evidence=distinct([*span(row["source"], row["line"], role="cause"), *span(row["source"], row["msi_line"], role="cause")]),
             unchecked=(Unchecked("the access was to the table", "lspci -vv of the device: its MSI-X capability and the BAR it names"),),
             values={"function": row["function"], "report": row["what"]},

@@ -34,8 +34,6 @@ def vf_count_refused(sriov_vf_msix_count_write: pl.DataFrame | None = None) -> I
             summary=f"the MSI-X count of VF {row['bdf']} was not changed: {why}",
             grade="proven",
             subject=Subject(row["bdf"], "pci", row["bdf"]),
-            machine=row["machine"],
-            boot=row["boot"],
             evidence=distinct(span(row["source"], row["line"], role="cause")),
             values={"errno": errno, "reason": row["reason"]},
             advice=advice,

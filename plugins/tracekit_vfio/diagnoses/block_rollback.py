@@ -55,8 +55,6 @@ def block_rollback(
             summary=f"{numbered(used)} of {subject.label} worked, and went down when vector {first_bad} failed with {r['ret']}",
             grade="proven" if stop is not None and stop.height else "probable",
             subject=subject,
-            machine=r["machine"],
-            boot=r["boot"],
             evidence=distinct([*span(r["source"], min(used.values())), *bad, *span(r["source"], r["line"], r["line_end"], "cause")]),
             unchecked=() if bad else (Unchecked("which vector failed", RECORD),),
             values={"vectors": sorted(used), "failed": first_bad, "errno": r["ret"]},

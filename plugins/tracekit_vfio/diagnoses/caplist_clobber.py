@@ -9,7 +9,7 @@ from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, dis
 RECORD = "the guest's dmesg (pci ...: [vendor:device] lines) beside the host's"
 
 
-@diagnosis("kvmt.caplist-clobber", code="KVMT-001", severity="critical", record=RECORD)
+@diagnosis("kvmt.caplist-clobber", code="KVMT-001", severity="critical", record=RECORD, across=("pci_device_found",))
 def caplist_clobber(
     pci_device_found: pl.DataFrame | None = None,
     kvmtool_assigned: pl.DataFrame | None = None,
@@ -45,8 +45,6 @@ def caplist_clobber(
             f"the high byte is the place of a capability",
             grade="probable",
             subject=Subject(row["bdf_real"], "pci", row["bdf_real"]),
-            machine=row["machine"],
-            boot=row["boot"],
             evidence=distinct([*span(row["source"], row["line"], role="cause"), *span(row["source_real"], row["line_real"])]),
             unchecked=(Unchecked("both lines are about one device", "kvmtool's command line, or lspci -nn on the host and in the guest"),),
             values={"seen": row["vendor"], "real": row["vendor_real"], "offset": row["vendor"] // 256},

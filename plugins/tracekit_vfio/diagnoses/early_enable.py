@@ -11,7 +11,7 @@ RECORD = "VMM and host on one clock: the guest's accesses to the device's BAR (v
 CONFIG = 20  # where a legacy virtio driver reads with MSI-X off; with MSI-X on the fields start at 24
 
 
-@diagnosis("kvmt.early-enable", code="KVMT-002", severity="high", record=RECORD)
+@diagnosis("kvmt.early-enable", code="KVMT-002", severity="high", record=RECORD, across=("virtio_legacy",))
 def early_enable(
     vfio_region_read: pl.DataFrame | None = None,
     virtio_legacy: pl.DataFrame | None = None,
@@ -45,8 +45,6 @@ def early_enable(
             summary=f"MSI-X of {subject.label} was on while the guest read its configuration at offset {CONFIG}",
             grade="possible",
             subject=subject,
-            machine=row["machine"],
-            boot=row["boot"],
             evidence=distinct(
                 [*span(first["source"], first["line"], first["line_end"], "cause"), *span(row["source"], row["line"], role="effect")]
             ),

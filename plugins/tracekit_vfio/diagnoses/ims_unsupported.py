@@ -25,13 +25,10 @@ def ims_unsupported(probe_return: pl.DataFrame) -> Iterator[Finding | Verdict]:
     if refused.is_empty():
         yield clear("no IMS domain was refused")
         return
-    row = refused.row(0, named=True)
     yield Finding(
         summary=f"an IMS domain was asked for {times(refused.height, 'time')} and refused",
         grade=None,
         subject=HOST,
-        machine=row["machine"],
-        boot=row["boot"],
         evidence=distinct(e for r in refused.head(3).iter_rows(named=True) for e in span(r["source"], r["line"])),
         values={"refused": refused.height},
         advice="Use MSI-X.",

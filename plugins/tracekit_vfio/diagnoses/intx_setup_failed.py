@@ -84,8 +84,6 @@ def _refused(calls: list[dict[str, Any]]) -> Finding:
         "proven",
         distinct(e for r in calls[:5] for e in span(r["source"], r["line"], r["line_end"], "cause")),
         subject,
-        machine=calls[0]["machine"],
-        boot=calls[0]["boot"],
         advice=advice,
         values={"errno": EBUSY, "calls": len(calls)},
     )
@@ -101,7 +99,6 @@ def _device(row: Mapping[str, Any]) -> str | None:
 
 
 def _finding(name: str | None, told: list[dict[str, Any]], mismatched: list[dict[str, Any]]) -> Finding:
-    first = (told or mismatched)[0]
     reason = told[0]["reason"].strip() if told else BUSY
     means, advice = next((m for text, m in REASONS.items() if text in reason), ("", "See the host's kernel log for the reason."))
     other = mismatched[0]["other_action"] if mismatched else None
@@ -118,8 +115,6 @@ def _finding(name: str | None, told: list[dict[str, Any]], mismatched: list[dict
             ]
         ),
         Subject(label, "pci" if bdf else "unknown", bdf),
-        machine=first["machine"],
-        boot=first["boot"],
         advice=advice,
         unchecked=() if mismatched or not means else (Unchecked(f"that {means}", RECORD),),
         values={"reason": reason, "messages": len(told), "irq": mismatched[0]["irq"] if mismatched else None, "shares_with": other},

@@ -37,8 +37,6 @@ def intx_spill(
             summary=f"{subject.label} interrupted by INTx while its vectors were down to grow {w['old']} -> {w['new']}",
             grade="proven" if w["bdf"] else "probable",
             subject=subject,
-            machine=w["machine"],
-            boot=w["boot"],
             evidence=distinct(
                 [
                     *span(w["source"], w["line"], w["line_end"], "cause"),

@@ -37,8 +37,6 @@ def lossy_policy(
             summary=f"vectors of {row['name']} are taken down to add one ({why}); its table has {row['entries']} entries",
             grade=None,
             subject=Subject(row["name"], "pci", as_bdf(row["name"])),
-            machine=row["machine"],
-            boot=row["boot"],
             evidence=distinct(span(row["source"], row["line"])),
             values={"entries": row["entries"], "noresize": row["noresize"]},
             advice="Use QEMU 8.2 or later on Linux 6.5 or later, or let the guest enable all its vectors at once.",

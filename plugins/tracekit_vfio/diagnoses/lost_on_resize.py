@@ -33,7 +33,14 @@ SECOND = 1_000_000_000
 POLL = "A driver that polls when its time-out ends loses time only."
 
 
-@diagnosis("vfio.lost-on-resize", code="VFIO-001", severity="critical", explains=("IRQ-007",), record=RECORD)
+@diagnosis(
+    "vfio.lost-on-resize",
+    code="VFIO-001",
+    severity="critical",
+    explains=("IRQ-007",),
+    record=RECORD,
+    across=("nvme_completion_polled", "streams"),
+)
 def lost_on_resize(
     windows: pl.DataFrame | None = None,
     remap_fault: pl.DataFrame | None = None,
@@ -161,8 +168,6 @@ def _finding(
         summary=summary,
         grade=grade,
         subject=subject,
-        machine=w["machine"],
-        boot=w["boot"],
         evidence=distinct([*window, *effect]),
         unchecked=unchecked,
         values={"old": w["old"], "new": w["new"], "span_ns": w["span"], **values},

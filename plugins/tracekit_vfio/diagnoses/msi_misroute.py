@@ -44,8 +44,6 @@ def msi_misroute(irq_handler_entry: pl.DataFrame, kvm_msi_set_irq: pl.DataFrame)
             summary=f"MSI {numbered(mine['vector'])} of {bdf} all reach the guest as vector {first['vec']}",
             grade="probable",
             subject=Subject(str(bdf), "pci", str(bdf)),
-            machine=first["machine"],
-            boot=first["boot"],
             evidence=distinct(
                 e
                 for r in mine.head(4).iter_rows(named=True)

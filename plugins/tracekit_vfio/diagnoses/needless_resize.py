@@ -54,8 +54,6 @@ def needless_resize(
             summary=f"{subject.label} lost its vectors {times(group.height, 'time')} to grow; the host can grow in place ({why})",
             grade="proven" if observed.height and (group["basis"] == "calls").all() else "probable",
             subject=subject,
-            machine=first["machine"],
-            boot=first["boot"],
             evidence=distinct(evidence),
             unchecked=() if observed.height else (Unchecked("the device's MSI-X can grow in place", OBSERVE),),
             values={"windows": group.height, "gate": why, "basis": told["basis"][0]},

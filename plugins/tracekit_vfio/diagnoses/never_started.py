@@ -92,8 +92,6 @@ def _finding(kind: str, rows: list[dict[str, Any]]) -> Finding:
         "proven",
         distinct(e for r in rows[:8] for e in span(r["source"], r["line"], role="cause" if r is first else "effect")),
         Subject(bdf, bdf=bdf) if bdf else HOST,
-        machine=first["machine"],
-        boot=first["boot"],
         advice=advice,
         unchecked=(Unchecked("that the VM did not start with another try", RECORD),),
         values={"kind": kind, "lines": len(rows)},

@@ -35,8 +35,6 @@ def no_feedback(
         summary=f"{row['global_avl']} CPU vectors are left on the host, and guests that take them cannot be told when there are none",
         grade=None,
         subject=HOST,
-        machine=row["machine"],
-        boot=row["boot"],
         evidence=distinct(span(row["source"], row["line"])),
         values={"global_avl": row["global_avl"]},
         advice="Watch the host's vectors, or use fewer of them a device.",

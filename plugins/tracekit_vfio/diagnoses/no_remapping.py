@@ -54,7 +54,6 @@ def _lines(frame: pl.DataFrame, role: str) -> list[Evidence]:
 
 
 def _proven(messages: pl.DataFrame, refused: pl.DataFrame | None, later: list[Evidence], iommu: pl.DataFrame | None) -> Finding:
-    first = messages.row(0, named=True)
     evidence = (
         _lines(messages, "cause")
         + (_lines(refused, "effect") if refused is not None else [])
@@ -66,8 +65,6 @@ def _proven(messages: pl.DataFrame, refused: pl.DataFrame | None, later: list[Ev
         + (", later accepted" if later else ""),
         grade="proven",
         subject=HOST,
-        machine=first["machine"],
-        boot=first["boot"],
         evidence=distinct(evidence),
         values={"refused": messages.height, "later_accepted": bool(later)},
         advice=ADVICE,
@@ -80,8 +77,6 @@ def _possible(frame: pl.DataFrame, later: list[Evidence], what: str) -> Finding:
         summary=f"{what}: an IOMMU without interrupt remapping, or missing rights",
         grade="possible",
         subject=HOST if first.get("group") is None else Subject(f"group {first['group']:#x}", "host"),
-        machine=first["machine"],
-        boot=first["boot"],
         evidence=distinct([*_lines(frame, "effect"), *later]),
         unchecked=(REASON,),
         values={"refused": frame.height, "later_accepted": bool(later)},

@@ -54,8 +54,6 @@ def _finding(r: Mapping[str, Any], subject: Any) -> Finding:
         summary=f"SET_IRQS of {subject.label} was refused with {r['ret']}: {what}",
         grade="probable" if r["hint"] else "proven",
         subject=subject,
-        machine=r["machine"],
-        boot=r["boot"],
         evidence=distinct(evidence),
         values={
             "kind": r["kind"],

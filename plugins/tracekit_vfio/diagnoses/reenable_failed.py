@@ -89,8 +89,6 @@ def _proven(w: dict[str, Any], subject: Subject) -> Finding:
         summary=f"{subject.label} had {w['old']} vectors; they were disabled to enable {w['new']}, which failed with {w['ret']}{lasted}",
         grade="probable" if w["hint"] else "proven",
         subject=subject,
-        machine=w["machine"],
-        boot=w["boot"],
         evidence=distinct(evidence),
         values={
             "last_working": w["old"],
@@ -125,8 +123,6 @@ def _from_messages(frames: tuple[pl.DataFrame | None, ...], windows: pl.DataFram
         summary=f"the client could not enable the vectors of {subject.label} ({reason})",
         grade="probable" if w is not None else "possible",
         subject=subject,
-        machine=first["machine"],
-        boot=first["boot"],
         evidence=distinct(evidence),
         unchecked=(*order, ERRNO),
         values={

@@ -137,8 +137,6 @@ def _finding(group: pl.DataFrame, devices: pl.DataFrame | None, gap: pl.DataFram
         summary=f"{times(n, 'window')} without interrupts while the vectors of {subject.label} grew {steps}, {using}{longest}",
         grade="proven" if sure else "probable",
         subject=subject,
-        machine=first["machine"],
-        boot=first["boot"],
         evidence=distinct(e for w in group.iter_rows(named=True) for e in _evidence(w)),
         unchecked=(LOST, *(() if used else (IN_USE,)), *((NOTHING_BETWEEN,) if lost else ())),
         values={

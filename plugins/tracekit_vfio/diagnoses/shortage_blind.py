@@ -10,7 +10,13 @@ from tracekit_vfio.diagnoses.resize_window import CALL
 RECORD = "the guest's dmesg beside the host's trace (--side SOURCE=guest says which is which)"
 
 
-@diagnosis("vfio.shortage-blind", code="VFIO-008", severity="high", record=RECORD)
+@diagnosis(
+    "vfio.shortage-blind",
+    code="VFIO-008",
+    severity="high",
+    record=RECORD,
+    across=("kernel_version", "driver_irq_refused", "driver_vectors_refused", "driver_vectors_reduced"),
+)
 def shortage_blind(
     op_set_irqs: pl.DataFrame,
     kernel_version: pl.DataFrame | None = None,
@@ -51,8 +57,6 @@ def shortage_blind(
         summary=f"SET_IRQS of {subject.label} returned -28 on the host, and no driver of the guest was refused anything",
         grade="probable",
         subject=subject,
-        machine=row["machine"],
-        boot=row["boot"],
         evidence=distinct([*span(row["source"], row["line"], row["line_end"], "cause"), *span(guest["source"], guest["line"])]),
         values={"asked": row["count"], "errno": ENOSPC, "failed": short.height},
         advice="Use fewer vectors a device, or give the host more CPUs; the guest cannot be told.",

@@ -67,14 +67,11 @@ def _through_qemu(entries: pl.DataFrame | None, used: pl.DataFrame | None, relea
 
 
 def _finding(name: str, source: str, rows: pl.DataFrame, vectors: dict[int, list[list[int]]]) -> Finding:
-    place = rows.filter(pl.col("source") == source).row(0, named=True)
     lines = [e for v in sorted(vectors) for s in vectors[v][:MOST] for e in (*span(source, s[0]), *span(source, s[1], s[-1], "effect"))]
     return Finding(
         summary=f"{numbered(vectors)} of {name}: QEMU itself hands interrupts to the guest",
         grade="proven",
         subject=_subject(name),
-        machine=place["machine"],
-        boot=place["boot"],
         evidence=distinct(lines),
         values={"vectors": sorted(vectors), "interrupts": sum(len(s) - 1 for found in vectors.values() for s in found)},
         advice="Performance only: check that KVM's in-kernel irqchip and irqfd are in use.",
@@ -89,14 +86,12 @@ def _subject(name: str) -> Subject:
 def _unposted(messages: pl.DataFrame | None) -> Iterator[Finding]:
     if messages is None:
         return
-    for (bdf, machine, _), group in messages.group_by("bdf", "machine", "boot", maintain_order=True):
+    for (bdf,), group in messages.group_by("bdf", maintain_order=True):
         first = group.row(0, named=True)
         yield Finding(
             summary=f"posted delivery is off for {times(group.height, 'vector')} of {bdf} ({first['ret']})",
             grade="proven",
             subject=Subject(str(bdf), "pci", str(bdf)),
-            machine=str(machine),
-            boot=first["boot"],
             evidence=distinct(e for r in group.head(3).iter_rows(named=True) for e in span(r["source"], r["line"])),
             values={"vectors": group.height, "errno": first["ret"]},
             advice="Performance only: check the IOMMU's posted interrupts and KVM's irqfd.",

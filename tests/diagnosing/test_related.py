@@ -1,0 +1,49 @@
+"""A guest's log beside its host's, both with their names: what looks across joins them by the side that was given, and by nothing else."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tracekit import Finding
+from tracekit.analyze import Engine, Options, analyze
+
+TOP = Path(__file__).parents[2] / "sample_traces"
+ACROSS = {
+    "vfio.lost-on-resize/fires-silent-until-polled": ("VFIO-001", "possible"),
+    "vfio.shortage-blind/fires-guest-was-not-told": ("VFIO-008", "probable"),
+    "kvmt.caplist-clobber/fires-offset-in-the-vendor-id": ("KVMT-001", "probable"),
+    "kvmt.early-enable/fires-read-at-20-with-msix-on": ("KVMT-002", "possible"),
+}
+
+
+@cache
+def engine() -> Engine:
+    return Engine.load()
+
+
+def named(top: Path, case: Path, hosts: tuple[str, ...], side: str = "guest") -> list[Finding]:
+    """The findings of a case whose guest's log names `vm1`, and whose other logs lie in the folders of these hosts."""
+    guest = top / "nodes" / "vm1" / "messages"
+    guest.parent.mkdir(parents=True)
+    lines = (case / "guest-dmesg.txt").read_text(encoding="utf-8").splitlines()
+    guest.write_text("".join(f"Nov 20 10:00:00 vm1 kernel: {line}\n" for line in lines), encoding="utf-8")
+    for host in hosts:
+        folder = top / "nodes" / host
+        folder.mkdir()
+        for log in case.iterdir():
+            if log.name not in ("guest-dmesg.txt", "expected.toml"):
+                (folder / log.name).write_bytes(log.read_bytes())
+    return list(analyze([str(top)], Options(sides={str(guest): side}), engine()).findings)
+
+
+@pytest.mark.parametrize("name", ACROSS)
+def test_a_named_guest_beside_its_only_host_is_looked_into(tmp_path: Path, name: str) -> None:
+    code, grade = ACROSS[name]
+    found = [f for f in named(tmp_path, TOP / name, ("hv1",)) if f.code == code]
+    assert [(f.grade, f.machine) for f in found] == [(grade, "hv1")]
+
+
+@pytest.mark.parametrize("name", ACROSS)
+def test_with_two_hosts_nothing_says_whose_guest_it_is(tmp_path: Path, name: str) -> None:
+    assert [f for f in named(tmp_path, TOP / name, ("hv1", "hv2")) if f.code == ACROSS[name][0]] == []
