@@ -55,8 +55,9 @@ def test_tails(tail: str, engine: Engine, tmp_path: Path) -> None:
 
 
 def test_a_wrapped_line_is_still_joined(engine: Engine, tmp_path: Path) -> None:
-    first, second = f"> {STAMPED} and".split(" completion ")[0], "> completion polled"
-    assert "IRQ-007" in codes(f"{first}\n{second}\n", engine, tmp_path)
+    first = "> [    5.000010] DMAR: [INTR-REMAP] Request device [02:00.0] fault index 0x1e"
+    second = "> [fault reason 0x26] Blocked an interrupt request due to source-id verification failure"
+    assert "IRQ-003" in codes(f"{first}\n{second}\n", engine, tmp_path)
 
 
 @pytest.mark.parametrize(

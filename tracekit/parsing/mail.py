@@ -32,7 +32,8 @@ LOG_LINE = re.compile(
 _PRINTK = re.compile(rf"\s*+(?:<\d{{1,3}}>)?{_STAMP}")
 _INNER = re.compile(rf"(?<=\S )(?={_STAMP} )")
 _NO_TAIL = re.compile(
-    r"\s|[-+]\s|[-+]{3}|@@ |[`~]{3}|</?[A-Za-z!]|\[/?[a-z]+\]|diff --git|\* |=> |[#{}]|\[\.\.\.\]|\[snip\]|<snip>|\.\.\.|-- |_{5}|={5}|On .* wrote:|https?://"
+    r"\s|[-+]\s|[-+]{3}|@@ |[`~]{3}|</?[A-Za-z!]|\[/?[a-z]+\]|diff --git|\* |=> |[#{}]|"
+    r"\[\.\.\.\]|\[snip\]|<snip>|\.\.\.|-- |_{5}|={5}|On .* wrote:|https?://"
     r"|Signed-off-by|From:|Date:|To:|Cc:|\x1b|\[(?:\x1b\S*)? ?(?: OK |FAILED|DEPEND|TIME|WARN|INFO|SKIP)"
     r"|\[ *\d*(?:\.\d*)?$|(?:\[?[^\s@]+@\S+[: ].*|[~/]\S*|\S+ )[#$](?: |$)|[#$>](?: |$)|\S+ login:"  # systemd, a line cut short, prompts
 )

@@ -1,4 +1,4 @@
-"""JSON objects of log collectors as the lines that syslog or dmesg would have printed: time, host and message, whatever the keys are called."""
+"""JSON objects of log collectors as the lines that syslog or dmesg would have printed, whatever the keys are called."""
 
 import json
 import re

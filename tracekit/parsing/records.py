@@ -19,7 +19,7 @@ _RECORD_LIMIT = 20_000
 
 
 class Json(Wrapper):
-    """Objects of `journalctl -o json` (and -pretty, -sse, -seq), `dmesg --json`, docker's json-file, LAVA and collectors, of one line or many."""
+    """Objects of `journalctl -o json` (and -pretty, -sse, -seq), `dmesg --json`, docker, LAVA and collectors, of one line or many."""
 
     name = "json"
 
