@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from tracekit.findings import Evidence, Finding
+from tracekit.parsing.objects import printed
 from tracekit.reading.source import Series, Source
 
 
@@ -27,11 +28,11 @@ def with_text(findings: Sequence[Finding], sources: Sequence[Source], repeats: p
 
     def complete(e: Evidence) -> Evidence:
         given = texts.get(e.source, {})
-        last = given.get(e.line_end, "") if e.line_end not in (None, e.line) else ""
+        last = printed(given.get(e.line_end, "")) if e.line_end not in (None, e.line) else ""
         twins = tuple(place(*twin) for twin in also.get((e.source, e.line), ()))
         (source, line), end = place(e.source, e.line), place(e.source, e.line_end) if e.line_end is not None else None
         line_end = end[1] if end and end[0] == source else None
-        return replace(e, source=source, line=line, line_end=line_end, text=given.get(e.line, ""), text_end=last, also=twins)
+        return replace(e, source=source, line=line, line_end=line_end, text=printed(given.get(e.line, "")), text_end=last, also=twins)
 
     return [
         replace(f, evidence=tuple(complete(e) for e in f.evidence), windows=tuple(_placed_window(w, place) for w in f.windows))

@@ -65,7 +65,7 @@ def compared(path: Path, seen: set[str]) -> Iterator[tuple[str, str, object, obj
     """(rule, message, lowered row, reference row) for every shape of message of a file and every rule whose literals it holds."""
     lines = pl.Series("text", path.read_text(errors="replace").split("\n"))
     layout = Layout.settle(grammars().envelopes, lines.head(1000).to_list())
-    peeled = layout.peel(pl.DataFrame({"line": pl.int_range(1, len(lines) + 1, eager=True), "text": lines}))
+    peeled = layout.peel(pl.DataFrame({"line": pl.int_range(1, len(lines) + 1, eager=True), "text": layout.clean(lines)}))
     messages = shapes(peeled["msg"].filter(peeled["msg"].str.len_chars() < 400), seen)
     for rule in grammars().events.values():
         for msg in messages.filter(messages.str.contains("|".join(map(re.escape, rule.literals or rule.signs)) or rule.shape)):

@@ -21,7 +21,8 @@ def settled(lines: list[str]) -> Layout:
 
 def peeled(lines: list[str]) -> list[dict[str, Any]]:
     frame = pl.DataFrame({"line": range(1, len(lines) + 1), "text": lines}, schema={"line": pl.Int64, "text": pl.String})
-    return list(settled(lines).peel(frame).iter_rows(named=True))
+    layout = settled(lines)
+    return list(layout.peel(frame.with_columns(layout.clean(frame["text"]))).iter_rows(named=True))
 
 
 def first(*lines: str) -> dict[str, Any]:

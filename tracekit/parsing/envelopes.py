@@ -15,33 +15,18 @@ import polars as pl
 
 from tracekit.grammar.pattern import NOTHING
 from tracekit.grammar.rules import Rule
+from tracekit.parsing.noise import clean
+from tracekit.parsing.noise import settle as settle_noise
 from tracekit.parsing.stamps import STAMPS
 
 # Files of other folders join the layer of the same name, else the collectors.
 LAYERS = ("outer", "collector", "vmm", "hypervisor", "printk", "context", "tracer")
 # The field of an envelope rule that holds the message.
-MESSAGES = ("msg", "graph", "graph_bare", "switch", "msg_bare", "msg_stamped", "msg_device", "msg_within", "msg_named")
+MESSAGES = ("msg", "graph", "graph_bare", "switch", "msg_bare", "msg_stamped", "msg_word", "msg_device", "msg_within", "msg_named")
 GRAPH = ("function_graph", "function_graph_bare", "tracecmd_graph")
 TRACERS = ("ftrace", "perf", "tracecmd", "function_graph", "qemu_trace")
 PER_FILE_SHARE = 0.5
 LONGEST_TRIED = 2000  # characters of a line that tell its envelope
-
-_STAMPED = r"(?:<[0-9]+>)?\[ *[0-9]+\.[0-9]{6}\]"
-# What a transport leaves in lines, and what to put in its place: (sign, expression, replacement). Signs are looked for behind line breaks:
-# an expression that begins with a fixed text is found ten times as fast as one that begins with `^`.
-_NOISE: tuple[tuple[str, str, str], ...] = (
-    (r"\r", r"\r+$", ""),
-    (r"\x1b", r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_78=>c])", ""),
-    (r"\x00", r"\x00+", ""),
-    (r"\x08", r"[^\x08]\x08", ""),
-    ("\u00a0", "\u00a0", " "),
-    (r"&[lg]t;", r"&lt;", "<"),
-    (r"&[lg]t;", r"&gt;", ">"),
-    (r"#0(?:33|11)", r"#033\[[0-9;]*m", ""),
-    (r"#0(?:33|11)", r"#011", "\t"),
-    (rf"\n[ \t]+(?:{_STAMPED}|\((?:XEN|d[0-9]+)\))", rf"^[ \t]+({_STAMPED}|\((?:XEN|d[0-9]+)\))", "${1}"),
-)
-_OVERTYPED = rf"^.*\r({_STAMPED})"
 
 _FRAMES = (
     r"^[\s>|]*$|^#(?:$|[ #])|^##### CPU [0-9]+ buffer started|^-- (?:Journal begins|Logs begin|Boot|Reboot|No entries)"
@@ -93,9 +78,7 @@ class Layout:
     @classmethod
     def settle(cls, rules: Mapping[str, Rule], sample: Sequence[str]) -> "Layout":
         """Decide on the first lines of a source which rules each layer uses."""
-        whole = "\n".join(["", *sample])
-        noise = tuple(i for i, (sign, _, _) in enumerate(_NOISE) if re.search(sign, whole))
-        lines = _clean(pl.Series("text", sample, dtype=pl.String), noise).to_list() if noise else list(sample)
+        noise, lines = settle_noise(sample)
         written = max(len(lines) - lines.count("") - sum(map(str.isspace, lines)), 1)
         used: dict[str, int] = {}
 
@@ -132,10 +115,10 @@ class Layout:
 
     def clean(self, text: pl.Series) -> pl.Series:
         """Lines without what a serial line, a terminal or a web page left in them."""
-        return _clean(text, self.noise)
+        return clean(text, self.noise)
 
     def peel(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Take the envelopes off: `line, text` -> the envelope columns, `tag`, `envelope` and `msg`, in the same order.
+        """Take the envelopes off clean lines: `line, text` -> the envelope columns, `tag`, `envelope` and `msg`, in the same order.
 
         `ts` is in ns on the clock of the innermost envelope that has a stamp.
         """
@@ -144,8 +127,7 @@ class Layout:
     def peel_together(self, frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
         """The same of frames of several sources whose layouts have the same layers and noise."""
         frame = frames[0] if len(frames) == 1 else pl.concat(frames)
-        fresh = _fresh(frame.with_columns(self.clean(frame["text"]).alias("text")) if self.noise else frame)
-        peeled = _peel_layers(fresh, self.layers)
+        peeled = _peel_layers(_fresh(frame), self.layers)
         ends = accumulate(f.height for f in frames)
         return [self._completed(peeled.slice(end - f.height, f.height)) for f, end in zip(frames, ends, strict=True)]
 
@@ -161,7 +143,7 @@ class Layout:
         other = Layout.settle(self.rules, lines["msg"].sample(min(1000, lines.height), seed=0).to_list())
         if not other.layers:
             return peeled
-        fresh = lines.with_columns(_clean(lines["msg"], other.noise).alias("msg"))
+        fresh = lines.with_columns(clean(lines["msg"], other.noise).alias("msg"))
         more = _peel_layers(fresh, other.layers)
         return pl.concat([peeled.filter(~missed), more]).sort("_at")
 
@@ -218,6 +200,11 @@ def _per_file(rule: Rule) -> bool:
     return "Decided per file" in rule.doc
 
 
+def _behind(rule: Rule) -> bool:
+    """Whether a rule's shape is believed only behind another envelope; the comment above the rule says so."""
+    return "Behind an envelope" in rule.doc
+
+
 def _follows(rule: Rule, used: Mapping[str, int], written: int) -> bool:
     """A stamp in the middle of a line is believed where other lines begin with one."""
     return rule.name == "printk_inside" and used.get("printk", 0) + used.get("printk_full", 0) >= PER_FILE_SHARE * written
@@ -243,18 +230,6 @@ def _clock(used: Mapping[str, int], rules: Mapping[str, Rule], sample: Sequence[
 def _depth(rule: Rule) -> int:
     stem = rule.file.removesuffix(".lark")
     return LAYERS.index(stem) if stem in LAYERS else LAYERS.index("collector")
-
-
-def _clean(text: pl.Series, noise: Sequence[int]) -> pl.Series:
-    """Take transport noise off: overwritten starts, colours, NUL, backspaces, no-break blanks, entities, indentation before a stamp."""
-    if not noise:
-        return text
-    if 0 in noise:
-        text = text.str.replace(r"\r+$", "").str.replace(_OVERTYPED, "${1}")
-    for i in noise:
-        _, expression, replacement = _NOISE[i]
-        text = text.str.replace(expression, replacement) if expression.startswith("^") else text.str.replace_all(expression, replacement)
-    return text
 
 
 def constant(value: bool | str, length: int) -> pl.Series:
@@ -325,8 +300,9 @@ def _peel_layer(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
         if rest.is_empty():
             break
         # What is decided per file is so common a shape that a line with an envelope already is not looked at.
-        aside = rest.filter(pl.col("envelope") != "none") if _per_file(rule) else rest.clear()
-        hits, taken, left = _match(rest.filter(pl.col("envelope") == "none") if aside.height else rest, rule)
+        apart = rest["envelope"] != "none" if _per_file(rule) else rest["envelope"] == "none" if _behind(rule) else None
+        aside = rest.clear() if apart is None else rest.filter(apart)
+        hits, taken, left = _match(rest.filter(~apart) if apart is not None and aside.height else rest, rule)
         if hits:
             done.append(_taken(taken, rule))
             rest = pl.concat([left, aside]) if aside.height else left

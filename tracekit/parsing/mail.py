@@ -23,16 +23,17 @@ MARK = 8  # characters in which the first mark ends
 _STAMP = r"\[ *\d{1,10}\.\d{6}\]"
 # How a log line begins; blanks before it are a paste's indentation.
 LOG_LINE = re.compile(
-    rf"\s*(?:(?:<\d{{1,3}}>|[a-z]+ *:[a-z]+ *: )?(?:{_STAMP}|\[[A-Z][a-z]{{2}} [A-Z][a-z]{{2}} [ \d]\d )"
+    rf"\s*+(?:(?:<\d{{1,3}}>|[a-z]+ *:[a-z]+ *: )?(?:{_STAMP}|\[[A-Z][a-z]{{2}} [A-Z][a-z]{{2}} [ \d]\d )"
     r"|\((?:XEN|d\d+)\)|<\d{1,3}>[A-Z\d]"
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |\[\d{4}-\d\d-\d\d[T ]"
     r"|\d+@\d+\.\d{6}:|\S.{0,40}-\d+ +(?:\( *[-\d]+\) +)?\[\d{3,}\]|\S.{0,40}-\d+ +\d+[dDbX.]\S{3,6} +\d+us"
     r"|.{1,16} +\d+ +\[\d{3,}\] +\d+\.\d{6,9}:|(?:\S+ )?(?:/\S*/)?qemu[\w.-]*: |libxl: )"
 )
-_PRINTK = re.compile(rf"\s*(?:<\d{{1,3}}>)?{_STAMP}")
+_PRINTK = re.compile(rf"\s*+(?:<\d{{1,3}}>)?{_STAMP}")
 _INNER = re.compile(rf"(?<=\S )(?={_STAMP} )")
 _NO_TAIL = re.compile(
-    r"\s|[-+]\s|[-+]{3}|@@ |[`~]{3}|</?[A-Za-z!]|\[/?[a-z]+\]|diff --git|\* |=> |[#{}]|\[\.\.\.\]|\[snip\]|<snip>|\.\.\.|-- |_{5}|={5}|On .* wrote:|https?://"
+    r"\s|[-+]\s|[-+]{3}|@@ |[`~]{3}|</?[A-Za-z!]|\[/?[a-z]+\]|diff --git|\* |=> |[#{}]|"
+    r"\[\.\.\.\]|\[snip\]|<snip>|\.\.\.|-- |_{5}|={5}|On .* wrote:|https?://"
     r"|Signed-off-by|From:|Date:|To:|Cc:|\x1b|\[(?:\x1b\S*)? ?(?: OK |FAILED|DEPEND|TIME|WARN|INFO|SKIP)"
     r"|\[ *\d*(?:\.\d*)?$|(?:\[?[^\s@]+@\S+[: ].*|[~/]\S*|\S+ )[#$](?: |$)|[#$>](?: |$)|\S+ login:"  # systemd, a line cut short, prompts
 )

@@ -4,23 +4,22 @@ A record is written again as the line that syslog or dmesg would have printed, s
 stamp are all kept where the record has them.
 """
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from tracekit.parsing.logical import Logical, Wrapper, spread
+from tracekit.parsing.objects import fields_of, journal_lines, object_lines, printk_stamp
 
 _FLAT_OBJECT = re.compile(r'\{(?:[^{}"]|"(?:[^"\\]|\\.)*")*\}', re.S)
 _OPEN = re.compile(r"\{")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-_MESSAGE = re.compile(r'"(?:MESSAGE|msg|log)"\s*:')
+_MESSAGE = re.compile(r'"(?:MESSAGE|[Mm]essage|@message|msg|log|line|text|body|short_message|textPayload|_raw)"\s*:')
 _RECORD_LIMIT = 20_000
 
 
 class Json(Wrapper):
-    """Objects of `journalctl -o json` (and -pretty, -sse, -seq), `dmesg --json`, docker's json-file and LAVA, of one line or many."""
+    """Objects of `journalctl -o json` (and -pretty, -sse, -seq), `dmesg --json`, docker, LAVA and collectors, of one line or many."""
 
     name = "json"
 
@@ -50,6 +49,10 @@ class Json(Wrapper):
     def _objects(self, number: int) -> Iterator[Logical]:
         """The complete objects in the lines held."""
         text = "\n".join(self.held)
+        if len(self.held) == 1 and (fields := fields_of(text)) is not None and any(isinstance(v, dict) for v in fields.values()):
+            yield from spread(self.first, number, self._written(text))
+            self.held, self.first = [], 0
+            return
         found = list(_FLAT_OBJECT.finditer(text))
         if not found and len(self.held) <= _RECORD_LIMIT and text.count('"') % 2:
             return
@@ -61,13 +64,11 @@ class Json(Wrapper):
         self.held, self.first = ([rest], number) if goes_on else ([], 0)
 
     def _written(self, text: str) -> list[str]:
-        try:
-            fields = json.loads(text, strict=False)
-        except ValueError:
+        fields = fields_of(text)
+        if fields is None:
             return text.split("\n")
-        if "MESSAGE" in fields:
-            return [*self._boot(str(fields.get("_BOOT_ID", ""))), *journal_lines(fields)]
-        return _other_lines(fields) or text.split("\n")
+        boot = self._boot(str(fields.get("_BOOT_ID", ""))) if "MESSAGE" in fields else []
+        return [*boot, *(object_lines(fields) or text.split("\n"))]
 
     def _boot(self, boot: str) -> list[str]:
         """journalctl's own marker where a new boot begins."""
@@ -88,56 +89,6 @@ def _opens(line: str) -> bool:
 
 def _inside_string(held: Sequence[str]) -> bool:
     return sum(len(re.findall(r'(?<!\\)"', line)) for line in held) % 2 == 1
-
-
-def journal_lines(fields: Mapping[str, Any]) -> list[str]:
-    """A journal record as lines: `ISO host kernel: [   12.345678] text`, `ISO host tag[pid]: text` (fields: systemd's logs-show.c)."""
-    message = _value(fields.get("MESSAGE"))
-    kernel = fields.get("_TRANSPORT") == "kernel"
-    tag = _value(fields.get("SYSLOG_IDENTIFIER")) or _value(fields.get("_COMM")) or ("kernel" if kernel else "unknown")
-    pid = _value(fields.get("_PID")) or _value(fields.get("SYSLOG_PID"))
-    host = _value(fields.get("_HOSTNAME"))
-    wall = _iso(_value(fields.get("__REALTIME_TIMESTAMP")) or _value(fields.get("_SOURCE_REALTIME_TIMESTAMP")))
-    stamp = _seconds(_value(fields.get("_SOURCE_MONOTONIC_TIMESTAMP"))) if kernel else ""
-    name = f"{tag}[{pid}]" if pid and not kernel else tag
-    before = f"{wall} {host} {name}: {stamp}" if wall and host else f"{wall} {stamp}" if wall and kernel else stamp or f"{wall} {name}: "
-    return [(before + text).lstrip() for text in message.split("\n")]
-
-
-def _other_lines(fields: Mapping[str, Any]) -> list[str]:
-    """Records of dmesg, docker and LAVA as lines; none if the object is no log record."""
-    if "msg" in fields and "time" in fields:
-        caller = f"[{fields['caller']:>6}]" if "caller" in fields else ""
-        level = f"{fields['fac']:<6}:{fields['pri']:<6}: " if "fac" in fields else f"<{fields.get('pri', 6)}>"
-        return [f"{level}[{float(fields['time']):12.6f}]{caller} {text}" for text in _value(fields["msg"]).split("\n")]
-    if "log" in fields and "time" in fields:
-        return [f"{fields['time']} {fields.get('stream', 'stdout')} F {text}" for text in _value(fields["log"]).rstrip("\n").split("\n")]
-    if "dt" in fields and "msg" in fields:
-        return [f"{fields['dt']} {text}" for text in _value(fields["msg"]).split("\n")]
-    return []
-
-
-def _value(value: Any) -> str:
-    """A field's text: a string, an array of byte numbers, or the first of several."""
-    if isinstance(value, list):
-        if value and all(isinstance(v, int) and 0 <= v < 256 for v in value):
-            return bytes(value).decode(errors="replace")
-        return _value(value[0]) if value else ""
-    return value if isinstance(value, str) else "" if value is None else str(value)
-
-
-def _iso(microseconds: str) -> str:
-    if not re.fullmatch(r"[0-9]{1,17}", microseconds):
-        return ""
-    whole, rest = divmod(int(microseconds), 1_000_000)
-    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest:06d}+00:00"
-
-
-def _seconds(microseconds: str) -> str:
-    """The kernel's own stamp of a record, as printk prints it."""
-    if not microseconds.isdigit():
-        return ""
-    return f"[{int(microseconds) // 1_000_000:5d}.{int(microseconds) % 1_000_000:06d}] "
 
 
 _VERBOSE = re.compile(r"[A-Z][a-z]{2} (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) \S+ \[s=")
@@ -258,7 +209,7 @@ class Kmsg(Wrapper):
             return
         first, last, head = self.held
         caller = re.search(r",caller=([TC]\d+)", head[5])
-        stamp = f"<{head[1]}>{_seconds(head[3])[:-1]}" + (f"[{caller[1]:>6}] " if caller else " ")
+        stamp = f"<{head[1]}>{printk_stamp(head[3])[:-1]}" + (f"[{caller[1]:>6}] " if caller else " ")
         yield from spread(first, last, [stamp + text for text in unescaped(self.body).split("\n")])
         self.held = None
 

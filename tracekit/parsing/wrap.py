@@ -9,9 +9,10 @@ from tracekit.parsing.records import GLUED, KMSG, Journal, Json, Kmsg, Wire
 
 __all__ = ["Logical", "Wrapper", "detect"]
 
-_JSON_LINE = re.compile(r'\s*(?:data: |\x1e|- )?\{.*"(?:MESSAGE|msg|log|__CURSOR|_BOOT_ID)"\s*:')
+_KEYS = "MESSAGE|[Mm]essage|@message|msg|log|line|text|body|short_message|textPayload|_raw|__CURSOR|_BOOT_ID"
+_JSON_LINE = re.compile(rf'\s*(?:data: |\x1e|- )?\{{.*"(?:{_KEYS})"\s*:')
 _JSON_FIELD = re.compile(r'\s*"(?:MESSAGE|__CURSOR|_BOOT_ID|__REALTIME_TIMESTAMP|msg|dmesg)"\s*:')
-_JSON_NAME = re.compile(r'"(?:MESSAGE|__CURSOR|_BOOT_ID|__REALTIME_TIMESTAMP|msg|dmesg|log)"')  # found at once, or nothing need be tried
+_JSON_NAME = re.compile(rf'"(?:{_KEYS}|__REALTIME_TIMESTAMP|dmesg)"')  # found at once, or nothing need be tried
 _JOURNAL_NAME = re.compile("_(?:_CURSOR|_REALTIME_TIMESTAMP|BOOT_ID|MACHINE_ID)=")
 _JOURNAL_FIELD = re.compile(r"(?:    )?(?:__CURSOR|__REALTIME_TIMESTAMP|_BOOT_ID|_MACHINE_ID)=")
 
