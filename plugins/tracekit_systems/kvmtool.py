@@ -30,6 +30,7 @@ class KvmtoolDevice(System):
     """One device, replayed by a kvmtool with or without each of its fixes."""
 
     name: ClassVar[str] = "kvmtool"
+    switches: ClassVar[tuple[str, ...]] = ("walks_by_a_copy", "enables_on_demand", "message_per_vector")
     fixes: ClassVar[tuple[Fix, ...]] = (
         Fix("walks_by_a_copy", True, ("KVMT-001",), "merged kvmtool: its loop over the capabilities leaves the header alone"),
         Fix("enables_on_demand", True, ("KVMT-002",), "a client that enables MSI-X when the guest does (kvmtool c9888d9571ca)"),

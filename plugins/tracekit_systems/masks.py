@@ -19,7 +19,7 @@ class XenMasks(System):
 
     name: ClassVar[str] = "xen-masks"
     fixes: ClassVar[tuple[Fix, ...]] = (
-        Fix("KV6", True, ("XEN-006",), "a guest kernel with 7e0815b3e099 (5.18, and stable kernels from June 2022 on): masks are Xen's"),
+        Fix("KV6", True, ("XEN-006",), "a guest kernel with 7e0815b3e099 ({KV6}, and stable kernels from May 2022 on): masks are Xen's"),
     )
 
     def __init__(self, machines: Machines, device: str, vectors: int) -> None:

@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Fix, System
-from tracekit_systems.gates import known_gate
+from tracekit import Fix, System, gate_value
+from tracekit_systems.platform import platform_of
 from tracekit_systems.stimuli import Recording, Stimulus, recordings
 
 EBADF, EINVAL, ERANGE = -9, -22, -34
@@ -22,6 +22,15 @@ class MsiVfio(System):
     """All recordings of one function, each replayed from its own start. Gates are those of the releases (KV, QV) and of the fixes."""
 
     name: ClassVar[str] = "msi-vfio"
+    switches: ClassVar[tuple[str, ...]] = (
+        "rebind_between_sessions",
+        "domain_removed_on_disable",
+        "in_place_growth",
+        "vectors_up_front",
+        "client_heeds_noresize",
+        "one_vector_a_request",
+        "noresize_removed",
+    )
     fixes: ClassVar[tuple[Fix, ...]] = (
         Fix("rebind_between_sessions", True, STALE, "unbind and bind the driver when the table size has changed, before the next session"),
         Fix(
@@ -30,13 +39,13 @@ class MsiVfio(System):
             STALE,
             "a kernel that removes the irq domain when MSI-X is disabled (posted 2023, not merged)",
         ),
-        Fix("in_place_growth", True, GROWTH, "Linux 6.5 with QEMU 8.2, or later: vectors are added in place"),
+        Fix("in_place_growth", True, GROWTH, "{KV4} with {QV3}, or later: vectors are added in place"),
         Fix("vectors_up_front", True, GROWTH, "all vectors at the enable: a guest or a VMM that takes the whole table at once"),
         Fix("client_heeds_noresize", True, ("VFIO-005",), "a client that disables before it grows where the host reports NORESIZE"),
         Fix("one_vector_a_request", True, ("VFIO-007",), "a client that wires each vector with a request of its own"),
         Fix("noresize_removed", True),
         Fix("QV2", True),
-        Fix("QV3", True, GROWTH, "QEMU 8.2 or later"),
+        Fix("QV3", True, GROWTH, "{QV3} or later"),
         Fix("KV4", True, GROWTH),
         Fix("KV4", False, ("VFIO-004", "VFIO-006")),
         Fix("KV2", False, STALE),
@@ -46,8 +55,8 @@ class MsiVfio(System):
         Fix("KV1", False),
     )
 
-    def __init__(self, machines: Machines, recorded: Sequence[Recording], gates: Gates) -> None:
-        self.machines, self.recorded, self.base = machines, recorded, gates
+    def __init__(self, machines: Machines, recorded: Sequence[Recording], gates: Gates, place: tuple[str, str] = ("", "")) -> None:
+        self.machines, self.recorded, self.base, self.place = machines, recorded, gates, place
         self.done: dict[frozenset[tuple[str, Any]], list[Replay]] = {}
 
     @classmethod
@@ -58,7 +67,8 @@ class MsiVfio(System):
         by_label: dict[str, list[Recording]] = {}
         for r in recordings(tables):
             by_label.setdefault(r.label, []).append(r)
-        return [cls(machines, mine, base_gates(mine, tables.get("gates"))) for mine in by_label.values()]
+        gates = tables.get("gates")
+        return [cls(machines, mine, base_gates(mine, gates), platform_of(tables, mine[0].source)) for mine in by_label.values()]
 
     def subject(self) -> str:
         return self.recorded[0].label
@@ -78,6 +88,9 @@ class MsiVfio(System):
             "cpu_vectors": max(d.most_wired if gates["KV1"] else d.most_allocated for d in done),
         }
 
+    def platform(self) -> tuple[str, str]:
+        return self.place
+
     def assumptions(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(a for r in self.recorded for a in r.assumptions))
 
@@ -96,7 +109,7 @@ def base_gates(recorded: Sequence[Recording], gates: pl.DataFrame | None) -> Gat
     """The gates as the recordings show them, else as the case's gates say, else the old behaviour, which is then an assumption."""
     first = recorded[0]
     resized, appended, refused, bounded = (any(getattr(r, x) for r in recorded) for x in ("resized", "appended", "refused", "bounded"))
-    known = {g: known_gate(gates, g, first.source) for g in ("KV1", "KV2", "KV4", "QV2", "QV3")}
+    known = {g: gate_value(gates, g, first.source) for g in ("KV1", "KV2", "KV4", "QV2", "QV3")}
     if known["KV2"] is None:
         known["KV2"] = bounded
     if known["KV4"] is None or appended or refused:
@@ -105,13 +118,13 @@ def base_gates(recorded: Sequence[Recording], gates: pl.DataFrame | None) -> Gat
         known["KV4"] = False  # such a QEMU tears down only where it must
     known["QV3"] = not resized and bool(appended or known["QV3"])
     first.assumptions += [
-        f"{g} is taken to be {known[g]}: nothing tells" for g in ("KV2", "KV4") if known_gate(gates, g, first.source) is None
+        f"{g} is taken to be {known[g]}: nothing tells" for g in ("KV2", "KV4") if gate_value(gates, g, first.source) is None
     ]
     return {
         **known,
         "KV1": known["KV1"] is not False,
-        "KV3": known_gate(gates, "KV3", first.source) is True,
-        "QV4": known_gate(gates, "QV4", first.source) is True,
+        "KV3": gate_value(gates, "KV3", first.source) is True,
+        "QV4": gate_value(gates, "QV4", first.source) is True,
         "QV2": bool(known["QV2"]) or any(s.what == "enable" and s.number > 1 for r in recorded for s in r.stimuli),
         "in_place_growth": bool(known["KV4"] and known["QV3"]),
         "domain_removed_on_disable": False,

@@ -6,8 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import polars as pl
 
-from tracekit import Fix, System, rows_of
-from tracekit_systems.gates import known_gate
+from tracekit import Fix, System, gate_value, rows_of
 
 ENOSPC = -28
 MANY = 1 << 16  # more than a device has vectors; irqs that were never tried get numbers below zero
@@ -43,6 +42,7 @@ class HostVectors(System):
     """Requests for CPU vectors of one boot, replayed on the pool that was left at the first refusal, or on a larger one."""
 
     name: ClassVar[str] = "host-vectors"
+    switches: ClassVar[tuple[str, ...]] = ("more_vectors", "fewer_requested")
     fixes: ClassVar[tuple[Fix, ...]] = (
         Fix(
             "more_vectors",
@@ -64,7 +64,7 @@ class HostVectors(System):
         if "VectorPool" not in machines:
             return []
         hosts = list(_hosts(tables))
-        return [cls(machines, hosts, known_gate(tables.get("gates"), "KV1", hosts[0].source) is not False)] if hosts else []
+        return [cls(machines, hosts, gate_value(tables.get("gates"), "KV1", hosts[0].source) is not False)] if hosts else []
 
     def subject(self) -> str:
         return "host"

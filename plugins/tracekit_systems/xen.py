@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Fix, Row, System, rows_of
-from tracekit_systems.gates import known_gate
+from tracekit import Fix, Row, System, gate_value, rows_of
 
 ENOSPC, ENODEV, MSIX_CAPABILITY = -28, -19, 17
 DOMID_SELF = 0x7FF0
@@ -42,6 +41,7 @@ class XenPirqs(System):
     """What dom0 asks for, replayed on a space of the recorded or a larger size. It keeps no number in a message and has no device model."""
 
     name: ClassVar[str] = "xen-pirqs"
+    switches: ClassVar[tuple[str, ...]] = ("higher_limit", "fewer_vectors")
     fixes: ClassVar[tuple[Fix, ...]] = (
         Fix("higher_limit", True, ("XEN-002",), "a higher extra_guest_irqs=<domU>,<dom0> on Xen's command line"),
         Fix("fewer_vectors", True, ("XEN-002",), "fewer queues a device, so that fewer vectors are asked for"),
@@ -108,11 +108,11 @@ class HvmPirqs(XenPirqs):
     name: ClassVar[str] = "xen-hvm-pirqs"
     fixes: ClassVar[tuple[Fix, ...]] = (
         *XenPirqs.fixes,
-        Fix("KV5", True, ("XEN-001", "XEN-004"), "a guest kernel with c74fd80f2f41 (4.11, and stable kernels): always a fresh pirq"),
+        Fix("KV5", True, ("XEN-001", "XEN-004"), "a guest kernel with c74fd80f2f41 ({KV5}, and stable kernels): always a fresh pirq"),
         Fix("KV5", False, ("XEN-002", "XEN-003")),
-        Fix("QV1", True, ("XEN-002", "XEN-003"), "a device model that unmaps pirqs on disable (QEMU 2.1 or later)"),
+        Fix("QV1", True, ("XEN-002", "XEN-003"), "a device model that unmaps pirqs on disable ({QV1} or later)"),
         Fix("QV1", False, ("XEN-001", "XEN-004")),
-        Fix("XV1", True, ("XEN-002", "XEN-003"), "a Xen toolstack of 4.5 or later, which brings such a device model"),
+        Fix("XV1", True, ("XEN-002", "XEN-003"), "a toolstack of {XV1} or later, which brings such a device model"),
     )
 
     @classmethod
@@ -160,7 +160,7 @@ def _take(space: Any, wanted: int) -> Iterator[int]:
 
 def _gates(recorded: Domain, gates: pl.DataFrame | None, tables: Mapping[str, pl.DataFrame]) -> Gates:
     """A guest re-uses if it was seen to, whatever its release; numbers that come twice were given back, numbers that only fall were not."""
-    unmaps = known_gate(gates, "QV1", recorded.source)
+    unmaps = gate_value(gates, "QV1", recorded.source)
     lives = [x for x in rows_of(tables["pirq_lives"]) if x.source == recorded.source and x.basis == "guest"]
     given = [x.pirq for x in lives if x.given]
     fresh = not any(x.reused for x in lives)

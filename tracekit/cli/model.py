@@ -103,7 +103,7 @@ def _flipped(flips: "Sequence[Flip]") -> Iterator[str]:
         parts = [(f.vanished, "vanishes", "vanish"), (f.remaining, "stays", "stay"), (f.new, "appears", "appear")]
         effect = "; ".join(f"{', '.join(codes)} {one if len(codes) == 1 else more}" for codes, one, more in parts if codes)
         cost = ", ".join(f"{v:+d} {k.removesuffix('s') if abs(v) == 1 else k}" for k, v in f.cost.items())
-        yield f"  {f.gate} {f.before} -> {f.to}: {effect}{f' (costs {cost})' if cost else ''}"
+        yield f"  {f.label} {f.before} -> {f.to}: {effect}{f' (costs {cost})' if cost else ''}"
         if f.text and f.vanished:
             yield f"      {f.text}"
     if moot:

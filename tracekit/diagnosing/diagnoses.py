@@ -23,6 +23,7 @@ class Diagnosis:
     needs: tuple[str, ...] = ()
     wants: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    gates: tuple[str, ...] = ()
 
     @property
     def page(self) -> str:
@@ -38,13 +39,14 @@ def diagnosis(
     explains: tuple[str, ...] = (),
     supersedes: tuple[str, ...] = (),
     record: str = "",
+    gates: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Iterable[Finding | Verdict]]], Diagnosis]:
     """Make a diagnosis of a function from tables to findings.
 
     Positional parameters name the tables it needs (one that is missing or empty makes it *not evaluated*), parameters with
     default None the tables it can do without, keyword-only parameters its settings. `explains`: codes of findings on the same
     subject that are consequences of this one; `supersedes`: codes that are dropped when this one is found; `record`: the
-    command that records what it needs.
+    command that records what it needs; `gates`: codes of the gates that it asks for.
     """
 
     def wrap(function: Callable[..., Iterable[Finding | Verdict]]) -> Diagnosis:
@@ -56,7 +58,7 @@ def diagnosis(
                 needs.append(p.name)
             else:
                 wants.append(p.name)
-        return Diagnosis(function, name, code, severity, explains, supersedes, record, tuple(needs), tuple(wants), settings)
+        return Diagnosis(function, name, code, severity, explains, supersedes, record, tuple(needs), tuple(wants), settings, gates)
 
     return wrap
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from tracekit.diagnosing.diagnoses import Diagnosis
 from tracekit.findings import SEVERITIES
+from tracekit.replay.gates import CODE, NAME, Gate, Since
 from tracekit.replay.model import Model
 from tracekit.replay.whatif import System
 from tracekit.types import ENVELOPE
@@ -30,9 +31,9 @@ def model(part: Any) -> str:
     """Why a part is no model; empty if it is one."""
     if not (inspect.isclass(part) and issubclass(part, Model)):
         return f"{_named(part)} is no subclass of tracekit.Model" + (" (give the class, not an object)" if isinstance(part, Model) else "")
-    for name in ("needs", "across"):
+    for name, what in (("needs", "tables"), ("across", "tables"), ("gates", "gates")):
         if not isinstance(getattr(part, name), tuple):
-            return f"{part.__name__}.{name} is no tuple of names of tables"
+            return f"{part.__name__}.{name} is no tuple of names of {what}"
     if not isinstance(part.tables, Mapping):
         return f"{part.__name__}.tables is no mapping of names of tables to their columns"
     return next(filter(None, (_schema(f"{part.__name__}.tables[{n!r}]", columns) for n, columns in part.tables.items())), "")
@@ -55,7 +56,7 @@ def diagnosis(part: Any) -> str:
         return f"{_named(part)} is not decorated with @tracekit.diagnosis(...)"
     if part.severity not in SEVERITIES:
         return f"{part.name}: severity {part.severity!r} is none of {', '.join(SEVERITIES)}"
-    for name in ("explains", "supersedes"):
+    for name in ("explains", "supersedes", "gates"):
         if not isinstance(getattr(part, name), tuple):
             return f"{part.name}: {name} is no tuple of codes"
     return ""
@@ -68,6 +69,19 @@ def report(part: Any) -> str:
     if not isinstance(getattr(part, "name", None), str):
         return f"{part.__name__} has no name for --format"
     return "" if callable(getattr(part, "write", None)) else f"{part.__name__} has no method write(run, options)"
+
+
+def gate(part: Any) -> str:
+    """Why a part is no gate; empty if it is one."""
+    if not isinstance(part, Gate):
+        return f"{_named(part)} is no tracekit.Gate"
+    if not CODE.fullmatch(part.code) or not NAME.fullmatch(part.name):
+        return f"gate {part.code} {part.name}: a code is like KV2, a name like device-msi-domains"
+    if not part.since or not all(isinstance(s, Since) for s in part.since):
+        return f"gate {part.code}: since is no tuple of tracekit.Since"
+    if len({(s.arch, s.parent) for s in part.since}) < len(part.since):
+        return f"gate {part.code}: two releases for one architecture and parent"
+    return ""
 
 
 def system(part: Any) -> str:

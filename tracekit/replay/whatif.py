@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from tracekit.findings import Finding
+from tracekit.replay.gates import Gate, expanded, marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,19 @@ class Flip:
     assumptions: tuple[str, ...] = ()
     cures: tuple[str, ...] = ()
     text: str = ""
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """The gate as people read it: code and name."""
+        return f"{self.gate} {self.name}".rstrip()
 
     def as_json(self) -> dict[str, Any]:
         """The row of `tracekit whatif --format json`."""
         lists = {n: list(getattr(self, n)) for n in ("vanished", "remaining", "new")}
         return {
             "gate": self.gate,
+            **({"name": self.name} if self.name else {}),
             "from": self.before,
             "to": self.to,
             **lists,
@@ -53,10 +61,15 @@ class Flip:
 
 
 class System:
-    """A composition of machines for one subject (a device, a domain, a host)."""
+    """A composition of machines for one subject (a device, a domain, a host).
+
+    A fix flips a declared gate or one of `switches`, what this system alone can change; `asks`: gates that it reads beside those.
+    """
 
     name: ClassVar[str] = ""
     fixes: ClassVar[tuple[Fix, ...]] = ()
+    switches: ClassVar[tuple[str, ...]] = ()
+    asks: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def instances(cls, machines: Mapping[str, type], tables: Mapping[str, pl.DataFrame]) -> Sequence["System"]:
@@ -79,17 +92,22 @@ class System:
         """What `gates` take up front: vectors, irtes, pirqs."""
         return {}
 
+    def platform(self) -> tuple[str, str]:
+        """The architecture and interrupt parent of the kernel it runs on, each empty while unknown: where a fix's release is looked up."""
+        return "", ""
+
     def assumptions(self) -> tuple[str, ...]:
         """Stimuli that had to be derived, gates that were assumed."""
         return ()
 
 
-def flips(systems: Iterable[System]) -> list[Flip]:
-    """Every fix of every system, flipped alone against its base."""
-    return [_flip(s, fix, s.faults(s.gates())) for s in systems for fix in s.fixes if s.gates().get(fix.gate) != fix.to]
+def flips(systems: Iterable[System], gates: Mapping[str, Gate] | None = None) -> list[Flip]:
+    """Return every fix of every system, flipped alone against its base; `gates` tell the releases that the fixes' texts mark."""
+    declared = gates or {}
+    return [_flip(s, fix, s.faults(s.gates()), declared) for s in systems for fix in s.fixes if s.gates().get(fix.gate) != fix.to]
 
 
-def _flip(system: System, fix: Fix, base: frozenset[str]) -> Flip:
+def _flip(system: System, fix: Fix, base: frozenset[str], declared: Mapping[str, Gate]) -> Flip:
     gates = {**system.gates(), fix.gate: fix.to}
     after = system.faults(gates)
     changed = {k: v - system.cost(system.gates()).get(k, 0) for k, v in system.cost(gates).items()}
@@ -104,8 +122,16 @@ def _flip(system: System, fix: Fix, base: frozenset[str]) -> Flip:
         {k: v for k, v in changed.items() if v},
         system.assumptions(),
         fix.cures,
-        fix.text,
+        _text(fix, declared, system.platform()),
+        declared[fix.gate].name if fix.gate in declared else "",
     )
+
+
+def _text(fix: Fix, declared: Mapping[str, Gate], platform: tuple[str, str]) -> str:
+    """Return what a user would do; nothing where no release has it on this platform."""
+    if any(not declared[code].comes_to(*platform) for code in marked([fix.text]) if code in declared):
+        return ""
+    return expanded(fix.text, declared, *platform)
 
 
 def confirmed(findings: Iterable[Finding], made: Sequence[Flip]) -> list[Finding]:

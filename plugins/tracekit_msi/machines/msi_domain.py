@@ -21,7 +21,7 @@ DONE = one(0)
 
 @dataclass
 class MsiDomain:
-    """A device's irq domain of id 0 (kernel/irq/msi.c): its own since Linux 6.2 where the parent is an MSI parent, else the global one.
+    """A device's irq domain of id 0 (kernel/irq/msi.c): its own where the parent is an MSI parent (gate KV2), else the global one.
 
     `per_device`: whether the kernel makes domains a device. `kind` and `hwsize` are None while unknown; `at_least`: indices that the domain
     must have, since they were in use.

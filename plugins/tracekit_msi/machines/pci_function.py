@@ -15,7 +15,7 @@ class PciFunction:
 
     `msix_count` is the table size in config space, read anew at every enable; `domain` may hold an older one. `at_least`: entries that
     the table must have, since so many vectors were granted, while its size is not known.
-    `reservation`: an irq is allocated without a CPU vector (x86 since 4.15), so that `irqs` cannot fall short. `room`: irqs that the parent
+    `reservation`: an irq is allocated without a CPU vector (gate KV1), so that `irqs` cannot fall short. `room`: irqs that the parent
     domain can still give (entries of the remapping table), None if it is not what is short. `several`: whether one MSI message may stand
     for more than one irq (x86: only with interrupt remapping), None if unknown. `strict`: an entry beyond the table is
     an error and not cut off (6.2 to 6.3-rc6, until e3c026be4d3c).

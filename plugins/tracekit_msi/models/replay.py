@@ -1,12 +1,11 @@
 """Replays operations through the machine of a PCI function and compares what it predicts with what was observed."""
 
 from collections.abc import Iterable, Mapping
-from operator import itemgetter
 from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
+from tracekit import Model, Row, Schema, gate_value
 from tracekit_msi.machines.msi_domain import ERANGE, MAX_INDEX, MsiDomain, Prediction
 from tracekit_msi.machines.pci_function import PciFunction
 from tracekit_msi.models.enables import Key, key_of
@@ -66,15 +65,6 @@ def _tried(machine: PciFunction, operation: str, arguments: tuple[Any, ...], siz
     return predicted
 
 
-def gate(gates: pl.DataFrame | None, name: str) -> bool | None:
-    """The value of a version gate, observed before assumed; None if unknown."""
-    if gates is None:
-        return None
-    rows = zip(*(gates[c].to_list() for c in ("gate", "basis", "value")), strict=True)
-    known = [(basis != "observed", value) for of, basis, value in rows if of == name]
-    return min(known, key=itemgetter(0))[1] if known else None
-
-
 class MsiReplay(Model):
     """Predictions for enables, inserts, single allocations and the making of domains (tables `predictions`).
 
@@ -83,6 +73,7 @@ class MsiReplay(Model):
 
     tables: ClassVar[dict[str, Schema]] = {"predictions": PREDICTION}
     needs: ClassVar[tuple[str, ...]] = ("gates",)
+    gates: ClassVar[tuple[str, ...]] = ("KV1", "KV2")
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,8 +83,8 @@ class MsiReplay(Model):
         self.started: set[int | None] = set()  # attempts whose first insert was heard
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-        self.per_device = gate(tables.get("gates"), "KV2")
-        self.reservation = gate(tables.get("gates"), "KV1") is not False
+        self.per_device = gate_value(tables.get("gates"), "KV2")
+        self.reservation = gate_value(tables.get("gates"), "KV1") is not False
         return super().run(rows, tables)
 
     def on_op_table_size(self, e: Row) -> None:

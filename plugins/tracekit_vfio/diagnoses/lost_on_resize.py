@@ -49,8 +49,9 @@ def lost_on_resize(
     Why it matters: the guest waits for an interrupt that never comes; a queue hangs until its driver times out.
     Stays quiet when: a window is all there is (that is VFIO-002), the enable failed (VFIO-003), the vectors were not in use, the guest
     disabled the interrupts itself, or nothing names an interrupt.
-    Affected: QEMU up to 8.1; 8.2 and later where the host sets NORESIZE (Linux before 6.5, Arm ITS); any guest that adds vectors.
-    What to do: QEMU 8.2 or later on Linux 6.5 or later where NORESIZE is clear; otherwise let the guest ask for all its vectors at the
+    Affected: QEMU before {QV3}; later ones where the host sets NORESIZE (clear from {KV4 everywhere}); any guest that adds
+    vectors.
+    What to do: {QV3} or later on {KV4} or later where NORESIZE is clear; otherwise let the guest ask for all its vectors at the
     start, or use fewer queues.
     References: QEMU hw/vfio/pci.c, vfio_msix_vector_do_use(); Linux drivers/vfio/pci/vfio_pci_intrs.c; PCIe 6.1.4 on pending bits.
     """

@@ -48,8 +48,9 @@ def resize_window(
     Why it matters: what the device signals in a window may never arrive. A window is exposure, no proof of a loss.
     Stays quiet when: the new count is not larger, INTx came back between (the guest's or client's own disable), the device was closed or
     reopened between, the enable failed (VFIO-003), or no vector of the old set was ever seen to interrupt.
-    Affected: QEMU up to 8.1; 8.2 and later where the host sets NORESIZE (Linux before 6.5, Arm ITS); any guest that adds vectors.
-    What to do: QEMU 8.2 or later on Linux 6.5 or later grows in place where NORESIZE is clear; otherwise let the guest enable all its
+    Affected: QEMU before {QV3}; later ones where the host sets NORESIZE (clear from {KV4 everywhere}); any guest that adds
+    vectors.
+    What to do: {QV3} or later on {KV4} or later grows in place where NORESIZE is clear; otherwise let the guest enable all its
     vectors at once, or use fewer queues.
     References: QEMU hw/vfio/pci.c, vfio_msix_vector_do_use() (tear-down until 8.1, and with noresize after 45d85f622811);
     Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_disable().
@@ -136,7 +137,8 @@ def _finding(group: pl.DataFrame, devices: pl.DataFrame | None, gap: pl.DataFram
             "basis": basis,
         },
         windows=tuple(as_window(w) for w in counted.iter_rows(named=True)),
-        advice="Use a client that grows in place (QEMU 8.2, Linux 6.5, NORESIZE clear), or let the guest enable all its vectors at once.",
+        advice="Use a client that grows in place ({QV3} or later on {KV4} or later, NORESIZE clear), or let the guest enable all its "
+        "vectors at once.",
     )
 
 

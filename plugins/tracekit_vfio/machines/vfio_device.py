@@ -18,7 +18,7 @@ WIRING_ERRORS = frozenset((-9, -12, -16, -22, -28))
 class VfioDevice:
     """State of `drivers/vfio/pci/vfio_pci_intrs.c` for one open. `irq_type` is None while unknown (a recording that starts late).
 
-    `dynamic`: MSI-X vectors can be added in place (Linux 6.5 or later, if the parent irq domain can).
+    `dynamic`: MSI-X vectors can be added in place (gate KV4).
     """
 
     dynamic: bool = False

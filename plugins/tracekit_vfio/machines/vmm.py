@@ -28,9 +28,9 @@ DISABLE = Request(MSIX, 0, 0, "none")
 class Vmm:
     """One device of one VMM.
 
-    `policy` incr: QEMU before 8.2, and later where the host sets NORESIZE: down and up again for each vector more (hw/vfio/pci.c,
-    vfio_msix_vector_do_use). dyn: QEMU 8.2 or later where NORESIZE is clear: added in place. full: kvmtool: the whole table at enable
-    (vfio/pci.c). `batched` (QEMU 7.1): vectors unmasked at the enable go into one call. `intx`: the device has a line interrupt.
+    `policy` incr: old QEMU (gate QV3), later ones where the host sets NORESIZE: down and up again for each vector more (hw/vfio/pci.c,
+    vfio_msix_vector_do_use). dyn: newer QEMU where NORESIZE is clear: added in place. full: kvmtool: the whole table at enable
+    (vfio/pci.c). `batched` (gate QV2): vectors unmasked at the enable go into one call. `intx`: the device has a line interrupt.
     """
 
     policy: Policy

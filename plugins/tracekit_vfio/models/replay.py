@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
+from tracekit import Model, Row, Schema, gate_value
 from tracekit_vfio.machines.vfio_device import Action, Prediction, VfioDevice
 from tracekit_vfio.models.windows import Key, identity
 
@@ -28,6 +28,7 @@ class VfioReplay(Model):
 
     tables: ClassVar[dict[str, Schema]] = {"predictions": PREDICTION}
     needs: ClassVar[tuple[str, ...]] = ("gates",)
+    gates: ClassVar[tuple[str, ...]] = ("KV4",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,11 +40,8 @@ class VfioReplay(Model):
         self.wired: dict[int | None, int] = {}  # request -> first error of a wiring, else 0
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-        gates = tables.get("gates")
-        if gates is not None:
-            told = zip(*(gates[c].to_list() for c in ("gate", "basis", "value")), strict=True)
-            known = sorted((basis != "observed", n, value) for n, (of, basis, value) in enumerate(told) if of == "KV4")
-            self.choices = (known[0][2],) if known else self.choices
+        known = gate_value(tables.get("gates"), "KV4")
+        self.choices = self.choices if known is None else (known,)
         return super().run(rows, tables)
 
     def on_op_open(self, e: Row) -> None:
