@@ -39,7 +39,7 @@ class MsiVfio(System):
             STALE,
             "a kernel that removes the irq domain when MSI-X is disabled (posted 2023, not merged)",
         ),
-        Fix("in_place_growth", True, GROWTH, "{KV4} with {QV3}, or later: vectors are added in place"),
+        Fix("in_place_growth", True, GROWTH, "{QV3} on {KV4}, or later: vectors are added in place"),
         Fix("vectors_up_front", True, GROWTH, "all vectors at the enable: a guest or a VMM that takes the whole table at once"),
         Fix("client_heeds_noresize", True, ("VFIO-005",), "a client that disables before it grows where the host reports NORESIZE"),
         Fix("one_vector_a_request", True, ("VFIO-007",), "a client that wires each vector with a request of its own"),
