@@ -38,7 +38,9 @@ def replay(
     if _format(format) == "json":
         print(json.dumps({**asdict(result), "rows": list(result.rows), **({"timeline": events} if device else {})}, default=str))
         return
-    print(f"{result.operations} operations with a result: {result.predicted} predicted, {result.not_predicted} not (state unknown).")
+    shares = f"{result.from_known} from known state, {result.if_healthy} as if healthy"
+    print(f"{result.operations} operations with a result: {result.predicted} predicted ({shares}),", end=" ")
+    print(f"{result.not_predicted} not (state unknown).")
     for operation, times, source, line in unpredicted(run.tables):
         print(f"  not predicted: {times} {operation}, first {source}:{line}")
     print(f"{result.divergences} divergences, {result.unexplained} of them not explained by a finding.")

@@ -17,7 +17,9 @@ _INTERNAL = {*ENVELOPE, "line_end", "ts_end", "call", "attempt", "request", "ent
 class Score:
     """Observed operations with a result: how many were predicted, how many predictions missed, how many of these no finding explains.
 
-    `rows`: one dict a divergence: source, line, operation, subject, rule, predicted, observed, explained_by (a code or None).
+    `from_known` of the predictions follow from state that the recording shows, `if_healthy` say what a system without a fault returns
+    where that state is not shown. `rows`: one dict a divergence: source, line, operation, subject, rule, predicted, observed, explained_by
+    (a code or None).
     """
 
     operations: int
@@ -25,6 +27,8 @@ class Score:
     not_predicted: int
     divergences: int
     unexplained: int
+    from_known: int
+    if_healthy: int
     rows: tuple[Mapping[str, Any], ...]
 
 
@@ -32,12 +36,13 @@ def score(tables: Mapping[str, pl.DataFrame], findings: Sequence[Finding]) -> Sc
     """The score of a replay, from its table `predictions`."""
     made = tables.get("predictions")
     if made is None or made.is_empty():
-        return Score(0, 0, 0, 0, 0, ())
+        return Score(0, 0, 0, 0, 0, 0, 0, ())
     missed = made.filter(~pl.col("agrees"))
     rows = tuple({**row, "explained_by": _explained(row, findings)} for row in _divergences(missed))
     predicted = int(made["predicted"].is_not_null().sum())
     unexplained = sum(r["explained_by"] is None for r in rows)
-    return Score(made.height, predicted, made.height - predicted, missed.height, unexplained, rows)
+    healthy = int((made["basis"] == "healthy").sum()) if "basis" in made.columns else 0
+    return Score(made.height, predicted, made.height - predicted, missed.height, unexplained, predicted - healthy, healthy, rows)
 
 
 def unpredicted(tables: Mapping[str, pl.DataFrame]) -> list[tuple[str, int, str, int]]:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from tracekit_msi.machines.msi_domain import ENODEV, ERANGE, MsiDomain, Prediction, one
+from tracekit_msi.machines.msi_domain import ANY_INDEX, ENODEV, ERANGE, MsiDomain, Prediction, one
 
 EINVAL, ENOMEM, ENOSPC, ENOTSUPP, EIO = -22, -12, -28, -524, -5
 
@@ -18,7 +18,7 @@ class PciFunction:
     `reservation`: an irq is allocated without a CPU vector (gate KV1), so that `irqs` cannot fall short. `room`: irqs that the parent
     domain can still give (entries of the remapping table), None if it is not what is short. `several`: whether one MSI message may stand
     for more than one irq (x86: only with interrupt remapping), None if unknown. `strict`: an entry beyond the table is
-    an error and not cut off (6.2 to 6.3-rc6, until e3c026be4d3c).
+    an error and not cut off (gate KV3). `by_count`: the domain of plain MSI is as large as the capability (gate KV8).
     """
 
     domain: MsiDomain
@@ -30,6 +30,7 @@ class PciFunction:
     room: int | None = None
     several: bool | None = None
     strict: bool = False
+    by_count: bool = False
     supports_msix: bool = True
     usable: bool = True  # MSI allowed and the device in D0
     mapped: bool = True  # the BAR of the table is assigned
@@ -103,7 +104,7 @@ class PciFunction:
             return None
         if self.msi_count < least:
             return one(ENOSPC)
-        self.domain.setup("msi", 1)  # one descriptor for the block
+        self.domain.setup("msi", self.msi_count if self.by_count else 1)  # one descriptor stands for the block, at index 0
         if self.domain.kind == "none":
             return one(ENODEV)
         wanted = min(self.msi_count, most)
@@ -140,6 +141,7 @@ class PciFunction:
         """`pci_msix_alloc_irq_at()` (since 6.2): one more vector without touching the others; the index, or an error."""
         if not self.msix_enabled or not self.dynamic:
             return one(ENOTSUPP)
+        index = self.domain.lowest() if index == ANY_INDEX else index
         inserted = self.domain.insert(index)
         if inserted != one(0):
             return inserted

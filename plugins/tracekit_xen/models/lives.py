@@ -62,7 +62,7 @@ class PirqLives(Model):
         },
         "predictions": {
             "operation": pl.String(), "subject": pl.String(), "rule": pl.String(), "predicted": pl.String(), "observed": pl.String(),
-            "agrees": pl.Boolean(), "explained_by": pl.String(),
+            "basis": pl.String(), "agrees": pl.Boolean(), "explained_by": pl.String(),
         },
     }  # fmt: skip
 
@@ -236,6 +236,8 @@ class PirqLives(Model):
     def _handed_out(self, e: Row, pirq: int, *, alone: bool = True) -> None:
         """Xen gave out a number: it was free, so whoever had it has lost it. Not `alone`: another task may have got its number before."""
         predicted = self.space.next_number(pirq) if alone else ANY
+        if predicted.results is None and any(x.basis == "guest" for x in self._open("pirq", pirq)):
+            predicted = ANY  # a guest's log does not say when it gives a number back
         self._predict(e, "get_free_pirq", _name(e), "the highest free pirq", predicted, pirq)
         for life in self._open("pirq", pirq):
             if life.basis != "device-model":
@@ -288,10 +290,16 @@ class PirqLives(Model):
     def _predict(
         self, e: Row, operation: str, subject: str, rule: str, predicted: Prediction, observed: int, code: str | None = None
     ) -> None:
-        agrees = predicted.agrees(observed)
+        known = predicted.agrees(observed)
+        agrees, told = known, str(predicted)
+        if known is None:  # what is free is not known: on a healthy host some number is
+            agrees = observed >= 0
+            told = "a free number" if operation == "get_free_pirq" else "0"
+            code = code or ("XEN-002" if observed == ENOSPC else None)
         self.emit(
-            "predictions", e, operation=operation, subject=subject, rule=rule, predicted=None if agrees is None else str(predicted),
-            observed=str(observed), agrees=agrees, explained_by=code if agrees is False else None, ts_end=e.ts, line_end=_last_line(e),
+            "predictions", e, operation=operation, subject=subject, rule=rule, predicted=told,
+            observed=str(observed), basis="healthy" if known is None else "known", agrees=agrees,
+            explained_by=code if agrees is False else None, ts_end=e.ts, line_end=_last_line(e),
         )  # fmt: skip
 
 
