@@ -67,6 +67,10 @@ class Configured(System):
             found.add("VEC-002")
         return frozenset(found)
 
+    def refutable(self) -> frozenset[str]:
+        """None: what a configuration leads to follows from its gates alone."""
+        return frozenset()
+
     def assumptions(self) -> tuple[str, ...]:
         return self.notes
 

@@ -56,6 +56,10 @@ class KvmtoolDevice(System):
     def faults(self, gates: Gates) -> frozenset[str]:
         return frozenset({CODES[self.seen.what]}) if getattr(self, f"_{self.seen.what}")(gates) else frozenset()
 
+    def refutable(self) -> frozenset[str]:
+        """None: what is seen is what the first kvmtool does, and the fault is the gate."""
+        return frozenset()
+
     def assumptions(self) -> tuple[str, ...]:
         return ("the client is taken to be kvmtool as first posted",) if self.seen.what != "early" else ()
 

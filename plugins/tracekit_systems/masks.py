@@ -48,6 +48,10 @@ class XenMasks(System):
             heard += vector.signal() == "delivered"
         return frozenset() if heard else frozenset({"XEN-006"})
 
+    def refutable(self) -> frozenset[str]:
+        """None: the fault is the gate."""
+        return frozenset()
+
     def assumptions(self) -> tuple[str, ...]:
         return ("each vector that never counted is taken to have been signalled, and masked at the device",)
 

@@ -91,6 +91,16 @@ class MsiVfio(System):
     def platform(self) -> tuple[str, str]:
         return self.place
 
+    def refutable(self) -> frozenset[str]:
+        """What sessions and demands lead to, where the machines grant and refuse what was recorded.
+
+        Not the detached block: the request that failed is all there is of it. Not a size that the refusal alone tells.
+        """
+        if any(d.contradicted for d in self._replayed(self.base)):
+            return frozenset()
+        told = frozenset(code for fix in self.fixes for code in fix.cures) - {"VFIO-007"}
+        return told - {"MSI-001"} if all(r.deduced for r in self.recorded) else told
+
     def assumptions(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(a for r in self.recorded for a in r.assumptions))
 
@@ -152,6 +162,7 @@ class Replay:
         self.used: set[int] = set()
         self.fresh = limit is None  # whether no session is known to have gone before
         self.most_allocated = self.most_wired = 0
+        self.contradicted = False  # whether a step worked or failed otherwise than it was recorded
         if limit is not None and gates["KV2"]:
             self.domain.create("msix", limit)
             if gates["domain_removed_on_disable"]:
@@ -178,9 +189,11 @@ class Replay:
         return not set(range(count - 1)) <= device.wired
 
     def hear(self, s: Stimulus) -> None:
-        """One stimulus."""
+        """One stimulus; what the client's last request returns is held against what was recorded."""
         self.requests.clear()
         getattr(self, "_" + s.what.replace(" ", "_"))(s)
+        if s.works is not None and self.requests:
+            self.contradicted |= (self.requests[-1][1] == 0) != s.works
 
     def _policy(self) -> str:
         """All at once; in place where the client can and the host says so, or where the client does not ask; else down and up again."""

@@ -46,6 +46,10 @@ class RemappingTable(System):
             return {"vectors": -self.refused}
         return {"irtes": self.refused if gates.get("larger_table") else 0}
 
+    def refutable(self) -> frozenset[str]:
+        """None: the messages are all there is to replay."""
+        return frozenset()
+
     def assumptions(self) -> tuple[str, ...]:
         return ("each message is taken to be a request for one entry when none was left",)
 

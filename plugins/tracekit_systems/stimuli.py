@@ -23,11 +23,15 @@ BASES = {"calls": 0, "vectors": 1, "qemu": 2}
 
 @dataclass(frozen=True, slots=True)
 class Stimulus:
-    """One stimulus: `number` is a table size, a count of vectors, or a vector; `least` the smallest count a driver accepts."""
+    """One stimulus: `number` is a table size, a count of vectors, or a vector; `least` the smallest count a driver accepts.
+
+    `works`: whether what the client did for it was recorded to work; None where that is not recorded.
+    """
 
     what: What
     number: int = 0
     least: int = 1
+    works: bool | None = None
 
 
 @dataclass
@@ -37,7 +41,7 @@ class Recording:
     `limit`: size of an irq domain that was there before the first line. `resized`, `appended`, `refused`: a client tore down to grow,
     added in place, or was refused that; `bounded`: an insert was refused with -34; `lost`: something shows that an interrupt came while
     the vectors were down; `spilled`: the line interrupted then; `detached`: how many enabled vectors a request was for of
-    which one could not be wired, and of which some had interrupted.
+    which one could not be wired, and of which some had interrupted; `deduced`: the size of the domain is told by one refusal and nothing else.
     """
 
     source: str
@@ -52,6 +56,7 @@ class Recording:
     lost: bool = False
     spilled: bool = False
     detached: int = 0
+    deduced: bool = False
     assumptions: list[str] = field(default_factory=list)
 
 
@@ -104,6 +109,7 @@ def _recording(source: str, rows: Mapping[str, list[Row]], tables: Mapping[str, 
     made.appended = any(e.operation == "alloc_at" for e in enables)
     made.lost, made.spilled = _is_lost(growths, made, tables), _is_spilled(growths, tables.get("irq_handler_entry"))
     made.bounded = any(e.fail_ret == ERANGE for e in enables)
+    made.deduced = len(enables) == 1 and enables[0].hwsize_how == "deduced"
     asked = [*map(_demand, enables), *(w.new for w in growths), *(r.start + r.count for r in refusals)]
     told = _told_elsewhere(made, tables)
     sizes = _sizes(enables, growths, max(asked, default=1), told)
@@ -193,14 +199,21 @@ Timed = tuple[int, int, Stimulus]
 
 
 def _of_enables(enables: list[Row], growths: set[int]) -> Iterator[Timed]:
-    """Demands; an enable that ends a growth is the unmask that the window stands for."""
-    for e in enables:
+    """Demands; an enable that ends a growth is the unmask that the window stands for; a domain made anew tells of an unbind before it."""
+    for earlier, e in zip([None, *enables], enables, strict=False):
+        if earlier is not None and e.created and e.removed_line is None:
+            yield e.line, 0, Stimulus("rebind")
         if e.operation == "alloc_at":
-            yield e.line, 3, Stimulus("unmask", e.min if e.min is not None else _demand(e) - 1)
+            yield e.line, 3, Stimulus("unmask", e.min if e.min is not None else _demand(e) - 1, works=_works(e))
         elif e.request is None:
             yield e.line, 3, Stimulus("driver enable", _demand(e), e.min or 1)
         elif e.request not in growths:
-            yield e.line, 3, Stimulus("enable", _demand(e))
+            yield e.line, 3, Stimulus("enable", _demand(e), works=_works(e))
+
+
+def _works(e: Row) -> bool | None:
+    """Return whether an enable, or the adding of a vector, worked; None where its result is not recorded."""
+    return None if e.ret is None else e.ret >= 0 if e.operation == "alloc_at" else e.ret > 0
 
 
 def _demand(e: Row) -> int:
@@ -227,7 +240,7 @@ def _of_windows(windows: list[Row], growths: list[Row], enabled: bool, made: Rec
         if not w.handlers:
             made.assumptions.append("vectors that were wired are taken to have been in use: no handler events")
             yield from ((w.line, 2, Stimulus("interrupt", v)) for v in w.wired or range(w.old))
-        yield w.line, 3, Stimulus("unmask", w.new - 1)
+        yield w.line, 3, Stimulus("unmask", w.new - 1, works=None if w.ret is None else w.ret == 0)
 
 
 def _of_sessions(rows: Mapping[str, list[Row]]) -> Iterator[Timed]:

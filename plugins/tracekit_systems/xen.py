@@ -28,13 +28,14 @@ class Step:
 
 @dataclass
 class Domain:
-    """What was recorded of a domain: its label, the steps, and the space they were taken from."""
+    """What was recorded of a domain: its label, the steps, and the space they were taken from. `told`: by calls or lives, not by refusals."""
 
     label: str
     steps: list[Step] = field(default_factory=list)
     room: int = PLENTY
     source: str = ""
     assumptions: tuple[str, ...] = ()
+    told: bool = True
 
 
 class XenPirqs(System):
@@ -70,6 +71,10 @@ class XenPirqs(System):
             _, _, without = self._replayed(gates)
             return {**self.cost({**gates, "fewer_vectors": False}), "vectors": -without}
         return {"pirqs": self._replayed(gates)[1]}
+
+    def refutable(self) -> frozenset[str] | None:
+        """All where requests are granted and given back besides; nothing where the messages of refusals are all there is."""
+        return None if self.recorded.told else frozenset()
 
     def assumptions(self) -> tuple[str, ...]:
         return self.recorded.assumptions
@@ -196,7 +201,7 @@ def _dom0(tables: Mapping[str, pl.DataFrame]) -> Iterator[Domain]:
         mine = told.filter((pl.col("ret") == ENOSPC) & pl.col("domid").is_in([0, DOMID_SELF]))
         for source in mine["source"].unique(maintain_order=True):
             steps = [Step(r.bdf or "", 1) for r in rows_of(mine.filter(pl.col("source") == source))]
-            yield Domain("dom0", steps, 0, source, ("each refused request is taken to be for one pirq when none was left",))
+            yield Domain("dom0", steps, 0, source, ("each refused request is taken to be for one pirq when none was left",), told=False)
 
 
 def _from_calls(source: str, rows: list[tuple[str, Row]]) -> Domain:

@@ -26,7 +26,7 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """What became of the faults of a subject under one flipped gate."""
+    """What became of the faults of a subject under one flipped gate. `refutable`: see `System.refutable`."""
 
     gate: str
     before: Any
@@ -40,6 +40,7 @@ class Flip:
     cures: tuple[str, ...] = ()
     text: str = ""
     name: str = ""
+    refutable: frozenset[str] | None = None
 
     @property
     def label(self) -> str:
@@ -88,6 +89,14 @@ class System:
         """Codes of the faults that occur when the stimuli are replayed under `gates`."""
         raise NotImplementedError
 
+    def refutable(self) -> frozenset[str] | None:
+        """The codes whose fault this replay could have failed to show; None: all that its fixes cure.
+
+        A replay whose only stimulus is the line that the finding repeats, or whose fault is the gate itself, names fixes and confirms nothing;
+        nor does one whose results, under the gates as they are, differ from those that were recorded.
+        """
+        return None
+
     def cost(self, gates: Mapping[str, Any]) -> Mapping[str, int]:
         """What `gates` take up front: vectors, irtes, pirqs."""
         return {}
@@ -124,6 +133,7 @@ def _flip(system: System, fix: Fix, base: frozenset[str], declared: Mapping[str,
         fix.cures,
         _text(fix, declared, system.platform()),
         declared[fix.gate].name if fix.gate in declared else "",
+        system.refutable(),
     )
 
 
@@ -135,7 +145,7 @@ def _text(fix: Fix, declared: Mapping[str, Gate], platform: tuple[str, str]) -> 
 
 
 def confirmed(findings: Iterable[Finding], made: Sequence[Flip]) -> list[Finding]:
-    """The findings, those whose fault vanishes under its own fixes and under no other marked `confirmed_by_replay`, fixes first."""
+    """Return the findings with the fixes under which they vanish; `confirmed_by_replay` where only these do and the replay could say no."""
     return [
         _confirm(f, [x for x in made if f.code in (*x.vanished, *x.remaining) and _is_about(x.subject, f.subject.label)]) for f in findings
     ]
@@ -153,4 +163,6 @@ def _confirm(finding: Finding, made: Sequence[Flip]) -> Finding:
     helped = [x for x in own if finding.code in x.vanished]
     strangers = [x for x in made if finding.code in x.vanished and finding.code not in x.cures]
     fixes = tuple(dict.fromkeys(x.text for x in helped if x.text))
+    if not any(x.refutable is None or finding.code in x.refutable for x in own):
+        return replace(finding, fixes=fixes)
     return replace(finding, confirmed_by_replay=bool(helped) and not strangers, fixes=fixes)

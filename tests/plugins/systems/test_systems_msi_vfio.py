@@ -231,3 +231,11 @@ def test_a_table_whose_size_nothing_tells_is_taken_to_be_what_was_asked_for() ->
     flips = flips_of(run(str(t)))
     assert "the table is taken to have 3 entries, the most that was asked for: nothing tells its size" in flips["KV1", False].assumptions
     assert not any("table" in a for a in flips_of(grown(1, 4))["KV1", False].assumptions)
+
+
+def test_a_size_that_one_refusal_alone_tells_is_not_confirmed() -> None:
+    """The domain of that size is taken from the line that the finding repeats."""
+    t = Trace()
+    t.open()
+    t.enable(8, 8, limit=4)
+    assert confirmed(run(str(t)))["MSI-001"] is None
