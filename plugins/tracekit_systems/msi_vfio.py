@@ -10,7 +10,7 @@ from tracekit_systems.platform import platform_of
 from tracekit_systems.stimuli import Recording, Stimulus, recordings
 
 EBADF, EINVAL, ERANGE = -9, -22, -34
-MSIX, NORESIZE = 2, 0x8  # VFIO_PCI_MSIX_IRQ_INDEX, VFIO_IRQ_INFO_NORESIZE
+MSI, MSIX, NORESIZE = 1, 2, 0x8  # VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX, VFIO_IRQ_INFO_NORESIZE
 Machines = Mapping[str, Any]
 Gates = Mapping[str, Any]
 NEEDED = ("MsiDomain", "PciFunction", "VfioDevice", "Vmm", "Guest")
@@ -153,10 +153,11 @@ class Replay:
         self.gates, self.recorded, self.made, limit = gates, recorded, machines, recorded.limit
         self.domain = machines["MsiDomain"](gates["KV2"], "none" if gates["KV2"] else "global")
         self.function = machines["PciFunction"](self.domain)
-        self.dynamic = bool(gates["KV4"] or gates["in_place_growth"])
+        self.function.several = True
+        self.dynamic = bool(gates["KV4"] or gates["in_place_growth"]) and recorded.index == MSIX
         self.function.dynamic, self.function.strict = self.dynamic, bool(gates["KV3"])
         self.device = machines["VfioDevice"](dynamic=self.dynamic)
-        self.vmm = machines["Vmm"](self._policy(), 0, batched=bool(gates["QV2"]), intx=False)
+        self.vmm = machines["Vmm"](self._policy(), 0, batched=bool(gates["QV2"]), index=recorded.index, intx=False)
         self.seen: set[str] = set()
         self.requests: list[tuple[str, int]] = []  # data and result of what one stimulus made the client send
         self.used: set[int] = set()
@@ -200,6 +201,8 @@ class Replay:
         gates = self.gates
         if gates["vectors_up_front"]:
             return "full"
+        if self.recorded.index == MSI:
+            return "incr"  # vectors of plain MSI are a block: more of them need another one
         noresize = bool(self.device.flags(MSIX) & NORESIZE) and not gates["noresize_removed"]
         can = gates["QV3"] or gates["in_place_growth"]
         return "dyn" if (can and not noresize) or not gates["client_heeds_noresize"] else "incr"
@@ -228,6 +231,8 @@ class Replay:
 
     def _enabled(self, least: int, most: int) -> Any:
         """The kernel's enable: a domain that was there already and is smaller than the table is what MSI-001 and MSI-002 are about."""
+        if self.recorded.index == MSI:
+            return self.function.enable_msi(least, most)
         kept = self.domain.kind == "msix"
         result = self.function.enable_msix(least, most)
         if kept and self._smaller():
@@ -246,6 +251,8 @@ class Replay:
             self.domain.remove()
 
     def _table(self, s: Stimulus) -> None:
+        if self.recorded.index == MSI:
+            self.function.msi_count = s.number
         self.function.msix_count = s.number
 
     def _open(self, s: Stimulus) -> None:

@@ -12,7 +12,8 @@ import polars as pl
 
 from tracekit import Row, rows_of
 
-MSIX = 2
+MSI, MSIX = 1, 2  # VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX
+KINDS = {MSI: "msi", MSIX: "msix"}
 ERANGE = -34
 LARGEST_TABLE = 2048  # entries of an MSI-X table: its size field has 11 bits (PCI_MSIX_FLAGS_QSIZE, include/uapi/linux/pci_regs.h)
 MOST = 20_000  # stimuli of one recording: a fault that has not shown by then is a matter of load, not of gates
@@ -36,7 +37,7 @@ class Stimulus:
 
 @dataclass
 class Recording:
-    """The stimuli of one function in one source, and what they tell of the kernel and the client.
+    """The stimuli of one function in one source, for its MSI-X or its plain MSI, and what they tell of the kernel and the client.
 
     `limit`: size of an irq domain that was there before the first line. `resized`, `appended`, `refused`: a client tore down to grow,
     added in place, or was refused that; `bounded`: an insert was refused with -34; `lost`: something shows that an interrupt came while
@@ -47,6 +48,7 @@ class Recording:
     source: str
     label: str = "an unnamed device"
     basis: str = "calls"
+    index: int = MSIX
     stimuli: list[Stimulus] = field(default_factory=list)
     limit: int | None = None
     resized: bool = False
@@ -71,12 +73,13 @@ def recordings(tables: Mapping[str, pl.DataFrame]) -> list[Recording]:
             place = groups.setdefault((row.source, row.machine, row.boot), {})
             place.setdefault(_identity(row), {}).setdefault(name, []).append(row)
     xen = set(tables["op_xen_setup"]["source"].unique()) if "op_xen_setup" in tables else set()
-    made = [_recording(place[0], rows, tables) for place, by in groups.items() if place[0] not in xen for rows in _adopted(by)]
-    best: dict[str, int] = {}
+    known = [(place[0], rows) for place, by in groups.items() if place[0] not in xen for rows in _adopted(by)]
+    made = [_recording(source, rows, tables, index) for source, rows in known for index in KINDS]
+    best: dict[tuple[str, int], int] = {}
     for r in made:
         if r.stimuli:
-            best[r.label] = min(best.get(r.label, 9), BASES.get(r.basis, 9))
-    return [r for r in made if r.stimuli and BASES.get(r.basis, 9) == best[r.label]]
+            best[r.label, r.index] = min(best.get((r.label, r.index), 9), BASES.get(r.basis, 9))
+    return [r for r in made if r.stimuli and BASES.get(r.basis, 9) == best[r.label, r.index]]
 
 
 def _identity(row: Row) -> Identity:
@@ -95,11 +98,11 @@ def _adopted(by: dict[Identity, dict[str, list[Row]]]) -> Iterator[dict[str, lis
     yield from by.values()
 
 
-def _recording(source: str, rows: Mapping[str, list[Row]], tables: Mapping[str, pl.DataFrame]) -> Recording:
-    enables = [e for e in rows.get("enables", []) if e.kind == "msix"]
-    windows = [w for w in rows.get("windows", []) if w.index in (MSIX, None)]
-    refusals = [r for r in rows.get("refusals", []) if r.kind == "growth" and r.index == MSIX and r.start is not None and r.count]
-    made = Recording(source, label_of([*enables, *windows]))
+def _recording(source: str, rows: Mapping[str, list[Row]], tables: Mapping[str, pl.DataFrame], index: int) -> Recording:
+    enables = [e for e in rows.get("enables", []) if e.kind == KINDS[index]]
+    windows = [w for w in rows.get("windows", []) if w.index == index or w.index is None and index == MSIX]
+    refusals = [r for r in rows.get("refusals", []) if r.kind == "growth" and r.index == index and r.start is not None and r.count]
+    made = Recording(source, label_of([*enables, *windows]), index=index)
     if not enables and not windows:
         return made
     growths = [w for w in windows if w.kind in ("growth", "failed") and w.new is not None]
