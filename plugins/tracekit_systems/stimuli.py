@@ -42,7 +42,7 @@ class Recording:
     `limit`: size of an irq domain that was there before the first line. `resized`, `appended`, `refused`: a client tore down to grow,
     added in place, or was refused that; `bounded`: an insert was refused with -34; `lost`: something shows that an interrupt came while
     the vectors were down; `spilled`: the line interrupted then; `detached`: how many enabled vectors a request was for of
-    which one could not be wired, and of which some had interrupted; `deduced`: the size of the domain is told by one refusal and nothing else.
+    which one could not be wired, and of which some had interrupted; `deduced`: only one refusal tells the size of the domain.
     """
 
     source: str

@@ -28,7 +28,7 @@ class Step:
 
 @dataclass
 class Domain:
-    """What was recorded of a domain: its label, the steps, and the space they were taken from. `told`: by calls or lives, not by refusals."""
+    """What was recorded of a domain: its label, the steps, and their space. `told`: by calls or lives, not by refusals."""
 
     label: str
     steps: list[Step] = field(default_factory=list)

@@ -34,6 +34,8 @@ class Fact:
     row: Row
 
 
+# Functions that come with KV2's first release, and are called where the parent is no MSI parent too.
+CAME_WITH = {"pci_setup_msix_device_domain", "msi_insert_desc"}
 # Function -> what its being called says.
 CALLED = {
     "pci_setup_msix_device_domain": ("KV2", True),
@@ -82,6 +84,8 @@ def observed(tables: Mapping[str, pl.DataFrame]) -> Iterator[Fact]:
     """What the lines show."""
     for row in _first(tables, "calls", pl.col("function").is_in(list(CALLED)), by="function"):
         gate, value = CALLED[row.function]
+        if row.function in CAME_WITH and _without_domains(platform_of(tables.get("platforms"), row)):
+            continue
         yield Fact(gate, value, "observed", f"{row.function} was called", row)
     for row in _first(tables, "vector_reserve"):
         yield Fact("KV1", True, "observed", "vectors are reserved (vector_reserve)", row)
@@ -94,6 +98,12 @@ def observed(tables: Mapping[str, pl.DataFrame]) -> Iterator[Fact]:
         for row in _first(tables, "interrupt_row", pl.col("chip").str.contains(GLOBAL_CHIP)):
             yield Fact("KV2", False, "observed", f"the irq chip {row.chip} serves all devices", row)
     yield from _observed_qemu(tables)
+
+
+def _without_domains(place: Platform) -> bool:
+    """Return whether the first release with domains a device had none on a platform: there the call says nothing."""
+    gate = next(g for g in LINUX if g.code == "KV2")
+    return gate.value(gate.since[0].release or (), place.arch, place.parent) is False
 
 
 def _observed_qemu(tables: Mapping[str, pl.DataFrame]) -> Iterator[Fact]:

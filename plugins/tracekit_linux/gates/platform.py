@@ -86,11 +86,12 @@ class Platforms(Model):
         """Emit the platform of each machine that the case names, and of what names none."""
         guest = pl.col("side").fill_null("").str.starts_with("guest")
         filled = {n: f for n, f in tables.items() if f.height}
-        for machine in sorted({m for f in filled.values() for m in f["machine"].unique()}):
-            for side in (~guest, guest):
-                place = platform({n: f.filter((pl.col("machine") == machine) & side) for n, f in filled.items()})
-                if place.row is not None:
-                    self.emit("platforms", place.row, arch=place.arch, parent=place.parent, why=place.why, line_end=place.row.line)
+        places = sorted({row for f in filled.values() for row in f.select("machine", guest.alias("guest")).unique().iter_rows()})
+        for machine, inside in places:
+            mine = (pl.col("machine") == machine) & (guest == inside)
+            place = platform(filled if len(places) == 1 else {n: f.filter(mine) for n, f in filled.items()})
+            if place.row is not None:
+                self.emit("platforms", place.row, arch=place.arch, parent=place.parent, why=place.why, line_end=place.row.line)
         return self.frames()
 
 

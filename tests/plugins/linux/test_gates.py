@@ -120,3 +120,24 @@ def test_xen_s_own_domain_has_no_size():
     xen = "[    0.000000] Linux version 6.12.0-amd64 (x@y) (gcc-12) #1 SMP\n"
     rows = "           CPU0\n 32:      5  xen-pirq    -msi-x     nvme0q0\n"
     assert ("KV2", False, "assumed") in gates(xen, rows)
+
+
+def test_a_set_up_is_called_where_no_domain_is_made_too():
+    """On Xen and behind an ITS of 6.6 it returns without one."""
+    setup = trace(call("pci_setup_msix_device_domain", f"dev={DEV} hwsize=8"))
+    assert not [g for g in gates(setup + BOOT.format("6.6.1-arm64")) if g[:2] == ("KV2", True)]
+    xen = trace(
+        call("xen_initdom_setup_msi_irqs", f"dev={DEV} nvec=2 type=17"), call("pci_setup_msix_device_domain", f"dev={DEV} hwsize=8")
+    )
+    assert ("KV2", True, "observed") not in gates(xen)
+    made = trace(call("msi_create_device_irq_domain", f"dev={DEV} domid=0 hwsize=8"))
+    assert ("KV2", True, "observed") in gates(made + BOOT.format("6.12.1-arm64"))
+
+
+def test_each_machine_has_its_own_platform():
+    log = (
+        "2026-03-01T10:00:00.5+00:00 box7 kernel: ITS [mem 0x08080000-0x0809ffff]\n"
+        "2026-03-01T10:00:00.6+00:00 box8 kernel: DMI: Microsoft Corporation Virtual Machine/Virtual Machine, BIOS Hyper-V UEFI Release v4.1\n"
+    )
+    made = tables(log)["platforms"]
+    assert sorted(made.select("machine", "arch", "parent").rows()) == [("box7", "arm64", "GIC ITS"), ("box8", "", "Hyper-V")]
