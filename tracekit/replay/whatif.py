@@ -92,7 +92,7 @@ class System:
     def refutable(self) -> frozenset[str] | None:
         """The codes whose fault this replay could have failed to show; None: all that its fixes cure.
 
-        A replay whose only stimulus is the line that the finding repeats, or whose fault is the gate itself, names fixes and confirms nothing;
+        One whose only stimulus is the line that the finding repeats, or whose fault is the gate itself, names fixes and confirms nothing;
         nor does one whose results, under the gates as they are, differ from those that were recorded.
         """
         return None
