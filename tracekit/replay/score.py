@@ -64,8 +64,8 @@ def _divergences(missed: pl.DataFrame) -> Iterator[dict[str, Any]]:
 def _explained(row: Mapping[str, Any], findings: Sequence[Finding]) -> str | None:
     """The code of the finding that explains a divergence: the one the model names, if it was found, or one on whose lines it lies."""
     named = row.get("explained_by")
-    if named is not None:
-        return str(named) if any(f.code == named for f in findings) else None
+    if named is not None and any(f.code == named for f in findings):
+        return str(named)
     for f in findings:
         if f.grade and any(e.source == row["source"] and e.line <= row["line"] <= (e.line_end or e.line) for e in f.evidence):
             return f.code

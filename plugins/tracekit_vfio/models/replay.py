@@ -97,8 +97,8 @@ class VfioReplay(Model):
         if e.ret is not None:
             self._compare(e, devices, asked, action)
         for device in devices:
-            if asked is None and e.flags is None:
-                device.unknown()
+            if asked is None and e.flags is None or asked is not None and e.ret is None and action == "trigger":
+                device.unknown()  # what the request did is not recorded
             elif asked is not None and action is not None and e.ret is not None:
                 device.observed(*asked, e.ret, action)
 
