@@ -21,6 +21,7 @@ class Since:
 
     `release` None: no release up to the newest that was read. `until`: the release that takes it back. `arch` empty: every architecture
     that no other entry names; `parent` empty: the architecture's usual interrupt parents. `commit`, `source`: where that is known from.
+    `parent_since`: the release that first knows the parent; before it no machine has it.
     """
 
     release: Release | None
@@ -29,6 +30,7 @@ class Since:
     commit: str = ""
     source: str = ""
     until: Release | None = None
+    parent_since: Release | None = None
 
     def holds(self, release: Release) -> bool:
         """Return whether a release has the behaviour."""
@@ -67,7 +69,8 @@ class Gate:
 
     def value(self, release: Release, arch: str = "", parent: str = "") -> bool | None:
         """Return whether a release has it on a platform; None where the entries that may apply differ, or none does."""
-        told = {s.holds(release) for s in self.entries(arch, parent)}
+        mine = self.entries(arch, parent)
+        told = {s.holds(release) for s in mine if len(mine) == 1 or s.parent_since is None or release >= s.parent_since}
         return told.pop() if len(told) == 1 else None
 
     def releases(self, arch: str = "", parent: str = "") -> str:
