@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tracekit import numbers
 from tracekit.diagnosing.diagnoses import Diagnosis
 from tracekit.grammar import load as grammar
 from tracekit.plugins import registry as plugins
@@ -79,6 +80,30 @@ def test_a_diagnosis_has_a_test_or_a_sample(d: Diagnosis) -> None:
     assert any(f'"{d.code}"' in t for t in texts)
 
 
+@pytest.mark.parametrize("path", [p for p in MODULES if "plugins/tracekit_" in str(p)], ids=lambda p: f"{p.parent.name}.{p.stem}")
+def test_numbers_of_interfaces_and_segments_of_bdfs_stand_once_in_the_core(path: Path) -> None:
+    assert repeated_numbers(ast.parse(path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize("code", ["EINVAL = -22", "A, VFIO_MSIX = 1, 2", "bad = ret == -34", "full = f'0000:{bdf}'"])
+def test_a_repeated_number_is_found(code: str) -> None:
+    assert repeated_numbers(ast.parse(code)) != []
+
+
+def repeated_numbers(tree: ast.Module) -> list[str]:
+    """Names of `tracekit.numbers` that a module gives itself, errnos written as numbers (but -1: no descriptor), segments put before a BDF."""
+    errnos = {-value for name, value in vars(numbers).items() if name.startswith("E")} - {1}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and hasattr(numbers, node.id):
+            found.append(f"{node.lineno}: {node.id}")
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+            found += [f"{node.lineno}: -{node.operand.value}"] if node.operand.value in errnos else []
+        elif isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant) and str(node.values[0].value).startswith("0000:"):
+            found.append(f"{node.lineno}: a segment")
+    return found
+
+
 def test_columns_of_rules_never_take_the_names_of_the_envelope() -> None:
     rules = grammar.load().events
     assert len(rules) > 20
@@ -91,7 +116,7 @@ def test_every_event_rule_is_described() -> None:
 
 def test_every_table_that_is_asked_for_exists() -> None:
     registry = plugins.load()
-    emitted = {t for m in registry.models for t in m.tables}
+    emitted = {t for m in registry.models for t in m.emits()}
     known = {*grammar.load(registry.grammars).events, *emitted, "divergences", "streams", "sources"}
     assert {d.code: sorted({*d.needs, *d.wants} - known) for d in DIAGNOSES if {*d.needs, *d.wants} - known} == {}
 

@@ -29,10 +29,17 @@ acme_stuck: "acme " bdf ": ring " ring " made no progress"
 bdf: BDF
 ring: DEC
 """
+
+
+def table(column: str) -> str:
+    """A model whose table has one column."""
+    return f"type('M', (Model,), {{'tables': (Table('x', 'A row.', ({column},)),)}})"
+
+
 START = """\
 from pathlib import Path
 import polars as pl
-from tracekit import HOST, Evidence, Finding, Model, clear, diagnosis, hookimpl
+from tracekit import HOST, Column, Evidence, Finding, Model, System, Table, clear, diagnosis, hookimpl
 
 @hookimpl
 def tracekit_grammars():
@@ -156,13 +163,17 @@ def test_hook(install: Install, hook: str, body: str, error: str) -> None:
         ("models", "object", "object is no subclass of tracekit.Model"),
         ("models", "Model()", "a Model is no subclass of tracekit.Model (give the class, not an object)"),
         ("models", "type('M', (Model,), {'needs': 'calls'})", "M.needs is no tuple of names of tables"),
-        ("models", "type('M', (Model,), {'tables': ['lives']})", "M.tables is no mapping of names of tables to their columns"),
-        ("models", "type('M', (Model,), {'tables': {'x': {'n': int}}})", "M.tables['x']: column n has no polars type but <class 'int'>"),
+        ("models", "type('M', (Model,), {'tables': ['lives']})", "M.tables is no tuple of tracekit.Table"),
+        ("models", "type('M', (Model,), {'tables': {'lives': {'n': pl.Int64()}}})", "M.tables is no tuple of tracekit.Table"),
+        ("models", table("Column('n', int)"), "M.tables: x: column n has no polars type but <class 'int'>"),
+        ("models", table("'n'"), "M.tables: x: 'n' is no tracekit.Column"),
+        ("models", table("Column('ts', pl.Int64())"), "M.tables: x: column ts has the name of an envelope column; choose another"),
         (
             "models",
-            "type('M', (Model,), {'tables': {'x': {'ts': pl.Int64()}}})",
-            "M.tables['x']: column ts has the name of an envelope column; choose another",
+            table("Column('line_end', pl.Int64())"),
+            "M.tables: x: column line_end has the name of an envelope column; choose another",
         ),
+        ("models", "type('M', (Model,), {'tables': (Table('x', 'A row.', (), ('n',)),)})", "M.tables: x: n is a key and no column"),
         ("diagnoses", "print", "print is not decorated with @tracekit.diagnosis(...)"),
         (
             "diagnoses",
@@ -174,6 +185,7 @@ def test_hook(install: Install, hook: str, body: str, error: str) -> None:
         ("reports", "object", "object has no name for --format"),
         ("reports", "type('R', (), {'name': 'r'})", "R has no method write(run, options)"),
         ("systems", "Model", "Model is no subclass of tracekit.System"),
+        ("systems", "type('S', (System,), {'reads': 'calls'})", "S.reads is no tuple of names of tables"),
     ],
 )
 def test_a_wrong_part_is_named_and_the_others_stay(install: Install, hook: str, part: str, error: str) -> None:
@@ -196,7 +208,7 @@ def test_what_looks_like_a_hook_and_is_none(install: Install) -> None:
 
 LIVES = """
 class Lives(Model):
-    tables = {"acme_lives": {"ring": pl.Int64()}}
+    tables = (Table("acme_lives", "A stuck ring.", (Column("ring", pl.Int64(), "Number of the ring."),)),)
     def on_acme_stuck(self, e):
         self.emit("acme_lives", e, ring=e.ring)
 """
@@ -211,7 +223,7 @@ class Lives(Model):
         ),
         (
             LIVES.replace("ring=e.ring", "rung=e.ring"),
-            ["failed to replay Lives: ValueError: Lives.tables['acme_lives'] has no column rung"],
+            ["failed to replay Lives: ValueError: Lives.tables: acme_lives has no column rung"],
         ),
         (
             LIVES.replace('emit("acme_lives"', 'emit("acme_life"'),
@@ -244,7 +256,13 @@ class Lives(Model):
             ["is wrong: model Lives asks for a table acme_stack, which nothing gives; did you mean acme_stuck?"],
         ),
         (LIVES.replace("acme_lives", "acme_stuck"), ["is wrong: model Lives is left out, a grammar's event is called acme_stuck"]),
-        (LIVES.replace("acme_lives", "gates"), ["is wrong: model Lives is left out, another table is called gates and has other columns"]),
+        (
+            LIVES.replace("acme_lives", "gates"),
+            [
+                "is wrong: model Lives is left out, another table is called gates and is declared otherwise: "
+                "models that emit one table share its declaration"
+            ],
+        ),
     ],
 )
 def test_model(install: Install, source: str, errors: list[str]) -> None:
@@ -256,13 +274,13 @@ def test_model(install: Install, source: str, errors: list[str]) -> None:
 def test_models_that_hear_each_other_are_left_out_and_those_after_them_hear_nothing(install: Install) -> None:
     circle = """
 class A(Model):
-    tables = {"acme_a": {"n": pl.Int64()}}
+    tables = (Table("acme_a", "A row."),)
     def on_acme_b(self, e): pass
 class B(A):
-    tables = {"acme_b": {"n": pl.Int64()}}
+    tables = (Table("acme_b", "A row."),)
     def on_acme_a(self, e): pass
 class C(Model):
-    tables = {"acme_c": {"n": pl.Int64()}}
+    tables = (Table("acme_c", "A row."),)
     def on_acme_a(self, e): pass
 """
     install(START + STUCK + circle.replace("class B(A)", "class B(Model)") + models("C", "A", "B") + diagnoses("stuck"))
@@ -417,6 +435,35 @@ def test_a_report_whose_name_is_taken(install: Install) -> None:
     install(START + REPORT.format(name="json", body="return ''"))
     assert own() == ["is wrong: report json is left out, json is taken"]
     assert [r.__name__ for r in plugins.load().reports if r.name == "json"] == ["JsonReport"]
+
+
+def test_a_system_that_reads_a_table_that_nothing_gives(install: Install) -> None:
+    system = """
+class Acme(System):
+    reads = ("acme_stuck", "acme_stack")
+@hookimpl
+def tracekit_systems():
+    return [Acme]
+"""
+    install(START + system)
+    assert own() == ["is wrong: system Acme asks for a table acme_stack, which nothing gives; did you mean acme_stuck?"]
+
+
+def test_a_system_gets_the_tables_that_it_reads_and_no_other(install: Install, tmp_path: Path) -> None:
+    system = f"""
+class Acme(System):
+    reads = ("acme_stuck", "kernel_version")
+    @classmethod
+    def instances(cls, machines, tables):
+        Path({str(tmp_path)!r}, "told").write_text(",".join(sorted(tables)) + str(tables["acme_stuck"].height))
+        return []
+@hookimpl
+def tracekit_systems():
+    return [Acme]
+"""
+    install(START + STUCK + diagnoses("stuck") + system)
+    run(LOG)
+    assert (tmp_path / "told").read_text() == "acme_stuck,kernel_version1"
 
 
 def test_a_system_that_raises(install: Install) -> None:

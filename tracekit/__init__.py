@@ -37,18 +37,39 @@ _HOMES = {
     "Fix": "replay.whatif",
     "System": "replay.whatif",
     **dict.fromkeys(
-        ("callers", "distinct", "lost_between", "near", "no_message", "numbered", "same_function", "span", "subject_of", "times"),
+        (
+            *("at_once", "callers", "device_of", "distinct", "lost_between", "near", "no_message", "numbered"),
+            *("same_function", "span", "subject_of", "times"),
+        ),
         "diagnosing.subjects",
     ),
+    "Column": "tables.declaration",
+    "Table": "tables.declaration",
+    "GATES_TABLE": "tables.shared",
+    "PREDICTIONS": "tables.shared",
+    **dict.fromkeys(
+        (
+            *("EPERM", "ENOENT", "EIO", "EBADF", "ENOMEM", "EBUSY", "EEXIST", "ENODEV", "EINVAL", "ENOTTY"),
+            *("ENOSPC", "ERANGE", "ENOSYS", "EOPNOTSUPP", "ENOTSUPP"),
+            *("VFIO_INTX", "VFIO_MSI", "VFIO_MSIX", "VFIO_ERR", "VFIO_REQ", "VFIO_NONE", "VFIO_SET_IRQS"),
+            *("VFIO_DATA_NONE", "VFIO_DATA_BOOL", "VFIO_DATA_EVENTFD", "VFIO_MASK", "VFIO_UNMASK", "VFIO_TRIGGER"),
+            *("CAP_MSI", "CAP_MSIX", "LARGEST_TABLE", "MAX_INDEX", "SWAPPED", "DOMID_SELF"),
+        ),
+        "numbers",
+    ),
+    "full_bdf": "bdf",
     "ENVELOPE": "types",
     "Schema": "types",
 }
 
 if TYPE_CHECKING:
     from tracekit.analyze import Options as Options
+    from tracekit.bdf import full_bdf as full_bdf
     from tracekit.diagnosing.diagnoses import Diagnosis as Diagnosis
     from tracekit.diagnosing.diagnoses import diagnosis as diagnosis
+    from tracekit.diagnosing.subjects import at_once as at_once
     from tracekit.diagnosing.subjects import callers as callers
+    from tracekit.diagnosing.subjects import device_of as device_of
     from tracekit.diagnosing.subjects import distinct as distinct
     from tracekit.diagnosing.subjects import lost_between as lost_between
     from tracekit.diagnosing.subjects import near as near
@@ -71,6 +92,40 @@ if TYPE_CHECKING:
     from tracekit.findings import not_evaluated as not_evaluated
     from tracekit.fleet import Fleet as Fleet
     from tracekit.fleet import FleetFault as FleetFault
+    from tracekit.numbers import CAP_MSI as CAP_MSI
+    from tracekit.numbers import CAP_MSIX as CAP_MSIX
+    from tracekit.numbers import DOMID_SELF as DOMID_SELF
+    from tracekit.numbers import EBADF as EBADF
+    from tracekit.numbers import EBUSY as EBUSY
+    from tracekit.numbers import EEXIST as EEXIST
+    from tracekit.numbers import EINVAL as EINVAL
+    from tracekit.numbers import EIO as EIO
+    from tracekit.numbers import ENODEV as ENODEV
+    from tracekit.numbers import ENOENT as ENOENT
+    from tracekit.numbers import ENOMEM as ENOMEM
+    from tracekit.numbers import ENOSPC as ENOSPC
+    from tracekit.numbers import ENOSYS as ENOSYS
+    from tracekit.numbers import ENOTSUPP as ENOTSUPP
+    from tracekit.numbers import ENOTTY as ENOTTY
+    from tracekit.numbers import EOPNOTSUPP as EOPNOTSUPP
+    from tracekit.numbers import EPERM as EPERM
+    from tracekit.numbers import ERANGE as ERANGE
+    from tracekit.numbers import LARGEST_TABLE as LARGEST_TABLE
+    from tracekit.numbers import MAX_INDEX as MAX_INDEX
+    from tracekit.numbers import SWAPPED as SWAPPED
+    from tracekit.numbers import VFIO_DATA_BOOL as VFIO_DATA_BOOL
+    from tracekit.numbers import VFIO_DATA_EVENTFD as VFIO_DATA_EVENTFD
+    from tracekit.numbers import VFIO_DATA_NONE as VFIO_DATA_NONE
+    from tracekit.numbers import VFIO_ERR as VFIO_ERR
+    from tracekit.numbers import VFIO_INTX as VFIO_INTX
+    from tracekit.numbers import VFIO_MASK as VFIO_MASK
+    from tracekit.numbers import VFIO_MSI as VFIO_MSI
+    from tracekit.numbers import VFIO_MSIX as VFIO_MSIX
+    from tracekit.numbers import VFIO_NONE as VFIO_NONE
+    from tracekit.numbers import VFIO_REQ as VFIO_REQ
+    from tracekit.numbers import VFIO_SET_IRQS as VFIO_SET_IRQS
+    from tracekit.numbers import VFIO_TRIGGER as VFIO_TRIGGER
+    from tracekit.numbers import VFIO_UNMASK as VFIO_UNMASK
     from tracekit.plugins.hooks import hookimpl as hookimpl
     from tracekit.replay.clock import before as before
     from tracekit.replay.gates import Gate as Gate
@@ -84,6 +139,10 @@ if TYPE_CHECKING:
     from tracekit.run import Report as Report
     from tracekit.run import Run as Run
     from tracekit.run import SourceReport as SourceReport
+    from tracekit.tables.declaration import Column as Column
+    from tracekit.tables.declaration import Table as Table
+    from tracekit.tables.shared import GATES_TABLE as GATES_TABLE
+    from tracekit.tables.shared import PREDICTIONS as PREDICTIONS
     from tracekit.types import ENVELOPE as ENVELOPE
     from tracekit.types import Schema as Schema
 

@@ -22,7 +22,9 @@ from tracekit.replay.gates import worded
 from tracekit.replay.model import Model, replay
 from tracekit.replay.whatif import Flip, confirmed, flips
 from tracekit.run import NotUnderstood, Run, SourceReport
+from tracekit.tables.pipeline import SOURCES
 
+READS = ("gates",)  # what a run shows of the model: its reports print it
 SCORE = frozenset(("predictions", "divergences"))  # tables that hold the model against the recording
 
 
@@ -73,9 +75,9 @@ class Engine:
             if folder in registry.grammars:
                 registry.grammars[folder].wrong(f"has a grammar to mend: {text}")
         plugins.check(registry, grammars.events)
-        wanted = {*registry.asked_for(), *keep_tables, "kernel_version", "boot_marker"}
+        wanted = {*registry.asked_for(), *keep_tables, *clock.READS}
         scored = not wanted.isdisjoint(("*", *SCORE))
-        models = [m for m in registry.models if scored or set(m.tables) != {"predictions"}]
+        models = [m for m in registry.models if scored or set(m.emits()) != {"predictions"}]
         vocabulary = Vocabulary(grammars, [*grammars.events, RAW] if "*" in keep_tables else wanted)
         return cls(registry, models, vocabulary, tuple(text for folder, text in complaints if folder not in registry.grammars))
 
@@ -197,7 +199,8 @@ def flipped(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame], code
         if codes is not None and cured and codes.isdisjoint(cured):
             continue
         try:
-            made += flips(system.instances(registry.machines, tables), registry.gates)
+            read = {name: tables[name] for name in system.reads if name in tables}
+            made += flips(system.instances(registry.machines, read), registry.gates)
         except Exception as e:
             registry.owner(system).failed(f"replay {system.__name__}", e)
     return made
@@ -221,8 +224,7 @@ def _owned(frame: pl.DataFrame, machines: Mapping[str, str]) -> pl.DataFrame:
 def _source_table(parsed: Iterable[Parsed]) -> pl.DataFrame:
     """One row a source and event name: what was seen there, captured or only counted (a recorded proof that an event was on)."""
     rows = [(p.path, p.clock, p.lines, e, n) for p in parsed for e, n in (p.events.items() or [(None, 0)])]
-    schema = {"source": pl.String, "clock": pl.String, "lines": pl.Int64, "event": pl.String, "count": pl.Int64}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return pl.DataFrame(rows, schema=SOURCES.schema, orient="row")
 
 
 def _gates(tables: Mapping[str, pl.DataFrame], sources: Sequence[Source]) -> Iterable[Mapping[str, object]]:

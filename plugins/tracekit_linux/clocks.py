@@ -11,7 +11,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
+from tracekit import Model, Row, Schema, Table
+from tracekit_linux.tables import CLOCK_RELATIONS
 
 # Message -> the functions of which one prints it, and so surrounds it (drivers/vfio/pci, arch/x86/pci/xen.c, drivers/iommu/intel/dmar.c).
 PRINTED_IN: Mapping[str, tuple[str, ...]] = {
@@ -50,24 +51,12 @@ class Pair(NamedTuple):
 
 
 class ClockRelations(Model):
-    """One row for a kernel log and a trace that may be of one machine and boot: time in `other` is that in `source` plus `offset` +- `err`.
+    """Relate the clock of each kernel log to that of each trace that may be of its machine and boot.
 
-    Both in ns. `basis`: fixed (messages of at least two calls, and one offset for all), assumed (of one, or one of several offsets is near
-    nothing: good for naming a device and for display), none (no offset fits). `lines`: the messages of `source`, `other_lines` the calls of
-    `other`.
+    An offset that rests on one call, or is one of several, is assumed: good for naming a device and for display.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {
-        "clock_relations": {
-            "other": pl.String(),
-            "offset": pl.Int64(),
-            "err": pl.Int64(),
-            "pairs": pl.Int64(),
-            "basis": pl.String(),
-            "lines": pl.List(pl.Int64()),
-            "other_lines": pl.List(pl.Int64()),
-        }
-    }
+    tables: ClassVar[tuple[Table, ...]] = (CLOCK_RELATIONS,)
     across = ("calls", "streams", "kernel_reports", "kernel_warning", *PRINTED_IN)
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:

@@ -5,10 +5,9 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Fix, System, gate_value, rows_of
+from tracekit import ENOSPC, Fix, System, gate_value, rows_of
 from tracekit_systems.stimuli import label_of
 
-ENOSPC = -28
 ASKS_FIRST = {"guest": "b", "reworked": True, "policy": "dyn", "dynamic": True}
 UNTOLD = ("CFG-002", "VFIO-008")
 Machines = Mapping[str, Any]
@@ -23,6 +22,7 @@ class Configured(System):
     """
 
     name: ClassVar[str] = "configuration"
+    reads: ClassVar[tuple[str, ...]] = ("vfio_msix_early_setup", "op_set_irqs", "probe_return", "gates")
     switches: ClassVar[tuple[str, ...]] = ("policy", "dynamic", "asks_first", "guest", "reworked", "reservation")
     asks: ClassVar[tuple[str, ...]] = ("KV1", "KV4", "QV3")
     fixes: ClassVar[tuple[Fix, ...]] = (

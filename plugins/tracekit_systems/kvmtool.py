@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import polars as pl
 
-from tracekit import Fix, System, rows_of
+from tracekit import VFIO_MSIX, Fix, System, rows_of
 
 Machines = Mapping[str, Any]
 Gates = Mapping[str, Any]
@@ -30,6 +30,10 @@ class KvmtoolDevice(System):
     """One device, replayed by a kvmtool with or without each of its fixes."""
 
     name: ClassVar[str] = "kvmtool"
+    reads: ClassVar[tuple[str, ...]] = (
+        *("pci_device_found", "kvmtool_assigned", "kvmtool_unknown_capability", "vfio_region_read", "virtio_legacy"),
+        *("op_set_irqs", "irq_handler_entry", "kvm_msi_set_irq"),
+    )
     switches: ClassVar[tuple[str, ...]] = ("walks_by_a_copy", "enables_on_demand", "message_per_vector")
     fixes: ClassVar[tuple[Fix, ...]] = (
         Fix("walks_by_a_copy", True, ("KVMT-001",), "merged kvmtool: its loop over the capabilities leaves the header alone"),
@@ -100,7 +104,7 @@ def _early(tables: Mapping[str, pl.DataFrame]) -> Iterator[Seen]:
     reads, requests = tables.get("vfio_region_read"), tables.get("op_set_irqs")
     if reads is None or requests is None or "virtio_legacy" not in tables:
         return
-    on = requests.filter((pl.col("index") == 2) & (pl.col("data") == "eventfd") & (pl.col("ret") == 0))
+    on = requests.filter((pl.col("index") == VFIO_MSIX) & (pl.col("data") == "eventfd") & (pl.col("ret") == 0))
     at = reads.filter((pl.col("region") == 0) & (pl.col("offset") == LEGACY_CONFIG))
     for r in rows_of(on.unique(["source", "vdev"], keep="first", maintain_order=True)):
         if at.filter((pl.col("source") == r.source) & (pl.col("line") > (r.line_end or r.line))).height:

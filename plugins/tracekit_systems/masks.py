@@ -18,6 +18,7 @@ class XenMasks(System):
     """One device of which no vector has counted while its driver waited. Unlike Xen, such a kernel thinks that the mask is its own."""
 
     name: ClassVar[str] = "xen-masks"
+    reads: ClassVar[tuple[str, ...]] = ("xen_platform", "interrupt_row", *TIMEOUTS)
     fixes: ClassVar[tuple[Fix, ...]] = (
         Fix("KV6", True, ("XEN-006",), "a guest kernel with 7e0815b3e099 ({KV6}, and stable kernels from May 2022 on): masks are Xen's"),
     )

@@ -5,12 +5,11 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Fix, System, gate_value
+from tracekit import EBADF, EINVAL, ERANGE, VFIO_MSI, VFIO_MSIX, Fix, System, gate_value
 from tracekit_systems.platform import platform_of
-from tracekit_systems.stimuli import Recording, Stimulus, recordings
+from tracekit_systems.stimuli import READS, Recording, Stimulus, recordings
 
-EBADF, EINVAL, ERANGE = -9, -22, -34
-MSI, MSIX, NORESIZE = 1, 2, 0x8  # VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX, VFIO_IRQ_INFO_NORESIZE
+NORESIZE = 0x8  # VFIO_IRQ_INFO_NORESIZE
 Machines = Mapping[str, Any]
 Gates = Mapping[str, Any]
 NEEDED = ("MsiDomain", "PciFunction", "VfioDevice", "Vmm", "Guest")
@@ -22,6 +21,7 @@ class MsiVfio(System):
     """All recordings of one function, each replayed from its own start. Gates are those of the releases (KV, QV) and of the fixes."""
 
     name: ClassVar[str] = "msi-vfio"
+    reads: ClassVar[tuple[str, ...]] = (*READS, "gates", "platforms")
     switches: ClassVar[tuple[str, ...]] = (
         "rebind_between_sessions",
         "domain_removed_on_disable",
@@ -154,7 +154,7 @@ class Replay:
         self.domain = machines["MsiDomain"](gates["KV2"], "none" if gates["KV2"] else "global")
         self.function = machines["PciFunction"](self.domain)
         self.function.several = True
-        self.dynamic = bool(gates["KV4"] or gates["in_place_growth"]) and recorded.index == MSIX
+        self.dynamic = bool(gates["KV4"] or gates["in_place_growth"]) and recorded.index == VFIO_MSIX
         self.function.dynamic, self.function.strict = self.dynamic, bool(gates["KV3"])
         self.device = machines["VfioDevice"](dynamic=self.dynamic)
         self.vmm = machines["Vmm"](self._policy(), 0, batched=bool(gates["QV2"]), index=recorded.index, intx=False)
@@ -180,7 +180,7 @@ class Replay:
         device = self.made["VfioDevice"](dynamic=self.dynamic)
 
         def wire(first: int, size: int, wiring: int) -> None:
-            device.set_irqs(MSIX, first, size, "eventfd", alloc=lambda n: frozenset((n,)), wiring=wiring)
+            device.set_irqs(VFIO_MSIX, first, size, "eventfd", alloc=lambda n: frozenset((n,)), wiring=wiring)
 
         if count:
             wire(0, count, 0)
@@ -201,9 +201,9 @@ class Replay:
         gates = self.gates
         if gates["vectors_up_front"]:
             return "full"
-        if self.recorded.index == MSI:
+        if self.recorded.index == VFIO_MSI:
             return "incr"  # vectors of plain MSI are a block: more of them need another one
-        noresize = bool(self.device.flags(MSIX) & NORESIZE) and not gates["noresize_removed"]
+        noresize = bool(self.device.flags(VFIO_MSIX) & NORESIZE) and not gates["noresize_removed"]
         can = gates["QV3"] or gates["in_place_growth"]
         return "dyn" if (can and not noresize) or not gates["client_heeds_noresize"] else "incr"
 
@@ -231,7 +231,7 @@ class Replay:
 
     def _enabled(self, least: int, most: int) -> Any:
         """The kernel's enable: a domain that was there already and is smaller than the table is what MSI-001 and MSI-002 are about."""
-        if self.recorded.index == MSI:
+        if self.recorded.index == VFIO_MSI:
             return self.function.enable_msi(least, most)
         kept = self.domain.kind == "msix"
         result = self.function.enable_msix(least, most)
@@ -251,7 +251,7 @@ class Replay:
             self.domain.remove()
 
     def _table(self, s: Stimulus) -> None:
-        if self.recorded.index == MSI:
+        if self.recorded.index == VFIO_MSI:
             self.function.msi_count = s.number
         self.function.msix_count = s.number
 

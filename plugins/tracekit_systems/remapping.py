@@ -16,6 +16,7 @@ class RemappingTable(System):
     """A table that was full when devices asked for entries: Intel has one of 65,536 an IOMMU, which no kernel makes larger."""
 
     name: ClassVar[str] = "remapping-table"
+    reads: ClassVar[tuple[str, ...]] = ("irte_exhausted",)
     switches: ClassVar[tuple[str, ...]] = ("fewer_vectors", "larger_table")
     fixes: ClassVar[tuple[Fix, ...]] = (FEWER,)
     by_amd: ClassVar[bool] = False

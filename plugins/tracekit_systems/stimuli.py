@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import polars as pl
 
-from tracekit import Row, rows_of
+from tracekit import ERANGE, LARGEST_TABLE, VFIO_MSI, VFIO_MSIX, Row, device_of, full_bdf, rows_of
 
-MSI, MSIX = 1, 2  # VFIO_PCI_MSI_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX
-KINDS = {MSI: "msi", MSIX: "msix"}
-ERANGE = -34
-LARGEST_TABLE = 2048  # entries of an MSI-X table: its size field has 11 bits (PCI_MSIX_FLAGS_QSIZE, include/uapi/linux/pci_regs.h)
+KINDS = {VFIO_MSI: "msi", VFIO_MSIX: "msix"}
+OF_FUNCTION = ("enables", "windows", "refusals", "op_open", "op_close", "op_free", "op_domain_remove")
+SIZED = {"vfio_msix_early_setup": ("name", "entries"), "op_table_size": ("bdf", "count")}  # table -> its columns with device and size
+READS = (*OF_FUNCTION, *SIZED, "op_xen_setup", "irq_handler_entry", "nvme_completion_polled", "remap_fault")
 MOST = 20_000  # stimuli of one recording: a fault that has not shown by then is a matter of load, not of gates
 What = Literal["table", "open", "close", "rebind", "enable", "unmask", "interrupt", "disable", "driver enable", "driver free"]
 Identity = tuple[str, Any] | None
@@ -48,7 +48,7 @@ class Recording:
     source: str
     label: str = "an unnamed device"
     basis: str = "calls"
-    index: int = MSIX
+    index: int = VFIO_MSIX
     stimuli: list[Stimulus] = field(default_factory=list)
     limit: int | None = None
     resized: bool = False
@@ -68,10 +68,10 @@ def recordings(tables: Mapping[str, pl.DataFrame]) -> list[Recording]:
     Sources of a Xen dom0 are left out: Xen's private irq domain has no size (arch/x86/pci/xen.c, xen_create_pci_msi_domain).
     """
     groups: dict[tuple[Any, ...], dict[Identity, dict[str, list[Row]]]] = {}
-    for name in ("enables", "windows", "refusals", "op_open", "op_close", "op_free", "op_domain_remove"):
+    for name in OF_FUNCTION:
         for row in rows_of(tables[name]) if name in tables else ():
             place = groups.setdefault((row.source, row.machine, row.boot), {})
-            place.setdefault(_identity(row), {}).setdefault(name, []).append(row)
+            place.setdefault(device_of(row), {}).setdefault(name, []).append(row)
     xen = set(tables["op_xen_setup"]["source"].unique()) if "op_xen_setup" in tables else set()
     known = [(place[0], rows) for place, by in groups.items() if place[0] not in xen for rows in _adopted(by)]
     made = [_recording(source, rows, tables, index) for source, rows in known for index in KINDS]
@@ -80,10 +80,6 @@ def recordings(tables: Mapping[str, pl.DataFrame]) -> list[Recording]:
         if r.stimuli:
             best[r.label, r.index] = min(best.get((r.label, r.index), 9), BASES.get(r.basis, 9))
     return [r for r in made if r.stimuli and BASES.get(r.basis, 9) == best[r.label, r.index]]
-
-
-def _identity(row: Row) -> Identity:
-    return next(((c, v) for c in ("entity", "device", "vdev", "bdf") if (v := getattr(row, c, None)) is not None), None)
 
 
 def _adopted(by: dict[Identity, dict[str, list[Row]]]) -> Iterator[dict[str, list[Row]]]:
@@ -100,7 +96,7 @@ def _adopted(by: dict[Identity, dict[str, list[Row]]]) -> Iterator[dict[str, lis
 
 def _recording(source: str, rows: Mapping[str, list[Row]], tables: Mapping[str, pl.DataFrame], index: int) -> Recording:
     enables = [e for e in rows.get("enables", []) if e.kind == KINDS[index]]
-    windows = [w for w in rows.get("windows", []) if w.index == index or w.index is None and index == MSIX]
+    windows = [w for w in rows.get("windows", []) if w.index == index or w.index is None and index == VFIO_MSIX]
     refusals = [r for r in rows.get("refusals", []) if r.kind == "growth" and r.index == index and r.start is not None and r.count]
     made = Recording(source, label_of([*enables, *windows]), index=index)
     if not enables and not windows:
@@ -169,10 +165,11 @@ def _sizes(enables: list[Row], growths: list[Row], least: int, told: int | None)
 
 def _told_elsewhere(made: Recording, tables: Mapping[str, pl.DataFrame]) -> int | None:
     """The table size that another source of the case gives for the function: QEMU's trace, or lspci, whose BDF may lack the domain."""
-    for name, bdf, column in (("vfio_msix_early_setup", "name", "entries"), ("op_table_size", "bdf", "count")):
+    for name, (bdf, column) in SIZED.items():
         frame = tables.get(name)
         if frame is not None and not frame.is_empty():
-            mine = frame.filter(pl.col(bdf).is_in([made.label, made.label.removeprefix("0000:")]))[column].drop_nulls()
+            names = [full_bdf(made.label), full_bdf(made.label).removeprefix("0000:")]
+            mine = frame.filter(pl.col(bdf).is_in(names))[column].drop_nulls()
             if mine.len():
                 return int(mine[0])
     return None

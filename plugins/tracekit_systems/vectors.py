@@ -6,12 +6,11 @@ from typing import Any, ClassVar, Literal
 
 import polars as pl
 
-from tracekit import Fix, System, gate_value, rows_of
+from tracekit import ENOSPC, SWAPPED, Fix, System, gate_value, rows_of
 
-ENOSPC = -28
+TRIED = ("vector_alloc", "vector_reserve_managed", "vector_clear")
 MANY = 1 << 16  # more than a device has vectors; irqs that were never tried get numbers below zero
 CURED = ("VEC-001", "VEC-002", "VEC-003", "VEC-004")
-SWAPPED = 1 << 31  # a failed vector_alloc of kernels that print the return value in place of the vector
 Machines = Mapping[str, Any]
 Gates = Mapping[str, Any]
 
@@ -45,6 +44,7 @@ class HostVectors(System):
     """Requests for CPU vectors of one boot, replayed on the pool that was left at the first refusal, or on a larger one."""
 
     name: ClassVar[str] = "host-vectors"
+    reads: ClassVar[tuple[str, ...]] = (*TRIED, "vector_failures", "vector_overcommits", "irq_affinity_broken", "op_set_irqs", "gates")
     switches: ClassVar[tuple[str, ...]] = ("more_vectors", "fewer_requested")
     fixes: ClassVar[tuple[Fix, ...]] = (
         Fix(
@@ -167,7 +167,7 @@ def _outside(messages: pl.DataFrame | None) -> dict[str, tuple[int, ...]]:
 
 def _steps(source: str, kinds: Mapping[tuple[str, int], str], tables: Mapping[str, pl.DataFrame]) -> Iterator[Step]:
     timed: list[tuple[int, Step]] = []
-    for name in ("vector_alloc", "vector_reserve_managed", "vector_clear"):
+    for name in TRIED:
         if (frame := tables.get(name)) is None:
             continue
         for row in rows_of(frame.filter(pl.col("source") == source)):

@@ -6,10 +6,8 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Fix, Row, System, gate_value, rows_of
+from tracekit import CAP_MSIX, DOMID_SELF, ENODEV, ENOSPC, Fix, Row, System, gate_value, rows_of
 
-ENOSPC, ENODEV, MSIX_CAPABILITY = -28, -19, 17
-DOMID_SELF = 0x7FF0
 LEAST_LEAK = 3  # numbers that must be lost before it is called a leak
 MOST = 20_000  # steps of one domain that are replayed
 PLENTY = 4096  # a space that nothing recorded can exhaust
@@ -42,6 +40,7 @@ class XenPirqs(System):
     """What dom0 asks for, replayed on a space of the recorded or a larger size. It keeps no number in a message and has no device model."""
 
     name: ClassVar[str] = "xen-pirqs"
+    reads: ClassVar[tuple[str, ...]] = ("op_xen_setup", "op_xen_bind", "op_xen_destroy", "xen_map_failed")
     switches: ClassVar[tuple[str, ...]] = ("higher_limit", "fewer_vectors")
     fixes: ClassVar[tuple[Fix, ...]] = (
         Fix("higher_limit", True, ("XEN-002",), "a higher extra_guest_irqs=<domU>,<dom0> on Xen's command line"),
@@ -111,6 +110,7 @@ class HvmPirqs(XenPirqs):
     """What an HVM guest asks for, by either kind of guest kernel and device model."""
 
     name: ClassVar[str] = "xen-hvm-pirqs"
+    reads: ClassVar[tuple[str, ...]] = ("pirq_lives", "xen_msi_create_failed", "gates")
     fixes: ClassVar[tuple[Fix, ...]] = (
         *XenPirqs.fixes,
         Fix("KV5", True, ("XEN-001", "XEN-004"), "a guest kernel with c74fd80f2f41 ({KV5}, and stable kernels): always a fresh pirq"),
@@ -222,9 +222,9 @@ def _from_calls(source: str, rows: list[tuple[str, Row]]) -> Domain:
             if row.ret == ENOSPC and made.room == PLENTY:
                 made.room = live
                 made.assumptions = (f"pirqs for what is recorded: {live}, those held when the first request was refused",)
-            if row.type == MSIX_CAPABILITY or device not in refused:
+            if row.type == CAP_MSIX or device not in refused:
                 made.steps.append(Step(device, row.nvec))
-            refused = refused | {device} if row.ret == ENOSPC else refused - {device} if row.type == MSIX_CAPABILITY else refused
+            refused = refused | {device} if row.ret == ENOSPC else refused - {device} if row.type == CAP_MSIX else refused
     return made
 
 

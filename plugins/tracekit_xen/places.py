@@ -5,9 +5,7 @@ from typing import Literal
 
 import polars as pl
 
-from tracekit import Evidence, Row, Subject, rows_of
-
-DOMID_SELF = 0x7FF0  # the caller itself; xen_initdom_setup_msi_irqs runs in dom0 only
+from tracekit import DOMID_SELF, Evidence, Row, Subject, full_bdf, rows_of
 
 Role = Literal["cause", "effect", "context", "cure"]
 
@@ -40,7 +38,7 @@ def function(row: Row) -> Subject:
     """The PCI function of a row as a subject: its BDF, else its pointer."""
     bdf, pointer = getattr(row, "bdf", None), getattr(row, "device", None)
     if bdf:
-        full = bdf if bdf.count(":") > 1 else "0000:" + bdf
+        full = full_bdf(bdf)
         return Subject(full, "pci", full)
     if pointer is not None:
         return Subject(f"dev={pointer:#x}", "pci", how="the kernel log of the same boot names the function")

@@ -6,8 +6,7 @@ from typing import Literal
 
 import polars as pl
 
-from tracekit import Row, Subject
-from tracekit_xen.machines.xen_domain import ENODEV, ENOSPC
+from tracekit import ENODEV, ENOSPC, Row, Subject
 from tracekit_xen.places import domain_of, function, guest_function, rows
 
 By = Literal["dom0", "call", "guest", "device model", "backend", "vpci", "hypervisor"]

@@ -19,7 +19,7 @@ LOGS = [f for f in sorted(SAMPLES.rglob("*")) if f.suffix in (".log", ".txt") an
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return Engine.load(rows.KEPT)
+    return Engine.load(rows.READS)
 
 
 def jobs(*paths: Path) -> list[Job]:

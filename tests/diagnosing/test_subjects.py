@@ -2,7 +2,9 @@
 
 import pytest
 
-from tracekit.diagnosing.subjects import NAMED_BY, near, subject_of
+from tracekit.bdf import full_bdf
+from tracekit.diagnosing.subjects import NAMED_BY, at_once, device_of, near, subject_of
+from tracekit.replay.model import Row
 from tracekit.testing import outcome, run
 
 POINTERS = {"device": 0xFFFF888000001000, "vdev": 0xFFFF888000002000}
@@ -43,6 +45,46 @@ def test_the_best_name_there_is(row: dict[str, object], label: str, aliases: tup
 )
 def test_near_is_a_few_lines_or_a_moment_below(line: int, ts: int | None, source: str, answer: bool) -> None:
     assert near({"source": "log", "line": 10, "ts": 0}, {"source": source, "line": line, "ts": ts}, 4) is answer
+
+
+@pytest.mark.parametrize(
+    ("line", "ts", "answer"),
+    [(21, 500_000_000, False), (99, 109_000_000, True), (24, None, True), (25, None, False), (20, 101_000_000, False)],
+)
+def test_at_once_counts_from_the_end_by_time_else_by_lines(line: int, ts: int | None, answer: bool) -> None:
+    earlier = {"source": "log", "line": 10, "ts": 0, "line_end": 20, "ts_end": 100_000_000}
+    assert at_once(earlier, {"source": "log", "line": line, "ts": ts}, 4, 10) is answer
+    assert at_once(Row(**earlier), Row(source="log", line=line, ts=ts), 4, 10) is answer
+    assert not at_once(earlier, {"source": "other", "line": line, "ts": ts}, 4, 10)
+
+
+@pytest.mark.parametrize(
+    ("row", "device"),
+    [
+        ({**POINTERS, "bdf": "0000:41:00.0", "entity": 3}, ("entity", 3)),
+        ({**POINTERS, "bdf": "0000:41:00.0"}, ("device", POINTERS["device"])),
+        ({**NONE, "bdf": "0000:41:00.0"}, ("bdf", "0000:41:00.0")),
+        (NONE, None),
+        ({"irq": 3}, None),
+    ],
+)
+def test_what_tells_best_which_device_a_row_is_about(row: dict[str, object], device: tuple[str, object] | None) -> None:
+    assert device_of(row) == device_of(Row(**row)) == device
+
+
+@pytest.mark.parametrize(
+    ("printed", "full"),
+    [
+        ("00:09.0", "0000:00:09.0"),
+        ("0x64:0x00.5", "0000:64:00.5"),
+        ("0000:f0:1f.0", "0000:f0:1f.0"),
+        ("10000:E1:00.0", "10000:e1:00.0"),
+        ("nvme0", "nvme0"),
+        ("pci_dev 0xffff888000001000", "pci_dev 0xffff888000001000"),
+    ],
+)
+def test_a_bdf_in_full(printed: str, full: str) -> None:
+    assert full_bdf(printed) == full
 
 
 @pytest.mark.parametrize("code", ["IRQ-004", "IRQ-006", "VEC-004", "VEC-005", "MSI-005"])

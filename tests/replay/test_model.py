@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from tracekit.replay.model import Model, Row, in_order, replay
+from tracekit.tables.declaration import Column, Table
 from tracekit.testing import play
 from tracekit.types import event_schema
 
@@ -19,7 +20,7 @@ def frame(rows: list[dict[str, object]], **own: pl.DataType) -> pl.DataFrame:
 class Lives(Model):
     """Which irq each pirq served, and until when."""
 
-    tables: ClassVar = {"lives": {"pirq": pl.Int64(), "irq": pl.Int64()}}
+    tables: ClassVar = (Table("lives", "A life.", (Column("pirq", pl.Int64()), Column("irq", pl.Int64()))),)
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +41,7 @@ class Lives(Model):
 class Count(Model):
     """How many lives there were in a stream."""
 
-    tables: ClassVar = {"counts": {"n": pl.Int64()}}
+    tables: ClassVar = (Table("counts", "A count.", (Column("n", pl.Int64()),)),)
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +96,7 @@ def test_boots_are_replayed_apart() -> None:
 class Broken(Model):
     """Raises on its first row."""
 
-    tables: ClassVar = {"broken": {"n": pl.Int64()}}
+    tables: ClassVar = (Table("broken", "A row.", (Column("n", pl.Int64()),)),)
 
     def on_bind(self, e: Row) -> None:
         raise KeyError("missing")

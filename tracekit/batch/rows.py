@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from tracekit.bdf import full_bdf
 from tracekit.reading import bundle
 from tracekit.reading.source import DAMAGED
 from tracekit.run import Run
@@ -50,7 +51,7 @@ TABLES: dict[str, dict[str, str]] = {
     "failures": {**_OF_CASE, "member": "text", "kind": "text", "reason": "text"},
 }
 # What the rows need beside the findings.
-KEPT = ("kernel_version", "qemu_version", "xen_release", "lspci_device", "pci_enumerated", "pci_enabling_device", "pci_function")
+READS = ("kernel_version", "qemu_version", "xen_release", "lspci_device", "pci_enumerated", "pci_enabling_device", "pci_function")
 
 _ROLES = {
     "network": ("02", "ethernet", "network", "infiniband"),
@@ -164,7 +165,7 @@ def _role(text: str) -> str:
 
 
 def _full(bdf: str | None) -> str | None:
-    return bdf if bdf is None or bdf.count(":") == 2 else f"0000:{bdf}"
+    return None if bdf is None else full_bdf(bdf)
 
 
 def _driver(texts: Iterable[str], bdf: str | None) -> str:

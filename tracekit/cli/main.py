@@ -6,9 +6,9 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from tracekit import __version__
 from tracekit.cli import author as cli_author
 from tracekit.cli import batch as cli_batch
 from tracekit.cli import model as cli_model
+from tracekit.cli import schema as cli_schema
 from tracekit.cli.output import complain, offers, rendered, write
 from tracekit.errors import TracekitError, UsageError
 from tracekit.speed import search_rarely
@@ -121,29 +122,6 @@ def explain(
     raise UsageError(f"no diagnosis is called {name}{_near(name, known)}")
 
 
-@app.command()
-def schema(
-    table: Annotated[str | None, typer.Argument(metavar="[TABLE]", help="One table; all of them without.")] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
-) -> None:
-    """Print the tables that logs and models give, with their columns and types."""
-    from tracekit.grammar import load as grammar
-    from tracekit.parsing.capture import RAW, RAW_SCHEMA
-    from tracekit.plugins import registry as plugins
-    from tracekit.types import ENVELOPE
-
-    registry = plugins.load()
-    tables = {n: (r.doc, r.columns) for n, r in grammar.load(registry.grammars).events.items()}
-    for model in registry.models:
-        tables |= {n: (f"Emitted by {model.__name__}.", columns) for n, columns in model.tables.items()}
-    tables[RAW] = ("A trace event that no rule names; kept when it is asked for (tracekit query).", RAW_SCHEMA)
-    if table is not None and table not in tables:
-        raise UsageError(f"no table is called {table}{_near(table, tables)}")
-    if table is None:
-        print("Every table has the columns:" + _columns(ENVELOPE) + "\n")
-    print("\n\n".join(f"{n}\n{_indented(tables[n][0])}{_columns(tables[n][1])}" for n in ([table] if table else sorted(tables))))
-
-
 @app.command("plugins")
 def list_plugins(debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False) -> None:
     """Print the plugins, what each brings, and what is wrong with it."""
@@ -161,6 +139,7 @@ def list_plugins(debug: Annotated[bool, typer.Option("--debug", help="Show where
         print(error)
 
 
+app.command()(cli_schema.schema)
 app.command()(cli_model.replay)
 app.command()(cli_model.state)
 app.command()(cli_model.whatif)
@@ -249,14 +228,6 @@ def _near(name: str, names: Iterable[str]) -> str:
 
     near = get_close_matches(name, list(names), n=3)
     return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
-def _columns(columns: Mapping[str, Any]) -> str:
-    return "".join(f"\n  {name:<16} {kind}" for name, kind in columns.items())
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())
 
 
 def _filled(page: str) -> str:

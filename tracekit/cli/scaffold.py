@@ -155,8 +155,8 @@ $table: "$family " bdf ": $slug: ring " ring " made no progress for " ms " ms"
 ${table}_over: "$family " bdf ": $slug: ring " ring " moves again"
 
 bdf: BDF
-ring: DEC
-ms: DEC
+ring: DEC // Number of the ring.
+ms: DEC // How long it made no progress. [ms]
 """,
     "sample_traces/$name/fires-stuck/dmesg.txt": """\
 [    1.000000] Linux version 6.12.0 (builder) #1 SMP

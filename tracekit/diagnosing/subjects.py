@@ -1,12 +1,14 @@
 """How diagnoses name a device, collect the lines that are about it, and judge that there are none."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import polars as pl
 
 from tracekit.findings import Evidence, Subject, Verdict, clear, not_evaluated
 
+DEVICE = ("entity", "device", "vdev", "bdf")  # columns that tell which device a row is about, the best first
 NAMED_BY = "irq_handler_entry events (echo 1 > events/irq/irq_handler_entry/enable) name the function once it interrupts"
 
 
@@ -43,10 +45,17 @@ def times(n: int, what: str) -> str:
 def same_function(frame: pl.DataFrame, row: Mapping[str, Any]) -> pl.DataFrame:
     """The rows of `frame` that are about the same function in the same machine and boot."""
     frame = frame.filter((pl.col("machine") == row["machine"]) & (pl.col("boot") == row["boot"]))
-    for column in ("entity", "device", "vdev", "bdf"):
-        if row.get(column) is not None:
-            return frame.filter(pl.col(column) == row[column])
-    return frame.filter(pl.col("source") == row["source"])
+    column, value = device_of(row) or ("source", row["source"])
+    return frame.filter(pl.col(column) == value)
+
+
+def device_of(row: Any) -> tuple[str, Any] | None:
+    """Return what tells best which device a row is about, as (column, value); None where it names none.
+
+    Takes a model's row and a table's.
+    """
+    named = row.get if isinstance(row, Mapping) else partial(getattr, row)
+    return next(((column, value) for column in DEVICE if (value := named(column, None)) is not None), None)
 
 
 def callers(calls: pl.DataFrame | None, row: Mapping[str, Any], call: int | None) -> Iterator[dict[str, Any]]:
@@ -77,6 +86,21 @@ def near(earlier: Any, later: Any, lines: int, ms: int = 10) -> bool:
     if source != other or below < line:
         return False
     return below - line <= lines or (ts is not None and then is not None and 0 <= then - ts <= ms * 1_000_000)
+
+
+def at_once(earlier: Any, later: Any, lines: int, ms: int) -> bool:
+    """Whether row `later` follows the end of row `earlier` of the same source at once: time decides where both have one, else lines."""
+    (source, end, ended), (other, line, ts) = _end(earlier), _place(later)
+    if source != other or line <= end:
+        return False
+    return line - end <= lines if ended is None or ts is None else ts - ended <= ms * 1_000_000
+
+
+def _end(row: Any) -> tuple[str, int, int | None]:
+    """Source, line and time at which a row ends; one that is no span ends where it stands."""
+    source, line, ts = _place(row)
+    named = row.get if isinstance(row, Mapping) else partial(getattr, row)
+    return source, named("line_end", None) or line, named("ts_end", None) or ts
 
 
 def _place(row: Any) -> tuple[str, int, int | None]:

@@ -28,7 +28,7 @@ def lower_file(path: Path, warnings: list[str] | None = None) -> Iterator[Rule]:
     except Exception as e:
         raise GrammarError(f"{path}: {type(e).__name__}: {str(e).splitlines()[0] if str(e) else e}") from e
     comments = _comments(text)
-    lowering = _Lowering(rules, terminals, path)
+    lowering = _Lowering(rules, terminals, path, comments | _behind(text))
     for name in lowering.starts():
         doc = comments.get(name, "")
         try:
@@ -42,8 +42,9 @@ def lower_file(path: Path, warnings: list[str] | None = None) -> Iterator[Rule]:
 class _Lowering:
     """Turns the rules of one file, as lark loaded them, into patterns."""
 
-    def __init__(self, rules: Mapping[str, Any], terminals: Mapping[str, Node], path: Path) -> None:
+    def __init__(self, rules: Mapping[str, Any], terminals: Mapping[str, Node], path: Path, comments: Mapping[str, str]) -> None:
         self.rules, self.terminals, self.path, self.file = rules, terminals, path, path.name
+        self.comments = comments
         self.lenient = False
         self.unlowered = ""
         # Envelope rules fill the envelope columns; event rules must leave them alone.
@@ -69,7 +70,8 @@ class _Lowering:
         strong = texts if texts and min(map(len, texts)) >= MIN_LITERAL else ()
         groups = {c: tuple(g) for c, g in fields.items()}
         by_lark = str(self.path) if self.unlowered else ""
-        return Rule(name, f"^{regex(node)}$", groups, kinds, strong, "" if strong else shape(node), _signs(doc), doc, self.file, by_lark)
+        signs, said = _signs(doc), {c: self.comments[c] for c in kinds if self.comments.get(c)}
+        return Rule(name, f"^{regex(node)}$", groups, kinds, strong, "" if strong else shape(node), signs, doc, self.file, by_lark, said)
 
     def _node(self, tree: Any, fields: dict[str, list[str]], kinds: dict[str, str], path: tuple[str, ...]) -> Node:
         """The pattern of a tree of lark's grammar loader; fields met on the way are noted in `fields` and `kinds`."""
@@ -181,6 +183,11 @@ def _comments(text: str) -> dict[str, str]:
             found[m[1]] = " ".join(block)
         block = []
     return found
+
+
+def _behind(text: str) -> dict[str, str]:
+    """The comment behind each field rule: `queue: DEC // Number of the queue.`"""
+    return dict(re.findall(r"^([a-z][a-z0-9_]*): (?:[A-Z_]+|/.+/|\"[^\"]+\") // (.+)$", text, re.MULTILINE))
 
 
 def _signs(doc: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Lowered rules as values, and where the shipped grammars are."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -9,10 +10,15 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from tracekit.errors import GrammarError
+from tracekit.tables.declaration import Column, Table
 from tracekit.types import TERMINAL_TYPES
 
 if TYPE_CHECKING:
     pass
+
+
+# What a comment says to the machinery and not to users: `found by "-edge "`, `not one-pass: name`.
+MARKS = re.compile(r'[ ;]*found by (?:"[^"]+"(?:, )?)+\.?| ?[Nn]ot one-pass: [a-z_0-9, ]+\.?')
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,7 @@ class Rule:
     `literals`: every match contains at least one of them (the prefilter); a rule without a literal of five characters has none, and
     `shape`, an expression that every match contains, in their place; in large sources its lines are found by the short texts `signs`
     that its comment names (`found by ") {"`), since one expression of fixed texts is several times as fast. `terminals`: column ->
-    terminal name.
+    terminal name; `said`: column -> the comment of its field rule, where it has one.
     """
 
     name: str
@@ -35,11 +41,22 @@ class Rule:
     doc: str
     file: str
     by_lark: str = ""  # the grammar file, for a rule of a third party that only lark can parse
+    said: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> dict[str, pl.DataType]:
         """The rule's own columns and their types, in the order of the text."""
         return {c: TERMINAL_TYPES.get(t, pl.String()) for c, t in self.terminals.items()}
+
+    @property
+    def table(self) -> Table:
+        """The declaration of its table: the comment above the rule, and those of its field rules (`How long it took. [us]`)."""
+        return Table(self.name, MARKS.sub("", self.doc).strip(), tuple(_column(c, kind, self.said) for c, kind in self.columns.items()))
+
+
+def _column(name: str, kind: pl.DataType, said: Mapping[str, str]) -> Column:
+    sentence, _, unit = said.get(name, "").removesuffix("]").partition(" [")
+    return Column(name, kind, sentence, unit)
 
 
 @dataclass(frozen=True)

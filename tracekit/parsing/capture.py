@@ -12,13 +12,14 @@ import polars as pl
 from tracekit.grammar.pattern import NOTHING, escape
 from tracekit.grammar.reference import fields_by_lark
 from tracekit.grammar.rules import Grammars, Rule
+from tracekit.tables.pipeline import RAW_EVENT
 from tracekit.types import ENVELOPE, Schema, event_schema
 
 # Rules so marked have no fixed text of their own: they are looked for only where every line can be looked at.
 SMALL_ONLY = "Small sources only"
 SMALL_SOURCE = 20_000
-RAW = "raw_event"
-RAW_SCHEMA: Schema = {"event": pl.String(), "args": pl.String()}
+RAW = RAW_EVENT.name
+RAW_SCHEMA: Schema = RAW_EVENT.schema
 _FEW = 300  # texts that python matches sooner than polars makes an expression
 _WHOLE = "whole_match"
 COPIES = [(pl.col(name) + "").alias(name) if dtype == pl.String else pl.col(name) for name, dtype in ENVELOPE.items()]

@@ -1,7 +1,7 @@
 """What a plugin hands over, looked at before it is used: what is wrong with a part, in words for its author."""
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,10 @@ from tracekit.findings import SEVERITIES
 from tracekit.replay.gates import CODE, NAME, Gate, Since
 from tracekit.replay.model import Model
 from tracekit.replay.whatif import System
-from tracekit.types import ENVELOPE
+from tracekit.tables.declaration import Column, Table
+from tracekit.tables.envelope import ENVELOPE_COLUMNS, SPAN_COLUMNS
+
+TAKEN = frozenset(c.name for c in (*ENVELOPE_COLUMNS, *SPAN_COLUMNS))
 
 
 def grammar_folder(part: Any) -> str:
@@ -31,22 +34,25 @@ def model(part: Any) -> str:
     """Why a part is no model; empty if it is one."""
     if not (inspect.isclass(part) and issubclass(part, Model)):
         return f"{_named(part)} is no subclass of tracekit.Model" + (" (give the class, not an object)" if isinstance(part, Model) else "")
-    for name, what in (("needs", "tables"), ("across", "tables"), ("gates", "gates")):
-        if not isinstance(getattr(part, name), tuple):
-            return f"{part.__name__}.{name} is no tuple of names of {what}"
-    if not isinstance(part.tables, Mapping):
-        return f"{part.__name__}.tables is no mapping of names of tables to their columns"
-    return next(filter(None, (_schema(f"{part.__name__}.tables[{n!r}]", columns) for n, columns in part.tables.items())), "")
+    if wrong := next((n for n in ("needs", "across") if not _names(getattr(part, n))), ""):
+        return f"{part.__name__}.{wrong} is no tuple of names of tables"
+    if not _names(part.gates):
+        return f"{part.__name__}.gates is no tuple of names of gates"
+    if not (isinstance(part.tables, tuple) and all(isinstance(t, Table) for t in part.tables)):
+        return f"{part.__name__}.tables is no tuple of tracekit.Table"
+    return next(filter(None, (_table(f"{part.__name__}.tables: {t.name}", t) for t in part.tables)), "")
 
 
-def _schema(where: str, columns: Any) -> str:
-    if not isinstance(columns, Mapping):
-        return f"{where} is no mapping of columns to polars types"
-    for name, kind in columns.items():
-        if not (isinstance(kind, pl.DataType) or (inspect.isclass(kind) and issubclass(kind, pl.DataType))):
-            return f"{where}: column {name} has no polars type but {kind!r}"
-        if name in ENVELOPE:
-            return f"{where}: column {name} has the name of an envelope column; choose another"
+def _table(where: str, table: Table) -> str:
+    for c in table.columns:
+        if not isinstance(c, Column):
+            return f"{where}: {c!r} is no tracekit.Column"
+        if not (isinstance(c.type, pl.DataType) or (inspect.isclass(c.type) and issubclass(c.type, pl.DataType))):
+            return f"{where}: column {c.name} has no polars type but {c.type!r}"
+        if c.name in TAKEN:
+            return f"{where}: column {c.name} has the name of an envelope column; choose another"
+    if unknown := sorted(set(table.keys) - {c.name for c in table.columns} - TAKEN):
+        return f"{where}: {unknown[0]} is a key and no column"
     return ""
 
 
@@ -86,7 +92,14 @@ def gate(part: Any) -> str:
 
 def system(part: Any) -> str:
     """Why a part is no system; empty if it is one."""
-    return "" if inspect.isclass(part) and issubclass(part, System) else f"{_named(part)} is no subclass of tracekit.System"
+    if not (inspect.isclass(part) and issubclass(part, System)):
+        return f"{_named(part)} is no subclass of tracekit.System"
+    return "" if _names(part.reads) else f"{part.__name__}.reads is no tuple of names of tables"
+
+
+def _names(given: Any) -> bool:
+    """Whether it is a tuple of names of tables; a text by itself would be taken letter by letter."""
+    return isinstance(given, tuple) and all(isinstance(name, str) for name in given)
 
 
 def sound(parts: Any, wrong: Callable[[Any], str], failed: Callable[[Exception], object]) -> Iterator[Any]:

@@ -1,6 +1,6 @@
 """Plugins: found by entry points, loaded one by one; one that fails is named with its version and the rest goes on."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -14,9 +14,11 @@ from tracekit.replay.gates import CODE, Gate, marked
 from tracekit.replay.model import Model
 from tracekit.replay.whatif import System
 from tracekit.run import PluginReport, Report
+from tracekit.tables import pipeline
+from tracekit.tables.declaration import Table
 
 GROUP = "tracekit"
-OWN = frozenset({"streams", "sources", "divergences"})  # tables that the pipeline makes
+OWN = frozenset(t.name for t in pipeline.OWN)  # tables that the pipeline makes
 BLIND_SPOT = ("OBS-001", "obs.blind-spot")  # the run's own finding
 
 
@@ -44,6 +46,12 @@ class Plugin:
         text = f"plugin {self.name} {self.version} {' '.join(what.split())}"
         self.errors.append(text)
         return text
+
+    def readers(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Each model, diagnosis and system with the names of the tables that it reads."""
+        yield from ((f"model {m.__name__}", m.hears()) for m in self.models)
+        yield from ((f"diagnosis {d.code} {d.name}", (*d.needs, *d.wants)) for d in self.diagnoses)
+        yield from ((f"system {s.__name__}", s.reads) for s in self.systems)
 
     def report(self) -> PluginReport:
         """The plugin as a value."""
@@ -101,9 +109,8 @@ class Registry:
         return next(p for p in self.plugins if any(part in parts for parts in (p.models, p.diagnoses, p.reports, p.systems)))
 
     def asked_for(self) -> set[str]:
-        """Names of all tables that a model or a diagnosis hears."""
-        heard = {t for m in self.models for t in m.hears()}
-        return heard | {t for d in self.diagnoses for t in (*d.needs, *d.wants)}
+        """Names of all tables that a model, a diagnosis or a system reads."""
+        return {t for p in self.plugins for _, tables in p.readers() for t in tables}
 
 
 def load(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Registry:
@@ -163,12 +170,12 @@ def _answer(manager: pluggy.PluginManager, module: object, plugin: Plugin, hook:
 def _drop_repeated(registry: Registry) -> None:
     """Of two parts with one name the one loaded first stays."""
     codes, formats, gates = set(BLIND_SPOT), set[str](), set[str]()
-    schemas: dict[str, Mapping[str, Any]] = {}
+    declared: dict[str, Table] = {}
     for plugin in registry.plugins:
         plugin.diagnoses = [d for d in plugin.diagnoses if _first(plugin, f"diagnosis {d.code} {d.name}", {d.code, d.name}, codes)]
         plugin.reports = [r for r in plugin.reports if _first(plugin, f"report {r.name}", {r.name}, formats)]
         plugin.gates = [g for g in plugin.gates if _first(plugin, f"gate {g.code} {g.name}", {g.code, g.name}, gates)]
-        plugin.models = [m for m in plugin.models if _agrees(plugin, m, schemas)]
+        plugin.models = [m for m in plugin.models if _agrees(plugin, m, declared)]
 
 
 def _first(plugin: Plugin, what: str, names: set[str], taken: set[str]) -> bool:
@@ -194,13 +201,14 @@ def _check_gates(registry: Registry) -> None:
                 plugin.wrong(f"is wrong: {what} asks for a gate {code}, which nothing declares{parts.nearest(code, known)}")
 
 
-def _agrees(plugin: Plugin, model: type[Model], schemas: dict[str, Mapping[str, Any]]) -> bool:
-    """Whether the tables a model emits have the columns that other models gave them."""
-    for name, schema in model.schemas().items():
-        if schemas.get(name, schema) != schema or name in OWN:
-            plugin.wrong(f"is wrong: model {model.__name__} is left out, another table is called {name} and has other columns")
+def _agrees(plugin: Plugin, model: type[Model], declared: dict[str, Table]) -> bool:
+    """Whether the tables a model emits are those that other models declare under these names."""
+    for table in model.tables:
+        if declared.get(table.name, table) != table or table.name in OWN:
+            told = "is declared otherwise: models that emit one table share its declaration"
+            plugin.wrong(f"is wrong: model {model.__name__} is left out, another table is called {table.name} and {told}")
             return False
-    schemas |= model.schemas()
+    declared |= {t.name: t for t in model.tables}
     return True
 
 
@@ -209,13 +217,11 @@ def check(registry: Registry, events: Iterable[str]) -> None:
     names = set(events)
     for plugin in registry.plugins:
         for model in plugin.models:
-            for name in sorted(names & set(model.tables)):
+            for name in sorted(names & set(model.emits())):
                 plugin.wrong(f"is wrong: model {model.__name__} is left out, a grammar's event is called {name}")
-        plugin.models = [m for m in plugin.models if not names & set(m.tables)]
-    known = names | OWN | {t for m in registry.models for t in m.tables}
+        plugin.models = [m for m in plugin.models if not names & set(m.emits())]
+    known = names | OWN | {t for m in registry.models for t in m.emits()}
     for plugin in registry.plugins:
-        asked = [(f"model {m.__name__}", m.hears()) for m in plugin.models]
-        asked += [(f"diagnosis {d.code} {d.name}", (*d.needs, *d.wants)) for d in plugin.diagnoses]
-        for what, tables in asked:
+        for what, tables in list(plugin.readers()):
             for table in sorted(set(tables) - known):
                 plugin.wrong(f"is wrong: {what} asks for a table {table}, which nothing gives{parts.nearest(table, known)}")

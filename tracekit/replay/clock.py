@@ -9,9 +9,10 @@ from pathlib import Path
 
 import polars as pl
 
+from tracekit.tables.pipeline import STREAMS
 from tracekit.types import ENVELOPE
 
-STREAMS = {"source": pl.String(), "stream": pl.Int64(), "merged": pl.Boolean()}
+READS = ("kernel_version", "boot_marker")  # event tables that tell boots apart
 NOT_OWN = ("source", "line", "boot", "ts_raw", "task", "tid", "on_cpu", "side")
 NO_REPEATS = pl.DataFrame(schema={"source": pl.String, "line": pl.Int64, "of_source": pl.String, "of_line": pl.Int64})
 RUN = 5  # events in a row that two logs without a common stamp must share to be taken for the same ones
@@ -70,7 +71,7 @@ def _streams(paths: Sequence[str], clocks: Mapping[str, int]) -> pl.DataFrame:
     reference = next((p for p in sources if p not in given), None)
     one = given | ({reference} if given and reference is not None else set())
     rows = [(p, 0 if p in one and len(one) > 1 else i + 1, p in one and len(one) > 1) for i, p in enumerate(sources)]
-    return pl.DataFrame(rows, schema=STREAMS, orient="row")
+    return pl.DataFrame(rows, schema=STREAMS.schema, orient="row")
 
 
 def _with_host(tables: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]:

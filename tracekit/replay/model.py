@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 import polars as pl
 
+from tracekit.tables.declaration import Table
+from tracekit.tables.envelope import SPAN_COLUMNS
 from tracekit.types import ENVELOPE, Schema, event_schema
 
 # A row as a model hears it: one attribute a column (`e.irq`, `e.line`); made of a table it is a tuple with names, which is cheaper.
@@ -21,14 +23,14 @@ _FEW = 30  # rows up to which a frame is made sooner row by row than column by c
 class Model:
     """A state machine over the rows of one stream (one machine and boot; sources whose order is known).
 
-    `tables` gives the tables it emits: name -> own columns; the envelope columns and `ts_end`, `line_end` are added, taken from the row
-    that caused the emission. Methods `on_<table>(row)` hear the rows of a table in the order of the stream; `on_end()` is called last.
+    `tables` declares the tables it emits; the envelope columns and `ts_end`, `line_end` are added, taken from the row that caused the
+    emission. Methods `on_<table>(row)` hear the rows of a table in the order of the stream; `on_end()` is called last.
     A model that works on whole frames overrides `run` and names its inputs in `needs`; tables in `across` are handed to it whole, whatever
     stream their rows are in (definitions, snapshots); `streams` is one of them. A model with nothing but `across` runs once for the case.
     Rows flow upward only.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {}
+    tables: ClassVar[tuple[Table, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
     across: ClassVar[tuple[str, ...]] = ()
     gates: ClassVar[tuple[str, ...]] = ()
@@ -45,9 +47,9 @@ class Model:
         cls._blank = cls._shapes = cls._owned = None
 
     def __init__(self) -> None:
-        self._emitted: dict[str, list[tuple[Row, dict[str, Any]]]] = {name: [] for name in self.tables}
+        self._emitted: dict[str, list[tuple[Row, dict[str, Any]]]] = {name: [] for name in self.schemas()}
         self._columns = self._own_columns()
-        self._moved: dict[str, set[str]] = {name: set() for name in self.tables}
+        self._moved: dict[str, set[str]] = {name: set() for name in self.schemas()}
         self.made: dict[str, pl.DataFrame] = {}  # what `frames` gave last
 
     @classmethod
@@ -56,11 +58,16 @@ class Model:
         return cls._hears
 
     @classmethod
+    def emits(cls) -> tuple[str, ...]:
+        """The names of the tables it emits."""
+        return tuple(t.name for t in cls.tables)
+
+    @classmethod
     def schemas(cls) -> Mapping[str, Schema]:
         """Full schemas of the tables this model emits; made once."""
         if cls._shapes is None:
-            spans: Schema = {"ts_end": pl.Int64(), "line_end": pl.Int64()}
-            cls._shapes = {name: pl.Schema(event_schema({**spans, **own})) for name, own in cls.tables.items()}
+            spans = {c.name: c.type for c in SPAN_COLUMNS}
+            cls._shapes = {t.name: pl.Schema(event_schema({**spans, **t.schema})) for t in cls.tables}
         return cls._shapes
 
     @classmethod
@@ -83,7 +90,7 @@ class Model:
             raise ValueError(f"{type(self).__name__}.tables has no table {table}")
         if not values.keys() <= self._columns[table]:
             if unknown := values.keys() - self._columns[table] - ENVELOPE.keys():
-                raise ValueError(f"{type(self).__name__}.tables[{table!r}] has no column {', '.join(sorted(unknown))}")
+                raise ValueError(f"{type(self).__name__}.tables: {table} has no column {', '.join(sorted(unknown))}")
             self._moved[table] |= values.keys() & ENVELOPE.keys()
         self._emitted[table].append((row, values))
 
@@ -174,7 +181,7 @@ def replay(
         known |= m.blank()
     parts = _Parts(known, streams)
     for model in in_order(models, failed):
-        emitted: dict[str, list[pl.DataFrame]] = {n: [known[n]] for n in model.tables}
+        emitted: dict[str, list[pl.DataFrame]] = {n: [known[n]] for n in model.emits()}
         try:
             for name, frame in list(_replay_one(model, known, parts)):
                 emitted[name].append(frame)
@@ -184,7 +191,7 @@ def replay(
         for name, frames in emitted.items():
             known[name] = _joined(frames)
             parts.forget(name)
-    return {n: known[n] for m in models for n in m.tables}
+    return {n: known[n] for m in models for n in m.emits()}
 
 
 class _Parts:
@@ -230,7 +237,7 @@ def in_order(models: Sequence[type[Model]], failed: Callable[[type[Model], Excep
 @lru_cache(maxsize=16)
 def _sorted(models: tuple[type[Model], ...]) -> tuple[tuple[type[Model], ...], tuple[tuple[type[Model], ...], ...]]:
     """(the models in order, the circles among them)."""
-    before = {m: [x for x in models if x is not m and set(x.tables) & set(m.hears())] for m in models}
+    before = {m: [x for x in models if x is not m and set(x.emits()) & set(m.hears())] for m in models}
     done: list[type[Model]] = []
     circles: list[tuple[type[Model], ...]] = []
     waiting = list(models)

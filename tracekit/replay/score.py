@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from tracekit.bdf import full_bdf
 from tracekit.findings import Finding
 from tracekit.types import ENVELOPE
 
@@ -97,7 +98,7 @@ def state(tables: Mapping[str, pl.DataFrame], at: int, device: str | None = None
 
 def names_of(tables: Mapping[str, pl.DataFrame], device: str) -> frozenset[object]:
     """Everything a device is called: its BDF with and without domain, its pointers as numbers."""
-    names: set[object] = {device, device.removeprefix("0000:"), f"0000:{device}"}
+    names: set[object] = {device, full_bdf(device), full_bdf(device).removeprefix("0000:")}
     pointer = device.split()[-1].removeprefix("dev=").removeprefix("vdev=")
     if pointer.startswith("0x"):
         names.add(int(pointer, 16))

@@ -62,12 +62,13 @@ class Flip:
 
 
 class System:
-    """A composition of machines for one subject (a device, a domain, a host).
+    """A composition of machines for one subject (a device, a domain, a host). `reads` names the tables that it takes stimuli from.
 
     A fix flips a declared gate or one of `switches`, what this system alone can change; `asks`: gates that it reads beside those.
     """
 
     name: ClassVar[str] = ""
+    reads: ClassVar[tuple[str, ...]] = ()
     fixes: ClassVar[tuple[Fix, ...]] = ()
     switches: ClassVar[tuple[str, ...]] = ()
     asks: ClassVar[tuple[str, ...]] = ()

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated, times
+from tracekit import ENOSPC, Evidence, Finding, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated, times
 from tracekit_irq.evidence import Rows, at, by_boot, in_order, shown
 
 RECORD = "cd /sys/kernel/tracing/events; echo 1 | tee irq_matrix/enable irq_vectors/vector_{alloc,activate,reserve_managed}/enable"
@@ -13,7 +13,6 @@ ADVICE = (
     "Free vectors or need fewer: fewer queues a device, interrupts spread over all CPUs, more CPUs, x2APIC with interrupt remapping. "
     "Allocating vectors succeeds even when none are left (reservations, {KV1} on); the refusal comes when the irq is requested."
 )
-ENOSPC = -28
 # Functions that hand the refusal on, innermost first.
 CHAIN = ("x86_vector_activate", "request_threaded_irq", "vfio_msi_set_vector_signal")
 # `vfio-msix[12](0000:00:08.0)`, `nvme0q3`, `eth0-TxRx-7`, `virtio1-input.0`

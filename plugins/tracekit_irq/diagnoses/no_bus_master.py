@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated, times
+from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, full_bdf, not_evaluated, times
 from tracekit_irq.evidence import MOST, in_order
 
 RECORD = "QEMU: -trace 'pci_cfg_*' -trace msix_write_config; or lspci -vv while the device is in use"
@@ -137,9 +137,9 @@ def _finding(dev: str, slot: str, spans: list[Span]) -> Finding:
 def _subject(dev: str, slot: str) -> Subject:
     """QEMU prints bus:device.function of segment 0; before 7.0 device:function of bus 0."""
     if "." in slot:
-        return Subject(f"{slot} ({dev})", bdf=f"0000:{slot}")
+        return Subject(f"{slot} ({dev})", bdf=full_bdf(slot))
     device, _, function = slot.partition(":")
-    return Subject(f"{slot} ({dev})", bdf=f"0000:00:{device}.{function}")
+    return Subject(f"{slot} ({dev})", bdf=full_bdf(f"00:{device}.{function}"))
 
 
 def _snapshots(devices: pl.DataFrame, capabilities: pl.DataFrame, commands: pl.DataFrame) -> list[Finding]:
@@ -155,7 +155,7 @@ def _snapshots(devices: pl.DataFrame, capabilities: pl.DataFrame, commands: pl.D
 
 
 def _snapshot(r: Mapping[str, Any]) -> Finding:
-    bdf = r["bdf"] if r["bdf"].count(":") == 2 else f"0000:{r['bdf']}"
+    bdf = full_bdf(r["bdf"])
     return Finding(
         f"{bdf} has {r['kind']} on and bus mastering off in a snapshot of its config space",
         "possible",

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import HOST, Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated, times
+from tracekit import HOST, Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, full_bdf, inconclusive, not_evaluated, times
 from tracekit_irq.evidence import MOST, Rows, at, by_boot, in_order, rows
 
 RECORD = "dmesg -w | grep -E 'INTR-REMAP|DRHD: handling fault|AMD-Vi: Event'; echo 1 > events/intel_iommu/qi_submit/enable"
@@ -136,7 +136,7 @@ def severity(f: Mapping[str, Any], other: str | None, moments: Moments) -> str:
 
 def _as_fault(e: Mapping[str, Any]) -> dict[str, Any]:
     device = e["device"] or e["bdf"]
-    bdf = device if device is None or device.count(":") == 2 else f"0000:{device}"
+    bdf = None if device is None else full_bdf(device)
     return {**e, "bdf": bdf, "index": None, "reason": None, "text": e["kind"], "status_line": None, "line_end": e["line"]}
 
 
@@ -178,7 +178,7 @@ def _emulated(missing: pl.DataFrame | None, foreign: pl.DataFrame | None) -> Fin
     evidence = in_order(at(r) for f in frames for r in f.to_dicts())
     indices = sorted({i for f in frames for i in f["irte_index"].to_list()})
     sid = foreign["sid"][0] if foreign is not None else None
-    bdf = f"0000:{sid >> 8:02x}:{sid >> 3 & 31:02x}.{sid & 7}" if sid is not None else None
+    bdf = full_bdf(f"{sid >> 8:02x}:{sid >> 3 & 31:02x}.{sid & 7}") if sid is not None else None
     return Finding(
         f"an emulated IOMMU refused interrupt messages at index {', '.join(f'0x{i:x}' for i in indices)}"
         + (f", one of {bdf}" if bdf else ""),

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from tracekit import ENOMEM, ENOSPC
+
 OK = 0
 # What a full table gives; the message is what tells, for the errno differs between drivers and releases.
-FULL = frozenset({-12, -28})
+FULL = frozenset({ENOMEM, ENOSPC})
 INTEL_ENTRIES = 65536  # per IOMMU
 AMD_ENTRIES = (256, 512)  # per device, by release
 

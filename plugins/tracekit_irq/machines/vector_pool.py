@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from tracekit import ENOSPC
+
 OK = 0
-ENOSPC = -28
 Results = frozenset[int]
 ANY: Results = frozenset({OK, ENOSPC})
 

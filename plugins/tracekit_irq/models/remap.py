@@ -2,9 +2,8 @@
 
 from typing import ClassVar
 
-import polars as pl
-
-from tracekit import Model, Row, Schema, near
+from tracekit import Model, Row, Table, full_bdf, near
+from tracekit_irq.tables import REMAP_FAULTS
 
 # VT-d fault reasons of interrupt remapping, by a part of their text: the text is the same in all forms, the number's base is not.
 REASONS = {
@@ -19,11 +18,9 @@ REASONS = {
 
 
 class RemapFaults(Model):
-    """`remap_faults`: one row a fault: the device's BDF, IRTE index, reason (0x20-0x26), text; `status_line`: the fault interrupt's."""
+    """Bring each fault of interrupt remapping into one form, with the fault interrupt before it."""
 
-    tables: ClassVar[dict[str, Schema]] = {
-        "remap_faults": {"bdf": pl.String(), "index": pl.Int64(), "reason": pl.Int64(), "text": pl.String(), "status_line": pl.Int64()}
-    }
+    tables: ClassVar[tuple[Table, ...]] = (REMAP_FAULTS,)
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +54,7 @@ class RemapFaults(Model):
         self.emit(
             "remap_faults",
             e,
-            bdf=_bdf(device),
+            bdf=full_bdf(device),
             index=index_value,
             reason=reason,
             text=text,
@@ -65,15 +62,6 @@ class RemapFaults(Model):
             line_end=line_end,
             ts_end=e.ts,
         )
-
-
-def _bdf(device: str) -> str:
-    """`00:09.0`, `0x64:0x00.5` and `0000:f0:1f.0` as segment, bus, device, function; the segment is 0 where none is printed."""
-    *front, last = device.replace("0x", "").split(":")
-    slot, _, function = last.partition(".")
-    bus = int(front[-1], 16)
-    segment = int(front[0], 16) if len(front) > 1 else 0
-    return f"{segment:04x}:{bus:02x}:{int(slot, 16):02x}.{function}"
 
 
 def _reason(number: str, text: str) -> int:

@@ -2,8 +2,7 @@
 
 from typing import ClassVar
 
-from tracekit import Model, Row, Schema
-from tracekit_irq.models.vectors import Vectors
+from tracekit import PREDICTIONS, Model, Row, Table
 
 
 class ToldResults(Model):
@@ -12,7 +11,7 @@ class ToldResults(Model):
     What the pool was like before is in no message, so nothing is predicted; they are counted among the operations that were seen.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {"predictions": Vectors.tables["predictions"]}
+    tables: ClassVar[tuple[Table, ...]] = (PREDICTIONS,)
 
     def on_driver_irq_refused(self, e: Row) -> None:
         """request_irq() failed."""

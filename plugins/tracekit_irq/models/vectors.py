@@ -2,49 +2,19 @@
 
 from typing import Any, ClassVar
 
-import polars as pl
-
-from tracekit import Model, Row, Schema
-from tracekit_irq.machines.vector_pool import ENOSPC, OK, activation
-
-INT = pl.Int64()
-TEXT = pl.String()
-SWAPPED = 1 << 31  # some kernels print the return value in place of the vector: -28 shows as 4294967268
+from tracekit import ENOSPC, PREDICTIONS, SWAPPED, Model, Row, Table
+from tracekit_irq.machines.vector_pool import OK, activation
+from tracekit_irq.tables import VECTOR_FAILURES, VECTOR_LIVES, VECTOR_OVERCOMMITS
 
 
 class Vectors(Model):
-    """Attempts to get a CPU vector, as the irq_vectors and irq_matrix tracepoints tell them.
+    """Follow attempts to get a CPU vector through the irq_vectors and irq_matrix tracepoints: who failed, who holds what, and overcommit.
 
-    `vector_failures`: one row a failed attempt (the kernel tries several masks and prints a line for each): `kind` is request (at
-    request_irq), alloc (a real vector at allocation: entries that cannot be masked), managed (no slot on some CPU), managed-start, move
-    (an affinity change) or unknown (activations are not recorded); `tries` lines; `global_avl` and `total_alloc` as last printed before,
-    at `avl_line`; `begin_line` is the activation or, for alloc, the reservation before it. `vector_lives`: which vector an irq had, for
-    which task. `vector_overcommits`: reservations rise above what is available.
+    The kernel tries several masks and prints a line for each: together they are one attempt. Each activation is held against the pool
+    (`predictions`).
     """
 
-    tables: ClassVar[dict[str, Schema]] = {
-        "vector_failures": {
-            "kind": TEXT,
-            "irq": INT,
-            "tries": INT,
-            "global_avl": INT,
-            "total_alloc": INT,
-            "avl_line": INT,
-            "begin_line": INT,
-        },
-        "vector_lives": {"irq": INT, "vector": INT},
-        "vector_overcommits": {"global_rsvd": INT, "global_avl": INT},
-        "predictions": {
-            "operation": TEXT,
-            "subject": TEXT,
-            "rule": TEXT,
-            "predicted": TEXT,
-            "observed": TEXT,
-            "basis": TEXT,
-            "agrees": pl.Boolean(),
-            "explained_by": TEXT,
-        },
-    }
+    tables: ClassVar[tuple[Table, ...]] = (VECTOR_FAILURES, VECTOR_LIVES, VECTOR_OVERCOMMITS, PREDICTIONS)
 
     def __init__(self) -> None:
         super().__init__()

@@ -6,13 +6,14 @@ from zlib import crc32
 
 import polars as pl
 
-from tracekit import ENVELOPE, Model, Row, Schema
+from tracekit import ENVELOPE, Model, Row, Schema, Table
 from tracekit_linux.calls.functions import FUNCTIONS
 from tracekit_linux.calls.pairing import GRAPH, Call, Lane, Line, Pairing
 from tracekit_linux.calls.symbols import Names
 from tracekit_linux.operations.tree import sources_of
+from tracekit_linux.tables import CALLS
 
-ARGS = pl.List(pl.Struct({"name": pl.String, "value": pl.Int64, "text": pl.String}))
+ARGS = CALLS.schema["args"]
 KINDS = ("probe_entry", "probe_return", *sorted(GRAPH), "sys_enter_ioctl", "sys_exit_ioctl")
 COLUMNS: Schema = {
     **ENVELOPE,
@@ -32,25 +33,7 @@ _MAKES_CALLS = (
 class Calls(Model):
     """Pairs and nests calls: a stack a lane; a lane is a task, else a CPU of a function graph, else the source."""
 
-    tables: ClassVar[dict[str, Schema]] = {
-        "calls": {
-            "id": pl.Int64(),
-            "parent": pl.Int64(),
-            "depth": pl.Int64(),
-            "function": pl.String(),
-            "function_hint": pl.String(),
-            "probe": pl.String(),
-            "caller": pl.String(),
-            "lane": pl.String(),
-            "lane_assumed": pl.Boolean(),
-            "args": ARGS,
-            "ret": pl.Int64(),
-            "ret_kind": pl.String(),
-            "complete": pl.String(),
-            "begin": pl.Int64(),
-            "end": pl.Int64(),
-        }
-    }
+    tables: ClassVar[tuple[Table, ...]] = (CALLS,)
     needs = KINDS
     across = ("kprobe_definition", "kallsyms_symbol")
 

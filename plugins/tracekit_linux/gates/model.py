@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Gate, Model, Row, Schema
+from tracekit import EINVAL, GATES_TABLE, VFIO_MSIX, Gate, Model, Row, Table
 from tracekit_linux.gates.linux import LINUX
 from tracekit_linux.gates.platform import Platform, platform_of
 from tracekit_linux.gates.qemu import QEMU
@@ -49,7 +49,7 @@ CALLED = {
 class Gates(Model):
     """One row a gate, value and basis; observed rows stand beside none that is assumed from the same stream."""
 
-    tables: ClassVar[dict[str, Schema]] = {"gates": {"gate": pl.String(), "value": pl.Boolean(), "basis": pl.String(), "why": pl.String()}}
+    tables: ClassVar[tuple[Table, ...]] = (GATES_TABLE,)
     needs = (
         "calls",
         "op_set_irqs",
@@ -89,7 +89,7 @@ def observed(tables: Mapping[str, pl.DataFrame]) -> Iterator[Fact]:
         yield Fact(gate, value, "observed", f"{row.function} was called", row)
     for row in _first(tables, "vector_reserve"):
         yield Fact("KV1", True, "observed", "vectors are reserved (vector_reserve)", row)
-    refused = (pl.col("ret") == -22) & (pl.col("index") == 2) & (pl.col("data") == "eventfd") & (pl.col("start") > 0)
+    refused = (pl.col("ret") == EINVAL) & (pl.col("index") == VFIO_MSIX) & (pl.col("data") == "eventfd") & (pl.col("start") > 0)
     for row in _first(tables, "op_set_irqs", refused):
         yield Fact("KV4", False, "observed", f"adding MSI-X vectors from {row.start} was refused with -22", row)
     for row in _first(tables, "interrupt_row", pl.col("chip").str.contains(DEVICE_CHIP)):

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
+from tracekit import Model, Row, Table
 from tracekit_linux.gates.linux import ARM64, HYPERV, ITS, ITS5, LOONGARCH, POWERNV, POWERPC, PSERIES, S390, V2M, X86, XEN
+from tracekit_linux.tables import PLATFORMS
 
 # Prefix of an irq chip in /proc/interrupts -> architecture and parent; the first that fits counts.
 CHIPS = (
@@ -79,7 +80,7 @@ class Platform:
 class Platforms(Model):
     """One row a machine (and one for its guests): what it runs on, as any source of the case tells it."""
 
-    tables: ClassVar[dict[str, Schema]] = {"platforms": {"arch": pl.String(), "parent": pl.String(), "why": pl.String()}}
+    tables: ClassVar[tuple[Table, ...]] = (PLATFORMS,)
     across = NEEDS
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:

@@ -5,21 +5,11 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Row, Schema
+from tracekit import Row
 from tracekit_linux.operations.entities import Identities
 from tracekit_linux.operations.naming import KERNEL_LOG, names
 from tracekit_linux.operations.tree import Node
 
-# The lives of device pointers; `entity` says which belong together, `bdf` who it is (null if nothing tells).
-DEVICES: Schema = {
-    "pointer": pl.UInt64(),
-    "kind": pl.String(),
-    "entity": pl.Int64(),
-    "bdf": pl.String(),
-    "how": pl.String(),
-    "bdf_source": pl.String(),
-    "bdf_line": pl.Int64(),
-}
 NAMED_BY = ("interrupt_row", "irq_domain_listed", "clock_relations", "streams", *KERNEL_LOG)
 
 

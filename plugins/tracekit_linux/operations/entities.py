@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from zlib import crc32
 
-from tracekit import Row
-from tracekit_linux.operations.tree import CLOSED_BY_KERNEL, MASK, SET_IRQS, Node, Tree
+from tracekit import VFIO_NONE, Row
+from tracekit_linux.operations.tree import MASK, SET_IRQS, Node, Tree
 
 # Calls after which a `struct pci_dev` is gone (drivers/pci/remove.c).
 REMOVALS = ("pci_destroy_dev", "pci_stop_and_remove_bus_device", "pci_stop_and_remove_bus_device_locked", "pci_release_dev")
@@ -107,7 +107,7 @@ class Identities:
                 continue
             if n.name == "vfio_pci_core_enable":
                 opened[id(life)] = (life, n.row.ts)
-            elif id(life) in opened and (n.name == "vfio_pci_core_close_device" or n.number("index") == CLOSED_BY_KERNEL):
+            elif id(life) in opened and (n.name == "vfio_pci_core_close_device" or n.number("index") == VFIO_NONE):
                 yield *opened.pop(id(life)), n.row.ts
         yield from ((life, begin, None) for life, begin in opened.values())
 

@@ -10,13 +10,12 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
-from tracekit_linux.operations.devices import DEVICES, NAMED_BY, named_devices
+from tracekit import MAX_INDEX, VFIO_DATA_BOOL, VFIO_DATA_EVENTFD, VFIO_DATA_NONE, VFIO_MSI, VFIO_MSIX, VFIO_NONE, Model, Row, Table
+from tracekit_linux.operations.devices import NAMED_BY, named_devices
 from tracekit_linux.operations.entities import Entity, Identities
 from tracekit_linux.operations.tree import (
     ALLOC_AT,
     ALLOCATIONS,
-    CLOSED_BY_KERNEL,
     ENABLES,
     IRQ_EVENTS,
     SET_IRQS,
@@ -26,8 +25,9 @@ from tracekit_linux.operations.tree import (
     set_up_irqs,
     trees,
 )
+from tracekit_linux.tables import DEVICES, OPERATIONS
 
-DATA = {0x1: "none", 0x2: "bool", 0x4: "eventfd"}  # VFIO_IRQ_SET_DATA_*
+DATA = {VFIO_DATA_NONE: "none", VFIO_DATA_BOOL: "bool", VFIO_DATA_EVENTFD: "eventfd"}
 CLOSING = ("vfio_pci_core_disable", "vfio_pci_core_close_device")
 INSERTS = ("msi_insert_desc", "msi_add_msi_desc")
 FREES = ("pci_free_irq_vectors", "pci_disable_msix", "pci_disable_msi")
@@ -36,47 +36,16 @@ IRQ_ALLOCATED = ("x86_vector_alloc_irqs", "intel_irq_remapping_alloc", "xen_bind
 XEN_SETUPS = ("xen_initdom_setup_msi_irqs", "xen_hvm_setup_msi_irqs", "xen_setup_msi_irqs")
 WIRED = ("vfio_msi_set_block", "vfio_msi_set_vector_signal", "request_threaded_irq")
 
-COMMON: Schema = {
-    "device": pl.UInt64(),
-    "vdev": pl.UInt64(),
-    "bdf": pl.String(),
-    "entity": pl.Int64(),
-    "ret": pl.Int64(),
-    "inferred": pl.Boolean(),
-    "hint": pl.Boolean(),
-    "call": pl.Int64(),
-    "attempt": pl.Int64(),
-    "request": pl.Int64(),
-}
-_INT, _TEXT, _YES = pl.Int64(), pl.String(), pl.Boolean()
 Values = dict[str, Any]
 # Sizes and places in a table of vectors; nothing exceeds the largest index of an irq domain (MSI_MAX_INDEX, include/linux/msi.h).
 SIZES = frozenset(("start", "count", "min", "max", "hwsize", "vector", "nvec"))
-LARGEST = 0x10000
+LARGEST = MAX_INDEX + 1
 
 
 class Operations(Model):
     """The devices, and one row an operation, emitted when its call ends: children before their parent."""
 
-    tables: ClassVar[dict[str, Schema]] = {
-        "devices": DEVICES,
-        "op_open": {**COMMON},
-        "op_close": {**COMMON, "how": _TEXT},
-        "op_set_irqs": {**COMMON, "flags": _INT, "index": _INT, "start": _INT, "count": _INT, "data": _TEXT, "closing": _YES},
-        "op_alloc": {**COMMON, "kind": _TEXT, "min": _INT, "max": _INT},
-        "op_domain_setup": {**COMMON, "kind": _TEXT, "hwsize": _INT},
-        "op_domain_create": {**COMMON, "kind": _TEXT, "domid": _INT, "hwsize": _INT},
-        "op_domain_remove": {**COMMON, "domid": _INT},
-        "op_insert": {**COMMON, "index": _INT, "hwsize": _INT},
-        "op_alloc_at": {**COMMON, "index": _INT},
-        "op_table_size": {**COMMON, "count": _INT, "origin": _TEXT},
-        "op_vector": {**COMMON, "vector": _INT, "fd": _INT, "irq": _INT},
-        "op_free": {**COMMON},
-        "op_attach": {**COMMON, "group": pl.UInt64()},
-        "op_xen_setup": {**COMMON, "nvec": _INT, "type": _INT},
-        "op_xen_bind": {**COMMON, "pirq": _INT, "irq": _INT},
-        "op_xen_destroy": {**COMMON, "irq": _INT},
-    }
+    tables: ClassVar[tuple[Table, ...]] = (DEVICES, *OPERATIONS)
     needs = ("calls", *IRQ_EVENTS, "irq_handler_entry", "lspci_capability", "lspci_device")
     across = NAMED_BY
 
@@ -191,7 +160,7 @@ class Reading:
         if not values["closing"]:
             self.closed.discard(node.pointer("vdev") or 0)
         elif node.above(*CLOSING) is None:
-            found += self._close_once(node, "index5" if values["index"] == CLOSED_BY_KERNEL else "close_device")
+            found += self._close_once(node, "index5" if values["index"] == VFIO_NONE else "close_device")
         return found
 
     def system_call(self, node: Node) -> list[tuple[str, Values]]:
@@ -365,7 +334,7 @@ def _set_irqs_values(node: Node) -> Values:
         values |= _inferred_request(node)
     caller = node.row.caller
     closing = caller in CLOSING or (caller is None and node.above(*CLOSING) is not None and values["data"] in (None, "none"))
-    values["closing"] = closing or index == CLOSED_BY_KERNEL
+    values["closing"] = closing or index == VFIO_NONE
     return values
 
 
@@ -373,12 +342,12 @@ def _inferred_request(node: Node) -> Values:
     """What a request without arguments did, as the calls below it show."""
     enables = node.below(*ENABLES)
     if node.below("vfio_msi_disable") and not enables:
-        index = 2 if node.below("pci_disable_msix") else 1 if node.below("pci_disable_msi") else None
+        index = VFIO_MSIX if node.below("pci_disable_msix") else VFIO_MSI if node.below("pci_disable_msi") else None
         return {"data": "none", "count": 0, "index": index, **_if_unknown(node, 0)}
     if not enables:
         return {}
     enable = enables[-1]
-    index, vectors = (2 if "msix" in enable.name else 1), _inferred_enable(enable)
+    index, vectors = (VFIO_MSIX if "msix" in enable.name else VFIO_MSI), _inferred_enable(enable)
     granted = vectors.get("ret", enable.row.ret)
     wired = sum(1 for n in node.below("vfio_msi_set_vector_signal") if n.below("request_threaded_irq"))
     done = _if_unknown(node, 0) if granted and wired == granted else {}

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Row, rows_of
+from tracekit import VFIO_SET_IRQS, Row, rows_of
 from tracekit_linux.calls.functions import FUNCTIONS, TAKES_DEVICE, signed
 
 EVER = 1 << 62
@@ -17,8 +17,7 @@ MASK = (1 << 64) - 1
 SET_IRQS = ("vfio_pci_set_irqs_ioctl", "vfio_pci_set_msi_trigger")
 ENABLES = ("__pci_enable_msix_range", "__pci_enable_msi_range")
 ALLOCATIONS = (*ENABLES, "pci_alloc_irq_vectors_affinity", "pci_alloc_irq_vectors")
-SYSTEM_CALL, SET_IRQS_COMMAND = "sys_ioctl", 0x3B6E  # VFIO_DEVICE_SET_IRQS, include/uapi/linux/vfio.h
-CLOSED_BY_KERNEL = 5  # index of no irq type: only the closing kernel asks for it (vfio_pci_core_disable)
+SYSTEM_CALL = "sys_ioctl"
 ALLOC_AT = ("pci_msix_alloc_irq_at", "vfio_msi_alloc_irq", "msi_domain_alloc_irq_at")
 ABOUT_ONE = frozenset((*SET_IRQS, *ALLOCATIONS, *ALLOC_AT))
 # vfio-msix[3](0000:00:08.0): name of the action of a VFIO vector (drivers/vfio/pci/vfio_pci_intrs.c).
@@ -66,7 +65,7 @@ class Node:
     @property
     def is_request(self) -> bool:
         """Whether it asks VFIO to set irqs: the kernel's function or the system call."""
-        return self.name in SET_IRQS or (self.name == SYSTEM_CALL and self.args.get("cmd") == SET_IRQS_COMMAND)
+        return self.name in SET_IRQS or (self.name == SYSTEM_CALL and self.args.get("cmd") == VFIO_SET_IRQS)
 
     def above(self, *names: str) -> "Node | None":
         """The innermost enclosing call of one of these functions."""

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
+from tracekit import ENODEV, ENOTSUPP, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
 
-NO_DOMAIN = (-524, -19)
+NO_DOMAIN = (ENOTSUPP, ENODEV)
 RECORD = "kprobe and kretprobe on __pci_enable_msix_range ($retval)"
 # Where a device without a domain ends up; on an architecture without a fallback of its own this warns (drivers/pci/msi/legacy.c).
 FALLBACKS = ("pci_msi_setup_msi_irqs", "pci_msi_legacy_setup_msi_irqs", "arch_setup_msi_irqs", "arch_setup_msi_irq")

@@ -5,9 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
+from tracekit import ENOSPC, Finding, Subject, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
 
-ENOSPC = -28
 RECORD = "kprobe and kretprobe on pci_alloc_irq_vectors_affinity (min, max, $retval) and on pci_msix_vec_count"
 ADVICE = "Raise what is short: the device's table, CPU vectors (VEC-*), or remapping entries (VEC-005)."
 

@@ -6,6 +6,9 @@ from typing import Any
 import polars as pl
 
 from tracekit import (
+    ERANGE,
+    VFIO_MSI,
+    VFIO_MSIX,
     Evidence,
     Finding,
     Subject,
@@ -22,7 +25,6 @@ from tracekit import (
     subject_of,
 )
 
-ERANGE = -34
 RECORD = (
     "kprobes on pci_setup_msix_device_domain (hwsize), msi_create_device_irq_domain (hwsize), msi_insert_desc (index, $retval) and "
     "vfio_pci_set_irqs_ioctl, with $retval probes; or function_graph of vfio_pci_set_irqs_ioctl with funcgraph-retval"
@@ -209,7 +211,7 @@ def _from_returns(op_set_irqs: pl.DataFrame | None, enables: pl.DataFrame | None
     failed = op_set_irqs.filter(
         (pl.col("ret") == ERANGE)
         & ((pl.col("start") + pl.col("count")) > 0).fill_null(True)
-        & pl.col("index").is_in([1, 2]).fill_null(True)
+        & pl.col("index").is_in([VFIO_MSI, VFIO_MSIX]).fill_null(True)
     )
     if enables is not None and failed.height:
         failed = failed.join(enables.select("source", pl.col("request").alias("call")).drop_nulls(), on=["source", "call"], how="anti")

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
+from tracekit import ENOMEM, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
 
-ENOMEM = -12
 ABORT = "SError|external abort"
 TABLE = r"^(?:__pci_enable_msix_range|msix_\w+|pci_msix_\w+)$"
 RECORD = "kretprobe on __pci_enable_msix_range, with the dmesg of the boot and lspci -vv"

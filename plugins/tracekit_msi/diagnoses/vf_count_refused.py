@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Subject, Verdict, diagnosis, distinct, not_evaluated, span
+from tracekit import EBUSY, EINVAL, EOPNOTSUPP, Finding, Subject, Verdict, diagnosis, distinct, not_evaluated, span
 
 RECORD = "the shell's output of the write to /sys/bus/pci/devices/BDF/sriov_vf_msix_count"
 WHY = {
-    "Device or resource busy": (-16, "a driver is bound to the VF", "Unbind the VF's driver first."),
-    "Operation not supported": (-95, "the PF's driver cannot change it", "The PF's driver has no support for it, or is not bound."),
-    "Invalid argument": (-22, "the number is negative", "Write a number of zero or more."),
+    "Device or resource busy": (EBUSY, "a driver is bound to the VF", "Unbind the VF's driver first."),
+    "Operation not supported": (EOPNOTSUPP, "the PF's driver cannot change it", "The PF's driver has no support for it, or is not bound."),
+    "Invalid argument": (EINVAL, "the number is negative", "Write a number of zero or more."),
 }
 
 

@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from tracekit import EBUSY, ERANGE, MAX_INDEX
+
 Kind = Literal["none", "global", "msi", "msix"]
 # What an operation may return; None means any value: the state it depends on is not known.
 Prediction = frozenset[int] | None
 
-EBUSY, ENODEV, ENOENT, ERANGE = -16, -19, -2, -34
-MAX_INDEX = 0xFFFF  # MSI_MAX_INDEX, include/linux/msi_api.h: the largest index
-LARGEST = MAX_INDEX + 1  # MSI_XA_DOMAIN_SIZE, kernel/irq/msi.c: the size of a domain that was given none
+# MSI_XA_DOMAIN_SIZE, kernel/irq/msi.c: the size of a domain that was given none
+LARGEST = MAX_INDEX + 1
 ANY_INDEX = -1  # MSI_ANY_INDEX, include/linux/msi.h: the kernel looks for a free one
 
 

@@ -4,9 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from tracekit_msi.machines.msi_domain import ANY_INDEX, ENODEV, ERANGE, MsiDomain, Prediction, one
-
-EINVAL, ENOMEM, ENOSPC, ENOTSUPP, EIO = -22, -12, -28, -524, -5
+from tracekit import EBUSY, EINVAL, EIO, ENODEV, ENOMEM, ENOSPC, ENOTSUPP, EOPNOTSUPP, ERANGE
+from tracekit_msi.machines.msi_domain import ANY_INDEX, MsiDomain, Prediction, one
 
 
 @dataclass
@@ -170,8 +169,8 @@ class PciFunction:
         if count < 0:
             return one(EINVAL)
         if not supported:
-            return one(-95)
+            return one(EOPNOTSUPP)
         if bound:
-            return one(-16)
+            return one(EBUSY)
         self.msix_count = count
         return one(0)

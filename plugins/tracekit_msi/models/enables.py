@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
+from tracekit import ERANGE, Model, Row, Table, device_of
+from tracekit_msi.tables import ENABLES, MSI_DOMAINS
 
 # What identifies the function an operation is about, best first; None stands for the only one of a recording without arguments.
 Key = tuple[str, Any]
@@ -14,10 +15,7 @@ Key = tuple[str, Any]
 
 def key_of(row: Row) -> Key:
     """The identity of an operation's device."""
-    for name in ("entity", "device", "vdev", "bdf"):
-        if (value := getattr(row, name, None)) is not None:
-            return name, value
-    return "source", row.source
+    return device_of(row) or ("source", row.source)
 
 
 @dataclass
@@ -50,38 +48,13 @@ class Attempt:
     size: Row | None = None
 
 
-ENABLE = {
-    **dict.fromkeys(("device", "vdev"), pl.UInt64()),
-    **dict.fromkeys(("entity", "call", "request"), pl.Int64()),
-    **dict.fromkeys(("bdf", "kind", "operation", "hwsize_how", "live_how"), pl.String()),
-    **dict.fromkeys(("min", "max", "ret", "live", "live_line", "hwsize", "made_line", "made_end", "removed_line"), pl.Int64()),
-    **dict.fromkeys(("setup_line", "setup_end", "inserted", "first_line", "last_line", "insert_hwsize_line"), pl.Int64()),
-    **dict.fromkeys(("fail_index", "fail_line", "fail_end", "fail_ret", "fail_call"), pl.Int64()),
-    **dict.fromkeys(("created", "armed", "whole", "index_seen", "first", "hint", "inferred"), pl.Boolean()),
-    "made_source": pl.String(),
-}
-
-
 class Enables(Model):
-    """One row an enabling call (`enables`), and one row an irq domain's life (`msi_domains`).
+    """Tell what happened inside each enabling call, and how long each irq domain lived.
 
-    `live`: table size of the device in this attempt; `hwsize`: size of the domain in use, *seen* or *deduced* from the index refused;
-    `created`: a domain was made inside; `armed`: the recording would have shown that; `whole`: all calls inside are recorded;
-    `first`: no vectors were enabled before in this open. Lines: of the call that made the domain, of its set-up, of the refused insert.
+    The size of a domain is seen where it is made or read, else deduced: an index refused with -34 after all below it passed is the size.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {
-        "enables": ENABLE,
-        "msi_domains": {
-            "device": pl.UInt64(),
-            "entity": pl.Int64(),
-            "bdf": pl.String(),
-            "kind": pl.String(),
-            "hwsize": pl.Int64(),
-            "how": pl.String(),
-            "cause": pl.String(),
-        },
-    }
+    tables: ClassVar[tuple[Table, ...]] = (ENABLES, MSI_DOMAINS)
     needs: ClassVar[tuple[str, ...]] = ("graph_entry",)
 
     def __init__(self) -> None:
@@ -141,8 +114,8 @@ class Enables(Model):
 
     def on_op_alloc_at(self, e: Row) -> None:
         attempt = self.attempts.pop(e.call, None) or self.attempts.pop(e.attempt, None) or Attempt()
-        if e.ret == -34 and not any(i.ret == -34 for i in attempt.inserts):
-            attempt.inserts.append(e)  # nothing else in this call returns -34, so it stands for the insert
+        if e.ret == ERANGE and not any(i.ret == ERANGE for i in attempt.inserts):
+            attempt.inserts.append(e)  # nothing else in this call returns it, so it stands for the insert
         self._enable(e, attempt, "msix", "alloc_at", e.index, None if e.index is None else e.index + 1)
 
     def on_end(self) -> None:
@@ -237,6 +210,6 @@ def _size(domain: Domain | None, a: Attempt, failed: Row | None, passed: list[Ro
         return {**place, "hwsize": read.hwsize, "hwsize_how": "seen", "insert_hwsize_line": read.line}
     if domain is not None and domain.hwsize is not None:
         return {**place, "hwsize": domain.hwsize, "hwsize_how": domain.how}
-    if failed is not None and failed.ret == -34 and (failed.index is None or failed.index == len(passed)):
+    if failed is not None and failed.ret == ERANGE and (failed.index is None or failed.index == len(passed)):
         return {**place, "hwsize": len(passed), "hwsize_how": "deduced"}
     return {**place, "hwsize": None, "hwsize_how": None}

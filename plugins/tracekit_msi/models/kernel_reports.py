@@ -4,9 +4,8 @@ import re
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import polars as pl
-
-from tracekit import Model, Row, Schema, near
+from tracekit import Model, Row, Table, near
+from tracekit_msi.tables import KERNEL_REPORTS
 
 # Functions of the MSI core, MSI irq domains, VFIO's and Xen's MSI code.
 MSI_CODE = re.compile(
@@ -41,28 +40,9 @@ class Report:
 
 
 class KernelReports(Model):
-    """One row a report in which a function of the MSI code is the place or one of the first ten reliable frames (`kernel_reports`).
+    """Collect the reports in which a function of the MSI code is the place or one of the first ten reliable frames."""
 
-    `kind`: warning, oops, or bare (frames without a head); `place`: file and line of a WARNING; `named`: the PCI function that a line
-    before names, and `how`; `rbx`, `rbp`: registers, which hold the pci_dev and the errno in the error path of an enable (6.12);
-    `lines`: all lines that tell this.
-    """
-
-    tables: ClassVar[dict[str, Schema]] = {
-        "kernel_reports": {
-            "kind": pl.String(),
-            "place": pl.String(),
-            "function": pl.String(),
-            "msi_function": pl.String(),
-            "msi_line": pl.Int64(),
-            "what": pl.String(),
-            "rbx": pl.UInt64(),
-            "rbp": pl.UInt64(),
-            "named": pl.String(),
-            "how": pl.String(),
-            "lines": pl.List(pl.Int64()),
-        }
-    }
+    tables: ClassVar[tuple[Table, ...]] = (KERNEL_REPORTS,)
 
     def __init__(self) -> None:
         super().__init__()

@@ -6,16 +6,10 @@ from typing import Any, ClassVar, Literal
 
 import polars as pl
 
-from tracekit import Model, Row, Schema, gate_value
-from tracekit_msi.machines.msi_domain import ERANGE, LARGEST, MsiDomain, Prediction, one
-from tracekit_msi.machines.pci_function import EINVAL, PciFunction
+from tracekit import EINVAL, ERANGE, PREDICTIONS, Model, Row, Table, gate_value
+from tracekit_msi.machines.msi_domain import LARGEST, MsiDomain, Prediction, one
+from tracekit_msi.machines.pci_function import PciFunction
 from tracekit_msi.models.enables import Key, key_of
-
-PREDICTION = {
-    **dict.fromkeys(("operation", "subject", "rule", "predicted", "observed", "basis"), pl.String()),
-    "agrees": pl.Boolean(),
-    "explained_by": pl.String(),
-}
 
 ENABLED = "min, max, table size, domain, in this order"
 CREATED = "made only where no domain of the kind exists"
@@ -94,7 +88,7 @@ class MsiReplay(Model):
     an index that the kernel tries lies in the table, a request that VFIO let pass has its vectors.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {"predictions": PREDICTION}
+    tables: ClassVar[tuple[Table, ...]] = (PREDICTIONS,)
     needs: ClassVar[tuple[str, ...]] = ("gates",)
     gates: ClassVar[tuple[str, ...]] = ("KV1", "KV2", "KV8")
 

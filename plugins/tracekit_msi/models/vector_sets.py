@@ -2,26 +2,18 @@
 
 from typing import ClassVar
 
-import polars as pl
-
-from tracekit import Model, Row, Schema
+from tracekit import Model, Row, Table
 from tracekit_msi.models.enables import Key, key_of
+from tracekit_msi.tables import VECTOR_SETS
 
 
 class VectorSets(Model):
-    """One row a life of a function's MSI or MSI-X vectors (`vector_sets`): `count` of them, with those added in place.
+    """Follow the vectors of a function from the call that gets them to the one that frees them, with those added in place between.
 
-    Begins at the return of the enabling call (pci_alloc_irq_vectors_affinity, __pci_enable_msix_range), ends with the call that frees the
-    vectors, the close, or the next enable (`cause`: freed, closed, replaced); null where the recording ends first.
+    Begins at the return of the enabling call (pci_alloc_irq_vectors_affinity, __pci_enable_msix_range).
     """
 
-    tables: ClassVar[dict[str, Schema]] = {
-        "vector_sets": {
-            **dict.fromkeys(("device", "vdev"), pl.UInt64()),
-            **dict.fromkeys(("entity", "count"), pl.Int64()),
-            **dict.fromkeys(("bdf", "kind", "cause"), pl.String()),
-        }
-    }
+    tables: ClassVar[tuple[Table, ...]] = (VECTOR_SETS,)
 
     def __init__(self) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
+from tracekit import VFIO_MSIX, Finding, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of
 
 RECORD = "VMM and host on one clock: the guest's accesses to the device's BAR (vfio_region_read) and SET_IRQS"
 CONFIG = 20  # where a legacy virtio driver reads with MSI-X off; with MSI-X on the fields start at 24
@@ -30,7 +30,7 @@ def early_enable(
     if vfio_region_read is None or op_set_irqs is None or virtio_legacy is None:
         yield not_evaluated("no guest accesses of a legacy virtio device beside SET_IRQS", RECORD)
         return
-    enabled = op_set_irqs.filter((pl.col("index") == 2) & (pl.col("data") == "eventfd") & (pl.col("ret") == 0))
+    enabled = op_set_irqs.filter((pl.col("index") == VFIO_MSIX) & (pl.col("data") == "eventfd") & (pl.col("ret") == 0))
     reads = vfio_region_read.filter((pl.col("region") == 0) & (pl.col("offset") == CONFIG))
     early = reads.join_where(
         enabled.select("source", pl.col("line_end").alias("since")),

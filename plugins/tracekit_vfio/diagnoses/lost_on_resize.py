@@ -15,6 +15,7 @@ from tracekit import (
     clear,
     diagnosis,
     distinct,
+    full_bdf,
     inconclusive,
     lost_between,
     not_evaluated,
@@ -170,7 +171,7 @@ def _reason(fault: Mapping[str, Any]) -> int | None:
 
 
 def _same(bdf: str | None, device: str | None) -> bool:
-    return bdf is not None and device is not None and bdf[-7:].lower() == device[-7:].lower()
+    return bdf is not None and device is not None and full_bdf(bdf) == full_bdf(device)
 
 
 def _within(w: Mapping[str, Any], f: Mapping[str, Any]) -> bool:

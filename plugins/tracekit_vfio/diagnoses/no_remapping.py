@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import HOST, Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, times
+from tracekit import EPERM, HOST, Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, times
 
-EPERM = -1
 RECORD = "the host's dmesg (it names allow_unsafe_interrupts)"
 ADVICE = "Turn interrupt remapping on (firmware, intremap=on), or accept the risk with vfio_iommu_type1.allow_unsafe_interrupts=1."
 REASON = Unchecked("the refusal is for lack of interrupt remapping, not for the rights of the group's node", RECORD)

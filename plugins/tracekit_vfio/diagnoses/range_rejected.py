@@ -7,7 +7,6 @@ import polars as pl
 
 from tracekit import Finding, Verdict, clear, diagnosis, distinct, span, subject_of
 
-EINVAL, ERANGE = -22, -34
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count)"
 
 

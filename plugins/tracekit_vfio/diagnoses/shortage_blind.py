@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Verdict, clear, diagnosis, distinct, inconclusive, span, subject_of
+from tracekit import ENOSPC, Finding, Verdict, clear, diagnosis, distinct, inconclusive, span, subject_of
 
-ENOSPC = -28
 RECORD = "the guest's dmesg beside the host's trace (--side SOURCE=guest says which is which)"
 
 

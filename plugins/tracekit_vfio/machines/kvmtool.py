@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from tracekit_vfio.machines.vmm import DISABLE, INTX, MSIX, Request, SetIrqs
+from tracekit import VFIO_INTX, VFIO_MSIX
+from tracekit_vfio.machines.vmm import DISABLE, Request, SetIrqs
 
 LEGACY_CONFIG = 20  # offset of the device's own registers in a legacy virtio device, include/uapi/linux/virtio_pci.h
 LEGACY_CONFIG_MSIX = 24  # the same while MSI-X is on
@@ -44,7 +45,7 @@ class Kvmtool:
             send(DISABLE)
             self.on = False
             self.given.clear()
-            send(Request(INTX, 0, 1, "eventfd"))
+            send(Request(VFIO_INTX, 0, 1, "eventfd"))
 
     def guest_writes_entry(self, vector: int, masked: bool, send: SetIrqs) -> int:
         """The guest writes an entry's control word; how many interrupts that injects."""
@@ -84,11 +85,11 @@ class Kvmtool:
         if not self.enabled:
             return
         if not self.on or self.empty and not self.masked:
-            if self._sent(Request(MSIX, 0, self.table, "eventfd", frozenset(range(self.table)) - self.routed), send):
+            if self._sent(Request(VFIO_MSIX, 0, self.table, "eventfd", frozenset(range(self.table)) - self.routed), send):
                 self.on, self.given = True, set(self.routed)
         elif not self.masked:
             for vector in sorted(self.routed - self.given):
-                if self._sent(Request(MSIX, vector, 1, "eventfd"), send):
+                if self._sent(Request(VFIO_MSIX, vector, 1, "eventfd"), send):
                     self.given.add(vector)
 
     def _sent(self, request: Request, send: SetIrqs) -> bool:

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from tracekit import EBADF, EBUSY, EINVAL, ENODEV, ENOMEM, ENOSPC, ENOTTY, VFIO_ERR, VFIO_INTX, VFIO_MSI, VFIO_MSIX, VFIO_NONE, VFIO_REQ
+
 Prediction = frozenset[int] | None
 Data = Literal["none", "eventfd", "bool"]
 Action = Literal["trigger", "mask", "unmask"]
 
-EBADF, ENODEV, EINVAL, ENOTTY = -9, -19, -22, -25
-INTX, MSI, MSIX, ERR, REQ, NONE = range(6)
 # What may go wrong while a vector is wired, for reasons outside this machine: the eventfd, memory, no CPU vector, a busy line.
-WIRING_ERRORS = frozenset((-9, -12, -16, -22, -28))
+WIRING_ERRORS = frozenset((EBADF, ENOMEM, EBUSY, EINVAL, ENOSPC))
 
 
 @dataclass
@@ -24,7 +24,7 @@ class VfioDevice:
 
     dynamic: bool = False
     sparse: bool = False
-    irq_type: int | None = NONE
+    irq_type: int | None = VFIO_NONE
     allocated: set[int] = field(default_factory=set)
     wired: set[int] = field(default_factory=set)
 
@@ -34,9 +34,9 @@ class VfioDevice:
 
     def flags(self, index: int) -> int:
         """`VFIO_DEVICE_GET_IRQ_INFO` flags: NORESIZE (8) is clear for MSI-X that can grow (6.5)."""
-        if index == INTX:
+        if index == VFIO_INTX:
             return 0x7
-        return 0x1 if index == MSIX and self.dynamic else 0x9
+        return 0x1 if index == VFIO_MSIX and self.dynamic else 0x9
 
     def set_irqs(
         self,
@@ -51,22 +51,22 @@ class VfioDevice:
         action: Action = "trigger",
     ) -> Prediction:
         """`vfio_pci_set_irqs_ioctl()`. `alloc(n)`, `alloc_at(i)`: the PCI core; `wiring`: the error seen, or 0, or None."""
-        if index == NONE or (action != "trigger" and index != INTX):
+        if index == VFIO_NONE or (action != "trigger" and index != VFIO_INTX):
             return frozenset((ENOTTY,))
-        if index in (ERR, REQ):
+        if index in (VFIO_ERR, VFIO_REQ):
             return _set_notifier(index, start, count, data)
         if self.irq_type is None:
             return None
-        if index == INTX:
+        if index == VFIO_INTX:
             return self._set_intx(start, count, data, wiring) if action == "trigger" else self._mask_intx(action, start, count, data)
         if data == "none" and count == 0:
             return self._disable(index)
-        if self.irq_type not in (NONE, index):
+        if self.irq_type not in (VFIO_NONE, index):
             return frozenset((EINVAL,))
         if data == "eventfd":
             return (
                 self._enable(index, start + count, start, alloc, wiring)
-                if self.irq_type == NONE
+                if self.irq_type == VFIO_NONE
                 else self._block(index, start, count, alloc_at, wiring)
             )
         reached = start + count <= self._size() or self.sparse or self.dynamic
@@ -74,7 +74,7 @@ class VfioDevice:
 
     def close(self) -> None:
         """The last user is gone: the kernel disables what is on (vfio_pci_core_disable)."""
-        self.irq_type = NONE
+        self.irq_type = VFIO_NONE
         self.allocated.clear()
         self.wired.clear()
 
@@ -87,12 +87,12 @@ class VfioDevice:
     def observed(self, index: int, start: int, count: int, data: Data, ret: int, action: Action = "trigger") -> None:
         """Adopt what a call did, whatever was predicted."""
         if action != "trigger":
-            if index == INTX and ret == 0 and self.irq_type is None:
-                self.irq_type = INTX  # only the line can be masked, and only while it is on
+            if index == VFIO_INTX and ret == 0 and self.irq_type is None:
+                self.irq_type = VFIO_INTX  # only the line can be masked, and only while it is on
             return
-        if index not in (MSI, MSIX):
-            if index == INTX and ret == 0:
-                self.irq_type = INTX if data == "eventfd" else NONE if count == 0 else self.irq_type
+        if index not in (VFIO_MSI, VFIO_MSIX):
+            if index == VFIO_INTX and ret == 0:
+                self.irq_type = VFIO_INTX if data == "eventfd" else VFIO_NONE if count == 0 else self.irq_type
             return
         if ret == 0 and data == "none" and count == 0:
             self.close()
@@ -112,26 +112,26 @@ class VfioDevice:
             and not self.allocated
             and self.irq_type == index
         ):
-            self.irq_type = NONE
+            self.irq_type = VFIO_NONE
 
     def _set_intx(self, start: int, count: int, data: Data, wiring: int | None) -> Prediction:
         """`vfio_pci_set_intx_trigger()`: one line, on or off as a whole."""
-        on = self.irq_type == INTX
+        on = self.irq_type == VFIO_INTX
         if on and data == "none" and count == 0:
             self.close()
             return frozenset((0,))
-        if self.irq_type not in (INTX, NONE) or start != 0 or count != 1:
+        if self.irq_type not in (VFIO_INTX, VFIO_NONE) or start != 0 or count != 1:
             return frozenset((EINVAL,))
         if data != "eventfd":
             return frozenset((0 if on else EINVAL,))
         if wiring == 0:
-            self.irq_type = INTX
+            self.irq_type = VFIO_INTX
         none_routed = frozenset() if on else frozenset((ENODEV,))
         return frozenset((wiring,)) if wiring is not None else frozenset((0,)) | WIRING_ERRORS | none_routed
 
     def _mask_intx(self, action: Action, start: int, count: int, data: Data) -> Prediction:
         """`vfio_pci_set_intx_mask()` and `_unmask()`; an eventfd can only unmask."""
-        if self.irq_type != INTX or start != 0 or count != 1:
+        if self.irq_type != VFIO_INTX or start != 0 or count != 1:
             return frozenset((EINVAL,))
         if data != "eventfd":
             return frozenset((0,))
@@ -166,7 +166,7 @@ class VfioDevice:
         Where the range is not checked, the -22 comes at the first vector that is missing, and all that the block has wired is detached.
         """
         end, size = start + count, self._size()
-        if end > size and not (self.dynamic and index == MSIX):
+        if end > size and not (self.dynamic and index == VFIO_MSIX):
             if not (self.sparse or self.dynamic):
                 return frozenset((EINVAL,))
             self.wired -= set(range(start, max(start, size) + 1))
@@ -176,7 +176,7 @@ class VfioDevice:
         if count == 0:
             return frozenset((0,))
         for vector in range(start, end):
-            if vector in self.allocated or index == MSI:
+            if vector in self.allocated or index == VFIO_MSI:
                 continue
             added = alloc_at(vector) if alloc_at is not None else None
             if added is None:
@@ -200,7 +200,7 @@ class VfioDevice:
 
 def _set_notifier(index: int, start: int, count: int, data: Data) -> Prediction:
     """`vfio_pci_set_err_trigger()`, which needs PCI Express, and `vfio_pci_set_req_trigger()`. Who has an eventfd is not followed."""
-    missing = frozenset((ENOTTY,)) if index == ERR else frozenset()
+    missing = frozenset((ENOTTY,)) if index == VFIO_ERR else frozenset()
     if start != 0 or count > 1:
         return frozenset((EINVAL,)) | missing
     if data == "none":

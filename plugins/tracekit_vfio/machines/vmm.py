@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tracekit import VFIO_INTX, VFIO_MSI, VFIO_MSIX
+
 Policy = Literal["incr", "full", "dyn"]
-INTX, MSI, MSIX = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,8 @@ class Request:
 
 # Carries a request out and returns what the ioctl returned.
 SetIrqs = Callable[[Request], int]
-DISABLE = Request(MSIX, 0, 0, "none")
-OFF = {INTX: Request(INTX, 0, 0, "none"), MSI: Request(MSI, 0, 0, "none"), MSIX: DISABLE}
+DISABLE = Request(VFIO_MSIX, 0, 0, "none")
+OFF = {VFIO_INTX: Request(VFIO_INTX, 0, 0, "none"), VFIO_MSI: Request(VFIO_MSI, 0, 0, "none"), VFIO_MSIX: DISABLE}
 
 
 @dataclass
@@ -32,13 +33,13 @@ class Vmm:
     `policy` incr: old QEMU (gate QV3), later ones where the host sets NORESIZE: down and up again for each vector more (hw/vfio/pci.c,
     vfio_msix_vector_do_use). dyn: newer QEMU where NORESIZE is clear: added in place. full: kvmtool: the whole table at enable
     (vfio/pci.c). `batched` (gate QV2): vectors unmasked at the enable go into one call. `intx`: the device has a line interrupt;
-    `index`: MSI-X or plain MSI, whose vectors change with a disable only.
+    `index`: MSI-X or plain VFIO_MSI, whose vectors change with a disable only.
     """
 
     policy: Policy
     table: int
     batched: bool = True
-    index: int = MSIX
+    index: int = VFIO_MSIX
     intx: bool = True
     enabled: bool = False
     count: int = 0  # vectors that the client believes to be enabled; a failed call does not lower it
@@ -87,7 +88,7 @@ class Vmm:
         send(OFF[self.index])
         self.enabled, self.count, self.used = False, 0, set()
         if self.intx:
-            send(Request(INTX, 0, 1, "eventfd"))
+            send(Request(VFIO_INTX, 0, 1, "eventfd"))
 
     def _send(self, request: Request, send: SetIrqs) -> None:
         if (ret := send(request)) != 0:

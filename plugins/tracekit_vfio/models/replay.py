@@ -6,19 +6,14 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema, gate_value
-from tracekit_vfio.machines.vfio_device import NONE, Action, Prediction, VfioDevice
-from tracekit_vfio.models.windows import Key, identity
+from tracekit import ENOSPC, ERANGE, PREDICTIONS, VFIO_MASK, VFIO_NONE, VFIO_TRIGGER, VFIO_UNMASK, Model, Row, Table, device_of, gate_value
+from tracekit_vfio.machines.vfio_device import Action, Prediction, VfioDevice
+from tracekit_vfio.models.windows import Key
 
-PREDICTION = {
-    **dict.fromkeys(("operation", "subject", "rule", "predicted", "observed", "basis"), pl.String()),
-    "agrees": pl.Boolean(),
-    "explained_by": pl.String(),
-}
 # What an error of the calls inside a request is a sign of, where these should have worked.
-CAUSES = {-34: "MSI-001", -28: "VEC-001"}
+CAUSES = {ERANGE: "MSI-001", ENOSPC: "VEC-001"}
 Asked = tuple[int, int, int, Any]  # index, start, count, data
-ACTIONS: dict[int, Action] = {0x20: "trigger", 0x10: "unmask", 0x8: "mask"}
+ACTIONS: dict[int, Action] = {VFIO_TRIGGER: "trigger", VFIO_UNMASK: "unmask", VFIO_MASK: "mask"}
 # What hosts there are: those that add vectors in place, and those that do not, with the range of a request checked or not.
 HOSTS = ((True, True), (False, True), (False, False))
 RULE = "mode, range and what is enabled; then the allocation's result, then the wiring's"
@@ -32,7 +27,7 @@ class VfioReplay(Model):
     `KV4` or `KV7` unknown: the union over the hosts that may be.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {"predictions": PREDICTION}
+    tables: ClassVar[tuple[Table, ...]] = (PREDICTIONS,)
     needs: ClassVar[tuple[str, ...]] = ("gates",)
     gates: ClassVar[tuple[str, ...]] = ("KV4", "KV7")
 
@@ -53,12 +48,12 @@ class VfioReplay(Model):
         named: dict[str, set[Key]] = {}
         for name, row in heard:
             if name.startswith("op_"):
-                named.setdefault(row.source, set()).update(key for key in (identity(row),) if key is not None)
+                named.setdefault(row.source, set()).update(key for key in (device_of(row),) if key is not None)
         self.only = {source: next(iter(keys), ("source", source)) for source, keys in named.items() if len(keys) < 2}
         return super().run(heard, tables)
 
     def _key(self, e: Row) -> Key | None:
-        return identity(e) or self.only.get(e.source)
+        return device_of(e) or self.only.get(e.source)
 
     def on_op_open(self, e: Row) -> None:
         if (key := self._key(e)) is not None:
@@ -184,7 +179,7 @@ def _healthy(asked: Asked, action: Action, devices: list[VfioDevice]) -> Predict
     known = [d for d in devices if d.irq_type is not None]
     for d in (d for d in devices if d.irq_type is None):
         reached = set(range(start + count))
-        known += [replace(d, irq_type=NONE), replace(d, irq_type=index, allocated=reached, wired=set(reached))]
+        known += [replace(d, irq_type=VFIO_NONE), replace(d, irq_type=index, allocated=reached, wired=set(reached))]
     return _union(asked, action, known, lambda n: frozenset((n if n > 0 else -34,)), lambda i: frozenset((i,)), 0)
 
 
@@ -192,5 +187,5 @@ def _closed(devices: list[VfioDevice]) -> Prediction:
     """What the kernel's own last request returns (vfio_pci_core_disable): it disables what is on, and -25 where nothing is."""
     results: set[int] = set()
     for d in devices:
-        results |= {-25, 0} if d.irq_type is None else {-25} if d.irq_type == NONE else {0}
+        results |= {-25, 0} if d.irq_type is None else {-25} if d.irq_type == VFIO_NONE else {0}
     return frozenset(results)

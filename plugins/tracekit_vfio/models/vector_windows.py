@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
-from tracekit_vfio.models.windows import MSIX, WINDOW
+from tracekit import VFIO_MSIX, Model, Row, Table
+from tracekit_vfio.tables import WINDOWS
 
 NAME = r"^vfio-msi(x?)\[(\d{1,4})\]\(([0-9a-fA-F:.]+)\)$"
 
@@ -28,7 +28,7 @@ class VectorWindows(Model):
     `vector_alloc` of the same irq by the same task. Only sources without any recorded SET_IRQS are read this way.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {"windows": WINDOW}
+    tables: ClassVar[tuple[Table, ...]] = (WINDOWS,)
     needs: ClassVar[tuple[str, ...]] = (
         "irq_handler_entry",
         "op_set_irqs",
@@ -101,7 +101,7 @@ class VectorWindows(Model):
             down.line,
         )
         self.emit(
-            "windows", down, bdf=bdf, kind="growth", basis="vectors", index=MSIX, old=len(old), new=len(new),
+            "windows", down, bdf=bdf, kind="growth", basis="vectors", index=VFIO_MSIX, old=len(old), new=len(new),
             ret=None, enabled_line=up.line,
             disable_end=down.line, disable_ts=down.ts, enable_line=e.line, enable_end=e.line, enable_ts=e.ts, wired=sorted(old),
             span=e.ts - down.ts if e.ts is not None and down.ts is not None else None,
@@ -164,7 +164,7 @@ class QemuWindows(Model):
     event of one of its vectors shows that it worked; one that is the last event of its device is kept with kind `open`.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {"windows": WINDOW}
+    tables: ClassVar[tuple[Table, ...]] = (WINDOWS,)
 
     def __init__(self) -> None:
         super().__init__()
@@ -223,7 +223,7 @@ class QemuWindows(Model):
             if v < old and v in device.used
         ]
         self.emit(
-            "windows", e, bdf=as_bdf(name), kind="growth" if worked else "open", basis="qemu", index=MSIX, old=old,
+            "windows", e, bdf=as_bdf(name), kind="growth" if worked else "open", basis="qemu", index=VFIO_MSIX, old=old,
             new=e.vector + 1, ret=None,
             enabled_line=device.enabled.line if device.enabled is not None else None,
             disable_end=e.line, disable_ts=e.ts, enable_line=e.line,

@@ -6,49 +6,17 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
+from tracekit import EINVAL, ERANGE, VFIO_INTX, VFIO_MSIX, VFIO_NONE, VFIO_TRIGGER, Model, Row, Table, device_of
+from tracekit_vfio.tables import REFUSALS, WINDOWS
 
-MSI, MSIX, NONE = 1, 2, 5
-EINVAL, ERANGE = -22, -34
-TRIGGER = 0x20  # VFIO_IRQ_SET_ACTION_TRIGGER, include/uapi/linux/vfio.h
 Key = tuple[str, Any]
-IN_USE = pl.List(pl.Struct({"vector": pl.Int64(), "entries": pl.Int64(), "first": pl.Int64(), "last": pl.Int64()}))
-WINDOW = {
-    **dict.fromkeys(("device", "vdev"), pl.UInt64()),
-    **dict.fromkeys(("entity", "request", "index", "old", "new", "ret"), pl.Int64()),
-    **dict.fromkeys(("bdf", "kind", "basis"), pl.String()),
-    **dict.fromkeys(("enabled_line", "disable_end", "disable_ts", "enable_line", "enable_end", "enable_ts"), pl.Int64()),
-    **dict.fromkeys(("recovered_line", "closed_line", "closed_ts", "span"), pl.Int64()),
-    "wired": pl.List(pl.Int64()),
-    "irqs": pl.List(pl.Int64()),
-    "in_use": IN_USE,
-    "handlers": pl.Boolean(),
-    "inferred": pl.Boolean(),
-    "hint": pl.Boolean(),
-}
-
-REFUSAL = {
-    **dict.fromkeys(("device", "vdev"), pl.UInt64()),
-    **dict.fromkeys(("entity", "request", "index", "start", "count", "ret", "enabled", "active", "since_line", "since_end"), pl.Int64()),
-    **dict.fromkeys(("bdf", "kind"), pl.String()),
-    "detached": pl.List(pl.Int64()),
-    "hint": pl.Boolean(),
-}
-
-
-def identity(row: Row) -> Key | None:
-    """What names the opened device an operation is about; None where the recording has no arguments."""
-    for name in ("entity", "vdev", "device", "bdf"):
-        if (value := getattr(row, name, None)) is not None:
-            return name, value
-    return None
 
 
 @dataclass
 class Session:
     """What is enabled on an opened device."""
 
-    index: int = NONE
+    index: int = VFIO_NONE
     count: int = 0
     wired: dict[int, int | None] = field(default_factory=dict)  # vector -> irq
     since: Row | None = None  # the SET_IRQS that enabled it
@@ -68,19 +36,15 @@ class Pair:
 
 
 class Windows(Model):
-    """One row a disable ... enable pair of one opened device (`windows`), placed where the disable stands.
+    """Pair each disable of an opened device with the enable that follows, and collect the requests that the kernel refused.
 
-    `kind`: growth, same-or-fewer, wanted (INTx came between: the client's or guest's own disable), failed (the enable returned an error),
-    close (nothing followed but the end). `old`, `new`: vectors before and after; `span`: ns from the disable's entry to the enable's end.
-    `in_use`: vectors that had interrupted since they were enabled; `handlers`: whether the recording would show that.
     The rules are those of QEMU's growth (hw/vfio/pci.c, vfio_msix_vector_do_use) as the kernel sees it.
 
-    One row a refused request (`refusals`): growth in place (-22), mode (another index is on), empty (an enable of no vectors), rollback
-    (a vector of a block that was enabled failed, and the block with it). A growth that took vectors of the set down is both: `detached`
-    are the enabled vectors that lost their eventfds, as the calls inside show them.
+    A growth that took vectors of the set down is both `growth` and `rollback`: `detached` are the enabled vectors that lost their
+    eventfds, as the calls inside show them.
     """
 
-    tables: ClassVar[dict[str, Schema]] = {"windows": WINDOW, "refusals": REFUSAL}
+    tables: ClassVar[tuple[Table, ...]] = (WINDOWS, REFUSALS)
     needs: ClassVar[tuple[str, ...]] = ("irq_handler_entry", "graph_entry", "graph_leaf")
 
     def __init__(self) -> None:
@@ -96,7 +60,7 @@ class Windows(Model):
         heard = list(rows)
         who: dict[str, set[Key]] = {}
         for name, row in heard:
-            if name.startswith("op_") and (key := identity(row)) is not None:
+            if name.startswith("op_") and (key := device_of(row)) is not None:
                 who.setdefault(row.source, set()).add(key)
         self.several = {source for source, keys in who.items() if len(keys) > 1}
         frames = super().run(heard, tables)
@@ -121,11 +85,11 @@ class Windows(Model):
     def on_op_set_irqs(self, e: Row) -> None:
         wired = self.signals.pop(e.call, {}) or self.signals.pop(e.request, {})
         detached = self.detached.pop(e.call, set()) or self.detached.pop(e.request, set())
-        if e.closing or e.index == NONE:
+        if e.closing or e.index == VFIO_NONE:
             self._end(e)
-        elif e.flags is not None and not e.flags & TRIGGER:
+        elif e.flags is not None and not e.flags & VFIO_TRIGGER:
             return  # masking and unmasking change nothing here
-        elif e.index == 0:
+        elif e.index == VFIO_INTX:
             self._intx(e)
         elif e.data == "none" and e.count in (0, None):
             self._disable(e)
@@ -142,7 +106,7 @@ class Windows(Model):
 
     def _key(self, e: Row) -> Key:
         """The device of a row; where a source has only one, rows without a name are about it."""
-        return identity(e) or ("source", e.source) if e.source in self.several else ("source", e.source)
+        return device_of(e) or ("source", e.source) if e.source in self.several else ("source", e.source)
 
     def _session(self, e: Row) -> Session:
         return self.sessions.setdefault(self._key(e), Session())
@@ -176,7 +140,7 @@ class Windows(Model):
         self._answer(e, count, failed)
         if not failed:
             vectors = wired or dict.fromkeys(range(e.start or 0, count))
-            self.sessions[self._key(e)] = Session(e.index if e.index is not None else MSIX, count, dict(vectors), e)
+            self.sessions[self._key(e)] = Session(e.index if e.index is not None else VFIO_MSIX, count, dict(vectors), e)
 
     def _refuse(self, e: Row, session: Session, count: int, detached: set[int]) -> None:
         if session.count and e.index is not None and session.index != e.index:
@@ -204,7 +168,7 @@ class Windows(Model):
         """An enable after a disable: the pair is complete, unless it failed and may still be followed by one that works."""
         key = self._key(e)
         pair = self.pairs.get(key)
-        if pair is None or e.index is not None and pair.before.index not in (e.index, NONE):
+        if pair is None or e.index is not None and pair.before.index not in (e.index, VFIO_NONE):
             return
         if pair.enable is None:
             pair.enable, pair.new = e, count
@@ -224,7 +188,7 @@ class Windows(Model):
         self.pairs.pop(self._key(e), None)
 
     def _end(self, e: Row) -> None:
-        keys = [self._key(e)] if identity(e) is not None or e.source not in self.several else list(self.sessions | self.pairs)
+        keys = [self._key(e)] if device_of(e) is not None or e.source not in self.several else list(self.sessions | self.pairs)
         for key in keys:
             if (pair := self.pairs.pop(key, None)) is not None:
                 pair.closed = e
@@ -290,9 +254,9 @@ def with_use(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> pl.Da
     handlers = pl.col("source").is_in(list(recorded)).alias("handlers")
     if entries.is_empty():
         return windows.with_columns(pl.lit([], dtype=schema["in_use"]).alias("in_use"), handlers)
-    windows = windows.with_row_index("window")
-    used = _used(windows, entries)
-    filled = windows.drop("in_use", "handlers").join(used, on="window", how="left").with_columns(pl.col("in_use").fill_null([]), handlers)
+    numbered = windows.with_row_index("window")
+    used = _used(numbered, entries)
+    filled = numbered.drop("in_use", "handlers").join(used, on="window", how="left").with_columns(pl.col("in_use").fill_null([]), handlers)
     return filled.select([pl.col(c).cast(t) for c, t in schema.items()])
 
 
@@ -314,9 +278,9 @@ def _entries(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
 
 
-def _used(windows: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
+def _used(numbered: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
     """Per window the vectors that interrupted while they were enabled, with the number of entries and the first and last line."""
-    spans = windows.select("window", "source", pl.col("bdf").alias("of"), "irqs", "wired", "enabled_line", pl.col("line").alias("until"))
+    spans = numbered.select("window", "source", pl.col("bdf").alias("of"), "irqs", "wired", "enabled_line", pl.col("line").alias("until"))
     mine = pl.col("who").is_null() | (pl.col("of") == pl.col("who")) | pl.col("irqs").list.contains(pl.col("irq"))
     only = pl.col("of").is_null() & (pl.col("irqs").list.len() == 0) & (pl.col("who").n_unique().over("source") == 1)
     inside = (

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Row, Verdict, clear, diagnosis, not_evaluated
-from tracekit_xen.machines.xen_domain import EEXIST
+from tracekit import EEXIST, Finding, Row, Verdict, clear, diagnosis, not_evaluated
 from tracekit_xen.places import at, function, in_order, rows, spans
 
 

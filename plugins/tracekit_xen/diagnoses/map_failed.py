@@ -4,20 +4,20 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Verdict, clear, diagnosis, not_evaluated
+from tracekit import EBUSY, EEXIST, EINVAL, ENODEV, ENOSYS, EPERM, Finding, Verdict, clear, diagnosis, not_evaluated
 from tracekit_xen.places import at_end, in_order, times
 from tracekit_xen.refusals import Refusal, of_backend, of_device_model, of_dom0
 
 REASONS = {
-    -1: ("the caller may not", "check the toolstack's permissions for the device (`xl pci-assignable-list`, the flask policy)"),
-    -16: ("the pirq or the device is busy", "another domain or another mode of the device still holds it: detach it there first"),
-    -17: ("the pirq is mapped already", "look for two users of one pirq (XEN-001)"),
-    -19: (
+    EPERM: ("the caller may not", "check the toolstack's permissions for the device (`xl pci-assignable-list`, the flask policy)"),
+    EBUSY: ("the pirq or the device is busy", "another domain or another mode of the device still holds it: detach it there first"),
+    EEXIST: ("the pirq is mapped already", "look for two users of one pirq (XEN-001)"),
+    ENODEV: (
         "Xen does not count the device as the caller's",
         "give the device back to its domain (`xl pci-assignable-remove`), or turn the IOMMU on",
     ),
-    -22: ("the request is not valid", "see whether dom0 has MSI off (`pci=nomsi`), and whether MSI and MSI-X are asked for at once"),
-    -38: ("the domain has no pirqs", "this kind of domain programs MSI natively: the caller should not ask"),
+    EINVAL: ("the request is not valid", "see whether dom0 has MSI off (`pci=nomsi`), and whether MSI and MSI-X are asked for at once"),
+    ENOSYS: ("the domain has no pirqs", "this kind of domain programs MSI natively: the caller should not ask"),
 }
 
 

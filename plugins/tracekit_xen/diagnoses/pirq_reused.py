@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Row, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
-from tracekit_xen.machines.xen_domain import EEXIST
+from tracekit import EEXIST, Finding, Row, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
 from tracekit_xen.places import at, function, in_order, rows, spans
 
 UNTOLD = "no line of a guest tells which pirq its MSIs use"

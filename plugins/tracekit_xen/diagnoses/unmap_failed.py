@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Row, Subject, Verdict, clear, diagnosis, not_evaluated
+from tracekit import Evidence, Finding, Row, Subject, Verdict, at_once, clear, diagnosis, not_evaluated
 from tracekit_xen.places import at, at_end, domain, function, guest_function, in_order, rows
 from tracekit_xen.refusals import Refusal, of_dom0
 
-AT_ONCE_NS = 100_000_000
-AT_ONCE_LINES = 12
+AT_ONCE_LINES, AT_ONCE_MS = 12, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +88,7 @@ def _right_before(row: Row, refusals: list[Refusal]) -> Refusal | None:
     """The latest refusal of the same source, if it was a moment ago."""
     earlier = [r for r in refusals if r.row.source == row.source and _last(r.row) < row.line]
     latest = max(earlier, key=lambda r: _last(r.row), default=None)
-    if latest is None:
-        return None
-    then = getattr(latest.row, "ts_end", None) or latest.row.ts
-    if then is not None and row.ts is not None:
-        return latest if row.ts - then <= AT_ONCE_NS else None
-    return latest if row.line - _last(latest.row) <= AT_ONCE_LINES else None
+    return latest if latest is not None and at_once(latest.row, row, AT_ONCE_LINES, AT_ONCE_MS) else None
 
 
 def _finding(unmaps: list[_Unmap], destroys: pl.DataFrame | None) -> Finding:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
-EEXIST, ENODEV, EINVAL, ENOSPC = -17, -19, -22, -28
+from tracekit import EEXIST, EINVAL, ENODEV, ENOSPC
+
 # Extra pirqs of a domU unless `extra_guest_irqs=` says otherwise (xen/common/domain.c, the same from 4.4 to 4.20).
 DEFAULT_DOMU_EXTRA = 32
 

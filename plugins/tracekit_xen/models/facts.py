@@ -3,24 +3,17 @@
 import re
 from typing import ClassVar
 
-import polars as pl
-
-from tracekit import Model, Row, Schema
+from tracekit import GATES_TABLE, Model, Row, Table
+from tracekit_xen.tables import PIRQ_FACTS
 
 EXTRA = re.compile(r"(?:^|\s)extra_guest_irqs=([0-9]*)(?:,([0-9]+))?(?=\s|$)")
 HOLDER = re.compile(r"\bd?(\[[A-Z]+\]|[0-9]+): *([0-9]+)\(")
 
 
 class PirqFacts(Model):
-    """Facts on the pirq space of a domain, one row each; `domid` null means any domU.
+    """Collect what logs tell of the pirq space of a domain; an inventory (`held`, `ports`) spans the lines of its dump."""
 
-    `fact`: `extra` (MSI pirqs by `extra_guest_irqs=`), `limit` (pirqs in all), `gsis` (the lowest MSI pirq), `bounded`, and the
-    inventories `held` (debug key i), `ports` (debug key e, `lsevtchn`) with the distinct `pirqs`, the lines from first to last.
-    """
-
-    tables: ClassVar[dict[str, Schema]] = {
-        "pirq_facts": {"fact": pl.String(), "domid": pl.Int64(), "value": pl.Int64(), "pirqs": pl.List(pl.Int64())}
-    }
+    tables: ClassVar[tuple[Table, ...]] = (PIRQ_FACTS,)
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,7 +97,7 @@ class PirqFacts(Model):
 class XenGates(Model):
     """The gates that lines of Xen's guests and device models show: whether fresh pirqs are taken, and whether they are unmapped."""
 
-    tables: ClassVar[dict[str, Schema]] = {"gates": {"gate": pl.String(), "value": pl.Boolean(), "basis": pl.String(), "why": pl.String()}}
+    tables: ClassVar[tuple[Table, ...]] = (GATES_TABLE,)
     gates: ClassVar[tuple[str, ...]] = ("KV5", "QV1")
 
     def __init__(self) -> None:

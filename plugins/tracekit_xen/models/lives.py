@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Model, Row, Schema
-from tracekit_xen.machines.xen_domain import ANY, EINVAL, ENOSPC, PirqSpace, Prediction, one
+from tracekit import CAP_MSI, EINVAL, ENOSPC, PREDICTIONS, Model, Row, Table
+from tracekit_xen.machines.xen_domain import ANY, PirqSpace, Prediction, one
+from tracekit_xen.tables import PIRQ_LIVES
 
 # Two allocations of one device that are further apart are two times of enabling it: an enable takes all its numbers at once.
 PAUSE_NS = 1_000_000_000
 LATEST = 4  # lives of one pirq and irq that a teardown may be about; earlier ones are long over
-MSI = 5  # the capability id that xen_initdom_setup_msi_irqs gets as `type`; 17 is MSI-X
 
 
 @dataclass(slots=True)
@@ -46,25 +46,12 @@ class Span:
 
 
 class PirqLives(Model):
-    """Lives of pirqs as one source tells them, in the order of their first line.
+    """Follow each pirq as one source tells of it, in the order of the first lines.
 
-    `basis`: `guest` (dynamic debug of an HVM guest), `debug` (a reporter's prints), `calls` (dom0 functions), `device-model`.
-    `end`: closed (event channel), destroyed (irq), unmapped, `irq again` (the irq serves another pirq), `enabled anew` (its device takes
-    new numbers), `handed out again`, `lost sight` (the log has a hole), or empty while it lasts. `began` is false where the begin was
-    not seen; `given`: Xen handed the number out at the begin; `reused`: the guest took the cached number. Allocations and unmaps are
-    also held against the machine of `xen_domain` (`predictions`).
+    Allocations and unmaps are also held against the machine of `xen_domain` (`predictions`).
     """
 
-    tables: ClassVar[dict[str, Schema]] = {
-        "pirq_lives": {
-            "pirq": pl.Int64(), "irq": pl.Int64(), "bdf": pl.String(), "device": pl.UInt64(), "basis": pl.String(), "end": pl.String(),
-            "began": pl.Boolean(), "given": pl.Boolean(), "reused": pl.Boolean(),
-        },
-        "predictions": {
-            "operation": pl.String(), "subject": pl.String(), "rule": pl.String(), "predicted": pl.String(), "observed": pl.String(),
-            "basis": pl.String(), "agrees": pl.Boolean(), "explained_by": pl.String(),
-        },
-    }  # fmt: skip
+    tables: ClassVar[tuple[Table, ...]] = (PIRQ_LIVES, PREDICTIONS)
 
     def __init__(self) -> None:
         super().__init__()
@@ -148,7 +135,7 @@ class PirqLives(Model):
         self.bound_since = [b for b in self.bound_since if b.tid != e.tid]
         if e.ret is None:
             return
-        block = e.type == MSI and (e.nvec or 1) > 1
+        block = e.type == CAP_MSI and (e.nvec or 1) > 1
         whole = not block and e.nvec is not None and len(granted) >= e.nvec
         left = self._refusal()
         # The search for a number is all that answers -28 (xen/arch/x86/irq.c); where one is known to be free, that explains nothing.

@@ -2,10 +2,7 @@
 
 from typing import ClassVar
 
-from tracekit import Model, Row, Schema
-from tracekit_xen.models.lives import PirqLives
-
-ENOSPC, EINVAL = -28, -22
+from tracekit import EINVAL, ENOSPC, PREDICTIONS, Model, Row, Table
 
 
 class ToldPirqs(Model):
@@ -15,7 +12,7 @@ class ToldPirqs(Model):
     the second unmap finds nothing (arch/x86/pci/xen.c, xen_initdom_setup_msi_irqs; drivers/xen/events, xen_destroy_irq).
     """
 
-    tables: ClassVar[dict[str, Schema]] = {"predictions": PirqLives.tables["predictions"]}
+    tables: ClassVar[tuple[Table, ...]] = (PREDICTIONS,)
 
     def __init__(self) -> None:
         super().__init__()

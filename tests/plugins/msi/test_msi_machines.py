@@ -4,8 +4,10 @@ from tracekit_msi.machines.msi_domain import MsiDomain
 from tracekit_msi.machines.pci_function import PciFunction
 from tracekit_vfio.machines.delivery import Delivery
 from tracekit_vfio.machines.guest import Guest
-from tracekit_vfio.machines.vfio_device import MSI, MSIX, VfioDevice
+from tracekit_vfio.machines.vfio_device import VfioDevice
 from tracekit_vfio.machines.vmm import DISABLE, Request, Vmm
+
+from tracekit import VFIO_MSI, VFIO_MSIX
 
 
 def function(count: int | None, *, per_device: bool = True, **gates: bool) -> PciFunction:
@@ -93,15 +95,15 @@ def test_set_irqs_through_a_session() -> None:
     def ask(index: int, start: int, count: int, data: str, wiring: int = 0) -> set[int] | frozenset[int] | None:
         return d.set_irqs(index, start, count, data, alloc=alloc, alloc_at=f.alloc_at, wiring=wiring)  # type: ignore[arg-type]
 
-    assert ask(MSIX, 0, 0, "none") == {-22}
-    assert ask(MSIX, 0, 2, "eventfd") == {0}
-    assert ask(MSI, 0, 1, "eventfd") == {-22}
-    assert ask(MSIX, 1, 1, "eventfd") == {0}
-    assert ask(MSIX, 2, 1, "eventfd") == {-22}  # no growth in place
-    assert ask(MSIX, 0, 0, "none") == {0}
+    assert ask(VFIO_MSIX, 0, 0, "none") == {-22}
+    assert ask(VFIO_MSIX, 0, 2, "eventfd") == {0}
+    assert ask(VFIO_MSI, 0, 1, "eventfd") == {-22}
+    assert ask(VFIO_MSIX, 1, 1, "eventfd") == {0}
+    assert ask(VFIO_MSIX, 2, 1, "eventfd") == {-22}  # no growth in place
+    assert ask(VFIO_MSIX, 0, 0, "none") == {0}
     f.free()
-    assert ask(MSIX, 0, 0, "eventfd") == {-34}
-    assert ask(MSIX, 0, 3, "eventfd", wiring=-28) == {-28}
+    assert ask(VFIO_MSIX, 0, 0, "eventfd") == {-34}
+    assert ask(VFIO_MSIX, 0, 3, "eventfd", wiring=-28) == {-28}
     assert ask(5, 0, 0, "none") == {-25}
     assert (d.irq_type, d.wired) == (5, set())
 
@@ -124,13 +126,13 @@ def sent(policy: str, **gates: bool) -> list[Request]:
 
 
 def test_qemu_before_8_2_takes_everything_down_for_each_vector() -> None:
-    up = [Request(MSIX, 0, n, "eventfd") for n in (1, 2, 3)]
-    assert sent("incr") == [DISABLE, up[0], Request(MSIX, 0, 1, "eventfd"), DISABLE, up[1], DISABLE, up[2]]
+    up = [Request(VFIO_MSIX, 0, n, "eventfd") for n in (1, 2, 3)]
+    assert sent("incr") == [DISABLE, up[0], Request(VFIO_MSIX, 0, 1, "eventfd"), DISABLE, up[1], DISABLE, up[2]]
 
 
 def test_qemu_8_2_adds_and_kvmtool_takes_the_whole_table() -> None:
-    assert sent("dyn")[2:] == [Request(MSIX, v, 1, "eventfd") for v in (0, 1, 2)]
-    assert sent("full") == [Request(MSIX, 0, 8, "eventfd"), *(Request(MSIX, v, 1, "eventfd") for v in (0, 1, 2))]
+    assert sent("dyn")[2:] == [Request(VFIO_MSIX, v, 1, "eventfd") for v in (0, 1, 2)]
+    assert sent("full") == [Request(VFIO_MSIX, 0, 8, "eventfd"), *(Request(VFIO_MSIX, v, 1, "eventfd") for v in (0, 1, 2))]
 
 
 def test_after_a_failed_growth_the_guest_is_deaf_and_not_told() -> None:

@@ -8,9 +8,10 @@ from tracekit_irq.machines.vector_pool import VectorPool
 from tracekit_msi.machines.msi_domain import MsiDomain
 from tracekit_msi.machines.pci_function import PciFunction
 from tracekit_vfio.machines.kvmtool import Kvmtool
-from tracekit_vfio.machines.vfio_device import INTX, MSI, MSIX, VfioDevice
+from tracekit_vfio.machines.vfio_device import VfioDevice
 from tracekit_vfio.machines.vmm import DISABLE, Request, Vmm
 
+from tracekit import VFIO_INTX, VFIO_MSI, VFIO_MSIX
 from tracekit.testing import expected
 
 SAMPLES = Path(__file__).parents[3] / "sample_traces"
@@ -62,7 +63,7 @@ class Host:
         self.results: list[tuple[str, int, int]] = []
 
     def send(self, request: Request, wiring: int = 0) -> int:
-        enable = self.function.enable_msi if request.index == MSI else self.function.enable_msix
+        enable = self.function.enable_msi if request.index == VFIO_MSI else self.function.enable_msix
         was = self.device.irq_type
         got = self.device.set_irqs(
             request.index, request.start, request.count, request.data,
@@ -70,7 +71,7 @@ class Host:
         )  # fmt: skip
         assert got is not None and len(got) == 1
         ret = min(got)
-        if request.index in (MSI, MSIX) and (request.data == "none" and ret == 0 or was == 5 and ret != 0):
+        if request.index in (VFIO_MSI, VFIO_MSIX) and (request.data == "none" and ret == 0 or was == 5 and ret != 0):
             self.function.free()
         self.results.append((request.data, request.count, ret))
         return ret
@@ -125,7 +126,7 @@ def test_s5_a_table_that_shrank_clamps_the_request_and_its_domain_is_larger() ->
     host.run(0)
     host.close()
     host.function.msix_count = 8
-    assert host.send(Request(MSIX, 0, 64, "eventfd")) == 8  # where user space's range is not checked first
+    assert host.send(Request(VFIO_MSIX, 0, 64, "eventfd")) == 8  # where user space's range is not checked first
     assert (host.function.domain.hwsize, host.device.irq_type) == (64, 5)
 
 
@@ -135,8 +136,8 @@ def test_s8_s18_a_guests_own_disable_is_followed_by_the_line_and_no_growth() -> 
     host.results.clear()
     host.vmm.guest_disables(host.send)
     assert host.results == [("none", 0, 0), ("eventfd", 1, 0)]
-    assert host.device.irq_type == INTX
-    host.send(Request(INTX, 0, 0, "none"))
+    assert host.device.irq_type == VFIO_INTX
+    host.send(Request(VFIO_INTX, 0, 0, "none"))
     assert [count for _, count, ret in host.run(0, 1, 2) if ret == 0] == [1, 1, 0, 2, 0, 3]
 
 
@@ -146,7 +147,7 @@ def test_s10_all_is_granted_and_the_wiring_finds_no_vector() -> None:
     assert [pool.allocate(irq) for irq in range(4)] == [{0}] * 4
     results = [min(pool.activate(irq)) for irq in range(4)]
     assert results == [0, 0, 0, -28]
-    assert host.send(Request(MSIX, 0, 4, "eventfd"), wiring=min(results)) == -28
+    assert host.send(Request(VFIO_MSIX, 0, 4, "eventfd"), wiring=min(results)) == -28
     assert (host.device.irq_type, host.device.wired, host.function.vectors) == (5, set(), set())
 
 
@@ -165,17 +166,17 @@ def test_a_full_remapping_table_cuts_what_vfio_asks_for_to_a_positive_number() -
     table.allocate("other", 4)
     granted = [table.allocate("mine") for _ in range(16)]
     host.function.room = granted.count(frozenset({0}))
-    assert host.send(Request(MSIX, 0, 16, "eventfd")) == 4
+    assert host.send(Request(VFIO_MSIX, 0, 16, "eventfd")) == 4
     assert (host.device.irq_type, host.function.vectors) == (5, set())
-    assert host.send(Request(MSIX, 0, 4, "eventfd")) == 0
+    assert host.send(Request(VFIO_MSIX, 0, 4, "eventfd")) == 0
     host.send(DISABLE)
     host.function.room = 0
-    assert host.send(Request(MSIX, 0, 4, "eventfd")) == -28
+    assert host.send(Request(VFIO_MSIX, 0, 4, "eventfd")) == -28
 
 
 def test_s16_no_vectors_asked_for_is_out_of_range_and_makes_no_domain() -> None:
     host = Host(8)
-    assert host.send(Request(MSIX, 0, 0, "eventfd")) == -34
+    assert host.send(Request(VFIO_MSIX, 0, 0, "eventfd")) == -34
     assert host.function.domain.kind == "none"
 
 
@@ -193,10 +194,10 @@ def test_s20_msi_off_and_on_and_the_domain_of_msix_goes_with_it() -> None:
     host.run(0)
     host.close()
     host.function.msix_count = 16
-    on, off = Request(MSI, 0, 1, "eventfd"), Request(MSI, 0, 0, "none")
+    on, off = Request(VFIO_MSI, 0, 1, "eventfd"), Request(VFIO_MSI, 0, 0, "none")
     assert [host.send(r) for r in (on, off, on, off)] == [0, 0, 0, 0]
     assert host.function.domain.kind == "msi"
-    assert host.send(Request(MSIX, 0, 16, "eventfd")) == 0  # made anew with the size of now
+    assert host.send(Request(VFIO_MSIX, 0, 16, "eventfd")) == 0  # made anew with the size of now
 
 
 def test_the_classes_of_interrupts_are_tried_in_order() -> None:
@@ -231,16 +232,16 @@ def test_kvmtool_enables_the_whole_table_and_once_more_at_the_first_unmask() -> 
     k = Kvmtool(4)
     assert k.config_offset() == 20
     k.guest_writes_control(True, True, send)  # enabled, all masked by the function
-    assert (calls, k.empty, k.config_offset()) == ([Request(MSIX, 0, 4, "eventfd", frozenset(range(4)))], True, 24)
+    assert (calls, k.empty, k.config_offset()) == ([Request(VFIO_MSIX, 0, 4, "eventfd", frozenset(range(4)))], True, 24)
     k.guest_writes_entry(0, False, send)
     assert len(calls) == 1  # nothing while the function is masked
     k.guest_writes_control(True, False, send)
     k.guest_writes_entry(2, True, send)
-    assert calls[1:] == [Request(MSIX, 0, 4, "eventfd", frozenset({1, 2, 3})), Request(MSIX, 2, 1, "eventfd")]
+    assert calls[1:] == [Request(VFIO_MSIX, 0, 4, "eventfd", frozenset({1, 2, 3})), Request(VFIO_MSIX, 2, 1, "eventfd")]
     assert (k.signal(0), k.signal(2), k.signal(2), k.signal(3)) == (True, False, False, False)
     assert k.guest_writes_entry(2, False, send) == 1  # two messages while masked are one interrupt
     k.guest_writes_control(False, False, send)
-    assert (calls[3:], k.config_offset()) == ([DISABLE, Request(INTX, 0, 1, "eventfd")], 20)
+    assert (calls[3:], k.config_offset()) == ([DISABLE, Request(VFIO_INTX, 0, 1, "eventfd")], 20)
 
 
 def test_kvmtool_meets_a_stale_domain_at_its_first_request() -> None:

@@ -41,14 +41,16 @@ def test_a_trigger_while_nothing_is_enabled_is_refused_by_all():
 
 
 def test_a_block_beyond_the_vectors_takes_the_old_ones_down_where_the_range_is_not_checked():
-    from tracekit_vfio.machines.vfio_device import MSIX, VfioDevice
+    from tracekit_vfio.machines.vfio_device import VfioDevice
+
+    from tracekit import VFIO_MSIX
 
     for sparse, left in ((True, set()), (False, {0, 1})):
-        device = VfioDevice(sparse=sparse, irq_type=MSIX, allocated={0, 1}, wired={0, 1})
-        result = device.set_irqs(MSIX, 0, 3, "eventfd", alloc=lambda n: frozenset((n,)), wiring=-22 if sparse else None)
+        device = VfioDevice(sparse=sparse, irq_type=VFIO_MSIX, allocated={0, 1}, wired={0, 1})
+        result = device.set_irqs(VFIO_MSIX, 0, 3, "eventfd", alloc=lambda n: frozenset((n,)), wiring=-22 if sparse else None)
         assert (result, device.wired) == (frozenset((-22,)), left)
-    beyond = VfioDevice(sparse=True, irq_type=MSIX, allocated={0, 1}, wired={0, 1})
-    assert beyond.set_irqs(MSIX, 4, 1, "eventfd", alloc=lambda n: frozenset((n,))) == frozenset((-22,))
+    beyond = VfioDevice(sparse=True, irq_type=VFIO_MSIX, allocated={0, 1}, wired={0, 1})
+    assert beyond.set_irqs(VFIO_MSIX, 4, 1, "eventfd", alloc=lambda n: frozenset((n,))) == frozenset((-22,))
     assert beyond.wired == {0, 1}
 
 

@@ -3,7 +3,9 @@
 import random
 
 import pytest
-from tracekit_xen.machines.xen_domain import ANY, EEXIST, EINVAL, ENODEV, ENOSPC, HvmGuest, PirqSpace, Prediction, one
+from tracekit_xen.machines.xen_domain import ANY, HvmGuest, PirqSpace, Prediction, one
+
+from tracekit import EEXIST, EINVAL, ENODEV, ENOSPC
 
 FLOOR, LIMIT = 4, 10
 

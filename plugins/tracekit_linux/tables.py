@@ -1,0 +1,170 @@
+"""The tables of this family: calls, devices, operations, and how clocks relate."""
+
+import polars as pl
+
+from tracekit import Column, Table
+
+_INT, _TEXT, _FLAG, _POINTER = pl.Int64(), pl.String(), pl.Boolean(), pl.UInt64()
+
+CALLS = Table(
+    "calls",
+    "A call of a function, placed where its entry stands, or its return where no entry is recorded.",
+    (
+        Column("id", _INT, "Number of the call, unique in a case; made of source and line."),
+        Column("parent", _INT, "The call that made it (`calls.id`); null where none around it is recorded."),
+        Column("depth", _INT, "How many recorded calls are around it."),
+        Column("function", _TEXT, "The function; null where nothing names it."),
+        Column("function_hint", _TEXT, "The function that the probe's name suggests, where nothing names it for certain."),
+        Column("probe", _TEXT, "Event name of the probe; null for calls of a function graph."),
+        Column("caller", _TEXT, "The function in the other half of a return's parentheses, or that a function graph names."),
+        Column("lane", _TEXT, "In which calls nest: a task, else a CPU of a function graph, else the source."),
+        Column("lane_assumed", _FLAG, "Whether the lane rests on the task that was shown before, not on the line itself."),
+        Column(
+            "args",
+            pl.List(pl.Struct({"name": pl.String, "value": pl.Int64, "text": pl.String})),
+            "The arguments in the order printed: name, value (a pointer as its signed 64-bit pattern), text as printed.",
+        ),
+        Column("ret", _INT, "What it returned, sign-extended from 32 bits for int functions; null where that is not recorded."),
+        Column("ret_kind", _TEXT, "What it returns: int, bool, pointer, void."),
+        Column("complete", _TEXT, "What of it is recorded: both, entry, return."),
+        Column("begin", _INT, "Time of its entry; null where no entry is recorded.", "ns"),
+        Column("end", _INT, "Time of its return; null where no return is recorded.", "ns"),
+    ),
+    keys=("id",),
+)
+
+DEVICES = Table(
+    "devices",
+    "The life of a device pointer, with the PCI function that it belongs to.",
+    (
+        Column("pointer", _POINTER, "The address."),
+        Column("kind", _TEXT, "What stands there: pci_dev, vdev, domain."),
+        Column("entity", _INT, "Number of the device, unique in a case; pointers of one device share it."),
+        Column("bdf", _TEXT, "The PCI function; null where nothing names it."),
+        Column("how", _TEXT, "How the BDF is known: seen, or `inferred: ` and why."),
+        Column("bdf_source", _TEXT, "The source that names the BDF."),
+        Column("bdf_line", _INT, "The line that names the BDF."),
+    ),
+    keys=("source", "line", "pointer", "kind"),
+)
+
+COMMON = (
+    Column("device", _POINTER),
+    Column("vdev", _POINTER),
+    Column("bdf", _TEXT),
+    Column("entity", _INT),
+    Column("ret", _INT, "What the call returned; null where that is not recorded and does not follow."),
+    Column("inferred", _FLAG),
+    Column("hint", _FLAG),
+    Column("call", _INT, "The call that it is (`calls.id`)."),
+    Column("attempt", _INT, "The enable or single allocation that it belongs to (`calls.id`); null outside of one."),
+    Column("request", _INT),
+)
+
+
+def _operation(name: str, row: str, *columns: Column) -> Table:
+    """An operation's table: the columns that all of them have, then its own."""
+    return Table(name, row, (*COMMON, *columns), keys=("source", "line", "call"))
+
+
+_HWSIZE = Column("hwsize", _INT, "Size of the irq domain, as the argument or a call inside tells it.")
+_KIND = Column("kind", _TEXT, "msix or msi; null where the call allows both.")
+OPERATIONS = (
+    _operation("op_open", "A VFIO user opened a device (vfio_pci_core_enable)."),
+    _operation(
+        "op_close",
+        "A VFIO user closed a device, or a driver was unbound: one row a close, however many calls show it.",
+        Column("how", _TEXT, "What shows it: close_device, index5 (the kernel's own SET_IRQS while closing), rebind."),
+    ),
+    _operation(
+        "op_set_irqs",
+        "A VFIO_DEVICE_SET_IRQS request; seen at several levels it is one.",
+        Column("flags", _INT, "VFIO_IRQ_SET_* flags."),
+        Column("index", _INT, "Kind of interrupt: 0 INTx, 1 MSI, 2 MSI-X, 3 error, 4 request; 5 from the closing kernel."),
+        Column("start", _INT, "The first vector."),
+        Column("count", _INT, "How many vectors, from `start`."),
+        Column("data", _TEXT, "What the request carries: none, bool, eventfd; null where unknown."),
+        Column("closing", _FLAG, "Whether the closing kernel makes it (vfio_pci_core_disable, or index 5)."),
+    ),
+    _operation(
+        "op_alloc",
+        "An enable of MSI-X or MSI.",
+        _KIND,
+        Column("min", _INT, "The fewest vectors that the caller takes."),
+        Column("max", _INT, "The most vectors that the caller asks for."),
+    ),
+    _operation("op_domain_setup", "A device's irq domain is made ready: created, or kept.", _KIND, _HWSIZE),
+    _operation(
+        "op_domain_create",
+        "A device's irq domain is created; its size is fixed here.",
+        _KIND,
+        Column("domid", _INT, "Number of the domain among those of the device."),
+        _HWSIZE,
+    ),
+    _operation(
+        "op_domain_remove", "A device's irq domain is removed.", Column("domid", _INT, "Number of the domain among those of the device.")
+    ),
+    _operation(
+        "op_insert",
+        "An MSI descriptor is inserted at an index of a domain.",
+        Column("index", _INT, "The index: the argument, else its place among the inserts of its enable."),
+        Column("hwsize", _INT, "Size of the domain, where the graph shows how it is read."),
+    ),
+    _operation("op_alloc_at", "One more vector is added to an enabled MSI-X set.", Column("index", _INT, "The index asked for.")),
+    _operation(
+        "op_table_size",
+        "The size of a device's MSI-X table is read.",
+        Column("count", _INT, "Entries of the table."),
+        Column("origin", _TEXT, "Who read it: the kernel's function, or lspci."),
+    ),
+    _operation(
+        "op_vector",
+        "One vector of a VFIO device gets or loses its eventfd.",
+        Column("vector", _INT, "The vector: the argument, else its place in the block that its request wires."),
+        Column("fd", _INT, "The eventfd; -1 detaches the vector."),
+        Column("irq", _INT, "The irq set up inside."),
+    ),
+    _operation("op_free", "All vectors of a device are freed."),
+    _operation("op_attach", "A VFIO group is attached to a container.", Column("group", _POINTER, "Address of the `struct iommu_group`.")),
+    _operation(
+        "op_xen_setup",
+        "A Xen domain's kernel sets up the irqs of an MSI request.",
+        Column("nvec", _INT, "How many vectors."),
+        Column("type", _INT, "Capability id: 5 MSI, 17 MSI-X."),
+    ),
+    _operation(
+        "op_xen_bind",
+        "A pirq is bound to a Linux irq (xen_bind_pirq_msi_to_irq).",
+        Column("pirq", _INT),
+        Column("irq", _INT, "The irq, which is the return value; null where the call failed."),
+    ),
+    _operation("op_xen_destroy", "The irq of a pirq is destroyed (xen_destroy_irq).", Column("irq", _INT)),
+)
+
+CLOCK_RELATIONS = Table(
+    "clock_relations",
+    "A kernel log and a trace that may be of one machine and boot: time in `other` is that in `source` plus `offset`, give or take `err`.",
+    (
+        Column("other", _TEXT, "The trace."),
+        Column("offset", _INT, "What is added to a stamp of `source`.", "ns"),
+        Column("err", _INT, "How far the offset may be off to either side.", "ns"),
+        Column("pairs", _INT, "How many messages and calls pin it."),
+        Column(
+            "basis", _TEXT, "fixed: by messages of at least two calls; assumed: by one, or the nearest of several offsets; none: none fits."
+        ),
+        Column("lines", pl.List(pl.Int64()), "The messages, lines of `source`."),
+        Column("other_lines", pl.List(pl.Int64()), "The calls, lines of `other`."),
+    ),
+    keys=("source", "machine", "boot", "other"),
+)
+
+PLATFORMS = Table(
+    "platforms",
+    "The platform of a machine that the case names, or of a source that names none.",
+    (
+        Column("arch", _TEXT, "Architecture: x86, arm64, ...; empty where not told."),
+        Column("parent", _TEXT, "What the MSIs of PCI functions go through: GIC ITS, Hyper-V, Xen pirqs, ...; empty where not told."),
+        Column("why", _TEXT, "What tells it."),
+    ),
+    keys=("source", "line"),
+)

@@ -1,0 +1,1 @@
+"""Declarations of tables: what a row means, its keys, and what each column holds."""
