@@ -496,3 +496,39 @@ def test_what_is_wrong_with_a_grammar_is_told_again_from_the_cache(install: Inst
     assert first[0].startswith("has a grammar to mend: ")
     monkeypatch.setattr("tracekit.grammar.load.lower_file", None)
     assert own() == first
+
+
+GATED = """
+from tracekit import Gate, Since
+
+@hookimpl
+def tracekit_gates():
+    since = (Since((1, 2), "x86", commit="0123456789ab"),)
+    return [
+        Gate("AV1", "acme-rings", "Acme", "Rings.", "All.", ("a line",), since),
+        Gate("KV2", "acme-domains", "Acme", "Taken.", "All.", ("a line",), since),
+        Gate("nonsense", "acme", "Acme", "Wrong.", "All.", ("a line",), since),
+    ]
+
+@diagnosis("acme.late", code="ACME-003", severity="high", record="dmesg", gates=("AV1", "AV9"))
+def late(acme_stuck):
+    "Affected: {AV1}, {ZV7}."
+    yield Finding("late", "proven", (), HOST, advice="Use {AV1}.")
+
+@hookimpl
+def tracekit_diagnoses():
+    return [late]
+"""
+
+
+def test_a_plugin_brings_gates_and_each_reference_is_checked(install: Install) -> None:
+    install(START + GATED)
+    result = run(LOG)
+    errors = [e for e in result.errors if e.startswith(NAMED)]
+    assert [e.removeprefix(NAMED) for e in errors] == [
+        "failed to answer tracekit_gates: TypeError: gate nonsense acme: a code is like KV2, a name like device-msi-domains",
+        "is wrong: gate KV2 acme-domains is left out, KV2 is taken",
+        "is wrong: diagnosis ACME-003 acme.late asks for a gate AV9, which nothing declares; did you mean KV9?",
+        "is wrong: diagnosis ACME-003 acme.late asks for a gate ZV7, which nothing declares; did you mean KV7?",
+    ]
+    assert [f.advice for f in result.findings if f.code == "ACME-003"] == ["Use Acme 1.2."]

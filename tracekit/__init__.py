@@ -34,6 +34,7 @@ _HOMES = {
     "Run": "run",
     "SourceReport": "run",
     "TracekitError": "errors",
+    **dict.fromkeys(("Gate", "Since", "gate_value"), "replay.gates"),
     "Fix": "replay.whatif",
     "System": "replay.whatif",
     **dict.fromkeys(
@@ -132,6 +133,9 @@ if TYPE_CHECKING:
     from tracekit.numbers import VFIO_UNMASK as VFIO_UNMASK
     from tracekit.plugins.hooks import hookimpl as hookimpl
     from tracekit.replay.clock import before as before
+    from tracekit.replay.gates import Gate as Gate
+    from tracekit.replay.gates import Since as Since
+    from tracekit.replay.gates import gate_value as gate_value
     from tracekit.replay.model import Model as Model
     from tracekit.replay.model import Row as Row
     from tracekit.replay.model import rows_of as rows_of

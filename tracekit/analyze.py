@@ -20,6 +20,7 @@ from tracekit.plugins import registry as plugins
 from tracekit.reading.archive import Limits
 from tracekit.reading.source import Source, discover
 from tracekit.replay import clock
+from tracekit.replay.gates import worded
 from tracekit.replay.model import Model, replay
 from tracekit.replay.whatif import Flip, confirmed, flips
 from tracekit.run import NotUnderstood, Run, SourceReport
@@ -186,7 +187,7 @@ def diagnose(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame]) -> 
             found, outcome = [], Outcome(d.name, d.code, "not evaluated", registry.owner(d).failed(f"run {d.code} {d.name}", e))
         findings += found
         outcomes.append(recipes.named(outcome))
-    settled = settle(findings, registry.diagnoses, places)
+    settled = worded(settle(findings, registry.diagnoses, places), registry.gates, tables.get("platforms"))
     spot = blind_spot(settled, outcomes)
     told = "questions that this input leaves open" if spot else "every finding has its guards checked, nothing is inconclusive"
     outcomes.append(Outcome(BLIND_SPOT.name, BLIND_SPOT.code, "found" if spot else "clear", told))
@@ -207,7 +208,8 @@ def flipped(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame], code
         try:
             for place in places:
                 seen = {name: rows for name in system.reads if (rows := places.across(place, name)) is not None}
-                made += [replace(f, machine=place.machine, boot=place.boot) for f in flips(system.instances(registry.machines, seen))]
+                flipped_here = flips(system.instances(registry.machines, seen), registry.gates)
+                made += [replace(f, machine=place.machine, boot=place.boot) for f in flipped_here]
         except Exception as e:
             registry.owner(system).failed(f"replay {system.__name__}", e)
     return made

@@ -14,7 +14,7 @@ VFIO_DATA_NONE, VFIO_DATA_BOOL, VFIO_DATA_EVENTFD, VFIO_MASK, VFIO_UNMASK, VFIO_
 # Capability ids (PCI_CAP_ID_MSI, PCI_CAP_ID_MSIX, include/uapi/linux/pci_regs.h).
 CAP_MSI, CAP_MSIX = 0x05, 0x11
 LARGEST_TABLE = 2048  # entries of an MSI-X table: its size field has 11 bits (PCI_MSIX_FLAGS_QSIZE)
-MAX_INDEX = 0xFFFF  # MSI_MAX_INDEX, include/linux/msi.h: the size of an irq domain that was given none
+MAX_INDEX = 0xFFFF  # MSI_MAX_INDEX, include/linux/msi_api.h: the largest index of an irq domain
 
 # Kernels whose vector_alloc swaps its arguments print the return value as the vector: -28 shows as 4294967268.
 SWAPPED = 1 << 31

@@ -97,6 +97,7 @@ OPERATIONS = (
     _operation(
         "op_domain_create",
         "A device's irq domain is created; its size is fixed here.",
+        _KIND,
         Column("domid", _INT, "Number of the domain among those of the device."),
         _HWSIZE,
     ),
@@ -156,4 +157,15 @@ CLOCK_RELATIONS = Table(
         Column("other_lines", pl.List(pl.Int64()), "The calls, lines of `other`."),
     ),
     keys=("source", "machine", "boot", "other"),
+)
+
+PLATFORMS = Table(
+    "platforms",
+    "The platform of a machine that the case names, or of a source that names none.",
+    (
+        Column("arch", _TEXT, "Architecture: x86, arm64, ...; empty where not told."),
+        Column("parent", _TEXT, "What the MSIs of PCI functions go through: GIC ITS, Hyper-V, Xen pirqs, ...; empty where not told."),
+        Column("why", _TEXT, "What tells it."),
+    ),
+    keys=("source", "line"),
 )

@@ -5,8 +5,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import ENOSPC, Fix, System, rows_of
-from tracekit_systems.gates import known_gate
+from tracekit import ENOSPC, Fix, System, gate_value, rows_of
 from tracekit_systems.stimuli import label_of
 
 ASKS_FIRST = {"guest": "b", "reworked": True, "policy": "dyn", "dynamic": True}
@@ -24,10 +23,12 @@ class Configured(System):
 
     name: ClassVar[str] = "configuration"
     reads: ClassVar[tuple[str, ...]] = ("vfio_msix_early_setup", "op_set_irqs", "probe_return", "gates")
+    switches: ClassVar[tuple[str, ...]] = ("policy", "dynamic", "asks_first", "guest", "reworked", "reservation")
+    asks: ClassVar[tuple[str, ...]] = ("KV1", "KV4", "QV3")
     fixes: ClassVar[tuple[Fix, ...]] = (
-        Fix("policy", "dyn", ("CFG-001",), "QEMU 8.2 or later, on a host where NORESIZE is clear (Linux 6.5 or later)"),
+        Fix("policy", "dyn", ("CFG-001",), "{QV3} or later, on a host where NORESIZE is clear ({KV4} or later)"),
         Fix("policy", "full", ("CFG-001",), "all vectors at the enable: a guest or a VMM that takes the whole table at once"),
-        Fix("dynamic", True, ("CFG-001",), "Linux 6.5 or later, where the parent irq domain can add vectors"),
+        Fix("dynamic", True, ("CFG-001",), "{KV4} or later, where the parent irq domain can add vectors"),
         Fix("asks_first", True, UNTOLD, "a guest that asks the host before it allocates; no hypervisor has such an interface yet"),
         Fix("guest", "b", UNTOLD),
         Fix("guest", "c"),
@@ -66,18 +67,22 @@ class Configured(System):
             found.add("VEC-002")
         return frozenset(found)
 
+    def refutable(self) -> frozenset[str]:
+        """None: what a configuration leads to follows from its gates alone."""
+        return frozenset()
+
     def assumptions(self) -> tuple[str, ...]:
         return self.notes
 
 
 def _set_up(machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Iterator[Configured]:
-    """The devices of QEMU: one before 8.2 does not know NORESIZE and adds by taking down."""
+    """Yield the devices of QEMU: an old one (gate QV3) does not know NORESIZE and adds by taking down."""
     frame = tables.get("vfio_msix_early_setup")
     if frame is None:
         return
     for row in rows_of(frame.unique("name", keep="last", maintain_order=True)):
         new = row.noresize is not None
-        dynamic = row.noresize == 0 if new else bool(known_gate(tables.get("gates"), "KV4", row.source))
+        dynamic = row.noresize == 0 if new else bool(gate_value(tables.get("gates"), "KV4", row.source))
         base = _base(tables, row.source, policy="dyn" if new else "incr", dynamic=dynamic, reworked=new and dynamic)
         yield Configured(machines, row.name, base, False, (), grows=row.entries > 1)
 
@@ -89,7 +94,7 @@ def _short(machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Iterator[C
         return
     refused = frame.filter((pl.col("ret") == ENOSPC) & (pl.col("data") == "eventfd"))
     for row in rows_of(refused.unique(["bdf", "device", "vdev"], keep="first", maintain_order=True)):
-        dynamic, qemu = (known_gate(tables.get("gates"), gate, row.source) for gate in ("KV4", "QV3"))
+        dynamic, qemu = (gate_value(tables.get("gates"), gate, row.source) for gate in ("KV4", "QV3"))
         base = _base(tables, row.source, policy="dyn" if qemu else "incr", dynamic=bool(dynamic), reworked=bool(dynamic and qemu))
         unknown = [g for g, value in (("KV4", dynamic), ("QV3", qemu)) if value is None]
         notes = tuple(f"{g} is taken to be False: nothing tells" for g in unknown)
@@ -108,5 +113,5 @@ def _without_ims(machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Iter
 
 
 def _base(tables: Mapping[str, pl.DataFrame], source: str, **known: Any) -> Gates:
-    reservation = known_gate(tables.get("gates"), "KV1", source) is not False
+    reservation = gate_value(tables.get("gates"), "KV1", source) is not False
     return {"guest": "a", "device": "MSI-X", "reservation": reservation, "asks_first": False, **known}

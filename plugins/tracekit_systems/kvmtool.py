@@ -34,6 +34,7 @@ class KvmtoolDevice(System):
         *("pci_device_found", "kvmtool_assigned", "kvmtool_unknown_capability", "vfio_region_read", "virtio_legacy"),
         *("op_set_irqs", "irq_handler_entry", "kvm_msi_set_irq"),
     )
+    switches: ClassVar[tuple[str, ...]] = ("walks_by_a_copy", "enables_on_demand", "message_per_vector")
     fixes: ClassVar[tuple[Fix, ...]] = (
         Fix("walks_by_a_copy", True, ("KVMT-001",), "merged kvmtool: its loop over the capabilities leaves the header alone"),
         Fix("enables_on_demand", True, ("KVMT-002",), "a client that enables MSI-X when the guest does (kvmtool c9888d9571ca)"),
@@ -58,6 +59,10 @@ class KvmtoolDevice(System):
 
     def faults(self, gates: Gates) -> frozenset[str]:
         return frozenset({CODES[self.seen.what]}) if getattr(self, f"_{self.seen.what}")(gates) else frozenset()
+
+    def refutable(self) -> frozenset[str]:
+        """None: what is seen is what the first kvmtool does, and the fault is the gate."""
+        return frozenset()
 
     def assumptions(self) -> tuple[str, ...]:
         return ("the client is taken to be kvmtool as first posted",) if self.seen.what != "early" else ()

@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import EBADF, EINVAL, ERANGE, Fix, System
-from tracekit_systems.gates import known_gate
+from tracekit import EBADF, EINVAL, ERANGE, VFIO_MSI, VFIO_MSIX, Fix, System, gate_value
+from tracekit_systems.platform import platform_of
 from tracekit_systems.stimuli import READS, Recording, Stimulus, recordings
 
-MSIX, NORESIZE = 2, 0x8  # VFIO_PCI_MSIX_IRQ_INDEX, VFIO_IRQ_INFO_NORESIZE
+NORESIZE = 0x8  # VFIO_IRQ_INFO_NORESIZE
 Machines = Mapping[str, Any]
 Gates = Mapping[str, Any]
 NEEDED = ("MsiDomain", "PciFunction", "VfioDevice", "Vmm", "Guest")
@@ -21,7 +21,16 @@ class MsiVfio(System):
     """All recordings of one function, each replayed from its own start. Gates are those of the releases (KV, QV) and of the fixes."""
 
     name: ClassVar[str] = "msi-vfio"
-    reads: ClassVar[tuple[str, ...]] = (*READS, "gates")
+    reads: ClassVar[tuple[str, ...]] = (*READS, "gates", "platforms")
+    switches: ClassVar[tuple[str, ...]] = (
+        "rebind_between_sessions",
+        "domain_removed_on_disable",
+        "in_place_growth",
+        "vectors_up_front",
+        "client_heeds_noresize",
+        "one_vector_a_request",
+        "noresize_removed",
+    )
     fixes: ClassVar[tuple[Fix, ...]] = (
         Fix("rebind_between_sessions", True, STALE, "unbind and bind the driver when the table size has changed, before the next session"),
         Fix(
@@ -30,13 +39,13 @@ class MsiVfio(System):
             STALE,
             "a kernel that removes the irq domain when MSI-X is disabled (posted 2023, not merged)",
         ),
-        Fix("in_place_growth", True, GROWTH, "Linux 6.5 with QEMU 8.2, or later: vectors are added in place"),
+        Fix("in_place_growth", True, GROWTH, "{QV3} on {KV4}, or later: vectors are added in place"),
         Fix("vectors_up_front", True, GROWTH, "all vectors at the enable: a guest or a VMM that takes the whole table at once"),
         Fix("client_heeds_noresize", True, ("VFIO-005",), "a client that disables before it grows where the host reports NORESIZE"),
         Fix("one_vector_a_request", True, ("VFIO-007",), "a client that wires each vector with a request of its own"),
         Fix("noresize_removed", True),
         Fix("QV2", True),
-        Fix("QV3", True, GROWTH, "QEMU 8.2 or later"),
+        Fix("QV3", True, GROWTH, "{QV3} or later"),
         Fix("KV4", True, GROWTH),
         Fix("KV4", False, ("VFIO-004", "VFIO-006")),
         Fix("KV2", False, STALE),
@@ -46,8 +55,8 @@ class MsiVfio(System):
         Fix("KV1", False),
     )
 
-    def __init__(self, machines: Machines, recorded: Sequence[Recording], gates: Gates) -> None:
-        self.machines, self.recorded, self.base = machines, recorded, gates
+    def __init__(self, machines: Machines, recorded: Sequence[Recording], gates: Gates, place: tuple[str, str] = ("", "")) -> None:
+        self.machines, self.recorded, self.base, self.place = machines, recorded, gates, place
         self.done: dict[frozenset[tuple[str, Any]], list[Replay]] = {}
 
     @classmethod
@@ -58,7 +67,8 @@ class MsiVfio(System):
         by_label: dict[str, list[Recording]] = {}
         for r in recordings(tables):
             by_label.setdefault(r.label, []).append(r)
-        return [cls(machines, mine, base_gates(mine, tables.get("gates"))) for mine in by_label.values()]
+        gates = tables.get("gates")
+        return [cls(machines, mine, base_gates(mine, gates), platform_of(tables, mine[0].source)) for mine in by_label.values()]
 
     def subject(self) -> str:
         return self.recorded[0].label
@@ -78,6 +88,19 @@ class MsiVfio(System):
             "cpu_vectors": max(d.most_wired if gates["KV1"] else d.most_allocated for d in done),
         }
 
+    def platform(self) -> tuple[str, str]:
+        return self.place
+
+    def refutable(self) -> frozenset[str]:
+        """What sessions and demands lead to, where the machines grant and refuse what was recorded.
+
+        Not the detached block: the request that failed is all there is of it. Not a size that the refusal alone tells.
+        """
+        if any(d.contradicted for d in self._replayed(self.base)):
+            return frozenset()
+        told = frozenset(code for fix in self.fixes for code in fix.cures) - {"VFIO-007"}
+        return told - {"MSI-001"} if all(r.deduced for r in self.recorded) else told
+
     def assumptions(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(a for r in self.recorded for a in r.assumptions))
 
@@ -96,7 +119,7 @@ def base_gates(recorded: Sequence[Recording], gates: pl.DataFrame | None) -> Gat
     """The gates as the recordings show them, else as the case's gates say, else the old behaviour, which is then an assumption."""
     first = recorded[0]
     resized, appended, refused, bounded = (any(getattr(r, x) for r in recorded) for x in ("resized", "appended", "refused", "bounded"))
-    known = {g: known_gate(gates, g, first.source) for g in ("KV1", "KV2", "KV4", "QV2", "QV3")}
+    known = {g: gate_value(gates, g, first.source) for g in ("KV1", "KV2", "KV4", "QV2", "QV3")}
     if known["KV2"] is None:
         known["KV2"] = bounded
     if known["KV4"] is None or appended or refused:
@@ -105,20 +128,19 @@ def base_gates(recorded: Sequence[Recording], gates: pl.DataFrame | None) -> Gat
         known["KV4"] = False  # such a QEMU tears down only where it must
     known["QV3"] = not resized and bool(appended or known["QV3"])
     first.assumptions += [
-        f"{g} is taken to be {known[g]}: nothing tells" for g in ("KV2", "KV4") if known_gate(gates, g, first.source) is None
+        f"{g} is taken to be {known[g]}: nothing tells" for g in ("KV2", "KV4") if gate_value(gates, g, first.source) is None
     ]
     return {
         **known,
         "KV1": known["KV1"] is not False,
-        "KV3": known_gate(gates, "KV3", first.source) is True,
-        "QV4": known_gate(gates, "QV4", first.source) is True,
+        "KV3": gate_value(gates, "KV3", first.source) is True,
+        "QV4": gate_value(gates, "QV4", first.source) is True,
         "QV2": bool(known["QV2"]) or any(s.what == "enable" and s.number > 1 for r in recorded for s in r.stimuli),
         "in_place_growth": bool(known["KV4"] and known["QV3"]),
         "domain_removed_on_disable": False,
         "rebind_between_sessions": False,
         "vectors_up_front": False,
         "noresize_removed": False,
-        "ITS": known_gate(gates, "ITS", first.source) is True,
         "one_vector_a_request": False,
         "client_heeds_noresize": not refused,
     }
@@ -131,15 +153,17 @@ class Replay:
         self.gates, self.recorded, self.made, limit = gates, recorded, machines, recorded.limit
         self.domain = machines["MsiDomain"](gates["KV2"], "none" if gates["KV2"] else "global")
         self.function = machines["PciFunction"](self.domain)
-        self.dynamic = bool(gates["KV4"] or gates["in_place_growth"]) and not gates["ITS"]
+        self.function.several = True
+        self.dynamic = bool(gates["KV4"] or gates["in_place_growth"]) and recorded.index == VFIO_MSIX
         self.function.dynamic, self.function.strict = self.dynamic, bool(gates["KV3"])
         self.device = machines["VfioDevice"](dynamic=self.dynamic)
-        self.vmm = machines["Vmm"](self._policy(), 0, batched=bool(gates["QV2"]), intx=False)
+        self.vmm = machines["Vmm"](self._policy(), 0, batched=bool(gates["QV2"]), index=recorded.index, intx=False)
         self.seen: set[str] = set()
         self.requests: list[tuple[str, int]] = []  # data and result of what one stimulus made the client send
         self.used: set[int] = set()
         self.fresh = limit is None  # whether no session is known to have gone before
         self.most_allocated = self.most_wired = 0
+        self.contradicted = False  # whether a step worked or failed otherwise than it was recorded
         if limit is not None and gates["KV2"]:
             self.domain.create("msix", limit)
             if gates["domain_removed_on_disable"]:
@@ -156,7 +180,7 @@ class Replay:
         device = self.made["VfioDevice"](dynamic=self.dynamic)
 
         def wire(first: int, size: int, wiring: int) -> None:
-            device.set_irqs(MSIX, first, size, "eventfd", alloc=lambda n: frozenset((n,)), wiring=wiring)
+            device.set_irqs(VFIO_MSIX, first, size, "eventfd", alloc=lambda n: frozenset((n,)), wiring=wiring)
 
         if count:
             wire(0, count, 0)
@@ -166,16 +190,20 @@ class Replay:
         return not set(range(count - 1)) <= device.wired
 
     def hear(self, s: Stimulus) -> None:
-        """One stimulus."""
+        """One stimulus; what the client's last request returns is held against what was recorded."""
         self.requests.clear()
         getattr(self, "_" + s.what.replace(" ", "_"))(s)
+        if s.works is not None and self.requests:
+            self.contradicted |= (self.requests[-1][1] == 0) != s.works
 
     def _policy(self) -> str:
         """All at once; in place where the client can and the host says so, or where the client does not ask; else down and up again."""
         gates = self.gates
         if gates["vectors_up_front"]:
             return "full"
-        noresize = bool(self.device.flags(MSIX) & NORESIZE) and not gates["noresize_removed"]
+        if self.recorded.index == VFIO_MSI:
+            return "incr"  # vectors of plain MSI are a block: more of them need another one
+        noresize = bool(self.device.flags(VFIO_MSIX) & NORESIZE) and not gates["noresize_removed"]
         can = gates["QV3"] or gates["in_place_growth"]
         return "dyn" if (can and not noresize) or not gates["client_heeds_noresize"] else "incr"
 
@@ -203,6 +231,8 @@ class Replay:
 
     def _enabled(self, least: int, most: int) -> Any:
         """The kernel's enable: a domain that was there already and is smaller than the table is what MSI-001 and MSI-002 are about."""
+        if self.recorded.index == VFIO_MSI:
+            return self.function.enable_msi(least, most)
         kept = self.domain.kind == "msix"
         result = self.function.enable_msix(least, most)
         if kept and self._smaller():
@@ -221,6 +251,8 @@ class Replay:
             self.domain.remove()
 
     def _table(self, s: Stimulus) -> None:
+        if self.recorded.index == VFIO_MSI:
+            self.function.msi_count = s.number
         self.function.msix_count = s.number
 
     def _open(self, s: Stimulus) -> None:

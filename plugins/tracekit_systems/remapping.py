@@ -17,6 +17,7 @@ class RemappingTable(System):
 
     name: ClassVar[str] = "remapping-table"
     reads: ClassVar[tuple[str, ...]] = ("irte_exhausted",)
+    switches: ClassVar[tuple[str, ...]] = ("fewer_vectors", "larger_table")
     fixes: ClassVar[tuple[Fix, ...]] = (FEWER,)
     by_amd: ClassVar[bool] = False
 
@@ -45,6 +46,10 @@ class RemappingTable(System):
         if gates["fewer_vectors"]:
             return {"vectors": -self.refused}
         return {"irtes": self.refused if gates.get("larger_table") else 0}
+
+    def refutable(self) -> frozenset[str]:
+        """None: the messages are all there is to replay."""
+        return frozenset()
 
     def assumptions(self) -> tuple[str, ...]:
         return ("each message is taken to be a request for one entry when none was left",)

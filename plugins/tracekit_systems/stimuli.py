@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import polars as pl
 
-from tracekit import ERANGE, LARGEST_TABLE, VFIO_MSIX, Row, device_of, full_bdf, rows_of
+from tracekit import ERANGE, LARGEST_TABLE, VFIO_MSI, VFIO_MSIX, Row, device_of, full_bdf, rows_of
 
+KINDS = {VFIO_MSI: "msi", VFIO_MSIX: "msix"}
 OF_FUNCTION = ("enables", "windows", "refusals", "op_open", "op_close", "op_free", "op_domain_remove")
 SIZED = {"vfio_msix_early_setup": ("name", "entries"), "op_table_size": ("bdf", "count")}  # table -> its columns with device and size
 READS = (*OF_FUNCTION, *SIZED, "op_xen_setup", "irq_handler_entry", "nvme_completion_polled", "remap_fault")
@@ -23,26 +24,31 @@ BASES = {"calls": 0, "vectors": 1, "qemu": 2}
 
 @dataclass(frozen=True, slots=True)
 class Stimulus:
-    """One stimulus: `number` is a table size, a count of vectors, or a vector; `least` the smallest count a driver accepts."""
+    """One stimulus: `number` is a table size, a count of vectors, or a vector; `least` the smallest count a driver accepts.
+
+    `works`: whether what the client did for it was recorded to work; None where that is not recorded.
+    """
 
     what: What
     number: int = 0
     least: int = 1
+    works: bool | None = None
 
 
 @dataclass
 class Recording:
-    """The stimuli of one function in one source, and what they tell of the kernel and the client.
+    """The stimuli of one function in one source, for its MSI-X or its plain MSI, and what they tell of the kernel and the client.
 
     `limit`: size of an irq domain that was there before the first line. `resized`, `appended`, `refused`: a client tore down to grow,
     added in place, or was refused that; `bounded`: an insert was refused with -34; `lost`: something shows that an interrupt came while
     the vectors were down; `spilled`: the line interrupted then; `detached`: how many enabled vectors a request was for of
-    which one could not be wired, and of which some had interrupted.
+    which one could not be wired, and of which some had interrupted; `deduced`: only one refusal tells the size of the domain.
     """
 
     source: str
     label: str = "an unnamed device"
     basis: str = "calls"
+    index: int = VFIO_MSIX
     stimuli: list[Stimulus] = field(default_factory=list)
     limit: int | None = None
     resized: bool = False
@@ -52,6 +58,7 @@ class Recording:
     lost: bool = False
     spilled: bool = False
     detached: int = 0
+    deduced: bool = False
     assumptions: list[str] = field(default_factory=list)
 
 
@@ -66,12 +73,13 @@ def recordings(tables: Mapping[str, pl.DataFrame]) -> list[Recording]:
             place = groups.setdefault((row.source, row.machine, row.boot), {})
             place.setdefault(device_of(row), {}).setdefault(name, []).append(row)
     xen = set(tables["op_xen_setup"]["source"].unique()) if "op_xen_setup" in tables else set()
-    made = [_recording(place[0], rows, tables) for place, by in groups.items() if place[0] not in xen for rows in _adopted(by)]
-    best: dict[str, int] = {}
+    known = [(place[0], rows) for place, by in groups.items() if place[0] not in xen for rows in _adopted(by)]
+    made = [_recording(source, rows, tables, index) for source, rows in known for index in KINDS]
+    best: dict[tuple[str, int], int] = {}
     for r in made:
         if r.stimuli:
-            best[r.label] = min(best.get(r.label, 9), BASES.get(r.basis, 9))
-    return [r for r in made if r.stimuli and BASES.get(r.basis, 9) == best[r.label]]
+            best[r.label, r.index] = min(best.get((r.label, r.index), 9), BASES.get(r.basis, 9))
+    return [r for r in made if r.stimuli and BASES.get(r.basis, 9) == best[r.label, r.index]]
 
 
 def _adopted(by: dict[Identity, dict[str, list[Row]]]) -> Iterator[dict[str, list[Row]]]:
@@ -86,11 +94,11 @@ def _adopted(by: dict[Identity, dict[str, list[Row]]]) -> Iterator[dict[str, lis
     yield from by.values()
 
 
-def _recording(source: str, rows: Mapping[str, list[Row]], tables: Mapping[str, pl.DataFrame]) -> Recording:
-    enables = [e for e in rows.get("enables", []) if e.kind == "msix"]
-    windows = [w for w in rows.get("windows", []) if w.index in (VFIO_MSIX, None)]
-    refusals = [r for r in rows.get("refusals", []) if r.kind == "growth" and r.index == VFIO_MSIX and r.start is not None and r.count]
-    made = Recording(source, label_of([*enables, *windows]))
+def _recording(source: str, rows: Mapping[str, list[Row]], tables: Mapping[str, pl.DataFrame], index: int) -> Recording:
+    enables = [e for e in rows.get("enables", []) if e.kind == KINDS[index]]
+    windows = [w for w in rows.get("windows", []) if w.index == index or w.index is None and index == VFIO_MSIX]
+    refusals = [r for r in rows.get("refusals", []) if r.kind == "growth" and r.index == index and r.start is not None and r.count]
+    made = Recording(source, label_of([*enables, *windows]), index=index)
     if not enables and not windows:
         return made
     growths = [w for w in windows if w.kind in ("growth", "failed") and w.new is not None]
@@ -100,6 +108,7 @@ def _recording(source: str, rows: Mapping[str, list[Row]], tables: Mapping[str, 
     made.appended = any(e.operation == "alloc_at" for e in enables)
     made.lost, made.spilled = _is_lost(growths, made, tables), _is_spilled(growths, tables.get("irq_handler_entry"))
     made.bounded = any(e.fail_ret == ERANGE for e in enables)
+    made.deduced = len(enables) == 1 and enables[0].hwsize_how == "deduced"
     asked = [*map(_demand, enables), *(w.new for w in growths), *(r.start + r.count for r in refusals)]
     told = _told_elsewhere(made, tables)
     sizes = _sizes(enables, growths, max(asked, default=1), told)
@@ -190,14 +199,21 @@ Timed = tuple[int, int, Stimulus]
 
 
 def _of_enables(enables: list[Row], growths: set[int]) -> Iterator[Timed]:
-    """Demands; an enable that ends a growth is the unmask that the window stands for."""
-    for e in enables:
+    """Demands; an enable that ends a growth is the unmask that the window stands for; a domain made anew tells of an unbind before it."""
+    for earlier, e in zip([None, *enables], enables, strict=False):
+        if earlier is not None and e.created and e.removed_line is None:
+            yield e.line, 0, Stimulus("rebind")
         if e.operation == "alloc_at":
-            yield e.line, 3, Stimulus("unmask", e.min if e.min is not None else _demand(e) - 1)
+            yield e.line, 3, Stimulus("unmask", e.min if e.min is not None else _demand(e) - 1, works=_works(e))
         elif e.request is None:
             yield e.line, 3, Stimulus("driver enable", _demand(e), e.min or 1)
         elif e.request not in growths:
-            yield e.line, 3, Stimulus("enable", _demand(e))
+            yield e.line, 3, Stimulus("enable", _demand(e), works=_works(e))
+
+
+def _works(e: Row) -> bool | None:
+    """Return whether an enable, or the adding of a vector, worked; None where its result is not recorded."""
+    return None if e.ret is None else e.ret >= 0 if e.operation == "alloc_at" else e.ret > 0
 
 
 def _demand(e: Row) -> int:
@@ -224,7 +240,7 @@ def _of_windows(windows: list[Row], growths: list[Row], enabled: bool, made: Rec
         if not w.handlers:
             made.assumptions.append("vectors that were wired are taken to have been in use: no handler events")
             yield from ((w.line, 2, Stimulus("interrupt", v)) for v in w.wired or range(w.old))
-        yield w.line, 3, Stimulus("unmask", w.new - 1)
+        yield w.line, 3, Stimulus("unmask", w.new - 1, works=None if w.ret is None else w.ret == 0)
 
 
 def _of_sessions(rows: Mapping[str, list[Row]]) -> Iterator[Timed]:

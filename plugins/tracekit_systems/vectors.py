@@ -6,8 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import polars as pl
 
-from tracekit import ENOSPC, SWAPPED, Fix, System, rows_of
-from tracekit_systems.gates import known_gate
+from tracekit import ENOSPC, SWAPPED, Fix, System, gate_value, rows_of
 
 TRIED = ("vector_alloc", "vector_reserve_managed", "vector_clear")
 MANY = 1 << 16  # more than a device has vectors; irqs that were never tried get numbers below zero
@@ -18,17 +17,19 @@ Gates = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An irq wants a vector (at request or at allocation, or managed slots), or gives its own back."""
+    """An irq wants a vector (at request or at allocation, or managed slots), or gives its own back; `granted`: what was recorded."""
 
     what: Literal["request", "alloc", "managed", "release"]
     irq: int
+    granted: bool | None = None
 
 
 @dataclass
 class Host:
     """What was recorded in one source: the steps; `room`, vectors free at its begin; `excess`, by how much reservations exceeded them.
 
-    `outside`: irqs that got a vector outside the wanted CPUs.
+    `outside`: irqs that got a vector outside the wanted CPUs. `left`: vectors that the matrix had at the first refusal, None if it is not
+    recorded.
     """
 
     source: str
@@ -36,6 +37,7 @@ class Host:
     room: int = 0
     excess: int = 0
     outside: tuple[int, ...] = ()
+    left: int | None = None
 
 
 class HostVectors(System):
@@ -43,6 +45,7 @@ class HostVectors(System):
 
     name: ClassVar[str] = "host-vectors"
     reads: ClassVar[tuple[str, ...]] = (*TRIED, "vector_failures", "vector_overcommits", "irq_affinity_broken", "op_set_irqs", "gates")
+    switches: ClassVar[tuple[str, ...]] = ("more_vectors", "fewer_requested")
     fixes: ClassVar[tuple[Fix, ...]] = (
         Fix(
             "more_vectors",
@@ -64,7 +67,7 @@ class HostVectors(System):
         if "VectorPool" not in machines:
             return []
         hosts = list(_hosts(tables))
-        return [cls(machines, hosts, known_gate(tables.get("gates"), "KV1", hosts[0].source) is not False)] if hosts else []
+        return [cls(machines, hosts, gate_value(tables.get("gates"), "KV1", hosts[0].source) is not False)] if hosts else []
 
     def subject(self) -> str:
         return "host"
@@ -78,6 +81,26 @@ class HostVectors(System):
     def cost(self, gates: Gates) -> Mapping[str, int]:
         """CPU vectors in use at the worst moment."""
         return {"cpu_vectors": max(self._replayed(h, gates)[1] for h in self.recorded)}
+
+    def refutable(self) -> frozenset[str]:
+        """Refusals among other requests, where the pool gives what was recorded; what a message alone tells is not replayed."""
+        replayed = [h for h in self.recorded if any(s.granted or s.what == "release" for s in h.steps)]
+        return frozenset(("VEC-001", "VEC-002")) if replayed and all(map(self._agrees, replayed)) else frozenset()
+
+    def _agrees(self, host: Host) -> bool:
+        """Whether the pool as it was grants and refuses what was recorded, and the matrix had no vector left then."""
+        if host.left:
+            return False
+        pool = self.machines["VectorPool"]()
+        pool.online(0, host.room)
+        for s in host.steps:
+            if s.what == "release":
+                _release(pool, s.irq)
+                continue
+            result = pool.reserve_managed(s.irq, (0,)) if s.what == "managed" else pool.activate(s.irq)
+            if s.granted is not None and (ENOSPC not in result) != s.granted:
+                return False
+        return True
 
     def assumptions(self) -> tuple[str, ...]:
         return ("no vector was left at the first refusal; those in use before the recording come back as they are released",)
@@ -129,6 +152,7 @@ def _hosts(tables: Mapping[str, pl.DataFrame]) -> Iterator[Host]:
     outside = _outside(tables.get("irq_affinity_broken"))
     for source in dict.fromkeys([*(s for s, _ in kinds), *excess, *outside]):
         host = Host(source, list(_steps(source, kinds, tables)), 0, excess.get(source, 0), outside.get(source, ()))
+        host.left = next((f.global_avl for f in rows_of(failures) if f.source == source), None) if failures is not None else None
         host.room = _left(host.steps, {irq for s, irq in kinds if s == source})
         yield host
 
@@ -151,9 +175,10 @@ def _steps(source: str, kinds: Mapping[tuple[str, int], str], tables: Mapping[st
             if name == "vector_clear":
                 timed.append((row.line, Step("release", row.irq)))
             elif name == "vector_reserve_managed":
-                timed.append((row.line, Step("managed", row.irq)))
-            elif kind in ("request", "unknown", "alloc") or not (row.ret < 0 or row.vector >= SWAPPED):
-                timed.append((row.line, Step("alloc" if kind == "alloc" else "request", row.irq)))
+                timed.append((row.line, Step("managed", row.irq, row.ret >= 0)))
+            elif kind in ("request", "unknown", "alloc") or row.ret >= 0 and row.vector < SWAPPED:
+                granted = not (row.ret < 0 or row.vector >= SWAPPED)
+                timed.append((row.line, Step("alloc" if kind == "alloc" else "request", row.irq, granted)))
     timed += _not_tried(source, timed, tables)
     yield from (s for _, s in sorted(timed, key=lambda t: t[0]))
 

@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import CAP_MSIX, DOMID_SELF, ENODEV, ENOSPC, Fix, Row, System, rows_of
-from tracekit_systems.gates import known_gate
+from tracekit import CAP_MSIX, DOMID_SELF, ENODEV, ENOSPC, Fix, Row, System, gate_value, rows_of
 
 LEAST_LEAK = 3  # numbers that must be lost before it is called a leak
 MOST = 20_000  # steps of one domain that are replayed
@@ -27,13 +26,14 @@ class Step:
 
 @dataclass
 class Domain:
-    """What was recorded of a domain: its label, the steps, and the space they were taken from."""
+    """What was recorded of a domain: its label, the steps, and their space. `told`: by calls or lives, not by refusals."""
 
     label: str
     steps: list[Step] = field(default_factory=list)
     room: int = PLENTY
     source: str = ""
     assumptions: tuple[str, ...] = ()
+    told: bool = True
 
 
 class XenPirqs(System):
@@ -41,6 +41,7 @@ class XenPirqs(System):
 
     name: ClassVar[str] = "xen-pirqs"
     reads: ClassVar[tuple[str, ...]] = ("op_xen_setup", "op_xen_bind", "op_xen_destroy", "xen_map_failed")
+    switches: ClassVar[tuple[str, ...]] = ("higher_limit", "fewer_vectors")
     fixes: ClassVar[tuple[Fix, ...]] = (
         Fix("higher_limit", True, ("XEN-002",), "a higher extra_guest_irqs=<domU>,<dom0> on Xen's command line"),
         Fix("fewer_vectors", True, ("XEN-002",), "fewer queues a device, so that fewer vectors are asked for"),
@@ -69,6 +70,10 @@ class XenPirqs(System):
             _, _, without = self._replayed(gates)
             return {**self.cost({**gates, "fewer_vectors": False}), "vectors": -without}
         return {"pirqs": self._replayed(gates)[1]}
+
+    def refutable(self) -> frozenset[str] | None:
+        """All where requests are granted and given back besides; nothing where the messages of refusals are all there is."""
+        return None if self.recorded.told else frozenset()
 
     def assumptions(self) -> tuple[str, ...]:
         return self.recorded.assumptions
@@ -108,11 +113,11 @@ class HvmPirqs(XenPirqs):
     reads: ClassVar[tuple[str, ...]] = ("pirq_lives", "xen_msi_create_failed", "gates")
     fixes: ClassVar[tuple[Fix, ...]] = (
         *XenPirqs.fixes,
-        Fix("KV5", True, ("XEN-001", "XEN-004"), "a guest kernel with c74fd80f2f41 (4.11, and stable kernels): always a fresh pirq"),
+        Fix("KV5", True, ("XEN-001", "XEN-004"), "a guest kernel with c74fd80f2f41 ({KV5}, and stable kernels): always a fresh pirq"),
         Fix("KV5", False, ("XEN-002", "XEN-003")),
-        Fix("QV1", True, ("XEN-002", "XEN-003"), "a device model that unmaps pirqs on disable (QEMU 2.1 or later)"),
+        Fix("QV1", True, ("XEN-002", "XEN-003"), "a device model that unmaps pirqs on disable ({QV1} or later)"),
         Fix("QV1", False, ("XEN-001", "XEN-004")),
-        Fix("XV1", True, ("XEN-002", "XEN-003"), "a Xen toolstack of 4.5 or later, which brings such a device model"),
+        Fix("XV1", True, ("XEN-002", "XEN-003"), "a toolstack of {XV1} or later, which brings such a device model"),
     )
 
     @classmethod
@@ -160,7 +165,7 @@ def _take(space: Any, wanted: int) -> Iterator[int]:
 
 def _gates(recorded: Domain, gates: pl.DataFrame | None, tables: Mapping[str, pl.DataFrame]) -> Gates:
     """A guest re-uses if it was seen to, whatever its release; numbers that come twice were given back, numbers that only fall were not."""
-    unmaps = known_gate(gates, "QV1", recorded.source)
+    unmaps = gate_value(gates, "QV1", recorded.source)
     lives = [x for x in rows_of(tables["pirq_lives"]) if x.source == recorded.source and x.basis == "guest"]
     given = [x.pirq for x in lives if x.given]
     fresh = not any(x.reused for x in lives)
@@ -196,7 +201,7 @@ def _dom0(tables: Mapping[str, pl.DataFrame]) -> Iterator[Domain]:
         mine = told.filter((pl.col("ret") == ENOSPC) & pl.col("domid").is_in([0, DOMID_SELF]))
         for source in mine["source"].unique(maintain_order=True):
             steps = [Step(r.bdf or "", 1) for r in rows_of(mine.filter(pl.col("source") == source))]
-            yield Domain("dom0", steps, 0, source, ("each refused request is taken to be for one pirq when none was left",))
+            yield Domain("dom0", steps, 0, source, ("each refused request is taken to be for one pirq when none was left",), told=False)
 
 
 def _from_calls(source: str, rows: list[tuple[str, Row]]) -> Domain:

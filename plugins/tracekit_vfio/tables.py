@@ -73,7 +73,8 @@ REFUSALS = Table(
             "growth (in place, -22), mode (another index is on), empty (an enable of no vectors), "
             "rollback (a vector of an enabled block failed, and the block with it).",
         ),
+        Column("detached", pl.List(pl.Int64()), "Enabled vectors that lost their eventfds in it, as the calls inside show."),
         Column("hint", _FLAG),
     ),
-    keys=("source", "line", "request"),
+    keys=("source", "line", "request", "kind"),
 )

@@ -142,6 +142,9 @@ def test_explain_and_plugins_print() -> None:
     assert page.startswith("msi.stale-hwsize (MSI-001), severity high\n")
     assert "Stays quiet when:" in page
     assert "What to do:" in tracekit("explain", "OBS-001").stdout
+    gate = tracekit("explain", "KV6").stdout
+    assert gate == tracekit("explain", "xen-owns-masks").stdout
+    assert "- x86: 5.18 (commit 7e0815b3e099" in gate
 
 
 @pytest.mark.parametrize("width", [80, 200])

@@ -44,10 +44,17 @@ def test_a_divergence_has_both_values_and_who_explains_it() -> None:
 
 def test_what_was_not_predicted_is_counted_by_operation() -> None:
     later = OPENED.split("\n", 1)[1]
-    made = tables(later.replace("RET", "0").replace("flags=0x21 index=2 start=0 count=0", "flags=0x24 index=0 start=0 count=1"))
+    made = tables(later.replace("RET", "0").replace(" flags=0x21 index=2 start=0 count=0", ""))
     (told,) = unpredicted(made)
     assert told == ("set_irqs", 1, made["predictions"]["source"][0], 1)
     assert unpredicted(tables(OPENED.replace("RET", "-22"))) == unpredicted({}) == []
+
+
+def test_what_is_known_is_told_apart_from_what_a_healthy_system_does() -> None:
+    later = OPENED.split("\n", 1)[1].replace("flags=0x21 index=2 start=0 count=0", "flags=0x24 index=0 start=0 count=1")
+    known, guessed = score(tables(OPENED.replace("RET", "-22")), []), score(tables(later.replace("RET", "0")), [])
+    assert (known.predicted, known.from_known, known.if_healthy) == (1, 1, 0)
+    assert (guessed.predicted, guessed.from_known, guessed.if_healthy, guessed.divergences) == (1, 0, 1, 0)
 
 
 def test_without_operations_the_score_is_empty() -> None:

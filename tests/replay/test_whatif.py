@@ -74,3 +74,16 @@ class Everything(Domain):
 def test_a_fault_that_vanishes_under_a_stranger_s_fix_is_not_confirmed() -> None:
     here = Finding("x", "proven", (), Subject(BDF, bdf=BDF), code="MSI-001")
     assert [f.confirmed_by_replay for f in confirmed([here], flips([Everything()]))] == [False]
+
+
+class Restated(Domain):
+    """A toy whose only stimulus is the line that the finding repeats."""
+
+    def refutable(self) -> frozenset[str]:
+        return frozenset()
+
+
+def test_a_replay_that_cannot_say_no_names_fixes_and_confirms_nothing() -> None:
+    here = Finding("x", "proven", (), Subject(BDF, bdf=BDF), code="MSI-001")
+    (told,) = confirmed([here], flips([Restated()]))
+    assert (told.confirmed_by_replay, told.fixes) == (None, ("remove the domain when MSI is disabled", "unbind and bind the driver"))

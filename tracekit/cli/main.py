@@ -96,15 +96,22 @@ def analyze(
 
 @app.command()
 def explain(
-    name: Annotated[str, typer.Argument(metavar="NAME|CODE", help="msi.stale-hwsize, or MSI-001.")],
+    name: Annotated[str, typer.Argument(metavar="NAME|CODE", help="msi.stale-hwsize or MSI-001; a gate: device-msi-domains or KV2.")],
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
-    """Print the page of a diagnosis: what it finds, why it matters, when it stays quiet, what to do."""
+    """Print the page of a diagnosis: what it finds, why it matters, when it stays quiet, what to do; or a gate's: since when, where."""
     from tracekit.diagnosing.diagnoses import BLIND_SPOT
     from tracekit.diagnosing.recipes import family_of
     from tracekit.plugins import registry as plugins
+    from tracekit.replay.gates import expanded
 
-    diagnoses = [*plugins.load().diagnoses, BLIND_SPOT]
+    registry = plugins.load()
+    gates = registry.gates
+    for gate in gates.values():
+        if name.lower() in (gate.name, gate.code.lower()):
+            print(_filled(expanded(gate.page(), gates)))
+            return
+    diagnoses = [*registry.diagnoses, BLIND_SPOT]
     for d in diagnoses:
         if name.lower() in (d.name.lower(), d.code.lower()):
             tables = [("needs", d.needs), ("takes where present", d.wants)]
@@ -113,9 +120,10 @@ def explain(
             told += [f"settings: {', '.join(settings)}"] if settings else []
             told += [f"to record: {d.record}"] if d.record else []
             told += [f"commands: tracekit record {family}"] if (family := family_of(d.code)) else []
-            print(_filled("\n".join([f"{d.name} ({d.code}), severity {d.severity}", "", d.page, "", *told])))
+            print(_filled("\n".join([f"{d.name} ({d.code}), severity {d.severity}", "", expanded(d.page, gates), "", *told])))
             return
-    raise UsageError(f"no diagnosis is called {name}{_near(name, [n for d in diagnoses for n in (d.name, d.code)])}")
+    known = [*(n for d in diagnoses for n in (d.name, d.code)), *(n for g in gates.values() for n in (g.name, g.code))]
+    raise UsageError(f"no diagnosis is called {name}{_near(name, known)}")
 
 
 @app.command("plugins")
@@ -126,7 +134,7 @@ def list_plugins(debug: Annotated[bool, typer.Option("--debug", help="Show where
     engine = Engine.load()
     for p in engine.registry.plugins:
         brings: dict[str, Sized] = {"diagnosis": p.diagnoses, "model": p.models, "report": p.reports, "grammar folder": p.grammars}
-        brings |= {"system": p.systems, "machine": p.machines}
+        brings |= {"system": p.systems, "machine": p.machines, "gate": p.gates}
         counts = ", ".join(f"{len(v)} {_plural(k, len(v))}" for k, v in brings.items() if v)
         print(f"{p.name} {p.version}: {counts or 'nothing'}")
         for error in p.errors:
@@ -236,7 +244,7 @@ def _near(name: str, names: Iterable[str]) -> str:
 def _filled(page: str) -> str:
     """A page of text, each of its paragraphs and sections (`What it finds: ...`) as wide as the terminal."""
     width = min(shutil.get_terminal_size((80, 24)).columns, _WIDEST)
-    parts = re.split(r"\n(?=\n|[A-Za-z][a-z ]+: )", page)
+    parts = re.split(r"\n(?=\n|- |[A-Za-z][A-Za-z ]+:\s)", page)
     return "\n".join("\n" * part.startswith("\n") + textwrap.fill(part.strip(), width, break_on_hyphens=False) for part in parts)
 
 

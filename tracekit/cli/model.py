@@ -38,7 +38,9 @@ def replay(
     if _format(format) == "json":
         print(json.dumps({**asdict(result), "rows": list(result.rows), **({"timeline": events} if device else {})}, default=str))
         return
-    print(f"{result.operations} operations with a result: {result.predicted} predicted, {result.not_predicted} not (state unknown).")
+    shares = f"{result.from_known} from known state, {result.if_healthy} as if healthy"
+    print(f"{result.operations} operations with a result: {result.predicted} predicted ({shares}),", end=" ")
+    print(f"{result.not_predicted} not (state unknown).")
     for operation, times, source, line in unpredicted(run.tables):
         print(f"  not predicted: {times} {operation}, first {source}:{line}")
     print(f"{result.divergences} divergences, {result.unexplained} of them not explained by a finding.")
@@ -103,7 +105,7 @@ def _flipped(flips: "Sequence[Flip]") -> Iterator[str]:
         parts = [(f.vanished, "vanishes", "vanish"), (f.remaining, "stays", "stay"), (f.new, "appears", "appear")]
         effect = "; ".join(f"{', '.join(codes)} {one if len(codes) == 1 else more}" for codes, one, more in parts if codes)
         cost = ", ".join(f"{v:+d} {k.removesuffix('s') if abs(v) == 1 else k}" for k, v in f.cost.items())
-        yield f"  {f.gate} {f.before} -> {f.to}: {effect}{f' (costs {cost})' if cost else ''}"
+        yield f"  {f.label} {f.before} -> {f.to}: {effect}{f' (costs {cost})' if cost else ''}"
         if f.text and f.vanished:
             yield f"      {f.text}"
     if moot:

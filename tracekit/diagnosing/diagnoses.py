@@ -26,6 +26,7 @@ class Diagnosis:
     settings: Mapping[str, Any] = field(default_factory=dict)
     needs_any: tuple[str, ...] = ()
     across: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ()
 
     @property
     def page(self) -> str:
@@ -43,13 +44,15 @@ def diagnosis(
     record: str = "",
     needs_any: tuple[str, ...] = (),
     across: tuple[str, ...] = (),
+    gates: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Iterable[Finding | Verdict]]], Diagnosis]:
     """Make a diagnosis of a function from tables to findings.
 
     Positional parameters name the tables it needs (one that is missing or empty makes it *not evaluated*), parameters with
     default None the tables it can do without, keyword-only parameters its settings. `explains`: codes of findings on the same
     subject that are consequences of this one; `supersedes`: codes that are dropped when this one is found; `record`: the
-    command that records what it needs; `needs_any`: tables with default None of which one at least must have rows.
+    command that records what it needs; `needs_any`: tables with default None of which one at least must have rows; `gates`: codes of
+    the gates that it asks for.
 
     The function is called once for each machine and boot and gets the rows of that place alone, but of the tables in `across` those of
     related places too (a guest's beside its host's, see `Places.related`). The place of a finding is filled in.
@@ -64,7 +67,7 @@ def diagnosis(
                 needs.append(p.name)
             else:
                 wants.append(p.name)
-        asked = (tuple(needs), tuple(wants), settings, needs_any, across)
+        asked = (tuple(needs), tuple(wants), settings, needs_any, across, gates)
         return Diagnosis(function, name, code, severity, explains, supersedes, record, *asked)
 
     return wrap

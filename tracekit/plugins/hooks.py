@@ -5,6 +5,7 @@ from pathlib import Path
 import pluggy
 
 from tracekit.diagnosing.diagnoses import Diagnosis
+from tracekit.replay.gates import Gate
 
 hookspec = pluggy.HookspecMarker("tracekit")
 hookimpl = pluggy.HookimplMarker("tracekit")
@@ -28,6 +29,11 @@ def tracekit_diagnoses() -> list[Diagnosis]:  # type: ignore[empty-body]
 @hookspec
 def tracekit_machines() -> dict[str, type]:  # type: ignore[empty-body]
     """Executable machines by their name in the MSI model (`MsiDomain`, `VfioDevice`, ...): what systems are composed of."""
+
+
+@hookspec
+def tracekit_gates() -> list[Gate]:  # type: ignore[empty-body]
+    """Gates: behaviour that a release, an architecture or an interrupt parent has or has not."""
 
 
 @hookspec

@@ -10,6 +10,7 @@ import polars as pl
 
 from tracekit.diagnosing.diagnoses import Diagnosis
 from tracekit.findings import SEVERITIES
+from tracekit.replay.gates import CODE, NAME, Gate, Since
 from tracekit.replay.model import Model
 from tracekit.replay.whatif import System
 from tracekit.tables.declaration import Column, Table
@@ -35,6 +36,8 @@ def model(part: Any) -> str:
         return f"{_named(part)} is no subclass of tracekit.Model" + (" (give the class, not an object)" if isinstance(part, Model) else "")
     if wrong := next((n for n in ("needs", "across") if not _names(getattr(part, n))), ""):
         return f"{part.__name__}.{wrong} is no tuple of names of tables"
+    if not _names(part.gates):
+        return f"{part.__name__}.gates is no tuple of names of gates"
     if not (isinstance(part.tables, tuple) and all(isinstance(t, Table) for t in part.tables)):
         return f"{part.__name__}.tables is no tuple of tracekit.Table"
     return next(filter(None, (_table(f"{part.__name__}.tables: {t.name}", t) for t in part.tables)), "")
@@ -59,7 +62,7 @@ def diagnosis(part: Any) -> str:
         return f"{_named(part)} is not decorated with @tracekit.diagnosis(...)"
     if part.severity not in SEVERITIES:
         return f"{part.name}: severity {part.severity!r} is none of {', '.join(SEVERITIES)}"
-    for name in ("explains", "supersedes"):
+    for name in ("explains", "supersedes", "gates"):
         if not isinstance(getattr(part, name), tuple):
             return f"{part.name}: {name} is no tuple of codes"
     return ""
@@ -72,6 +75,19 @@ def report(part: Any) -> str:
     if not isinstance(getattr(part, "name", None), str):
         return f"{part.__name__} has no name for --format"
     return "" if callable(getattr(part, "write", None)) else f"{part.__name__} has no method write(run, options)"
+
+
+def gate(part: Any) -> str:
+    """Why a part is no gate; empty if it is one."""
+    if not isinstance(part, Gate):
+        return f"{_named(part)} is no tracekit.Gate"
+    if not CODE.fullmatch(part.code) or not NAME.fullmatch(part.name):
+        return f"gate {part.code} {part.name}: a code is like KV2, a name like device-msi-domains"
+    if not part.since or not all(isinstance(s, Since) for s in part.since):
+        return f"gate {part.code}: since is no tuple of tracekit.Since"
+    if len({(s.arch, s.parent) for s in part.since}) < len(part.since):
+        return f"gate {part.code}: two releases for one architecture and parent"
+    return ""
 
 
 def system(part: Any) -> str:

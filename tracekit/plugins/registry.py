@@ -10,6 +10,7 @@ import pluggy
 
 from tracekit.diagnosing.diagnoses import Diagnosis
 from tracekit.plugins import hooks, parts
+from tracekit.replay.gates import CODE, Gate, marked
 from tracekit.replay.model import Model
 from tracekit.replay.whatif import System
 from tracekit.run import PluginReport, Report
@@ -33,6 +34,7 @@ class Plugin:
     reports: list[type[Report]] = field(default_factory=list)
     machines: dict[str, type] = field(default_factory=dict)
     systems: list[type[System]] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
     def failed(self, doing: str, error: BaseException) -> str:
@@ -84,6 +86,11 @@ class Registry:
         return {name: machine for p in self.plugins for name, machine in p.machines.items()}
 
     @property
+    def gates(self) -> dict[str, Gate]:
+        """The gates of all plugins, by code."""
+        return {g.code: g for p in self.plugins for g in p.gates}
+
+    @property
     def systems(self) -> list[type[System]]:
         """The systems of all plugins."""
         return [s for p in self.plugins for s in p.systems]
@@ -115,6 +122,7 @@ def load(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Registry:
     for point in sorted(points, key=lambda p: (p.dist is None or p.dist.name != "tracekit", p.name)):
         registry.plugins.append(_load_one(manager, point))
     _drop_repeated(registry)
+    _check_gates(registry)
     return registry
 
 
@@ -133,6 +141,7 @@ def _load_one(manager: pluggy.PluginManager, point: metadata.EntryPoint) -> Plug
     _collect(manager, module, plugin, "tracekit_diagnoses", plugin.diagnoses, parts.diagnosis)
     _collect(manager, module, plugin, "tracekit_reports", plugin.reports, parts.report)
     _collect(manager, module, plugin, "tracekit_systems", plugin.systems, parts.system)
+    _collect(manager, module, plugin, "tracekit_gates", plugin.gates, parts.gate)
     _answer(manager, module, plugin, "tracekit_machines", plugin.machines.update)
     return plugin
 
@@ -160,11 +169,12 @@ def _answer(manager: pluggy.PluginManager, module: object, plugin: Plugin, hook:
 
 def _drop_repeated(registry: Registry) -> None:
     """Of two parts with one name the one loaded first stays."""
-    codes, formats = set(BLIND_SPOT), set[str]()
+    codes, formats, gates = set(BLIND_SPOT), set[str](), set[str]()
     declared: dict[str, Table] = {}
     for plugin in registry.plugins:
         plugin.diagnoses = [d for d in plugin.diagnoses if _first(plugin, f"diagnosis {d.code} {d.name}", {d.code, d.name}, codes)]
         plugin.reports = [r for r in plugin.reports if _first(plugin, f"report {r.name}", {r.name}, formats)]
+        plugin.gates = [g for g in plugin.gates if _first(plugin, f"gate {g.code} {g.name}", {g.code, g.name}, gates)]
         plugin.models = [m for m in plugin.models if _agrees(plugin, m, declared)]
 
 
@@ -174,6 +184,21 @@ def _first(plugin: Plugin, what: str, names: set[str], taken: set[str]) -> bool:
         return False
     taken |= names
     return True
+
+
+def _check_gates(registry: Registry) -> None:
+    """Name every part that refers to a gate which no plugin declares: what it asks for, flips, or marks in a text."""
+    known = set(registry.gates)
+    for plugin in registry.plugins:
+        asked: list[tuple[str, Iterable[str]]] = [(f"model {m.__name__}", m.gates) for m in plugin.models]
+        asked += [(f"diagnosis {d.code} {d.name}", (*d.gates, *marked([d.page]))) for d in plugin.diagnoses]
+        asked += [(f"gate {g.code}", marked([g.holds, g.changes, g.advice])) for g in plugin.gates]
+        for s in plugin.systems:
+            flipped = [f.gate for f in s.fixes if CODE.fullmatch(f.gate) or f.gate not in s.switches]
+            asked.append((f"system {s.__name__}", (*flipped, *s.asks, *marked(f.text for f in s.fixes))))
+        for what, codes in asked:
+            for code in sorted(set(codes) - known):
+                plugin.wrong(f"is wrong: {what} asks for a gate {code}, which nothing declares{parts.nearest(code, known)}")
 
 
 def _agrees(plugin: Plugin, model: type[Model], declared: dict[str, Table]) -> bool:

@@ -33,6 +33,7 @@ class Model:
     tables: ClassVar[tuple[Table, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
     across: ClassVar[tuple[str, ...]] = ()
+    gates: ClassVar[tuple[str, ...]] = ()
     handled: ClassVar[tuple[str, ...]] = ()  # the tables of its `on_` methods
     _hears: ClassVar[tuple[str, ...]] = ()
     _blank: ClassVar[Mapping[str, pl.DataFrame] | None] = None

@@ -18,7 +18,9 @@ _INTERNAL = {*ENVELOPE, "line_end", "ts_end", "call", "attempt", "request", "ent
 class Score:
     """Observed operations with a result: how many were predicted, how many predictions missed, how many of these no finding explains.
 
-    `rows`: one dict a divergence: source, line, operation, subject, rule, predicted, observed, explained_by (a code or None).
+    `from_known` of the predictions follow from state that the recording shows, `if_healthy` say what a system without a fault returns
+    where that state is not shown. `rows`: one dict a divergence: source, line, operation, subject, rule, predicted, observed, explained_by
+    (a code or None).
     """
 
     operations: int
@@ -26,6 +28,8 @@ class Score:
     not_predicted: int
     divergences: int
     unexplained: int
+    from_known: int
+    if_healthy: int
     rows: tuple[Mapping[str, Any], ...]
 
 
@@ -33,12 +37,13 @@ def score(tables: Mapping[str, pl.DataFrame], findings: Sequence[Finding]) -> Sc
     """The score of a replay, from its table `predictions`."""
     made = tables.get("predictions")
     if made is None or made.is_empty():
-        return Score(0, 0, 0, 0, 0, ())
+        return Score(0, 0, 0, 0, 0, 0, 0, ())
     missed = made.filter(~pl.col("agrees"))
     rows = tuple({**row, "explained_by": _explained(row, findings)} for row in _divergences(missed))
     predicted = int(made["predicted"].is_not_null().sum())
     unexplained = sum(r["explained_by"] is None for r in rows)
-    return Score(made.height, predicted, made.height - predicted, missed.height, unexplained, rows)
+    healthy = int((made["basis"] == "healthy").sum()) if "basis" in made.columns else 0
+    return Score(made.height, predicted, made.height - predicted, missed.height, unexplained, predicted - healthy, healthy, rows)
 
 
 def unpredicted(tables: Mapping[str, pl.DataFrame]) -> list[tuple[str, int, str, int]]:
@@ -60,8 +65,8 @@ def _divergences(missed: pl.DataFrame) -> Iterator[dict[str, Any]]:
 def _explained(row: Mapping[str, Any], findings: Sequence[Finding]) -> str | None:
     """The code of the finding that explains a divergence: the one the model names, if it was found, or one on whose lines it lies."""
     named = row.get("explained_by")
-    if named is not None:
-        return str(named) if any(f.code == named for f in findings) else None
+    if named is not None and any(f.code == named for f in findings):
+        return str(named)
     for f in findings:
         if f.grade and any(e.source == row["source"] and e.line <= row["line"] <= (e.line_end or e.line) for e in f.evidence):
             return f.code

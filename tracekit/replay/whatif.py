@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from tracekit.findings import Finding
+from tracekit.replay.gates import Gate, expanded, marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """What became of the faults of a subject under one flipped gate."""
+    """What became of the faults of a subject under one flipped gate. `refutable`: see `System.refutable`."""
 
     gate: str
     before: Any
@@ -38,14 +39,22 @@ class Flip:
     assumptions: tuple[str, ...] = ()
     cures: tuple[str, ...] = ()
     text: str = ""
+    name: str = ""
+    refutable: frozenset[str] | None = None
     machine: str = ""
     boot: int = 0
+
+    @property
+    def label(self) -> str:
+        """The gate as people read it: code and name."""
+        return f"{self.gate} {self.name}".rstrip()
 
     def as_json(self) -> dict[str, Any]:
         """The row of `tracekit whatif --format json`."""
         lists = {n: list(getattr(self, n)) for n in ("vanished", "remaining", "new")}
         return {
             "gate": self.gate,
+            **({"name": self.name} if self.name else {}),
             "from": self.before,
             "to": self.to,
             **lists,
@@ -55,11 +64,16 @@ class Flip:
 
 
 class System:
-    """A composition of machines for one subject (a device, a domain, a host). `reads` names the tables that it takes stimuli from."""
+    """A composition of machines for one subject (a device, a domain, a host). `reads` names the tables that it takes stimuli from.
+
+    A fix flips a declared gate or one of `switches`, what this system alone can change; `asks`: gates that it reads beside those.
+    """
 
     name: ClassVar[str] = ""
     reads: ClassVar[tuple[str, ...]] = ()
     fixes: ClassVar[tuple[Fix, ...]] = ()
+    switches: ClassVar[tuple[str, ...]] = ()
+    asks: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def instances(cls, machines: Mapping[str, type], tables: Mapping[str, pl.DataFrame]) -> Sequence["System"]:
@@ -78,21 +92,34 @@ class System:
         """Codes of the faults that occur when the stimuli are replayed under `gates`."""
         raise NotImplementedError
 
+    def refutable(self) -> frozenset[str] | None:
+        """The codes whose fault this replay could have failed to show; None: all that its fixes cure.
+
+        One whose only stimulus is the line that the finding repeats, or whose fault is the gate itself, names fixes and confirms nothing;
+        nor does one whose results, under the gates as they are, differ from those that were recorded.
+        """
+        return None
+
     def cost(self, gates: Mapping[str, Any]) -> Mapping[str, int]:
         """What `gates` take up front: vectors, irtes, pirqs."""
         return {}
+
+    def platform(self) -> tuple[str, str]:
+        """The architecture and interrupt parent of the kernel it runs on, each empty while unknown: where a fix's release is looked up."""
+        return "", ""
 
     def assumptions(self) -> tuple[str, ...]:
         """Stimuli that had to be derived, gates that were assumed."""
         return ()
 
 
-def flips(systems: Iterable[System]) -> list[Flip]:
-    """Every fix of every system, flipped alone against its base."""
-    return [_flip(s, fix, s.faults(s.gates())) for s in systems for fix in s.fixes if s.gates().get(fix.gate) != fix.to]
+def flips(systems: Iterable[System], gates: Mapping[str, Gate] | None = None) -> list[Flip]:
+    """Return every fix of every system, flipped alone against its base; `gates` tell the releases that the fixes' texts mark."""
+    declared = gates or {}
+    return [_flip(s, fix, s.faults(s.gates()), declared) for s in systems for fix in s.fixes if s.gates().get(fix.gate) != fix.to]
 
 
-def _flip(system: System, fix: Fix, base: frozenset[str]) -> Flip:
+def _flip(system: System, fix: Fix, base: frozenset[str], declared: Mapping[str, Gate]) -> Flip:
     gates = {**system.gates(), fix.gate: fix.to}
     after = system.faults(gates)
     changed = {k: v - system.cost(system.gates()).get(k, 0) for k, v in system.cost(gates).items()}
@@ -107,12 +134,21 @@ def _flip(system: System, fix: Fix, base: frozenset[str]) -> Flip:
         {k: v for k, v in changed.items() if v},
         system.assumptions(),
         fix.cures,
-        fix.text,
+        _text(fix, declared, system.platform()),
+        declared[fix.gate].name if fix.gate in declared else "",
+        system.refutable(),
     )
 
 
+def _text(fix: Fix, declared: Mapping[str, Gate], platform: tuple[str, str]) -> str:
+    """Return what a user would do; nothing where no release has it on this platform."""
+    if any(not declared[code].comes_to(*platform) for code in marked([fix.text]) if code in declared):
+        return ""
+    return expanded(fix.text, declared, *platform)
+
+
 def confirmed(findings: Iterable[Finding], made: Sequence[Flip]) -> list[Finding]:
-    """The findings, those whose fault vanishes under its own fixes and under no other marked `confirmed_by_replay`, fixes first."""
+    """Return the findings with the fixes under which they vanish; `confirmed_by_replay` where only these do and the replay could say no."""
     return [_confirm(f, [x for x in made if f.code in (*x.vanished, *x.remaining) and _is_about(x, f)]) for f in findings]
 
 
@@ -129,4 +165,6 @@ def _confirm(finding: Finding, made: Sequence[Flip]) -> Finding:
     helped = [x for x in own if finding.code in x.vanished]
     strangers = [x for x in made if finding.code in x.vanished and finding.code not in x.cures]
     fixes = tuple(dict.fromkeys(x.text for x in helped if x.text))
+    if not any(x.refutable is None or finding.code in x.refutable for x in own):
+        return replace(finding, fixes=fixes)
     return replace(finding, confirmed_by_replay=bool(helped) and not strangers, fixes=fixes)

@@ -11,7 +11,7 @@ from tracekit_irq.evidence import Rows, at, by_boot, in_order, shown
 RECORD = "cd /sys/kernel/tracing/events; echo 1 | tee irq_matrix/enable irq_vectors/vector_{alloc,activate,reserve_managed}/enable"
 ADVICE = (
     "Free vectors or need fewer: fewer queues a device, interrupts spread over all CPUs, more CPUs, x2APIC with interrupt remapping. "
-    "Allocating vectors succeeds even when none are left (reservations, Linux 4.15 on); the refusal comes when the irq is requested."
+    "Allocating vectors succeeds even when none are left (reservations, {KV1} on); the refusal comes when the irq is requested."
 )
 # Functions that hand the refusal on, innermost first.
 CHAIN = ("x86_vector_activate", "request_threaded_irq", "vfio_msi_set_vector_signal")
@@ -59,11 +59,11 @@ def exhausted_at_request(
     Stays quiet when: a try with one mask fails and the next succeeds, an affinity change finds no vector, -28 is about something else
     (memory, bandwidth, firmware), the remapping table or Xen's pirqs are what is full, or only the overcommit warning is there (VEC-003).
 
-    Affected: x86, Linux 4.15 and later.
+    Affected: x86, {KV1} and later.
 
     What to do: fewer queues, more CPUs, interrupts spread over all CPUs.
 
-    References: arch/x86/kernel/apic/vector.c, activate_reserved(); kernel/irq/matrix.c, irq_matrix_alloc(); since Linux 4.15.
+    References: arch/x86/kernel/apic/vector.c, activate_reserved(); kernel/irq/matrix.c, irq_matrix_alloc(); {KV1}.
     """
     if irte_exhausted is not None or xen_map_failed is not None:
         driver_irq_refused = driver_vectors_refused = driver_refusals = driver_probe_failed = None  # another shortage has a line of its own

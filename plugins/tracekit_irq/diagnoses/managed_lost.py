@@ -23,11 +23,11 @@ def managed_lost(
 
     Stays quiet when: a managed irq is shut down because all CPUs of its mask are offline; that is by design and prints nothing.
 
-    Affected: x86, Linux 4.15 and later.
+    Affected: x86, {KV1} and later.
 
     What to do: report it with the order of CPU on- and offlining: a kernel defect or a race with hotplug.
 
-    References: arch/x86/kernel/apic/vector.c, activate_managed(); since Linux 4.15.
+    References: arch/x86/kernel/apic/vector.c, activate_managed(); {KV1}.
     """
     found = False
     for where, (told, failures) in by_boot(irq_managed_lost, vector_failures):

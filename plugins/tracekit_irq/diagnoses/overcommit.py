@@ -28,11 +28,11 @@ def overcommit(
 
     Stays quiet when: reservations equal what is available, or only the allocation was clamped.
 
-    Affected: x86, Linux 4.15 and later.
+    Affected: x86, {KV1} and later.
 
     What to do: look for VEC-001; need fewer vectors before they are requested.
 
-    References: kernel/irq/matrix.c, irq_matrix_reserve(); since Linux 4.15.
+    References: kernel/irq/matrix.c, irq_matrix_reserve(); {KV1}.
     """
     found = False
     for where, (warnings, crossings, leaving) in by_boot(irq_overcommit, vector_overcommits, irq_reserved_exceeds):

@@ -172,19 +172,23 @@ class Vectors(Model):
         self.attempts.append((e, available if known else None, observed, code))
 
     def _compare(self, e: Row, available: int | None, observed: int, code: str | None) -> None:
-        """Compare one attempt with a pool that is not used up. Where vectors given back are not recorded, an empty one may be no more."""
+        """Compare one attempt with a pool that is not used up: known to be so, or as it is on a healthy host where the pool is not shown.
+
+        Where vectors given back are not recorded, an empty one may be no more.
+        """
         told = available is not None and (available > 0 or self.freed or observed != OK)
-        agrees = observed == OK if told else None
+        full = activation(available) == {ENOSPC} if told else True
         self.emit(
             "predictions",
             e,
             operation="vector_activate",
             subject=f"irq {e.irq}",
             rule="VectorPool.activate",
-            predicted=str(OK) if told else None,
+            predicted=str(OK),
             observed=str(observed),
-            agrees=agrees,
-            explained_by=code if agrees is False and activation(available) == {ENOSPC} else None,
+            basis="known" if told else "healthy",
+            agrees=observed == OK,
+            explained_by=code if observed != OK and full else None,
         )
 
 

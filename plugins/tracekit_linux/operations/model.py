@@ -192,11 +192,13 @@ class Reading:
 
     def create(self, node: Node) -> list[tuple[str, Values]]:
         """A per-device domain is created; hwsize is fixed here."""
-        setup = node.above("pci_setup_msix_device_domain")
+        setup = node.above("pci_setup_msix_device_domain", "pci_setup_msi_device_domain")
         hwsize = node.number("hwsize")
         if hwsize is None and setup is not None:
             hwsize = setup.number("hwsize")
-        return [("op_domain_create", {"domid": node.number("domid"), "hwsize": hwsize, **_if_unknown(node, 1)})]
+        around = setup or node.above(*ENABLES)
+        kind = None if around is None else "msix" if "msix" in around.name else "msi"
+        return [("op_domain_create", {"kind": kind, "domid": node.number("domid"), "hwsize": hwsize, **_if_unknown(node, 1)})]
 
     def remove(self, node: Node) -> list[tuple[str, Values]]:
         """A per-device domain is removed; outside of a set-up that is the driver's unbinding."""

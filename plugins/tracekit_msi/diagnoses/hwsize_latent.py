@@ -20,9 +20,9 @@ def hwsize_latent(
     What it finds: an enable that uses an irq domain of an older size than the table the device has now.
     Why it matters: the next request that reaches the old size is refused with -34 (MSI-001), and may take the whole device down.
     Stays quiet when: the sizes agree, the domain was made in the same attempt, the size at its making is not known, or the fault is acute.
-    Affected: as MSI-001: Linux 6.2 and later on x86, 6.11 and later with an Arm GIC ITS.
+    Affected: as MSI-001: {KV2 everywhere}, and later.
     What to do: unbind and rebind the driver before the next guest starts.
-    References: Linux drivers/pci/msi/irqdomain.c, pci_setup_msix_device_domain() (since 6.2).
+    References: Linux drivers/pci/msi/irqdomain.c, pci_setup_msix_device_domain() (since {KV2}).
     """
     known = enables.filter((pl.col("kind") == "msix") & pl.col("hwsize").is_not_null() & (pl.col("hwsize_how") == "seen"))
     if known.is_empty():

@@ -57,9 +57,9 @@ def stale_hwsize(
     What it finds: an MSI-X index that the kernel refuses with -34 though the device has it, with no irq domain made in that attempt:
     the domain was made when the table was smaller, and its hwsize is never compared with the table again.
     Why it matters: a client that takes everything down to grow is left with no vectors at all; one that asks for all gets none.
-    Stays quiet when: a domain is made inside the attempt, the domain is a global one (Linux up to 6.1, Xen), the index is beyond the
+    Stays quiet when: a domain is made inside the attempt, the domain is a global one (before {KV2}, Xen), the index is beyond the
     table of now, every index is refused (no domain at all), the request is empty, or min is above max.
-    Affected: Linux 6.2 and later on x86, 6.11 and later with an Arm GIC ITS, up to the newest release read; not 6.1 and before.
+    Affected: {KV2 everywhere}, and later up to the newest release read; no release before.
     What to do: unbind and rebind the driver after any change of the table size; that makes the domain anew. Change sizes through
     sriov_vf_msix_count with the VF unbound; the device must not resize its table under a bound driver.
     References: Linux kernel/irq/msi.c, msi_insert_desc() (since 36db3d9003ea, 6.2); drivers/pci/msi/irqdomain.c,
@@ -253,7 +253,7 @@ def _from_reports(reports: pl.DataFrame | None, devices: pl.DataFrame | None) ->
 
 
 def _from_qemu(messages: pl.DataFrame | None) -> Iterator[Finding]:
-    """QEMU 10.1 or later prints the errno as text."""
+    """Return the errno that newer QEMUs print as text (gate QV4)."""
     if messages is None:
         return
     for row in messages.filter(pl.col("reason").str.contains("Numerical result out of range", literal=True)).head(1).iter_rows(named=True):

@@ -17,7 +17,7 @@ def table_shrunk(enables: pl.DataFrame, devices: pl.DataFrame | None = None) -> 
     What it finds: an enable that uses an irq domain made for a larger table than the device has now.
     Why it matters: vectors at and above the new size do not exist; a single one added in place at such an index would be accepted.
     Stays quiet when: the domain was made in the same attempt, or the sizes agree or are not known.
-    Affected: any kernel; the domain that is too large only since 6.2.
+    Affected: any kernel; the domain that is too large only since {KV2}.
     What to do: unbind and rebind the driver; do not add vectors in place above the new size.
     References: Linux drivers/pci/msi/irqdomain.c, pci_setup_msix_device_domain(); kernel/irq/msi.c, msi_insert_desc().
     """

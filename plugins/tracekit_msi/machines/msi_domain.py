@@ -9,6 +9,10 @@ Kind = Literal["none", "global", "msi", "msix"]
 # What an operation may return; None means any value: the state it depends on is not known.
 Prediction = frozenset[int] | None
 
+# MSI_XA_DOMAIN_SIZE, kernel/irq/msi.c: the size of a domain that was given none
+LARGEST = MAX_INDEX + 1
+ANY_INDEX = -1  # MSI_ANY_INDEX, include/linux/msi.h: the kernel looks for a free one
+
 
 def one(value: int) -> Prediction:
     """The prediction of a single value."""
@@ -20,7 +24,7 @@ DONE = one(0)
 
 @dataclass
 class MsiDomain:
-    """A device's irq domain of id 0 (kernel/irq/msi.c): its own since Linux 6.2 where the parent is an MSI parent, else the global one.
+    """A device's irq domain of id 0 (kernel/irq/msi.c): its own where the parent is an MSI parent (gate KV2), else the global one.
 
     `per_device`: whether the kernel makes domains a device. `kind` and `hwsize` are None while unknown; `at_least`: indices that the domain
     must have, since they were in use.
@@ -38,7 +42,7 @@ class MsiDomain:
         A domain of the same kind is kept without comparing sizes (drivers/pci/msi/irqdomain.c, pci_setup_msix_device_domain).
         """
         if not self.per_device:
-            self.kind, self.hwsize = "global", MAX_INDEX
+            self.kind, self.hwsize = "global", LARGEST
             return False
         if self.kind is None:
             return None
@@ -49,8 +53,11 @@ class MsiDomain:
         return True
 
     def create(self, kind: Literal["msi", "msix"], size: int | None) -> None:
-        """`msi_create_device_irq_domain()`: the size is frozen here; 0 stands for the largest index space."""
-        self.kind, self.hwsize, self.at_least = kind, MAX_INDEX if size == 0 else size, 0
+        """`msi_create_device_irq_domain()`: the size is frozen here; 0 stands for the largest index space, a larger one makes none."""
+        if size is not None and size > LARGEST:
+            self.remove()
+            return
+        self.kind, self.hwsize, self.at_least = kind, LARGEST if size == 0 else size, 0
         self.taken.clear()
 
     def remove(self) -> None:
@@ -60,7 +67,8 @@ class MsiDomain:
         self.taken.clear()
 
     def insert(self, index: int) -> Prediction:
-        """`msi_insert_desc()`: -34 at and above the size (since 6.2), -16 if the index is taken, else 0."""
+        """`msi_insert_desc()`: -34 at and above the size, -16 if the index is taken, else 0; any index is the lowest free one."""
+        index = self.lowest() if index == ANY_INDEX else index
         result = self.check(index)
         if result == DONE:
             self.taken.add(index)
@@ -75,6 +83,10 @@ class MsiDomain:
             return one(ERANGE)
         return one(EBUSY) if index in self.taken else DONE
 
+    def lowest(self) -> int:
+        """The lowest index that is free, whatever the size."""
+        return next(n for n in range(len(self.taken) + 1) if n not in self.taken)
+
     def copy(self) -> "MsiDomain":
         """The same state on its own."""
         return replace(self, taken=set(self.taken))
@@ -86,7 +98,7 @@ class MsiDomain:
     def limit(self) -> int | None:
         """The number of indices, or None if it is not known."""
         if not self.per_device or self.kind == "global":
-            return MAX_INDEX
+            return LARGEST
         return self.hwsize
 
     def learn(self, index: int, ret: int) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tracekit import EBUSY, EINVAL, EIO, ENODEV, ENOMEM, ENOSPC, ENOTSUPP, EOPNOTSUPP, ERANGE
-from tracekit_msi.machines.msi_domain import MsiDomain, Prediction, one
+from tracekit_msi.machines.msi_domain import ANY_INDEX, MsiDomain, Prediction, one
 
 
 @dataclass
@@ -14,10 +14,10 @@ class PciFunction:
 
     `msix_count` is the table size in config space, read anew at every enable; `domain` may hold an older one. `at_least`: entries that
     the table must have, since so many vectors were granted, while its size is not known.
-    `reservation`: an irq is allocated without a CPU vector (x86 since 4.15), so that `irqs` cannot fall short. `room`: irqs that the parent
+    `reservation`: an irq is allocated without a CPU vector (gate KV1), so that `irqs` cannot fall short. `room`: irqs that the parent
     domain can still give (entries of the remapping table), None if it is not what is short. `several`: whether one MSI message may stand
     for more than one irq (x86: only with interrupt remapping), None if unknown. `strict`: an entry beyond the table is
-    an error and not cut off (6.2 to 6.3-rc6, until e3c026be4d3c).
+    an error and not cut off (gate KV3). `by_count`: the domain of plain MSI is as large as the capability (gate KV8).
     """
 
     domain: MsiDomain
@@ -29,6 +29,7 @@ class PciFunction:
     room: int | None = None
     several: bool | None = None
     strict: bool = False
+    by_count: bool = False
     supports_msix: bool = True
     usable: bool = True  # MSI allowed and the device in D0
     mapped: bool = True  # the BAR of the table is assigned
@@ -102,7 +103,7 @@ class PciFunction:
             return None
         if self.msi_count < least:
             return one(ENOSPC)
-        self.domain.setup("msi", 1)  # one descriptor for the block
+        self.domain.setup("msi", self.msi_count if self.by_count else 1)  # one descriptor stands for the block, at index 0
         if self.domain.kind == "none":
             return one(ENODEV)
         wanted = min(self.msi_count, most)
@@ -139,6 +140,7 @@ class PciFunction:
         """`pci_msix_alloc_irq_at()` (since 6.2): one more vector without touching the others; the index, or an error."""
         if not self.msix_enabled or not self.dynamic:
             return one(ENOTSUPP)
+        index = self.domain.lowest() if index == ANY_INDEX else index
         inserted = self.domain.insert(index)
         if inserted != one(0):
             return inserted

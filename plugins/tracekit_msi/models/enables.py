@@ -20,8 +20,9 @@ def key_of(row: Row) -> Key:
 
 @dataclass
 class Domain:
-    """A life of an irq domain: made at a line, of a size that was seen or is not known yet."""
+    """A life of an irq domain: of MSI-X or plain MSI, made at a line, of a size that was seen or is not known yet."""
 
+    kind: str
     hwsize: int | None
     how: str | None
     made: Row | None
@@ -62,7 +63,7 @@ class Enables(Model):
         self.attempts: dict[int | None, Attempt] = {}
         self.domains: dict[Key, Domain] = {}
         self.removed: dict[Key, Row] = {}
-        self.sizes: dict[Key, Live] = {}
+        self.sizes: dict[Key, Live] = {}  # of the MSI-X table: what plain MSI can do is no size of a table
         self.enabled: set[Key] = set()  # functions with vectors enabled since they were opened
         self.creating: set[str] = set()  # sources in which the making of a domain was recorded
         self.rows: list[tuple[Row, dict[str, Any]]] = []
@@ -86,12 +87,12 @@ class Enables(Model):
 
     def on_op_domain_setup(self, e: Row) -> None:
         self._attempt(e).setup = e
-        if e.hwsize is not None:
+        if e.hwsize is not None and e.kind != "msi":
             self.sizes[key_of(e)] = Live(e.hwsize, e.line, "hwsize argument", e.source)
 
     def on_op_domain_create(self, e: Row) -> None:
         self._end_domain(e, "replaced")
-        self.domains[key_of(e)] = Domain(e.hwsize, None if e.hwsize is None else "seen", e)
+        self.domains[key_of(e)] = Domain(e.kind or "msix", e.hwsize, None if e.hwsize is None else "seen", e)
         self.creating.add(e.source)
         self._attempt(e).created = e
 
@@ -138,13 +139,15 @@ class Enables(Model):
     def _enable(self, e: Row, a: Attempt, kind: str, operation: str, least: int | None, most: int | None) -> None:
         key = key_of(e)
         domain = self.domains.get(key)
+        if domain is not None and kind is not None and domain.kind != kind:
+            domain = None
         failed = next((i for i in a.inserts if i.ret is not None and i.ret < 0), None)
         passed = [i for i in a.inserts if i.ret == 0]
         values = {
             **{c: getattr(e, c, None) for c in ("device", "vdev", "entity", "bdf", "call", "request", "ret", "ts_end", "line_end")},
             **{"kind": kind, "operation": operation, "min": least, "max": most},
             **{"created": a.created is not None, "first": key not in self.enabled},
-            **_live(a, self.sizes.get(key), e),
+            **_live(a, self.sizes.get(key) if kind != "msi" else None, e),
             **_refused(a, failed, passed),
             **_size(domain, a, failed, passed),
             "setup_line": a.setup.line if a.setup else None,
@@ -154,7 +157,7 @@ class Enables(Model):
             "inferred": bool(e.inferred),
         }
         if domain is None and values["hwsize"] is not None:
-            self.domains[key] = Domain(values["hwsize"], values["hwsize_how"], None)
+            self.domains[key] = Domain(kind or "msix", values["hwsize"], values["hwsize_how"], None)
         self.rows.append((e, values))
 
     def _end_domain(self, e: Row, cause: str) -> None:
@@ -166,7 +169,7 @@ class Enables(Model):
         if row is not None:
             known = {c: getattr(row, c, None) for c in ("device", "entity", "bdf")}
             place = {"ts_end": end.ts if end else None, "line_end": end.line if end else None}
-            self.emit("msi_domains", row, **known, kind="msix", hwsize=domain.hwsize, how=domain.how, cause=cause, **place)
+            self.emit("msi_domains", row, **known, kind=domain.kind, hwsize=domain.hwsize, how=domain.how, cause=cause, **place)
 
 
 def _live(a: Attempt, earlier: Live | None, e: Row) -> dict[str, Any]:

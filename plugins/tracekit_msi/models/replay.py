@@ -1,26 +1,37 @@
 """Replays operations through the machine of a PCI function and compares what it predicts with what was observed."""
 
 from collections.abc import Iterable, Mapping
-from operator import itemgetter
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 
-from tracekit import ERANGE, MAX_INDEX, PREDICTIONS, Model, Row, Table
-from tracekit_msi.machines.msi_domain import MsiDomain, Prediction
+from tracekit import EINVAL, ERANGE, PREDICTIONS, Model, Row, Table, gate_value
+from tracekit_msi.machines.msi_domain import LARGEST, MsiDomain, Prediction, one
 from tracekit_msi.machines.pci_function import PciFunction
 from tracekit_msi.models.enables import Key, key_of
 
 ENABLED = "min, max, table size, domain, in this order"
-OPERATIONS = {"enable_msix": "enable"}
+CREATED = "made only where no domain of the kind exists"
+OPERATIONS = {"enable_msix": "enable", "enable_msi": "enable"}
+
+
+@dataclass
+class Inserts:
+    """What one enable put into its domain: how many descriptors, and the error of the one that was refused."""
+
+    passed: int = 0
+    refused: int | None = None
 
 
 class Worlds:
     """The machines of one function under every value that unknown gates may have; what is observed holds in all of them."""
 
-    def __init__(self, per_device: bool | None, reservation: bool) -> None:
+    def __init__(self, per_device: bool | None, reservation: bool, by_count: bool) -> None:
         choices = (True, False) if per_device is None else (per_device,)
-        self.machines = [PciFunction(MsiDomain(c), reservation=reservation) for c in choices]
+        self.machines = [PciFunction(MsiDomain(c), reservation=reservation, by_count=by_count) for c in choices]
+        self.unbound = False  # whether the domain may be gone: a session ended, and removals are not recorded
+        self.granted = 0  # the most MSI-X vectors that the function has had: its table is no smaller, unless it was resized
 
     def predict(self, operation: str, *arguments: Any, healthy: bool = False) -> Prediction:
         """The union of what an operation may return; it changes nothing. `healthy`: if no domain were smaller than its table."""
@@ -42,52 +53,61 @@ class Worlds:
         for machine in self.machines:
             machine.domain.learn(index, ERANGE)
 
+    def reaches(self, kind: str | None, count: int) -> None:
+        """A SET_IRQS of so many vectors passed VFIO's check of its range, so the function has them."""
+        for machine in self.machines:
+            if kind == "msix":
+                machine.at_least = max(machine.at_least, count)
+            elif kind == "msi":
+                machine.msi_count = max(machine.msi_count or 0, count)
+
 
 def _table(machine: PciFunction) -> int | None:
     """The size that a device's own domain has if it follows the table; None for a domain without a size."""
     if not machine.domain.per_device or machine.domain.kind not in ("msix", None):
         return None
-    return max(machine.domain.hwsize or 0, machine.msix_count or MAX_INDEX)
+    return max(machine.domain.hwsize or 0, machine.msix_count or LARGEST)
 
 
 def _tried(machine: PciFunction, operation: str, arguments: tuple[Any, ...], size: int | None) -> Prediction:
-    """What an operation returns; the machine is a copy that may change."""
+    """What an operation returns; the machine is a copy that may change. Whether an enabled function was freed may not be recorded."""
     if size is not None:
         machine.domain.hwsize = size
-    if operation == "enable_msix":
+    twice: Prediction = frozenset()
+    if operation in OPERATIONS:
+        twice = one(EINVAL) if machine.msix_enabled or machine.msi_enabled else frozenset()
         machine.free()
     predicted: Prediction = getattr(machine, operation)(*arguments)
-    return predicted
-
-
-def gate(gates: pl.DataFrame | None, name: str) -> bool | None:
-    """The value of a version gate, observed before assumed; None if unknown."""
-    if gates is None:
-        return None
-    rows = zip(*(gates[c].to_list() for c in ("gate", "basis", "value")), strict=True)
-    known = [(basis != "observed", value) for of, basis, value in rows if of == name]
-    return min(known, key=itemgetter(0))[1] if known else None
+    return None if predicted is None else predicted | twice if twice else predicted
 
 
 class MsiReplay(Model):
-    """Predictions for enables, inserts, single allocations and the making of domains (tables `predictions`).
+    """Predictions for enables, inserts, single allocations and the making of domains (table `predictions`).
 
-    State that the recording does not show is unknown: what depends on it is not predicted.
+    `basis`: known, from the state that the recording shows; healthy, what a system without a fault returns where that state is not shown:
+    an index that the kernel tries lies in the table, a request that VFIO let pass has its vectors.
     """
 
     tables: ClassVar[tuple[Table, ...]] = (PREDICTIONS,)
     needs: ClassVar[tuple[str, ...]] = ("gates",)
+    gates: ClassVar[tuple[str, ...]] = ("KV1", "KV2", "KV8")
 
     def __init__(self) -> None:
         super().__init__()
         self.functions: dict[Key, Worlds] = {}
         self.per_device: bool | None = None
         self.reservation = True
+        self.by_count = False
+        self.removals: set[str] = set()  # sources that record the removal of domains
         self.started: set[int | None] = set()  # attempts whose first insert was heard
+        self.inserts: dict[int | None, Inserts] = {}  # attempt -> what it inserted
+        self.xen: dict[int | None, int] = {}  # attempt -> what Xen's set-up of its irqs says
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-        self.per_device = gate(tables.get("gates"), "KV2")
-        self.reservation = gate(tables.get("gates"), "KV1") is not False
+        gates = tables.get("gates")
+        self.per_device = gate_value(gates, "KV2")
+        self.reservation = gate_value(gates, "KV1") is not False
+        self.by_count = gate_value(gates, "KV8") is True
         return super().run(rows, tables)
 
     def on_op_table_size(self, e: Row) -> None:
@@ -95,20 +115,29 @@ class MsiReplay(Model):
             machine.msix_count = e.count
 
     def on_op_domain_create(self, e: Row) -> None:
-        """Predicted where the kind of the domain before is known."""
-        kinds = {m.domain.kind for m in self._worlds(e).machines if m.domain.per_device}
-        known = None if None in kinds else frozenset({int(k != "msix") for k in kinds})
-        self._compare(e, "domain_create", "made only where no domain of the kind exists", known, 1)
-        for machine in self._worlds(e).machines:
+        """Predicted where the kind of the domain before is known; a healthy kernel makes a domain whenever it tries."""
+        kind: Literal["msi", "msix"] = "msi" if e.kind == "msi" else "msix"
+        worlds = self._worlds(e)
+        kinds = {m.domain.kind for m in worlds.machines if m.domain.per_device}
+        known = None if None in kinds or not kinds or worlds.unbound else frozenset({int(k != kind) for k in kinds})
+        self._compare(e, "domain_create", CREATED, known, int(e.ret != 0), healthy=one(1))
+        worlds.unbound = False
+        for machine in worlds.machines:
             if machine.domain.per_device:
-                machine.domain.create("msix", e.hwsize)
+                machine.domain.create(kind, e.hwsize)
 
     def on_op_domain_setup(self, e: Row) -> None:
-        if e.hwsize is not None and e.kind != "msi":
-            for machine in self._worlds(e).machines:
+        """The set-up tells what the function has: the size of its table, or how many vectors its MSI capability can do."""
+        for machine in self._worlds(e).machines:
+            if e.hwsize is not None and e.kind == "msi":
+                machine.msi_count = e.hwsize
+            elif e.hwsize is not None:
                 machine.msix_count = e.hwsize
+            if machine.domain.per_device and machine.domain.kind is None and e.ret:
+                machine.domain.kind = "msi" if e.kind == "msi" else "msix"
 
     def on_op_domain_remove(self, e: Row) -> None:
+        self.removals.add(e.source)
         for machine in self._worlds(e).machines:
             machine.unbind()
 
@@ -124,24 +153,66 @@ class MsiReplay(Model):
             for machine in worlds.machines:
                 if machine.domain.per_device:
                     machine.domain.kind, machine.domain.hwsize = "msix", e.hwsize
+        made = self.inserts.setdefault(e.attempt, Inserts())
+        if e.ret is not None and e.ret < 0:
+            made.refused = e.ret if made.refused is None else made.refused
+        else:
+            made.passed += 1
         if e.index is None or e.ret is None:
             return
         if e.ret == ERANGE and e.index > 0:
             worlds.bounded(e.index)
-        self._judge(e, "insert", "every index below the table's size", worlds, e.index)
+        # The kernel cuts a request off at the table, so an index that it tries lies in it.
+        healthy = one(0) if e.attempt is not None else None
+        self._judge(e, "insert", "every index below the table's size", worlds, e.index, healthy=healthy)
         for machine in worlds.machines:
             machine.domain.learn(e.index, e.ret)
 
+    def on_op_xen_setup(self, e: Row) -> None:
+        """Xen's set-up of the irqs decides what the enable around it returns."""
+        if e.ret is not None and e.nvec:
+            self.xen[e.attempt] = e.nvec if e.ret == 0 else e.ret
+
     def on_op_alloc(self, e: Row) -> None:
         worlds = self._worlds(e)
-        if e.ret is not None and (e.kind != "msix" or e.min is None or e.max is None):
-            self._compare(e, "enable", ENABLED, None, e.ret)
-        elif e.ret is not None:
-            self._judge(e, "enable_msix", ENABLED, worlds, e.min, e.max)
+        if e.request is not None and e.max is not None:
+            worlds.reaches(e.kind, e.max)
+        if e.ret is not None:
+            self._enable(e, worlds)
         for machine in worlds.machines:
             machine.free()
             if e.ret is not None and e.ret > 0 and e.kind == "msix":
                 machine.granted(e.ret)
+            elif e.ret is not None and e.ret > 0 and e.kind == "msi":
+                machine.msi_enabled, machine.vectors = True, set(range(e.ret))
+        if e.ret is not None and e.ret > 0 and e.kind == "msix":
+            worlds.granted = max(worlds.granted, e.ret)
+
+    def _enable(self, e: Row, worlds: Worlds) -> None:
+        """By arguments and state; else by what the calls inside did; else as the request, or an earlier enable, shows the table to be."""
+        inside = self._inside(e)
+        healthy = None
+        if e.max is not None and e.request is not None:
+            healthy = one(e.max)
+        elif e.max is not None and worlds.granted and (e.min or 1) <= 1:
+            healthy = frozenset(range(min(e.max, worlds.granted), e.max + 1))
+        operation = {"msix": "enable_msix", "msi": "enable_msi"}.get(e.kind or "")
+        if operation is None or e.min is None or e.max is None or worlds.predict(operation, e.min, e.max) is None:
+            self._compare(e, "enable", "as many as were inserted, or the error of the call inside", inside, e.ret, healthy=healthy)
+        else:
+            self._judge(e, operation, ENABLED, worlds, e.min, e.max)
+
+    def _inside(self, e: Row) -> Prediction:
+        """What the recorded calls inside an enable make it return."""
+        attempt = e.attempt if e.attempt is not None else e.call
+        if attempt in self.xen:
+            return one(self.xen[attempt])
+        made = self.inserts.get(attempt)
+        if made is None or not made.passed and made.refused is None:
+            return None
+        if made.refused is not None:
+            return one(made.refused)
+        return one(made.passed) if e.kind == "msix" else None  # one descriptor stands for a block of plain MSI
 
     def on_op_alloc_at(self, e: Row) -> None:
         worlds = self._worlds(e)
@@ -150,10 +221,11 @@ class MsiReplay(Model):
         for machine in worlds.machines:
             machine.dynamic = True
             machine.domain.taken.discard(e.index)  # the insert inside it was heard before
+        healthy = one(e.index) if e.request is not None else None
         if all(m.msix_enabled for m in worlds.machines):
-            self._judge(e, "alloc_at", "the index, or the insert's error", worlds, e.index)
+            self._judge(e, "alloc_at", "the index, or the insert's error", worlds, e.index, healthy=healthy)
         else:
-            self._compare(e, "alloc_at", "the index, or the insert's error", None, e.ret)
+            self._compare(e, "alloc_at", "the index, or the insert's error", None, e.ret, healthy=healthy)
         for machine in worlds.machines:
             if e.ret >= 0:
                 machine.domain.taken.add(e.index)
@@ -164,6 +236,7 @@ class MsiReplay(Model):
             machine.free()
 
     def on_op_close(self, e: Row) -> None:
+        self._worlds(e).unbound = e.source not in self.removals
         for machine in self._worlds(e).machines:
             machine.unbind() if e.how == "rebind" else machine.free()
             machine.at_least = 0  # before the next session the table may change
@@ -171,18 +244,30 @@ class MsiReplay(Model):
     def _worlds(self, e: Row) -> Worlds:
         key = key_of(e)
         if (worlds := self.functions.get(key)) is None:
-            worlds = self.functions[key] = Worlds(self.per_device, self.reservation)
+            worlds = self.functions[key] = Worlds(self.per_device, self.reservation, self.by_count)
         return worlds
 
-    def _judge(self, e: Row, operation: str, rule: str, worlds: Worlds, *arguments: Any) -> None:
+    def _judge(self, e: Row, operation: str, rule: str, worlds: Worlds, *arguments: Any, healthy: Prediction = None) -> None:
         """Compare with a function whose domain is as large as its table; a miss that the domain's own size predicts is MSI-001's."""
         actual = worlds.predict(operation, *arguments)
-        healthy = actual if actual is None or e.ret in actual and e.ret >= 0 else worlds.predict(operation, *arguments, healthy=True)
+        known = actual if actual is None or e.ret in actual and e.ret >= 0 else worlds.predict(operation, *arguments, healthy=True)
         stale = e.ret == ERANGE and actual == frozenset((ERANGE,)) and any(m.domain.per_device for m in worlds.machines)
-        self._compare(e, OPERATIONS.get(operation, operation), rule, healthy, e.ret, "MSI-001" if stale else None)
+        name = OPERATIONS.get(operation, operation)
+        self._compare(e, name, rule, known, e.ret, "MSI-001" if stale else None, healthy=healthy)
 
-    def _compare(self, e: Row, operation: str, rule: str, predicted: Prediction, observed: int, code: str | None = None) -> None:
+    def _compare(
+        self,
+        e: Row,
+        operation: str,
+        rule: str,
+        known: Prediction,
+        observed: int,
+        code: str | None = None,
+        *,
+        healthy: Prediction = None,
+    ) -> None:
         label = e.bdf or (f"pci_dev {e.device:#x}" if e.device is not None else "an unnamed device")
+        predicted = healthy if known is None else known
         agrees = None if predicted is None else observed in predicted
         self.emit(
             "predictions",
@@ -190,10 +275,22 @@ class MsiReplay(Model):
             operation=operation,
             subject=label,
             rule=rule,
-            predicted=None if predicted is None else " or ".join(map(str, sorted(predicted))),
+            predicted=None if predicted is None else shown(predicted),
             observed=str(observed),
+            basis=None if predicted is None else "healthy" if known is None else "known",
             agrees=agrees,
             explained_by=code if agrees is False else None,
             ts_end=getattr(e, "ts_end", None),
             line_end=getattr(e, "line_end", None),
         )
+
+
+def shown(predicted: frozenset[int]) -> str:
+    """Return results as text: `-28 or 1..16`."""
+    parts: list[list[int]] = []
+    for n in sorted(predicted):
+        if parts and n == parts[-1][-1] + 1 and n > 1:
+            parts[-1].append(n)
+        else:
+            parts.append([n])
+    return " or ".join(f"{p[0]}..{p[-1]}" if len(p) > 2 else " or ".join(map(str, p)) for p in parts)

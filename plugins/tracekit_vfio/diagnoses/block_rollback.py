@@ -8,6 +8,9 @@ from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, in
 from tracekit_vfio.diagnoses.resize_window import CALL
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl and vfio_msi_set_vector_signal, with irq_handler_entry events"
+# vfio-msix[3](0000:00:08.0), vfio-msi[0](0000:00:09.0): the action of a VFIO vector.
+VFIO_ACTION = r"^vfio-msix?\[(?<vector>[0-9]{1,4})\]\((?<who>[0-9a-fA-F:.]+)\)$"
+BEYOND = "Ask for no vector beyond those enabled (heed VFIO_IRQ_INFO_NORESIZE), and wire again the vectors that worked."
 
 
 @diagnosis("vfio.block-rollback", code="VFIO-007", severity="high", explains=("VFIO-004",), record=RECORD)
@@ -20,11 +23,12 @@ def block_rollback(
 ) -> Iterator[Finding | Verdict]:
     """One vector of a block could not be wired, and the vectors below it, which had been working, were detached with it.
 
-    What it finds: a SET_IRQS of several vectors that are enabled, which fails, after vectors of its block had been interrupting.
+    What it finds: a SET_IRQS of several vectors, some of them enabled, which fails after vectors of its block had been interrupting: an
+    eventfd that is none, a vector that no CPU has, or, from {KV7} on a host that does not add in place, a vector beyond those enabled.
     Why it matters: queues that worked fall silent because of another one's error.
     Stays quiet when: the request is for one vector, nothing was enabled before, or none of the block had ever interrupted.
-    Affected: any kernel.
-    What to do: fix the vector that failed; the client must wire the others again.
+    Affected: any kernel; for vectors beyond those enabled {KV7} and later.
+    What to do: fix the vector that failed, ask for none beyond those enabled where NORESIZE is set; the client must wire the others again.
     References: Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_set_block().
     """
     failed = refusals.filter((pl.col("kind") == "rollback") & (pl.col("count") > 1)) if refusals is not None else None
@@ -39,7 +43,7 @@ def block_rollback(
             else None
         )
         first_bad = stop["vector"][0] if stop is not None and stop.height else r["start"] + r["count"] - 1
-        block = list(range(r["start"], first_bad))
+        block = [v for v in range(r["start"], first_bad) if v < r["enabled"]]
         used = _interrupted(irq_handler_entry, r["source"], r["bdf"], block, r["since_line"], r["line"])
         if not used:
             yield inconclusive(
@@ -58,16 +62,21 @@ def block_rollback(
             evidence=distinct([*span(r["source"], min(used.values())), *bad, *span(r["source"], r["line"], r["line_end"], "cause")]),
             unchecked=() if bad else (Unchecked("which vector failed", RECORD),),
             values={"vectors": sorted(used), "failed": first_bad, "errno": r["ret"]},
-            advice="Find the reason of the errno, and wire the other vectors again.",
+            advice=BEYOND if first_bad >= r["enabled"] else "Find the reason of the errno, and wire the other vectors again.",
+            explained_by="VFIO-005" if first_bad >= r["enabled"] else None,
         )
 
 
 def _interrupted(
     entries: pl.DataFrame | None, source: str, bdf: str | None, block: list[int], since: int | None, until: int
 ) -> dict[int, int]:
-    """Vectors of the block that interrupted since they were enabled, with their last line."""
-    if entries is None or bdf is None or since is None:
+    """Return the vectors of the block that interrupted since they were enabled, with their last line; without a BDF of the only device."""
+    if entries is None or since is None:
         return {}
-    names = {f"vfio-msix[{v}]({bdf})": v for v in block} | {f"vfio-msi[{v}]({bdf})": v for v in block}
-    seen = entries.filter((pl.col("source") == source) & pl.col("line").is_between(since, until) & pl.col("name").is_in(list(names)))
-    return {names[n]: line for n, line in seen.select("name", "line").iter_rows()}
+    action = pl.col("name").str.extract_groups(VFIO_ACTION)
+    mine = entries.filter(pl.col("source") == source).with_columns(action.alias("action")).unnest("action").drop_nulls("vector")
+    if bdf is None and mine["who"].n_unique() != 1:
+        return {}
+    seen = mine.filter(pl.col("line").is_between(since, until) & ((pl.col("who") == bdf) if bdf else True))
+    last = {int(v): line for v, line in seen.select("vector", "line").iter_rows()}
+    return {v: line for v, line in last.items() if v in block}

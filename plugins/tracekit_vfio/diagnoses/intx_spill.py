@@ -21,7 +21,7 @@ def intx_spill(
     What it finds: a run of the device's INTx handler, or `nobody cared`, between a disable and the enable that follows it.
     Why it matters: it shows that the device signalled in the window, and that nobody who waits for the vector was told.
     Stays quiet when: INTx of the device had been seen before the window (it is in use), or there is no window.
-    Affected: clients that take vectors down to add one: QEMU up to 8.1, later ones where the host sets NORESIZE.
+    Affected: clients that take vectors down to add one: QEMU before {QV3}, later ones where the host sets NORESIZE.
     What to do: as for VFIO-001: a client that grows in place, or all vectors at once.
     References: Linux drivers/pci/msi/msi.c, pci_msix_shutdown() (turns INTx on again).
     """

@@ -16,13 +16,13 @@ def lossy_policy(
 ) -> Iterator[Finding | Verdict]:
     """The client takes all vectors down to add one; no such window has come yet.
 
-    What it finds: a device of QEMU with more than one MSI-X vector, on a QEMU that does not know NORESIZE (before 8.2) or a
+    What it finds: a device of QEMU with more than one MSI-X vector, on a QEMU that does not know NORESIZE (before {QV3}) or a
     host that sets it.
     Why it matters: when the guest unmasks its vectors one by one, each one is a window in which interrupts may be lost.
     Stays quiet when: vectors can be added in place, or windows are in the input already (VFIO-002).
-    Affected: QEMU up to 8.1; 8.2 and later where the host sets NORESIZE.
-    What to do: QEMU 8.2 or later on Linux 6.5 or later; otherwise let the guest enable all its vectors at once.
-    References: QEMU 45d85f622811, 5ebffa4e87e7 (8.2).
+    Affected: QEMU before {QV3}; later ones where the host sets NORESIZE.
+    What to do: {QV3} or later on {KV4} or later; otherwise let the guest enable all its vectors at once.
+    References: QEMU 45d85f622811, 5ebffa4e87e7.
     """
     if vfio_msix_early_setup is None:
         yield not_evaluated("no set-up of a device by QEMU in the input", RECORD)
@@ -32,14 +32,14 @@ def lossy_policy(
         return
     lossy = vfio_msix_early_setup.filter((pl.col("entries") > 1) & (pl.col("noresize").is_null() | (pl.col("noresize") == 1)))
     for row in lossy.unique("name", maintain_order=True).iter_rows(named=True):
-        why = "QEMU before 8.2" if row["noresize"] is None else "the host sets NORESIZE"
+        why = "older than {QV3}" if row["noresize"] is None else "the host sets NORESIZE"
         yield Finding(
             summary=f"vectors of {row['name']} are taken down to add one ({why}); its table has {row['entries']} entries",
             grade=None,
             subject=Subject(row["name"], "pci", as_bdf(row["name"])),
             evidence=distinct(span(row["source"], row["line"])),
             values={"entries": row["entries"], "noresize": row["noresize"]},
-            advice="Use QEMU 8.2 or later on Linux 6.5 or later, or let the guest enable all its vectors at once.",
+            advice="Use {QV3} or later on {KV4} or later, or let the guest enable all its vectors at once.",
         )
     if lossy.is_empty():
         yield clear("vectors can be added in place, or there is only one")

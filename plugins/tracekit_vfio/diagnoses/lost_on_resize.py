@@ -24,7 +24,7 @@ from tracekit import (
     times,
     unanswered,
 )
-from tracekit_vfio.diagnoses.resize_window import CALL, IN_PLACE, UP_FRONT, below_its, best, subjects
+from tracekit_vfio.diagnoses.resize_window import CALL, IN_PLACE, UP_FRONT, best, on_arm, subjects
 
 NEVER_CAME = 0x22  # INTR-REMAP reason: the entry is not present, as it is while the vectors are freed
 SETTLE = "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs, on the host's clock (--clock)"
@@ -48,7 +48,7 @@ def lost_on_resize(
     irq_handler_entry: pl.DataFrame | None = None,
     gap: pl.DataFrame | None = None,
     streams: pl.DataFrame | None = None,
-    gates: pl.DataFrame | None = None,
+    platforms: pl.DataFrame | None = None,
     op_set_irqs: pl.DataFrame | None = None,
     *,
     timeout_s: int = 120,
@@ -61,8 +61,9 @@ def lost_on_resize(
     Why it matters: the guest waits for an interrupt that never comes; a queue hangs until its driver times out.
     Stays quiet when: a window is all there is (that is VFIO-002), the enable failed (VFIO-003), the vectors were not in use, the guest
     disabled the interrupts itself, or nothing names an interrupt.
-    Affected: QEMU up to 8.1; 8.2 and later where the host sets NORESIZE (Linux before 6.5, Arm ITS); any guest that adds vectors.
-    What to do: QEMU 8.2 or later on Linux 6.5 or later where NORESIZE is clear; otherwise let the guest ask for all its vectors at the
+    Affected: QEMU before {QV3}; later ones where the host sets NORESIZE (clear from {KV4 everywhere}); any guest that adds
+    vectors.
+    What to do: {QV3} or later on {KV4} or later where NORESIZE is clear; otherwise let the guest ask for all its vectors at the
     start, or use fewer queues.
     References: QEMU hw/vfio/pci.c, vfio_msix_vector_do_use(); Linux drivers/vfio/pci/vfio_pci_intrs.c; PCIe 6.1.4 on pending bits.
     """
@@ -72,7 +73,7 @@ def lost_on_resize(
     used = windows.filter((pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers")))
     heard = Heard(irq_handler_entry, gap, frozenset() if streams is None else frozenset(streams.filter("merged")["source"]))
     found = list(_faulted(used, remap_fault)) or list(_polled(_still_enabled(windows, used), nvme_completion_polled, heard, timeout_s))
-    yield from (replace(f, advice=f"{UP_FRONT} {POLL}") for f in found) if below_its(gates) else found
+    yield from (replace(f, advice=f"{UP_FRONT} {POLL}") for f in found) if on_arm(platforms) else found
     if not found:
         verdict = _open(windows, used)
         unknown = unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL) if verdict.outcome == "clear" else None

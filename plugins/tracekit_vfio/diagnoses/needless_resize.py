@@ -10,7 +10,7 @@ from tracekit_vfio.diagnoses.resize_window import CALL, best, subjects
 OBSERVE = "GET_IRQ_INFO of index 2 (flags 0x1: it can grow), or a call of pci_msix_alloc_irq_at"
 
 
-@diagnosis("vfio.needless-resize", code="VFIO-006", severity="medium", record="uname -a of the host, beside the trace")
+@diagnosis("vfio.needless-resize", code="VFIO-006", severity="medium", record="uname -a of the host, beside the trace", gates=("KV4",))
 def needless_resize(
     windows: pl.DataFrame, gates: pl.DataFrame | None = None, devices: pl.DataFrame | None = None, op_set_irqs: pl.DataFrame | None = None
 ) -> Iterator[Finding | Verdict]:
@@ -19,9 +19,9 @@ def needless_resize(
     What it finds: growth windows (VFIO-002) on a host whose kernel can grow in place.
     Why it matters: the windows, and the interrupts they may lose, are not necessary.
     Stays quiet when: the host reports NORESIZE (flags 0x9) or refused a growth in place, or its release is not known.
-    Affected: QEMU up to 8.1 on Linux 6.5 and later.
-    What to do: use QEMU 8.2 or later.
-    References: Linux e4163438e015 and 6c8017c6a58d (6.5); QEMU 45d85f622811 (8.2).
+    Affected: QEMU before {QV3} on hosts that grow in place: {KV4 everywhere}, and later.
+    What to do: use {QV3} or later.
+    References: Linux e4163438e015 and 6c8017c6a58d; QEMU 45d85f622811.
     """
     growths = windows.filter(
         (pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers")) & (pl.col("index") == 2)
@@ -57,7 +57,7 @@ def needless_resize(
             evidence=distinct(evidence),
             unchecked=() if observed.height else (Unchecked("the device's MSI-X can grow in place", OBSERVE),),
             values={"windows": group.height, "gate": why, "basis": told["basis"][0]},
-            advice="Use QEMU 8.2 or later, which adds vectors in place where the host can.",
+            advice="Use {QV3} or later, which adds vectors in place where the host can.",
         )
 
 

@@ -19,7 +19,8 @@ def range_rejected(
 
     What it finds: -22 for vectors beyond those enabled (the host cannot grow in place, which NORESIZE announces), -22 for an index while
     another one is on, and -34 for an enable of no vectors.
-    Why it matters: the vectors that were asked for do not exist; the old ones go on.
+    Why it matters: the vectors that were asked for do not exist. Up to {KV7} the old ones go on; from then on a block that reaches beyond
+    them takes those below down with it (VFIO-007).
     Stays quiet when: the call disables what is not enabled (-22, harmless, sent by QEMU before every first enable), or the close finds
     nothing enabled (-25).
     Affected: any kernel; it is the client that is wrong.

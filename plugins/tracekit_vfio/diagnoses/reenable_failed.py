@@ -11,7 +11,7 @@ from tracekit_vfio.diagnoses.resize_window import CALL
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count), from before the guest starts"
 ERRNO = Unchecked(
-    "why the enable failed", "a kretprobe on vfio_pci_set_irqs_ioctl and on msi_insert_desc, or QEMU 10.1, which prints the errno"
+    "why the enable failed", "a kretprobe on vfio_pci_set_irqs_ioctl and on msi_insert_desc, or {QV4}, which prints the errno"
 )
 
 
@@ -33,7 +33,7 @@ def reenable_failed(
     Why it matters: the guest believes that its vectors are on; the device is deaf until the guest or the device is restarted.
     Stays quiet when: nothing had been enabled before in this open (then only the reason is reported), a smaller retry works, or the device
     is closed at once.
-    Affected: clients that take vectors down to add one: QEMU up to 8.1, later ones where the host sets NORESIZE.
+    Affected: clients that take vectors down to add one: QEMU before {QV3}, later ones where the host sets NORESIZE.
     What to do: find the reason (MSI-001, MSI-004, VEC-001); restart the guest or the device when it is gone.
     References: QEMU hw/vfio/pci.c, vfio_msix_vector_do_use(); Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_enable().
     """

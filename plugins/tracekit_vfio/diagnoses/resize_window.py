@@ -33,7 +33,9 @@ LOST = Unchecked(
     "an interrupt was lost in a window",
     "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs",
 )
-IN_PLACE = "Use a client that grows in place (QEMU 8.2, Linux 6.5, NORESIZE clear), or let the guest enable all its vectors at once."
+IN_PLACE = (
+    "Use a client that grows in place ({QV3} or later on {KV4} or later, NORESIZE clear), or let the guest enable all its vectors at once."
+)
 UP_FRONT = "Let the guest enable all its vectors at once: the GIC ITS of this host offers no growth in place, whatever the client."
 IN_USE = Unchecked("a vector was in use", "irq_handler_entry events of the host (echo 1 > events/irq/irq_handler_entry/enable)")
 NOTHING_BETWEEN = Unchecked("nothing else was done to the device in the window", "a recording without lost events (larger buffer_size_kb)")
@@ -45,7 +47,7 @@ def resize_window(
     op_set_irqs: pl.DataFrame | None = None,
     devices: pl.DataFrame | None = None,
     gap: pl.DataFrame | None = None,
-    gates: pl.DataFrame | None = None,
+    platforms: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """Vectors that were in use went down while the client disabled the index to enable more of them.
 
@@ -54,8 +56,9 @@ def resize_window(
     Why it matters: what the device signals in a window may never arrive. A window is exposure, no proof of a loss.
     Stays quiet when: the new count is not larger, INTx came back between (the guest's or client's own disable), the device was closed or
     reopened between, the enable failed (VFIO-003), or no vector of the old set was ever seen to interrupt.
-    Affected: QEMU up to 8.1; 8.2 and later where the host sets NORESIZE (Linux before 6.5, Arm ITS); any guest that adds vectors.
-    What to do: QEMU 8.2 or later on Linux 6.5 or later grows in place where NORESIZE is clear; otherwise let the guest enable all its
+    Affected: QEMU before {QV3}; later ones where the host sets NORESIZE (clear from {KV4 everywhere}); any guest that adds
+    vectors.
+    What to do: {QV3} or later on {KV4} or later grows in place where NORESIZE is clear; otherwise let the guest enable all its
     vectors at once, or use fewer queues.
     References: QEMU hw/vfio/pci.c, vfio_msix_vector_do_use() (tear-down until 8.1, and with noresize after 45d85f622811);
     Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_disable().
@@ -71,15 +74,14 @@ def resize_window(
     found = False
     for group in subjects(growths):
         found = True
-        yield replace(_finding(group, devices, gap), advice=UP_FRONT if below_its(gates) else IN_PLACE)
+        yield replace(_finding(group, devices, gap), advice=UP_FRONT if on_arm(platforms) else IN_PLACE)
     if not found:
         yield unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL) or _quiet(windows)
 
 
-def below_its(gates: pl.DataFrame | None) -> bool:
-    """Whether the case shows that MSIs go through a GIC ITS, and nothing else."""
-    told = gates.filter(pl.col("gate") == "ITS")["value"] if gates is not None else None
-    return told is not None and len(told) > 0 and bool(told.all())
+def on_arm(platforms: pl.DataFrame | None) -> bool:
+    """Whether the host is arm64, where no released interrupt parent adds vectors in place."""
+    return platforms is not None and bool((platforms["arch"] == "arm64").all())
 
 
 def subjects(windows: pl.DataFrame) -> list[pl.DataFrame]:

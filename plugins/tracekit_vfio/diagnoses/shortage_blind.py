@@ -32,7 +32,7 @@ def shortage_blind(
     Stays quiet when: there is no guest's log, or the guest saw a failure of its own.
     Affected: every guest without a way to ask the host before it allocates, which is every guest so far.
     What to do: use fewer vectors a device, or more CPUs; watch the host, as the guest cannot know.
-    References: Linux arch/x86/kernel/apic/vector.c (vectors are taken at request_irq since 4.15); PCI local bus, MSI-X table.
+    References: Linux arch/x86/kernel/apic/vector.c (vectors are taken at request_irq since {KV1}); PCI local bus, MSI-X table.
     """
     short = op_set_irqs.filter((pl.col("ret") == ENOSPC) & (pl.col("data") == "eventfd"))
     if short.is_empty():

@@ -37,7 +37,7 @@ def vector_dead(
     message that one vector could not be wired.
     Why it matters: the queues on these vectors never interrupt; the guest is not told.
     Stays quiet when: the vector works at a later try, the host cannot grow in place at all (VFIO-005), or nothing else is enabled.
-    Affected: clients that add in place: QEMU 8.2 and later on Linux 6.5 and later.
+    Affected: clients that add in place: {QV3} and later on {KV4} and later.
     What to do: find the reason (MSI-001 for -34, VEC-001 for -28).
     References: Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_set_vector_signal() (6.5: e4163438e015); QEMU hw/vfio/device.c,
     vfio_set_irq_signaling().

@@ -15,9 +15,9 @@ Shortage = Literal["blind", "told", "refused"]
 class Configuration:
     """One device of one guest.
 
-    `reworked`: a host that takes vectors without tearing others down, or all at once (Linux 6.5 with QEMU 8.2; kvmtool). `dynamic`: its
+    `reworked`: a host that takes vectors without tearing others down, or all at once (gates KV4 and QV3; kvmtool). `dynamic`: its
     parent irq domain can add vectors in place (MSI_FLAG_PCI_MSIX_ALLOC_DYN). `reservation`: CPU vectors are taken when an irq is requested,
-    not when it is allocated (x86 since 4.15). No hypervisor has an interface for guests of kind b yet.
+    not when it is allocated (gate KV1). No hypervisor has an interface for guests of kind b yet.
     """
 
     guest: Kind = "a"

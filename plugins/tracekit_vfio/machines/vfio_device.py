@@ -1,7 +1,7 @@
 """An opened VFIO PCI device: what SET_IRQS does to its vectors, and what it returns."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tracekit import EBADF, EBUSY, EINVAL, ENODEV, ENOMEM, ENOSPC, ENOTTY, VFIO_ERR, VFIO_INTX, VFIO_MSI, VFIO_MSIX, VFIO_NONE, VFIO_REQ
@@ -18,17 +18,19 @@ WIRING_ERRORS = frozenset((EBADF, ENOMEM, EBUSY, EINVAL, ENOSPC))
 class VfioDevice:
     """State of `drivers/vfio/pci/vfio_pci_intrs.c` for one open. `irq_type` is None while unknown (a recording that starts late).
 
-    `dynamic`: MSI-X vectors can be added in place (Linux 6.5 or later, if the parent irq domain can).
+    `dynamic`: MSI-X vectors can be added in place (gate KV4). `sparse`: the range of a request is not held against the vectors that are
+    enabled (gate KV7), which a host that adds in place never does.
     """
 
     dynamic: bool = False
+    sparse: bool = False
     irq_type: int | None = VFIO_NONE
     allocated: set[int] = field(default_factory=set)
     wired: set[int] = field(default_factory=set)
 
     def copy(self) -> "VfioDevice":
         """The same state on its own."""
-        return VfioDevice(self.dynamic, self.irq_type, set(self.allocated), set(self.wired))
+        return replace(self, allocated=set(self.allocated), wired=set(self.wired))
 
     def flags(self, index: int) -> int:
         """`VFIO_DEVICE_GET_IRQ_INFO` flags: NORESIZE (8) is clear for MSI-X that can grow (6.5)."""
@@ -67,7 +69,8 @@ class VfioDevice:
                 if self.irq_type == VFIO_NONE
                 else self._block(index, start, count, alloc_at, wiring)
             )
-        return frozenset((0,)) if self.irq_type == index and start + count <= self._size() else frozenset((EINVAL,))
+        reached = start + count <= self._size() or self.sparse or self.dynamic
+        return frozenset((0,)) if self.irq_type == index and reached else frozenset((EINVAL,))
 
     def close(self) -> None:
         """The last user is gone: the kernel disables what is on (vfio_pci_core_disable)."""
@@ -97,6 +100,8 @@ class VfioDevice:
             self.allocated |= set(range(start + count)) if self.irq_type != index else set(range(start, start + count))
             self.wired |= set(range(start, start + count))
             self.irq_type = index
+        elif ret != 0 and data == "eventfd" and self.irq_type == index and self.allocated:
+            self.wired -= set(range(start, start + count)) if self.sparse or self.dynamic or start + count <= self._size() else set()
         elif (
             ret == EINVAL
             and data == "none"
@@ -156,10 +161,20 @@ class VfioDevice:
         return frozenset(results)
 
     def _block(self, index: int, start: int, count: int, alloc_at: Callable[[int], Prediction] | None, wiring: int | None) -> Prediction:
-        """With vectors already there: rewire them; vectors beyond them are added one by one if the host can, else -22."""
-        end = start + count
-        if end > self._size() and not (self.dynamic and index == VFIO_MSIX):
-            return frozenset((EINVAL,))
+        """With vectors already there: rewire them; vectors beyond them are added one by one if the host can, else -22.
+
+        Where the range is not checked, the -22 comes at the first vector that is missing, and all that the block has wired is detached.
+        """
+        end, size = start + count, self._size()
+        if end > size and not (self.dynamic and index == VFIO_MSIX):
+            if not (self.sparse or self.dynamic):
+                return frozenset((EINVAL,))
+            self.wired -= set(range(start, max(start, size) + 1))
+            if start < size and wiring is None:
+                return WIRING_ERRORS | frozenset((EINVAL,))
+            return frozenset((wiring if start < size and wiring else EINVAL,))
+        if count == 0:
+            return frozenset((0,))
         for vector in range(start, end):
             if vector in self.allocated or index == VFIO_MSI:
                 continue

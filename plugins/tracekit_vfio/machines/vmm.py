@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tracekit import VFIO_INTX, VFIO_MSIX
+from tracekit import VFIO_INTX, VFIO_MSI, VFIO_MSIX
 
 Policy = Literal["incr", "full", "dyn"]
 
@@ -23,20 +23,23 @@ class Request:
 # Carries a request out and returns what the ioctl returned.
 SetIrqs = Callable[[Request], int]
 DISABLE = Request(VFIO_MSIX, 0, 0, "none")
+OFF = {VFIO_INTX: Request(VFIO_INTX, 0, 0, "none"), VFIO_MSI: Request(VFIO_MSI, 0, 0, "none"), VFIO_MSIX: DISABLE}
 
 
 @dataclass
 class Vmm:
     """One device of one VMM.
 
-    `policy` incr: QEMU before 8.2, and later where the host sets NORESIZE: down and up again for each vector more (hw/vfio/pci.c,
-    vfio_msix_vector_do_use). dyn: QEMU 8.2 or later where NORESIZE is clear: added in place. full: kvmtool: the whole table at enable
-    (vfio/pci.c). `batched` (QEMU 7.1): vectors unmasked at the enable go into one call. `intx`: the device has a line interrupt.
+    `policy` incr: old QEMU (gate QV3), later ones where the host sets NORESIZE: down and up again for each vector more (hw/vfio/pci.c,
+    vfio_msix_vector_do_use). dyn: newer QEMU where NORESIZE is clear: added in place. full: kvmtool: the whole table at enable
+    (vfio/pci.c). `batched` (gate QV2): vectors unmasked at the enable go into one call. `intx`: the device has a line interrupt;
+    `index`: MSI-X or plain VFIO_MSI, whose vectors change with a disable only.
     """
 
     policy: Policy
     table: int
     batched: bool = True
+    index: int = VFIO_MSIX
     intx: bool = True
     enabled: bool = False
     count: int = 0  # vectors that the client believes to be enabled; a failed call does not lower it
@@ -48,16 +51,16 @@ class Vmm:
         vectors = sorted(unmasked)
         self.enabled, self.used = True, set(vectors)
         if self.policy == "full":
-            self._send(Request(VFIO_MSIX, 0, self.table, "eventfd"), send)
+            self._send(Request(self.index, 0, self.table, "eventfd"), send)
             self.count = self.table
         elif vectors and (self.batched or self.policy == "dyn"):
             self.count = vectors[-1] + 1
-            self._send(Request(VFIO_MSIX, 0, self.count, "eventfd"), send)
+            self._send(Request(self.index, 0, self.count, "eventfd"), send)
         else:
             # The enable takes vector 0; it is preceded by a disable that finds nothing, and whose error nobody reads.
-            send(DISABLE)
+            send(OFF[self.index])
             self.count = 1
-            self._send(Request(VFIO_MSIX, 0, 1, "eventfd"), send)
+            self._send(Request(self.index, 0, 1, "eventfd"), send)
             for vector in vectors:
                 self.guest_unmasks(vector, send)
 
@@ -68,11 +71,11 @@ class Vmm:
             return
         if vector < self.count or self.policy == "dyn":
             self.count = max(self.count, vector + 1)
-            self._send(Request(VFIO_MSIX, vector, 1, "eventfd"), send)
+            self._send(Request(self.index, vector, 1, "eventfd"), send)
         elif self.policy == "incr":
-            send(DISABLE)
+            send(OFF[self.index])
             self.count = vector + 1
-            self._send(Request(VFIO_MSIX, 0, self.count, "eventfd"), send)
+            self._send(Request(self.index, 0, self.count, "eventfd"), send)
 
     def guest_masks(self, vector: int) -> None:
         """The eventfd of the vector goes to the VMM itself; nothing changes in the kernel's set."""
@@ -82,7 +85,7 @@ class Vmm:
         """The guest clears Enable, or resets the device: down, and INTx back where there is one."""
         if not self.enabled:
             return
-        send(DISABLE)
+        send(OFF[self.index])
         self.enabled, self.count, self.used = False, 0, set()
         if self.intx:
             send(Request(VFIO_INTX, 0, 1, "eventfd"))

@@ -39,6 +39,9 @@ class Windows(Model):
     """Pair each disable of an opened device with the enable that follows, and collect the requests that the kernel refused.
 
     The rules are those of QEMU's growth (hw/vfio/pci.c, vfio_msix_vector_do_use) as the kernel sees it.
+
+    A growth that took vectors of the set down is both `growth` and `rollback`: `detached` are the enabled vectors that lost their
+    eventfds, as the calls inside show them.
     """
 
     tables: ClassVar[tuple[Table, ...]] = (WINDOWS, REFUSALS)
@@ -50,7 +53,7 @@ class Windows(Model):
         self.sessions: dict[Key, Session] = {}
         self.pairs: dict[Key, Pair] = {}
         self.signals: dict[int | None, dict[int, int | None]] = {}  # request -> vectors wired in it
-        self.unwired: dict[int | None, int] = {}
+        self.detached: dict[int | None, set[int]] = {}  # request -> vectors that lost their eventfds in it
         self.done: list[tuple[Pair, str]] = []
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
@@ -72,6 +75,8 @@ class Windows(Model):
     def on_op_vector(self, e: Row) -> None:
         """A vector is wired (fd >= 0) or detached (fd -1) inside a SET_IRQS."""
         if e.fd is not None and e.fd < 0 or e.ret is not None and e.ret < 0:
+            if e.fd is not None and e.fd < 0 and e.vector is not None:
+                self.detached.setdefault(e.request, set()).add(e.vector)
             return
         wired = self.signals.setdefault(e.request, {})
         vector = e.vector if e.vector is not None else len(wired)
@@ -79,6 +84,7 @@ class Windows(Model):
 
     def on_op_set_irqs(self, e: Row) -> None:
         wired = self.signals.pop(e.call, {}) or self.signals.pop(e.request, {})
+        detached = self.detached.pop(e.call, set()) or self.detached.pop(e.request, set())
         if e.closing or e.index == VFIO_NONE:
             self._end(e)
         elif e.flags is not None and not e.flags & VFIO_TRIGGER:
@@ -88,7 +94,7 @@ class Windows(Model):
         elif e.data == "none" and e.count in (0, None):
             self._disable(e)
         elif e.data == "eventfd":
-            self._enable(e, wired)
+            self._enable(e, wired, detached)
         elif e.data is None and e.index is None:
             self._forget(e)
 
@@ -118,11 +124,11 @@ class Windows(Model):
         self.pairs[self._key(e)] = Pair(e, session)
         self.sessions[self._key(e)] = Session()
 
-    def _enable(self, e: Row, wired: dict[int, int | None]) -> None:
+    def _enable(self, e: Row, wired: dict[int, int | None], detached: set[int]) -> None:
         session = self._session(e)
         count = (e.start or 0) + e.count if e.count is not None else len(wired)
         if e.ret is not None and e.ret < 0:
-            self._refuse(e, session, count)
+            self._refuse(e, session, count, detached)
         if session.count:
             if e.ret in (0, None) and e.index in (None, session.index):
                 session.count = max(session.count, count)
@@ -136,7 +142,7 @@ class Windows(Model):
             vectors = wired or dict.fromkeys(range(e.start or 0, count))
             self.sessions[self._key(e)] = Session(e.index if e.index is not None else VFIO_MSIX, count, dict(vectors), e)
 
-    def _refuse(self, e: Row, session: Session, count: int) -> None:
+    def _refuse(self, e: Row, session: Session, count: int, detached: set[int]) -> None:
         if session.count and e.index is not None and session.index != e.index:
             kind = "mode"
         elif session.count:
@@ -151,7 +157,12 @@ class Windows(Model):
         }
         since = session.since
         place = {"since_line": since.line, "since_end": since.line_end} if since is not None else {}
-        self.emit("refusals", e, **known, kind=kind, request=e.call, enabled=session.count, active=session.index, **place)
+        lost = sorted(v for v in detached if v in session.wired)
+        told = {**known, **place, "request": e.call, "enabled": session.count, "active": session.index, "detached": lost}
+        self.emit("refusals", e, **told, kind=kind)
+        if kind == "growth" and lost:
+            self.emit("refusals", e, **told, kind="rollback")
+        session.wired = {v: irq for v, irq in session.wired.items() if v not in detached}
 
     def _answer(self, e: Row, count: int, failed: bool) -> None:
         """An enable after a disable: the pair is complete, unless it failed and may still be followed by one that works."""

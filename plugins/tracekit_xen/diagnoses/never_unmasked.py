@@ -5,15 +5,19 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
+from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, gate_value, inconclusive, not_evaluated
 from tracekit_xen.places import at, in_order, rows
 
 DEVICE = re.compile(r"[A-Za-z]+[0-9]+")
-FAULTY = ((5, 13), (5, 17))  # masking of all entries late in the set-up (mid-2021) until 7e0815b3e099 (5.18)
+FIRST = (5, 13)  # the release that began to mask all entries late in the set-up (mid-2021)
 
 
 @diagnosis(
-    "xen.never-unmasked", code="XEN-006", severity="high", record="/proc/interrupts and dmesg of the guest; xl debug-keys M; xl dmesg"
+    "xen.never-unmasked",
+    code="XEN-006",
+    severity="high",
+    record="/proc/interrupts and dmesg of the guest; xl debug-keys M; xl dmesg",
+    gates=("KV6",),
 )
 def never_unmasked(
     interrupt_row: pl.DataFrame,
@@ -22,15 +26,16 @@ def never_unmasked(
     nvme_completion_polled: pl.DataFrame | None = None,
     nvme_timeout: pl.DataFrame | None = None,
     net_tx_timeout: pl.DataFrame | None = None,
+    gates: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """All vectors of a device in an HVM guest stay masked: not one interrupt from the start, and no error.
 
     What it finds: `xen-pirq` MSI rows of /proc/interrupts that are zero for a whole device whose driver times out, in an HVM guest with a
-    release from mid-2021 to 5.17. Probable: the release alone does not tell whether the fix is in.
+    release from mid-2021 until {KV6}. Probable: the release alone does not tell whether the fix is in.
     Why it matters: the device works by polling and timeouts only, or not at all.
     Stays quiet when: any vector of the device has counted; the driver does not complain (an idle device); the guest is not HVM.
-    Affected: guest kernels from mid-2021 to 5.17, and some stable kernels of 2025 (both from sources, not confirmed by a run).
-    What to do: update the guest kernel to one with 7e0815b3e099 (5.18, and stable kernels of June 2022).
+    Affected: guest kernels from mid-2021 until {KV6}, and some stable kernels of 2025 (both from sources, not confirmed by a run).
+    What to do: update the guest kernel to one with 7e0815b3e099 ({KV6}, and stable kernels of May 2022).
     References: Linux 7e0815b3e099 "x86/pci/xen: Disable PCI/MSI[-X] masking for XEN_HVM guests"; c3164d2e0d18 (2025).
     """
     silent = _silent(interrupt_row)
@@ -41,7 +46,7 @@ def never_unmasked(
         yield not_evaluated("the kernel's boot log, which tells whether the guest is HVM, is missing", "dmesg of the guest")
     elif silent:
         complaints = [(r, d) for r in rows(nvme_completion_polled, nvme_timeout, net_tx_timeout) if (d := _complainer(r)) in silent]
-        releases = [r for r in rows(kernel_version) if _faulty(r.release)]
+        releases = [r for r in rows(kernel_version) if _is_late(r.release) and gate_value(gates, "KV6", r.source) is False]
         named = dict.fromkeys(d for _, d in complaints) if releases else {}
         for device in named:
             yield _finding(device, silent[device], [r for r, d in complaints if d == device], releases[0], hvm[0])
@@ -67,9 +72,10 @@ def _complainer(r: Row) -> str:
     return str(getattr(r, "device", None) or getattr(r, "interface", None) or "")
 
 
-def _faulty(release: str | None) -> bool:
+def _is_late(release: str | None) -> bool:
+    """Return whether a release masks all entries late."""
     m = re.match(r"([0-9]+)\.([0-9]+)", release or "")
-    return m is not None and FAULTY[0] <= (int(m[1]), int(m[2])) <= FAULTY[1]
+    return m is not None and (int(m[1]), int(m[2])) >= FIRST
 
 
 def _finding(device: str, silent: list[Row], complaints: list[Row], release: Row, hvm: Row) -> Finding:
@@ -78,7 +84,7 @@ def _finding(device: str, silent: list[Row], complaints: list[Row], release: Row
         "probable",
         in_order([at(release, "context"), at(hvm, "context"), *(at(r, "cause") for r in silent), *(at(r) for r in complaints)]),
         Subject(device, "pci", how="the guest's log names the function at the driver's probe"),
-        advice="Update the guest kernel to one with 7e0815b3e099 (5.18, and stable kernels from June 2022 on).",
+        advice="Update the guest kernel to one with 7e0815b3e099 ({KV6}, and stable kernels from May 2022 on).",
         unchecked=(Unchecked("that the vectors are masked", "xl debug-keys M; xl dmesg: `mask=1/ G/1`"),),
         values={"vectors": len(silent)},
     )

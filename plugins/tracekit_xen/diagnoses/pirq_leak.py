@@ -46,7 +46,7 @@ def pirq_leak(
     Stays quiet when: any number is handed out a second time: Xen got it back, which is the healthy case.
     Affected: guest kernels with c74fd80f2f41 on a device model that does not unmap; guests that allocate without enabling; debug prints
     that ask.
-    What to do: a device model that unmaps on disable (QEMU 2.1, Xen 4.5, or later); restart the domain, the leak dies with it.
+    What to do: a device model that unmaps on disable ({QV1}, {XV1}, or later); restart the domain, the leak dies with it.
     References: QEMU c976437c7dba; Linux c74fd80f2f41; Xen xen/arch/x86/irq.c, get_free_pirq().
     """
     lives = list(rows(pirq_lives.filter("given") if pirq_lives is not None else None))
@@ -73,7 +73,7 @@ def _withheld(lives: list[Row], least: int, hvm: Set[str]) -> Iterator[_Leak]:
         numbers = tuple(sorted({x.pirq for x in gone}, reverse=True))
         if len(numbers) >= least:
             how = "let go, but later requests got lower numbers only"
-            advice = "Use a device model that unmaps on disable (QEMU 2.1, Xen 4.5, or later); restart the domain."
+            advice = "Use a device model that unmaps on disable ({QV1}, {XV1}, or later); restart the domain."
             yield _Leak(
                 numbers,
                 how,

@@ -31,8 +31,8 @@ def pirq_reused(
     Why it matters: the second device gets no event channel and is deaf; its driver times out.
     Stays quiet when: a number recurs because Xen handed it out again (`msi bound to`: it was free); one device takes its own number
     again; several vectors of one device; a reporter's debug lines contradict each other (as many ends without a begin as whole lives).
-    Affected: guest kernels before c74fd80f2f41 (4.11, and stable kernels) on a device model that unmaps (QEMU 2.1, Xen 4.5, or later).
-    What to do: update the guest kernel (c74fd80f2f41, Linux 4.11, in many stable kernels); until then reload drivers one by one.
+    Affected: guest kernels before c74fd80f2f41 ({KV5}, and stable kernels) on a device model that unmaps ({QV1}, {XV1}, or later).
+    What to do: update the guest kernel (c74fd80f2f41, {KV5}, in many stable kernels); until then reload drivers one by one.
     References: af42b8d12f8a brought the re-use, c74fd80f2f41 removed it; QEMU c976437c7dba (2.1) unmaps on disable.
     """
     if pirq_lives is None:
@@ -105,7 +105,7 @@ def _finding(shared: list[tuple[Row, Row]], refused: tuple[list[Row], list[Row]]
         grade,  # type: ignore[arg-type]
         in_order([*(at(_begin(x), "cause") for life, other in shared for x in (other, life)), *(at(m) for m in failures), *given_back]),
         function(life),
-        advice="Update the guest kernel to one with c74fd80f2f41 (4.11 and stable kernels); until then reload drivers one by one.",
+        advice="Update the guest kernel to one with c74fd80f2f41 ({KV5} and stable kernels); until then reload drivers one by one.",
         unchecked=unchecked,
         values={"pirq": life.pirq, "irq": life.irq},
         related=tuple(b for b in (other.bdf,) if b),

@@ -97,9 +97,10 @@ class PirqFacts(Model):
 
 
 class XenGates(Model):
-    """The gates that Xen logs show: KV5 (the guest takes fresh pirqs), QV1 (the device model unmaps), XV1 (Xen 4.5 or later)."""
+    """The gates that lines of Xen's guests and device models show: whether fresh pirqs are taken, and whether they are unmapped."""
 
     tables: ClassVar[tuple[Table, ...]] = (GATES_TABLE,)
+    gates: ClassVar[tuple[str, ...]] = ("KV5", "QV1")
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,18 +108,13 @@ class XenGates(Model):
 
     def on_xen_msi_reused(self, e: Row) -> None:
         """Only kernels without c74fd80f2f41 have this message."""
-        self._gate(e, "KV5", False, "observed", "the guest took a cached pirq again")
+        self._gate(e, "KV5", False, "the guest took a cached pirq again")
 
     def on_xen_pt_unmap(self, e: Row) -> None:
         """The device model says so."""
-        self._gate(e, "QV1", True, "observed", "the device model unmaps on disable")
+        self._gate(e, "QV1", True, "the device model unmaps on disable")
 
-    def on_xen_release(self, e: Row) -> None:
-        """Xen 4.5 brought a QEMU that unmaps."""
-        major, minor = (int(n) for n in [*re.findall(r"[0-9]+", e.release), "0", "0"][:2])
-        self._gate(e, "XV1", (major, minor) >= (4, 5), "assumed", f"Xen {e.release}")
-
-    def _gate(self, e: Row, gate: str, value: bool, basis: str, why: str) -> None:
+    def _gate(self, e: Row, gate: str, value: bool, why: str) -> None:
         if (gate, value) not in self.seen:
             self.seen.add((gate, value))
-            self.emit("gates", e, gate=gate, value=value, basis=basis, why=why)
+            self.emit("gates", e, gate=gate, value=value, basis="observed", why=why)

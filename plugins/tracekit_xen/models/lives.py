@@ -64,11 +64,13 @@ class PirqLives(Model):
         self.promised: dict[int, Life] = {}  # pirq -> what a debug print got and no event channel serves yet
         self.spans: dict[tuple[str, Any], list[Span]] = {}  # source and task -> its set-ups and teardowns
         self.irqs: set[int] = set()
+        self.releases: set[str] = set()  # sources that show teardowns of irqs
         self.space = PirqSpace()
         self.bound_since: list[Row] = []
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
         heard = list(rows)
+        self.releases = {row.source for name, row in heard if name == "op_xen_destroy"}
         self.spans = _spans_of(row for name, row in heard if name in ("op_xen_setup", "op_xen_destroy"))
         return super().run(heard, tables)
 
@@ -233,11 +235,19 @@ class PirqLives(Model):
     def _handed_out(self, e: Row, pirq: int, *, alone: bool = True) -> None:
         """Xen gave out a number: it was free, so whoever had it has lost it. Not `alone`: another task may have got its number before."""
         predicted = self.space.next_number(pirq) if alone else ANY
+        if not self._releases_show(e, pirq):
+            predicted = ANY
         self._predict(e, "get_free_pirq", _name(e), "the highest free pirq", predicted, pirq)
         for life in self._open("pirq", pirq):
             if life.basis != "device-model":
                 life.ended, life.end = e, "handed out again"
         self.space.allocated(pirq, alone=alone)
+
+    def _releases_show(self, e: Row, pirq: int) -> bool:
+        """Whether the log would say that a number was given back: a guest's does not, nor one without teardowns, nor without the irq."""
+        if e.source not in self.releases and any(x.basis == "calls" for x in self.lives):
+            return False
+        return not any(x.basis == "guest" or x.basis == "calls" and x.irq is None for x in self._open("pirq", pirq))
 
     def _enabled_anew(self, e: Row) -> None:
         """A device that takes numbers again after a pause has let go of the earlier ones."""
@@ -285,10 +295,16 @@ class PirqLives(Model):
     def _predict(
         self, e: Row, operation: str, subject: str, rule: str, predicted: Prediction, observed: int, code: str | None = None
     ) -> None:
-        agrees = predicted.agrees(observed)
+        known = predicted.agrees(observed)
+        agrees, told = known, str(predicted)
+        if known is None:  # what is free is not known: on a healthy host some number is
+            agrees = observed >= 0
+            told = "a free number" if operation == "get_free_pirq" else "0"
+            code = code or ("XEN-002" if observed == ENOSPC else None)
         self.emit(
-            "predictions", e, operation=operation, subject=subject, rule=rule, predicted=None if agrees is None else str(predicted),
-            observed=str(observed), agrees=agrees, explained_by=code if agrees is False else None, ts_end=e.ts, line_end=_last_line(e),
+            "predictions", e, operation=operation, subject=subject, rule=rule, predicted=told,
+            observed=str(observed), basis="healthy" if known is None else "known", agrees=agrees,
+            explained_by=code if agrees is False else None, ts_end=e.ts, line_end=_last_line(e),
         )  # fmt: skip
 
 

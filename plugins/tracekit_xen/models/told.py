@@ -41,6 +41,7 @@ class ToldPirqs(Model):
             rule="PirqSpace.unmap: an irq that was freed has no pirq" if predicted is not None else "PirqSpace",
             predicted=None if predicted is None else str(predicted),
             observed=str(e.ret),
+            basis=None if predicted is None else "known",
             agrees=None if predicted is None else e.ret == predicted,
             line_end=e.line,
         )

@@ -105,22 +105,22 @@ def test_as_many_reservations_as_vectors_are_no_overcommit() -> None:
 def test_every_activation_agrees_with_the_pool() -> None:
     t = trace(*taken(29, 39, 1), *taken(30, 40, 0), REAL.format(31), FAILED.format(31), matrix("free", 1, 0, 8))
     rows = tables(t)["predictions"].filter(tables(t)["predictions"]["operation"] == "vector_activate")
-    assert rows.select("subject", "predicted", "observed", "agrees").rows() == [
-        ("irq 29", None, "0", None),
-        ("irq 30", "0", "0", True),
-        ("irq 31", "0", "-28", False),
+    assert rows.select("subject", "basis", "predicted", "observed", "agrees").rows() == [
+        ("irq 29", "healthy", "0", "0", True),
+        ("irq 30", "known", "0", "0", True),
+        ("irq 31", "known", "0", "-28", False),
     ]
 
 
 def test_that_none_is_left_is_not_known_where_vectors_given_back_are_not_recorded() -> None:
     rows = tables(trace(*taken(30, 40, 0), *taken(31, 40, 0)))["predictions"]
-    assert rows.select("subject", "agrees").rows() == [("irq 30", None), ("irq 31", None)]
+    assert rows.select("subject", "basis").rows() == [("irq 30", "healthy"), ("irq 31", "healthy")]
 
 
-@pytest.mark.parametrize(("left", "told"), [(0, [("0", "-28", False, "VEC-001")]), (3, [(None, "-28", None, None)])])
+@pytest.mark.parametrize(("left", "told"), [(0, [("known", "-28", False, "VEC-001")]), (3, [("healthy", "-28", False, "VEC-001")])])
 def test_a_refusal_is_told_from_reservations_alone_where_none_was_left(left: int, told: list[tuple[object, ...]]) -> None:
     log = trace(matrix("reserve", left, 13, 201), EARLY.format(225), REAL.format(225), FAILED.format(225))
-    made = tables(log)["predictions"].select("predicted", "observed", "agrees", "explained_by").rows()
+    made = tables(log)["predictions"].select("basis", "observed", "agrees", "explained_by").rows()
     assert made == told
 
 

@@ -22,7 +22,8 @@ def test_a_refused_append_decides_that_growth_in_place_is_not_there():
 
 def test_a_release_is_an_assumption_and_yields_to_what_is_seen():
     version = "[    0.000000] Linux version 6.1.0-44-amd64 (x@y) (gcc-12) #1 SMP Debian 6.1.192-2\n"
-    assert [g[:2] for g in gates(version)] == [("KV1", True), ("KV2", False), ("KV4", False), ("KV5", True), ("KV6", True)]
+    told = {g[0]: g[1] for g in gates(version)}
+    assert {g: told[g] for g in ("KV1", "KV2", "KV4", "KV5", "KV6")} == {"KV1": True, "KV2": False, "KV4": False, "KV5": True, "KV6": True}
     assert {g[2] for g in gates(version)} == {"assumed"}
     backported = version + "[   10.000000] k: (pci_setup_msix_device_domain+0x4/0xa0) dev=0xff11000000002000 hwsize=8\n"
     assert ("KV2", True, "observed") in gates(backported) and ("KV2", False, "assumed") not in gates(backported)
@@ -51,3 +52,93 @@ def test_the_latency_format_carries_the_release():
 def test_arm_has_device_domains_later():
     assert ("KV2", False, "assumed") in gates("[    0.000000] Linux version 6.6.1-arm64 (x@y) (gcc-12) #1 SMP\n")
     assert ("KV2", True, "assumed") in gates("[    0.000000] Linux version 6.6.1-amd64 (x@y) (gcc-12) #1 SMP\n")
+
+
+BOOT = "[    0.000000] Linux version {} (x@y) (gcc-12) #1 SMP\n"
+DRIVER = "[    9.000000] nvme nvme0: pci function 0000:01:00.0\n"
+
+
+def assumed(*texts):
+    """Gate -> value of what the releases suggest."""
+    return {gate: value for gate, value, basis in gates(*texts) if basis == "assumed"}
+
+
+def place(*texts):
+    return tables(*texts)["platforms"].select("arch", "parent").rows()
+
+
+def test_the_its_offers_no_growth_in_place_before_its_own_release():
+    its = "[    0.000000] ITS [mem 0x08080000-0x0809ffff]\n"
+    assert place(BOOT.format("6.12.10-arm64") + its) == [("arm64", "GIC ITS")]
+    assert assumed(BOOT.format("6.12.10-arm64") + its)["KV4"] is False
+    assert assumed(BOOT.format("7.2.13-arm64"))["KV4"] is False  # whichever parent it has
+    assert assumed(BOOT.format("7.3.1-arm64") + its)["KV4"] is True
+    assert "KV4" not in assumed(BOOT.format("7.3.1-arm64"))  # a GICv2m would not
+    assert assumed(BOOT.format("6.12.10-amd64"))["KV4"] is True
+    assert assumed(BOOT.format("6.12.10-arm64"))["KV2"] is True  # no kernel of it knows a GICv5, whose domains came later
+
+
+def test_vectors_are_reserved_on_x86_only():
+    assert assumed(BOOT.format("6.12.10-arm64"))["KV1"] is False
+    assert assumed(BOOT.format("6.12.10-amd64"))["KV1"] is True
+
+
+def test_domains_of_hyper_v_pseries_and_s390_have_releases_of_their_own():
+    hyperv = "[    0.000000] Hypervisor detected: Microsoft Hyper-V\n"
+    assert place(BOOT.format("6.12.0-x86_64") + hyperv) == [("x86", "Hyper-V")]
+    assert [assumed(BOOT.format(f"{r}-x86_64") + hyperv)[g] for r in ("6.16.1", "6.17.1") for g in ("KV2", "KV4")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    power = "[    0.000000] Using pSeries machine description\n"
+    assert [assumed(BOOT.format(f"{r}.ppc64le") + power)["KV2"] for r in ("6.17.2", "6.18.1")] == [False, True]
+    assert [assumed(BOOT.format(f"{r}.s390x"))["KV2"] for r in ("6.18.1", "6.19.0")] == [False, True]
+
+
+def test_chips_functions_and_compilers_tell_the_platform():
+    head = "           CPU0       CPU1\n"
+    assert place(head + " 27:     12      0  ITS-PCI-MSIX-0000:00:0c.0   0 Edge      nvme0q0\n") == [("arm64", "GIC ITS")]
+    assert place(head + " 32:      5      0  xen-pirq    -msi-x     nvme0q0\n") == [("x86", "Xen pirqs")]
+    assert place(trace("its_alloc: (its_irq_domain_alloc+0x4/0x20) virq=40")) == [("arm64", "GIC ITS")]
+    compiled = "[    0.000000] Linux version 6.8.0 (b@lcy02-amd64-080) (x86_64-linux-gnu-gcc-13 (Ubuntu) 13.2.0) #1 SMP\n"
+    assert place(compiled) == [("x86", "")]
+    assert place(BOOT.format("6.10.2-arch1-1") + DRIVER) == []
+
+
+def test_two_parents_in_one_log_are_none():
+    both = "[    0.000000] ITS [mem 0x08080000-0x0809ffff]\n[    0.000000] GICv2m: range[mem 0x09000000-0x09000fff], SPI[64:127]\n"
+    assert place(BOOT.format("6.12.0-arm64") + both) == [("arm64", "")]
+
+
+def test_a_generic_build_of_no_named_architecture_leaves_what_differs_open():
+    assert "KV4" not in assumed(BOOT.format("6.12.0"))
+    assert assumed(BOOT.format("6.12.0") + "[    0.000000] BIOS-e820: [mem 0x0-0x9fbff] usable\n")["KV4"] is True
+
+
+def test_xen_s_own_domain_has_no_size():
+    xen = "[    0.000000] Linux version 6.12.0-amd64 (x@y) (gcc-12) #1 SMP\n"
+    rows = "           CPU0\n 32:      5  xen-pirq    -msi-x     nvme0q0\n"
+    assert ("KV2", False, "assumed") in gates(xen, rows)
+
+
+def test_a_set_up_is_called_where_no_domain_is_made_too():
+    """On Xen and behind an ITS of 6.6 it returns without one."""
+    setup = trace(call("pci_setup_msix_device_domain", f"dev={DEV} hwsize=8"))
+    assert not [g for g in gates(setup + BOOT.format("6.6.1-arm64")) if g[:2] == ("KV2", True)]
+    xen = trace(
+        call("xen_initdom_setup_msi_irqs", f"dev={DEV} nvec=2 type=17"), call("pci_setup_msix_device_domain", f"dev={DEV} hwsize=8")
+    )
+    assert ("KV2", True, "observed") not in gates(xen)
+    made = trace(call("msi_create_device_irq_domain", f"dev={DEV} domid=0 hwsize=8"))
+    assert ("KV2", True, "observed") in gates(made + BOOT.format("6.12.1-arm64"))
+
+
+def test_each_machine_has_its_own_platform():
+    log = (
+        "2026-03-01T10:00:00.5+00:00 box7 kernel: ITS [mem 0x08080000-0x0809ffff]\n"
+        "2026-03-01T10:00:00.6+00:00 box8 kernel: DMI: Microsoft Corporation Virtual Machine/Virtual Machine, BIOS Hyper-V UEFI Release v4.1\n"
+    )
+    made = tables(log)["platforms"]
+    assert sorted(made.select("machine", "arch", "parent").rows()) == [("box7", "arm64", "GIC ITS"), ("box8", "", "Hyper-V")]

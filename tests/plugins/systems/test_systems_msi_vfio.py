@@ -231,3 +231,38 @@ def test_a_table_whose_size_nothing_tells_is_taken_to_be_what_was_asked_for() ->
     flips = flips_of(run(str(t)))
     assert "the table is taken to have 3 entries, the most that was asked for: nothing tells its size" in flips["KV1", False].assumptions
     assert not any("table" in a for a in flips_of(grown(1, 4))["KV1", False].assumptions)
+
+
+def test_a_size_that_one_refusal_alone_tells_is_not_confirmed() -> None:
+    """The domain of that size is taken from the line that the finding repeats."""
+    t = Trace()
+    t.open()
+    t.enable(8, 8, limit=4)
+    assert confirmed(run(str(t)))["MSI-001"] is None
+
+
+def plain_msi(old: int, new: int) -> str:
+    """A client that grows plain MSI, whose vectors interrupted before."""
+    t = Trace()
+    t.open()
+    for count in (old, new):
+        first = t.begin(0x24, 1, 0, count)
+        t.entry("__pci_enable_msi_range", f"dev={t.dev:#x} minvec=1 maxvec={count}")
+        t.leave("__pci_enable_msi_range", count)
+        for vector in range(count):
+            t.entry("vfio_msi_set_vector_signal", f"vdev={t.vdev:#x} vector={vector} fd={20 + vector} msix=0")
+            t.leave("vfio_msi_set_vector_signal", 0)
+        t.leave("vfio_pci_set_irqs_ioctl", 0)
+        assert first
+        t.line(f"irq_handler_entry: irq={t.irq} name=vfio-msi[0]({t.bdf})", "<idle>-0")
+        if count == old:
+            t.disable(index=1)
+    return str(t)
+
+
+def test_a_window_of_plain_msi_is_replayed_like_one_of_msi_x() -> None:
+    """No host adds vectors to a block, so only a client that asks for all of them at once has no window."""
+    result = run(plain_msi(1, 4))
+    assert confirmed(result) == {"VFIO-002": True}
+    assert cured(result, "VFIO-002") == ["vectors_up_front"]
+    assert confirmed(run(plain_msi(4, 4))) == {}

@@ -63,3 +63,16 @@ def test_no_slot_for_a_managed_irq_is_mended_by_more_vectors() -> None:
     result = run(trace(*asks(41), "vector_reserve_managed: irq=50 ret=-28"))
     assert confirmed(result) == {"VEC-002": True}
     assert flips_of(result)["more_vectors", True].vanished == ("VEC-002",)
+
+
+def test_what_a_message_alone_tells_is_not_confirmed() -> None:
+    result = run("[  100.000000] irq 4: Affinity broken due to vector space exhaustion.\n")
+    assert confirmed(result) == {"VEC-004": None}
+    (finding,) = result.findings[:1]
+    assert finding.fixes
+
+
+def test_a_refusal_alone_is_not_confirmed_and_neither_is_one_that_the_pool_denies() -> None:
+    assert confirmed(run(trace(*asks(43, False)))) == {"VEC-001": None}
+    free = "irq_matrix_free: bit=61 cpu=2 online=1 avl=5 alloc=3 managed=0 online_maps=1 global_avl=5, global_rsvd=0, total_alloc=3"
+    assert confirmed(run(trace(*asks(41), free, *asks(43, False))))["VEC-001"] is None

@@ -105,3 +105,10 @@ def test_a_request_that_was_granted_is_no_starvation() -> None:
     result = run(STARVED.format(ret=0))
     assert confirmed(result) == {}
     assert {k for k, f in flips_of(result).items() if f.vanished or f.remaining or f.new} == set()
+
+
+def test_messages_of_refusals_alone_confirm_nothing() -> None:
+    result = run(
+        "[    0.000000] Linux version 6.1.0 (x@y) #1 SMP\n[    9.100000] e1000e 0000:00:06.0: xen map irq failed -28 for 32752 domain\n"
+    )
+    assert confirmed(result) == {"XEN-002": None}

@@ -327,3 +327,27 @@ def test_a_container_refused_for_want_of_remapping_is_no_such_remark() -> None:
 def test_intx_that_was_refused_in_older_words(words: str) -> None:
     (found,) = findings("qemu-system-x86_64: " + words.format("Device or resource busy") + "\n")
     assert (found.code, found.grade) == ("VFIO-012", "probable")
+
+
+BOOT = "[    0.000000] Linux version {} (x@y) (gcc-12) #1 SMP\n"
+HYPERV = "[    0.000000] Hypervisor detected: Microsoft Hyper-V\n"
+V2M = "[    0.000000] GICv2m: range[mem 0x09000000-0x09000fff], SPI[64:127]\n"
+
+
+@pytest.mark.parametrize(
+    ("boot", "told"),
+    [
+        (BOOT.format("6.12.1-amd64"), True),
+        (BOOT.format("6.12.1-amd64") + HYPERV, False),
+        (BOOT.format("6.17.2-amd64") + HYPERV, True),
+        (BOOT.format("6.12.1-arm64"), False),
+        (BOOT.format("7.3.1-arm64") + V2M, False),
+        (BOOT.format("6.12.1"), True),  # the trace's vector events are x86's
+    ],
+)
+def test_a_needless_resize_is_one_where_the_hosts_interrupt_parent_adds_vectors(boot: str, told: bool) -> None:
+    t = Trace()
+    grown(t, 1, 2)
+    codes = {f.code for f in run(**{"dmesg.txt": boot, "trace.txt": str(t)}).findings}
+    assert "VFIO-002" in codes
+    assert ("VFIO-006" in codes) is told

@@ -110,15 +110,15 @@ def test_dom0s_calls_are_held_against_the_machine() -> None:
         (25, 46, 0xFFFF888004D1F000, 16, None, ""),
     ]
     mine = found["predictions"].filter(pl.col("operation").is_in(["get_free_pirq", "xen_initdom_setup_msi_irqs", "xen_destroy_irq"]))
-    assert mine.select("operation", "line", "predicted", "observed", "agrees").rows() == [
-        ("get_free_pirq", 4, None, "25", None),
-        ("get_free_pirq", 6, None, "24", None),
-        ("xen_initdom_setup_msi_irqs", 3, "0", "0", True),
-        ("xen_initdom_setup_msi_irqs", 9, "0", "-28", False),
-        ("xen_destroy_irq", 11, "0", "0", True),
-        ("xen_destroy_irq", 13, "-22", "-22", True),
-        ("get_free_pirq", 16, "25", "25", True),
-        ("xen_initdom_setup_msi_irqs", 15, "0", "0", True),
+    assert mine.select("operation", "line", "predicted", "observed", "agrees", "basis").rows() == [
+        ("get_free_pirq", 4, "a free number", "25", True, "healthy"),
+        ("get_free_pirq", 6, "a free number", "24", True, "healthy"),
+        ("xen_initdom_setup_msi_irqs", 3, "0", "0", True, "known"),
+        ("xen_initdom_setup_msi_irqs", 9, "0", "-28", False, "known"),
+        ("xen_destroy_irq", 11, "0", "0", True, "known"),
+        ("xen_destroy_irq", 13, "-22", "-22", True, "known"),
+        ("get_free_pirq", 16, "25", "25", True, "known"),
+        ("xen_initdom_setup_msi_irqs", 15, "0", "0", True, "known"),
     ]
 
 
@@ -214,7 +214,7 @@ def test_numbers_that_two_tasks_take_at_once_are_not_predicted() -> None:
 """
     found = tables(both)
     mine = found["predictions"].filter(pl.col("operation") == "get_free_pirq")
-    assert mine.select("line", "predicted", "observed").rows() == [(2, None, "33"), (9, None, "32"), (12, None, "33")]
+    assert mine.select("line", "basis", "observed").rows() == [(2, "healthy", "33"), (9, "healthy", "32"), (12, "healthy", "33")]
     assert found["divergences"].is_empty()
     one_by_one = "".join(line for line in both.splitlines(True) if "kworker/2" in line).replace("pirq=32", "pirq=31")
     before = "".join(line for line in both.splitlines(True) if " 1.00" in line)

@@ -1,4 +1,4 @@
-"""Gates: which behaviour a kernel, QEMU or Xen has. Observed behaviour decides; a release alone is assumed (distributions backport)."""
+"""Which behaviour a kernel, QEMU or Xen has. Observed behaviour decides; a release alone is assumed (distributions backport)."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,13 +7,20 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import EINVAL, GATES_TABLE, VFIO_MSIX, Model, Row, Table
+from tracekit import EINVAL, GATES_TABLE, VFIO_MSIX, Gate, Model, Row, Table
+from tracekit_linux.gates.linux import LINUX
+from tracekit_linux.gates.platform import Platform, platform_of
+from tracekit_linux.gates.qemu import QEMU
+from tracekit_linux.gates.xen import XEN
 
 Release = tuple[int, ...]
-# Names as printed at the end of a chip name: IR-PCI-MSIX-0000:00:08.0, and without: PCI-MSI.
+# IR-PCI-MSIX-0000:00:08.0, ITS-PCI-MSIX-0000:00:0c.0: the function stands at the end of the chip's name.
 DEVICE_CHIP = r"PCI-MSIX?-[0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$"
-ITS_CHIP = r"^ITS-(PCI-)?MSI"
-GLOBAL_CHIP = r"^(IR-)?PCI-MSIX?$"
+# IR-PCI-MSI, PCI-MSI, ITS-MSI, pSeries-PCI-MSI: one chip for all functions.
+GLOBAL_CHIP = r"^(?:(?:IR-|pSeries-)?PCI-MSIX?|ITS-MSI)$"
+
+
+ANYWHERE = Platform()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,8 @@ class Fact:
     row: Row
 
 
+# Functions that come with KV2's first release, and are called where the parent is no MSI parent too.
+CAME_WITH = {"pci_setup_msix_device_domain", "msi_insert_desc"}
 # Function -> what its being called says.
 CALLED = {
     "pci_setup_msix_device_domain": ("KV2", True),
@@ -35,14 +44,6 @@ CALLED = {
     "msi_add_msi_desc": ("KV2", False),
     "pci_msix_alloc_irq_at": ("KV4", True),
 }
-# Kernel release from which a gate holds: 4.15 reservation mode; 6.2 per-device domains (6.11 with GICv3 ITS); 6.5 in-place growth;
-# 4.11 commit c74fd80f2f41; 5.19 commit 7e0815b3e099.
-KERNEL: Mapping[str, Release] = {"KV1": (4, 15), "KV2": (6, 2), "KV4": (6, 5), "KV5": (4, 11), "KV6": (5, 19)}
-NEVER: Release = (1000,)
-# arm64: the GIC's ITS, the parent of MSIs there, offers no in-place growth on any release (gate ITS).
-ARM: Mapping[str, Release] = {"KV2": (6, 11), "KV4": NEVER}
-# QEMU release: 2.1 unmaps pirqs on disable, 7.1 batches the enable, 8.2 grows in place, 10.1 prints the errno as text.
-QEMU: Mapping[str, Release] = {"QV1": (2, 1), "QV2": (7, 1), "QV3": (8, 2), "QV4": (10, 1)}
 
 
 class Gates(Model):
@@ -60,7 +61,10 @@ class Gates(Model):
         "vfio_msix_early_setup",
         "qemu_enable_vectors_failed",
         "xl_info",
+        "xen_release",
     )
+    across = ("platforms",)
+    gates: ClassVar[tuple[str, ...]] = tuple(g.code for g in (*LINUX, *QEMU, *XEN))
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
         """The facts of the stream, the first of each kind."""
@@ -71,7 +75,7 @@ class Gates(Model):
         for fact in assumed(tables):
             if fact.gate not in gates:
                 decided.setdefault((fact.gate, fact.value), fact)
-        for f in sorted(decided.values(), key=lambda f: (f.gate, not f.value)):
+        for f in sorted(decided.values(), key=lambda f: (f.gate[:2], int(f.gate[2:]), not f.value)):
             self.emit("gates", f.row, gate=f.gate, value=f.value, basis=f.basis, why=f.why, line_end=f.row.line)
         return self.frames()
 
@@ -80,6 +84,8 @@ def observed(tables: Mapping[str, pl.DataFrame]) -> Iterator[Fact]:
     """What the lines show."""
     for row in _first(tables, "calls", pl.col("function").is_in(list(CALLED)), by="function"):
         gate, value = CALLED[row.function]
+        if row.function in CAME_WITH and _without_domains(platform_of(tables.get("platforms"), row)):
+            continue
         yield Fact(gate, value, "observed", f"{row.function} was called", row)
     for row in _first(tables, "vector_reserve"):
         yield Fact("KV1", True, "observed", "vectors are reserved (vector_reserve)", row)
@@ -91,10 +97,13 @@ def observed(tables: Mapping[str, pl.DataFrame]) -> Iterator[Fact]:
     if not list(_first(tables, "interrupt_row", pl.col("chip").str.contains(DEVICE_CHIP))):
         for row in _first(tables, "interrupt_row", pl.col("chip").str.contains(GLOBAL_CHIP)):
             yield Fact("KV2", False, "observed", f"the irq chip {row.chip} serves all devices", row)
-    for row in _first(tables, "interrupt_row", pl.col("chip").str.contains(ITS_CHIP)):
-        yield Fact("ITS", True, "observed", f"the irq chip {row.chip} is below a GIC ITS", row)
-        yield Fact("KV4", False, "observed", f"the irq chip {row.chip} is below a GIC ITS, which offers no growth in place", row)
     yield from _observed_qemu(tables)
+
+
+def _without_domains(place: Platform) -> bool:
+    """Return whether the first release with domains a device had none on a platform: there the call says nothing."""
+    gate = next(g for g in LINUX if g.code == "KV2")
+    return gate.value(gate.since[0].release or (), place.arch, place.parent) is False
 
 
 def _observed_qemu(tables: Mapping[str, pl.DataFrame]) -> Iterator[Fact]:
@@ -107,23 +116,22 @@ def _observed_qemu(tables: Mapping[str, pl.DataFrame]) -> Iterator[Fact]:
 
 
 def assumed(tables: Mapping[str, pl.DataFrame]) -> Iterator[Fact]:
-    """What the releases suggest."""
+    """Yield what the releases suggest on a platform; nothing where the platform leaves a gate open."""
     for row in [*_first(tables, "kernel_version", by="release"), *_first(tables, "trace_release", by="release")]:
-        release = numbers(row.release)
-        arm = any(name in f"{row.release} {getattr(row, 'text', '')}" for name in ("aarch64", "arm64"))
-        limits = {**KERNEL, **(ARM if arm else {})}
-        if release:
-            yield from (Fact(g, release >= low, "assumed", f"Linux {row.release}", row) for g, low in limits.items())
-            if arm:
-                yield Fact("ITS", True, "assumed", f"Linux {row.release} on arm64", row)
-            if release[:2] == (6, 2):
-                yield Fact("KV3", True, "assumed", f"Linux {row.release}", row)
+        yield from _released(LINUX, row.release, row, f"Linux {row.release}", platform_of(tables.get("platforms"), row))
     for row in _first(tables, "qemu_version", by="release"):
-        if release := numbers(row.release):
-            yield from (Fact(g, release >= low, "assumed", f"QEMU {row.release}", row) for g, low in QEMU.items())
+        yield from _released(QEMU, row.release, row, f"QEMU {row.release}")
     for row in _first(tables, "xl_info", pl.col("key") == "xen_version" if "key" in _columns(tables, "xl_info") else False):
-        if release := numbers(row.value):
-            yield Fact("XV1", release >= (4, 5), "assumed", f"Xen {row.value}", row)
+        yield from _released(XEN, row.value, row, f"Xen {row.value}")
+    for row in _first(tables, "xen_release", by="release"):
+        yield from _released(XEN, row.release, row, f"Xen {row.release}")
+
+
+def _released(gates: Iterable[Gate], release: str | None, row: Row, why: str, place: Platform = ANYWHERE) -> Iterator[Fact]:
+    if known := numbers(release):
+        for gate in gates:
+            if (value := gate.value(known, place.arch, place.parent)) is not None:
+                yield Fact(gate.code, value, "assumed", f"{why} with {place.parent}" if place.parent else why, row)
 
 
 def numbers(release: str | None) -> Release:
