@@ -35,14 +35,9 @@ FREES = ("pci_free_irq_vectors", "pci_disable_msix", "pci_disable_msi")
 UNWINDING = ("pci_msi_teardown_msi_irqs", "pci_free_msi_irqs", "msi_domain_free_irqs_all_locked", "msi_domain_free_irqs_descs_locked")
 IRQ_ALLOCATED = ("x86_vector_alloc_irqs", "intel_irq_remapping_alloc", "xen_bind_pirq_msi_to_irq", "x86_vector_activate")
 IRQ_SETUPS = (
-    *IRQ_ALLOCATED,
-    "pci_msi_setup_msi_irqs",
-    "msi_domain_alloc_irqs_all_locked",
-    "msi_domain_alloc_irqs_descs_locked",
-    "__irq_domain_alloc_irqs",
-    "irq_domain_alloc_irqs_locked",
-    "its_irq_domain_alloc",
-)
+    *IRQ_ALLOCATED, "pci_msi_setup_msi_irqs", "msi_domain_alloc_irqs_all_locked", "msi_domain_alloc_irqs_descs_locked",
+    "__irq_domain_alloc_irqs", "irq_domain_alloc_irqs_locked", "its_irq_domain_alloc",
+)  # fmt: skip
 XEN_SETUPS = ("xen_initdom_setup_msi_irqs", "xen_hvm_setup_msi_irqs", "xen_setup_msi_irqs")
 WIRED = ("vfio_msi_set_block", "vfio_msi_set_vector_signal", "request_threaded_irq")
 

@@ -26,6 +26,7 @@ from tracekit import (
     unanswered,
 )
 from tracekit_msi.diagnoses.kernel_bug import errno_of, subject_of_report
+from tracekit_msi.diagnoses.stale_sizes import from_sizes
 
 GRADES = ("proven", "probable", "possible")
 RECORD = (
@@ -50,6 +51,10 @@ def stale_hwsize(
     windows: pl.DataFrame | None = None,
     op_set_irqs: pl.DataFrame | None = None,
     qemu_enable_vectors_failed: pl.DataFrame | None = None,
+    qemu_enable_msix_failed: pl.DataFrame | None = None,
+    op_table_size: pl.DataFrame | None = None,
+    op_close: pl.DataFrame | None = None,
+    kernel_version: pl.DataFrame | None = None,
     gap: pl.DataFrame | None = None,
     kernel_reports: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
@@ -68,7 +73,9 @@ def stale_hwsize(
     """
     found = list(_from_enables(_with_gaps(enables, gap), calls, devices, windows)) if enables is not None else []
     if not found:
-        found = list(_from_returns(op_set_irqs, enables, devices)) + list(_from_qemu(qemu_enable_vectors_failed))
+        told = [m for m in (qemu_enable_vectors_failed, qemu_enable_msix_failed) if m is not None]
+        found = list(_from_returns(op_set_irqs, enables, devices))
+        found += list(from_sizes(op_table_size, told, op_close, kernel_version, RECORD)) or list(_from_qemu(qemu_enable_vectors_failed))
     if not found:
         found = list(_from_reports(kernel_reports, devices))
     yield from found

@@ -91,3 +91,34 @@ def test_a_graph_whose_filter_hides_the_setting_up_of_irqs_is_quiet() -> None:
 def test_an_enable_that_succeeded_is_quiet() -> None:
     good = enable(5, after=["msi_domain_alloc_irqs_all_locked();"])
     assert stale(graph(request([*good, *wired(5)]))) == []
+
+
+def lspci(count: int, bdf: str = "2e:00.1", enabled: str = "+") -> str:
+    head = f"{bdf} Ethernet controller: Pensando Systems DSC Ethernet Controller VF\n"
+    return f"{head}\tCapabilities: [a0] MSI-X: Enable{enabled} Count={count} Masked-\n"
+
+
+FAILED = "qemu-system-x86_64: vfio: failed to enable vectors, -1\n"
+
+
+@pytest.mark.parametrize(("old", "new", "bdf"), [(8, 16, "2e:00.1"), (4, 2048, "0001:c1:1f.7")])
+def test_a_table_read_at_two_sizes_before_a_failed_enable_is_possibly_an_old_domain(old: int, new: int, bdf: str) -> None:
+    (found,) = (f for f in findings(lspci(new, bdf, "-"), lspci(old, bdf), FAILED) if f.code == "MSI-001")
+    assert (found.grade, found.subject.bdf, found.values["old_size"], found.values["live"]) == ("possible", bdf, old, new)
+    assert "-34" not in found.summary
+    assert len(found.evidence) == 3
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        (lspci(8), lspci(16)),  # nothing failed
+        (lspci(16), lspci(16), FAILED),  # nothing grew
+        (lspci(8), lspci(16, "2e:00.2"), FAILED),  # two functions
+        (lspci(16) + lspci(8), FAILED),  # it shrank
+        (lspci(8), lspci(16), FAILED.replace("-1", "-28")),  # another errno
+        (lspci(8), lspci(16), FAILED, "Linux host 6.1.0-18 #1 SMP x86_64 GNU/Linux\n"),  # no domain a device yet
+    ],
+)
+def test_table_sizes_without_growth_or_failure_are_quiet(texts: tuple[str, ...]) -> None:
+    assert [f for f in findings(*texts) if f.code == "MSI-001"] == []
