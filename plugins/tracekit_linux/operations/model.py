@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from tracekit import MAX_INDEX, VFIO_DATA_BOOL, VFIO_DATA_EVENTFD, VFIO_DATA_NONE, VFIO_MSI, VFIO_MSIX, VFIO_NONE, Model, Row, Table
+from tracekit_linux.operations import strace
 from tracekit_linux.operations.devices import NAMED_BY, named_devices
 from tracekit_linux.operations.entities import Entity, Identities
 from tracekit_linux.operations.tree import (
@@ -51,7 +52,7 @@ class Operations(Model):
     """The devices, and one row an operation, emitted when its call ends: children before their parent."""
 
     tables: ClassVar[tuple[Table, ...]] = (DEVICES, *OPERATIONS)
-    needs = ("calls", *IRQ_EVENTS, "irq_handler_entry", "lspci_capability", "lspci_device")
+    needs = ("calls", *IRQ_EVENTS, "irq_handler_entry", "lspci_capability", "lspci_device", *strace.NEEDS)
     across = NAMED_BY
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
@@ -64,6 +65,8 @@ class Operations(Model):
             for node in sorted(tree.nodes, key=lambda n: n.order):
                 for table, values in reading.operations(node):
                     self.emit(table, node.row, **values)
+        for table, row, values in strace.operations(tables):
+            self.emit(table, row, **values)
         self._table_sizes(tables)
         return self.frames()
 
