@@ -89,6 +89,11 @@ FUNCTIONS = _table("""
 17-17 int xen_allocate_pirq_msi dev desc
 17-17 int xen_bind_pirq_msi_to_irq dev desc pirq nvec name domid
 17-17 int xen_destroy_irq irq
+- int pci_msi_setup_msi_irqs dev nvec type
+- void pci_msi_teardown_msi_irqs dev
+- int __irq_domain_alloc_irqs domain irq_base nr_irqs node arg realloc affinity
+- int irq_domain_alloc_irqs_locked domain irq_base nr_irqs node arg realloc affinity
+- int its_irq_domain_alloc domain virq nr_irqs args
 - int pci_msix_vec_count dev
 - int pci_msi_vec_count dev
 - bool pci_msi_domain_supports dev feature_mask mode

@@ -2,7 +2,8 @@
 
 Where a recording has no return values, a result is inferred by these rules only, and marked: a domain was created if the creation was
 called; an enable worked if vectors were wired after it in the same request, and failed if its descriptors were freed right after an insert
-with no irq allocated (`ret` null and `inferred`: failed, errno unknown); a vector was wired if its irq was requested. No errno is inferred.
+with no irq allocated (`ret` null and `inferred`: failed, errno unknown), where the last insert is the one that was refused; a vector was
+wired if its irq was requested. No errno is inferred.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from tracekit import MAX_INDEX, VFIO_DATA_BOOL, VFIO_DATA_EVENTFD, VFIO_DATA_NONE, VFIO_MSI, VFIO_MSIX, VFIO_NONE, Model, Row, Table
+from tracekit_linux.operations import strace
 from tracekit_linux.operations.devices import NAMED_BY, named_devices
 from tracekit_linux.operations.entities import Entity, Identities
 from tracekit_linux.operations.tree import (
@@ -31,8 +33,12 @@ DATA = {VFIO_DATA_NONE: "none", VFIO_DATA_BOOL: "bool", VFIO_DATA_EVENTFD: "even
 CLOSING = ("vfio_pci_core_disable", "vfio_pci_core_close_device")
 INSERTS = ("msi_insert_desc", "msi_add_msi_desc")
 FREES = ("pci_free_irq_vectors", "pci_disable_msix", "pci_disable_msi")
-UNWINDING = ("pci_free_msi_irqs", "msi_domain_free_irqs_all_locked", "msi_domain_free_irqs_descs_locked")
+UNWINDING = ("pci_msi_teardown_msi_irqs", "pci_free_msi_irqs", "msi_domain_free_irqs_all_locked", "msi_domain_free_irqs_descs_locked")
 IRQ_ALLOCATED = ("x86_vector_alloc_irqs", "intel_irq_remapping_alloc", "xen_bind_pirq_msi_to_irq", "x86_vector_activate")
+IRQ_SETUPS = (
+    *IRQ_ALLOCATED, "pci_msi_setup_msi_irqs", "msi_domain_alloc_irqs_all_locked", "msi_domain_alloc_irqs_descs_locked",
+    "__irq_domain_alloc_irqs", "irq_domain_alloc_irqs_locked", "its_irq_domain_alloc",
+)  # fmt: skip
 XEN_SETUPS = ("xen_initdom_setup_msi_irqs", "xen_hvm_setup_msi_irqs", "xen_setup_msi_irqs")
 WIRED = ("vfio_msi_set_block", "vfio_msi_set_vector_signal", "request_threaded_irq")
 
@@ -46,7 +52,7 @@ class Operations(Model):
     """The devices, and one row an operation, emitted when its call ends: children before their parent."""
 
     tables: ClassVar[tuple[Table, ...]] = (DEVICES, *OPERATIONS)
-    needs = ("calls", *IRQ_EVENTS, "irq_handler_entry", "lspci_capability", "lspci_device")
+    needs = ("calls", *IRQ_EVENTS, "irq_handler_entry", "lspci_capability", "lspci_device", *strace.NEEDS)
     across = NAMED_BY
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
@@ -59,6 +65,8 @@ class Operations(Model):
             for node in sorted(tree.nodes, key=lambda n: n.order):
                 for table, values in reading.operations(node):
                     self.emit(table, node.row, **values)
+        for table, row, values in strace.operations(tables):
+            self.emit(table, row, **values)
         self._table_sizes(tables)
         return self.frames()
 
@@ -217,7 +225,12 @@ class Reading:
         elif index is None and attempt is not None:
             index = attempt.number("index")
         sizes = [n.row.ret for n in node.below("msi_domain_get_hwsize") if n.row.ret is not None]
-        return [("op_insert", {"index": index, "hwsize": sizes[0] if sizes else None})]
+        return [("op_insert", {"index": index, "hwsize": sizes[0] if sizes else None, **self._inferred(node, attempt)})]
+
+    def _inferred(self, node: Node, attempt: Node | None) -> Values:
+        """The result of an insert by inference, where the recording would have shown the setting up of irqs."""
+        blind = self.recorded.isdisjoint(IRQ_SETUPS) and not self.recorded.isdisjoint(WIRED)
+        return {} if blind else _inferred_insert(node, attempt)
 
     def insert_outer(self, node: Node) -> list[tuple[str, Values]]:
         """msi_domain_insert_msi_desc counts where the function below it is inlined or not recorded."""
@@ -368,9 +381,20 @@ def _inferred_enable(node: Node) -> Values:
         return {"ret": len(inserts) or len(wired) or None, "inferred": True}
     last = inserts[-1].row.line if inserts else None
     unwound = last is not None and any(n.row.line > last for n in node.below(*UNWINDING))
-    if unwound and not node.below(*IRQ_ALLOCATED):
+    if unwound and not node.below(*IRQ_SETUPS, *XEN_SETUPS):
         return {"ret": None, "inferred": True}
     return {}
+
+
+def _inferred_insert(node: Node, attempt: Node | None) -> Values:
+    """The result of an insert in an enable that failed by inference: the last before the unwinding was refused, those before it passed."""
+    if node.row.ret is not None or attempt is None or attempt.name in ALLOC_AT:
+        return {}
+    result = _inferred_enable(attempt)
+    if not result or result["ret"] is not None:
+        return {}
+    inserts = attempt.below(*INSERTS) or attempt.below("msi_domain_insert_msi_desc")
+    return {"ret": None if node is inserts[-1] else 0, "inferred": True}
 
 
 def _if_unknown(node: Node, ret: int) -> Values:

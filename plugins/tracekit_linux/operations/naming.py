@@ -17,6 +17,8 @@ DEVICE_DOMAIN = re.compile(r"PCI-MSIX?-([0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2}\.[
 def names(identities: Identities, owned: Sequence[Owned], tables: Mapping[str, pl.DataFrame]) -> Iterator[Name]:
     """All names that the case gives to the devices of one source, best first."""
     yield from _from_handlers(identities, owned, tables)
+    if not owned:
+        yield from _from_sole_handlers(identities, tables)
     yield from _from_snapshots(owned, tables)
     yield from _from_kernel_log(identities, tables)
     yield from _from_domains(identities, tables)
@@ -37,6 +39,26 @@ def _from_handlers(identities: Identities, owned: Sequence[Owned], tables: Mappi
         found = bdf_of_action(name)
         if found and owned[n].vector in (None, found[0]):
             yield Name(owned[n].life, found[1], "seen", source, line)
+
+
+def _from_sole_handlers(identities: Identities, tables: Mapping[str, pl.DataFrame]) -> Iterator[Name]:
+    """The action names of handlers, where no event tells whose an irq is (arm64): all name one function, and one alone is traced.
+
+    A function that interrupts before the traced one has vectors, or at a vector never asked for it, is another one.
+    """
+    handlers, tree = tables.get("irq_handler_entry"), identities.tree
+    entities: dict[int, Life] = {id(x.entity.root()): x for x in identities.lives}
+    first = next((n.row.line for n in tree.nodes if n.is_request), None)
+    if handlers is None or len(entities) != 1 or first is None:
+        return
+    wired = {v for n in tree.nodes if n.name == "vfio_msi_set_vector_signal" and (v := n.number("vector")) is not None}
+    named = handlers.filter((pl.col("source") == tree.source) & pl.col("name").str.contains(VFIO_ACTION)).sort("line")
+    rows = [(found, line) for name, line in named.select("name", "line").iter_rows() if (found := bdf_of_action(name))]
+    fits = all(line > first and (not wired or vector in wired) for (vector, _), line in rows)
+    if fits and len({bdf for (_, bdf), _ in rows}) == 1:
+        (_, bdf), line = rows[0]
+        how = "inferred: the only function traced, and the only one of VFIO that interrupts"
+        yield Name(next(iter(entities.values())), bdf, how, tree.source, line)
 
 
 def _from_snapshots(owned: Sequence[Owned], tables: Mapping[str, pl.DataFrame]) -> Iterator[Name]:

@@ -26,7 +26,9 @@ from tracekit import (
     unanswered,
 )
 from tracekit_msi.diagnoses.kernel_bug import errno_of, subject_of_report
+from tracekit_msi.diagnoses.stale_sizes import from_sizes
 
+GRADES = ("proven", "probable", "possible")
 RECORD = (
     "kprobes on pci_setup_msix_device_domain (hwsize), msi_create_device_irq_domain (hwsize), msi_insert_desc (index, $retval) and "
     "vfio_pci_set_irqs_ioctl, with $retval probes; or function_graph of vfio_pci_set_irqs_ioctl with funcgraph-retval"
@@ -49,6 +51,10 @@ def stale_hwsize(
     windows: pl.DataFrame | None = None,
     op_set_irqs: pl.DataFrame | None = None,
     qemu_enable_vectors_failed: pl.DataFrame | None = None,
+    qemu_enable_msix_failed: pl.DataFrame | None = None,
+    op_table_size: pl.DataFrame | None = None,
+    op_close: pl.DataFrame | None = None,
+    kernel_version: pl.DataFrame | None = None,
     gap: pl.DataFrame | None = None,
     kernel_reports: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
@@ -67,7 +73,9 @@ def stale_hwsize(
     """
     found = list(_from_enables(_with_gaps(enables, gap), calls, devices, windows)) if enables is not None else []
     if not found:
-        found = list(_from_returns(op_set_irqs, enables, devices)) + list(_from_qemu(qemu_enable_vectors_failed))
+        told = [m for m in (qemu_enable_vectors_failed, qemu_enable_msix_failed) if m is not None]
+        found = list(_from_returns(op_set_irqs, enables, devices))
+        found += list(from_sizes(op_table_size, told, op_close, kernel_version, RECORD)) or list(_from_qemu(qemu_enable_vectors_failed))
     if not found and enables is not None and enables["ret"].null_count():
         found = list(_from_reports(kernel_reports, devices))
     yield from found
@@ -84,10 +92,15 @@ def stale_hwsize(
 
 
 def _stale(enables: pl.DataFrame) -> pl.DataFrame:
-    """Attempts in which an index that the device has was refused, or that failed with -34 where no insert is recorded at all."""
+    """Attempts in which an index that the device has was refused, or any index by a domain known to be smaller than the table, or that
+    failed with -34 where no insert is recorded at all.
+
+    Without return values, the refusal is the shape: inserts, then the unwinding, with the domain kept and no irq set up.
+    """
     refused = (
         (pl.col("fail_ret") == ERANGE) & (pl.col("fail_index") > 0) & (pl.col("live").is_null() | (pl.col("live") > pl.col("fail_index")))
     )
+    known = (pl.col("fail_ret") == ERANGE) & (pl.col("hwsize_how") == "seen") & (pl.col("live") > pl.col("hwsize"))
     silent = (
         (pl.col("ret") == ERANGE)
         & pl.col("first_line").is_null()
@@ -95,7 +108,12 @@ def _stale(enables: pl.DataFrame) -> pl.DataFrame:
         & (pl.col("live") > 1)
         & pl.col("setup_line").is_not_null()
     )
-    return enables.filter((pl.col("kind") == "msix") & ~pl.col("created") & (refused | silent))
+    shape = (
+        (pl.col("fail_line").is_not_null() & pl.col("fail_ret").is_null() & pl.col("inferred") & (pl.col("fail_index") > 0))
+        & (pl.col("live").is_null() | (pl.col("live") > pl.col("fail_index")))
+        & pl.col("setup_line").is_not_null()
+    )
+    return enables.filter((pl.col("kind") == "msix") & ~pl.col("created") & (refused | known | silent | shape))
 
 
 def _with_gaps(enables: pl.DataFrame, gap: pl.DataFrame | None) -> pl.DataFrame:
@@ -117,7 +135,7 @@ def _from_enables(
 ) -> Iterator[Finding]:
     stale = _stale(enables)
     done: set[tuple[str, int, str]] = set()
-    for row in sorted(stale.iter_rows(named=True), key=lambda r: _grade(r) != "proven"):
+    for row in sorted(stale.iter_rows(named=True), key=lambda r: GRADES.index(_grade(r, same_function(enables, r)))):
         subject = subject_of(row, devices)
         if (place := (row["machine"], row["boot"], subject.label)) in done:
             continue
@@ -137,7 +155,8 @@ def _finding(
 ) -> Finding:
     old = row["hwsize"] if row["hwsize"] is not None else row["fail_index"]
     live = row["live"] if row["live"] is not None else row["fail_index"] + 1
-    grade = _grade(row)
+    grade = _grade(row, others)
+    unknown = row["fail_ret"] is None and row["ret"] is None
     deaf = (
         windows is not None
         and same_function(windows, row).filter((pl.col("kind") == "failed") & (pl.col("request") == row["request"])).height > 0
@@ -146,12 +165,16 @@ def _finding(
     index = f"index {row['fail_index']}" if row["fail_index"] is not None else "an index beyond it"
     table = f"{live}" if row["live"] is not None else f"at least {live}"
     return Finding(
-        summary=f"irq domain of {subject.label} has {size}, the MSI-X table {table}: {index} refused with -34",
+        summary=f"irq domain of {subject.label} has {size}, the MSI-X table {table}: {index} refused"
+        + ("; errno not recorded" if unknown else " with -34"),
         grade=grade,
         subject=subject,
         severity="critical" if deaf else "high",
         evidence=distinct(_evidence(row, others, again, calls)),
-        unchecked=() if row["armed"] else (Unchecked("no domain was made inside the refused attempt", ARM_CREATION),),
+        unchecked=(
+            *(() if row["armed"] else (Unchecked("no domain was made inside the refused attempt", ARM_CREATION),)),
+            *((Unchecked("the errno of the refused insert", RECORD),) if unknown else ()),
+        ),
         values={
             "old_size": old,
             "old_size_how": row["hwsize_how"] or "deduced",
@@ -159,7 +182,7 @@ def _finding(
             "live_how": row["live_how"] or "deduced from the index asked for",
             "index": row["fail_index"],
             "asked": row["max"],
-            "errno": ERANGE,
+            "errno": None if unknown else ERANGE,
             "attempts": 1 + again.height,
             "cured": _cure(row, others) is not None,
         },
@@ -167,10 +190,21 @@ def _finding(
     )
 
 
-def _grade(row: Mapping[str, Any]) -> Any:
-    """Proven when the refused index, the size of now and the absence of a new domain are all seen, by functions whose names are known."""
+def _grade(row: Mapping[str, Any], others: pl.DataFrame) -> Any:
+    """Proven when the refused index, the size of now and the absence of a new domain are all seen, by functions whose names are known.
+
+    Without an errno: probable where the index and the size of now are seen or the function takes fewer vectors right after, else possible.
+    """
+    if row["fail_line"] is not None and row["fail_ret"] is None and row["ret"] is None:
+        return "probable" if (row["live"] is not None and row["index_seen"]) or _takes_fewer(row, others) else "possible"
     seen = row["fail_line"] is not None and row["armed"] and not row["hint"] and not row["inferred"]
     return "proven" if seen else "probable"
+
+
+def _takes_fewer(row: Mapping[str, Any], others: pl.DataFrame) -> bool:
+    """Whether the next enable of the function keeps the domain too, and gets no more vectors than were inserted."""
+    later = others.filter((pl.col("source") == row["source"]) & (pl.col("line") > row["line_end"])).head(1)
+    return later.height > 0 and not later["created"][0] and (later["ret"][0] or 0) in range(1, row["fail_index"] + 1)
 
 
 def _evidence(row: Mapping[str, Any], others: pl.DataFrame, again: pl.DataFrame, calls: pl.DataFrame | None) -> Iterator[Evidence]:

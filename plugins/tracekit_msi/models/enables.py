@@ -141,7 +141,7 @@ class Enables(Model):
         domain = self.domains.get(key)
         if domain is not None and kind is not None and domain.kind != kind:
             domain = None
-        failed = next((i for i in a.inserts if i.ret is not None and i.ret < 0), None)
+        failed = next((i for i in a.inserts if (i.ret < 0 if i.ret is not None else i.inferred)), None)
         passed = [i for i in a.inserts if i.ret == 0]
         values = {
             **{c: getattr(e, c, None) for c in ("device", "vdev", "entity", "bdf", "call", "request", "ret", "ts_end", "line_end")},
@@ -210,6 +210,6 @@ def _size(domain: Domain | None, a: Attempt, failed: Row | None, passed: list[Ro
         return {**place, "hwsize": read.hwsize, "hwsize_how": "seen", "insert_hwsize_line": read.line}
     if domain is not None and domain.hwsize is not None:
         return {**place, "hwsize": domain.hwsize, "hwsize_how": domain.how}
-    if failed is not None and failed.ret == ERANGE and (failed.index is None or failed.index == len(passed)):
+    if failed is not None and failed.ret in (ERANGE, None) and (failed.index is None or failed.index == len(passed)):
         return {**place, "hwsize": len(passed), "hwsize_how": "deduced"}
     return {**place, "hwsize": None, "hwsize_how": None}

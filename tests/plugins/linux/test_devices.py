@@ -154,3 +154,12 @@ def test_the_only_listed_domain_names_the_only_device():
     listing = "name:   vIR-PCI-MSIX-0000:3d:00.1-12\n"
     assert [d[2:4] for d in devices(trace(*session()), listing)] == [("0000:3d:00.1", "inferred")] * 2
     assert [d[2] for d in devices(trace(*session()), listing + listing.replace("00.1-12", "00.2-14"))] == [None, None]
+
+
+def test_where_no_event_tells_whose_an_irq_is_the_only_function_that_interrupts_is_the_only_one_traced():
+    lines = [line for line in session() if not line.startswith("vector_")]
+    handler = "irq_handler_entry: irq=32 name=vfio-msix[0](0000:3d:00.1)"
+    assert {d[2:4] for d in devices(trace(*lines, handler))} == {("0000:3d:00.1", "inferred")}
+    assert {d[2] for d in devices(trace(handler, *lines))} == {None}  # it had vectors before
+    assert {d[2] for d in devices(trace(*lines, handler.replace("[0]", "[7]")))} == {None}  # a vector that nobody asked for
+    assert {d[2] for d in devices(trace(*lines, handler, handler.replace("00.1", "00.2")))} == {None}

@@ -1,0 +1,70 @@
+"""Table sizes of one function that were read twice and differ, before an enable that failed: what MSI-001 concludes from them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from tracekit import Finding, Subject, Unchecked, distinct, span
+
+# `-1` is what every failed ioctl gave QEMU before 10.1; another errno has another cause.
+REASON = r"^-1$|^-34\b|Operation not permitted|Numerical result out of range"
+FIXED_SIZE = (6, 2)  # the first release with an irq domain a device
+ORDER = Unchecked(
+    "the table grew from the smaller to the larger size, with the driver bound", "lspci -vv with a date, and the driver's unbinding"
+)
+RELEASE = r"^([0-9]+)\.([0-9]+)"
+
+
+def from_sizes(
+    sizes: pl.DataFrame | None,
+    messages: list[pl.DataFrame],
+    closes: pl.DataFrame | None,
+    versions: pl.DataFrame | None,
+    record: str,
+) -> Iterator[Finding]:
+    """A function whose table was smaller at another time, and a client that could not enable vectors, with no rebind in between."""
+    if sizes is None or not messages or _too_old(versions):
+        return
+    failed = next((r for m in messages for r in m.filter(pl.col("reason").str.contains(REASON)).iter_rows(named=True)), None)
+    rebound = closes is not None and closes.filter(pl.col("how") == "rebind").height > 0
+    grown = [pair for bdf in sizes["bdf"].drop_nulls().unique().sort() if (pair := _pair(sizes.filter(pl.col("bdf") == bdf))) is not None]
+    if failed is None or rebound or len(grown) != 1:
+        return
+    small, large = grown[0]
+    read = f"{small['count']} and {large['count']} entries"
+    yield Finding(
+        summary=f"the MSI-X table of {small['bdf']} had {read}, no rebind is seen, and an enable failed: an irq domain of the smaller size "
+        "refuses what lies beyond it; errno not recorded",
+        grade="possible",
+        subject=Subject(small["bdf"], bdf=small["bdf"]),
+        machine=failed["machine"],
+        boot=failed["boot"],
+        evidence=distinct(
+            [
+                *span(small["source"], small["line"], role="cause"),
+                *span(large["source"], large["line"], role="cause"),
+                *span(failed["source"], failed["line"], role="effect"),
+            ]
+        ),
+        unchecked=(*(() if small["source"] == large["source"] else (ORDER,)), Unchecked("the errno and the refused index", record)),
+        values={"old_size": small["count"], "live": large["count"], "errno": None},
+        advice="Unbind and rebind the driver of the device, then start the guest again.",
+    )
+
+
+def _pair(mine: pl.DataFrame) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The rows of the smaller and the larger size; in one source the smaller must come first."""
+    rows = mine.sort("count", "line").to_dicts()
+    small, large = rows[0], rows[-1]
+    if small["count"] == large["count"] or (small["source"] == large["source"] and small["line"] > large["line"]):
+        return None
+    return small, large
+
+
+def _too_old(versions: pl.DataFrame | None) -> bool:
+    """Whether every release of the case is older than the domains that have a size."""
+    if versions is None or versions.is_empty():
+        return False
+    found = versions["release"].str.extract_groups(RELEASE).struct.unnest().drop_nulls()
+    return found.height > 0 and all((int(a), int(b)) < FIXED_SIZE for a, b in found.iter_rows())
