@@ -48,7 +48,7 @@ def test_every_table_of_predictions_has_all_its_emitters() -> None:
     emitters = {line.split()[1] for line in parts(schema("predictions"), "emitted by")}
     assert emitters == {"Vectors", "ToldResults", "MsiReplay", "VfioReplay", "PirqLives", "ToldPirqs"}
     assert parts(schema("gates"), "emitted by") == [
-        "model Gates     tracekit_linux/gates.py",
+        "model Gates     tracekit_linux/gates/model.py",
         "model XenGates  tracekit_xen/models/facts.py",
     ]
 

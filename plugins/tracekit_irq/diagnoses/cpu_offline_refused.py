@@ -23,7 +23,7 @@ def cpu_offline_refused(
     of more vectors than a CPU can have is an accounting fault of the kernel, and is called so.
     Why it matters: suspend, hibernation and hot-unplug of the CPU fail; the host is near the exhaustion of its vectors.
     Stays quiet when: the CPU goes, with no more than a warning about reservations (VEC-003).
-    Affected: x86, Linux 4.15 and later; counts that fell below zero, 4.15 to 5.x with managed interrupts.
+    Affected: x86 since {KV1}; counts that fell below zero, with managed interrupts, up to 5.x.
     What to do: give devices fewer queues; for an absurd count, update the kernel and report it.
     References: arch/x86/kernel/apic/vector.c, lapic_can_unplug_cpu(); kernel/irq/matrix.c.
     """

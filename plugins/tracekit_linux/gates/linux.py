@@ -1,4 +1,4 @@
-"""Gates of Linux, read up to 7.2 and the merge window of 7.3. Parents are named as `tracekit_linux.gates.platform` tells them."""
+"""Gates of Linux, read up to 7.2. Parents are named as `tracekit_linux.gates.platform` tells them."""
 
 from tracekit import Gate, Since
 
@@ -61,8 +61,13 @@ LINUX = (
             Since((6, 5), X86, commit="e4163438e015", source="VFIO's side, with 6c8017c6a58d; x86's parents have the flag since 6.2"),
             Since((6, 17), X86, HYPERV, "ad518f2557b9", "drivers/pci/controller/pci-hyperv.c"),
             Since(None, X86, XEN, source="arch/x86/pci/xen.c"),
-            Since((7, 3), ARM64, ITS, "0d6a7c417983", "queued in July 2026, while 7.2 was a candidate"),
-            Since((7, 3), ARM64, ITS5, "0d6a7c417983", "the flags are those of the GICv3's ITS", parent_since=(6, 17)),
+            Since(
+                None,
+                ARM64,
+                ITS,
+                source="drivers/irqchip/irq-gic-its-msi-parent.c; a change is queued (0d6a7c417983), no release read has it",
+            ),
+            Since(None, ARM64, ITS5, source="the flags are those of the GICv3's ITS"),
             Since(None, ARM64, V2M, source="drivers/irqchip/irq-gic-v2m.c"),
             Since(None, POWERPC, source="PSERIES_PCI_MSI_FLAGS_SUPPORTED"),
             Since(None, S390, source="arch/s390/pci/pci_irq.c, zpci_msi_parent_ops"),

@@ -6,7 +6,21 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import ENOSPC, ERANGE, PREDICTIONS, VFIO_MASK, VFIO_NONE, VFIO_TRIGGER, VFIO_UNMASK, Model, Row, Table, device_of, gate_value
+from tracekit import (
+    ENOSPC,
+    ENOTTY,
+    ERANGE,
+    PREDICTIONS,
+    VFIO_MASK,
+    VFIO_NONE,
+    VFIO_TRIGGER,
+    VFIO_UNMASK,
+    Model,
+    Row,
+    Table,
+    device_of,
+    gate_value,
+)
 from tracekit_vfio.machines.vfio_device import Action, Prediction, VfioDevice
 from tracekit_vfio.models.windows import Key
 
@@ -180,12 +194,12 @@ def _healthy(asked: Asked, action: Action, devices: list[VfioDevice]) -> Predict
     for d in (d for d in devices if d.irq_type is None):
         reached = set(range(start + count))
         known += [replace(d, irq_type=VFIO_NONE), replace(d, irq_type=index, allocated=reached, wired=set(reached))]
-    return _union(asked, action, known, lambda n: frozenset((n if n > 0 else -34,)), lambda i: frozenset((i,)), 0)
+    return _union(asked, action, known, lambda n: frozenset((n if n > 0 else ERANGE,)), lambda i: frozenset((i,)), 0)
 
 
 def _closed(devices: list[VfioDevice]) -> Prediction:
-    """What the kernel's own last request returns (vfio_pci_core_disable): it disables what is on, and -25 where nothing is."""
+    """What the kernel's own last request returns (vfio_pci_core_disable): it disables what is on, and ENOTTY where nothing is."""
     results: set[int] = set()
     for d in devices:
-        results |= {-25, 0} if d.irq_type is None else {-25} if d.irq_type == VFIO_NONE else {0}
+        results |= {ENOTTY, 0} if d.irq_type is None else {ENOTTY} if d.irq_type == VFIO_NONE else {0}
     return frozenset(results)
