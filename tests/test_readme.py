@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tracekit.diagnosing.diagnoses import Diagnosis, judge
+from tracekit.diagnosing.places import Places
 from tracekit.testing import tables
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +42,7 @@ def test_the_ten_lines_are_a_diagnosis() -> None:
     exec(code, names)
     refused: Diagnosis = names["refused"]
     log = "[  108.926011] e1000e 0000:3b:00.1: xen map irq failed -28 for 32752 domain\n"
-    (finding,), outcome = judge(refused, tables(log))
+    (finding,), outcome = judge(refused, Places(tables(log)))
     assert (finding.code, finding.summary, finding.grade) == ("ACME-001", "no pirq: -28", "proven")
     assert (finding.subject.bdf, [e.line for e in finding.evidence], outcome.outcome) == ("0000:3b:00.1", [1], "found")
-    assert judge(refused, tables("[  108.926011] e1000e 0000:3b:00.1: Intel(R) Gigabit\n"))[1].outcome == "not evaluated"
+    assert judge(refused, Places(tables("[  108.926011] e1000e 0000:3b:00.1: Intel(R) Gigabit\n")))[1].outcome == "not evaluated"
