@@ -41,10 +41,17 @@ def earley(rule: Rule, text: str) -> dict[str, str] | None:
     return {c: "".join(str(t) for t in p.children) for c, p in parts.items() if p is not None}
 
 
+def number(kind: object, text: str) -> object:
+    """A field as its column has it; null where a person put a placeholder in the place of a number."""
+    try:
+        return int(text) if kind == pl.Int64() else int(text, 16) if kind == pl.UInt64() else text
+    except ValueError:
+        return None
+
+
 def typed(rule: Rule, fields: dict[str, str]) -> dict[str, object]:
     """What the reference found, as the column types have it."""
-    read = {pl.Int64(): int, pl.UInt64(): lambda t: int(t, 16)}
-    return {c: (read.get(kind, str)(fields[c]) if c in fields else None) for c, kind in rule.columns.items()}
+    return {c: (number(kind, fields[c]) if c in fields else None) for c, kind in rule.columns.items()}
 
 
 def shapes(messages: pl.Series, seen: set[str]) -> pl.Series:
