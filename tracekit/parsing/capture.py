@@ -17,6 +17,7 @@ from tracekit.types import ENVELOPE, Schema, event_schema
 
 # Rules so marked have no fixed text of their own: they are looked for only where every line can be looked at.
 SMALL_ONLY = "Small sources only"
+LOGS_ONLY = "Logs only"  # in a large trace nobody looks for it: its short texts stand in every second line there
 SMALL_SOURCE = 20_000
 RAW = RAW_EVENT.name
 RAW_SCHEMA: Schema = RAW_EVENT.schema
@@ -46,7 +47,8 @@ class Vocabulary:
         self.general_form = "|".join(re.sub(r"\(\?P<[^>]*>", "(?:", r.regex) for r, _ in self.general) or NOTHING
         self._columns: dict[str, list[pl.Expr]] = {}
         self.prefilter = _prefilter([r for r in self.rules.values() if SMALL_ONLY not in r.doc])
-        self.wanted_prefilter = _prefilter([self.rules[n] for n in self.captured if SMALL_ONLY not in self.rules[n].doc])
+        heard = [self.rules[n] for n in self.captured if not {SMALL_ONLY, LOGS_ONLY} & _marks(self.rules[n])]
+        self.wanted_prefilter = _prefilter(heard)
 
     def reads(self, text: str) -> bool:
         """Whether an event rule matches the end of a line, from the start of a word on: what stands before it may be any envelope.
@@ -201,6 +203,10 @@ def _column(name: str, rule: Rule, dtype: pl.DataType) -> pl.Expr:
     if rule.terminals[name] == "FUNCTION":
         return pl.when(text.str.contains(_FUNCTION)).then(text + "").alias(name)
     return (text + "").alias(name)
+
+
+def _marks(rule: Rule) -> set[str]:
+    return {mark for mark in (SMALL_ONLY, LOGS_ONLY) if mark in rule.doc}
 
 
 def _prefilter(rules: Sequence[Rule]) -> str:

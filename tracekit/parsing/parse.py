@@ -206,10 +206,16 @@ def _part(seen: _Seen, captured: Captured, vocabulary: Vocabulary) -> _Part:
             tables |= _raw(lines.filter(names.is_not_null() & ~in_event & ~names.is_in(list(vocabulary.rules))), seen.piece)
         in_event = in_event | names.is_not_null()
     parts, frames = marks["part"] & ~in_event, marks["frames"] & ~in_event
-    bad = seen.marked({"": complaints(seen.survivors["text"]).arg_true()}) & ~in_event & ~parts & ~frames
+    bad = seen.marked({"": _complaining(seen, in_event | parts | frames)})
     classes = _classes(lines, {"event": in_event, "part-of-event": parts, "frame": frames & ~parts, "not understood": bad})
     examples = _examples(seen, bad, captured.missed)
     return _Part(tables, classes, events, Counter(layout.envelope_counts(marks)), examples)
+
+
+def _complaining(seen: _Seen, known: pl.Series) -> pl.Series:
+    """Return which survivors complain, by row; lines of which something is `known` are not searched."""
+    left = (~known if seen.which is None else ~known.filter(seen.which)).arg_true()
+    return left.gather(complaints(seen.survivors["text"].gather(left)).arg_true())
 
 
 def _scattered(rows: pl.Series, height: int) -> pl.Series:
