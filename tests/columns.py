@@ -202,7 +202,7 @@ class Module:
                         self._check(e, known, name)
             case ast.Name(id=name) if arguments and arguments[0] is not None:
                 first = arguments[0]
-                if name == "rows_of" and first.kind == "frame":
+                if name in ("rows_of", "sorted_rows") and first.kind == "frame":
                     return replace(first, kind="rows")
                 if name == "same_function":
                     return first

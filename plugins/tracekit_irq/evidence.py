@@ -1,6 +1,6 @@
-"""Evidence from rows, and rows by boot."""
+"""Evidence from rows, and rows in order."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import polars as pl
@@ -29,21 +29,9 @@ def in_order(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
     return tuple(sorted({(e.source, e.line): e for e in evidence}.values(), key=lambda e: (e.source, e.line)))
 
 
-def by_boot(*frames: pl.DataFrame | None) -> Iterator[tuple[dict[str, Any], list[Rows]]]:
-    """For each machine and boot: `{machine, boot}` and the rows of each frame, in order; a missing frame has none."""
-    keys = sorted(
-        {k for f in frames if f is not None for k in f.select("machine", "boot").iter_rows()}, key=lambda k: (str(k[0]), k[1] or 0)
-    )
-    for machine, boot in keys:
-        yield {"machine": machine or "", "boot": boot or 0}, [rows(f, machine, boot) for f in frames]
-
-
-def rows(frame: pl.DataFrame | None, machine: str, boot: int) -> Rows:
-    """The rows of one machine and boot by source and line."""
-    if frame is None:
-        return []
-    mine = frame.filter(pl.col("machine").eq_missing(pl.lit(machine)) & pl.col("boot").eq_missing(pl.lit(boot)))
-    return mine.sort("source", "line").to_dicts()
+def sorted_rows(frame: pl.DataFrame | None) -> Rows:
+    """Return the rows of a table by source and line; a missing table has none."""
+    return [] if frame is None else frame.sort("source", "line").to_dicts()
 
 
 def seconds(ts: int | None) -> float | None:

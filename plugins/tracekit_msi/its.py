@@ -32,18 +32,14 @@ def refused(
     redistributors: pl.DataFrame | None,
     cpus: pl.DataFrame | None,
 ) -> Iterator[Finding]:
-    """One finding a machine and boot in which commands timed out or failed."""
-    frames = (timeouts, stuck, commands)
-    places = dict.fromkeys(k for f in frames if f is not None for k in f.select("machine", "boot").iter_rows())
-    for machine, boot in places:
-        waits, still, failed, parts, missing = (_of(f, machine, boot) for f in (*frames[:2], commands, redistributors, cpus))
+    """Yield one finding where commands timed out or failed."""
+    waits, still, failed, parts, missing = map(_rows, (timeouts, stuck, commands, redistributors, cpus))
+    if waits or still or failed:
         yield _finding(waits + still, failed, parts, missing)
 
 
-def _of(frame: pl.DataFrame | None, machine: str | None, boot: int | None) -> Rows:
-    if frame is None:
-        return []
-    return frame.filter(pl.col("machine").eq_missing(pl.lit(machine)) & pl.col("boot").eq_missing(pl.lit(boot))).to_dicts()
+def _rows(frame: pl.DataFrame | None) -> Rows:
+    return [] if frame is None else frame.to_dicts()
 
 
 def _at(rows: Rows, role: Any) -> Iterator[Evidence]:
@@ -51,7 +47,7 @@ def _at(rows: Rows, role: Any) -> Iterator[Evidence]:
 
 
 def _finding(waits: Rows, failed: Rows, parts: Rows, missing: Rows) -> Finding:
-    """All of one machine and boot."""
+    """Name what the commands were for, and whose set-up they belong to."""
     lines = sorted(waits + failed, key=lambda r: (r["source"], r["line"]))
     commands = list(dict.fromkeys(_command(f["command"]) for f in failed))
     concerns = list(dict.fromkeys(CONCERNS[c] for c in commands if c in CONCERNS))
@@ -71,8 +67,6 @@ def _finding(waits: Rows, failed: Rows, parts: Rows, missing: Rows) -> Finding:
         advice="A fault of the platform, not of a device: firmware, the memory of the command queue, or a limit on devices behind the ITS.",
         values={"timeouts": len(waits), "failed": len(failed), "commands": commands, "cpu": cpu},
         unchecked=(Unchecked("which device or CPU each command was for", "the messages between, or function tracing of its_send_*"),),
-        machine=lines[0]["machine"] or "",
-        boot=lines[0]["boot"] or 0,
     )
 
 

@@ -82,11 +82,18 @@ def row(machine: str, boot: int = 0, side: str = "kernel", source: str = "a.log"
     return pl.DataFrame({"source": [source], "line": [line], "machine": [machine], "boot": [boot], "side": [side]})
 
 
-def test_a_guest_and_the_only_host_are_related_and_two_guests_are_not() -> None:
-    places = Places({"x": pl.concat([row("host"), row("vm1", side="guest"), row("vm2", side="guest1")])})
-    assert [str(p) for p in places] == ["host", "vm1", "vm2"]
-    host, one, two = places
-    assert (places.related(host, one), places.related(two, host), places.related(one, two)) == (True, True, False)
+def test_the_only_guest_and_the_only_host_are_related() -> None:
+    places = Places({"x": pl.concat([row("host"), row("vm1", side="guest"), row("vm1", boot=1, side="guest")])})
+    assert [str(p) for p in places] == ["host", "vm1", "vm1, boot 1"]
+    host, one, again = places
+    assert (places.related(host, one), places.related(again, host), places.related(one, again)) == (True, True, False)
+
+
+def test_with_two_guests_nothing_states_which_one_the_host_speaks_of() -> None:
+    rows = pl.concat([row("host"), row("vm1", side="guest"), row("vm2", side="guest1")])
+    places = Places({"x": rows})
+    assert [places.related(a, b) for a in places for b in places if a != b] == [False] * 6
+    assert [f["machine"].to_list() for p in places if (f := places.across(p, "x")) is not None] == [["host"], ["vm1"], ["vm2"]]
 
 
 def test_with_two_hosts_nothing_states_whose_guest_it_is() -> None:

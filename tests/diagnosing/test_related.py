@@ -22,8 +22,11 @@ def engine() -> Engine:
     return Engine.load()
 
 
-def named(top: Path, case: Path, hosts: tuple[str, ...], side: str = "guest") -> list[Finding]:
-    """The findings of a case whose guest's log names `vm1`, and whose other logs lie in the folders of these hosts."""
+def named(top: Path, case: Path, hosts: tuple[str, ...], side: str = "guest", other: str = "") -> list[Finding]:
+    """The findings of a case whose guest's log names `vm1`, and whose other logs lie in the folders of these hosts.
+
+    With `other`, a second guest of that name is silent but for its banner.
+    """
     guest = top / "nodes" / "vm1" / "messages"
     guest.parent.mkdir(parents=True)
     lines = (case / "guest-dmesg.txt").read_text(encoding="utf-8").splitlines()
@@ -34,7 +37,13 @@ def named(top: Path, case: Path, hosts: tuple[str, ...], side: str = "guest") ->
         for log in case.iterdir():
             if log.name not in ("guest-dmesg.txt", "expected.toml"):
                 (folder / log.name).write_bytes(log.read_bytes())
-    return list(analyze([str(top)], Options(sides={str(guest): side}), engine()).findings)
+    sides = {str(guest): side}
+    if other:
+        quiet = top / "nodes" / other / "messages"
+        quiet.parent.mkdir()
+        quiet.write_text(f"Nov 20 10:00:00 {other} kernel: [    2.000000] nvme nvme0: pci function 0000:00:06.0\n", encoding="utf-8")
+        sides[str(quiet)] = side
+    return list(analyze([str(top)], Options(sides=sides), engine()).findings)
 
 
 @pytest.mark.parametrize("name", ACROSS)
@@ -47,3 +56,11 @@ def test_a_named_guest_beside_its_only_host_is_looked_into(tmp_path: Path, name:
 @pytest.mark.parametrize("name", ACROSS)
 def test_with_two_hosts_nothing_says_whose_guest_it_is(tmp_path: Path, name: str) -> None:
     assert [f for f in named(tmp_path, TOP / name, ("hv1", "hv2")) if f.code == ACROSS[name][0]] == []
+
+
+@pytest.mark.parametrize("name", ACROSS)
+def test_with_two_guests_nothing_says_which_of_them_the_host_serves(tmp_path: Path, name: str) -> None:
+    first = named(tmp_path / "1", TOP / name, ("hv1",))
+    assert [f.machine for f in first if f.code == ACROSS[name][0]] == ["hv1"]
+    found = named(tmp_path / "2", TOP / name, ("hv1",), other="vm2")
+    assert [(f.code, f.machine) for f in found if f.code == ACROSS[name][0]] == []

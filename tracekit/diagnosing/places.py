@@ -1,7 +1,8 @@
 """The places of a case: one machine in one boot each, and what may look from one into another.
 
 A diagnosis sees the rows of one place. The tables that it names in `across` hold the rows of related places too: a guest's beside those
-of the one host of the case. Which machine is a guest is stated (`--side`, Xen's `(d1)`); with several hosts nothing states whose it is.
+of the one host of the case. Which machine is a guest is stated (`--side`, Xen's `(d1)`); with several hosts nothing states whose it is,
+and with several guests nothing states which of them a line of the host is about.
 """
 
 from collections.abc import Iterator, Mapping
@@ -59,11 +60,11 @@ class Places:
         return pl.concat(parts) if parts else None
 
     def related(self, a: Place, b: Place) -> bool:
-        """Whether one place may tell of another: of itself, and a guest and the one host of the case of each other."""
+        """Return whether one place may tell of another: of itself, and the one guest and the one host of the case of each other."""
         if a.key == b.key:
             return True
         pair = {a.machine in self._guests, b.machine in self._guests}
-        return a.machine != b.machine and pair == {True, False} and self._hosts == 1
+        return pair == {True, False} and len(self._machines - self._guests) == 1 and len(self._machines & self._guests) == 1
 
     @cached_property
     def _keys(self) -> list[Key]:
@@ -81,9 +82,9 @@ class Places:
         hosts = {machine or "" for machine, side in rows if not (side or "").startswith("guest")}
         return frozenset({machine or "" for machine, _ in rows} - hosts)
 
-    @property
-    def _hosts(self) -> int:
-        return len({machine for machine, _ in self._keys} - self._guests)
+    @cached_property
+    def _machines(self) -> frozenset[str]:
+        return frozenset(machine for machine, _ in self._keys)
 
     @cached_property
     def _sources(self) -> dict[str, set[Key]]:

@@ -46,8 +46,7 @@ def times(n: int, what: str) -> str:
 
 
 def same_function(frame: pl.DataFrame, row: Mapping[str, Any]) -> pl.DataFrame:
-    """The rows of `frame` that are about the same function in the same machine and boot."""
-    frame = frame.filter((pl.col("machine") == row["machine"]) & (pl.col("boot") == row["boot"]))
+    """Return the rows of `frame` that are about the same function."""
     column, value = device_of(row) or ("source", row["source"])
     return frame.filter(pl.col(column) == value)
 
@@ -65,7 +64,7 @@ def callers(calls: pl.DataFrame | None, row: Mapping[str, Any], call: int | None
     """The calls around call `call`, innermost first."""
     if calls is None or call is None:
         return
-    mine = calls.filter((pl.col("source") == row["source"]) & (pl.col("machine") == row["machine"]) & (pl.col("boot") == row["boot"]))
+    mine = calls.filter(pl.col("source") == row["source"])
     parents = dict(zip(mine["id"].to_list(), mine["parent"].to_list(), strict=True))
     chain: list[int] = []
     while (call := parents.get(call)) is not None and call not in chain:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import Finding, Unchecked, Verdict, diagnosis, no_message, times
-from tracekit_irq.evidence import at, by_boot, in_order, shown
+from tracekit_irq.evidence import at, in_order, shown, sorted_rows
 
 
 @diagnosis("vec.affinity-broken", code="VEC-004", severity="low", record="dmesg")
@@ -24,7 +24,8 @@ def affinity_broken(irq_affinity_broken: pl.DataFrame | None = None, sources: pl
 
     References: arch/x86/kernel/apic/vector.c, activate_reserved(); since Linux 4.16.
     """
-    for where, (rows,) in by_boot(irq_affinity_broken):
+    rows = sorted_rows(irq_affinity_broken)
+    if rows:
         irqs = list(dict.fromkeys(r["irq"] for r in rows))
         yield Finding(
             f"{times(len(irqs), 'irq')} ({', '.join(map(str, irqs[:8]))}) got a vector outside the wanted CPUs: those had none left",
@@ -35,7 +36,6 @@ def affinity_broken(irq_affinity_broken: pl.DataFrame | None = None, sources: pl
             unchecked=(
                 Unchecked("an affinity that a user changed meanwhile", "events/irq_matrix and events/irq_vectors during the change"),
             ),
-            **where,
         )
-    if irq_affinity_broken is None:
+    else:
         yield no_message(sources)

@@ -6,7 +6,7 @@ import polars as pl
 
 from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, no_message, times
 from tracekit_irq.emulated import function_of
-from tracekit_irq.evidence import at, by_boot, in_order, shown
+from tracekit_irq.evidence import at, in_order, shown, sorted_rows
 
 
 @diagnosis("irq.commands-unanswered", code="IRQ-008", severity="medium", record="dmesg; events/intel_iommu/qi_submit")
@@ -23,10 +23,9 @@ def commands_unanswered(
     What to do: look for a device that does not answer invalidations (ATS), or that left the bus, at the same time.
     References: drivers/iommu/amd/iommu.c, wait_on_sem(); drivers/iommu/intel/dmar.c, qi_check_fault().
     """
-    found = False
-    for where, (amd, intel) in by_boot(amd_wait_timed_out, qi_error):
-        lines = amd + intel
-        found = True
+    amd, intel = sorted_rows(amd_wait_timed_out), sorted_rows(qi_error)
+    lines = amd + intel
+    if lines:
         devices = sorted({function_of(r["sid"]) for r in intel if r["sid"] is not None and r["sid"] <= 0xFFFF})
         whose = f"; {', '.join(devices[:4])} did not answer" if devices else ""
         yield Finding(
@@ -37,7 +36,6 @@ def commands_unanswered(
             advice="Look for a device that does not answer invalidations (ATS), or that left the bus, at the same time.",
             values={"count": len(lines), "devices": devices},
             unchecked=(Unchecked("that the command was about an interrupt's entry", "events/intel_iommu/qi_submit"),),
-            **where,
         )
-    if not found:
+    else:
         yield no_message(sources)

@@ -1,13 +1,13 @@
 """IRQ-007: a driver found by polling what an interrupt should have told."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
 from tracekit import HOST, Finding, Subject, Unchecked, Verdict, diagnosis, near, not_evaluated, times
-from tracekit_irq.evidence import MOST, Rows, at, by_boot, in_order, seconds
+from tracekit_irq.evidence import MOST, Rows, at, in_order, seconds, sorted_rows
 from tracekit_irq.polled import Polled, by_device, one_queue, together
 
 RECORD = "the kernel log of the machine whose driver it is; there: echo 1 > events/irq/irq_handler_entry/enable"
@@ -68,19 +68,17 @@ def completion_without_interrupt(
     # A driver that prints this owns its device. Where the case also shows a VFIO client, that is another kernel, with other BDFs.
     foreign = op_set_irqs is not None or qemu_enable_vectors_failed is not None
     known = (nvme_completion_polled, mlx5_eqe_recovered, mlx5_command_recovered, driver_interrupt_missed, ath_response_polled)
-    others = (driver_silences, driver_poll_unanswered, driver_interrupt_test_failed, pci_function, nvme_timeout, net_tx_timeout)
-    for where, tables in by_boot(*known, *others):
-        told, (silences, unanswered, tests, functions, nvme, net) = [r for t in tables[:5] for r in t], tables[5:]
-        for device, failed in _tests(tests).items():
-            found = True
-            yield _tested(where, device, failed, foreign)
-        for group in together(by_device(told, silences, unanswered)):
-            found = True
-            finding = _one(where, group[0], functions, foreign) if len(group) == 1 else _several(where, group)
-            yield replace(finding, explained_by=_cause(group, finding.subject.bdf, kernel_reports, remap_faults))
-        for timeouts in one_queue(_timeouts(nvme, net)):
-            found = True
-            yield _queue(where, timeouts)
+    polled = by_device([r for f in known for r in sorted_rows(f)], sorted_rows(driver_silences), sorted_rows(driver_poll_unanswered))
+    for device, failed in _tests(sorted_rows(driver_interrupt_test_failed)).items():
+        found = True
+        yield _tested(device, failed, foreign)
+    for group in together(polled):
+        found = True
+        finding = _one(group[0], sorted_rows(pci_function), foreign) if len(group) == 1 else _several(group)
+        yield replace(finding, explained_by=_cause(group, finding.subject.bdf, kernel_reports, remap_faults))
+    for timeouts in one_queue(_timeouts(sorted_rows(nvme_timeout), sorted_rows(net_tx_timeout))):
+        found = True
+        yield _queue(timeouts)
     if not found:
         yield not_evaluated("no driver whose timeouts tell is in the input" if nvme_queues is None else "no polled completion", RECORD)
 
@@ -103,7 +101,7 @@ def _tests(rows: Rows) -> dict[str, Rows]:
     return devices
 
 
-def _one(where: Mapping[str, Any], polled: Polled, functions: Rows, foreign: bool) -> Finding:
+def _one(polled: Polled, functions: Rows, foreign: bool) -> Finding:
     known = next((f for f in functions if f["device"] == polled.device), None)
     bdf = polled.bdf or (known["bdf"] if known else None)
     what = f"{_completions(polled.rows)} of {polled.device}"
@@ -117,11 +115,10 @@ def _one(where: Mapping[str, Any], polled: Polled, functions: Rows, foreign: boo
         advice=ADVICE,
         values={"device": polled.device, "bdf": bdf, **_values(polled.rows, polled.queues)},
         unchecked=UNCHECKED,
-        **where,
     )
 
 
-def _several(where: Mapping[str, Any], group: list[Polled]) -> Finding:
+def _several(group: list[Polled]) -> Finding:
     """Devices that fall silent in the same second have one cause."""
     rows = sorted((r for p in group for r in p.rows), key=lambda r: (r["source"], r["line"]))
     devices = [p.device for p in group]
@@ -135,7 +132,6 @@ def _several(where: Mapping[str, Any], group: list[Polled]) -> Finding:
         advice=SHARED + ADVICE,
         values={"devices": devices, "bdfs": [p.bdf for p in group if p.bdf], **_values(rows, queues)},
         unchecked=UNCHECKED,
-        **where,
     )
 
 
@@ -170,7 +166,7 @@ def _timeouts(nvme: Rows, net: Rows) -> Rows:
     )
 
 
-def _queue(where: Mapping[str, Any], rows: Rows) -> Finding:
+def _queue(rows: Rows) -> Finding:
     devices = list(dict.fromkeys(r["name"] for r in rows))
     return Finding(
         f"queue {rows[0]['queue']}, and no other, timed out on {', '.join(devices[:8])} within seconds: perhaps its CPU gets no interrupts",
@@ -180,11 +176,10 @@ def _queue(where: Mapping[str, Any], rows: Rows) -> Finding:
         advice=SHARED + "Queues of one number have their vectors on one CPU: see whether that CPU was offline, or its vectors moved.",
         values={"devices": devices, "queues": [str(rows[0]["queue"])], "count": len(rows)},
         unchecked=(Unchecked("which CPU has these vectors", "/proc/interrupts, twice, while the commands hang"),),
-        **where,
     )
 
 
-def _tested(where: Mapping[str, Any], device: str, rows: Rows, foreign: bool) -> Finding:
+def _tested(device: str, rows: Rows, foreign: bool) -> Finding:
     first = rows[0]
     return Finding(
         f"{first['driver']} asked {device} for an interrupt at probe and none came",
@@ -194,7 +189,6 @@ def _tested(where: Mapping[str, Any], device: str, rows: Rows, foreign: bool) ->
         advice="MSI of this device does not reach this kernel; a driver that went back to INTx works, with less. " + ADVICE,
         values={"device": device, "bdf": first["bdf"], "irq": first["irq"], "count": len(rows)},
         unchecked=(Unchecked("a device that did not answer at all", "the device's own error messages after that line"),),
-        **where,
     )
 
 

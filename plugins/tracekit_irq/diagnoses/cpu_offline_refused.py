@@ -1,12 +1,11 @@
 """VEC-007: a CPU cannot go offline, since its vectors do not fit on the others."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import polars as pl
 
 from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, near, no_message
-from tracekit_irq.evidence import Rows, at, by_boot, in_order, shown
+from tracekit_irq.evidence import Rows, at, in_order, shown, sorted_rows
 
 VECTORS_OF_A_CPU = 256  # of the x86 architecture; a count above it cannot be one of a CPU's vectors
 REACH = 12
@@ -27,15 +26,15 @@ def cpu_offline_refused(
     What to do: give devices fewer queues; for an absurd count, update the kernel and report it.
     References: arch/x86/kernel/apic/vector.c, lapic_can_unplug_cpu(); kernel/irq/matrix.c.
     """
-    for where, (refused, failed) in by_boot(irq_cpu_stuck, cpu_down_failed):
-        for cpu in dict.fromkeys(r["cpu"] for r in refused):
-            mine = [r for r in refused if r["cpu"] == cpu]
-            yield _finding(where, mine, [f for f in failed if f["cpu"] == cpu and any(near(r, f, REACH, REACH_MS) for r in mine)])
+    refused, failed = sorted_rows(irq_cpu_stuck), sorted_rows(cpu_down_failed)
+    for cpu in dict.fromkeys(r["cpu"] for r in refused):
+        mine = [r for r in refused if r["cpu"] == cpu]
+        yield _finding(mine, [f for f in failed if f["cpu"] == cpu and any(near(r, f, REACH, REACH_MS) for r in mine)])
     if irq_cpu_stuck is None:
         yield no_message(sources)
 
 
-def _finding(where: Mapping[str, Any], refused: Rows, failed: Rows) -> Finding:
+def _finding(refused: Rows, failed: Rows) -> Finding:
     last = refused[-1]
     cpu, vectors, room = last["cpu"], last["vectors"], last["available"]
     absurd = vectors > VECTORS_OF_A_CPU or room >= 1 << 31
@@ -55,5 +54,4 @@ def _finding(where: Mapping[str, Any], refused: Rows, failed: Rows) -> Finding:
         ),
         values={"cpu": cpu, "vectors": vectors, "available": room, "miscounted": absurd, "count": len(refused), "errno": errno},
         unchecked=() if absurd else (Unchecked("who holds the vectors", "cat /proc/interrupts; /sys/kernel/debug/irq/domains/VECTOR"),),
-        **where,
     )

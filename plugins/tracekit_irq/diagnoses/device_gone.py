@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import polars as pl
 
 from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, full_bdf, not_evaluated, times
-from tracekit_irq.evidence import Rows, at, by_boot, in_order, shown
+from tracekit_irq.evidence import Rows, at, in_order, shown, sorted_rows
 
 RECORD = "dmesg from before the device was last used; lspci -vv of it and of the port above it"
 
@@ -35,12 +34,11 @@ def device_gone(
     """
     found = False
     given_up = pci_not_ready.filter(pl.col("next") == "giving up") if pci_not_ready is not None else None
-    frames = (pci_unreachable, given_up, pci_link_lost, gpu_off_bus, nvme_all_ones, qemu_power_stuck)
-    for where, (unreachable, late, lost, gpus, ones, stuck, functions) in by_boot(*frames, pci_function):
-        named = {f["device"]: f["bdf"] for f in functions}
-        for mine in _by_card([*unreachable, *late, *lost, *ones, *gpus, *stuck], named).values():
-            found = True
-            yield _finding(where, sorted(mine, key=lambda r: (r["source"], r["line"])))
+    frames = (pci_unreachable, given_up, pci_link_lost, nvme_all_ones, gpu_off_bus, qemu_power_stuck)
+    named = {f["device"]: f["bdf"] for f in sorted_rows(pci_function)}
+    for mine in _by_card([r for f in frames for r in sorted_rows(f)], named).values():
+        found = True
+        yield _finding(sorted(mine, key=lambda r: (r["source"], r["line"])))
     if not found:
         yield (
             clear("every device answered")
@@ -66,7 +64,7 @@ def _told(who: str | None) -> str | None:
     return m[0] if m else None
 
 
-def _finding(where: Mapping[str, Any], rows: Rows) -> Finding:
+def _finding(rows: Rows) -> Finding:
     first = next((r for r in rows if r["of"]), rows[0])
     functions = sorted({r["of"] for r in rows if r["of"]})
     if first.get("to") is not None:
@@ -88,5 +86,4 @@ def _finding(where: Mapping[str, Any], rows: Rows) -> Finding:
         advice="Look at power, link and reset of the device (D3cold, ASPM, the slot, the way it is reset), not at its vectors.",
         values={"count": len(rows), "functions": functions},
         unchecked=(Unchecked("why it left the bus", RECORD),),
-        **where,
     )

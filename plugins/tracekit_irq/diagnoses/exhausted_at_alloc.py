@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, not_evaluated, times
-from tracekit_irq.evidence import at, by_boot, in_order, shown
+from tracekit_irq.evidence import at, in_order, shown, sorted_rows
 
 RECORD = "cd /sys/kernel/tracing/events; echo 1 | tee irq_matrix/enable irq_vectors/vector_{alloc,activate,reserve_managed}/enable"
 KINDS = {"managed": "a slot on each CPU for a managed irq", "alloc": "a vector at once for an entry that cannot be masked"}
@@ -32,24 +32,20 @@ def exhausted_at_alloc(
 
     References: arch/x86/kernel/apic/vector.c, reserve_managed_vector(), assign_irq_vector_policy(); before 4.15 every allocation.
     """
-    found = False
-    for where, (failures,) in by_boot(vector_failures):
-        failed = [f for f in failures if f["kind"] in KINDS]
-        if failed:
-            found = True
-            irqs = list(dict.fromkeys(f["irq"] for f in failed))
-            shown_irqs = ", ".join(map(str, irqs[:6]))
-            kinds = list(dict.fromkeys(KINDS[f["kind"]] for f in failed))
-            yield Finding(
-                f"{times(len(failed), 'allocation')} of interrupts found no CPU vector (irq {shown_irqs}): {'; '.join(kinds)}",
-                "proven",
-                in_order(at(f, "cause", line="begin_line", end="line_end") for f in shown(failed)),
-                advice="Fewer managed queues, more CPUs; see VEC-001.",
-                values={"attempts": len(failed), "irqs": irqs, "requester": list(dict.fromkeys(f["task"] for f in failed if f["task"]))},
-                unchecked=(Unchecked("who holds the vectors", "cat /proc/interrupts while the shortage lasts"),),
-                **where,
-            )
-    if not found and (vector_alloc is not None or vector_reserve_managed is not None):
+    failed = [f for f in sorted_rows(vector_failures) if f["kind"] in KINDS]
+    if failed:
+        irqs = list(dict.fromkeys(f["irq"] for f in failed))
+        shown_irqs = ", ".join(map(str, irqs[:6]))
+        kinds = list(dict.fromkeys(KINDS[f["kind"]] for f in failed))
+        yield Finding(
+            f"{times(len(failed), 'allocation')} of interrupts found no CPU vector (irq {shown_irqs}): {'; '.join(kinds)}",
+            "proven",
+            in_order(at(f, "cause", line="begin_line", end="line_end") for f in shown(failed)),
+            advice="Fewer managed queues, more CPUs; see VEC-001.",
+            values={"attempts": len(failed), "irqs": irqs, "requester": list(dict.fromkeys(f["task"] for f in failed if f["task"]))},
+            unchecked=(Unchecked("who holds the vectors", "cat /proc/interrupts while the shortage lasts"),),
+        )
+    elif vector_alloc is not None or vector_reserve_managed is not None:
         yield clear("no allocation failed for want of a vector")
-    elif not found:
+    else:
         yield not_evaluated("no vector_alloc or vector_reserve_managed event in the input", RECORD)

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from tracekit import ENOSPC, Evidence, Finding, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated, times
-from tracekit_irq.evidence import Rows, at, by_boot, in_order, shown
+from tracekit_irq.evidence import Rows, at, in_order, shown, sorted_rows
 
 RECORD = "cd /sys/kernel/tracing/events; echo 1 | tee irq_matrix/enable irq_vectors/vector_{alloc,activate,reserve_managed}/enable"
 ADVICE = (
@@ -69,28 +69,15 @@ def exhausted_at_request(
         driver_irq_refused = driver_vectors_refused = driver_refusals = driver_probe_failed = None  # another shortage has a line of its own
     if interrupt_row is not None and interrupt_row["chip"].str.contains(NOT_X86).any():
         driver_irq_refused = driver_vectors_refused = driver_refusals = driver_probe_failed = None
-    found = False
     context = Context(vector_lives, op_set_irqs, op_alloc, calls, interrupt_row)
-    frames = (
-        vector_failures,
-        driver_irq_refused,
-        driver_vectors_refused,
-        driver_refusals,
-        driver_probe_failed,
-        driver_irq_fallback,
-        irq_overcommit,
-        pci_function,
-    )
-    for where, (failures, irqs, vectors, complaints, probes, fallbacks, warnings, functions) in by_boot(*frames):
-        failed = [f for f in failures if f["kind"] in ("request", "unknown")]
-        told = refusals(irqs, vectors + complaints, probes, functions)
-        if failed:
-            found = True
-            yield Finding(**where, **_traced(failed, told, context))
-        elif names_interrupts(told):
-            found = True
-            yield Finding(**where, **_told(told, warnings, fallbacks))
-    if not found:
+    failed = [f for f in sorted_rows(vector_failures) if f["kind"] in ("request", "unknown")]
+    complaints = sorted_rows(driver_vectors_refused) + sorted_rows(driver_refusals)
+    told = refusals(sorted_rows(driver_irq_refused), complaints, sorted_rows(driver_probe_failed), sorted_rows(pci_function))
+    if failed:
+        yield Finding(**_traced(failed, told, context))
+    elif names_interrupts(told):
+        yield Finding(**_told(told, sorted_rows(irq_overcommit), sorted_rows(driver_irq_fallback)))
+    else:
         yield _quiet(vector_alloc, vector_failures, irq_overcommit)
 
 

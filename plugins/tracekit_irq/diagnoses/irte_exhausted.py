@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, no_message, times
-from tracekit_irq.evidence import at, by_boot, in_order, shown
+from tracekit_irq.evidence import at, in_order, shown, sorted_rows
 
 
 @diagnosis("vec.irte-exhausted", code="VEC-005", severity="high", explains=("VFIO-003", "VFIO-004", "VFIO-008"), record="dmesg")
@@ -24,13 +24,11 @@ def irte_exhausted(irte_exhausted: pl.DataFrame | None = None, sources: pl.DataF
 
     References: drivers/iommu/intel/irq_remapping.c, alloc_irte(): 65,536 entries an IOMMU; amd/iommu.c: 256, later 512 a device.
     """
-    rows_found = False
     if irte_exhausted is None:
         yield no_message(sources)
         return
-    devices = irte_exhausted.filter(pl.col("rest").is_null())
-    for where, (rows,) in by_boot(devices):
-        rows_found = True
+    rows = sorted_rows(irte_exhausted.filter(pl.col("rest").is_null()))
+    if rows:
         units = sorted({r["iommu"] for r in rows if r["iommu"] is not None})
         unit = f" of IR{', IR'.join(map(str, units))}" if units else ""
         yield Finding(
@@ -40,7 +38,6 @@ def irte_exhausted(irte_exhausted: pl.DataFrame | None = None, sources: pl.DataF
             advice="Allocate fewer vectors: an entry is taken at allocation, not at request. AMD: use a kernel with 512 entries a device.",
             values={"count": len(rows), "iommu": units},
             unchecked=(Unchecked("who holds the entries", "/sys/kernel/debug/iommu/intel/ir_translation_struct"),),
-            **where,
         )
-    if not rows_found:
+    else:
         yield clear("only I/O APIC entries failed")

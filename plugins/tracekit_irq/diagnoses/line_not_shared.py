@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, no_message, times
-from tracekit_irq.evidence import at, by_boot, in_order, shown
+from tracekit_irq.evidence import at, in_order, shown, sorted_rows
 
 
 @diagnosis("irq.line-not-shared", code="IRQ-010", severity="info", record="dmesg; cat /proc/interrupts")
@@ -20,21 +20,19 @@ def line_not_shared(irq_flags_mismatch: pl.DataFrame | None = None, sources: pl.
     References: kernel/irq/manage.c, __setup_irq().
     """
     found = False
-    for where, (rows,) in by_boot(irq_flags_mismatch):
-        others = [r for r in rows if not (r["action"] or "").startswith("vfio-intx")]
-        for irq in dict.fromkeys(r["irq"] for r in others):
-            mine = [r for r in others if r["irq"] == irq]
-            found = True
-            wants, has = mine[-1]["action"] or "a driver", mine[-1]["other_action"] or "another one"
-            yield Finding(
-                f"{wants} got no interrupt on line {irq}: {has} has it and the two do not share it ({times(len(mine), 'time')})",
-                "proven",
-                in_order(at(r) for r in shown(mine)),
-                subject=Subject(f"irq {irq}", kind="host"),
-                advice="Use MSI for one of the two devices, or a driver that shares its line.",
-                values={"irq": irq, "wants": wants, "has": has, "count": len(mine)},
-                unchecked=(Unchecked("that the driver goes on without", "the messages of the driver below"),),
-                **where,
-            )
+    others = [r for r in sorted_rows(irq_flags_mismatch) if not (r["action"] or "").startswith("vfio-intx")]
+    for irq in dict.fromkeys(r["irq"] for r in others):
+        mine = [r for r in others if r["irq"] == irq]
+        found = True
+        wants, has = mine[-1]["action"] or "a driver", mine[-1]["other_action"] or "another one"
+        yield Finding(
+            f"{wants} got no interrupt on line {irq}: {has} has it and the two do not share it ({times(len(mine), 'time')})",
+            "proven",
+            in_order(at(r) for r in shown(mine)),
+            subject=Subject(f"irq {irq}", kind="host"),
+            advice="Use MSI for one of the two devices, or a driver that shares its line.",
+            values={"irq": irq, "wants": wants, "has": has, "count": len(mine)},
+            unchecked=(Unchecked("that the driver goes on without", "the messages of the driver below"),),
+        )
     if not found:
         yield no_message(sources)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, not_evaluated
-from tracekit_irq.evidence import at, by_boot, in_order, shown
+from tracekit_irq.evidence import at, in_order, shown, sorted_rows
 
 
 @diagnosis("vec.managed-lost", code="VEC-006", severity="medium", record="dmesg; events/irq_vectors/vector_alloc_managed")
@@ -29,24 +29,20 @@ def managed_lost(
 
     References: arch/x86/kernel/apic/vector.c, activate_managed(); {KV1}.
     """
-    found = False
-    for where, (told, failures) in by_boot(irq_managed_lost, vector_failures):
-        rows = told + [f for f in failures if f["kind"] == "managed-start"]
-        if rows:
-            found = True
-            irqs = list(dict.fromkeys(r["irq"] for r in rows))
-            yield Finding(
-                f"managed irq {', '.join(map(str, irqs[:8]))} could not start: no vector on its CPUs",
-                "proven",
-                in_order(at(r) for r in shown(rows)),
-                advice="Report it with the order in which CPUs went offline and online.",
-                values={"irqs": irqs, "count": len(rows)},
-                unchecked=(Unchecked("CPUs taken offline at that moment", "dmesg with CPU hotplug messages"),),
-                **where,
-            )
-    if not found and vector_alloc_managed is not None:
+    rows = sorted_rows(irq_managed_lost) + [f for f in sorted_rows(vector_failures) if f["kind"] == "managed-start"]
+    if rows:
+        irqs = list(dict.fromkeys(r["irq"] for r in rows))
+        yield Finding(
+            f"managed irq {', '.join(map(str, irqs[:8]))} could not start: no vector on its CPUs",
+            "proven",
+            in_order(at(r) for r in shown(rows)),
+            advice="Report it with the order in which CPUs went offline and online.",
+            values={"irqs": irqs, "count": len(rows)},
+            unchecked=(Unchecked("CPUs taken offline at that moment", "dmesg with CPU hotplug messages"),),
+        )
+    elif vector_alloc_managed is not None:
         yield clear("every managed irq that started got its slot")
-    elif not found:
+    else:
         yield not_evaluated(
             "no message about a managed irq and no vector_alloc_managed event", "dmesg; events/irq_vectors/vector_alloc_managed"
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import Finding, Verdict, clear, diagnosis, not_evaluated, times
-from tracekit_irq.evidence import at, by_boot, in_order, shown
+from tracekit_irq.evidence import at, in_order, shown, sorted_rows
 
 MISCOUNTED = 1 << 31  # a count below zero as the kernel prints it: its own fault, no reservation
 RECORD = "dmesg; echo 1 > /sys/kernel/tracing/events/irq_matrix/irq_matrix_reserve/enable"
@@ -34,13 +34,10 @@ def overcommit(
 
     References: kernel/irq/matrix.c, irq_matrix_reserve(); {KV1}.
     """
-    found = False
-    for where, (warnings, crossings, leaving) in by_boot(irq_overcommit, vector_overcommits, irq_reserved_exceeds):
-        leaving = [r for r in leaving if max(r["vectors"], r["available"]) < MISCOUNTED]
-        if not (warnings or crossings or leaving):
-            continue
-        found = True
-        warnings = sorted(warnings + leaving, key=lambda r: (r["source"], r["line"]))
+    leaving = [r for r in sorted_rows(irq_reserved_exceeds) if max(r["vectors"], r["available"]) < MISCOUNTED]
+    warnings = sorted(sorted_rows(irq_overcommit) + leaving, key=lambda r: (r["source"], r["line"]))
+    crossings = sorted_rows(vector_overcommits)
+    if warnings or crossings:
         first = crossings[0] if crossings else None
         numbers = f": {first['global_rsvd']} reserved, {first['global_avl']} available" if first else ""
         values = {"global_rsvd": first["global_rsvd"], "global_avl": first["global_avl"]} if first else {}
@@ -50,9 +47,8 @@ def overcommit(
             in_order([at(r) for r in shown(warnings)] + [at(r) for r in crossings[:1]]),
             advice="Not a failure; it predicts that requests for interrupts will be refused (VEC-001).",
             values={"warnings": len(warnings), **values},
-            **where,
         )
-    if not found and (irq_matrix_reserve is not None or kernel_version is not None):
+    elif irq_matrix_reserve is not None or kernel_version is not None:
         yield clear("reservations never exceeded the vectors")
-    elif not found:
+    else:
         yield not_evaluated("no irq_matrix event and no kernel log from its start in the input", RECORD)

@@ -8,7 +8,7 @@ import polars as pl
 
 from tracekit import HOST, Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, ended_by, inconclusive, not_evaluated, times
 from tracekit_irq import emulated
-from tracekit_irq.evidence import MOST, Rows, at, by_boot, in_order, rows, shown
+from tracekit_irq.evidence import MOST, Rows, at, in_order, shown, sorted_rows
 from tracekit_irq.models.remap import bdf_of
 
 RECORD = "dmesg -w | grep -E 'INTR-REMAP|DRHD: handling fault|AMD-Vi: Event'; echo 1 > events/intel_iommu/qi_submit/enable"
@@ -76,16 +76,14 @@ def remap_blocked(
     amd = amd_iommu_event.filter(interrupts(amd_iommu_event)) if amd_iommu_event is not None else None
     by_xen = xen_amd_event.rename({"xen_address": "address"}) if xen_amd_event is not None else None
     by_xen = by_xen.filter(interrupts(by_xen)) if by_xen is not None else None
-    for where, (faults, events, xen_events) in by_boot(remap_faults, amd, by_xen):
-        for bdf, mine in by_device(faults + [_as_fault(e) for e in events + xen_events]).items():
-            found = True
-            moments = Moments(rows(pm_resume, where["machine"], where["boot"]), rows(kernel_version, where["machine"], where["boot"]))
-            finding = _finding(where, bdf, mine, alias(bdf, pci_enumerated), moments)
-            yield _with_end(finding, mine, rows(kernel_panic, where["machine"], where["boot"]))
-    for where, (writes,) in by_boot(at_doorbell(smmu_faults) if smmu_faults is not None else None):
-        for finding in _of_smmu(where, writes):
-            found = True
-            yield finding
+    moments, panics = Moments(sorted_rows(pm_resume), sorted_rows(kernel_version)), sorted_rows(kernel_panic)
+    faults = sorted_rows(remap_faults) + [_as_fault(e) for e in sorted_rows(amd) + sorted_rows(by_xen)]
+    for bdf, mine in by_device(faults).items():
+        found = True
+        yield _with_end(_finding(bdf, mine, alias(bdf, pci_enumerated), moments), mine, panics)
+    for finding in _of_smmu(sorted_rows(at_doorbell(smmu_faults) if smmu_faults is not None else None)):
+        found = True
+        yield finding
     told = emulated.refused(vtd_irte_not_present, vtd_irte_sid, vtd_irte_wrong, amdvi_remap_failed, amdvi_ir_refused, ADVICE)
     if not found and told is not None:
         found = True
@@ -156,7 +154,7 @@ def _as_fault(e: Mapping[str, Any]) -> dict[str, Any]:
     return {**e, "bdf": bdf, "index": None, "reason": None, "text": e["kind"], "status_line": None, "line_end": e["line"]}
 
 
-def _finding(where: Mapping[str, Any], bdf: str | None, faults: Rows, other: str | None, moments: Moments) -> Finding:
+def _finding(bdf: str | None, faults: Rows, other: str | None, moments: Moments) -> Finding:
     levels = [severity(f, other, moments) for f in faults]
     level = min(levels, key=["high", "medium", "low"].index)
     reasons = list(dict.fromkeys(f["reason"] for f in faults if f["reason"] is not None))
@@ -183,7 +181,6 @@ def _finding(where: Mapping[str, Any], bdf: str | None, faults: Rows, other: str
         unchecked=(
             Unchecked("messages refused without a line (rate limit, repeated source-id faults)", "a counter of interrupts in the device"),
         ),
-        **where,
     )
 
 
@@ -201,7 +198,7 @@ def at_doorbell(events: pl.DataFrame) -> pl.DataFrame:
     return events.filter(pl.col("iova").is_between(DOORBELLS[0], DOORBELLS[1] - 1))
 
 
-def _of_smmu(where: Mapping[str, Any], events: Rows) -> Iterator[Finding]:
+def _of_smmu(events: Rows) -> Iterator[Finding]:
     """One finding a device, or stream id."""
     by_stream: dict[str, Rows] = {}
     for e in events:
@@ -217,7 +214,6 @@ def _of_smmu(where: Mapping[str, Any], events: Rows) -> Iterator[Finding]:
             advice="The doorbell is not mapped for the device: look for a domain that was changed or freed while its vectors were on.",
             values={"count": len(mine), "iova": iova},
             unchecked=(Unchecked("that the write was an interrupt", "/sys/kernel/iommu_groups/*/reserved_regions"),),
-            **where,
         )
 
 

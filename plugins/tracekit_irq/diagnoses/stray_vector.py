@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from tracekit import Finding, Unchecked, Verdict, diagnosis, no_message, times
-from tracekit_irq.evidence import Rows, at, by_boot, in_order, shown
+from tracekit_irq.evidence import Rows, at, in_order, shown, sorted_rows
 
 PLACEHOLDER = 0xEF  # MANAGED_IRQ_SHUTDOWN_VECTOR (arch/x86/include/asm/irq_vectors.h): what an irq without a vector has in its message
 SPURIOUS = 0xFF  # the local APIC's own, which no device sends
@@ -48,11 +48,10 @@ def stray_vector(
     """
     acknowledged = irq_spurious_vector.filter(acked(irq_spurious_vector)) if irq_spurious_vector is not None else None
     timeouts = (nvme_timeout, nvme_completion_polled, net_tx_timeout)
-    for where, (linux, xen, spurious, *late) in by_boot(irq_no_handler, xen_no_handler, acknowledged, *timeouts):
-        if spurious:
-            yield _acknowledged(where, spurious, [r for rows in late for r in rows])
-        if not linux and not xen:
-            continue
+    linux, xen, spurious = sorted_rows(irq_no_handler), sorted_rows(xen_no_handler), sorted_rows(acknowledged)
+    if spurious:
+        yield _acknowledged(spurious, [r for f in timeouts for r in sorted_rows(f)])
+    if linux or xen:
         places = [f"{_number(r['cpu'])}.{_number(r['vector'])}" for r in linux]
         places += [f"{_number(r['cpu'])}.{_number(r['vector_hex'], '#x')}" for r in xen]
         unique = list(dict.fromkeys(places))
@@ -66,9 +65,8 @@ def stray_vector(
                 Unchecked("CPU hotplug at that moment", "dmesg"),
                 Unchecked("whose vector it was", "events/irq_vectors/vector_clear and vector_update"),
             ),
-            **where,
         )
-    if irq_no_handler is None and xen_no_handler is None and (acknowledged is None or acknowledged.is_empty()):
+    elif not spurious:
         yield no_message(sources)
 
 
@@ -84,7 +82,7 @@ def acked(events: pl.DataFrame) -> pl.Series:
     return pending & (events["number"].str.to_integer(base=16, strict=False) != SPURIOUS)
 
 
-def _acknowledged(where: Mapping[str, Any], spurious: Rows, timeouts: Rows) -> Finding:
+def _acknowledged(spurious: Rows, timeouts: Rows) -> Finding:
     vectors = list(dict.fromkeys(int(r["number"], 16) for r in spurious))
     placeholder = PLACEHOLDER in vectors
     late = [t for t in timeouts if placeholder and any(_follows(s, t) for s in spurious)]
@@ -99,7 +97,6 @@ def _acknowledged(where: Mapping[str, Any], spurious: Rows, timeouts: Rows) -> F
         advice=PLACED if placeholder else ADVICE,
         values={"count": len(spurious), "vectors": [f"0x{v:x}" for v in vectors], "timeouts": len(late)},
         unchecked=(Unchecked("whose message it was", "events/irq_vectors/vector_deactivate; lspci -vv (address and data of the message)"),),
-        **where,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, near, no_message
-from tracekit_irq.evidence import Rows, at, by_boot, in_order, shown
+from tracekit_irq.evidence import Rows, at, in_order, shown, sorted_rows
 
 REACH = 120  # lines: a report with its stack trace and list of handlers is shorter
 REACH_MS = 1000
@@ -41,25 +41,22 @@ def unhandled_line(
 
     References: kernel/irq/spurious.c, __report_bad_irq() and note_interrupt().
     """
-    for where, (reports, offs, edges, lines) in by_boot(irq_nobody_cared, irq_disabled, irq_frame_edge, irq_frame_line):
-        for irq in dict.fromkeys(r["irq"] for r in reports):
-            mine = [r for r in reports if r["irq"] == irq]
-            disabled = [d for r in mine for d in _near(r, offs) if d["irq"] == irq]
-            flow = "edge" if any(_near(r, edges) for r in mine) else "line" if any(_near(r, lines) for r in mine) else "unknown"
-            frames = [f for r in mine for f in (_near(r, edges) or _near(r, lines))[:1]]
-            yield Finding(
-                f"irq {irq} was claimed by no handler" + (" and switched off" if disabled else "") + KINDS[flow],
-                "proven",
-                in_order(
-                    [at(r) for r in shown(mine)] + [at(f, "context") for f in shown(frames)] + [at(d, "effect") for d in shown(disabled)]
-                ),
-                subject=Subject(f"irq {irq}", kind="host"),
-                severity="low" if flow == "edge" else None,
-                advice=ADVICE.get(flow, ADVICE["line"]),
-                values={"irq": irq, "count": len(mine), "flow": flow, "switched_off": bool(disabled)},
-                unchecked=(Unchecked("which device asserts it", "cat /proc/interrupts; lspci -vv"),),
-                **where,
-            )
+    reports, offs, edges, lines = map(sorted_rows, (irq_nobody_cared, irq_disabled, irq_frame_edge, irq_frame_line))
+    for irq in dict.fromkeys(r["irq"] for r in reports):
+        mine = [r for r in reports if r["irq"] == irq]
+        disabled = [d for r in mine for d in _near(r, offs) if d["irq"] == irq]
+        flow = "edge" if any(_near(r, edges) for r in mine) else "line" if any(_near(r, lines) for r in mine) else "unknown"
+        frames = [f for r in mine for f in (_near(r, edges) or _near(r, lines))[:1]]
+        yield Finding(
+            f"irq {irq} was claimed by no handler" + (" and switched off" if disabled else "") + KINDS[flow],
+            "proven",
+            in_order([at(r) for r in shown(mine)] + [at(f, "context") for f in shown(frames)] + [at(d, "effect") for d in shown(disabled)]),
+            subject=Subject(f"irq {irq}", kind="host"),
+            severity="low" if flow == "edge" else None,
+            advice=ADVICE.get(flow, ADVICE["line"]),
+            values={"irq": irq, "count": len(mine), "flow": flow, "switched_off": bool(disabled)},
+            unchecked=(Unchecked("which device asserts it", "cat /proc/interrupts; lspci -vv"),),
+        )
     if irq_nobody_cared is None:
         yield no_message(sources)
 

@@ -85,12 +85,11 @@ class Ends:
 
     def given_up(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The line in which the driver gives up on the device soon after the refusal."""
-        return next((g for g in self.gone if _place(g) == _place(row) and near(row, g, GONE_LINES, GONE_MS)), None)
+        return next((g for g in self.gone if _who(g) == _who(row) and near(row, g, GONE_LINES, GONE_MS)), None)
 
     def of(self, row: Mapping[str, Any], finding: Finding) -> Finding:
         """The finding as severe as what the refusal led to, with the lines that tell."""
-        place = (row["machine"], row["boot"])
-        dead, panic = self.given_up(row), ended_by(row, (p for p in self.panics if (p["machine"], p["boot"]) == place))
+        dead, panic = self.given_up(row), ended_by(row, self.panics)
         if dead is None and panic is None:
             return finding
         effects = (e for r in (dead, panic) if r is not None for e in span(r["source"], r["line"], role="effect"))
@@ -151,12 +150,12 @@ def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None, en
 
 def _from_refusals(driver_refusals: pl.DataFrame | None, ends: Ends, known: tuple[pl.DataFrame | None, ...]) -> Iterator[Finding]:
     """A driver says in words of its own that it was refused vectors, or got few."""
-    told = {_place(r) for f in known if f is not None for r in f.to_dicts()}
-    devices: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    told = {_who(r) for f in known if f is not None for r in f.to_dicts()}
+    devices: dict[str, list[dict[str, Any]]] = {}
     for r in driver_refusals.to_dicts() if driver_refusals is not None else ():
-        if _place(r) not in told and not (r["what"] == "irq" and r["errno"] == ENOSPC):
-            devices.setdefault(_place(r), []).append(r)
-    for (_, _, label), rows in devices.items():
+        if _who(r) not in told and not (r["what"] == "irq" and r["errno"] == ENOSPC):
+            devices.setdefault(_who(r), []).append(r)
+    for label, rows in devices.items():
         row = next((r for r in rows if r["errno"] is not None), rows[0])
         dead = ends.given_up(row) is not None
         works = not dead and not row["of_vfs"] and (row["falls_back"] or bool(row["granted"]) or not _counts(row["errno"]))
@@ -170,8 +169,8 @@ def _from_refusals(driver_refusals: pl.DataFrame | None, ends: Ends, known: tupl
         yield ends.of(row, replace(finding, severity="low" if works else None, advice=VFS if row["of_vfs"] else ADVICE))
 
 
-def _place(r: Mapping[str, Any]) -> tuple[Any, ...]:
-    return r["machine"], r["boot"], r.get("bdf") or r.get("device") or r.get("driver") or "an unnamed device"
+def _who(r: Mapping[str, Any]) -> str:
+    return str(r.get("bdf") or r.get("device") or r.get("driver") or "an unnamed device")
 
 
 def _counts(errno: int | None) -> bool:

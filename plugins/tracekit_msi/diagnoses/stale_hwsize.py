@@ -134,12 +134,12 @@ def _from_enables(
     enables: pl.DataFrame, calls: pl.DataFrame | None, devices: pl.DataFrame | None, windows: pl.DataFrame | None
 ) -> Iterator[Finding]:
     stale = _stale(enables)
-    done: set[tuple[str, int, str]] = set()
+    done: set[str] = set()
     for row in sorted(stale.iter_rows(named=True), key=lambda r: GRADES.index(_grade(r, same_function(enables, r)))):
         subject = subject_of(row, devices)
-        if (place := (row["machine"], row["boot"], subject.label)) in done:
+        if subject.label in done:
             continue
-        done.add(place)
+        done.add(subject.label)
         others = same_function(enables, row)
         again = same_function(stale, row).filter(pl.col("line") > row["line"])
         yield _finding(row, subject, others, again, calls, windows)

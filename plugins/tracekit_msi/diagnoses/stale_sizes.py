@@ -38,8 +38,6 @@ def from_sizes(
         "refuses what lies beyond it; errno not recorded",
         grade="possible",
         subject=Subject(small["bdf"], bdf=small["bdf"]),
-        machine=failed["machine"],
-        boot=failed["boot"],
         evidence=distinct(
             [
                 *span(small["source"], small["line"], role="cause"),

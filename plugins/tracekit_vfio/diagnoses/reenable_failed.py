@@ -62,17 +62,12 @@ def _from_calls(windows: pl.DataFrame | None, devices: pl.DataFrame | None) -> I
     if windows is None:
         return
     failed = windows.filter((pl.col("kind") == "failed") & (pl.col("basis") == "calls") & pl.col("recovered_line").is_null())
-    seen: set[tuple[str, int, str]] = set()
+    seen: set[str] = set()
     for w in failed.iter_rows(named=True):
         subject = subject_of(w, devices)
-        if (
-            (place := (w["machine"], w["boot"], subject.label)) in seen
-            or w["ret"] is not None
-            and w["ret"] > 0
-            and w["closed_line"] is None
-        ):
+        if subject.label in seen or w["ret"] is not None and w["ret"] > 0 and w["closed_line"] is None:
             continue
-        seen.add(place)
+        seen.add(subject.label)
         yield _proven(w, subject)
 
 

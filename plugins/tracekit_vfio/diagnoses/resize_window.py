@@ -85,11 +85,11 @@ def on_arm(platforms: pl.DataFrame | None) -> bool:
 
 
 def subjects(windows: pl.DataFrame) -> list[pl.DataFrame]:
-    """Windows by machine, boot and device; windows that were inferred join those of calls that may be the same device."""
+    """Windows by device; windows that were inferred join those of calls that may be the same device."""
     if windows.is_empty():
         return []
     who = pl.coalesce("bdf", pl.col("device").cast(pl.String), pl.col("vdev").cast(pl.String), pl.lit("?"))
-    groups = windows.with_columns(who.alias("who")).partition_by("machine", "boot", "who", maintain_order=True)
+    groups = windows.with_columns(who.alias("who")).partition_by("who", maintain_order=True)
     sure = [g for g in groups if (g["basis"] == "calls").any()]
     for group in groups:
         if (group["basis"] == "calls").any():
