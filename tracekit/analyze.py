@@ -33,7 +33,7 @@ SCORE = frozenset(("predictions", "divergences"))  # tables that hold the model 
 
 @dataclass(frozen=True)
 class Options:
-    """What the user may set.
+    """Hold what the user may set.
 
     `clocks`: offset in ns by source; `sides`: guest or host by source; `keep_tables`: tables the Run carries;
     `limits`: what an archive may cost, those of the environment if null.
@@ -48,7 +48,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Opened:
-    """What the paths of a case hold: its sources, what cannot be read of them, and those parsed already, by path."""
+    """Hold what the paths of a case lead to: its sources, the errors of what cannot be read, and the rows already parsed, by path."""
 
     sources: Sequence[Source]
     unread: Sequence[SourceError]
@@ -67,9 +67,9 @@ class Engine:
 
     @classmethod
     def load(cls, keep_tables: Sequence[str] = ()) -> "Engine":
-        """Load plugins and grammars. `keep_tables`: tables to make beside those that a model or a diagnosis hears.
+        """Load plugins and grammars. `keep_tables`: tables to fill beside those that a model or a diagnosis reads.
 
-        Models that make nothing but predictions run where somebody asks for them: they score the model and decide no finding.
+        Models that emit nothing but predictions run only where those are asked for: they score the model and decide no finding.
         """
         registry = plugins.load()
         grammars = grammar.load(registry.grammars)
@@ -85,7 +85,7 @@ class Engine:
         return cls(registry, models, vocabulary, tuple(text for folder, text in complaints if folder not in registry.grammars))
 
     def fresh(self) -> "Engine":
-        """The same for another run: plugins without the errors of this one."""
+        """Return an engine for another run, whose plugins carry no errors of this one."""
         return replace(self, registry=self.registry.fresh())
 
 
@@ -96,7 +96,7 @@ def analyze(paths: Sequence[str], options: Options | None = None, engine: Engine
 
 
 def open_together(paths: Sequence[str], engine: Engine, limits: Limits | None = None) -> dict[str, Opened]:
-    """The cases at these paths, each a path, with their plain sources parsed in one go. Errors: whatever one of them raises."""
+    """Open one case per path and parse the plain sources of all cases in one pass. Errors: whatever one of them raises."""
     found = {path: discover([path], limits) for path in paths}
     plain = [(path, s) for path, (sources, _) in found.items() for s in sources if s.plain]
     parsed: dict[str, dict[str, Parsed]] = {path: {} for path in paths}
@@ -132,7 +132,7 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
 
 
 def whatif(paths: Sequence[str], options: Options | None = None) -> list[Flip]:
-    """Every gate of every system that the case shows stimuli for, flipped alone."""
+    """Replay the case once per gate, with that gate alone flipped; return what each flip changes."""
     sources, unread = discover(paths)
     if not sources:
         raise SourceError(str(unread[0]) if unread else "nothing to read")
@@ -176,7 +176,7 @@ def read(
 
 
 def diagnose(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame]) -> tuple[list[Finding], list[Outcome]]:
-    """Every diagnosis has its outcome; one that raises is not evaluated and its plugin named."""
+    """Run every diagnosis and return its outcome. One that raises is not evaluated, and its plugin is named."""
     findings: list[Finding] = []
     outcomes: list[Outcome] = []
     places = Places(tables)
@@ -195,7 +195,7 @@ def diagnose(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame]) -> 
 
 
 def flipped(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame], codes: Set[str] | None = None) -> list[Flip]:
-    """Every system of the plugins that has stimuli in the tables, with each of its gates flipped; one that raises is left out and named.
+    """Flip each gate of every system that the tables hold stimuli for. A system that raises is left out and named.
 
     `codes`: of the systems that name what they cure only those with a fix for one of these faults.
     """
@@ -223,7 +223,7 @@ def _sided(frame: pl.DataFrame, sides: Mapping[str, str]) -> pl.DataFrame:
 
 
 def _owned(frame: pl.DataFrame, machines: Mapping[str, str]) -> pl.DataFrame:
-    """Rows without a host name of their own get the machine that the place of their source names."""
+    """Fill in the machine of rows without a host name, from the path of their source."""
     if not machines:
         return frame
     given = pl.col("source").replace_strict(dict(machines), default="", return_dtype=pl.String)
@@ -231,7 +231,7 @@ def _owned(frame: pl.DataFrame, machines: Mapping[str, str]) -> pl.DataFrame:
 
 
 def _source_table(parsed: Iterable[Parsed]) -> pl.DataFrame:
-    """One row a source and event name: what was seen there, captured or only counted (a recorded proof that an event was on)."""
+    """Return one row per source and event name with the number of events, captured or only counted: proof that an event was recorded."""
     rows = [(p.path, p.clock, p.lines, e, n) for p in parsed for e, n in (p.events.items() or [(None, 0)])]
     return pl.DataFrame(rows, schema=SOURCES.schema, orient="row")
 

@@ -1,25 +1,25 @@
-"""What can go wrong, as one tree. Every message names the source, the line where there is one, and what to do."""
+"""Exceptions, as one tree. Every message names the source, the line where there is one, and what to do."""
 
 
 class TracekitError(Exception):
-    """Anything tracekit itself reports to its user in one line."""
+    """Report a failure of tracekit to the user, in one line."""
 
 
 class UsageError(TracekitError):
-    """The command line or an option cannot be followed."""
+    """Reject a command line or an option."""
 
 
 class SourceError(TracekitError):
-    """A path cannot be read, or holds nothing that could be a log."""
+    """Report a path that cannot be read, or that holds no log."""
 
 
 class LimitError(SourceError):
-    """An input costs more than its limits allow; names the limit and how to move it."""
+    """Report an input that exceeds a limit; name the limit and how to raise it."""
 
 
 class GrammarError(TracekitError):
-    """A grammar file cannot be loaded or lowered; names the file and the rule."""
+    """Report a grammar file that cannot be loaded or lowered; name the file and the rule."""
 
 
 class PluginError(TracekitError):
-    """A plugin cannot be loaded, or one of its parts raised; names the plugin and its version."""
+    """Report a plugin that cannot be loaded, or a part of it that raised; name the plugin and its version."""

@@ -1,4 +1,4 @@
-"""Findings and rows with the texts and places of the lines that they rest on."""
+"""Add the text and the file of each line that findings and rows rest on."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from tracekit.reading.source import Series, Source
 
 
 def with_text(findings: Sequence[Finding], sources: Sequence[Source], repeats: pl.DataFrame) -> list[Finding]:
-    """The findings with the text of their evidence lines, and the places where other sources repeat them."""
+    """Return the findings with the text of their evidence lines, and with the places where other sources repeat those lines."""
     lines: dict[str, set[int]] = {}
     for f in findings:
         for e in f.evidence:
@@ -41,13 +41,13 @@ def with_text(findings: Sequence[Finding], sources: Sequence[Source], repeats: p
 
 
 def _placed_window(window: Mapping[str, Any], place: Callable[[str, int], tuple[str, int]]) -> Mapping[str, Any]:
-    """A window with the file and the lines where it stands."""
+    """Return a window with the file and the lines that it spans."""
     lines = {k: place(window["source"], window[k]) for k in ("line", "line_end") if "source" in window and window.get(k) is not None}
     return {**window, **({"source": lines["line"][0]} if "line" in lines else {}), **{k: line for k, (_, line) in lines.items()}}
 
 
 def placed(frame: pl.DataFrame, sources: Sequence[Source]) -> pl.DataFrame:
-    """Rows of joined logs with the file and line where they stand."""
+    """Return rows of joined logs with the file and the line that each one comes from."""
     for series in (s for s in sources if isinstance(s, Series)):
         if not {"source", "line"} <= set(frame.columns):
             return frame

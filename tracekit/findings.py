@@ -1,4 +1,4 @@
-"""What a diagnosis says: findings with their evidence, verdicts, and the outcome of each diagnosis in a run."""
+"""Values that a diagnosis yields: findings with their evidence, verdicts, and the outcome of each diagnosis in a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ SEVERITIES: tuple[str, ...] = get_args(Severity)
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One line, or a span of lines, of a source. `text` and `text_end` (of the span's last line) are filled in when the run is finished."""
+    """Point to one line of a source, or to a span of lines. The run fills in `text`, and `text_end` for the last line of a span."""
 
     source: str
     line: int
@@ -37,7 +37,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whom a finding is about. `kind`: pci | host | domain | unknown; `label` is what is printed."""
+    """Name the device, host or domain that a finding is about. `kind`: pci | host | domain | unknown; `label` is what is printed."""
 
     label: str
     kind: str = "pci"
@@ -51,7 +51,7 @@ HOST = Subject("host", kind="host")
 
 @dataclass(frozen=True, slots=True)
 class Unchecked:
-    """A guard that the input could not check, and the source (with the command that records it) that would settle it."""
+    """Name a guard that the input could not check, and the source that would settle it, with the command that records it."""
 
     guard: str
     would_settle: str
@@ -59,7 +59,7 @@ class Unchecked:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong, with whom, on which lines, how sure. Diagnoses fill the first block, the run fills the second."""
+    """State what is wrong, with which device, on which lines, and how sure that is. Diagnoses fill the first block, the run the second."""
 
     summary: str
     grade: Grade | None  # null for CFG and OBS
@@ -85,7 +85,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one diagnosis in one run. `record` is the command or source that would let it say more."""
+    """Record the outcome of one diagnosis in one run. `record` is the command or source that would let it decide more."""
 
     name: str
     code: str
@@ -96,7 +96,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a diagnosis yields instead of a finding; see `clear`, `inconclusive`, `not_evaluated`."""
+    """Stand in for a finding where a diagnosis has none; see `clear`, `inconclusive`, `not_evaluated`."""
 
     outcome: OutcomeKind
     reason: str
@@ -104,15 +104,15 @@ class Verdict:
 
 
 def clear(reason: str = "no row of the input shows it") -> Verdict:
-    """Every guard was checked and the symptom's source is there, without the symptom."""
+    """Say that every guard was checked, and that the source of the symptom is there without the symptom."""
     return Verdict("clear", reason)
 
 
 def inconclusive(reason: str, record: str = "") -> Verdict:
-    """Something like the symptom is there, but no line decides. `record`: what to record next."""
+    """Say that something like the symptom is there, but that no line decides. `record`: what to record next."""
     return Verdict("inconclusive", reason, record)
 
 
 def not_evaluated(reason: str, record: str = "") -> Verdict:
-    """The source that could carry the symptom is missing. `record`: what to record."""
+    """Say that the source which could show the symptom is missing. `record`: what to record."""
     return Verdict("not evaluated", reason, record)

@@ -1,4 +1,4 @@
-"""What a batch found, as a value: everything a report on many machines may print."""
+"""Values of a batch's report: all that a report on many machines may print."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class FleetFault:
-    """One fault over all machines: the findings that share a group (code, role of the device, causal shape)."""
+    """Sum up one fault over all machines: the findings that share a group (code, role of the device, causal shape)."""
 
     group: str
     code: str
@@ -30,7 +30,7 @@ class FleetFault:
 
 @dataclass(frozen=True)
 class Fleet:
-    """What a batch found: faults, the worst and most frequent first, and what is missing."""
+    """Sum up a batch: its faults, the worst and most frequent first, and the cases without a result."""
 
     cases: Mapping[str, int]  # total, done, failed, missing, doubtful: done without a fault, but not to be trusted
     machines: int  # that a log names

@@ -1,4 +1,4 @@
-"""What a run is, as a value: everything a report may print, without a second analysis."""
+"""Values of a run: all that a report may print, without a second analysis."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NotUnderstood:
-    """Lines with the words of a fault that no rule reads: how many, and the one that looks most like a fault."""
+    """Count lines that have the words of a fault and that no rule reads; show the one that looks most like a fault."""
 
     event: str  # the rule that they resemble, "" for none
     count: int
@@ -22,7 +22,7 @@ class NotUnderstood:
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """The account of one source. `classes` adds up to `lines`."""
+    """Account for every line of one source: the counts of `classes` add up to `lines`."""
 
     path: str
     lines: int
@@ -37,7 +37,7 @@ class SourceReport:
 
 @dataclass(frozen=True, slots=True)
 class PluginReport:
-    """One plugin: its version, what it brought, and what went wrong with it."""
+    """Describe one plugin: its version, its parts, and its errors."""
 
     name: str
     version: str
@@ -48,7 +48,7 @@ class PluginReport:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Why "nothing wrong found" is not to be trusted."""
+    """Say why "nothing wrong found" is not to be trusted."""
 
     kind: Literal["nothing evaluated", "cut", "unread", "plugin", "not understood"]
     text: str
@@ -56,7 +56,7 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The outcome of one analysis."""
+    """Hold the outcome of one analysis."""
 
     sources: tuple[SourceReport, ...]
     findings: tuple[Finding, ...]
@@ -70,13 +70,13 @@ class Run:
 
 
 class Report(Protocol):
-    """A report plugin: `name` is what `--format` takes.
+    """Write a run as text; `name` is what `--format` takes.
 
-    One that has a method `write_fleet(fleet, options) -> str` too is offered by `tracekit report`; `fleet` is a `tracekit.Fleet`.
+    A report that also has a method `write_fleet(fleet, options) -> str` is offered by `tracekit report`; `fleet` is a `tracekit.Fleet`.
     """
 
     name: str
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
-        """The whole report as text. `options`: width (int), color (bool), full (bool)."""
+        """Return the whole report as text. `options`: width (int), color (bool), full (bool)."""
         ...

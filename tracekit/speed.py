@@ -1,28 +1,28 @@
-"""What is there for speed alone, each with the figure that it earns. Nothing here changes a result.
+"""Code that is there for speed alone, each part with the time that it saves. Nothing here changes a result.
 
-Measured on 2 cores with the small logs of `benchmarks/batch.py`, old and new in turns; take out what earns less than 3 %.
+Measured on 2 cores with the small logs of `benchmarks/batch.py`, old and new in turns; take out what saves less than 3 %.
 """
 
 import gc
 from collections.abc import Callable
 from concurrent.futures import Future
 
-_SEARCH_AFTER = 200_000  # new objects between two searches for cycles: plugins and rules are some 400,000 and have none
+_SEARCH_AFTER = 200_000  # new objects between two collections: plugins and rules are some 400,000 objects without cycles
 
 
 def search_rarely() -> None:
-    """Let Python look for cycles of objects rarely: 5 % of the start-up, 3 % of a small log in a batch.
+    """Run Python's cycle collector rarely: saves 5 % of the start-up and 3 % of a small log in a batch.
 
-    A replay makes many objects and hardly a cycle, and each search looks at all objects there are.
+    A replay creates many objects and hardly a cycle. Each collection visits all objects.
     """
     gc.set_threshold(_SEARCH_AFTER)
 
 
 def in_pool(work: Callable[[], None]) -> None:
-    """Do some work in a thread of polars' pool: 15 % of a small log in a batch.
+    """Run work in a thread of polars' pool: saves 15 % of a small log in a batch.
 
-    A small log takes a hundred operations on small frames, and asked for from any other thread most of them cost two switches of threads.
-    Two columns, since polars does one alone in the thread that asks.
+    A small log takes a hundred operations on small frames. From any other thread most of them cost two thread switches.
+    The frame has two columns, since polars evaluates a single one in the calling thread.
     """
     import polars as pl
 

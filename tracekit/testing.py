@@ -1,4 +1,4 @@
-"""For tests of plugins: log text in, tables and findings out; samples with what they must give."""
+"""Test plugins: log text in, tables and findings out; check samples against their expected findings."""
 
 import tempfile
 import tomllib
@@ -20,14 +20,14 @@ KEYS = frozenset({"origin", "releases", "sides", "clocks", "not_understood", "fi
 
 
 def run(*texts: str, **named: str) -> Run:
-    """Analyze the texts as one case; sources are called `a.log`, `b.log`, ... or, for keywords, by their name."""
+    """Analyze the texts as one case and return the run. Sources are called `a.log`, `b.log`, ... or, for keywords, by their name."""
     files = {f"{chr(97 + i)}.log": t for i, t in enumerate(texts)} | named
     with tempfile.TemporaryDirectory() as folder:
         return analyze([_write(folder, n, t) for n, t in files.items()], Options(keep_tables=("*",)))
 
 
 def tables(*texts: str, **named: str) -> dict[str, pl.DataFrame]:
-    """All tables of the texts as one case: events and what the models emit."""
+    """Return all tables of the texts as one case: event tables and model tables."""
     files = {f"{chr(97 + i)}.log": t for i, t in enumerate(texts)} | named
     with tempfile.TemporaryDirectory() as folder:
         sources, _ = discover([_write(folder, n, t) for n, t in files.items()])
@@ -35,17 +35,17 @@ def tables(*texts: str, **named: str) -> dict[str, pl.DataFrame]:
 
 
 def findings(*texts: str, **named: str) -> list[Finding]:
-    """The findings of the texts as one case, OBS-001 left out."""
+    """Return the findings of the texts as one case, without OBS-001."""
     return [f for f in run(*texts, **named).findings if f.code != "OBS-001"]
 
 
 def outcome(result: Run, code: str) -> Outcome:
-    """The outcome of one diagnosis in a run."""
+    """Return the outcome of one diagnosis in a run."""
     return next(o for o in result.outcomes if o.code == code)
 
 
 def play(model: type[Model], frames: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-    """Replay one model over hand-made tables, as one stream; errors are raised."""
+    """Replay one model over tables of the test's own, as one stream; raise its errors."""
 
     def failed(_: type[Model], error: Exception) -> None:
         raise error
@@ -58,23 +58,23 @@ def play(model: type[Model], frames: Mapping[str, pl.DataFrame]) -> dict[str, pl
 
 
 def shape(found: Sequence[Finding]) -> list[tuple[str, str | None, str, str | None, list[int]]]:
-    """What tests compare: (code, grade, subject, explained_by, evidence lines in order)."""
+    """Return what tests compare: (code, grade, subject, explained_by, evidence lines in order)."""
     return [(f.code, f.grade, f.subject.label, f.explained_by, [e.line for e in f.evidence]) for f in found]
 
 
 def samples(folder: Path) -> list[Path]:
-    """The cases of a folder of samples: `<diagnosis>/fires-*` and `<diagnosis>/quiet-*`, each a folder of logs with an `expected.toml`."""
+    """Return the cases of a samples folder: `<diagnosis>/fires-*` and `<diagnosis>/quiet-*`, folders of logs and an `expected.toml`."""
     return sorted(p for p in folder.glob("*/*") if p.is_dir() and p.name != "__pycache__")
 
 
 def unsampled(folder: Path, diagnoses: Iterable[Diagnosis]) -> dict[str, list[str]]:
-    """Which kinds of sample (`fires`, `quiet`) a diagnosis lacks, by its name; diagnoses that have both are left out."""
+    """Return the kinds of sample (`fires`, `quiet`) that each diagnosis lacks, by its name; those with both are left out."""
     given = {d.name: {c.name.partition("-")[0] for c in samples(folder) if c.parent.name == d.name} for d in diagnoses}
     return {name: sorted({"fires", "quiet"} - kinds) for name, kinds in given.items() if not {"fires", "quiet"} <= kinds}
 
 
 def expected(case: Path) -> dict[str, Any]:
-    """What the `expected.toml` of a case says. AssertionError where it is missing, has an unknown key, or not said where it is from."""
+    """Return the content of a case's `expected.toml`. AssertionError where it is missing, has an unknown key, or names no origin."""
     path = case / EXPECTED
     assert path.is_file(), f"{case} has no {EXPECTED}: `tracekit expect {case}` prints one"
     told = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -84,7 +84,7 @@ def expected(case: Path) -> dict[str, Any]:
 
 
 def check_sample(case: Path) -> None:
-    """Run a case whole and compare its findings whole: codes, grades, subjects, evidence lines. AssertionError where they differ.
+    """Analyze a case and compare its findings whole: codes, grades, subjects, evidence lines. AssertionError where they differ.
 
     A case `fires-*` must have a finding of the diagnosis that its folder is named after, a case `quiet-*` none; the classes of the lines
     of every source must add up, and nothing may go wrong on the way.
@@ -103,7 +103,7 @@ def check_sample(case: Path) -> None:
 
 
 def expected_now(case: Path) -> str:
-    """The `expected.toml` that a case would need now, `origin` and `releases` as they are: to be read before it is kept."""
+    """Return the `expected.toml` that a case would need now, its `origin` and `releases` unchanged. Read it before you keep it."""
     path = case / EXPECTED
     told = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     result, found = _analyzed(case, told)
@@ -125,13 +125,13 @@ def _finding_as_toml(finding: Mapping[str, Any]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A basic string of TOML."""
+    """Return a text as a basic string of TOML."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04X}" for c in escaped) + '"'
 
 
 def _analyzed(case: Path, told: Mapping[str, Any]) -> tuple[Run, list[dict[str, Any]]]:
-    """The run of all logs of a case, with the sides and clocks (in ns) told of them, and its findings as `expected.toml` writes them."""
+    """Analyze all logs of a case with the sides and clocks (in ns) of its `expected.toml`; return the run and its findings as that file."""
     files = sorted(str(p) for p in case.rglob("*") if p.is_file() and p.name != EXPECTED)
     sides, clocks = ({str(case / name): value for name, value in told.get(key, {}).items()} for key in ("sides", "clocks"))
     result = analyze(files, Options(sides=sides, clocks=clocks))
@@ -144,7 +144,7 @@ def _told(f: Finding, case: Path) -> dict[str, Any]:
 
 
 def _place(e: Evidence, case: Path) -> str:
-    """`trace.txt:18-21 cause`."""
+    """Return a place as `trace.txt:18-21 cause`."""
     end = f"-{e.line_end}" if e.line_end not in (None, e.line) else ""
     return f"{Path(e.source).relative_to(case)}:{e.line}{end} {e.role}"
 

@@ -19,7 +19,7 @@ def doubts(
     plugins: Sequence["PluginReport"],
     broken: Sequence[str] = (),
 ) -> tuple[Doubt, ...]:
-    """Return why an all-clear of this run is not to be trusted; nothing where the input was whole and known.
+    """Return why an all-clear of this run is not to be trusted; nothing where the input was complete and understood.
 
     `unread`: what could not be read, one line each; `broken`: grammars that could not be loaded.
     """
@@ -45,5 +45,5 @@ def _not_understood(sources: Sequence["SourceReport"]) -> Iterator[Doubt]:
 
 
 def known(source: "SourceReport") -> bool:
-    """Return whether a source holds an event, or lines in an envelope: a log that is quiet, not a text that is no log."""
+    """Return whether a source holds an event or lines in an envelope: then it is a quiet log, not another kind of text."""
     return any(source.events.values()) or any(n for e, n in source.envelopes.items() if e not in NO_EVENTS)

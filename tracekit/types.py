@@ -20,5 +20,5 @@ Schema = dict[str, pl.DataType]
 
 
 def event_schema(fields: Schema) -> Schema:
-    """The full schema of an event table: the envelope columns, then the rule's own."""
+    """Return the full schema of an event table: the envelope columns, then the rule's own."""
     return {**ENVELOPE, **fields}

@@ -1,4 +1,4 @@
-"""What a table is: a name, what one row means, and its columns, each with type, unit and a sentence."""
+"""Declare a table: its name, what one row means, and its columns, each with type, unit and a sentence."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from tracekit.tables.glossary import GLOSSARY
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. `sentence` says what it holds; without one the glossary's counts. `unit`: ns, us, bytes; empty for what has none."""
+    """Declare a column. `sentence` says what it holds; without one the glossary's applies. `unit`: ns, us, bytes; empty for none."""
 
     name: str
     type: pl.DataType
@@ -18,15 +18,15 @@ class Column:
 
     @property
     def meaning(self) -> tuple[str, str]:
-        """Its sentence and its unit, the glossary's where it has no sentence of its own; empty where neither is there."""
+        """Return its sentence and unit, from the glossary where it has no sentence of its own; empty where neither has one."""
         return (self.sentence, self.unit) if self.sentence else GLOSSARY.get(self.name, ("", ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table. `row` says in one sentence what a row means; `keys` are the columns that tell one row from another.
+    """Declare a table. `row` says in one sentence what a row means; `keys` are the columns that identify a row.
 
-    `columns` are its own: every table has those of the envelope too, a model's also `ts_end` and `line_end`.
+    `columns` are its own. Every table has those of the envelope too, and a model's table also `ts_end` and `line_end`.
     """
 
     name: str
@@ -36,5 +36,5 @@ class Table:
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
-        """Name -> type of its own columns."""
+        """Return the types of its own columns, by name."""
         return {c.name: c.type for c in self.columns}

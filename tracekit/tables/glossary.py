@@ -1,4 +1,4 @@
-"""One sentence for each name of a column that many tables have; a column's own sentence goes first."""
+"""Sentences for columns that many tables have, one per column name; a column's own sentence takes precedence."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Tables that the pipeline itself makes, beside those of grammars and models."""
+"""Tables that the pipeline itself fills, beside those of grammars and models."""
 
 import polars as pl
 
