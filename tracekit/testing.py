@@ -63,7 +63,7 @@ def shape(found: Sequence[Finding]) -> list[tuple[str, str | None, str, str | No
 
 
 def samples(folder: Path) -> list[Path]:
-    """Return the cases of a folder of samples: `<diagnosis>/fires-*` and `<diagnosis>/quiet-*`, each a folder of logs with an `expected.toml`."""
+    """Return the cases of a samples folder: `<diagnosis>/fires-*` and `<diagnosis>/quiet-*`, folders of logs and an `expected.toml`."""
     return sorted(p for p in folder.glob("*/*") if p.is_dir() and p.name != "__pycache__")
 
 
