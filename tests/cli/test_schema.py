@@ -46,7 +46,7 @@ def test_the_page_of_an_event_is_made_of_its_grammar() -> None:
 
 def test_every_table_of_predictions_has_all_its_emitters() -> None:
     emitters = {line.split()[1] for line in parts(schema("predictions"), "emitted by")}
-    assert emitters == {"Vectors", "ToldResults", "MsiReplay", "VfioReplay", "PirqLives", "ToldPirqs"}
+    assert emitters == {"Vectors", "MessageResults", "MsiReplay", "VfioReplay", "PirqLives", "MessagePirqs"}
     assert parts(schema("gates"), "emitted by") == [
         "model Gates     tracekit_linux/gates/model.py",
         "model XenGates  tracekit_xen/models/facts.py",
