@@ -14,9 +14,7 @@ PIRQ_LIVES = Table(
         Column("irq", _INT, "The Linux irq that it serves; null where unknown."),
         Column("bdf", _TEXT),
         Column("device", pl.UInt64()),
-        Column(
-            "basis", _TEXT, "Origin: guest (dynamic debug of an HVM guest), debug (a reporter's prints), calls (dom0), device-model."
-        ),
+        Column("basis", _TEXT, "Origin: guest (dynamic debug of an HVM guest), debug (a reporter's prints), calls (dom0), device-model."),
         Column(
             "end",
             _TEXT,
