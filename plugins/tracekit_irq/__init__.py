@@ -20,15 +20,15 @@ from tracekit_irq.diagnoses.stuck_pending import stuck_pending
 from tracekit_irq.diagnoses.unhandled_line import unhandled_line
 from tracekit_irq.models.complaints import Complaints
 from tracekit_irq.models.doorbells import SmmuFaults
+from tracekit_irq.models.messages import MessageResults
 from tracekit_irq.models.remap import RemapFaults
-from tracekit_irq.models.told import ToldResults
 from tracekit_irq.models.vectors import Vectors
 
 
 @hookimpl
 def tracekit_models() -> list[type]:
     """The vector pool's replay, what drivers tell of it in known words and in their own, and faults of IOMMUs in one form."""
-    return [Vectors, ToldResults, Complaints, RemapFaults, SmmuFaults]
+    return [Vectors, MessageResults, Complaints, RemapFaults, SmmuFaults]
 
 
 @hookimpl

@@ -10,7 +10,7 @@ def tracekit_models() -> list[type[Model]]:
     """Enabling attempts, the lives of domains and vectors; the kernel's own reports."""
     from tracekit_msi.models.enables import Enables
     from tracekit_msi.models.kernel_reports import KernelReports
-    from tracekit_msi.models.replay import MsiReplay
+    from tracekit_msi.models.predictions import MsiReplay
     from tracekit_msi.models.vector_sets import VectorSets
 
     return [Enables, KernelReports, MsiReplay, VectorSets]

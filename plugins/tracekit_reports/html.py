@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from tracekit import Evidence, Finding, Outcome, Run
-from tracekit_reports.story import Fault, Story, by_source, checked, confidence, places, plural, quoted, story, verdict, visible
+from tracekit_reports.story import Fault, Story, by_source, checked, confidence, headline, places, plural, quoted, story, visible
 
 _STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #1c2128; --dim: #626c78; --line: #d8dee4; --box: #f6f8fa;
@@ -40,7 +40,7 @@ class HtmlReport:
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
         """The page."""
         told = story(run)
-        title = verdict(run, told)
+        title = headline(run, told)
         head = [
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',

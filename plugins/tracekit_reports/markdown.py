@@ -6,7 +6,7 @@ from typing import Any
 
 from tracekit import Finding, Fleet, FleetFault, Outcome, Run
 from tracekit_reports import fleets
-from tracekit_reports.story import Fault, by_source, checked, chosen, confidence, places, quoted, story, verdict, visible
+from tracekit_reports.story import Fault, by_source, checked, chosen, confidence, headline, places, quoted, story, visible
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&!@$])")
 _MOST_EVIDENCE = 20
@@ -59,7 +59,7 @@ def _brief(faults: Sequence[FleetFault]) -> Iterator[str]:
 
 def _document(run: Run, full: bool) -> Iterator[str]:
     told = story(run)
-    yield f"# {plain(verdict(run, told))}"
+    yield f"# {plain(headline(run, told))}"
     yield ""
     for error in run.errors:
         yield f"* {plain(error)}"

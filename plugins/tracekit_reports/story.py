@@ -71,7 +71,7 @@ def root_of(f: Finding, findings: list[Finding]) -> Finding:
     return last
 
 
-def verdict(run: Run, told: Story) -> str:
+def headline(run: Run, told: Story) -> str:
     """One sentence: what is wrong, or that nothing is, in how much text."""
     lines = sum(s.lines for s in run.sources)
     place = basename(run.sources[0].path) if len(run.sources) == 1 else plural(len(run.sources), "source")

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from tracekit import Finding, Fleet, FleetFault, Outcome, Run
 from tracekit_reports import fleets
-from tracekit_reports.story import Fault, Story, by_source, checked, chosen, confidence, is_remark, places, quoted, story, verdict, visible
+from tracekit_reports.story import Fault, Story, by_source, checked, chosen, confidence, headline, is_remark, places, quoted, story, visible
 
 _COLOUR = {"critical": "bold white on red", "high": "bold red", "medium": "bold yellow", "low": "cyan", "info": "dim"}
 _ROLE = {"cause": "red", "effect": "yellow", "cure": "green", "context": ""}
@@ -71,7 +71,7 @@ def _brief(faults: Sequence[FleetFault]) -> Iterator[str]:
 def page(run: Run, width: int, full: bool) -> Iterator[RenderableType]:
     """The parts of the page, top to bottom."""
     told = story(run)
-    yield Text(verdict(run, told), style="bold" if told.faults else "bold yellow" if run.doubts else "bold green")
+    yield Text(headline(run, told), style="bold" if told.faults else "bold yellow" if run.doubts else "bold green")
     for fault in told.faults:
         yield Text()
         yield from _fault(fault, width, full)

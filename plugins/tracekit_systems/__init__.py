@@ -6,12 +6,12 @@ from tracekit import System, hookimpl
 @hookimpl
 def tracekit_systems() -> list[type[System]]:
     """A passed-through device as it runs and as configured; a host's CPU vectors and remapping table; a Xen domain's pirqs and masks."""
-    from tracekit_systems.configuration import Configured
+    from tracekit_systems.configured_devices import Configured
+    from tracekit_systems.host_vectors import HostVectors
     from tracekit_systems.kvmtool import KvmtoolDevice
     from tracekit_systems.masks import XenMasks
     from tracekit_systems.msi_vfio import MsiVfio
     from tracekit_systems.remapping import AmdTable, RemappingTable
-    from tracekit_systems.vectors import HostVectors
     from tracekit_systems.xen import HvmPirqs, XenPirqs
 
     return [MsiVfio, KvmtoolDevice, Configured, HostVectors, RemappingTable, AmdTable, XenPirqs, HvmPirqs, XenMasks]

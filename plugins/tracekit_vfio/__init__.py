@@ -8,7 +8,7 @@ from tracekit import Model, hookimpl
 @hookimpl
 def tracekit_models() -> list[type[Model]]:
     """Windows, from calls, from the lives of vectors, and from QEMU's trace."""
-    from tracekit_vfio.models.replay import VfioReplay
+    from tracekit_vfio.models.predictions import VfioReplay
     from tracekit_vfio.models.vector_windows import QemuWindows, VectorWindows
     from tracekit_vfio.models.windows import Windows
 

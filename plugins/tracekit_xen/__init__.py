@@ -10,9 +10,9 @@ def tracekit_models() -> list[type[Model]]:
     """The pirq models."""
     from tracekit_xen.models.facts import PirqFacts, XenGates
     from tracekit_xen.models.lives import PirqLives
-    from tracekit_xen.models.told import ToldPirqs
+    from tracekit_xen.models.messages import MessagePirqs
 
-    return [PirqFacts, XenGates, PirqLives, ToldPirqs]
+    return [PirqFacts, XenGates, PirqLives, MessagePirqs]
 
 
 @hookimpl

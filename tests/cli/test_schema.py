@@ -32,7 +32,7 @@ def test_the_page_of_a_table_that_three_models_emit() -> None:
     ]
     readers = {re.split("  +", line)[0] for line in parts(page, "read by")}
     assert {"diagnosis VFIO-001 vfio.lost-on-resize", "system MsiVfio", "tracekit replay and state"} <= readers
-    assert re.search(r"\n  span +Int64 ns +From the begin of the disable to the end of the enable\.\n", page)
+    assert re.search(r"\n  span +Int64 ns +Time from the start of the disable to the end of the enable\.\n", page)
     assert re.search(r"\n  ts_end +Int64 ns +Time at which it ended", page)
 
 
@@ -46,7 +46,7 @@ def test_the_page_of_an_event_is_made_of_its_grammar() -> None:
 
 def test_every_table_of_predictions_has_all_its_emitters() -> None:
     emitters = {line.split()[1] for line in parts(schema("predictions"), "emitted by")}
-    assert emitters == {"Vectors", "ToldResults", "MsiReplay", "VfioReplay", "PirqLives", "ToldPirqs"}
+    assert emitters == {"Vectors", "MessageResults", "MsiReplay", "VfioReplay", "PirqLives", "MessagePirqs"}
     assert parts(schema("gates"), "emitted by") == [
         "model Gates     tracekit_linux/gates/model.py",
         "model XenGates  tracekit_xen/models/facts.py",

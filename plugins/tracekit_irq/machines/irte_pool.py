@@ -1,11 +1,11 @@
-"""The remapping table as a machine: one entry an irq, taken when the irq is allocated (intel/irq_remapping.c, amd/iommu.c)."""
+"""The remapping table as a machine: one entry per irq, taken when the irq is allocated (intel/irq_remapping.c, amd/iommu.c)."""
 
 from dataclasses import dataclass, field
 
 from tracekit import ENOMEM, ENOSPC
 
 OK = 0
-# What a full table gives; the message is what tells, for the errno differs between drivers and releases.
+# Results of a full table. The errno differs between drivers and releases, so the message decides.
 FULL = frozenset({ENOMEM, ENOSPC})
 INTEL_ENTRIES = 65536  # per IOMMU
 AMD_ENTRIES = (256, 512)  # per device, by release
@@ -19,7 +19,7 @@ class IrtePool:
     taken: dict[str, set[int]] = field(default_factory=dict)  # device -> indices
 
     def allocate(self, device: str, count: int = 1) -> frozenset[int]:
-        """`count` entries side by side, aligned to the next power of two (multi-MSI); one by one for MSI-X."""
+        """Allocate `count` entries side by side, aligned to the next power of two (multi-MSI); one by one for MSI-X."""
         if self.size is None:
             return FULL | {OK}
         start = self._room(count)
@@ -29,12 +29,12 @@ class IrtePool:
         return frozenset({OK})
 
     def free(self, device: str) -> frozenset[int]:
-        """All entries of a device go back."""
+        """Free all entries of a device."""
         self.taken.pop(device, None)
         return frozenset({OK})
 
     def blocked(self, device: str, index: int) -> int | None:
-        """The fault reason of a message, None if it passes (VT-d: 0x21 beyond the table, 0x22 not present, 0x26 another's entry)."""
+        """Return the fault reason of a message, None if it passes (VT-d: 0x21 beyond the table, 0x22 not present, 0x26 another's entry)."""
         if self.size is not None and index >= self.size:
             return 0x21
         owner = next((d for d, indices in self.taken.items() if index in indices), None)

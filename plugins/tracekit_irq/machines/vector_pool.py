@@ -1,4 +1,4 @@
-"""The x86 vector pool as a machine: what operations return (kernel/irq/matrix.c, arch/x86/kernel/apic/vector.c, since 4.15)."""
+"""The x86 vector pool as a machine: the results of its operations (kernel/irq/matrix.c, arch/x86/kernel/apic/vector.c, since 4.15)."""
 
 from dataclasses import dataclass, field
 
@@ -47,32 +47,32 @@ class VectorPool:
 
     @property
     def available(self) -> int:
-        """Vectors free on online CPUs: `global_avl`."""
+        """Return the vectors free on online CPUs: `global_avl`."""
         return sum(c.available for c in self.cpus.values() if c.online)
 
     @property
     def reserved(self) -> int:
-        """Reservations not yet turned into a vector: `global_rsvd`."""
+        """Return the reservations not yet turned into a vector: `global_rsvd`."""
         return sum(i.reserved for i in self.irqs.values())
 
     def online(self, cpu: int, vectors: int) -> None:
-        """A CPU joins with that many free vectors, or comes back with what it had."""
+        """Add a CPU with that many free vectors, or bring it back with those it had."""
         self.cpus.setdefault(cpu, Slots(vectors)).online = True
 
     def allocate(self, irq: int, *, maskable: bool = True) -> Results:
-        """An irq is allocated: a reservation, which cannot fail, or where there is none a vector, which can."""
+        """Allocate an irq: by a reservation, which cannot fail, or by a vector, which can."""
         self.irqs.setdefault(irq, Irq()).can_reserve = reserves = self.reserves and maskable
         return self.reserve(irq) if reserves else self.activate(irq)
 
     def reserve(self, irq: int) -> Results:
-        """A slot in the global count. Never fails; one warning when the count first exceeds what is available."""
+        """Reserve a slot in the global count. It never fails; it warns once when the count first exceeds `global_avl`."""
         if self.reserved == self.available:
             self.warnings += 1
         self.irqs.setdefault(irq, Irq()).reserved = True
         return frozenset({OK})
 
     def reserve_managed(self, irq: int, mask: tuple[int, ...]) -> Results:
-        """A slot on each online CPU of the mask; all or none."""
+        """Reserve a managed slot on each online CPU of the mask: all or none."""
         wanted = [c for c in mask if c in self.cpus and self.cpus[c].online]
         if any(self.cpus[c].available == 0 for c in wanted):
             return frozenset({ENOSPC})
@@ -83,7 +83,7 @@ class VectorPool:
         return frozenset({OK})
 
     def activate(self, irq: int, *, early: bool = False, wanted: tuple[int, ...] = ()) -> Results:
-        """Early: only the parking vector. Else a real vector: a managed slot, else one of the wanted CPUs, or where full of any."""
+        """Activate an irq. Early: the parking vector. Else a managed slot, a vector of the wanted CPUs, or of any where those are full."""
         state = self.irqs.setdefault(irq, Irq())
         if early or state.cpu is not None:
             return frozenset({OK})
@@ -112,7 +112,7 @@ class VectorPool:
         return frozenset({OK})
 
     def deactivate(self, irq: int) -> Results:
-        """The vector goes back; the reservation, or the managed slot, stays the irq's."""
+        """Free the vector; the irq keeps its reservation or managed slot."""
         state = self.irqs.setdefault(irq, Irq())
         if state.cpu is not None:
             slots = self.cpus[state.cpu]
@@ -126,7 +126,7 @@ class VectorPool:
         return frozenset({OK})
 
     def free(self, irq: int) -> Results:
-        """Everything the irq had goes back."""
+        """Free the irq's vector and its reservation or slots."""
         self.deactivate(irq)
         state = self.irqs.pop(irq, Irq())
         for c in state.managed_on:
@@ -136,7 +136,7 @@ class VectorPool:
 
 
 def activation(available: int | None) -> Results:
-    """What an activation must return when only `global_avl` is known (from irq_matrix events); unknown: either."""
+    """Return the results of an activation when only `global_avl` is known (from irq_matrix events); unknown: either."""
     if available is None:
         return ANY
     return frozenset({OK if available > 0 else ENOSPC})

@@ -1,4 +1,4 @@
-"""Drivers' complaints about interrupts, read by structure: those that no wording tells better."""
+"""Drivers' complaints about interrupts in unknown wordings, read by structure."""
 
 from typing import ClassVar
 
@@ -70,6 +70,6 @@ class Complaints(Model):
         self.emit("driver_silences", e, driver=e.driver, bdf=e.bdf, device=e.device, kind=kind, queue=queue, text=text, line_end=e.line)
 
     def _own(self, e: Row) -> bool:
-        """Whether the line is a Linux driver's own, and no known wording."""
+        """Return whether the line is a Linux driver's own, and not of a known wording."""
         kernel = e.side is None or e.side == "kernel" or e.side.startswith("guest")
         return kernel and e.driver not in OTHERS and (e.source, e.line) not in self.told

@@ -12,7 +12,7 @@ REACH = 8
 
 
 class SmmuFaults(Model):
-    """Put faults of an SMMU into one form, with the function or the stream that each is of as far as it is printed."""
+    """Convert faults of an SMMU into one form, with the function or stream id where it is printed."""
 
     tables: ClassVar[tuple[Table, ...]] = (SMMU_FAULTS,)
 
@@ -22,19 +22,19 @@ class SmmuFaults(Model):
         self.words: list[int] = []
 
     def on_smmu_event(self, e: Row) -> None:
-        """An event in words."""
+        """Read an event in words."""
         self.emit("smmu_faults", e, bdf=bdf_of(e.client), sid=e.sid, iova=e.iova, line_end=e.line)
 
     def on_smmu_context_fault(self, e: Row) -> None:
-        """A context fault; its stream id stands among the registers, if at all."""
+        """Read a context fault; its stream id stands among the registers, if at all."""
         self.emit("smmu_faults", e, bdf=None, sid=None, iova=e.iova, line_end=e.line)
 
     def on_smmu_raw_event(self, e: Row) -> None:
-        """An event whose words follow, a line each."""
+        """Read the head of an event whose raw words follow, one per line."""
         self.head, self.words = e, []
 
     def on_smmu_raw_word(self, e: Row) -> None:
-        """One of the words of the event before."""
+        """Read one raw word of the event before."""
         if self.head is None or self.head.unit != e.unit or not near(self.head, e, REACH):
             return
         self.words.append(e.word)

@@ -1,4 +1,4 @@
-"""Remapping faults in one form: the records of Linux of all ages, and Xen's."""
+"""Remapping faults in one form, from the records of any Linux release and of Xen."""
 
 import re
 from typing import ClassVar
@@ -19,7 +19,7 @@ REASONS = {
 
 
 class RemapFaults(Model):
-    """Bring each fault of interrupt remapping into one form, with the fault interrupt before it."""
+    """Convert each fault of interrupt remapping into one form, with the fault interrupt before it."""
 
     tables: ClassVar[tuple[Table, ...]] = (REMAP_FAULTS,)
 
@@ -29,19 +29,19 @@ class RemapFaults(Model):
         self.request: Row | None = None
 
     def on_dmar_fault_status(self, e: Row) -> None:
-        """A fault interrupt; its details follow on the next lines, if at all."""
+        """Read a fault interrupt; its details follow on the next lines, if at all."""
         self.status = e
 
     def on_remap_fault(self, e: Row) -> None:
-        """A fault in one record."""
+        """Read a fault in one record."""
         self._fault(e, e.device, e.index, _reason(e.reason, e.text), e.text, e.line)
 
     def on_remap_fault_request(self, e: Row) -> None:
-        """The first of two records."""
+        """Read the first of two records."""
         self.request = e
 
     def on_remap_fault_reason(self, e: Row) -> None:
-        """The second of two records."""
+        """Read the second of two records."""
         r, self.request = self.request, None
         if r is None or not near(r, e, 4):
             return
@@ -73,7 +73,7 @@ def bdf_of(device: str) -> str | None:
 
 
 def _reason(number: str, text: str) -> int:
-    """The reason by its text, else by its number: hexadecimal where it says 0x, else decimal."""
+    """Return the reason by its text, else by its number: hexadecimal behind 0x, else decimal."""
     for known, reason in REASONS.items():
         if text.startswith(known):
             return reason

@@ -1,4 +1,4 @@
-"""Replay of the vector tracepoints: failed attempts, holders, overcommit, and whether each activation did what the pool predicts."""
+"""Replay of the vector tracepoints: failed attempts, holders, overcommit, and each activation against the pool's prediction."""
 
 from typing import Any, ClassVar
 
@@ -34,7 +34,7 @@ class Vectors(Model):
         self.live: dict[int, Row] = {}
 
     def on_irq_matrix_reserve(self, e: Row) -> None:
-        """A reservation: the first step of an allocation, or what the end of an activation leaves behind."""
+        """Read a reservation: the first step of an allocation, or the rest of an ended activation."""
         lane = _lane(e)
         self._settle(lane)
         self._count(e)
@@ -45,24 +45,24 @@ class Vectors(Model):
             self.fresh_irq.pop(lane, None)
 
     def on_vector_reserve(self, e: Row) -> None:
-        """Whose reservation the last one was."""
+        """Read which irq the last reservation is for."""
         self.fresh_irq[_lane(e)] = e.irq
 
     def on_vector_deactivate(self, e: Row) -> None:
-        """An irq gives its vector back and is reserved again."""
+        """Read that an irq frees its vector and is reserved again."""
         self.freeing.add(_lane(e))
 
     def on_irq_matrix_remove_reserved(self, e: Row) -> None:
-        """A reservation ends."""
+        """Read the end of a reservation."""
         self._count(e)
 
     def on_irq_matrix_alloc(self, e: Row) -> None:
-        """The matrix changes; for an allocation its vector_alloc follows."""
+        """Read a change of the matrix; an allocation's vector_alloc follows it."""
         self.counted = True
         self._count(e)
 
     def on_irq_matrix_free(self, e: Row) -> None:
-        """A vector goes back to the matrix."""
+        """Read that a vector returns to the matrix."""
         self.freed = True
         self._count(e)
 
@@ -74,12 +74,12 @@ class Vectors(Model):
     on_irq_matrix_offline = on_irq_matrix_remove_reserved
 
     def on_vector_reserve_managed(self, e: Row) -> None:
-        """A managed reservation fails at once, or not."""
+        """Read whether a managed reservation fails at once."""
         if e.ret < 0:
             self._fail("managed", [e], e, self.available)
 
     def on_vector_activate(self, e: Row) -> None:
-        """An activation begins: early ones park the irq, the others take a vector."""
+        """Read the start of an activation: an early one parks the irq, any other takes a vector."""
         lane = _lane(e)
         self._settle(lane)
         self.activations = True
@@ -90,7 +90,7 @@ class Vectors(Model):
         self.before[lane] = (self.available.global_avl if self.available is not None else None, self.counted)
 
     def on_vector_alloc(self, e: Row) -> None:
-        """One try for a vector."""
+        """Read one try for a vector."""
         lane = _lane(e)
         if self.failing.get(lane) and self.failing[lane][0].irq != e.irq:
             self._settle(lane)
@@ -105,7 +105,7 @@ class Vectors(Model):
         self._live(e)
 
     def on_vector_alloc_managed(self, e: Row) -> None:
-        """A managed irq takes one of its slots."""
+        """Read that a managed irq takes one of its slots."""
         if e.ret < 0:
             self._fail("managed-start", [e], e, self.available)
         else:
@@ -113,12 +113,12 @@ class Vectors(Model):
         self.active.pop(_lane(e), None)
 
     def on_vector_clear(self, e: Row) -> None:
-        """A vector goes back."""
+        """Read that a vector is freed."""
         if (born := self.live.pop(e.irq, None)) is not None:
             self.emit("vector_lives", born, irq=born.irq, vector=born.vector, ts_end=e.ts, line_end=e.line)
 
     def on_end(self) -> None:
-        """Attempts and lives that the recording cuts."""
+        """Emit attempts and lives that are open at the end of the recording."""
         for lane in list(self.failing):
             self._settle(lane)
         for attempt in self.attempts:
@@ -137,7 +137,7 @@ class Vectors(Model):
         self.available = e
 
     def _settle(self, lane: Any) -> None:
-        """The tries of a lane are over: they were one failed attempt."""
+        """Emit the tries of a lane as one failed attempt."""
         tries = self.failing.pop(lane, [])
         left = self.left.pop(lane, None)
         begun = self.active.pop(lane, None)
@@ -193,5 +193,5 @@ class Vectors(Model):
 
 
 def _lane(e: Row) -> Any:
-    """Who does it: the thread where the envelope names one, else the CPU, else the source."""
+    """Return the lane of an event: the thread where the envelope names one, else the CPU, else the source."""
     return e.tid if e.tid is not None else (e.task, e.on_cpu)

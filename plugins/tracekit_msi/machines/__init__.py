@@ -1,1 +1,1 @@
-"""Executable machines of this family."""
+"""Executable machines of this plugin."""

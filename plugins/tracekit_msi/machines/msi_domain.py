@@ -15,7 +15,7 @@ ANY_INDEX = -1  # MSI_ANY_INDEX, include/linux/msi.h: the kernel looks for a fre
 
 
 def one(value: int) -> Prediction:
-    """The prediction of a single value."""
+    """Return the prediction of a single value."""
     return frozenset((value,))
 
 
@@ -37,7 +37,7 @@ class MsiDomain:
     taken: set[int] = field(default_factory=set)
 
     def setup(self, kind: Literal["msi", "msix"], size: int | None, at_least: int = 0) -> bool | None:
-        """Make sure a domain of `kind` exists; whether one was created (None: not known).
+        """Make sure a domain of `kind` exists; and return whether one was created (None: not known).
 
         A domain of the same kind is kept without comparing sizes (drivers/pci/msi/irqdomain.c, pci_setup_msix_device_domain).
         """
@@ -53,7 +53,7 @@ class MsiDomain:
         return True
 
     def create(self, kind: Literal["msi", "msix"], size: int | None) -> None:
-        """`msi_create_device_irq_domain()`: the size is frozen here; 0 stands for the largest index space, a larger one makes none."""
+        """Create the domain (msi_create_device_irq_domain); this fixes its size. 0 is the largest index space; a larger size fails."""
         if size is not None and size > LARGEST:
             self.remove()
             return
@@ -61,13 +61,13 @@ class MsiDomain:
         self.taken.clear()
 
     def remove(self) -> None:
-        """`msi_remove_device_irq_domain()`: only when the driver is unbound or the device goes, never at disable, close or reset."""
+        """Remove the domain (msi_remove_device_irq_domain): at unbind or removal of the device, never at disable, close or reset."""
         self.kind = "none" if self.per_device else "global"
         self.hwsize, self.at_least = None, 0
         self.taken.clear()
 
     def insert(self, index: int) -> Prediction:
-        """`msi_insert_desc()`: -34 at and above the size, -16 if the index is taken, else 0; any index is the lowest free one."""
+        """Insert a descriptor (msi_insert_desc): -34 from the size on, -16 for a taken index, else 0. Any index: the lowest free one."""
         index = self.lowest() if index == ANY_INDEX else index
         result = self.check(index)
         if result == DONE:
@@ -75,7 +75,7 @@ class MsiDomain:
         return result
 
     def check(self, index: int, size: int | None = None) -> Prediction:
-        """What `insert` would return, for the domain's own or another size; it changes nothing."""
+        """Return the result of `insert` for the domain's own or another size, without a change of state."""
         size = self.limit() if size is None else size
         if size is None and index >= self.at_least:
             return None
@@ -84,25 +84,25 @@ class MsiDomain:
         return one(EBUSY) if index in self.taken else DONE
 
     def lowest(self) -> int:
-        """The lowest index that is free, whatever the size."""
+        """Return the lowest free index, regardless of the size."""
         return next(n for n in range(len(self.taken) + 1) if n not in self.taken)
 
     def copy(self) -> "MsiDomain":
-        """The same state on its own."""
+        """Return an independent copy of the state."""
         return replace(self, taken=set(self.taken))
 
     def free(self) -> None:
-        """Descriptors and irqs go, the domain stays (`pci_free_irq_vectors()`)."""
+        """Free descriptors and irqs and keep the domain (pci_free_irq_vectors)."""
         self.taken.clear()
 
     def limit(self) -> int | None:
-        """The number of indices, or None if it is not known."""
+        """Return the number of indices, None if unknown."""
         if not self.per_device or self.kind == "global":
             return LARGEST
         return self.hwsize
 
     def learn(self, index: int, ret: int) -> None:
-        """An insert was seen: after -34 at `index` and 0 below it, the size can only be `index`."""
+        """Adopt an observed insert: after -34 at `index` and 0 below it, the size is `index`."""
         if ret == ERANGE and self.limit() is None and self.taken and max(self.taken) == index - 1:
             self.hwsize = index
         if ret == 0:

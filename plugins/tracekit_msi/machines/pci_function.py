@@ -39,11 +39,11 @@ class PciFunction:
     vectors: set[int] = field(default_factory=set)
 
     def copy(self) -> "PciFunction":
-        """The same state on its own, with its own domain."""
+        """Return an independent copy of the state, with a copy of its domain."""
         return replace(self, domain=self.domain.copy(), vectors=set(self.vectors))
 
     def enable_msix(self, least: int, most: int, *, virtual: bool = False, entries: bool = False) -> Prediction:
-        """`__pci_enable_msix_range()`: the errors in the order in which the kernel checks them, else the number of vectors.
+        """Enable MSI-X (__pci_enable_msix_range): errors in the order of the kernel's checks, else the number of vectors.
 
         `entries`: the driver names its entries itself, 0 to `most` - 1, as `pci_enable_msix_range()` does and no allocation by affinity.
         """
@@ -69,7 +69,7 @@ class PciFunction:
         return self._initialise(least, wanted)
 
     def _initialise(self, least: int, wanted: int) -> Prediction:
-        """`msix_capability_init()`, and the retry with fewer vectors."""
+        """Set up the capability (msix_capability_init), and retry with fewer vectors."""
         if not self.mapped:
             return one(ENOMEM)
         self.domain.free()
@@ -92,7 +92,7 @@ class PciFunction:
         return frozenset((*range(max(least, 1), wanted + 1), ENOSPC))
 
     def enable_msi(self, least: int, most: int) -> Prediction:
-        """`__pci_enable_msi_range()`: a block of vectors, of which there may be one only; the domain of MSI-X makes room for MSI's own."""
+        """Enable plain MSI (__pci_enable_msi_range): one block of vectors. An MSI domain replaces the MSI-X domain."""
         if not self.usable or self.msix_enabled:
             return one(EINVAL)
         if most < least:
@@ -114,7 +114,7 @@ class PciFunction:
         return results
 
     def alloc(self, least: int, most: int, kinds: Collection[Literal["msix", "msi", "intx"]]) -> Prediction:
-        """`pci_alloc_irq_vectors()`: MSI-X, then MSI, then the line, as far as asked for; the error is that of the last one tried."""
+        """Try MSI-X, then MSI, then INTx, as the flags allow (pci_alloc_irq_vectors). The error is that of the last attempt."""
         results: frozenset[int] = frozenset((ENOSPC,))
         granted: frozenset[int] = frozenset()
         for kind, enable in (("msix", self.enable_msix), ("msi", self.enable_msi)):
@@ -130,14 +130,14 @@ class PciFunction:
         return granted | (frozenset((1,)) if "intx" in kinds and least == 1 else results)
 
     def granted(self, count: int) -> None:
-        """An enable returned `count` vectors."""
+        """Adopt an enable that returned `count` vectors."""
         self.msix_enabled = True
         self.at_least = self.domain.at_least = max(self.at_least, count)
         self.vectors = set(range(count))
         self.domain.taken = set(range(count))
 
     def alloc_at(self, index: int) -> Prediction:
-        """`pci_msix_alloc_irq_at()` (since 6.2): one more vector without touching the others; the index, or an error."""
+        """Add one vector and keep the others (pci_msix_alloc_irq_at, since 6.2). Return its index or an error."""
         if not self.msix_enabled or not self.dynamic:
             return one(ENOTSUPP)
         index = self.domain.lowest() if index == ANY_INDEX else index
@@ -148,24 +148,24 @@ class PciFunction:
         return one(index)
 
     def free_at(self, index: int) -> None:
-        """`pci_msix_free_irq()`: one vector goes, the others stay as they are."""
+        """Free one vector and keep the others (pci_msix_free_irq)."""
         self.vectors.discard(index)
         self.domain.taken.discard(index)
 
     def free(self) -> None:
-        """`pci_free_irq_vectors()`: vectors and descriptors go, the domain is kept."""
+        """Free vectors and descriptors and keep the domain (pci_free_irq_vectors)."""
         self.msix_enabled = self.msi_enabled = False
         self.vectors.clear()
         self.domain.free()
 
     def unbind(self) -> None:
-        """The driver goes: devres releases the MSI data, which removes the domain."""
+        """Unbind the driver: devres releases the MSI data, which removes the domain."""
         self.free()
         self.at_least = 0
         self.domain.remove()
 
     def set_vf_count(self, count: int, *, bound: bool, supported: bool = True) -> Prediction:
-        """A write to `sriov_vf_msix_count` (drivers/pci/iov.c, since 5.13)."""
+        """Write `sriov_vf_msix_count` (drivers/pci/iov.c, since 5.13)."""
         if count < 0:
             return one(EINVAL)
         if not supported:

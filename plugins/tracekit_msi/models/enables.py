@@ -14,13 +14,13 @@ Key = tuple[str, Any]
 
 
 def key_of(row: Row) -> Key:
-    """The identity of an operation's device."""
+    """Return the key of an operation's device."""
     return device_of(row) or ("source", row.source)
 
 
 @dataclass
 class Domain:
-    """A life of an irq domain: of MSI-X or plain MSI, made at a line, of a size that was seen or is not known yet."""
+    """One life of an irq domain, of MSI-X or plain MSI: the row that created it, and its size as far as known."""
 
     kind: str
     hwsize: int | None
@@ -30,7 +30,7 @@ class Domain:
 
 @dataclass(frozen=True)
 class Live:
-    """The size of the device's table as it was known at a line."""
+    """The size of the device's MSI-X table as known at a line."""
 
     count: int
     line: int
@@ -40,7 +40,7 @@ class Live:
 
 @dataclass
 class Attempt:
-    """What was seen inside one enabling call."""
+    """The operations recorded inside one enabling call."""
 
     inserts: list[Row] = field(default_factory=list)
     setup: Row | None = None
@@ -49,9 +49,9 @@ class Attempt:
 
 
 class Enables(Model):
-    """Tell what happened inside each enabling call, and how long each irq domain lived.
+    """Collect the operations inside each enabling call, and follow each irq domain from creation to removal.
 
-    The size of a domain is seen where it is made or read, else deduced: an index refused with -34 after all below it passed is the size.
+    The size of a domain is read at its creation or use, else deduced: the first index refused with -34 after all below passed is the size.
     """
 
     tables: ClassVar[tuple[Table, ...]] = (ENABLES, MSI_DOMAINS)
@@ -104,7 +104,7 @@ class Enables(Model):
         self._attempt(e).inserts.append(e)
 
     def on_op_alloc(self, e: Row) -> None:
-        """The enable returns: everything inside has been heard."""
+        """Emit the enable at its return, after all events inside."""
         attempt = self.attempts.pop(e.call, None) or self.attempts.pop(e.attempt, None)
         if attempt is None and self._is_outer(e):
             return
@@ -129,7 +129,7 @@ class Enables(Model):
         return self.attempts.setdefault(e.attempt, Attempt())
 
     def _is_outer(self, e: Row) -> bool:
-        """Whether this is a wrapper (pci_alloc_irq_vectors) around the enabling call heard just before."""
+        """Return whether this is a wrapper (pci_alloc_irq_vectors) around the enabling call just before."""
         if not self.rows:
             return False
         inner, values = self.rows[-1]
@@ -173,7 +173,7 @@ class Enables(Model):
 
 
 def _live(a: Attempt, earlier: Live | None, e: Row) -> dict[str, Any]:
-    """The device's table size in this attempt: what the set-up was given, the count read inside, or else one known before."""
+    """Return the device's table size in this attempt: the set-up's argument, the count read inside, else an earlier one."""
     if a.size is not None:
         return {"live": a.size.count, "live_line": a.size.line, "live_how": a.size.origin}
     if a.setup is not None and a.setup.hwsize is not None:
@@ -184,7 +184,7 @@ def _live(a: Attempt, earlier: Live | None, e: Row) -> dict[str, Any]:
 
 
 def _refused(a: Attempt, failed: Row | None, passed: list[Row]) -> dict[str, Any]:
-    """The inserts: how many passed, which index was refused (by its argument, else by counting)."""
+    """Return the columns of the inserts: how many passed, and which index was refused (by its argument, else by counting)."""
     lines = {
         "inserted": len(passed),
         "first_line": a.inserts[0].line if a.inserts else None,
@@ -198,7 +198,7 @@ def _refused(a: Attempt, failed: Row | None, passed: list[Row]) -> dict[str, Any
 
 
 def _size(domain: Domain | None, a: Attempt, failed: Row | None, passed: list[Row]) -> dict[str, Any]:
-    """The size of the domain in use: read while inserting, given when it was made, or deduced from the first index refused."""
+    """Return the size of the domain in use: read at an insert, given at its creation, or deduced from the first index refused."""
     made = domain.made if domain else None
     place = {
         "made_line": made.line if made else None,

@@ -19,14 +19,14 @@ PRINTER = re.compile(r"^(?:__)?(?:dump_stack|dump_backtrace|show_stack|show_trac
 REPORTER = re.compile(
     r"^_*(?:warn|report_bug|panic|die|oops|bug|nmi_|lockdep|print_\w*(?:bug|deadlock)|kasan_|ubsan_|bad_page|note_interrupt|report_bad_irq)"
 )
-FRAMES = 10  # reliable frames that can tell what failed
+FRAMES = 10  # reliable frames, from the top, that can show what failed
 REACH = 80  # lines between the head of a report and its frames
 REACH_MS = 1000
 
 
 @dataclass
 class Report:
-    """A report while its lines come."""
+    """A report whose lines are being collected."""
 
     head: Row | None
     kind: str  # warning, oops, bare, other
@@ -136,7 +136,7 @@ class KernelReports(Model):
             self._close(report)
 
     def _at(self, e: Row) -> Report | None:
-        """The report a line belongs to, if it is near enough."""
+        """Return the report that a line belongs to, if it is near enough."""
         report = self.open.get(e.source)
         return report if report is not None and report.last is not None and near(report.last, e, REACH, REACH_MS) else None
 
@@ -155,7 +155,7 @@ class KernelReports(Model):
             report.where = function.partition(".")[0], e
 
     def _chain(self, report: Report, e: Row) -> None:
-        """The frames of MSI code, and the one that called them."""
+        """Return the frames of MSI code, and the frame that called them."""
         own = MSI_CODE.match(e.frame_function) is not None
         if (own or report.in_msi) and len(report.chain) <= FRAMES:
             report.chain.append(e.line)
@@ -190,7 +190,7 @@ class KernelReports(Model):
 
 
 def _named(report: Report, row: Row, leak: Row | None, owner: Row | None) -> tuple[Row | None, str | None]:
-    """The line that names the PCI function: by the interface whose irq leaked, or the last one of vfio-pci before."""
+    """Return the line that names the PCI function: by the interface whose irq leaked, else the last vfio-pci line before."""
     if leak is not None and owner is not None:
         return owner, f"inferred: {leak.action} is of {owner.interface} (line {owner.line})"
     if report.function == "iounmap" and report.named is not None and near(report.named, row, REACH, REACH_MS):

@@ -1,4 +1,4 @@
-"""The vectors that a function holds, from the call that got them to the one that gave them back."""
+"""The vectors that a function holds, from the call that allocates them to the call that frees them."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from tracekit_msi.tables import VECTOR_SETS
 
 
 class VectorSets(Model):
-    """Follow the vectors of a function from the call that gets them to the one that frees them, with those added in place between.
+    """Follow the vectors of a function from the call that allocates them to the one that frees them, with those added in place between.
 
     Begins at the return of the enabling call (pci_alloc_irq_vectors_affinity, __pci_enable_msix_range).
     """

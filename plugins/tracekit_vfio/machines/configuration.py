@@ -1,4 +1,4 @@
-"""What a guest, a host and a client can do together: whether a growth may lose interrupts, and whether the guest learns of a shortage."""
+"""A guest, a host and a client combined: whether a growth may lose interrupts, and whether the guest learns of a shortage."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -29,7 +29,7 @@ class Configuration:
 
     @property
     def acts_as(self) -> Policy:
-        """The policy that the client is left with: in place only where the host can."""
+        """Return the client's effective policy: in place only where the host can."""
         return "incr" if self.policy == "dyn" and not self.dynamic else self.policy
 
     def growth(self) -> Growth:
@@ -39,15 +39,15 @@ class Configuration:
         return "lossy" if self.device == "MSI" or self.acts_as == "incr" else "safe"
 
     def shortage(self) -> Shortage:
-        """No unmask can fail in PCI: only a guest that asks the host before it allocates is told."""
+        """Return how a shortage shows. A PCI unmask cannot fail, so only a guest that asks the host before it allocates learns of one."""
         if self.growth() == "refused":
             return "refused"
         return "told" if self.guest == "b" and self.reworked and self.growth() == "safe" else "blind"
 
     def pressure(self) -> bool:
-        """Whether vectors that nobody uses are taken from the CPUs: the whole table, on a host that does not reserve."""
+        """Return whether unused vectors occupy CPU vectors: the whole table, on a host without reservations."""
         return self.acts_as == "full" and not self.reservation
 
     def falls_back(self) -> bool:
-        """Whether the client would add in place and the host cannot (CFG-001)."""
+        """Return whether the client would add in place and the host cannot (CFG-001)."""
         return self.policy == "dyn" and not self.dynamic and self.device == "MSI-X"

@@ -1,4 +1,4 @@
-"""What becomes of an interrupt that a device signals: the state of its vector at that time decides."""
+"""The delivery of an interrupt, which depends on the state of its vector when the device signals."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -24,7 +24,7 @@ class Delivery:
     waiting: list[int] = field(default_factory=list)  # places in `signals` of what is pending
 
     def signal(self) -> Verdict:
-        """The device wants to interrupt."""
+        """Signal an interrupt from the device."""
         verdict = VERDICTS[self.phase]
         if verdict == "delayed":
             self.waiting.append(len(self.signals))
@@ -33,7 +33,7 @@ class Delivery:
         return verdict
 
     def move(self, phase: Phase) -> int:
-        """The vector changes its state; how many handler runs that causes (pending signals merge into one)."""
+        """Change the state of the vector. Return the handler runs that this causes (pending signals merge into one)."""
         if phase == "off" and self.pending and not self.keeps_pending:
             for place in self.waiting:
                 self.signals[place] = "lost-possible"
@@ -45,5 +45,5 @@ class Delivery:
         return runs
 
     def lost(self) -> int:
-        """Signals that may never have arrived."""
+        """Return the signals that may never have arrived."""
         return self.signals.count("lost-possible")

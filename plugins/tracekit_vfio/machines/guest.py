@@ -1,4 +1,4 @@
-"""A guest's driver: which vectors it wants, and what it can learn when the host has none."""
+"""A guest's driver: the vectors it requests, and what it learns when the host has none."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class Guest:
     refused: bool = False
 
     def starts(self, vectors: Sequence[int], vmm: Vmm, send: SetIrqs, *, available: int | None = None) -> None:
-        """The driver loads and wants `vectors`; `available`: what the host could give if it were asked."""
+        """Load the driver, which requests `vectors`; `available`: what the host could grant if asked."""
         if self.kind == "b" and available is not None and len(vectors) > available:
             self.refused = True
             return
@@ -34,10 +34,10 @@ class Guest:
                 vmm.guest_unmasks(vector, send)
 
     def stops(self, vmm: Vmm, send: SetIrqs) -> None:
-        """The driver unloads."""
+        """Unload the driver."""
         self.wanted.clear()
         vmm.guest_disables(send)
 
     def deaf(self, wired: set[int]) -> set[int]:
-        """Vectors that the guest believes to be on and that nothing serves."""
+        """Return the vectors that the guest believes enabled and that no host vector serves."""
         return self.wanted - wired

@@ -33,11 +33,11 @@ class Kvmtool:
 
     @property
     def empty(self) -> bool:
-        """On in the host, and no eventfd registered."""
+        """Return whether MSI-X is enabled in the host without any eventfd."""
         return self.on and not self.given
 
     def guest_writes_control(self, enable: bool, masked: bool, send: SetIrqs) -> None:
-        """The guest writes Message Control; the line is back where it clears Enable (since 2019)."""
+        """Write Message Control as the guest; INTx returns where it clears Enable (since 2019)."""
         was, self.enabled, self.masked = self.enabled, enable, masked
         if enable:
             self._update(send)
@@ -48,7 +48,7 @@ class Kvmtool:
             send(Request(VFIO_INTX, 0, 1, "eventfd"))
 
     def guest_writes_entry(self, vector: int, masked: bool, send: SetIrqs) -> int:
-        """The guest writes an entry's control word; how many interrupts that injects."""
+        """Write an entry's control word as the guest. Return the interrupts that this injects."""
         self.routed.add(vector)
         if masked:
             self.attached.discard(vector)
@@ -60,7 +60,7 @@ class Kvmtool:
         return injected
 
     def signal(self, vector: int) -> bool:
-        """The host's handler signals a vector's eventfd; whether the guest is interrupted at once."""
+        """Signal a vector's eventfd from the host's handler. Return whether the guest is interrupted at once."""
         if vector not in self.given:
             return False
         if vector not in self.attached:
@@ -69,19 +69,19 @@ class Kvmtool:
         return True
 
     def config_offset(self) -> int:
-        """Where a legacy virtio device has its own registers now: a guest that has not enabled MSI-X reads them at 20."""
+        """Return the offset of a legacy virtio device's own registers: a guest that has not enabled MSI-X reads them at 20."""
         return LEGACY_CONFIG_MSIX if self.on else LEGACY_CONFIG
 
     def vendor_id(self, vendor: int, capability: int) -> int:
-        """What the guest reads once a capability was appended at that offset: a stray pointer writes the offset into the high byte."""
+        """Return the id that the guest reads after a capability was appended at that offset: a stray pointer overwrites the high byte."""
         return vendor if self.own_copy else vendor & 0xFF | capability << 8
 
     def message(self, data: int, vector: int) -> int:
-        """The data of the message of a plain MSI vector: its low bits are the vector's number."""
+        """Return the data of a plain MSI vector's message: its low bits are the vector's number."""
         return data | vector if self.per_vector else data
 
     def _update(self, send: SetIrqs) -> None:
-        """`vfio_pci_enable_msis()`: all entries at first and at the first eventfd; then what is new, one by one."""
+        """Enable vectors (vfio_pci_enable_msis): all entries at first and at the first eventfd; then new ones one by one."""
         if not self.enabled:
             return
         if not self.on or self.empty and not self.masked:

@@ -1,4 +1,4 @@
-"""An opened VFIO PCI device: what SET_IRQS does to its vectors, and what it returns."""
+"""An opened VFIO PCI device: the effect of SET_IRQS on its vectors, and its result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -29,11 +29,11 @@ class VfioDevice:
     wired: set[int] = field(default_factory=set)
 
     def copy(self) -> "VfioDevice":
-        """The same state on its own."""
+        """Return an independent copy of the state."""
         return replace(self, allocated=set(self.allocated), wired=set(self.wired))
 
     def flags(self, index: int) -> int:
-        """`VFIO_DEVICE_GET_IRQ_INFO` flags: NORESIZE (8) is clear for MSI-X that can grow (6.5)."""
+        """Return the flags of `VFIO_DEVICE_GET_IRQ_INFO`: NORESIZE (8) is clear for MSI-X that can grow (6.5)."""
         if index == VFIO_INTX:
             return 0x7
         return 0x1 if index == VFIO_MSIX and self.dynamic else 0x9
@@ -50,7 +50,7 @@ class VfioDevice:
         wiring: int | None = None,
         action: Action = "trigger",
     ) -> Prediction:
-        """`vfio_pci_set_irqs_ioctl()`. `alloc(n)`, `alloc_at(i)`: the PCI core; `wiring`: the error seen, or 0, or None."""
+        """Carry out SET_IRQS (vfio_pci_set_irqs_ioctl). `alloc(n)`, `alloc_at(i)`: the PCI core; `wiring`: the error seen, 0, or None."""
         if index == VFIO_NONE or (action != "trigger" and index != VFIO_INTX):
             return frozenset((ENOTTY,))
         if index in (VFIO_ERR, VFIO_REQ):
@@ -73,19 +73,19 @@ class VfioDevice:
         return frozenset((0,)) if self.irq_type == index and reached else frozenset((EINVAL,))
 
     def close(self) -> None:
-        """The last user is gone: the kernel disables what is on (vfio_pci_core_disable)."""
+        """Close the device: the kernel disables the enabled vectors (vfio_pci_core_disable)."""
         self.irq_type = VFIO_NONE
         self.allocated.clear()
         self.wired.clear()
 
     def unknown(self) -> None:
-        """What is enabled is not known any more."""
+        """Forget which vectors are enabled."""
         self.irq_type = None
         self.allocated.clear()
         self.wired.clear()
 
     def observed(self, index: int, start: int, count: int, data: Data, ret: int, action: Action = "trigger") -> None:
-        """Adopt what a call did, whatever was predicted."""
+        """Adopt the observed effect of a call, whatever was predicted."""
         if action != "trigger":
             if index == VFIO_INTX and ret == 0 and self.irq_type is None:
                 self.irq_type = VFIO_INTX  # only the line can be masked, and only while it is on
@@ -115,7 +115,7 @@ class VfioDevice:
             self.irq_type = VFIO_NONE
 
     def _set_intx(self, start: int, count: int, data: Data, wiring: int | None) -> Prediction:
-        """`vfio_pci_set_intx_trigger()`: one line, on or off as a whole."""
+        """Switch the one INTx line on or off (vfio_pci_set_intx_trigger)."""
         on = self.irq_type == VFIO_INTX
         if on and data == "none" and count == 0:
             self.close()
@@ -130,7 +130,7 @@ class VfioDevice:
         return frozenset((wiring,)) if wiring is not None else frozenset((0,)) | WIRING_ERRORS | none_routed
 
     def _mask_intx(self, action: Action, start: int, count: int, data: Data) -> Prediction:
-        """`vfio_pci_set_intx_mask()` and `_unmask()`; an eventfd can only unmask."""
+        """Mask or unmask INTx (vfio_pci_set_intx_mask, _unmask); an eventfd can only unmask."""
         if self.irq_type != VFIO_INTX or start != 0 or count != 1:
             return frozenset((EINVAL,))
         if data != "eventfd":
@@ -144,7 +144,7 @@ class VfioDevice:
         return frozenset((0,))
 
     def _enable(self, index: int, size: int, start: int, alloc: Callable[[int], Prediction], wiring: int | None) -> Prediction:
-        """From nothing: allocate `size` vectors, wire [start, size); a wiring error disables everything again."""
+        """Allocate the first `size` vectors and wire [start, size); a wiring error disables all of them."""
         granted = alloc(size)
         if granted is None:
             return None
@@ -161,7 +161,7 @@ class VfioDevice:
         return frozenset(results)
 
     def _block(self, index: int, start: int, count: int, alloc_at: Callable[[int], Prediction] | None, wiring: int | None) -> Prediction:
-        """With vectors already there: rewire them; vectors beyond them are added one by one if the host can, else -22.
+        """Rewire enabled vectors; add vectors beyond them one by one if the host can, else return -22.
 
         Where the range is not checked, the -22 comes at the first vector that is missing, and all that the block has wired is detached.
         """
@@ -194,7 +194,7 @@ class VfioDevice:
         return frozenset((wiring,))
 
     def _size(self) -> int:
-        """The bound of in-place requests: one more than the highest vector allocated."""
+        """Return the bound of in-place requests: one more than the highest vector allocated."""
         return max(self.allocated, default=-1) + 1
 
 

@@ -1,4 +1,4 @@
-"""A VMM's vfio-pci client: which SET_IRQS calls it makes for what the guest does to its MSI-X."""
+"""A VMM's vfio-pci client: the SET_IRQS requests it sends for the guest's accesses to MSI-X."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -47,7 +47,7 @@ class Vmm:
     failures: list[int] = field(default_factory=list)
 
     def guest_enables(self, unmasked: Iterable[int], send: SetIrqs) -> None:
-        """The guest sets Enable; `unmasked` are the vectors it has unmasked before."""
+        """Set Enable as the guest; `unmasked` are the vectors it has unmasked before."""
         vectors = sorted(unmasked)
         self.enabled, self.used = True, set(vectors)
         if self.policy == "full":
@@ -65,7 +65,7 @@ class Vmm:
                 self.guest_unmasks(vector, send)
 
     def guest_unmasks(self, vector: int, send: SetIrqs) -> None:
-        """The guest unmasks a vector while MSI-X is on; it cannot be told if that fails."""
+        """Unmask a vector while MSI-X is enabled; the guest cannot learn of a failure."""
         self.used.add(vector)
         if not self.enabled:
             return
@@ -78,11 +78,11 @@ class Vmm:
             self._send(Request(self.index, 0, self.count, "eventfd"), send)
 
     def guest_masks(self, vector: int) -> None:
-        """The eventfd of the vector goes to the VMM itself; nothing changes in the kernel's set."""
+        """Route the vector's eventfd to the VMM; the kernel's set of vectors stays."""
         self.used.discard(vector)
 
     def guest_disables(self, send: SetIrqs) -> None:
-        """The guest clears Enable, or resets the device: down, and INTx back where there is one."""
+        """Clear Enable or reset the device as the guest: disable MSI-X, and restore INTx where there is one."""
         if not self.enabled:
             return
         send(OFF[self.index])

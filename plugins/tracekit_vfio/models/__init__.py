@@ -1,1 +1,1 @@
-"""Models of this family: rows into lives, windows, predictions."""
+"""Models of this plugin: from event rows to lives, windows and predictions."""

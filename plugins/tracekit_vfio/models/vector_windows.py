@@ -1,4 +1,4 @@
-"""Windows inferred where no VFIO call is recorded: from the lives of the CPU vectors, and from QEMU's own trace."""
+"""Windows inferred where no VFIO call is recorded: from the lives of CPU vectors, and from QEMU's trace."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ NAME = r"^vfio-msi(x?)\[(\d{1,4})\]\(([0-9a-fA-F:.]+)\)$"
 
 @dataclass
 class Life:
-    """One irq of VFIO: how its vector came and went."""
+    """One irq of VFIO, with the events of its vector."""
 
     up: Row | None = None
     cleared: Row | None = None
@@ -22,7 +22,7 @@ class Life:
 
 
 class VectorWindows(Model):
-    """Growth windows from `irq_vectors` events alone (basis `vectors`): an irq loses its vector, is freed, and comes back with more.
+    """Infer growth windows from `irq_vectors` events (basis `vectors`): an irq loses its vector, is freed, and returns with more.
 
     The irq's vector and BDF are those of `irq_handler_entry`. A window runs from `vector_clear` (or `vector_deactivate`) to the next
     `vector_alloc` of the same irq by the same task. Only sources without any recorded SET_IRQS are read this way.
@@ -76,7 +76,7 @@ class VectorWindows(Model):
                 life.freed = True
 
     def _window(self, bdf: str, vectors: dict[int, int], lives: dict[int, Life], e: Row, later: list[Row], named: pl.DataFrame) -> None:
-        """The first irq that comes back ends the window; the others of the set that came with it are counted with it."""
+        """End the window at the first irq that returns; count the others of its set with it."""
         life = lives[e.irq]
         down, up = life.cleared, life.up
         assert down is not None and up is not None
@@ -110,7 +110,7 @@ class VectorWindows(Model):
 
 
 def _events(source: str, irqs: list[int], tables: Mapping[str, pl.DataFrame]) -> list[Row]:
-    """The vector events of some irqs in line order."""
+    """Return the vector events of some irqs in line order."""
     frames = []
     for event in ("vector_setup", "vector_alloc", "vector_clear", "vector_deactivate", "vector_teardown"):
         if (frame := tables.get(event)) is not None:
@@ -147,7 +147,7 @@ def _used(named: pl.DataFrame, vectors: dict[int, int], irqs: set[int], since: d
 
 @dataclass
 class Device:
-    """A device as QEMU's trace shows it since its last enable."""
+    """The state of a device in QEMU's trace since its last enable."""
 
     enabled: Row | None = None
     most: int = 1
@@ -157,7 +157,7 @@ class Device:
 
 
 class QemuWindows(Model):
-    """Growth windows that QEMU's trace implies (basis `qemu`): the guest unmasks a vector above all enabled so far.
+    """Infer growth windows from QEMU's trace (basis `qemu`): the guest unmasks a vector above all enabled so far.
 
     Before 8.2 always, from 8.2 with noresize 1: QEMU then disables the index and enables one vector more (hw/vfio/pci.c,
     vfio_msix_vector_do_use). The count starts at 1 at `vfio_msix_enable`: the enable has taken vector 0. A growth counts when a later
@@ -212,7 +212,7 @@ class QemuWindows(Model):
             self._settle(name, worked=None)
 
     def _settle(self, name: str, *, worked: bool | None) -> None:
-        """The growth that waits is confirmed by an event of its vectors, or left open at the end."""
+        """Emit the pending growth: confirmed by an event of its vectors, or open at the end."""
         device = self.devices.get(name)
         if device is None or device.waiting is None:
             return
@@ -235,5 +235,5 @@ class QemuWindows(Model):
 
 
 def as_bdf(name: str) -> str | None:
-    """The name as a BDF, if it is one."""
+    """Return the name if it is a BDF."""
     return name if name.count(":") >= 1 and "." in name and " " not in name else None

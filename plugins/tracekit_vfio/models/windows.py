@@ -1,4 +1,4 @@
-"""Disable and enable pairs of opened VFIO devices: which of them were growths, and which vectors were in use when they came."""
+"""Pairs of disable and enable of opened VFIO devices: which were growths, and which vectors were in use."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ Key = tuple[str, Any]
 
 @dataclass
 class Session:
-    """What is enabled on an opened device."""
+    """The enabled vectors of an opened device."""
 
     index: int = VFIO_NONE
     count: int = 0
@@ -24,7 +24,7 @@ class Session:
 
 @dataclass
 class Pair:
-    """A disable that waits for the next enable, or a failed enable that waits for a better one."""
+    """A disable before its enable, or a failed enable before one that succeeds."""
 
     disable: Row
     before: Session
@@ -73,7 +73,7 @@ class Windows(Model):
         self._end(e)
 
     def on_op_vector(self, e: Row) -> None:
-        """A vector is wired (fd >= 0) or detached (fd -1) inside a SET_IRQS."""
+        """Note that a SET_IRQS wires a vector (fd >= 0) or detaches it (fd -1)."""
         if e.fd is not None and e.fd < 0 or e.ret is not None and e.ret < 0:
             if e.fd is not None and e.fd < 0 and e.vector is not None:
                 self.detached.setdefault(e.request, set()).add(e.vector)
@@ -105,7 +105,7 @@ class Windows(Model):
             self._emit(pair, kind)
 
     def _key(self, e: Row) -> Key:
-        """The device of a row; where a source has only one, rows without a name are about it."""
+        """Return the device of a row. Rows without a name belong to the only device of their source."""
         return device_of(e) or ("source", e.source) if e.source in self.several else ("source", e.source)
 
     def _session(self, e: Row) -> Session:
@@ -165,7 +165,7 @@ class Windows(Model):
         session.wired = {v: irq for v, irq in session.wired.items() if v not in detached}
 
     def _answer(self, e: Row, count: int, failed: bool) -> None:
-        """An enable after a disable: the pair is complete, unless it failed and may still be followed by one that works."""
+        """Complete a pair at its enable, unless the enable failed: a later one may still succeed."""
         key = self._key(e)
         pair = self.pairs.get(key)
         if pair is None or e.index is not None and pair.before.index not in (e.index, VFIO_NONE):
@@ -183,7 +183,7 @@ class Windows(Model):
             self._finish(pair)
 
     def _forget(self, e: Row) -> None:
-        """A call whose arguments are not known: what is enabled now is not known either."""
+        """Forget the enabled vectors after a call with unknown arguments."""
         self.sessions.pop(self._key(e), None)
         self.pairs.pop(self._key(e), None)
 
@@ -243,7 +243,7 @@ def _kind(pair: Pair) -> str:
 
 
 def with_use(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Fill `in_use` and `handlers`: which wired vectors interrupted between the enable and the disable of each window."""
+    """Fill `in_use` and `handlers`: the wired vectors that interrupted between the enable and the disable of each window."""
     if windows.is_empty():
         return windows
     entries = _entries(tables)
@@ -261,7 +261,7 @@ def with_use(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> pl.Da
 
 
 def _entries(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Every run of VFIO's handler: source, line, irq, vector, bdf (the last three null where the function alone was traced)."""
+    """Return each run of VFIO's handler: source, line, irq, vector, bdf (the last three null where only the function was traced)."""
     frames = []
     if (events := tables.get("irq_handler_entry")) is not None:
         named = pl.col("name").str.extract_groups(r"^vfio-msix?\[(\d{1,4})\]\(([0-9a-fA-F:.]+)\)$")
@@ -279,7 +279,7 @@ def _entries(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 
 
 def _used(numbered: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
-    """Per window the vectors that interrupted while they were enabled, with the number of entries and the first and last line."""
+    """Return per window the vectors that interrupted while enabled, with their number of interrupts, first and last line."""
     spans = numbered.select("window", "source", pl.col("bdf").alias("of"), "irqs", "wired", "enabled_line", pl.col("line").alias("until"))
     mine = pl.col("who").is_null() | (pl.col("of") == pl.col("who")) | pl.col("irqs").list.contains(pl.col("irq"))
     only = pl.col("of").is_null() & (pl.col("irqs").list.len() == 0) & (pl.col("who").n_unique().over("source") == 1)

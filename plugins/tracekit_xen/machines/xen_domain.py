@@ -1,4 +1,4 @@
-"""The pirq space of a Xen domain as an executable machine: what is known of it, and what each operation must return.
+"""The pirq space of a Xen domain as an executable machine: its known state, and the result of each operation.
 
 `PirqSpace` is Xen's side (xen/arch/x86/irq.c: get_free_pirq, map_domain_pirq, unmap_domain_pirq; xen/common/event_channel.c:
 evtchn_bind_pirq). `HvmGuest` adds the guest's rule (re-use the cached number, or always a fresh one) and the device model's (unmap
@@ -30,7 +30,7 @@ class Prediction:
     excluded: frozenset[int] = frozenset()
 
     def agrees(self, observed: int) -> bool | None:
-        """Whether an observed result is as predicted; None where nothing was predicted."""
+        """Return whether an observed result is as predicted; None without a prediction."""
         if self.results is not None:
             return observed in self.results
         return False if observed in self.excluded else None
@@ -46,7 +46,7 @@ ANY = Prediction()
 
 @lru_cache(maxsize=LARGEST)
 def one(result: int) -> Prediction:
-    """The prediction of a single result."""
+    """Return the prediction of a single result."""
     return Prediction(frozenset({result}))
 
 
@@ -67,11 +67,11 @@ class PirqSpace:
 
     @classmethod
     def fresh(cls, floor: int, limit: int) -> "PirqSpace":
-        """A domain that has handed out nothing yet, all known."""
+        """Return the space of a domain that has allocated no pirq yet."""
         return cls(floor, limit, floor, {}, set(range(floor, limit)))
 
     def next_number(self, seen: int | None = None) -> Prediction:
-        """What the next request for a number must return (get_free_pirq): the highest free one, or -28.
+        """Return the result of the next request for a pirq (get_free_pirq): the highest free number, or -28.
 
         `seen`: the number that came; where little is known, the prediction then says of that one only whether it can be.
         """
@@ -88,7 +88,7 @@ class PirqSpace:
         return Prediction(frozenset(unknown | above | {ENOSPC if best is None else best}))
 
     def _unbounded(self, best: int | None, seen: int | None) -> Prediction:
-        """Numbers of which nothing is known may come: only what is held, or free but not the best, is out of the question."""
+        """Predict with unknown numbers: any may be returned except those held, and those free but not the highest."""
         if seen is not None:
             out = seen in self.held or (best is not None and (seen in self.free and seen < best or seen == ENOSPC))
             return Prediction(None, frozenset({seen} if out else ()))
@@ -97,7 +97,7 @@ class PirqSpace:
         return Prediction(None, frozenset(self.held) | lower | refused)
 
     def allocated(self, pirq: int, *, alone: bool = True) -> None:
-        """A number was handed out: all above it were taken, so any above that counted as free never came back.
+        """Adopt an allocated number: all above it were taken, so any above that counted as free was never returned.
 
         Not `alone`: others took numbers at the same time, and those above may just not have been heard of yet.
         """
@@ -110,7 +110,7 @@ class PirqSpace:
             self.known_from = pirq
 
     def refused(self) -> None:
-        """A request got -28: no number is free."""
+        """Adopt a request refused with -28: no number is free."""
         self.free.clear()
         self.known_from = 0
 
@@ -154,7 +154,7 @@ class PirqSpace:
         return one(0) if state else ANY
 
     def released(self, pirq: int) -> None:
-        """The guest is done with a number; whether the device model has unmapped it is not seen."""
+        """Release a number in the guest; whether the device model unmapped it is not recorded."""
         if self.held.pop(pirq, None) is not None:
             self.perhaps.add(pirq)
 
@@ -163,7 +163,7 @@ class PirqSpace:
         self.free.add(pirq)
 
     def lost_sight(self) -> None:
-        """A number that was not seen before came back: which ones are taken is no longer known."""
+        """Forget which numbers are taken: a number not seen before was returned."""
         self.known_from = None
 
 
@@ -205,12 +205,12 @@ class HvmGuest:
 
     @property
     def shared(self) -> set[int]:
-        """Numbers that two devices use at once."""
+        """Return the numbers that two devices use at once."""
         return {p for p, devices in self.users.items() if len(devices) > 1}
 
 
 def _spans(numbers: Iterable[int]) -> str:
-    """Numbers as text, runs joined: `-28, 24..31`."""
+    """Return numbers as text, runs joined: `-28, 24..31`."""
     runs: list[list[int]] = []
     for n in sorted(numbers):
         if runs and n == runs[-1][1] + 1:

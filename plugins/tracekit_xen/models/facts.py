@@ -1,4 +1,4 @@
-"""What the hypervisor's log, `xl info` and `lsevtchn` tell about the room for pirqs, and how much of it is in use."""
+"""The size and use of a domain's pirq space, from the hypervisor's log, `xl info` and `lsevtchn`."""
 
 import re
 from typing import ClassVar
@@ -13,7 +13,7 @@ HOLDER = re.compile(r"\bd?(\[[A-Z]+\]|[0-9]+): *([0-9]+)\(")
 
 
 class PirqFacts(Model):
-    """Collect what logs tell of the pirq space of a domain; an inventory (`held`, `ports`) spans the lines of its dump."""
+    """Collect facts about the pirq space of a domain; an inventory (`held`, `ports`) spans the lines of its dump."""
 
     tables: ClassVar[tuple[Table, ...]] = (PIRQ_FACTS,)
 
@@ -23,31 +23,31 @@ class PirqFacts(Model):
         self.ports_of: int | None = None
 
     def on_xen_command_line(self, e: Row) -> None:
-        """`extra_guest_irqs=[domU][,dom0]` of Xen's own boot line (docs/misc/xen-command-line.pandoc)."""
+        """Read `extra_guest_irqs=[domU][,dom0]` of Xen's boot line (docs/misc/xen-command-line.pandoc)."""
         found = EXTRA.search(e.options or "")
         for domid, number in zip((None, 0), found.groups() if found else (), strict=False):
             if number and int(number) <= PIRQS:
                 self._fact("extra", e, domid, int(number))
 
     def on_xen_info_command_line(self, e: Row) -> None:
-        """The same line as `xl info` prints it."""
+        """Read Xen's boot line as `xl info` prints it."""
         self.on_xen_command_line(e)
 
     def on_xen_irq_limits(self, e: Row) -> None:
-        """The count of GSIs holds for every domain."""
+        """Read the number of GSIs, which holds for every domain."""
         self._fact("gsis", e, None, e.gsis)
 
     def on_xen_max_pirqs(self, e: Row) -> None:
-        """The limit that Xen computed for a domain."""
+        """Read the limit that Xen computed for a domain."""
         if e.limit is not None:
             self._fact("limit", e, e.domid, e.limit)
 
     def on_xen_irqs_bounded(self, e: Row) -> None:
-        """A limit that was cut."""
+        """Read a limit that Xen reduced."""
         self._fact("bounded", e, None if e.who == "domU" else 0, e.limit)
 
     def on_xen_irq(self, e: Row) -> None:
-        """One line of debug key i: who holds this MSI's pirq."""
+        """Read one line of debug key i: the holders of an MSI's pirq."""
         self._next("held", e.irq, e)
         if not (e.kind or "").startswith("PCI-MSI"):
             return
@@ -56,17 +56,17 @@ class PirqFacts(Model):
                 self._add("held", int(domid), int(pirq), e)
 
     def on_xen_ports_of(self, e: Row) -> None:
-        """Debug key e: the ports of this domain follow."""
+        """Read the head of a dump of debug key e, which names the domain."""
         self.ports_of = e.domid
 
     def on_xen_port(self, e: Row) -> None:
-        """One port of debug key e; a GSI's pirq is the Xen IRQ itself."""
+        """Read one port of debug key e; a GSI's pirq is the Xen IRQ itself."""
         self._next("ports", e.port, e)
         if e.pirq != e.irq:
             self._add("ports", self.ports_of, e.pirq, e)
 
     def on_xen_port_of_pirq(self, e: Row) -> None:
-        """One port of `lsevtchn`, which asks about dom0 unless told otherwise."""
+        """Read one port of `lsevtchn`, which lists dom0 by default."""
         self._next("ports", e.port, e)
         self._add("ports", 0, e.pirq, e)
 
@@ -76,7 +76,7 @@ class PirqFacts(Model):
             self._close(name)
 
     def _next(self, name: str, number: int, e: Row) -> None:
-        """A number that does not rise begins another dump."""
+        """Start another dump at a number that does not rise."""
         last, holders = self.dumps.get(name, (-1, {}))
         if number <= last:
             self._close(name)
@@ -97,7 +97,7 @@ class PirqFacts(Model):
 
 
 class XenGates(Model):
-    """The gates that lines of Xen's guests and device models show: whether fresh pirqs are taken, and whether they are unmapped."""
+    """Read gates from lines of guests and device models: whether the guest takes fresh pirqs, and whether they are unmapped."""
 
     tables: ClassVar[tuple[Table, ...]] = (GATES_TABLE,)
     gates: ClassVar[tuple[str, ...]] = ("KV5", "QV1")
@@ -107,11 +107,11 @@ class XenGates(Model):
         self.seen: set[tuple[str, bool]] = set()
 
     def on_xen_msi_reused(self, e: Row) -> None:
-        """Only kernels without c74fd80f2f41 have this message."""
+        """Note a message that only kernels without c74fd80f2f41 print."""
         self._gate(e, "KV5", False, "the guest took a cached pirq again")
 
     def on_xen_pt_unmap(self, e: Row) -> None:
-        """The device model says so."""
+        """Note that the device model unmaps."""
         self._gate(e, "QV1", True, "the device model unmaps on disable")
 
     def _gate(self, e: Row, gate: str, value: bool, why: str) -> None:

@@ -1,4 +1,4 @@
-"""Which irq each pirq served, for whom, from which line to which; and whether Xen handed out the numbers that it had to."""
+"""Lives of pirqs: the irq and device of each, from line to line; and whether Xen allocated the predicted numbers."""
 
 from bisect import bisect
 from collections import defaultdict
@@ -20,7 +20,7 @@ HVM_SETUP = "xen_hvm_setup_msi_irqs"  # it returns -19 for whatever Xen said
 
 @dataclass(slots=True)
 class Life:
-    """One use of a pirq. `began` and `ended` are rows; `given`: Xen handed the number out at its begin."""
+    """One use of a pirq. `began` and `ended` are rows; `given`: Xen allocated the number at its begin."""
 
     pirq: int
     basis: str
@@ -47,7 +47,7 @@ class Span:
 
 
 class PirqLives(Model):
-    """Follow each pirq as one source tells of it, in the order of the first lines.
+    """Follow each pirq per source, in the order of the first lines.
 
     Allocations and unmaps are also held against the machine of `xen_domain` (`predictions`).
     """
@@ -75,17 +75,17 @@ class PirqLives(Model):
         return super().run(heard, tables)
 
     def on_xen_msi_bound(self, e: Row) -> None:
-        """HVM guest: Xen gave a fresh number to a device."""
+        """Begin a life in an HVM guest: Xen allocated a number for a device."""
         self._enabled_anew(e)
         self._handed_out(e, e.pirq)
         self._begin(e, e.pirq, "guest", bdf=e.bdf, given=True)
 
     def on_xen_msi_reused(self, e: Row) -> None:
-        """HVM guest: the device took the number in its message again."""
+        """Begin a life in an HVM guest that reuses the number in the device's MSI message."""
         self._begin(e, e.pirq, "guest", bdf=e.bdf, reused=True)
 
     def on_xen_msi_bind(self, e: Row) -> None:
-        """HVM guest: the number serves an irq; one that served another number before was freed."""
+        """Bind a number to an irq in an HVM guest; an irq bound to another number was freed in between."""
         for other in self._open("irq", e.irq, "guest"):
             if other.pirq != e.pirq:
                 self._release(other, e, "irq again")
@@ -93,32 +93,32 @@ class PirqLives(Model):
         self._serves(life or self._begin(e, e.pirq, "guest", bdf=e.bdf), e.irq)
 
     def on_pci_function(self, e: Row) -> None:
-        """A driver probes a function anew: what it had before is gone."""
+        """End the lives of a function that a driver probes anew."""
         for life in self._open("bdf", e.bdf, "guest"):
             self._release(life, e, "enabled anew")
 
     def on_xen_evtchn_created(self, e: Row) -> None:
-        """Debug print: an event channel serves the number for an irq."""
+        """Read a debug print: an event channel is bound to the number, for an irq."""
         given = self.promised.pop(e.pirq, None)
         self._serves(given if given and given.ended is None else self._begin(e, e.pirq, "debug"), e.irq)
         self.space.perhaps.discard(e.pirq)
         self.space.held[e.pirq] = "bound"
 
     def on_xen_evtchn_closed(self, e: Row) -> None:
-        """Debug print: that event channel is closed."""
+        """Read a debug print: the event channel is closed."""
         self._end_debug(e, "closed")
 
     def on_xen_irq_destroyed(self, e: Row) -> None:
-        """Debug print: that irq is torn down; the life of a closed one goes on to here."""
+        """Read a debug print: the irq is destroyed, which extends the life of a closed one to this line."""
         self._end_debug(e, "destroyed")
 
     def on_xen_pirq_returned(self, e: Row) -> None:
-        """Debug print: a request of the debug code itself got this number."""
+        """Read a debug print: the debug code's own request got this number."""
         self._handed_out(e, e.pirq)
         self.promised[e.pirq] = self._begin(e, e.pirq, "debug", given=True)
 
     def on_op_xen_bind(self, e: Row) -> None:
-        """dom0: a mapped number gets an irq (its return value)."""
+        """Bind a mapped number of dom0 to an irq (the return value)."""
         if e.pirq is None:
             return
         self._handed_out(e, e.pirq, alone=not self._is_crowded(e))
@@ -131,7 +131,7 @@ class PirqLives(Model):
             self.irqs.add(irq)
 
     def on_op_xen_setup(self, e: Row) -> None:
-        """dom0: a request for vectors ends; what was refused tells that no number was left."""
+        """End a request of dom0 for vectors; a refusal shows that no number was free."""
         granted = [b for b in self.bound_since if b.tid == e.tid and b.line > e.line]
         self.bound_since = [b for b in self.bound_since if b.tid != e.tid]
         if e.ret is None:
@@ -158,7 +158,7 @@ class PirqLives(Model):
             self.space.refused()
 
     def on_op_xen_destroy(self, e: Row) -> None:
-        """dom0: an irq is torn down and its number given back."""
+        """Destroy an irq of dom0 and return its number."""
         life = next(iter(self._open("irq", e.irq, "calls")), None)
         known = e.irq in self.irqs
         if life is not None:
@@ -173,23 +173,23 @@ class PirqLives(Model):
             self._predict(e, "xen_destroy_irq", f"irq {e.irq}", "an irq is given back once", predicted, e.ret)
 
     def on_xen_pt_requested(self, e: Row) -> None:
-        """Device model: the guest's message names this number for a vector."""
+        """Read the device model: the guest's MSI message names this number for a vector."""
         self._device_model_has(e, e.pirq)
 
     def on_xen_pt_update(self, e: Row) -> None:
-        """Device model: the number is bound to a guest vector."""
+        """Read the device model: the number is bound to a guest vector."""
         self._device_model_has(e, e.pirq)
 
     def on_xen_pt_unmap(self, e: Row) -> None:
-        """Device model: the number goes back to Xen."""
+        """Read the device model: the number is unmapped."""
         self._device_model_unmaps(e, e.pirq)
 
     def on_xen_pt_old_update(self, e: Row) -> None:
-        """qemu-xen-traditional: the number is bound to a guest vector."""
+        """Read qemu-xen-traditional: the number is bound to a guest vector."""
         self._device_model_has(e, e.pirq_hex)
 
     def on_xen_pt_old_unmap(self, e: Row) -> None:
-        """qemu-xen-traditional: the number goes back to Xen."""
+        """Read qemu-xen-traditional: the number is unmapped."""
         self._device_model_unmaps(e, e.pirq_hex)
 
     def on_end(self) -> None:
@@ -201,7 +201,7 @@ class PirqLives(Model):
             )  # fmt: skip
 
     def _open(self, column: str, value: object, *bases: str) -> list[Life]:
-        """The open lives with a value in `pirq`, `irq` or `bdf`, of any basis if none is named; those of debug prints by pirq only."""
+        """Return the open lives with a value in `pirq`, `irq` or `bdf`, of any basis by default; those of debug prints by pirq only."""
         found = self.live[column, value]
         found[:] = [x for x in found if x.ended is None and getattr(x, column) == value]
         return [x for x in found if not bases or x.basis in bases]
@@ -233,7 +233,7 @@ class PirqLives(Model):
         life.ended, life.end = e, "unmapped"
 
     def _handed_out(self, e: Row, pirq: int, *, alone: bool = True) -> None:
-        """Xen gave out a number: it was free, so whoever had it has lost it. Not `alone`: another task may have got its number before."""
+        """End the earlier life of a number that Xen allocates. Not `alone`: another task may have got its number before."""
         predicted = self.space.next_number(pirq) if alone else ANY
         if not self._releases_show(e, pirq):
             predicted = ANY
@@ -244,13 +244,13 @@ class PirqLives(Model):
         self.space.allocated(pirq, alone=alone)
 
     def _releases_show(self, e: Row, pirq: int) -> bool:
-        """Whether the log would say that a number was given back: a guest's does not, nor one without teardowns, nor without the irq."""
+        """Return whether the log can show an unmap: a guest's cannot, nor one without teardowns, nor without the irq."""
         if e.source not in self.releases and any(x.basis == "calls" for x in self.lives):
             return False
         return not any(x.basis == "guest" or x.basis == "calls" and x.irq is None for x in self._open("pirq", pirq))
 
     def _enabled_anew(self, e: Row) -> None:
-        """A device that takes numbers again after a pause has let go of the earlier ones."""
+        """End the earlier lives of a device that takes numbers again after a pause."""
         mine = self._open("bdf", e.bdf, "guest")
         latest = max((x.at.ts for x in mine if x.at.ts is not None), default=None)
         if latest is not None and e.ts is not None and e.ts - latest >= PAUSE_NS:
@@ -262,7 +262,7 @@ class PirqLives(Model):
         self.space.released(life.pirq)
 
     def _end_debug(self, e: Row, end: str) -> None:
-        """End the life of (pirq, irq); a begin that was not seen is made up for, and a closed life is prolonged to its destruction."""
+        """End the life of (pirq, irq). A life without a recorded begin is added; a closed life is extended to its destruction."""
         same = self.debug[e.pirq, e.irq][-LATEST:]
         life = next((x for x in reversed(same) if x.ended is None or (x.end, end) == ("closed", "destroyed")), None)
         if life is None:
@@ -272,20 +272,20 @@ class PirqLives(Model):
         self._release(life, e, end)
 
     def _refusal(self) -> Prediction:
-        """What a request that was not granted in full must return: -28, if the next number is known to be missing."""
+        """Predict a request that was not granted in full: -28, if the next number is known to be missing."""
         following = self.space.next_number().results
         if following is None or (ENOSPC in following and len(following) > 1):
             return ANY
         return one(ENOSPC) if ENOSPC in following else one(0)
 
     def _is_crowded(self, e: Row) -> bool:
-        """Whether another task took or gave back numbers during the set-up that `e` is part of: who was first is not in the log."""
+        """Return whether another task took or returned numbers during the set-up around `e`, so that their order is unknown."""
         mine = self.spans.get((e.source, e.tid), [])
         at = bisect(mine, e.line, key=lambda s: s.line) - 1
         return at >= 0 and e.line <= mine[at].end and mine[at].crowded
 
     def _lost_sight(self, e: Row) -> None:
-        """What ends here was not seen to begin: the log has a hole, or the guest was booted anew. Nothing is known any more."""
+        """Forget all state at the end of a life that was not seen to begin: the log has a gap, or the guest rebooted."""
         self.space = PirqSpace()
         for life in self.seen:
             if life.ended is None:
@@ -309,7 +309,7 @@ class PirqLives(Model):
 
 
 def _spans_of(rows: Iterable[Row]) -> dict[tuple[str, Any], list[Span]]:
-    """The spans of each source and task in order; those of different tasks that overlap are marked."""
+    """Return the spans per source and task in order; overlapping spans of different tasks are marked."""
     spans = sorted((Span(r.source, r.tid, r.line, r.line_end or r.line) for r in rows), key=lambda s: (s.source, s.line))
     by: dict[tuple[str, Any], list[Span]] = {}
     running: list[Span] = []
@@ -324,7 +324,7 @@ def _spans_of(rows: Iterable[Row]) -> dict[tuple[str, Any], list[Span]]:
 
 
 def _name(e: Row) -> str:
-    """Whom a row is about: its function, else its pointer."""
+    """Return the subject of a row: its function, else its pointer."""
     device = getattr(e, "device", None)
     return getattr(e, "bdf", None) or (f"dev={device:#x}" if device else "")
 

@@ -17,13 +17,13 @@ UNMAP = "xen:events: unmap irq failed -22"
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ((REFUSED, UNMAP), [("map_pirq (told)", None, "-28", None), ("unmap_pirq (told)", "-22", "-22", True)]),
-        ((UNMAP,), [("unmap_pirq (told)", None, "-22", None)]),
+        ((REFUSED, UNMAP), [("map_pirq (message)", None, "-28", None), ("unmap_pirq (message)", "-22", "-22", True)]),
+        ((UNMAP,), [("unmap_pirq (message)", None, "-22", None)]),
         ((REFUSED, UNMAP, UNMAP), [
-            ("map_pirq (told)", None, "-28", None), ("unmap_pirq (told)", "-22", "-22", True), ("unmap_pirq (told)", None, "-22", None),
+            ("map_pirq (message)", None, "-28", None), ("unmap_pirq (message)", "-22", "-22", True), ("unmap_pirq (message)", None, "-22", None),
         ]),
         (("e1000e 0000:00:06.0: xen map irq failed -22 for 32752 domain", UNMAP), [
-            ("map_pirq (told)", None, "-22", None), ("unmap_pirq (told)", None, "-22", None),
+            ("map_pirq (message)", None, "-22", None), ("unmap_pirq (message)", None, "-22", None),
         ]),
     ],
 )  # fmt: skip
@@ -37,4 +37,4 @@ def test_what_drivers_tell_is_counted_and_not_predicted() -> None:
         "hns3 0000:7d:00.0: failed(-28) to allocate MSI/MSI-X vectors",
         "be2net 0000:08:00.0: MSIx enable failed",
     )
-    assert found == [("request_irq (told)", None, "-28", None), ("allocate vectors (told)", None, "-28", None)]
+    assert found == [("request_irq (message)", None, "-28", None), ("allocate vectors (message)", None, "-28", None)]

@@ -1,4 +1,4 @@
-"""Replays operations through the machine of a PCI function and compares what it predicts with what was observed."""
+"""Replay operations through the machine of a PCI function, and compare predicted with observed results."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from tracekit_msi.machines.pci_function import PciFunction
 from tracekit_msi.models.enables import Key, key_of
 
 ENABLED = "min, max, table size, domain, in this order"
-CREATED = "made only where no domain of the kind exists"
+CREATED = "created only where no domain of the kind exists"
 OPERATIONS = {"enable_msix": "enable", "enable_msi": "enable"}
 
 
 @dataclass
 class Inserts:
-    """What one enable put into its domain: how many descriptors, and the error of the one that was refused."""
+    """The inserts of one enable: how many descriptors passed, and the error of the one refused."""
 
     passed: int = 0
     refused: int | None = None
 
 
 class Worlds:
-    """The machines of one function under every value that unknown gates may have; what is observed holds in all of them."""
+    """The machines of one function, one per value of the unknown gates. Observations apply to all of them."""
 
     def __init__(self, per_device: bool | None, reservation: bool, by_count: bool) -> None:
         choices = (True, False) if per_device is None else (per_device,)
@@ -34,7 +34,7 @@ class Worlds:
         self.granted = 0  # the most MSI-X vectors that the function has had: its table is no smaller, unless it was resized
 
     def predict(self, operation: str, *arguments: Any, healthy: bool = False) -> Prediction:
-        """The union of what an operation may return; it changes nothing. `healthy`: if no domain were smaller than its table."""
+        """Return the union of possible results, without a change of state. `healthy`: as if no domain were smaller than its table."""
         results: frozenset[int] = frozenset()
         for machine in self.machines:
             size = _table(machine) if healthy else None
@@ -48,13 +48,13 @@ class Worlds:
         return results
 
     def bounded(self, index: int) -> None:
-        """An insert was refused with -34: only a device's own domain does that, and the first index refused is its size."""
+        """Adopt an insert refused with -34: only a per-device domain does that, and the first index refused is its size."""
         self.machines = [m for m in self.machines if m.domain.per_device] or self.machines
         for machine in self.machines:
             machine.domain.learn(index, ERANGE)
 
     def reaches(self, kind: str | None, count: int) -> None:
-        """A SET_IRQS of so many vectors passed VFIO's check of its range, so the function has them."""
+        """Adopt that a SET_IRQS passed VFIO's range check, so the function has that many vectors."""
         for machine in self.machines:
             if kind == "msix":
                 machine.at_least = max(machine.at_least, count)
@@ -63,14 +63,14 @@ class Worlds:
 
 
 def _table(machine: PciFunction) -> int | None:
-    """The size that a device's own domain has if it follows the table; None for a domain without a size."""
+    """Return the size of a per-device domain that follows the table; None for a domain without a size."""
     if not machine.domain.per_device or machine.domain.kind not in ("msix", None):
         return None
     return max(machine.domain.hwsize or 0, machine.msix_count or LARGEST)
 
 
 def _tried(machine: PciFunction, operation: str, arguments: tuple[Any, ...], size: int | None) -> Prediction:
-    """What an operation returns; the machine is a copy that may change. Whether an enabled function was freed may not be recorded."""
+    """Return the results of an operation on a copy that may change. A free of an enabled function may be unrecorded."""
     if size is not None:
         machine.domain.hwsize = size
     twice: Prediction = frozenset()
@@ -82,7 +82,7 @@ def _tried(machine: PciFunction, operation: str, arguments: tuple[Any, ...], siz
 
 
 class MsiReplay(Model):
-    """Predictions for enables, inserts, single allocations and the making of domains (table `predictions`).
+    """Predict enables, inserts, single allocations and the creation of domains (table `predictions`).
 
     `basis`: known, from the state that the recording shows; healthy, what a system without a fault returns where that state is not shown:
     an index that the kernel tries lies in the table, a request that VFIO let pass has its vectors.
@@ -115,7 +115,7 @@ class MsiReplay(Model):
             machine.msix_count = e.count
 
     def on_op_domain_create(self, e: Row) -> None:
-        """Predicted where the kind of the domain before is known; a healthy kernel makes a domain whenever it tries."""
+        """Predict a creation where the kind of the earlier domain is known; a healthy kernel succeeds whenever it tries."""
         kind: Literal["msi", "msix"] = "msi" if e.kind == "msi" else "msix"
         worlds = self._worlds(e)
         kinds = {m.domain.kind for m in worlds.machines if m.domain.per_device}
@@ -127,7 +127,7 @@ class MsiReplay(Model):
                 machine.domain.create(kind, e.hwsize)
 
     def on_op_domain_setup(self, e: Row) -> None:
-        """The set-up tells what the function has: the size of its table, or how many vectors its MSI capability can do."""
+        """Read from the set-up the size of the MSI-X table, or the vectors of the MSI capability."""
         for machine in self._worlds(e).machines:
             if e.hwsize is not None and e.kind == "msi":
                 machine.msi_count = e.hwsize
@@ -169,7 +169,7 @@ class MsiReplay(Model):
             machine.domain.learn(e.index, e.ret)
 
     def on_op_xen_setup(self, e: Row) -> None:
-        """Xen's set-up of the irqs decides what the enable around it returns."""
+        """Note the result of Xen's set-up of the irqs: the enable around it returns the same error."""
         if e.ret is not None and e.nvec:
             self.xen[e.attempt] = e.nvec if e.ret == 0 else e.ret
 
@@ -189,7 +189,7 @@ class MsiReplay(Model):
             worlds.granted = max(worlds.granted, e.ret)
 
     def _enable(self, e: Row, worlds: Worlds) -> None:
-        """By arguments and state; else by what the calls inside did; else as the request, or an earlier enable, shows the table to be."""
+        """Predict by arguments and state, else by the calls inside, else by the table size that the request or an earlier enable shows."""
         inside = self._inside(e)
         healthy = None
         if e.max is not None and e.request is not None:
@@ -203,7 +203,7 @@ class MsiReplay(Model):
             self._judge(e, operation, ENABLED, worlds, e.min, e.max)
 
     def _inside(self, e: Row) -> Prediction:
-        """What the recorded calls inside an enable make it return."""
+        """Return the results of an enable that follow from the recorded calls inside."""
         attempt = e.attempt if e.attempt is not None else e.call
         if attempt in self.xen:
             return one(self.xen[attempt])

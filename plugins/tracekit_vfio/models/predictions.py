@@ -1,4 +1,4 @@
-"""Replays SET_IRQS through the machine of an opened device and compares what it predicts with what was observed."""
+"""Replay SET_IRQS through the machine of an opened device, and compare predicted with observed results."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -34,7 +34,7 @@ RULE = "mode, range and what is enabled; then the allocation's result, then the 
 
 
 class VfioReplay(Model):
-    """Predictions for SET_IRQS (table `predictions`): from what the open has enabled, and the results of the calls inside.
+    """Predict SET_IRQS (table `predictions`) from the vectors enabled since the open, and the results of the calls inside.
 
     `basis`: known, or healthy: what the request returns if everything inside it works and it fits what is enabled, where that is not shown.
 
@@ -75,7 +75,7 @@ class VfioReplay(Model):
             self.devices[key] = [VfioDevice(dynamic=d, sparse=s) for d, s in self.choices]
 
     def on_op_close(self, e: Row) -> None:
-        """The kernel's own last SET_IRQS may still follow; what comes after it finds nothing enabled."""
+        """Close the device: the kernel's own last SET_IRQS may still follow; a later request finds nothing enabled."""
         if (key := self._key(e)) is not None:
             self.ended.add(key)
 
@@ -112,7 +112,7 @@ class VfioReplay(Model):
                 device.observed(*asked, e.ret, action)
 
     def _actual(self, e: Row, devices: list[VfioDevice], asked: Asked | None, action: Action | None) -> Prediction:
-        """What follows from what is enabled and from the results of the calls inside."""
+        """Return the results that follow from the enabled vectors and from the calls inside."""
         if not devices or action is None:
             return None
         if asked is None:
@@ -134,7 +134,7 @@ class VfioReplay(Model):
         return self.devices.setdefault(key, [VfioDevice(dynamic=d, sparse=s, irq_type=None) for d, s in self.choices])
 
     def _compare(self, e: Row, devices: list[VfioDevice], asked: Asked | None, action: Action | None) -> None:
-        """A request that fails as a call inside it did is a miss with a cause; where the calls inside are not known, it should work."""
+        """Explain a failure: by a failed call inside; where the calls inside are unknown, a healthy request succeeds."""
         label = e.bdf or (f"vdev {e.vdev:#x}" if e.vdev is not None else "an unnamed device")
         actual = self._actual(e, devices, asked, action)
         code = CAUSES.get(e.ret) if actual is None or actual == frozenset((e.ret,)) else None
@@ -159,7 +159,7 @@ class VfioReplay(Model):
 
 
 def _asked(e: Row) -> Asked | None:
-    """What a request asks for; one that is known by what it did begins at vector 0."""
+    """Return the request. One known only by its effects starts at vector 0."""
     start = 0 if e.start is None and e.flags is None else e.start
     if None in (e.index, start, e.count, e.data):
         return None
@@ -167,7 +167,7 @@ def _asked(e: Row) -> Asked | None:
 
 
 def _action(e: Row) -> Action | None:
-    """What the flags ask for (VFIO_IRQ_SET_ACTION_*, include/uapi/linux/vfio.h); a request known by what it did is a trigger."""
+    """Return the action of the flags (VFIO_IRQ_SET_ACTION_*, include/uapi/linux/vfio.h). A request known by its effects is a trigger."""
     if e.flags is None:
         return "trigger"
     return next((action for bit, action in ACTIONS.items() if e.flags & bit), None)
@@ -177,7 +177,7 @@ Call = Callable[[int], Prediction]
 
 
 def _union(asked: Asked, action: Action, devices: list[VfioDevice], alloc: Call, alloc_at: Call, wiring: int | None) -> Prediction:
-    """What the request may return on any of the devices; it changes none of them."""
+    """Return the possible results of the request on any of the devices, without a change of state."""
     results: set[int] = set()
     for device in [d.copy() for d in devices]:
         one = device.set_irqs(*asked, alloc=alloc, alloc_at=alloc_at, wiring=wiring, action=action)
@@ -188,7 +188,7 @@ def _union(asked: Asked, action: Action, devices: list[VfioDevice], alloc: Call,
 
 
 def _healthy(asked: Asked, action: Action, devices: list[VfioDevice]) -> Prediction:
-    """What the request returns if everything inside it works, whatever is enabled where that is not known; no vectors are never enabled."""
+    """Return the results if every call inside succeeds, for any enabled set where that is unknown. No vectors are never enabled."""
     index, start, count, _ = asked
     known = [d for d in devices if d.irq_type is not None]
     for d in (d for d in devices if d.irq_type is None):
@@ -198,7 +198,7 @@ def _healthy(asked: Asked, action: Action, devices: list[VfioDevice]) -> Predict
 
 
 def _closed(devices: list[VfioDevice]) -> Prediction:
-    """What the kernel's own last request returns (vfio_pci_core_disable): it disables what is on, and ENOTTY where nothing is."""
+    """Return the result of the kernel's own last request (vfio_pci_core_disable): 0 where vectors are enabled, else ENOTTY."""
     results: set[int] = set()
     for d in devices:
         results |= {ENOTTY, 0} if d.irq_type is None else {ENOTTY} if d.irq_type == VFIO_NONE else {0}
