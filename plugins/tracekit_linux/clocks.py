@@ -33,8 +33,8 @@ MESSAGE: Schema = {
     "ts": pl.Int64(),
     "kind": pl.String(),
     "function": pl.String(),
-    "errno": pl.Int64(),  # the call returns it, where the message tells
-    "pid": pl.Int64(),  # of the task that makes the call, where the message tells
+    "errno": pl.Int64(),  # the call's return value, where the message prints it
+    "pid": pl.Int64(),  # of the calling task, where the message prints it
 }
 
 
@@ -60,7 +60,7 @@ class ClockRelations(Model):
     across = ("calls", "streams", "kernel_reports", "kernel_warning", *PRINTED_IN)
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-        """Relate each source with messages to each with calls."""
+        """Relate each source of messages to each source of calls."""
         calls = tables.get("calls")
         if tables["streams"].height < 2 or calls is None or calls.is_empty() or (messages := _messages(tables)).is_empty():
             return self.frames()
@@ -78,7 +78,7 @@ class ClockRelations(Model):
 
 
 def _messages(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """All messages that a known function prints; one row for each function that may."""
+    """Return all messages that a known function prints, one row per function that may print them."""
     frames = [pl.DataFrame(schema=MESSAGE)]
     for kind, functions in PRINTED_IN.items():
         if (frame := tables.get(kind)) is None:
@@ -93,7 +93,7 @@ def _messages(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 
 
 def _warnings(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """WARNINGs with the function of the MSI code on their stack that made the call, and the task they stopped in."""
+    """Return WARNINGs with the calling function of the MSI code on their stack, and the task in which they stopped."""
     reports, warnings = tables.get("kernel_reports"), tables.get("kernel_warning")
     if reports is None or warnings is None:
         return pl.DataFrame(schema=MESSAGE)
@@ -106,7 +106,7 @@ def _warnings(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 
 
 def _spans(calls: pl.DataFrame, every: pl.DataFrame) -> pl.DataFrame:
-    """Calls with their ends; one without a return lasts at most until the next call of its lane that it cannot have made."""
+    """Return calls with their ends. A call without a return lasts at most until the next call of its lane that it cannot enclose."""
     until = every.group_by("source").agg(pl.max_horizontal(pl.max("begin"), pl.max("end")).alias("until"), pl.min("begin").alias("since"))
     later = every.filter(pl.col("depth") == 0).select("source", "lane", "line", pl.col("begin").alias("next")).sort("line")
     bounded = calls.drop_nulls("begin").sort("line").with_columns((pl.col("line") + 1).alias("after"))
@@ -116,7 +116,7 @@ def _spans(calls: pl.DataFrame, every: pl.DataFrame) -> pl.DataFrame:
 
 
 def _relation(said: pl.DataFrame, made: pl.DataFrame) -> dict[str, Any] | None:
-    """The columns of the relation of one source's messages to another's calls; null where no message has a call."""
+    """Return the relation of one source's messages to another's calls; null where no message has a call."""
     pairs = _pairs(said, made)
     if not pairs:
         return None
@@ -152,7 +152,7 @@ def _columns(basis: str, span: tuple[int, int] | None, pairs: Sequence[Pair]) ->
 
 
 def _pairs(said: pl.DataFrame, made: pl.DataFrame) -> list[Pair]:
-    """Every message with every call that it may be from."""
+    """Pair every message with every call that may print it."""
     calls = made.select("function", "begin", "end", "ret", "lane", "id", pl.col("line").alias("call_line"))
     both = said.join(calls, on="function").filter(
         (pl.col("errno").is_null() | (pl.col("errno") == pl.col("ret")))
@@ -166,7 +166,7 @@ def _pairs(said: pl.DataFrame, made: pl.DataFrame) -> list[Pair]:
 
 
 def best_offsets(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
-    """The spans of offsets that give the most messages a call of their own."""
+    """Return the spans of offsets that give the most messages a call of their own."""
     edges = sorted([(p.low, 0, i) for i, p in enumerate(pairs)] + [(p.high, 1, i) for i, p in enumerate(pairs)])
     best, spans = 0, list[tuple[int, int]]()
     for (position, until), score in zip(_between(edges), _scores(edges, pairs), strict=True):
@@ -179,7 +179,7 @@ def best_offsets(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
 
 
 def _between(edges: Sequence[tuple[int, int, int]]) -> Iterator[tuple[int, int]]:
-    """From each edge to the next."""
+    """Return the spans from each edge to the next."""
     for n, (position, _, _) in enumerate(edges):
         yield position, edges[min(n + 1, len(edges) - 1)][0]
 

@@ -5,7 +5,7 @@ from tracekit import hookimpl
 
 @hookimpl
 def tracekit_reports() -> list[type]:
-    """The built-in reports, by the name that `--format` takes."""
+    """Return the built-in reports, by the name that `--format` takes."""
     from tracekit_reports.csv import CsvReport
     from tracekit_reports.html import HtmlReport
     from tracekit_reports.json import JsonReport

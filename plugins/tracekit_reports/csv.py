@@ -1,4 +1,4 @@
-"""Findings as CSV: one row a finding, for spreadsheets."""
+"""Findings as CSV: one row per finding, for spreadsheets."""
 
 import csv
 import io
@@ -21,12 +21,12 @@ FLEET_COLUMNS = (
 
 
 class CsvReport:
-    """`--format csv`: one row a finding, then one without code a reason not to trust an all-clear; no cell can start a formula."""
+    """`--format csv`: one row per finding, then one without code a reason not to trust an all-clear; no cell can start a formula."""
 
     name = "csv"
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
-        """A header and the rows, CRLF as RFC 4180 has it."""
+        """Return a header and the rows, with CRLF line ends (RFC 4180)."""
         out = io.StringIO()
         rows = csv.writer(out)
         rows.writerow(COLUMNS)
@@ -35,7 +35,7 @@ class CsvReport:
         return out.getvalue()
 
     def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
-        """A header and one row a fault; then rows of what is gone, failed and missing."""
+        """Return a header and one row per fault, then the faults gone, and the cases failed and missing."""
         out = io.StringIO()
         rows = csv.writer(out)
         rows.writerow(FLEET_COLUMNS)

@@ -1,4 +1,4 @@
-"""What a reader is told of a fleet: the headline, the story of each fault, and what could not be read. Shared by the reports of a batch."""
+"""The report of a fleet for a reader: the headline, the story of each fault, and what could not be read. For the reports of a batch."""
 
 from collections.abc import Iterator, Sequence
 

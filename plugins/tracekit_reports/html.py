@@ -38,7 +38,7 @@ class HtmlReport:
     name = "html"
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
-        """The page."""
+        """Return the page."""
         told = story(run)
         title = headline(run, told)
         head = [

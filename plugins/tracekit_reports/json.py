@@ -16,17 +16,17 @@ class JsonReport:
     name = "json"
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
-        """The document, ending in a line break."""
+        """Return the document, ending in a line break."""
         return json.dumps(document(run), indent=1, ensure_ascii=True, default=str) + "\n"
 
     def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
-        """The document of a batch, of schema `tracekit.fleet/1`."""
+        """Return the document of a batch, of schema `tracekit.fleet/1`."""
         told = {"schema": FLEET_SCHEMA, **vars(fleet), "faults": [vars(f) for f in fleet.faults]}
         return json.dumps(told, indent=1, ensure_ascii=True) + "\n"
 
 
 def document(run: Run) -> dict[str, Any]:
-    """The run as JSON types."""
+    """Return the run as JSON types."""
     return {
         "schema": SCHEMA,
         "version": run.version,

@@ -18,11 +18,11 @@ class MarkdownReport:
     name = "markdown"
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
-        """The document. `options`: full (all evidence, and why diagnoses were not evaluated)."""
+        """Return the document. `options`: full (all evidence, and why diagnoses were not evaluated)."""
         return "\n".join(_document(run, bool(options.get("full")))) + "\n"
 
     def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
-        """The document of a batch: many faults as a table first, then each with its lines."""
+        """Return the document of a batch: many faults as a table first, then each with its lines."""
         return "\n".join(_fleet(fleet)).rstrip("\n") + "\n"
 
 

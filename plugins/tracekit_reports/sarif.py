@@ -17,7 +17,7 @@ class SarifReport:
     name = "sarif"
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
-        """The document, ending in a line break."""
+        """Return the document, ending in a line break."""
         driver = {"name": "tracekit", "version": run.version or "0", "rules": _rules(run)}
         scan: dict[str, Any] = {
             "tool": {"driver": driver},

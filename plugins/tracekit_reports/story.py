@@ -1,4 +1,4 @@
-"""What a reader is told, in which order: faults with their consequences, facts, what stayed open. Shared by the reports for people."""
+"""The order of a report for a reader: faults with their consequences, facts, open outcomes. Shared by the reports for people."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -50,17 +50,17 @@ def _repeats(code: str) -> bool:
 
 
 def is_fact(f: Finding) -> bool:
-    """Whether a finding only informs: configuration, what could not be seen, severity `info`. Never an alarm."""
+    """Return whether a finding only informs: configuration, what could not be seen, severity `info`. Never an alarm."""
     return f.grade is None or f.severity == "info" or f.code.startswith(("CFG", "OBS"))
 
 
 def is_remark(f: Finding) -> bool:
-    """Whether a fact rests on lines: a device that is gone, a VM that never ran, interrupts that take a longer way."""
+    """Return whether a fact rests on lines: a device that is gone, a VM that never ran, interrupts that take a longer way."""
     return f.severity == "info" and f.grade is not None and bool(f.evidence)
 
 
 def root_of(f: Finding, findings: list[Finding]) -> Finding:
-    """The finding at the end of the chain of `explained_by`; the finding itself where nothing explains it, or the chain is a ring."""
+    """Return the finding at the end of the chain of `explained_by`; the finding itself without an explanation or in a ring."""
     seen, last = [id(f)], f
     while causes := [r for r in findings if r.code == last.explained_by]:
         same = [r for r in causes if r.subject.bdf == f.subject.bdf]
@@ -72,7 +72,7 @@ def root_of(f: Finding, findings: list[Finding]) -> Finding:
 
 
 def headline(run: Run, told: Story) -> str:
-    """One sentence: what is wrong, or that nothing is, in how much text."""
+    """Return one sentence: the faults, or that there is none, and the amount of text read."""
     lines = sum(s.lines for s in run.sources)
     place = basename(run.sources[0].path) if len(run.sources) == 1 else plural(len(run.sources), "source")
     read = f"{'standard input' if place == '-' else visible(place)} ({plural(lines, 'line')}{_unread(run)})"
@@ -88,7 +88,7 @@ def headline(run: Run, told: Story) -> str:
 
 
 def doubt(run: Run) -> str:
-    """The first reason not to trust an all-clear, and how many more there are."""
+    """Return the first reason not to trust an all-clear, and the number of others."""
     only = f"{run.sources[0].path}:" if len(run.sources) == 1 else ""
     text = visible(run.doubts[0].text.removeprefix(only).strip().rstrip("."))
     short = text if len(text) <= _DOUBT else f"{text[:_DOUBT].rstrip()}…"
@@ -102,21 +102,21 @@ def _unread(run: Run) -> str:
 
 
 def checked(told: Story, full: bool) -> str:
-    """One sentence: how many diagnoses were checked and clear, and how many were not evaluated."""
+    """Return one sentence: how many diagnoses are clear, and how many were not evaluated."""
     hint = "" if full or not told.unevaluated else " (why: --full)"
     unsure = f" Inconclusive: {len(told.open)}." if told.open else ""
     return f"Checked and clear: {len(told.clear)}.{unsure} Not evaluated: {len(told.unevaluated)}{hint}."
 
 
 def chosen(evidence: Iterable[Evidence], most: int) -> tuple[list[Evidence], int]:
-    """At most `most` pieces of evidence, causes before effects before context, in their own order; and how many were left out."""
+    """Return at most `most` pieces of evidence, causes before effects before context, in their own order; and how many were left out."""
     given = list(evidence)
     best = sorted(range(len(given)), key=lambda i: _LEADING.get(given[i].role, 3))[:most]
     return [given[i] for i in sorted(best)], max(0, len(given) - most)
 
 
 def by_source(evidence: Iterable[Evidence]) -> Iterator[tuple[str, list[Evidence]]]:
-    """Evidence grouped by source, sources in order of first mention."""
+    """Return evidence grouped by source, sources in order of first mention."""
     groups: dict[str, list[Evidence]] = {}
     for e in evidence:
         groups.setdefault(e.source, []).append(e)
@@ -124,26 +124,26 @@ def by_source(evidence: Iterable[Evidence]) -> Iterator[tuple[str, list[Evidence
 
 
 def quoted(e: Evidence) -> list[tuple[str, str]]:
-    """(line number, text without colours) of the line, or of the first and the last line of a span."""
+    """Return (line number, text without colours) of the line, or of the first and the last line of a span."""
     if not e.text_end:
         return [(span(e), _PAINT.sub("", e.text))]
     return [(str(e.line), _PAINT.sub("", e.text)), (f"-{e.line_end}", _PAINT.sub("", e.text_end))]
 
 
 def span(e: Evidence) -> str:
-    """The line number of a piece of evidence, or its first and last."""
+    """Return the line number of a piece of evidence, or its first and last."""
     return f"{e.line}-{e.line_end}" if e.line_end is not None and e.line_end != e.line else f"{e.line}"
 
 
 def places(f: Finding) -> str:
-    """Where a finding is seen, in short, folders left out: `trace.txt:12, 15-17`."""
+    """Return the places of a finding in short, without folders: `trace.txt:12, 15-17`."""
     shown, left = chosen(f.evidence, 6)
     text = "; ".join(f"{basename(source)}:{', '.join(span(e) for e in group)}" for source, group in by_source(shown))
     return text + (f" and {left} more" if left else "")
 
 
 def confidence(f: Finding) -> str:
-    """How sure a finding is, and what replay says to it."""
+    """Return the grade of a finding, and the result of its replay."""
     replayed = {True: ", confirmed by replay", False: ", not confirmed by replay"}
     return (f.grade or "information") + (replayed[f.confirmed_by_replay] if f.confirmed_by_replay is not None else "")
 
@@ -154,7 +154,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Text from a log with control characters and direction marks written out, tabs as blanks."""
+    """Return text from a log with control characters and direction marks written out, tabs as blanks."""
     return _UNSEEN.sub(_escape, text.replace("\t", " "))
 
 

@@ -26,7 +26,7 @@ class TerminalReport:
     name = "terminal"
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
-        """The page. `options`: width (columns, 80), color (off), full (off)."""
+        """Return the page. `options`: width (columns, 80), color (off), full (off)."""
         out, width = io.StringIO(), max(40, int(options.get("width") or 80))
         color = bool(options.get("color"))
         console = Console(
@@ -38,7 +38,7 @@ class TerminalReport:
         return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
     def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
-        """The page of a batch: a headline, many faults in brief first, then each with its lines."""
+        """Return the page of a batch: a headline, many faults in brief first, then each with its lines."""
         return "\n".join(_fleet(fleet)).rstrip("\n") + "\n"
 
 
@@ -61,7 +61,7 @@ def _fleet(fleet: Fleet) -> Iterator[str]:
 
 
 def _brief(faults: Sequence[FleetFault]) -> Iterator[str]:
-    """One line a fault, where they are too many to be seen at once."""
+    """Yield one line per fault, where the faults are too many for one screen."""
     width = max(len(f.name) for f in faults)
     for f in faults:
         told = f"{f.severity.upper():<8} {f.code:<8} {f.name:<{width}}  {f.grade:<8}  {f.machines or f.nameless:>6,}  {f.state:<5}"
@@ -69,7 +69,7 @@ def _brief(faults: Sequence[FleetFault]) -> Iterator[str]:
 
 
 def page(run: Run, width: int, full: bool) -> Iterator[RenderableType]:
-    """The parts of the page, top to bottom."""
+    """Yield the parts of the page, top to bottom."""
     told = story(run)
     yield Text(headline(run, told), style="bold" if told.faults else "bold yellow" if run.doubts else "bold green")
     for fault in told.faults:

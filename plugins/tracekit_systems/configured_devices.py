@@ -1,4 +1,4 @@
-"""A device as it is configured: what a growth may cost it, and whether a shortage could be told to its guest."""
+"""A device as configured: whether a growth may lose interrupts, and whether its guest can learn of a shortage."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -41,7 +41,7 @@ class Configured(System):
 
     @classmethod
     def instances(cls, machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Sequence[System]:
-        """One system a device that QEMU's trace sets up and one a device that SET_IRQS was short of vectors for."""
+        """Yield one system per device that QEMU's trace sets up, and one per device whose SET_IRQS found no vector."""
         if "Configuration" not in machines:
             return []
         made = {s.label: s for s in (*_short(machines, tables), *_without_ims(machines, tables))}
@@ -88,7 +88,7 @@ def _set_up(machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Iterator[
 
 
 def _short(machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Iterator[Configured]:
-    """The devices whose SET_IRQS found no vector."""
+    """Yield the devices whose SET_IRQS found no vector."""
     frame = tables.get("op_set_irqs")
     if frame is None:
         return
@@ -102,7 +102,7 @@ def _short(machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Iterator[C
 
 
 def _without_ims(machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Iterator[Configured]:
-    """The host whose driver asked for an IMS domain and got none."""
+    """Yield the host whose driver requested an IMS domain and got none."""
     returns = tables.get("probe_return")
     if returns is None:
         return

@@ -1,4 +1,4 @@
-"""The CPU vectors of a host: who asks for one, who gives one back, and how many there are."""
+"""The CPU vectors of a host: their requests, their frees, and the size of the pool."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,7 +63,7 @@ class HostVectors(System):
 
     @classmethod
     def instances(cls, machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Sequence[System]:
-        """One system for all sources in which a vector was refused or reservations exceeded the vectors."""
+        """Yield one system for all sources in which a vector was refused or reservations exceeded the vectors."""
         if "VectorPool" not in machines:
             return []
         hosts = list(_hosts(tables))
@@ -79,16 +79,16 @@ class HostVectors(System):
         return frozenset().union(*(self._replayed(h, gates)[0] for h in self.recorded))
 
     def cost(self, gates: Gates) -> Mapping[str, int]:
-        """CPU vectors in use at the worst moment."""
+        """Return the peak of CPU vectors in use."""
         return {"cpu_vectors": max(self._replayed(h, gates)[1] for h in self.recorded)}
 
     def refutable(self) -> frozenset[str]:
-        """Refusals among other requests, where the pool gives what was recorded; what a message alone tells is not replayed."""
+        """Return refusals among other requests, where the pool reproduces the recording. A message alone is not replayed."""
         replayed = [h for h in self.recorded if any(s.granted or s.what == "release" for s in h.steps)]
         return frozenset(("VEC-001", "VEC-002")) if replayed and all(map(self._agrees, replayed)) else frozenset()
 
     def _agrees(self, host: Host) -> bool:
-        """Whether the pool as it was grants and refuses what was recorded, and the matrix had no vector left then."""
+        """Return whether the recorded pool grants and refuses as recorded, with no vector left in the matrix at the refusal."""
         if host.left:
             return False
         pool = self.machines["VectorPool"]()
@@ -125,7 +125,7 @@ class HostVectors(System):
         return frozenset(seen), most
 
     def _crowded(self, host: Host, gates: Gates) -> bool:
-        """Whether an irq leaves the wanted CPU, which has no vector left, for another one."""
+        """Return whether an irq leaves the wanted CPU, which has no vector left, for another one."""
         pool = self.machines["VectorPool"]()
         pool.online(0, len(host.outside) if gates["more_vectors"] else 0)
         pool.online(1, len(host.outside))
@@ -144,7 +144,7 @@ def _release(pool: Any, irq: int) -> None:
 
 
 def _hosts(tables: Mapping[str, pl.DataFrame]) -> Iterator[Host]:
-    """The sources that show a shortage, with their steps in order."""
+    """Yield the sources that show a shortage, with their steps in order."""
     failures, excess = tables.get("vector_failures"), _excess(tables)
     kinds: dict[tuple[str, int], str] = {}
     for f in rows_of(failures) if failures is not None else ():
@@ -158,7 +158,7 @@ def _hosts(tables: Mapping[str, pl.DataFrame]) -> Iterator[Host]:
 
 
 def _outside(messages: pl.DataFrame | None) -> dict[str, tuple[int, ...]]:
-    """The irqs whose affinity was broken, by source."""
+    """Return the irqs whose affinity was broken, by source."""
     found: dict[str, tuple[int, ...]] = {}
     for r in rows_of(messages) if messages is not None else ():
         found[r.source] = (*found.get(r.source, ()), r.irq)
@@ -211,7 +211,7 @@ def _left(steps: Sequence[Step], refused: set[int]) -> int:
 
 
 def _excess(tables: Mapping[str, pl.DataFrame]) -> dict[str, int]:
-    """By how much reservations exceeded the vectors, by source."""
+    """Return by how much reservations exceeded the vectors, by source."""
     found = tables.get("vector_overcommits")
     if found is None or found.is_empty():
         return {}

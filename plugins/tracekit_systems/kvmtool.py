@@ -1,4 +1,4 @@
-"""A device that kvmtool gives to a guest: what the guest sees of its ids, its registers and its messages."""
+"""A device that kvmtool passes to a guest: the ids, registers and messages that the guest sees."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class KvmtoolDevice(System):
 
     @classmethod
     def instances(cls, machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Sequence[System]:
-        """One system a device that shows one of the three."""
+        """Yield one system per device that shows one of the three."""
         if "Kvmtool" not in machines:
             return []
         return [cls(machines, seen) for seen in (*_clobbered(tables), *_early(tables), *_merged(tables))]

@@ -28,7 +28,7 @@ class XenMasks(System):
 
     @classmethod
     def instances(cls, machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Sequence[System]:
-        """One system a device whose pirqs are all zero in /proc/interrupts and whose driver timed out."""
+        """Yield one system per device whose pirqs are all zero in /proc/interrupts and whose driver timed out."""
         hvm = tables.get("xen_platform")
         if "Delivery" not in machines or hvm is None or not (hvm["platform"].str.to_uppercase() == "HVM").any():
             return []
@@ -58,7 +58,7 @@ class XenMasks(System):
 
 
 def _waiting(tables: Mapping[str, pl.DataFrame]) -> Iterator[str]:
-    """Devices whose drivers timed out."""
+    """Return the devices whose drivers timed out."""
     for name, column in TIMEOUTS.items():
         if (frame := tables.get(name)) is not None:
             yield from (str(d) for d in frame[column].drop_nulls().unique())

@@ -61,7 +61,7 @@ class MsiVfio(System):
 
     @classmethod
     def instances(cls, machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Sequence[System]:
-        """One system a function that has MSI-X enabled or grown in some recording."""
+        """Yield one system per function that has MSI-X enabled or grown in some recording."""
         if any(name not in machines for name in NEEDED):
             return []
         by_label: dict[str, list[Recording]] = {}
@@ -170,7 +170,7 @@ class Replay:
                 self.domain.remove()
 
     def faults(self) -> frozenset[str]:
-        """The faults so far; a mismatch that something has hit is no longer latent. One vector's error detaches what is in its request."""
+        """Return the faults so far; a mismatch that something has hit is no longer latent. An error detaches its whole request."""
         if self._detaches(self.recorded.detached):
             self.seen.add("VFIO-007")
         return frozenset(self.seen - ({"MSI-002"} if "MSI-001" in self.seen else set()))
@@ -208,7 +208,7 @@ class Replay:
         return "dyn" if (can and not noresize) or not gates["client_heeds_noresize"] else "incr"
 
     def send(self, request: Any) -> int:
-        """SET_IRQS from the client to the kernel; the result goes back to it."""
+        """Send SET_IRQS from the client to the kernel, and return its result."""
         result = self.device.set_irqs(
             request.index, request.start, request.count, request.data, alloc=self._alloc, alloc_at=self._alloc_at, wiring=0
         )

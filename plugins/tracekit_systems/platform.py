@@ -1,4 +1,4 @@
-"""The platform of a recording, as the case tells it."""
+"""The platform of a recording, from the lines of the case."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ import polars as pl
 
 
 def platform_of(tables: Mapping[str, pl.DataFrame], source: str) -> tuple[str, str]:
-    """Return the architecture and interrupt parent that the same source tells, else all others if they agree; empty where not known."""
+    """Return the architecture and interrupt parent that the same source shows, else those on which all others agree; empty if unknown."""
     frame = tables.get("platforms")
     if frame is None or frame.is_empty():
         return "", ""

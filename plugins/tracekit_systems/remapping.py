@@ -1,4 +1,4 @@
-"""The interrupt-remapping table of a host: an entry a vector, taken when the vector is allocated."""
+"""The interrupt-remapping table of a host: one entry per vector, taken when the vector is allocated."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ FEWER = Fix("fewer_vectors", True, ("VEC-005",), "fewer vectors allocated: an en
 
 
 class RemappingTable(System):
-    """A table that was full when devices asked for entries: Intel has one of 65,536 an IOMMU, which no kernel makes larger."""
+    """A table that was full when devices asked for entries: Intel has 65,536 entries per IOMMU in every kernel."""
 
     name: ClassVar[str] = "remapping-table"
     reads: ClassVar[tuple[str, ...]] = ("irte_exhausted",)
@@ -26,7 +26,7 @@ class RemappingTable(System):
 
     @classmethod
     def instances(cls, machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Sequence[System]:
-        """One system where an entry for a device was refused; an I/O APIC's own are no matter of vectors."""
+        """Yield one system where a device was refused an entry; entries of an I/O APIC do not count."""
         messages = tables.get("irte_exhausted")
         if "IrtePool" not in machines or messages is None:
             return []
@@ -59,7 +59,7 @@ class RemappingTable(System):
 
 
 class AmdTable(RemappingTable):
-    """AMD has a table a device, of 256 entries, in later kernels of 512."""
+    """AMD has one table per device, of 256 entries, in later kernels of 512."""
 
     name: ClassVar[str] = "amd-remapping-table"
     fixes: ClassVar[tuple[Fix, ...]] = (FEWER, Fix("larger_table", True, ("VEC-005",), "a kernel with 512 entries a device"))

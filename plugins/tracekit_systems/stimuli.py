@@ -63,7 +63,7 @@ class Recording:
 
 
 def recordings(tables: Mapping[str, pl.DataFrame]) -> list[Recording]:
-    """One recording a function and source; of a function only those that tell most directly.
+    """Yield one recording per function and source; of a function only the most direct ones.
 
     Sources of a Xen dom0 are left out: Xen's private irq domain has no size (arch/x86/pci/xen.c, xen_create_pci_msi_domain).
     """
@@ -83,7 +83,7 @@ def recordings(tables: Mapping[str, pl.DataFrame]) -> list[Recording]:
 
 
 def _adopted(by: dict[Identity, dict[str, list[Row]]]) -> Iterator[dict[str, list[Row]]]:
-    """Rows that name no function belong to the only one of their source."""
+    """Assign rows without a function to the only one of their source."""
     nameless = by.pop(None, {})
     if not by:
         by[None] = {}
@@ -138,7 +138,7 @@ def _is_lost(growths: list[Row], made: Recording, tables: Mapping[str, pl.DataFr
 
 
 def _is_spilled(growths: list[Row], entries: pl.DataFrame | None) -> bool:
-    """Whether the line of the device interrupted while its vectors were down."""
+    """Return whether the INTx line of the device interrupted while its vectors were disabled."""
     lines = None if entries is None else entries.filter(pl.col("name").str.starts_with("vfio-intx("))
     return lines is not None and any(_inside(w, lines).height for w in growths)
 
@@ -152,7 +152,7 @@ def _is_detached(r: Row, entries: pl.DataFrame | None) -> bool:
 
 
 def _inside(w: Row, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows that stand within a window."""
+    """Return the rows within a window."""
     return rows.filter((pl.col("source") == w.source) & (pl.col("line") > w.line) & (pl.col("line") < (w.line_end or w.line)))
 
 
@@ -176,7 +176,7 @@ def _told_elsewhere(made: Recording, tables: Mapping[str, pl.DataFrame]) -> int 
 
 
 def label_of(rows: list[Row]) -> str:
-    """The function as findings name it: its BDF, else its pointer."""
+    """Return the function as findings name it: its BDF, else its pointer."""
     for column, text in (("bdf", "{}"), ("device", "pci_dev {:#x}"), ("vdev", "vdev {:#x}")):
         for row in rows:
             if (value := getattr(row, column, None)) is not None:

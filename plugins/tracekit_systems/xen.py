@@ -52,7 +52,7 @@ class XenPirqs(System):
 
     @classmethod
     def instances(cls, machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Sequence[System]:
-        """One system a source of dom0 with requests."""
+        """Yield one system per source of dom0 with requests."""
         return [cls(machines, d, dict(SPACE)) for d in _dom0(tables)] if "PirqSpace" in machines else []
 
     def subject(self) -> str:
@@ -122,13 +122,13 @@ class HvmPirqs(XenPirqs):
 
     @classmethod
     def instances(cls, machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Sequence[System]:
-        """One system a source of a guest with the lives of its pirqs."""
+        """Yield one system per source of a guest with the lives of its pirqs."""
         if "PirqSpace" not in machines or "HvmGuest" not in machines:
             return []
         return [cls(machines, d, _gates(d, tables.get("gates"), tables)) for d in _guests(tables)]
 
     def _replayed(self, gates: Gates) -> tuple[frozenset[str], int, int]:
-        """One machine device a vector; what two of them share, lose or cannot get."""
+        """Replay one device of the machine per vector; count the pirqs shared, lost or refused."""
         guest = self.machines["HvmGuest"](self._space(gates), not gates["KV5"], gates["QV1"] or gates["XV1"])
         on: dict[str, list[str]] = {}
         seen: set[str] = set()
@@ -190,7 +190,7 @@ def _passed_over(lives: Sequence[Row]) -> bool:
 
 
 def _dom0(tables: Mapping[str, pl.DataFrame]) -> Iterator[Domain]:
-    """dom0 by its calls; where none are recorded, by the messages of refused requests."""
+    """Yield dom0 from its calls; where none are recorded, from the messages of refused requests."""
     places: dict[tuple[Any, ...], list[tuple[int, str, Row]]] = {}
     for name, frame in ((n, tables[n]) for n in ("op_xen_setup", "op_xen_bind", "op_xen_destroy") if n in tables):
         for row in rows_of(frame):
@@ -229,7 +229,7 @@ def _from_calls(source: str, rows: list[tuple[str, Row]]) -> Domain:
 
 
 def _guests(tables: Mapping[str, pl.DataFrame]) -> Iterator[Domain]:
-    """HVM guests by the lives of their pirqs, and the requests that were refused."""
+    """Yield HVM guests from the lives of their pirqs and their refused requests."""
     lives = tables.get("pirq_lives")
     if lives is None:
         return
