@@ -155,3 +155,38 @@ def test_the_project_names_no_machine() -> None:
     assert len(files) > 20
     found = [str(p) for p in files if re.search(r"(?<![\w.])/(work|home|root)/\w", p.read_text(encoding="utf-8"))]
     assert found == []
+
+
+# Diagnoses that say themselves that they were not evaluated, and how often.
+JUDGED = {
+    "hwsize_latent": 1,  # the size of the irq domain must have been seen
+    "lost_unexplained": 1,  # the handlers must be VFIO's, with stamps
+    "needless_resize": 2,  # which kernel is the host's, and whether it grows in place
+    "never_unmasked": 1,  # whether the guest is HVM
+    "pirq_reused": 1,  # contradicting lines are no evidence
+    "remap_blocked": 2,  # dmar_fault ran, and the log that says why is missing
+    "table_shrunk": 1,  # both sizes must be known
+}
+# They look at tables of which some show a failure only: absence is clear where another table shows that there was something to see.
+SHOWN_BY_ANOTHER = {
+    **{"bind_failed": 1, "completion_without_interrupt": 1, "device_gone": 1, "exhausted_at_request": 1, "frontend_refused": 1},
+    **{"intx_setup_failed": 1, "map_failed": 1, "msix_table_fault": 1, "never_started": 1, "no_bus_master": 1, "no_domain": 1},
+    **{
+        "no_remapping": 1,
+        "pirq_leak": 1,
+        "pirq_starved": 1,
+        "reenable_failed": 1,
+        "short_grant": 1,
+        "table_unmapped": 1,
+        "unmap_failed": 1,
+    },
+}
+
+
+def test_not_evaluated_is_said_by_the_engine_but_for_judgements() -> None:
+    said = {}
+    for path in (ROOT / "plugins").glob("tracekit_*/**/*.py"):
+        calls = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call)]
+        if number := sum(isinstance(n.func, ast.Name) and n.func.id == "not_evaluated" for n in calls):
+            said[path.stem] = number
+    assert said == JUDGED | SHOWN_BY_ANOTHER

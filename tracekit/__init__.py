@@ -39,7 +39,7 @@ _HOMES = {
     "System": "replay.whatif",
     **dict.fromkeys(
         (
-            *("at_once", "callers", "device_of", "distinct", "ended_by", "lost_between", "near", "no_message", "numbered"),
+            *("at_once", "callers", "device_of", "distinct", "ended_by", "lost_between", "near", "numbered"),
             *("same_function", "span", "subject_of", "times"),
         ),
         "diagnosing.subjects",
@@ -77,7 +77,6 @@ if TYPE_CHECKING:
     from tracekit.diagnosing.subjects import ended_by as ended_by
     from tracekit.diagnosing.subjects import lost_between as lost_between
     from tracekit.diagnosing.subjects import near as near
-    from tracekit.diagnosing.subjects import no_message as no_message
     from tracekit.diagnosing.subjects import numbered as numbered
     from tracekit.diagnosing.subjects import same_function as same_function
     from tracekit.diagnosing.subjects import span as span

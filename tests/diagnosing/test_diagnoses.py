@@ -115,3 +115,17 @@ def test_blind_spots_are_one_finding_without_a_grade() -> None:
     assert spot is not None
     assert (spot.code, spot.grade, spot.severity) == ("OBS-001", None, "info")
     assert spot.unchecked == (Unchecked("B-1: no count", "a counter"), Unchecked("rebind", "dmesg"))
+
+
+def test_a_message_that_is_absent_is_clear_in_a_kernel_log_and_not_evaluated_without_one() -> None:
+    @diagnosis("test.log", code="LOG-1", severity="low", record="dmesg", log="kernel")
+    def message(failed: pl.DataFrame | None = None) -> Iterator[Finding]:
+        """Look for a message."""
+        yield from ()
+
+    def outcome(clock: str) -> tuple[str, str, str]:
+        _, o = judge(message, Places({"sources": pl.DataFrame({"source": ["a.log"], "clock": [clock]})}))
+        return o.outcome, o.reason, o.record
+
+    assert outcome("printk") == ("clear", "no such line in the kernel log", "")
+    assert outcome("trace") == ("not evaluated", "no kernel log in the input", "dmesg")

@@ -4,10 +4,28 @@ import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from typing import Any, Literal, get_args
+
+import polars as pl
 
 from tracekit.diagnosing.places import Place, Places
-from tracekit.findings import GRADES, SEVERITIES, Evidence, Finding, Outcome, Role, Severity, Subject, Unchecked, Verdict, clear
+from tracekit.findings import (
+    GRADES,
+    SEVERITIES,
+    Evidence,
+    Finding,
+    Outcome,
+    Role,
+    Severity,
+    Subject,
+    Unchecked,
+    Verdict,
+    clear,
+    not_evaluated,
+)
+
+Log = Literal["kernel"]
+CLOCKS: Mapping[Log, str] = {"kernel": "printk"}  # the clock of the stamps by which a log is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +45,7 @@ class Diagnosis:
     needs_any: tuple[str, ...] = ()
     across: tuple[str, ...] = ()
     gates: tuple[str, ...] = ()
+    log: Log | None = None
 
     @property
     def page(self) -> str:
@@ -45,6 +64,7 @@ def diagnosis(
     needs_any: tuple[str, ...] = (),
     across: tuple[str, ...] = (),
     gates: tuple[str, ...] = (),
+    log: Log | None = None,
 ) -> Callable[[Callable[..., Iterable[Finding | Verdict]]], Diagnosis]:
     """Make a diagnosis of a function from tables to findings.
 
@@ -52,7 +72,8 @@ def diagnosis(
     default None the tables it can do without, keyword-only parameters its settings. `explains`: codes of findings on the same
     subject that are consequences of this one; `supersedes`: codes that are dropped when this one is found; `record`: the
     command that records what it needs; `needs_any`: tables with default None of which one at least must have rows; `gates`: codes of
-    the gates that it asks for.
+    the gates that it asks for; `log="kernel"`: it looks for messages of a kernel log, so where it yields nothing it is clear if the place
+    has such a log, else *not evaluated*.
 
     The function is called once for each machine and boot and gets the rows of that place alone, but of the tables in `across` those of
     related places too (a guest's beside its host's, see `Places.related`). The place of a finding is filled in.
@@ -67,7 +88,7 @@ def diagnosis(
                 needs.append(p.name)
             else:
                 wants.append(p.name)
-        asked = (tuple(needs), tuple(wants), settings, needs_any, across, gates)
+        asked = (tuple(needs), tuple(wants), settings, needs_any, across, gates, log)
         return Diagnosis(function, name, code, severity, explains, supersedes, record, *asked)
 
     return wrap
@@ -102,8 +123,20 @@ def _judge_place(d: Diagnosis, places: Places, place: Place, settings: Mapping[s
     if findings:
         return findings, Outcome(d.name, d.code, "found")
     verdicts.sort(key=lambda v: ("inconclusive", "not evaluated", "clear").index(v.outcome))
-    v = verdicts[0] if verdicts else clear()
+    v = verdicts[0] if verdicts else _of_silence(d, places.rows(place, "sources"))
     return [], Outcome(d.name, d.code, v.outcome, v.reason, v.record or ("" if v.outcome == "clear" else d.record))
+
+
+def _of_silence(d: Diagnosis, sources: pl.DataFrame | None) -> Verdict:
+    """Return the verdict of a diagnosis that yields nothing: it is clear, but where it reads a log only if the place has one.
+
+    `sources` (source, clock, lines, event, count) is the table of what was read.
+    """
+    if d.log is None:
+        return clear()
+    if sources is not None and CLOCKS[d.log] in sources["clock"].to_list():
+        return clear(f"no such line in the {d.log} log")
+    return not_evaluated(f"no {d.log} log in the input", d.record)
 
 
 def _unseen(d: Diagnosis, tables: Mapping[str, Any]) -> str:

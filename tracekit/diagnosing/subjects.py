@@ -1,4 +1,4 @@
-"""How diagnoses name a device, collect the lines that are about it, and judge that there are none."""
+"""How diagnoses name a device and collect the lines that are about it."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit.findings import Evidence, Subject, Verdict, clear, not_evaluated
+from tracekit.findings import Evidence, Subject
 
 DEVICE = ("entity", "device", "vdev", "bdf")  # columns that tell which device a row is about, the best first
 # `timer doesn't work through Interrupt-remapped IO-APIC`, `VFS: Unable to mount root fs on unknown-block(0,0)`
@@ -128,13 +128,3 @@ def span(source: str, line: int | None, end: int | None = None, role: Any = "con
 def distinct(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
     """The evidence without repeated places, in the order given."""
     return tuple({(e.source, e.line, e.line_end): e for e in evidence}.values())
-
-
-def no_message(sources: pl.DataFrame | None) -> Verdict:
-    """The outcome where a message is not there: clear in a kernel log with its stamps, not evaluated without one.
-
-    `sources` (source, clock, lines, event, count) is the table of what was read.
-    """
-    if sources is not None and "printk" in sources["clock"].to_list():
-        return clear("no such line in the kernel log")
-    return not_evaluated("no kernel log in the input", "dmesg")

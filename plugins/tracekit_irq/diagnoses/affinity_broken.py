@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, diagnosis, no_message, times
+from tracekit import Finding, Unchecked, Verdict, diagnosis, times
 from tracekit_irq.evidence import at, in_order, shown, sorted_rows
 
 
-@diagnosis("vec.affinity-broken", code="VEC-004", severity="low", record="dmesg")
-def affinity_broken(irq_affinity_broken: pl.DataFrame | None = None, sources: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
+@diagnosis("vec.affinity-broken", code="VEC-004", severity="low", record="dmesg", log="kernel")
+def affinity_broken(irq_affinity_broken: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
     """An interrupt got a vector on a CPU outside its affinity, for want of one inside.
 
     What it finds: `irq N: Affinity broken due to vector space exhaustion.`
@@ -37,5 +37,3 @@ def affinity_broken(irq_affinity_broken: pl.DataFrame | None = None, sources: pl
                 Unchecked("an affinity that a user changed meanwhile", "events/irq_matrix and events/irq_vectors during the change"),
             ),
         )
-    else:
-        yield no_message(sources)

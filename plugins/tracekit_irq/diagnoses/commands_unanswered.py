@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, no_message, times
+from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, times
 from tracekit_irq.emulated import function_of
 from tracekit_irq.evidence import at, in_order, shown, sorted_rows
 
 
-@diagnosis("irq.commands-unanswered", code="IRQ-008", severity="medium", record="dmesg; events/intel_iommu/qi_submit")
+@diagnosis("irq.commands-unanswered", code="IRQ-008", severity="medium", record="dmesg; events/intel_iommu/qi_submit", log="kernel")
 def commands_unanswered(
-    amd_wait_timed_out: pl.DataFrame | None = None, qi_error: pl.DataFrame | None = None, sources: pl.DataFrame | None = None
+    amd_wait_timed_out: pl.DataFrame | None = None, qi_error: pl.DataFrame | None = None
 ) -> Iterator[Finding | Verdict]:
     """An IOMMU did not carry out its commands, so a changed remapping entry may not have taken effect.
 
@@ -37,5 +37,3 @@ def commands_unanswered(
             values={"count": len(lines), "devices": devices},
             unchecked=(Unchecked("that the command was about an interrupt's entry", "events/intel_iommu/qi_submit"),),
         )
-    else:
-        yield no_message(sources)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, near, no_message
+from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, near
 from tracekit_irq.evidence import Rows, at, in_order, shown, sorted_rows
 
 VECTORS_OF_A_CPU = 256  # of the x86 architecture; a count above it cannot be one of a CPU's vectors
@@ -12,9 +12,9 @@ REACH = 12
 REACH_MS = 1000
 
 
-@diagnosis("vec.cpu-offline-refused", code="VEC-007", severity="medium", record="dmesg; /sys/kernel/debug/irq/domains/VECTOR")
+@diagnosis("vec.cpu-offline-refused", code="VEC-007", severity="medium", record="dmesg; /sys/kernel/debug/irq/domains/VECTOR", log="kernel")
 def cpu_offline_refused(
-    irq_cpu_stuck: pl.DataFrame | None = None, cpu_down_failed: pl.DataFrame | None = None, sources: pl.DataFrame | None = None
+    irq_cpu_stuck: pl.DataFrame | None = None, cpu_down_failed: pl.DataFrame | None = None
 ) -> Iterator[Finding | Verdict]:
     """A CPU cannot be taken offline, because the other CPUs have no room for its interrupt vectors.
 
@@ -30,8 +30,6 @@ def cpu_offline_refused(
     for cpu in dict.fromkeys(r["cpu"] for r in refused):
         mine = [r for r in refused if r["cpu"] == cpu]
         yield _finding(mine, [f for f in failed if f["cpu"] == cpu and any(near(r, f, REACH, REACH_MS) for r in mine)])
-    if irq_cpu_stuck is None:
-        yield no_message(sources)
 
 
 def _finding(refused: Rows, failed: Rows) -> Finding:

@@ -4,14 +4,20 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, not_evaluated, times
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, times
 from tracekit_irq.evidence import at, in_order, shown, sorted_rows
 
 RECORD = "cd /sys/kernel/tracing/events; echo 1 | tee irq_matrix/enable irq_vectors/vector_{alloc,activate,reserve_managed}/enable"
 KINDS = {"managed": "a slot on each CPU for a managed irq", "alloc": "a vector at once for an entry that cannot be masked"}
 
 
-@diagnosis("vec.exhausted-at-alloc", code="VEC-002", severity="high", record=RECORD)
+@diagnosis(
+    "vec.exhausted-at-alloc",
+    code="VEC-002",
+    severity="high",
+    record=RECORD,
+    needs_any=("vector_alloc", "vector_reserve_managed", "vector_failures"),
+)
 def exhausted_at_alloc(
     vector_alloc: pl.DataFrame | None = None,
     vector_reserve_managed: pl.DataFrame | None = None,
@@ -45,7 +51,5 @@ def exhausted_at_alloc(
             values={"attempts": len(failed), "irqs": irqs, "requester": list(dict.fromkeys(f["task"] for f in failed if f["task"]))},
             unchecked=(Unchecked("who holds the vectors", "cat /proc/interrupts while the shortage lasts"),),
         )
-    elif vector_alloc is not None or vector_reserve_managed is not None:
-        yield clear("no allocation failed for want of a vector")
     else:
-        yield not_evaluated("no vector_alloc or vector_reserve_managed event in the input", RECORD)
+        yield clear("no allocation failed for want of a vector")

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, no_message, times
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, times
 from tracekit_irq.evidence import at, in_order, shown, sorted_rows
 
 
-@diagnosis("vec.irte-exhausted", code="VEC-005", severity="high", explains=("VFIO-003", "VFIO-004", "VFIO-008"), record="dmesg")
-def irte_exhausted(irte_exhausted: pl.DataFrame | None = None, sources: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
+@diagnosis(
+    "vec.irte-exhausted", code="VEC-005", severity="high", explains=("VFIO-003", "VFIO-004", "VFIO-008"), record="dmesg", log="kernel"
+)
+def irte_exhausted(irte_exhausted: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
     """The IOMMU has no free interrupt-remapping entry.
 
     What it finds: `IRn: can't allocate an IRTE` or `Failed to allocate IRTE` for a device.
@@ -25,7 +27,6 @@ def irte_exhausted(irte_exhausted: pl.DataFrame | None = None, sources: pl.DataF
     References: drivers/iommu/intel/irq_remapping.c, alloc_irte(): 65,536 entries an IOMMU; amd/iommu.c: 256, later 512 a device.
     """
     if irte_exhausted is None:
-        yield no_message(sources)
         return
     rows = sorted_rows(irte_exhausted.filter(pl.col("rest").is_null()))
     if rows:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, no_message, times
+from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, times
 from tracekit_irq.evidence import at, in_order, shown, sorted_rows
 
 
-@diagnosis("irq.line-not-shared", code="IRQ-010", severity="info", record="dmesg; cat /proc/interrupts")
-def line_not_shared(irq_flags_mismatch: pl.DataFrame | None = None, sources: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
+@diagnosis("irq.line-not-shared", code="IRQ-010", severity="info", record="dmesg; cat /proc/interrupts", log="kernel")
+def line_not_shared(irq_flags_mismatch: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
     """Two drivers want one interrupt line, and at least one of them does not share it.
 
     What it finds: `Flags mismatch irq N. FLAGS (wants) vs. FLAGS (has)`: the request of the first was refused with -EBUSY.
@@ -19,11 +19,9 @@ def line_not_shared(irq_flags_mismatch: pl.DataFrame | None = None, sources: pl.
     What to do: use MSI for one of the two, or a driver that shares; on old machines another slot or BIOS setting.
     References: kernel/irq/manage.c, __setup_irq().
     """
-    found = False
     others = [r for r in sorted_rows(irq_flags_mismatch) if not (r["action"] or "").startswith("vfio-intx")]
     for irq in dict.fromkeys(r["irq"] for r in others):
         mine = [r for r in others if r["irq"] == irq]
-        found = True
         wants, has = mine[-1]["action"] or "a driver", mine[-1]["other_action"] or "another one"
         yield Finding(
             f"{wants} got no interrupt on line {irq}: {has} has it and the two do not share it ({times(len(mine), 'time')})",
@@ -34,5 +32,3 @@ def line_not_shared(irq_flags_mismatch: pl.DataFrame | None = None, sources: pl.
             values={"irq": irq, "wants": wants, "has": has, "count": len(mine)},
             unchecked=(Unchecked("that the driver goes on without", "the messages of the driver below"),),
         )
-    if not found:
-        yield no_message(sources)

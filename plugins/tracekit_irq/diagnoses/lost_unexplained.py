@@ -18,7 +18,7 @@ LEARNED = 8  # deliveries that must have shown which guest vector belongs to the
 @diagnosis("irq.lost-unexplained", code="IRQ-001", severity="critical", record=RECORD)
 def lost_unexplained(
     irq_handler_entry: pl.DataFrame,
-    kvm_msi_set_irq: pl.DataFrame | None = None,
+    kvm_msi_set_irq: pl.DataFrame,
     kvm_pi_irte_update: pl.DataFrame | None = None,
     gap: pl.DataFrame | None = None,
     windows: pl.DataFrame | None = None,
@@ -40,7 +40,7 @@ def lost_unexplained(
     References: virt/kvm/eventfd.c, irqfd_wakeup(); arch/x86/kvm/irq_comm.c, the kvm_msi_set_irq tracepoint.
     """
     handlers = irq_handler_entry.filter(pl.col("name").str.starts_with("vfio-msi") & pl.col("ts").is_not_null())
-    if kvm_msi_set_irq is None or handlers.is_empty():
+    if handlers.is_empty():
         yield not_evaluated("no trace with both VFIO's handlers and KVM's injections, and no count of what a device raised", RECORD)
         return
     sources = [f["source"].unique() for f in (gap, windows, kvm_pi_irte_update) if f is not None]

@@ -4,11 +4,17 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis
 from tracekit_irq.evidence import at, in_order, shown, sorted_rows
 
 
-@diagnosis("vec.managed-lost", code="VEC-006", severity="medium", record="dmesg; events/irq_vectors/vector_alloc_managed")
+@diagnosis(
+    "vec.managed-lost",
+    code="VEC-006",
+    severity="medium",
+    record="dmesg; events/irq_vectors/vector_alloc_managed",
+    needs_any=("irq_managed_lost", "vector_alloc_managed"),
+)
 def managed_lost(
     irq_managed_lost: pl.DataFrame | None = None,
     vector_failures: pl.DataFrame | None = None,
@@ -40,9 +46,5 @@ def managed_lost(
             values={"irqs": irqs, "count": len(rows)},
             unchecked=(Unchecked("CPUs taken offline at that moment", "dmesg with CPU hotplug messages"),),
         )
-    elif vector_alloc_managed is not None:
-        yield clear("every managed irq that started got its slot")
     else:
-        yield not_evaluated(
-            "no message about a managed irq and no vector_alloc_managed event", "dmesg; events/irq_vectors/vector_alloc_managed"
-        )
+        yield clear("every managed irq that started got its slot")

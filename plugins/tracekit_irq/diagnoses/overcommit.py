@@ -4,14 +4,16 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Verdict, clear, diagnosis, not_evaluated, times
+from tracekit import Finding, Verdict, clear, diagnosis, times
 from tracekit_irq.evidence import at, in_order, shown, sorted_rows
 
 MISCOUNTED = 1 << 31  # a count below zero as the kernel prints it: its own fault, no reservation
 RECORD = "dmesg; echo 1 > /sys/kernel/tracing/events/irq_matrix/irq_matrix_reserve/enable"
 
+ANY = ("irq_overcommit", "vector_overcommits", "irq_matrix_reserve", "irq_reserved_exceeds", "kernel_version")
 
-@diagnosis("vec.overcommit", code="VEC-003", severity="low", record=RECORD)
+
+@diagnosis("vec.overcommit", code="VEC-003", severity="low", record=RECORD, needs_any=ANY)
 def overcommit(
     irq_overcommit: pl.DataFrame | None = None,
     vector_overcommits: pl.DataFrame | None = None,
@@ -48,7 +50,5 @@ def overcommit(
             advice="Not a failure; it predicts that requests for interrupts will be refused (VEC-001).",
             values={"warnings": len(warnings), **values},
         )
-    elif irq_matrix_reserve is not None or kernel_version is not None:
-        yield clear("reservations never exceeded the vectors")
     else:
-        yield not_evaluated("no irq_matrix event and no kernel log from its start in the input", RECORD)
+        yield clear("reservations never exceeded the vectors")

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, diagnosis, no_message, times
+from tracekit import Finding, Unchecked, Verdict, diagnosis, times
 from tracekit_irq.evidence import Rows, at, in_order, shown, sorted_rows
 
 PLACEHOLDER = 0xEF  # MANAGED_IRQ_SHUTDOWN_VECTOR (arch/x86/include/asm/irq_vectors.h): what an irq without a vector has in its message
@@ -19,7 +19,11 @@ PLACED = (
 
 
 @diagnosis(
-    "irq.stray-vector", code="IRQ-004", severity="low", record="dmesg; events/irq_vectors/{vector_clear,vector_free_moved,vector_update}"
+    "irq.stray-vector",
+    code="IRQ-004",
+    severity="low",
+    record="dmesg; events/irq_vectors/{vector_clear,vector_free_moved,vector_update}",
+    log="kernel",
 )
 def stray_vector(
     irq_no_handler: pl.DataFrame | None = None,
@@ -28,7 +32,6 @@ def stray_vector(
     nvme_timeout: pl.DataFrame | None = None,
     nvme_completion_polled: pl.DataFrame | None = None,
     net_tx_timeout: pl.DataFrame | None = None,
-    sources: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """A CPU received a vector that no irq owns.
 
@@ -66,8 +69,6 @@ def stray_vector(
                 Unchecked("whose vector it was", "events/irq_vectors/vector_clear and vector_update"),
             ),
         )
-    elif not spurious:
-        yield no_message(sources)
 
 
 def _number(value: int | None, form: str = "d") -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, near, no_message
+from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, near
 from tracekit_irq.evidence import Rows, at, in_order, shown, sorted_rows
 
 REACH = 120  # lines: a report with its stack trace and list of handlers is shorter
@@ -18,13 +18,12 @@ ADVICE = {
 }
 
 
-@diagnosis("irq.unhandled-line", code="IRQ-006", severity="medium", record="dmesg; grep . /proc/irq/N/spurious")
+@diagnosis("irq.unhandled-line", code="IRQ-006", severity="medium", record="dmesg; grep . /proc/irq/N/spurious", log="kernel")
 def unhandled_line(
     irq_nobody_cared: pl.DataFrame | None = None,
     irq_disabled: pl.DataFrame | None = None,
     irq_frame_edge: pl.DataFrame | None = None,
     irq_frame_line: pl.DataFrame | None = None,
-    sources: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """An interrupt that no handler claimed was switched off.
 
@@ -57,8 +56,6 @@ def unhandled_line(
             values={"irq": irq, "count": len(mine), "flow": flow, "switched_off": bool(disabled)},
             unchecked=(Unchecked("which device asserts it", "cat /proc/interrupts; lspci -vv"),),
         )
-    if irq_nobody_cared is None:
-        yield no_message(sources)
 
 
 KINDS = {"edge": " (MSI or MSI-X)", "line": " (a line interrupt)", "unknown": ""}

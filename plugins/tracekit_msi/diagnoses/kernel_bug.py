@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span
+from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, span
 
 RECORD = "the kernel log with the whole report, from its head to the end of its call trace"
 CAUSE = Unchecked(
@@ -13,7 +13,13 @@ CAUSE = Unchecked(
 )
 
 
-@diagnosis("msi.kernel-bug", code="MSI-009", severity="high", record=RECORD)
+@diagnosis(
+    "msi.kernel-bug",
+    code="MSI-009",
+    severity="high",
+    record=RECORD,
+    needs_any=("kernel_reports", "kernel_warning", "kernel_oops", "kernel_version"),
+)
 def kernel_bug(
     kernel_reports: pl.DataFrame | None = None,
     kernel_warning: pl.DataFrame | None = None,
@@ -34,8 +40,7 @@ def kernel_bug(
     References: Linux kernel/irq/msi.c, drivers/pci/msi/; arch/x86/mm/ioremap.c, iounmap() (called twice by the error path of 6.12).
     """
     if kernel_reports is None:
-        seen = any(f is not None for f in (kernel_warning, kernel_oops, kernel_version))
-        yield clear("no report of the kernel in its MSI code") if seen else not_evaluated("no kernel log", RECORD)
+        yield clear("no report of the kernel in its MSI code")
         return
     reports = kernel_reports.unique(["kind", "place", "function", "msi_function"], keep="first", maintain_order=True)
     first = reports.sort(pl.col("kind") == "bare", pl.col("kind") != "oops", maintain_order=True).row(0, named=True)

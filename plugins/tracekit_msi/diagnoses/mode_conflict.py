@@ -4,15 +4,13 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Subject, Verdict, diagnosis, distinct, no_message, span
+from tracekit import Finding, Subject, Verdict, diagnosis, distinct, span
 
 RECORD = "the kernel log"
 
 
-@diagnosis("msi.mode-conflict", code="MSI-005", severity="medium", record=RECORD)
-def mode_conflict(
-    msi_mode_conflict: pl.DataFrame | None = None, kernel_warning: pl.DataFrame | None = None, sources: pl.DataFrame | None = None
-) -> Iterator[Finding | Verdict]:
+@diagnosis("msi.mode-conflict", code="MSI-005", severity="medium", record=RECORD, log="kernel")
+def mode_conflict(msi_mode_conflict: pl.DataFrame | None = None, kernel_warning: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
     """A driver enabled MSI or MSI-X while one of them was on already.
 
     What it finds: the kernel's line that the other mode is already enabled, or its one-time WARNING in `__pci_enable_msix_range` itself.
@@ -49,5 +47,3 @@ def mode_conflict(
                 values={"place": row["place"]},
                 advice="The driver must free its vectors before it enables them again; update or report it.",
             )
-    if not found:
-        yield no_message(sources)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import EBUSY, EINVAL, EOPNOTSUPP, Finding, Subject, Verdict, diagnosis, distinct, not_evaluated, span
+from tracekit import EBUSY, EINVAL, EOPNOTSUPP, Finding, Subject, Verdict, diagnosis, distinct, span
 
 RECORD = "the shell's output of the write to /sys/bus/pci/devices/BDF/sriov_vf_msix_count"
 WHY = {
@@ -15,7 +15,7 @@ WHY = {
 
 
 @diagnosis("msi.vf-count-refused", code="MSI-008", severity="low", record=RECORD)
-def vf_count_refused(sriov_vf_msix_count_write: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
+def vf_count_refused(sriov_vf_msix_count_write: pl.DataFrame) -> Iterator[Finding | Verdict]:
     """A write to `sriov_vf_msix_count` was refused.
 
     What it finds: a shell's error for such a write, with its reason.
@@ -25,9 +25,6 @@ def vf_count_refused(sriov_vf_msix_count_write: pl.DataFrame | None = None) -> I
     What to do: -16: unbind the VF's driver; -95: the PF's driver has no support; -22: the number was negative.
     References: Linux drivers/pci/iov.c, sriov_vf_msix_count_store() (since 5.13).
     """
-    if sriov_vf_msix_count_write is None:
-        yield not_evaluated("no write to sriov_vf_msix_count in the input", RECORD)
-        return
     for row in sriov_vf_msix_count_write.iter_rows(named=True):
         errno, why, advice = WHY.get(row["reason"], (None, row["reason"], "See the reason."))
         yield Finding(

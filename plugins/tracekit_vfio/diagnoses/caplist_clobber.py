@@ -4,14 +4,21 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span
+from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, span
 
 RECORD = "the guest's dmesg (pci ...: [vendor:device] lines) beside the host's"
 
 
-@diagnosis("kvmt.caplist-clobber", code="KVMT-001", severity="critical", record=RECORD, across=("pci_device_found",))
+@diagnosis(
+    "kvmt.caplist-clobber",
+    code="KVMT-001",
+    severity="critical",
+    record=RECORD,
+    needs_any=("kvmtool_assigned", "kvmtool_unknown_capability"),
+    across=("pci_device_found",),
+)
 def caplist_clobber(
-    pci_device_found: pl.DataFrame | None = None,
+    pci_device_found: pl.DataFrame,
     kvmtool_assigned: pl.DataFrame | None = None,
     kvmtool_unknown_capability: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
@@ -25,9 +32,6 @@ def caplist_clobber(
     What to do: use merged kvmtool; only the revision posted in 2017 wrote there.
     References: kvmtool vfio/pci.c, revision 2 of "vfio-pci: add MSI-X support" (1 Aug 2017); include/kvm/pci.h, pci_for_each_cap().
     """
-    if pci_device_found is None or (kvmtool_assigned is None and kvmtool_unknown_capability is None):
-        yield not_evaluated("no device lines of guest and host beside kvmtool's", RECORD)
-        return
     seen = pci_device_found.select("source", "line", "machine", "boot", "bdf", "vendor", "device_id")
     pairs = seen.join(seen, on="device_id", suffix="_real").filter(
         (pl.col("source") != pl.col("source_real")) | (pl.col("line") != pl.col("line_real"))

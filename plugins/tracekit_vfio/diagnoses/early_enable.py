@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import VFIO_MSIX, Finding, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of, unanswered
+from tracekit import VFIO_MSIX, Finding, Unchecked, Verdict, clear, diagnosis, distinct, span, subject_of, unanswered
 from tracekit_vfio.diagnoses.resize_window import CALL
 
 RECORD = "VMM and host on one clock: the guest's accesses to the device's BAR (vfio_region_read) and SET_IRQS"
@@ -13,10 +13,10 @@ CONFIG = 20  # where a legacy virtio driver reads with MSI-X off; with MSI-X on 
 
 @diagnosis("kvmt.early-enable", code="KVMT-002", severity="high", record=RECORD, across=("virtio_legacy",))
 def early_enable(
-    vfio_region_read: pl.DataFrame | None = None,
-    virtio_legacy: pl.DataFrame | None = None,
+    vfio_region_read: pl.DataFrame,
+    virtio_legacy: pl.DataFrame,
+    op_set_irqs: pl.DataFrame,
     windows: pl.DataFrame | None = None,
-    op_set_irqs: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """The client enabled MSI-X before the guest did, and a legacy virtio device moved its configuration by four bytes.
 
@@ -28,9 +28,6 @@ def early_enable(
     What to do: the client must enable MSI-X only when the guest does.
     References: Linux include/uapi/linux/virtio_pci.h, VIRTIO_PCI_CONFIG_OFF(); kvmtool c9888d9571ca.
     """
-    if vfio_region_read is None or op_set_irqs is None or virtio_legacy is None:
-        yield not_evaluated("no guest accesses of a legacy virtio device beside SET_IRQS", RECORD)
-        return
     enabled = op_set_irqs.filter((pl.col("index") == VFIO_MSIX) & (pl.col("data") == "eventfd") & (pl.col("ret") == 0))
     reads = vfio_region_read.filter((pl.col("region") == 0) & (pl.col("offset") == CONFIG))
     early = reads.join_where(

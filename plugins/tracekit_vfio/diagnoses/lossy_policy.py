@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Subject, Verdict, clear, diagnosis, distinct, not_evaluated, span
+from tracekit import Finding, Subject, Verdict, clear, diagnosis, distinct, span
 from tracekit_vfio.models.vector_windows import as_bdf
 
 RECORD = "QEMU -trace vfio_msix_early_setup, or GET_IRQ_INFO of index 2 on the host"
@@ -12,7 +12,7 @@ RECORD = "QEMU -trace vfio_msix_early_setup, or GET_IRQ_INFO of index 2 on the h
 
 @diagnosis("cfg.lossy-policy", code="CFG-001", severity="info", record=RECORD)
 def lossy_policy(
-    vfio_msix_early_setup: pl.DataFrame | None = None, windows: pl.DataFrame | None = None, gates: pl.DataFrame | None = None
+    vfio_msix_early_setup: pl.DataFrame, windows: pl.DataFrame | None = None, gates: pl.DataFrame | None = None
 ) -> Iterator[Finding | Verdict]:
     """The client takes all vectors down to add one; no such window has come yet.
 
@@ -24,9 +24,6 @@ def lossy_policy(
     What to do: {QV3} or later on {KV4} or later; otherwise let the guest enable all its vectors at once.
     References: QEMU 45d85f622811, 5ebffa4e87e7.
     """
-    if vfio_msix_early_setup is None:
-        yield not_evaluated("no set-up of a device by QEMU in the input", RECORD)
-        return
     if windows is not None and windows.filter(pl.col("kind").is_in(["growth", "failed", "open"])).height:
         yield clear("windows are in the input: see VFIO-002")
         return

@@ -18,7 +18,6 @@ from tracekit import (
     full_bdf,
     inconclusive,
     lost_between,
-    not_evaluated,
     span,
     subject_of,
     times,
@@ -42,7 +41,7 @@ POLL = "A driver that polls when its time-out ends loses time only."
     across=("nvme_completion_polled", "streams"),
 )
 def lost_on_resize(
-    windows: pl.DataFrame | None = None,
+    windows: pl.DataFrame,
     remap_fault: pl.DataFrame | None = None,
     nvme_completion_polled: pl.DataFrame | None = None,
     irq_handler_entry: pl.DataFrame | None = None,
@@ -67,9 +66,6 @@ def lost_on_resize(
     start, or use fewer queues.
     References: QEMU hw/vfio/pci.c, vfio_msix_vector_do_use(); Linux drivers/vfio/pci/vfio_pci_intrs.c; PCIe 6.1.4 on pending bits.
     """
-    if windows is None:
-        yield not_evaluated("no window in the input", RECORD)
-        return
     used = windows.filter((pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers")))
     heard = Heard(irq_handler_entry, gap, frozenset() if streams is None else frozenset(streams.filter("merged")["source"]))
     found = list(_faulted(used, remap_fault)) or list(_polled(_still_enabled(windows, used), nvme_completion_polled, heard, timeout_s))

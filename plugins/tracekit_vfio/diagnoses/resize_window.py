@@ -16,7 +16,6 @@ from tracekit import (
     distinct,
     inconclusive,
     lost_between,
-    not_evaluated,
     numbered,
     span,
     subject_of,
@@ -41,7 +40,9 @@ IN_USE = Unchecked("a vector was in use", "irq_handler_entry events of the host 
 NOTHING_BETWEEN = Unchecked("nothing else was done to the device in the window", "a recording without lost events (larger buffer_size_kb)")
 
 
-@diagnosis("vfio.resize-window", code="VFIO-002", severity="medium", supersedes=("CFG-001",), record=RECORD)
+@diagnosis(
+    "vfio.resize-window", code="VFIO-002", severity="medium", supersedes=("CFG-001",), record=RECORD, needs_any=("windows", "op_set_irqs")
+)
 def resize_window(
     windows: pl.DataFrame | None = None,
     op_set_irqs: pl.DataFrame | None = None,
@@ -64,11 +65,7 @@ def resize_window(
     Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_disable().
     """
     if windows is None:
-        yield (
-            unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL) or clear("no disable and enable of an index")
-            if op_set_irqs is not None
-            else not_evaluated("no SET_IRQS, vector lives or QEMU trace of a VFIO device", RECORD)
-        )
+        yield unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL) or clear("no disable and enable of an index")
         return
     growths = windows.filter((pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers")))
     found = False

@@ -5,14 +5,20 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Verdict, clear, diagnosis, distinct, not_evaluated, numbered, span, times
+from tracekit import Finding, Subject, Verdict, clear, diagnosis, distinct, numbered, span, times
 from tracekit_vfio.models.vector_windows import as_bdf
 
 RECORD = "QEMU -trace 'vfio_msi*', or the host's dmesg"
 MOST = 6  # times a vector was unmasked that are shown
 
 
-@diagnosis("vfio.slow-path", code="VFIO-010", severity="info", record=RECORD)
+@diagnosis(
+    "vfio.slow-path",
+    code="VFIO-010",
+    severity="info",
+    record=RECORD,
+    needs_any=("vfio_msi_interrupt", "vfio_msix_vector_do_use", "vfio_bypass_failed"),
+)
 def slow_path(
     vfio_msi_interrupt: pl.DataFrame | None = None,
     vfio_msix_vector_do_use: pl.DataFrame | None = None,
@@ -30,11 +36,7 @@ def slow_path(
     References: QEMU hw/vfio/pci.c, vfio_msi_interrupt(); Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_set_vector_signal().
     """
     if vfio_msi_interrupt is None and vfio_bypass_failed is None:
-        yield (
-            clear("no interrupt went through QEMU")
-            if vfio_msix_vector_do_use is not None
-            else not_evaluated("no trace of QEMU and no kernel message about bypass", RECORD)
-        )
+        yield clear("no interrupt went through QEMU")
         return
     findings = [*_through_qemu(vfio_msi_interrupt, vfio_msix_vector_do_use, vfio_msix_vector_release), *_unposted(vfio_bypass_failed)]
     yield from findings

@@ -13,7 +13,6 @@ from tracekit import (
     clear,
     diagnosis,
     distinct,
-    not_evaluated,
     numbered,
     same_function,
     span,
@@ -24,7 +23,7 @@ from tracekit import (
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count) and pci_msix_alloc_irq_at"
 
 
-@diagnosis("vfio.vector-dead", code="VFIO-004", severity="high", record=RECORD)
+@diagnosis("vfio.vector-dead", code="VFIO-004", severity="high", record=RECORD, needs_any=("op_set_irqs", "qemu_signaling_failed"))
 def vector_dead(
     op_set_irqs: pl.DataFrame | None = None,
     op_alloc_at: pl.DataFrame | None = None,
@@ -45,10 +44,8 @@ def vector_dead(
     findings = [*_from_calls(op_set_irqs, op_alloc_at, devices), *_from_messages(qemu_signaling_failed)]
     yield from findings
     if not findings:
-        yield (
-            unanswered(op_set_irqs, op_alloc_at, what="call that adds or wires a vector", record=RECORD) or clear("no single vector failed")
-            if op_set_irqs is not None or qemu_signaling_failed is not None
-            else not_evaluated("no SET_IRQS in the input", RECORD)
+        yield unanswered(op_set_irqs, op_alloc_at, what="call that adds or wires a vector", record=RECORD) or clear(
+            "no single vector failed"
         )
 
 

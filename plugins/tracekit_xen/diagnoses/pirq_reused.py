@@ -18,7 +18,7 @@ UNTOLD = "no line of a guest tells which pirq its MSIs use"
     record="in the guest: echo 'file arch/x86/pci/xen.c +p' > /sys/kernel/debug/dynamic_debug/control, then dmesg",
 )
 def pirq_reused(
-    pirq_lives: pl.DataFrame | None = None,
+    pirq_lives: pl.DataFrame,
     xen_irq_obtain_failed: pl.DataFrame | None = None,
     xen_evtchnop_failed: pl.DataFrame | None = None,
     xen_pt_unmap: pl.DataFrame | None = None,
@@ -35,9 +35,6 @@ def pirq_reused(
     What to do: update the guest kernel (c74fd80f2f41, {KV5}, in many stable kernels); until then reload drivers one by one.
     References: af42b8d12f8a brought the re-use, c74fd80f2f41 removed it; QEMU c976437c7dba (2.1) unmaps on disable.
     """
-    if pirq_lives is None:
-        yield not_evaluated(UNTOLD)
-        return
     doubtful = (pl.col("basis") == "debug") & pl.col("source").is_in(_contradictory(pirq_lives))
     credible = list(rows(pirq_lives.filter(~doubtful)))
     refused = list(rows(xen_irq_obtain_failed)), [e for e in rows(xen_evtchnop_failed) if e.ret == EEXIST]
