@@ -76,6 +76,8 @@ def test_a_complaint_that_no_rule_reads_is_told() -> None:
         "[    1.0] iommu: Default domain type: Translated",
         "[    1.0] igb 0000:01:00.0: Using MSI-X interrupts. 4 rx queue(s), 4 tx queue(s)",
         "[    1.0] smo8800 SMO8810:00: failed to obtain IRQ",
+        "[   25.851309] irq 33, desc: 00000000fb6d32aa, depth: 1, count: 0, unhandled: 0",
+        "[   52.456140] IRQ 2: Unable to migrate away",
         "[    1.0] rtc_cmos 00:00: failed to set irq wake",
         "[    1.0] mmc0: Timeout waiting for hardware interrupt.",
         "[    1.0] floppy: [fd0] Couldn't request interrupt",

@@ -25,6 +25,7 @@ _ORDINARY = (
     r"perf(?:ormance)? counter|not a bug|functionality not available|error (?:source|interrupts?|reporting)|"
     r"\b(?:no|0|without) (?:errors?|failures?|faults?)|fault handling|(?:lost|spurious) ticks|end kernel panic|"
     r"spurious (?:lapic|8259a|native)|debug interrupt\?|resource region|command[ -]line|^> |\bpanic=|"
+    r"unhandled: 0(?:$|[^0-9])|irq 2: unable to migrate|"
     r"unknown symbol|^ *spu:|eprobe_defer|error -517|: -517|^systemd(?:-[a-z]+)?\[\d+\]: |"
     # msi_ec: Your device doesn't support MSI EC: failed;  fwupd: failed to load MSI plugin
     r"(?:^|[^a-z])msi(?:[_-](?:wmi|ec|laptop)| (?:laptop|ec|plugin|update))(?:$|[^a-z])"
