@@ -75,6 +75,16 @@ def test_a_complaint_that_no_rule_reads_is_told() -> None:
         "[    1.0] DMAR: dmar0: reg_base_addr fed90000 ver 1:0 cap 1c0000c40660462 ecap 19e2ff0505e",
         "[    1.0] iommu: Default domain type: Translated",
         "[    1.0] igb 0000:01:00.0: Using MSI-X interrupts. 4 rx queue(s), 4 tx queue(s)",
+        "[    1.0] smo8800 SMO8810:00: failed to obtain IRQ",
+        "[   25.851309] irq 33, desc: 00000000fb6d32aa, depth: 1, count: 0, unhandled: 0",
+        "[   52.456140] IRQ 2: Unable to migrate away",
+        "[    1.0] rtc_cmos 00:00: failed to set irq wake",
+        "[    1.0] mmc0: Timeout waiting for hardware interrupt.",
+        "[    1.0] floppy: [fd0] Couldn't request interrupt",
+        "[    1.0] brcm-pcie fd500000.pcie: error -EPROBE_DEFER: failed to get msi parent",
+        "[    1.0] msi_ec: Your device doesn't support MSI EC: failed",
+        "[    1.0] be2net 0000:04:00.0: be2net(MSI-X) link failed to come up",
+        "systemd[1]: Failed to start an interrupt balancer: vfio",
     ],
 )
 def test_ordinary_lines_are_no_complaints(text: str) -> None:
@@ -92,6 +102,9 @@ def test_ordinary_lines_are_no_complaints(text: str) -> None:
         "[IO_PAGE_FAULT domain=0x000c address=0xffffc080 flags=0x0050]",
         "[    1.0] acme 0000:01:00.0: could not get irq vectors, rc=-28",
         "[    1.0] acme 0000:01:00.0: interrupt timed out",
+        "[    1.0] acme acme0: irq setup failed",
+        "[    1.0] irqbalance: Cannot change IRQ 24 affinity: No space left on device",
+        "[    1.0] acme 0000:01:00.0: link(MSI-X) failed, MSI refused",
         "[    1.0] acme: can\u2019t remap the interrupt",
     ],
 )

@@ -12,8 +12,8 @@ _FAULT = (
     r"exhausted|no space|not enough|out of|insufficient|too (?:many|few)|nobody cared|spurious|stray|unexpected|unhandled|"
     r"overflow(?:ed)?|aborted|panic|oops|bad"
 )
-_SUBJECT = (
-    r"msi|msi-?x|msis|irqs?|irqfds?|intx|gsi|pirqs?|evtchn|event channels?|interrupts?|(?:irq )?vectors?|"
+_CARRIERS = (
+    r"msi|msi-?x|msis|irqfds?|intx|gsi|pirqs?|evtchn|event channels?|"
     r"irte|remap(?:ping|ped)?|dmar?|dmar:.*|amd-vi|vt-d|iommu|smmu|smmu-?v3|gic|gicv\d|its|apic|x2apic|lapic|io_page_fault|vfio|vfio-pci"
 )
 _HEAVY = r"msi|msi-?x|irqs?|interrupts?|vectors?|pirqs?|irte|vfio|panic|io_page_fault"
@@ -25,10 +25,26 @@ _ORDINARY = (
     r"perf(?:ormance)? counter|not a bug|functionality not available|error (?:source|interrupts?|reporting)|"
     r"\b(?:no|0|without) (?:errors?|failures?|faults?)|fault handling|(?:lost|spurious) ticks|end kernel panic|"
     r"spurious (?:lapic|8259a|native)|debug interrupt\?|resource region|command[ -]line|^> |\bpanic=|"
-    r"unknown symbol|^ *spu:"
+    r"unhandled: 0(?:$|[^0-9])|irq 2: unable to migrate|"
+    r"unknown symbol|^ *spu:|eprobe_defer|error -517|: -517|^systemd(?:-[a-z]+)?\[\d+\]: |"
+    # msi_ec: Your device doesn't support MSI EC: failed;  fwupd: failed to load MSI plugin
+    r"(?:^|[^a-z])msi(?:[_-](?:wmi|ec|laptop)| (?:laptop|ec|plugin|update))(?:$|[^a-z])"
+)
+# What is said of MSI in passing, while something else failed.
+#   be2net 0000:04:00.0: be2net(MSI-X) link failed to come up
+#   bnxt_en 0000:17:00.0 eth0: Link Down, MSI-X intact, firmware error recovery not supported
+_PASSING = r"(?i)\(MSI(?:-?X)?\)|MSI(?:-?X)? (?:is |are )?(?:intact|enabled)"
+# A plain irq, interrupt or vector is of a PCI device, or of the irq core, or a platform's own: rtc, floppy, hpet, a sensor.
+#   smo8800 SMO8810:00: failed to obtain IRQ
+#   i801_smbus 0000:00:1f.4: Timeout waiting for interrupt!;  nvme nvme0: irq setup failed;  IRQ 24: cannot be moved
+_PLAIN = r"irqs?|interrupts?|vectors?"
+_OWNED = (
+    r"(?i)(?:^|[^0-9a-f])[0-9a-f]{2}:[0-9a-f]{2}\.[0-7](?:$|[^0-9a-f])|(?:^|\] )[a-z][\w-]* [a-z][a-z_-]*\d+: |"
+    r"(?:irq|vector)[ #:]*\d+|genirq|irq_?matrix|apic|\(xen\)|xen|kvm|qemu|(?:lost|missed|missing) interrupt(?:$|[^a-z])|remap|spurious"
 )
 _FAULTY = f"(?i)(?:^|[^A-Za-z])(?:{_FAULT})(?:$|[^A-Za-z])"
-_ABOUT = f"(?i)(?:^|[^A-Za-z])(?:{_SUBJECT})(?:$|[^A-Za-z_])"
+_CARRIER = f"(?i)(?:^|[^A-Za-z])(?:{_CARRIERS})(?:$|[^A-Za-z_])"
+_ABOUT = f"(?i)(?:^|[^A-Za-z])(?:{_CARRIERS}|{_PLAIN})(?:$|[^A-Za-z_])"
 _QUIET = f"(?i){_ORDINARY}"
 _WORDS = re.compile(f"(?i)(?<![A-Za-z])(?:{_FAULT}|{_HEAVY})(?![A-Za-z])")
 
@@ -38,7 +54,15 @@ def complaints(texts: pl.Series) -> pl.Series:
     named = texts.str.contains(_ABOUT)
     if not named.any():
         return named
-    return named & texts.str.contains(_FAULTY) & ~texts.str.contains(_QUIET)
+    found = named & texts.str.contains(_FAULTY) & ~texts.str.contains(_QUIET)
+    rows = found.arg_true()
+    return found.scatter(rows.filter(~_of_a_device(texts.gather(rows))), False) if rows.len() else found
+
+
+def _of_a_device(texts: pl.Series) -> pl.Series:
+    """Return which complaints are of MSI, remapping or a passed-through device, or of the interrupt of a PCI device."""
+    told = texts.str.replace_all(_PASSING, "")
+    return told.str.contains(_CARRIER) | told.str.contains(_ABOUT) & told.str.contains(_OWNED)
 
 
 def weight(text: str) -> int:

@@ -39,7 +39,7 @@ def _finding(refused: Rows, failed: Rows) -> Finding:
     errno = failed[-1]["ret"] if failed else None
     tail = f" ({errno})" if errno is not None else ""
     counts = f"it counts {vectors} vectors, with {room} free elsewhere"
-    why = f"the kernel miscounts: {counts}" if absurd else f"{counts}: they do not fit"
+    why = f"the kernel miscounts ({counts})" if absurd else f"{counts}: they do not fit"
     return Finding(
         f"CPU {cpu} could not be taken offline{tail}: {why}",
         "proven",

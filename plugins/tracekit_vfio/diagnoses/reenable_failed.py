@@ -73,6 +73,7 @@ def _from_calls(windows: pl.DataFrame | None, devices: pl.DataFrame | None) -> I
 
 def _proven(w: dict[str, Any], subject: Subject) -> Finding:
     deaf = w["closed_ts"] - w["disable_ts"] if w["closed_ts"] is not None and w["disable_ts"] is not None else None
+    had = f"{w['old']} vector{'' if w['old'] == 1 else 's'}"
     lasted = f", deaf for {deaf / 1e9:.3f} s until the close" if deaf is not None else ""
     evidence = [
         *(e for u in w["in_use"] for e in span(w["source"], u["first"], u["last"])),
@@ -81,7 +82,7 @@ def _proven(w: dict[str, Any], subject: Subject) -> Finding:
         *span(w["source"], w["closed_line"], role="effect"),
     ]
     return Finding(
-        summary=f"{subject.label} had {w['old']} vectors; they were disabled to enable {w['new']}, which failed with {w['ret']}{lasted}",
+        summary=f"{subject.label} had {had} enabled, all were disabled to enable {w['new']}, and that failed with {w['ret']}{lasted}",
         grade="probable" if w["hint"] else "proven",
         subject=subject,
         evidence=distinct(evidence),
