@@ -20,7 +20,7 @@ from tracekit.grammar.load import load
 
 
 class BuildPy(build_py):
-    """Copies the packages as ever, then lets the copied code lower the copied grammars: the digest is of what will be installed."""
+    """Copy the packages, then lower the copied grammars with the copied code: the digest is of what will be installed."""
 
     def run(self) -> None:
         super().run()

@@ -31,7 +31,7 @@ TRACEKIT = str(Path(sys.executable).parent / "tracekit")
 
 
 def originals() -> list[list[bytes]]:
-    """The lines of logs of at least 5 KB to cut from."""
+    """Return the lines of logs of at least 5 KB to cut from."""
     roots = [HERE.parent / "sample_traces", *(Path(p) for p in [os.environ.get("TRACEKIT_CAPTURES", "")] if p)]
     files = [f for root in roots for f in sorted(root.rglob("*")) if f.is_file() and f.suffix in (".txt", ".log")]
     texts = [f.read_bytes() for f in files]
@@ -67,14 +67,14 @@ def _cut(source: Sequence[bytes], size: int, rnd: random.Random) -> bytes:
 
 
 def timed(*command: str) -> float:
-    """Seconds of a process that must succeed."""
+    """Return the seconds of a process that must succeed."""
     begin = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - begin
 
 
 def batch(folder: Path, results: Path, *options: str, fresh: bool = True) -> float:
-    """Seconds of a batch over a folder."""
+    """Return the seconds of a batch over a folder."""
     if fresh:
         shutil.rmtree(results, ignore_errors=True)
     return timed(TRACEKIT, "batch", str(folder), "-o", str(results), *options)
@@ -172,7 +172,7 @@ class _Repeated(io.RawIOBase):
         self.block, self.left, self.at, self.rnd = block, size, 0, random.Random(1)
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
+        """Return the next bytes."""
         size = min(size, self.left, 1 << 20)
         if self.at + size > len(self.block):
             self.at = self.rnd.randrange(1000)

@@ -1,4 +1,4 @@
-"""Speed of the replay: operations a second through the machines and the driver. `python benchmarks/replay.py [SESSIONS]`.
+"""Measure the replay: operations per second through the machines and the driver. `python benchmarks/replay.py [SESSIONS]`.
 
 The operations are those of VFIO sessions (open, enable of 8 vectors, disable, close) of many devices, and dom0 set-ups under Xen. One
 process a core takes its share of the devices, as batches do.

@@ -29,7 +29,7 @@ class Case:
 
     @property
     def label(self) -> str:
-        """The path as text, by which results know the case."""
+        """Return the path as text, which is the name of the case in results."""
         return shown(self.path)
 
 
@@ -49,7 +49,7 @@ def find(paths: Iterable[str], whole: Iterable[str] = ()) -> tuple[list[Case], l
 
 
 def case(path: str) -> Case:
-    """The case at a path. Errors: OSError, SourceError where there is nothing."""
+    """Return the case at a path. Errors: OSError, SourceError where there is nothing."""
     if is_url(path):
         info = remote(path)
         if info.get("type") == "directory":
@@ -130,7 +130,7 @@ def _remote_entries(url: str) -> Sequence[str]:
 
 
 def _files(folder: str) -> list[str]:
-    """The regular files below a folder; links are not followed."""
+    """Return the regular files below a folder; links are not followed."""
     names = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
     return sorted(n for n in names if os.path.isfile(n) and not os.path.islink(n))
 

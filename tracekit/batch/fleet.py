@@ -108,12 +108,12 @@ def _place() -> pl.Expr:
 
 
 def _named(frame: pl.DataFrame) -> int:
-    """How many machines are named."""
+    """Count the machines that a log names."""
     return frame["machine"].drop_nulls().n_unique()
 
 
 def _nameless(frame: pl.DataFrame) -> int:
-    """How many cases there are in which no machine is named."""
+    """Count the cases whose logs name no machine."""
     named = frame.filter(pl.col("machine").is_not_null()).select("case").unique()
     return frame.join(named, on="case", how="anti")["case"].n_unique()
 
@@ -158,14 +158,14 @@ def _fault(group: pl.DataFrame, results: Results, state: str) -> FleetFault:
 
 
 def _counts(group: pl.DataFrame, column: str) -> dict[str, int]:
-    """How many places have each value, the most frequent first."""
+    """Count the places per value, the most frequent first."""
     known = group.filter(pl.col(column) != "")
     counts = known.group_by(column).agg(pl.col("place").n_unique().alias("n")).sort("n", column, descending=[True, False])
     return dict(counts.iter_rows())
 
 
 def _evidence(results: Results, finding: Mapping[str, Any]) -> dict[str, Any]:
-    """The first line that a finding rests on."""
+    """Return the first line that a finding rests on."""
     rows = (
         results.table("evidence")
         .filter((pl.col("result") == finding["result"]) & (pl.col("finding") == finding["finding"]))

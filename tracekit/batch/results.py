@@ -56,7 +56,7 @@ class Damage:
 
 
 def is_results(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a dataset of results."""
+    """Return whether a path is a dataset of results."""
     try:
         return bool(json.loads((Path(path) / _MANIFEST).read_bytes()).get("schema") == SCHEMA)
     except (OSError, ValueError):
@@ -64,12 +64,12 @@ def is_results(path: str | os.PathLike[str]) -> bool:
 
 
 def schema(table: str) -> dict[str, pl.DataType]:
-    """The columns of a result table and their types."""
+    """Return the columns of a result table and their types."""
     return {column: _TYPES[kind] for column, kind in TABLES[table].items()}
 
 
 def frame(table: str, rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
-    """Rows of a result table as a frame."""
+    """Return rows of a result table as a frame."""
     return pl.DataFrame(rows, schema=schema(table), orient="row")
 
 

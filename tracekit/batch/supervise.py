@@ -1,4 +1,4 @@
-"""Watches over the process that analyzes cases: what hangs, eats memory or crashes costs one case and one process, never the batch.
+"""Watch over the process that analyzes cases: what hangs, eats memory or crashes costs one case and one process, never the batch.
 
 This side is light: it loads neither polars nor plugins. It runs in the threads of one machine's batch, or in the workers of a cluster.
 """
@@ -87,7 +87,7 @@ _own = threading.local()
 
 
 def here() -> str:
-    """This worker's name in messages."""
+    """Return this worker's name in messages."""
     return f"worker {socket.gethostname()}:{os.getpid()}"
 
 
@@ -124,7 +124,7 @@ class Process:
             self._child.kill()
 
     def stop(self) -> None:
-        """End the process."""
+        """Stop the process."""
         if self._child is not None:
             self._child.kill()
             self._child.wait()
@@ -205,7 +205,7 @@ class Process:
 
 
 def _memory(pid: int) -> int:
-    """The memory a process holds, in bytes; 0 where /proc does not say."""
+    """Return the memory of a process in bytes; 0 where /proc does not say."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,6 +1,6 @@
 """The process that analyzes the cases of a batch, one after another; it is started once and stays warm.
 
-It is told what to do over a socket whose number is its first argument, and dies with the process that started it, its second.
+It gets its jobs over a socket whose number is its first argument, and dies with the process that started it, its second.
 """
 
 import ctypes

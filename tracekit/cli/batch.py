@@ -120,7 +120,7 @@ def query(
 
 
 class Meter:
-    """Tells how far a batch is: in place on a terminal, a line a minute elsewhere."""
+    """Show how far a batch is: in place on a terminal, one line per minute elsewhere."""
 
     def __init__(self, terminal: bool) -> None:
         self.every = 0.5 if terminal else 60.0
@@ -130,7 +130,7 @@ class Meter:
         self.told = ""  # how many cases are done
 
     def __call__(self, p: "Progress") -> None:
-        """Tell it where it is due."""
+        """Print the progress where it is due."""
         now = time.monotonic()
         self.told = f"{p.done:,} of {p.cases:,} cases done"
         if now - self.last < self.every:
@@ -144,7 +144,7 @@ class Meter:
         self.wrote = True
 
     def end(self) -> None:
-        """Leave the line free for what comes after."""
+        """End the progress line."""
         if self.terminal and self.wrote:
             sys.stderr.write("\r" + " " * 100 + "\r")
             sys.stderr.flush()

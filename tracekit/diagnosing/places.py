@@ -17,14 +17,14 @@ ONLY: Key = ("", 0)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One machine in one boot."""
+    """Name one machine in one boot."""
 
     machine: str
     boot: int
 
     @property
     def key(self) -> Key:
-        """Machine and boot."""
+        """Return machine and boot."""
         return self.machine, self.boot
 
     def __str__(self) -> str:
@@ -68,7 +68,7 @@ class Places:
 
     @cached_property
     def _keys(self) -> list[Key]:
-        """Every machine and boot that a row is of, in order."""
+        """Return every machine and boot that has a row, in order."""
         parts = [f.select("machine", "boot") for f in self.tables.values() if _is_placed(f)]
         if all(_is_one(f) for f in parts) and len({f.row(0) for f in parts}) < 2:
             return [_key(*f.row(0)) for f in parts[:1]] or [ONLY]
@@ -76,7 +76,7 @@ class Places:
 
     @cached_property
     def _guests(self) -> frozenset[str]:
-        """The machines all of whose rows are a guest's."""
+        """Return the machines whose rows are all a guest's."""
         sides = [f.select("machine", "side").unique() for f in self.tables.values() if _is_placed(f) and "side" in f.columns]
         rows = {row for f in sides for row in f.iter_rows()}
         hosts = {machine or "" for machine, side in rows if not (side or "").startswith("guest")}
@@ -88,7 +88,7 @@ class Places:
 
     @cached_property
     def _sources(self) -> dict[str, set[Key]]:
-        """The places that each source has rows of."""
+        """Return the places that each source has rows of."""
         found: dict[str, set[Key]] = {}
         for f in self.tables.values():
             if _is_placed(f):

@@ -29,7 +29,7 @@ def script(recipe: Recipe) -> str:
 
 
 def family_of(code: str) -> str | None:
-    """The family whose recipe is made for a diagnosis."""
+    """Return the family whose recipe records for a diagnosis."""
     return next((name for name, recipe in RECIPES.items() if code in recipe.feeds), None)
 
 

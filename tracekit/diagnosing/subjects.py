@@ -16,7 +16,7 @@ NAMED_BY = "irq_handler_entry events (echo 1 > events/irq/irq_handler_entry/enab
 
 
 def subject_of(row: Mapping[str, Any], devices: pl.DataFrame | None = None) -> Subject:
-    """The function of a row by BDF, else by pointer, else without a name: then by the task that used it."""
+    """Return the function of a row by its BDF, else by its pointer, else by the task that used it."""
     pointers = tuple(f"{kind} {row[c]:#x}" for kind, c in (("pci_dev", "device"), ("vdev", "vdev")) if row.get(c) is not None)
     if row.get("bdf"):
         return Subject(row["bdf"], "pci", row["bdf"], pointers, _how(row, devices))
@@ -61,7 +61,7 @@ def device_of(row: Any) -> tuple[str, Any] | None:
 
 
 def callers(calls: pl.DataFrame | None, row: Mapping[str, Any], call: int | None) -> Iterator[dict[str, Any]]:
-    """The calls around call `call`, innermost first."""
+    """Return the calls around call `call`, innermost first."""
     if calls is None or call is None:
         return
     mine = calls.filter(pl.col("source") == row["source"])

@@ -20,7 +20,7 @@ TAKEN = frozenset(c.name for c in (*ENVELOPE_COLUMNS, *SPAN_COLUMNS))
 
 
 def grammar_folder(part: Any) -> str:
-    """Why a part is no folder of grammars; empty if it is one."""
+    """Return why a part is no folder of grammars; empty if it is one."""
     if not isinstance(part, Path):
         return f"{part!r} is no pathlib.Path"
     if not part.is_dir():
@@ -31,7 +31,7 @@ def grammar_folder(part: Any) -> str:
 
 
 def model(part: Any) -> str:
-    """Why a part is no model; empty if it is one."""
+    """Return why a part is no model; empty if it is one."""
     if not (inspect.isclass(part) and issubclass(part, Model)):
         return f"{_named(part)} is no subclass of tracekit.Model" + (" (give the class, not an object)" if isinstance(part, Model) else "")
     if wrong := next((n for n in ("needs", "across") if not _names(getattr(part, n))), ""):
@@ -57,7 +57,7 @@ def _table(where: str, table: Table) -> str:
 
 
 def diagnosis(part: Any) -> str:
-    """Why a part is no diagnosis; empty if it is one."""
+    """Return why a part is no diagnosis; empty if it is one."""
     if not isinstance(part, Diagnosis):
         return f"{_named(part)} is not decorated with @tracekit.diagnosis(...)"
     if part.severity not in SEVERITIES:
@@ -69,7 +69,7 @@ def diagnosis(part: Any) -> str:
 
 
 def report(part: Any) -> str:
-    """Why a part is no class of reports; empty if it is one."""
+    """Return why a part is no report class; empty if it is one."""
     if not inspect.isclass(part):
         return f"{_named(part)} is no class"
     if not isinstance(getattr(part, "name", None), str):
@@ -78,7 +78,7 @@ def report(part: Any) -> str:
 
 
 def gate(part: Any) -> str:
-    """Why a part is no gate; empty if it is one."""
+    """Return why a part is no gate; empty if it is one."""
     if not isinstance(part, Gate):
         return f"{_named(part)} is no tracekit.Gate"
     if not CODE.fullmatch(part.code) or not NAME.fullmatch(part.name):
@@ -91,7 +91,7 @@ def gate(part: Any) -> str:
 
 
 def system(part: Any) -> str:
-    """Why a part is no system; empty if it is one."""
+    """Return why a part is no system; empty if it is one."""
     if not (inspect.isclass(part) and issubclass(part, System)):
         return f"{_named(part)} is no subclass of tracekit.System"
     return "" if _names(part.reads) else f"{part.__name__}.reads is no tuple of names of tables"
@@ -125,7 +125,7 @@ def misnamed(module: object, hooks: Collection[str]) -> Iterator[str]:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """`; did you mean x?`, or nothing."""
+    """Return `; did you mean x?`, or nothing."""
     near = get_close_matches(name, list(names), n=1)
     return f"; did you mean {near[0]}?" if near else ""
 

@@ -67,12 +67,12 @@ class Registry:
 
     @property
     def models(self) -> list[type[Model]]:
-        """The models of all plugins."""
+        """Return the models of all plugins."""
         return [m for p in self.plugins for m in p.models]
 
     @property
     def diagnoses(self) -> list[Diagnosis]:
-        """The diagnoses of all plugins, by code."""
+        """Return the diagnoses of all plugins, by code."""
         return sorted((d for p in self.plugins for d in p.diagnoses), key=lambda d: d.code)
 
     @property
@@ -82,30 +82,30 @@ class Registry:
 
     @property
     def machines(self) -> dict[str, type]:
-        """The machines of all plugins, by name."""
+        """Return the machines of all plugins, by name."""
         return {name: machine for p in self.plugins for name, machine in p.machines.items()}
 
     @property
     def gates(self) -> dict[str, Gate]:
-        """The gates of all plugins, by code."""
+        """Return the gates of all plugins, by code."""
         return {g.code: g for p in self.plugins for g in p.gates}
 
     @property
     def systems(self) -> list[type[System]]:
-        """The systems of all plugins."""
+        """Return the systems of all plugins."""
         return [s for p in self.plugins for s in p.systems]
 
     @property
     def reports(self) -> list[type[Report]]:
-        """The report classes of all plugins."""
+        """Return the report classes of all plugins."""
         return [r for p in self.plugins for r in p.reports]
 
     def fresh(self) -> "Registry":
-        """The same plugins for another run: what goes wrong there is not noted here."""
+        """Return the plugins for another run, which notes its errors apart from these."""
         return Registry([replace(p, errors=list(p.errors)) for p in self.plugins])
 
     def owner(self, part: object) -> Plugin:
-        """The plugin that brought a model or a diagnosis."""
+        """Return the plugin that a model or a diagnosis comes from."""
         return next(p for p in self.plugins if any(part in parts for parts in (p.models, p.diagnoses, p.reports, p.systems)))
 
     def asked_for(self) -> set[str]:

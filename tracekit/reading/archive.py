@@ -22,7 +22,7 @@ _SIZES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 @dataclass(frozen=True)
 class Limits:
-    """What one input may cost. Bytes: `expanded`, `ratio_after`, `name`; `ratio` (expanded to packed) counts after `ratio_after` bytes."""
+    """Limit the cost of an input. Bytes: `expanded`, `ratio_after`, `name`; `ratio` (expanded to packed) counts past `ratio_after`."""
 
     expanded: int = 20 << 30
     ratio: int = 200
@@ -33,14 +33,14 @@ class Limits:
 
     @classmethod
     def given(cls, **values: int | None) -> "Limits":
-        """The limits of the environment (TRACEKIT_MAX_EXPANDED=50G, TRACEKIT_MAX_RATIO, ..), then those given here."""
+        """Return the limits of the environment (TRACEKIT_MAX_EXPANDED=50G, TRACEKIT_MAX_RATIO, ..), replaced by those given here."""
         found = {f.name: os.environ.get(f"TRACEKIT_MAX_{f.name.upper()}") for f in fields(cls)}
         told = {name: size_of(text, f"TRACEKIT_MAX_{name.upper()}") for name, text in found.items() if text}
         return cls(**told | {n: v for n, v in values.items() if v is not None})
 
 
 def size_of(text: str, name: str = "size") -> int:
-    """`512`, `64M`, `20G` as a number. Errors: SourceError naming the setting."""
+    """Return `512`, `64M`, `20G` as a number. Errors: SourceError naming the setting."""
     digits, unit = (text[:-1], text[-1].upper()) if text[-1:].upper() in _SIZES else (text, "")
     if not digits.isdecimal() or not int(digits):
         raise SourceError(f"{name}: {text!r} is no number above 0 (K, M, G and T may follow it)")
@@ -48,20 +48,20 @@ def size_of(text: str, name: str = "size") -> int:
 
 
 class Budget:
-    """What one input has cost so far: `packed` bytes read and bytes expanded, held against the limits."""
+    """Count what one input has cost so far, `packed` bytes read and bytes expanded, against the limits."""
 
     def __init__(self, label: str, limits: Limits) -> None:
         self.label, self.limits = label, limits
         self.packed = self.expanded = self.members = 0
 
     def read(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """Pass on blocks of the file itself, counted."""
+        """Count and yield blocks of the file itself."""
         for block in blocks:
             self.packed += len(block)
             yield block
 
     def spend(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """Pass on expanded blocks, counted. Errors: LimitError."""
+        """Count and yield expanded blocks. Errors: LimitError."""
         limits = self.limits
         for block in blocks:
             self.expanded += len(block)
@@ -78,14 +78,14 @@ class Budget:
             raise self.beyond(f"has more than {self.limits.members} members", "members")
 
     def beyond(self, what: str, limit: str, member: str = "") -> LimitError:
-        """The error for a limit that was passed, with the setting that moves it."""
+        """Return the error for an exceeded limit, with the setting that raises it."""
         label = f"{self.label}!{member}" if member else self.label
         return LimitError(f"{label}: {what}; if you trust it, raise the limit TRACEKIT_MAX_{limit.upper()}")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What of an archive could not be read: the member ("" for the archive itself) and why."""
+    """Name a part of an archive that could not be read, the member ("" for the archive itself), and why."""
 
     member: str
     reason: str
@@ -93,7 +93,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Member:
-    """One regular file of an archive. `blocks` can be read until the next member is asked for; `mtime` in seconds, 0 if unknown."""
+    """Describe one regular file of an archive. `blocks` can be read until the next member is requested; `mtime` in s, 0 if unknown."""
 
     index: int
     name: str
@@ -102,7 +102,7 @@ class Member:
 
 
 class Pass:
-    """One pass over an archive, from its first byte to its last."""
+    """Read an archive once, from its first byte to its last."""
 
     def __init__(self, label: str, limits: Limits) -> None:
         self.budget = Budget(label, limits)
@@ -112,7 +112,7 @@ class Pass:
         self._index = 0
 
     def members(self, file: IO[bytes]) -> Iterator[Member]:
-        """The regular files of an archive and of the archives in it, in their order; ends early where a limit is passed."""
+        """Yield the regular files of an archive and of the archives in it, in their order; stop early where a limit is exceeded."""
         blocks = self.budget.read(iter(lambda: file.read(_STEP), b""))
         try:
             yield from self._inside(Stream(blocks), "", 0, 0, file)
@@ -120,7 +120,7 @@ class Pass:
             self.problems.append(Problem("", str(error)))
 
     def _inside(self, stream: Stream, name: str, mtime: int, depth: int, file: IO[bytes] | None = None) -> Iterator[Member]:
-        """What a stream is: members of the archive it holds, or itself. `file`: where it can be sought."""
+        """Yield the members of the archive that a stream holds, or else the stream itself. `file`: set where it can be sought."""
         limits = self.budget.limits
         stream, layers = unpack.opened(stream, self.budget.spend, limits.depth)
         kind = _kind(stream.peek(unpack.HEAD))
@@ -171,7 +171,7 @@ class Pass:
 
 
 class Archive:
-    """An archive whose members are read more than once: small ones are kept in memory, others by going forward through the file again."""
+    """Read members of an archive more than once: small ones stay in memory, others are read by another pass over the file."""
 
     def __init__(self, label: str, opener: Callable[[], IO[bytes]], limits: Limits) -> None:
         self.label, self.opener, self.limits = label, opener, limits
@@ -184,7 +184,7 @@ class Archive:
         self._next = 0
 
     def scan(self, wanted: Callable[[Member, bytes], bool]) -> Iterator[tuple[Member, bytes]]:
-        """Every member that is `wanted` (by member and head), with its head; the content of small ones is kept for `blocks`."""
+        """Yield every member that is `wanted` (by member and head), with its head; keep the content of small ones for `blocks`."""
         once = Pass(self.label, self.limits)
         self.problems, self.skipped = once.problems, once.skipped
         with self.opener() as file:
@@ -197,7 +197,7 @@ class Archive:
                     yield member, head
 
     def blocks(self, index: int) -> Iterator[bytes]:
-        """The content of a member. Errors: those of `unpack.BROKEN`, LimitError."""
+        """Yield the content of a member. Errors: those of `unpack.BROKEN`, LimitError."""
         if index in self._kept:
             yield self._kept[index]
             return
@@ -212,7 +212,7 @@ class Archive:
                 return
 
     def close(self) -> None:
-        """Let go of the open file; members can still be read."""
+        """Close the open file; members can still be read."""
         self._going, self._next = None, 0
         if self._file is not None:
             self._file.close()
@@ -222,7 +222,7 @@ class Archive:
         return {**vars(self), "_going": None, "_file": None, "_next": 0}
 
     def _keep(self, member: Member) -> None:
-        """Keep the content in memory while there is room; what is damaged is read again, so that the reader hears of it."""
+        """Keep the content in memory while there is room; damaged content is read again, so that its reader gets the error."""
         most = min(self._room, KEPT_EACH)
         content = member.stream.peek(most + 1) if most else b""
         if 0 < len(content) <= most and member.stream.error is None:
@@ -231,7 +231,7 @@ class Archive:
 
 
 def is_archive(head: bytes) -> bool:
-    """Whether the first bytes of an unpacked file are those of a tar or a zip."""
+    """Return whether the first bytes of an unpacked file are those of a tar or a zip."""
     return bool(_kind(head))
 
 
@@ -240,7 +240,7 @@ def _kind(head: bytes) -> str:
 
 
 def _plain(name: str) -> str | None:
-    """The name without `./`; None for one that is absolute or leads outside."""
+    """Return the name without `./`; None for one that is absolute or leads outside."""
     parts = [p for p in name.replace("\\", "/").split("/") if p not in ("", ".")]
     drive = len(name) > 1 and name[1] == ":" and name[0].isalpha() and name[2:3] in ("/", "\\")
     return None if name.startswith(("/", "\\")) or drive or ".." in parts or not parts else "/".join(parts)

@@ -44,7 +44,7 @@ _SINCE_BOOT = re.compile(r"^(?:<\d+>)?\[ *(\d+\.\d+)\]", re.M)
 
 
 class Log(NamedTuple):
-    """What is known of a file before it is parsed: its path, its first bytes as text, when it was written last (s, 0 if unknown)."""
+    """Describe a file before it is parsed: its path, its first bytes as text, when it was last written (s, 0 if unknown)."""
 
     path: str
     head: str
@@ -52,26 +52,26 @@ class Log(NamedTuple):
 
 
 def is_log(name: str) -> bool:
-    """Whether a file of a folder or archive may be a log, by its name and place."""
+    """Return whether a file of a folder or archive may be a log, by its name and path."""
     if _BUNDLE.search(name):
         return bool(_LOG.search(name) or _PACKED.search(name))
     return not _NO_LOG.search(name)
 
 
 def machine(name: str) -> str:
-    """The machine whose file it is, where the place says so: `nodes/NAME/..` of a must-gather, a sosreport inside another archive."""
+    """Return the machine of a file where its path names one: `nodes/NAME/..` of a must-gather, a sosreport inside another archive."""
     found = _NODE.findall(name) or [m["host"] for m in _SOS.finditer(name)]
     return found[-1] if found else ""
 
 
 def machines(names: Iterable[str]) -> dict[str, str]:
-    """The machine of each file, where the files are of several; nothing where one machine is all there is."""
+    """Return the machine of each file where the files are of several machines; nothing where they are of one."""
     found = {n: machine(n) for n in names}
     return {n: m for n, m in found.items() if m} if len({m for m in found.values() if m}) > 1 else {}
 
 
 def series(logs: Iterable[Log]) -> list[list[Log]]:
-    """Logs that are parts of one rotated log, each series from its oldest part on; logs that stand alone are left out."""
+    """Return the parts of each rotated log, the oldest first; logs that were not rotated are left out."""
     families: dict[str, list[Log]] = {}
     for log in logs:
         families.setdefault(stem(log.path), []).append(log)
@@ -79,19 +79,19 @@ def series(logs: Iterable[Log]) -> list[list[Log]]:
 
 
 def _may_rotate(name: str, parts: Iterable[Log]) -> bool:
-    """`host.1` and `host.2` may as well be two hosts; where there is a `host` beside them, or the name is a log's, they are not."""
+    """Return whether numbered files can be one rotated log: `host.1` and `host.2` are two hosts unless `host` exists or is a log's name."""
     return bool(_LOG.search(name)) or name.endswith((".log", ".txt", ".out", ".msg")) or any(p.path == name for p in parts)
 
 
 def stem(path: str) -> str:
-    """The path without what rotation adds: `messages-20261101.xz` and `messages.2.gz` are `messages`."""
+    """Return the path without what rotation adds: `messages-20261101.xz` and `messages.2.gz` are `messages`."""
     folder, base = re.fullmatch(r"(.*[/!])?([^/!]*)", path, re.S).groups()  # type: ignore[union-attr]
     m = _ROTATED.match(base)
     return (folder or "") + (m["stem"] if m else base)
 
 
 def first_stamp(text: str, mtime: int) -> float | None:
-    """The first wall-clock stamp of a log in s since 1970, taken as UTC; syslog's gets the last year that is not after `mtime`."""
+    """Return the first wall-clock stamp of a log in s since 1970, taken as UTC; syslog's gets the last year that is not after `mtime`."""
     iso, plain = _ISO.search(text), _SYSLOG.search(text)
     if full := _CTIME.search(text):
         return _seconds(f"{full[4]}-{_MONTHS[full[1]]:02}-{int(full[2]):02}T{full[3]}")
@@ -112,7 +112,7 @@ def _seconds(iso: str) -> float | None:
 
 
 def _ordered(parts: list[Log]) -> list[Log]:
-    """By the first wall-clock stamps, else by the first stamps since boot if they differ, else by what rotation wrote into the names."""
+    """Sort logs by their first wall-clock stamps, else by their first stamps since boot if these differ, else by their rotated names."""
     by_name = sorted(parts, key=_age, reverse=True)
     for stamps in ([first_stamp(p.head, p.mtime) for p in by_name], [_since_boot(p.head) for p in by_name]):
         known = [s for s in stamps if s is not None]
@@ -128,7 +128,7 @@ def _since_boot(text: str) -> float | None:
 
 
 def _age(log: Log) -> tuple[int, int]:
-    """The larger the older: numbers rise with age, dates fall; the log without either is the newest."""
+    """Return a sort key that is larger for an older log: numbers rise with age, dates fall; a name with neither is the newest."""
     m = _ROTATED.match(re.split(r"[/!]", log.path)[-1])
     part = m["part"] if m else None
     digits = re.sub(r"\D", "", part or "")

@@ -13,14 +13,14 @@ _SMALL = 1 << 20  # bytes below which python breaks lines sooner than a reader i
 
 @dataclass(frozen=True)
 class Chunk:
-    """Whole lines of a source: the number of the first one, and the bytes; every chunk but the last ends at LF."""
+    """Hold whole lines of a source: the number of the first one, and the bytes; every chunk but the last ends at LF."""
 
     first_line: int
     data: bytes
 
     @cached_property
     def lines(self) -> "pl.Series":
-        """The lines as text (String), broken at LF only; bytes that are not UTF-8 are replaced."""
+        """Return the lines as text (String), split at LF only; bytes that are not UTF-8 are replaced."""
         import polars as pl  # where only bytes are asked for, it is not loaded
 
         if len(self.data) <= _SMALL:
@@ -31,14 +31,14 @@ class Chunk:
 
     @cached_property
     def broken(self) -> list[int]:
-        """The numbers of the lines whose bytes are not UTF-8."""
+        """Return the numbers of the lines whose bytes are not UTF-8."""
         if self.data.isascii() or _is_utf8(self.data):
             return []
         return [n for n, piece in enumerate(self.data.split(b"\n"), self.first_line) if not _is_utf8(piece)]
 
     @property
     def next_line(self) -> int:
-        """The number of the line after the last one, where that ends with LF. Lines that are broken up already need no second count."""
+        """Return the number of the line after the last one, where that ends with LF. Lines that are split already are not counted again."""
         return self.first_line + (len(self.lines) if "lines" in self.__dict__ else self.data.count(b"\n"))
 
 

@@ -35,7 +35,7 @@ DAMAGED = "the data end early or are damaged"
 
 @dataclass(frozen=True)
 class Source:
-    """One log: `path` as the user gave it, `file` where its bytes are, and how to read them.
+    """Describe one log: `path` as the user gave it, `file` where its bytes are, and how to read them.
 
     What is compressed or inside an archive is a `member` of `archive`. `machine`: whose log it is where the place says so. `remarks`
     collects what the reader should be told (cut lines, a truncated archive); `marks` maps the first line of each chunk to its byte offset,
@@ -55,11 +55,11 @@ class Source:
 
     @property
     def plain(self) -> bool:
-        """Whether its bytes are those of the file."""
+        """Return whether its bytes are those of the file."""
         return self.archive is None and not self.encoding
 
     def chunks(self, size: int = CHUNK) -> Iterator[Chunk]:
-        """The source's lines in chunks of about `size` bytes; lines over 1 MiB are cut and counted in `notes()`."""
+        """Yield the source's lines in chunks of about `size` bytes; lines over 1 MiB are cut and counted in `notes()`."""
         line, cut = self.first_line, 0
         for offset, raw in _plain_lines(self.file, size, self._lose) if self.plain else _whole_lines(self._blocks(min(size, CHUNK)), size):
             data, shortened = _bound(raw)
@@ -72,7 +72,7 @@ class Source:
             self._lose(f"{cut} line{'s' if cut > 1 else ''} longer than 1 MiB cut")
 
     def text_of(self, numbers: Iterable[int]) -> dict[int, str]:
-        """The text of some lines, by number, read again from the file."""
+        """Return the text of some lines, by number, read again from the file."""
         wanted = sorted(set(numbers))
         texts: dict[int, str] = {}
         for chunk in self._chunks_with(wanted):
@@ -84,19 +84,19 @@ class Source:
         return texts
 
     def notes(self) -> list[str]:
-        """What the reader should be told about the reading so far."""
+        """Return what the user should know about the reading so far."""
         return list(self.remarks)
 
     def losses(self) -> list[str]:
-        """Those of the notes that say that lines are missing."""
+        """Return those notes that say that lines are missing."""
         return list(self.lost)
 
     def place(self, line: int) -> tuple[str, int]:
-        """The file and its line that a line of the source is."""
+        """Return the file, and the line in it, that a line of the source comes from."""
         return self.path, line
 
     def _chunks_with(self, wanted: Sequence[int]) -> Iterator[Chunk]:
-        """The chunks that hold the wanted lines: by seeking where offsets are known, else all from the start."""
+        """Yield the chunks that hold the wanted lines: by seeking where offsets are known, else all from the start."""
         if not self.plain or not self.marks:
             yield from self.chunks()
             return
@@ -110,7 +110,7 @@ class Source:
                 yield Chunk(firsts[place], _bound(stream.read(-1 if end is None else end - begin))[0])
 
     def _blocks(self, size: int) -> Iterator[bytes]:
-        """The bytes of the source, unpacked and as UTF-8."""
+        """Yield the bytes of the source, unpacked and as UTF-8."""
         blocks = _read(self.file, size) if self.archive is None else _whole(self.archive.blocks(self.member), self._lose)
         return _recoded(blocks, self.encoding) if self.encoding else blocks
 
@@ -126,13 +126,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Series(Source):
-    """The parts of a rotated log as one source, oldest first; its lines are counted through, its path is that of the newest part."""
+    """Join the parts of a rotated log into one source, oldest first; lines are numbered through, the path is that of the newest part."""
 
     parts: tuple[Source, ...] = ()
     begins: dict[int, Source] = field(default_factory=dict, compare=False, repr=False)  # by the number of the first line
 
     def chunks(self, size: int = CHUNK) -> Iterator[Chunk]:
-        """The lines of all parts; a part that cannot be read is noted."""
+        """Yield the lines of all parts; note a part that cannot be read."""
         self.begins.clear()
         line = 1
         for part in self.parts:
@@ -147,22 +147,22 @@ class Series(Source):
                 self._lose(f"{part.path}: {error}")
 
     def text_of(self, numbers: Iterable[int]) -> dict[int, str]:
-        """The text of some lines, by number, read again from the parts that hold them."""
+        """Return the text of some lines, by number, read again from the parts that hold them."""
         wanted: dict[int, list[int]] = {}
         for n in numbers:
             wanted.setdefault(self._begin(n), []).append(n - self._begin(n) + 1)
         return {begin + n - 1: text for begin, lines in wanted.items() for n, text in self.begins[begin].text_of(lines).items()}
 
     def notes(self) -> list[str]:
-        """What the reader should be told about the reading of all parts so far."""
+        """Return what the user should know about the reading of all parts so far."""
         return [*self.remarks, *(f"{part.path}: {note}" for part in self.parts for note in part.notes())]
 
     def losses(self) -> list[str]:
-        """What is missing of all parts."""
+        """Return the notes of all parts that say that lines are missing."""
         return [*self.lost, *(f"{part.path}: {loss}" for part in self.parts for loss in part.losses())]
 
     def place(self, line: int) -> tuple[str, int]:
-        """The part and its line that a line of the series is."""
+        """Return the part, and the line in it, that a line of the series comes from."""
         begin = self._begin(line)
         return self.begins[begin].path, line - begin + 1
 
@@ -186,7 +186,7 @@ def discover(paths: Sequence[str], limits: Limits | None = None) -> tuple[list[S
 
 
 def _placed(found: Sequence[tuple[Source, bundle.Log]]) -> list[Source]:
-    """The sources with their machines, where there are several; the parts of a rotated log as one, where the newest stood."""
+    """Return the sources with their machines where there are several; join the parts of a rotated log, at the place of the newest."""
     machines = bundle.machines(s.path for s, _ in found)
     sources = {s.path: replace(s, machine=machines[s.path]) if s.path in machines else s for s, _ in found}
     for logs in bundle.series(log for s, log in found if s.first_line == 1):
@@ -197,7 +197,7 @@ def _placed(found: Sequence[tuple[Source, bundle.Log]]) -> list[Source]:
 
 
 def _below(path: str, errors: list[SourceError]) -> list[str]:
-    """The files a path means; `errors` takes the folders that cannot be read. Errors: SourceError where it means none."""
+    """Return the files that a path means; add folders that cannot be read to `errors`. Errors: SourceError where it means none."""
     if path == "-" or is_url(path):
         return [path]
     if not os.path.exists(path):
@@ -215,7 +215,7 @@ def _below(path: str, errors: list[SourceError]) -> list[str]:
 
 
 def _identify(path: str, limits: Limits, errors: list[SourceError]) -> list[tuple[Source, bundle.Log]]:
-    """Look at the first bytes and tell how a file is to be read; a file that cannot be is an error."""
+    """Decide by the first bytes how a file is to be read; one that cannot be read is an error."""
     label = shown(path)
     try:
         if is_url(path):
@@ -234,12 +234,12 @@ def _identify(path: str, limits: Limits, errors: list[SourceError]) -> list[tupl
 
 
 def shown(path: str) -> str:
-    """A path as text: bytes of a file name that are no UTF-8 as `\\xNN`."""
+    """Return a path as text: bytes of a file name that are no UTF-8 as `\\xNN`."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def is_url(path: str) -> bool:
-    """Whether a path is for fsspec: `s3://bucket/key`, `https://host/file`."""
+    """Return whether a path is for fsspec: `s3://bucket/key`, `https://host/file`."""
     return re.match(r"[a-z][a-z0-9+.-]+://", path) is not None
 
 
@@ -254,7 +254,7 @@ def open_url(url: str) -> IO[bytes]:
 
 
 def remote(url: str, *, entries: bool = False) -> Any:
-    """What a remote store says of a file (size, times, tags), or the URLs of the entries of a folder. Errors: as `open_url`."""
+    """Return what a remote store says of a file (size, times, tags), or the URLs of a folder's entries. Errors: as `open_url`."""
     try:
         store, path = _fsspec(url).core.url_to_fs(url)
         return [store.unstrip_protocol(e) for e in store.ls(path, detail=False)] if entries else store.info(path)
@@ -272,7 +272,7 @@ def _fsspec(url: str) -> Any:
 
 
 def _members(path: str, file: str, archive: Archive, errors: list[SourceError]) -> Iterator[tuple[Source, bundle.Log]]:
-    """The logs of an archive, or of a compressed file. Errors: SourceError where there is none."""
+    """Return the logs of an archive or of a compressed file. Errors: SourceError where there is none."""
     others: Counter[str] = Counter()
 
     def wanted(member: Member, head: bytes) -> bool:
@@ -305,7 +305,7 @@ def _label(path: str, member: str) -> str:
 
 
 def _described(source: Source, head: bytes, mtime: int) -> tuple[Source, bundle.Log]:
-    """The source as its first bytes say it is to be read. Errors: SourceError where they are no text."""
+    """Return a source with the way to read it that its first bytes ask for. Errors: SourceError where they are no text."""
     if not head:
         raise SourceError(f"{source.path}: the file is empty")
     if head.startswith(tracedat.MAGIC):
@@ -318,7 +318,7 @@ def _described(source: Source, head: bytes, mtime: int) -> tuple[Source, bundle.
 
 
 def _rendered(path: str, file: str) -> Source:
-    """A trace.dat as the text of `trace-cmd report`; release, clock and loss counters stand on lines 0 and below."""
+    """Yield a trace.dat as the text of `trace-cmd report`; release, clock and loss counters stand on lines 0 and below."""
     if not shutil.which("trace-cmd"):
         raise SourceError(f"{path}: is a trace.dat and trace-cmd is not installed; convert it: trace-cmd report {path} > trace.txt")
     extra, blocks, notes = tracedat.render(os.path.abspath(file))
@@ -334,7 +334,7 @@ def _read(file: str, size: int) -> Iterator[bytes]:
 
 
 def _whole(blocks: Iterator[bytes], note: Callable[[str], None]) -> Iterator[bytes]:
-    """The blocks of what was packed; what a damaged archive still gives is given, then noted."""
+    """Yield the unpacked blocks; of a damaged archive yield what can be read, then note the damage."""
     try:
         yield from blocks
     except BROKEN as error:
@@ -349,7 +349,7 @@ def _recoded(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
 
 
 def _plain_lines(file: str, size: int, lose: Callable[[str], None]) -> Iterator[tuple[int, bytes]]:
-    """Pieces of a plain file that end at LF, each with its byte offset: where a line ends is looked up first, so that nothing is copied."""
+    """Yield pieces of a plain file that end at LF, each with its byte offset. The line's end is searched first, so nothing is copied."""
     offset = 0
     with open(file, "rb") as stream:
         handle, total = stream.fileno(), os.fstat(stream.fileno()).st_size
@@ -374,7 +374,7 @@ def _plain_lines(file: str, size: int, lose: Callable[[str], None]) -> Iterator[
 
 
 def _whole_lines(blocks: Iterable[bytes], size: int) -> Iterator[tuple[int, bytes]]:
-    """Joins blocks to pieces of at least `size` bytes that end at LF, each with its byte offset. Of an endless line the start is kept."""
+    """Join blocks to pieces of at least `size` bytes that end at LF, each with its byte offset. Of an endless line keep the start."""
     offset, held, length, dropped, tail = 0, [], 0, 0, 0
     for block in blocks:
         last = block.rfind(b"\n")
@@ -403,7 +403,7 @@ _OVERLONG = re.compile(rb"([^\n]{%d})[^\n]+" % LINE_LIMIT)
 
 
 def _bound(data: bytes) -> tuple[bytes, int]:
-    """Cuts lines over the limit; the search is one look-up a MiB where there are none."""
+    """Cut lines over the limit; where there are none, the search costs one look-up per MiB."""
     if all(data.find(b"\n", at, at + LINE_LIMIT) >= 0 for at in range(0, len(data) - LINE_LIMIT, LINE_LIMIT)):
         return data, 0
     return _OVERLONG.subn(rb"\1", data)
@@ -423,7 +423,7 @@ def _spool_file(path: str) -> str:
 
 
 def _spool_blocks(blocks: Iterable[bytes]) -> str:
-    """Writes blocks to a temporary file that goes when the process ends; returns its name."""
+    """Write blocks to a temporary file that is removed when the process ends; return its name."""
     handle, name = tempfile.mkstemp(prefix="tracekit-")
     atexit.register(_remove, name, os.getpid())
     with os.fdopen(handle, "wb") as out:

@@ -21,12 +21,12 @@ _PAX = re.compile(rb"([0-9]{1,9}) ([^=]{1,100})=")
 
 
 def is_tar(head: bytes) -> bool:
-    """Whether the first 512 bytes are a tar header: its checksum is right, and it is not empty."""
+    """Return whether the first 512 bytes are a tar header: its checksum is right, and it is not empty."""
     return len(head) >= _BLOCK and any(head[:100]) and _sum_is_right(head[:_BLOCK])
 
 
 def entries(stream: Stream) -> Iterator[Entry]:
-    """The entries in their order; each can be read until the next is asked for. Errors: EOFError, OSError where the tar is damaged."""
+    """Yield the entries in their order; each can be read until the next is requested. Errors: EOFError, OSError where it is damaged."""
     extra: dict[str, str] = {}
     for header in _headers(stream):
         size, kind = _number(header[124:136]), header[156:157]
@@ -44,7 +44,7 @@ def entries(stream: Stream) -> Iterator[Entry]:
 
 
 def _headers(stream: Stream) -> Iterator[bytes]:
-    """The headers up to the end mark, two empty blocks (one is taken too)."""
+    """Yield the headers up to the end mark of two empty blocks (one is accepted too)."""
     while header := stream.read(_BLOCK):
         if not any(header):
             return
@@ -55,7 +55,7 @@ def _headers(stream: Stream) -> Iterator[bytes]:
 
 
 def _entry(stream: Stream, name: str, kind: str, mtime: int, size: int) -> Iterator[Entry]:
-    """One entry; once the reader is done with it the rest of it is skipped."""
+    """Yield one entry; skip the rest of it once the reader is done with it."""
     left = size if kind not in ("folder", "link") else 0
 
     def data() -> Iterator[bytes]:
@@ -72,7 +72,7 @@ def _entry(stream: Stream, name: str, kind: str, mtime: int, size: int) -> Itera
 
 
 def _small(stream: Stream, size: int) -> bytes:
-    """The content of a header that describes the next entry."""
+    """Return the content of a header that describes the next entry."""
     if size > _LONGEST:
         raise OSError(f"a tar header of {size} bytes")
     return stream.read(size + -size % _BLOCK)[:size] if size else b""
@@ -104,7 +104,7 @@ def _mtime(header: bytes, extra: dict[str, str]) -> int:
 
 
 def _number(text: bytes) -> int:
-    """A header's number: octal digits, or base 256 with the first bit set."""
+    """Return a header's number: octal digits, or base 256 with the first bit set."""
     if text[0] & 0x80:
         return int.from_bytes(text[1:], "big") if text[0] == 0x80 else 0
     digits = text.strip(b" \0")
@@ -114,7 +114,7 @@ def _number(text: bytes) -> int:
 
 
 def _sum_is_right(header: bytes) -> bool:
-    """Whether the checksum is that of the header with its own field blank (both ways of summing are in use)."""
+    """Return whether the checksum is that of the header with its own field blank (signed and unsigned sums are both in use)."""
     field = header[148:156].strip(b" \0")
     if not re.fullmatch(rb"[0-7]{1,8}", field):
         return False
@@ -124,7 +124,7 @@ def _sum_is_right(header: bytes) -> bool:
 
 
 def _skip_sparse_map(stream: Stream, header: bytes) -> None:
-    """Old GNU sparse files have more blocks of map behind the header; their holes are not filled in."""
+    """Skip the sparse map that old GNU tar writes behind the header; holes are not filled in."""
     more = header[482]
     while more:
         more = stream.read(_BLOCK)[504]

@@ -1,10 +1,10 @@
-"""Whether the first bytes of a file are text, and in which encoding."""
+"""Decide whether the first bytes of a file are text, and in which encoding."""
 
 import codecs
 
 
 def encoding_of(head: bytes) -> str:
-    """The text encoding when a byte order mark names one; bytes are UTF-8 otherwise."""
+    """Return the text encoding that a byte order mark names; UTF-8 without one."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     return "utf-8-sig" if head.startswith(codecs.BOM_UTF8) else ""
@@ -14,7 +14,7 @@ _HOLE = b"\x00" * 512  # what a file system leaves of a file that was not writte
 
 
 def is_binary(head: bytes) -> bool:
-    """Whether bytes are no log: over 5 % control characters that no console writes. NUL runs of a crashed machine's log stay text; where
+    """Detect bytes of no log: over 5 % control characters that no console writes. NUL runs of a crashed machine's log stay text; where
     lines without a NUL stand before a long run, they tell."""
     lines = head.partition(_HOLE)[0]
     head = lines if b"\n" in lines and b"\x00" not in lines else head

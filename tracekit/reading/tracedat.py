@@ -18,7 +18,7 @@ _BLOCK = 8 << 20
 
 
 class Symbol(NamedTuple):
-    """Where an address lies: `function+0xOFFSET/0xSIZE [module]`, the form ftrace prints."""
+    """Name the function of an address as ftrace prints it: `function+0xOFFSET/0xSIZE [module]`."""
 
     function: str
     offset: int
@@ -31,7 +31,7 @@ class Symbol(NamedTuple):
 
 
 def render(file: str) -> tuple[list[str], Iterator[bytes], list[str]]:
-    """Lines that only the file's options give (clock, loss, release), the report's text in blocks, and notes.
+    """Return the lines that only the file's options give (clock, loss, release), the report's text in blocks, and notes.
 
     The loss lines read like those of trace_pipe (`CPU:0 [LOST 12 EVENTS]`), the release like the kernel's banner.
     """
@@ -57,18 +57,18 @@ def _dump(file: str, what: str) -> bytes:
 
 
 def _line_blocks(stream: IO[bytes]) -> Iterator[bytes]:
-    """The stream in blocks of whole lines."""
+    """Yield the stream in blocks of whole lines."""
     while block := stream.read(_BLOCK):
         yield block + stream.readline()
 
 
 def _needed(stream: IO[bytes]) -> set[int]:
-    """The addresses in the parentheses of probe lines."""
+    """Return the addresses in the parentheses of probe lines."""
     return {int(a, 16) for block in _line_blocks(stream) for pair in _ADDRESSES.findall(block) for a in pair if a}
 
 
 def _names(file: str, addresses: Iterable[int]) -> dict[int, Symbol]:
-    """The symbols in which the addresses lie, by the kallsyms saved in the file."""
+    """Return the symbols that contain the addresses, from the kallsyms saved in the file."""
     wanted = sorted(addresses)
     if not wanted:
         return {}
@@ -89,7 +89,7 @@ def _symbol(address: int, starts: list[int], first: Mapping[int, tuple[str, str]
 
 
 def _named(block: bytes, names: Mapping[int, Symbol]) -> bytes:
-    """The probe lines of a block with symbols: `(function+0x0/0x40)`, returns as `(caller+0x1/0x40 <- function)`."""
+    """Put symbols into the probe lines of a block: `(function+0x0/0x40)`, returns as `(caller+0x1/0x40 <- function)`."""
 
     def replace(match: re.Match[bytes]) -> bytes:
         where = names.get(int(match[1], 16))
@@ -105,7 +105,7 @@ def _named(block: bytes, names: Mapping[int, Symbol]) -> bytes:
 
 
 def _options(text: bytes) -> list[str]:
-    """Clock, loss counters and release of the file's options, as lines that the grammars read."""
+    """Return clock, loss counters and release of the file's options, as lines that the grammars read."""
     dump = text.decode(errors="replace")
     lines = []
     if clock := re.search(r"\[Option TRACECLOCK.*\n.*?\[(\w+|x86-tsc)\]", dump):

@@ -25,30 +25,30 @@ BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zstd.ZstdError, zipfile
 
 
 class Decompressor(Protocol):
-    """What the decompressors of bz2, lzma and zstd have in common."""
+    """Describe what the decompressors of bz2, lzma and zstd have in common."""
 
     @property
     def eof(self) -> bool:
-        """Whether the end mark was reached."""
+        """Return whether the end mark was reached."""
         ...
 
     @property
     def needs_input(self) -> bool:
-        """Whether nothing more comes out without more input."""
+        """Return whether more input is needed for more output."""
         ...
 
     @property
     def unused_data(self) -> bytes:
-        """What stands behind the end mark."""
+        """Return the bytes behind the end mark."""
         ...
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        """At most `max_length` bytes of what `data` and what was given before expand to."""
+        """Return at most `max_length` bytes of what `data` and the input before it expand to."""
         ...
 
 
 class Stream:
-    """Blocks that can be looked at before they are read. An error of the blocks is raised when the reader comes to it, and ever after."""
+    """Read blocks with a look ahead. An error of the blocks is raised when the reader comes to it, and at every read after that."""
 
     def __init__(self, blocks: Iterable[bytes]) -> None:
         self._blocks = iter(blocks)
@@ -58,11 +58,11 @@ class Stream:
 
     @property
     def error(self) -> Exception | None:
-        """What the blocks raised; the reader may not have come to it yet."""
+        """Return the error that the blocks raised; the reader may not have come to it yet."""
         return self._error
 
     def peek(self, size: int) -> bytes:
-        """The next `size` bytes, fewer at the end, without taking them."""
+        """Return the next `size` bytes, fewer at the end, without taking them."""
         parts = [self._held[self._at :]]
         length = len(parts[0])
         while length < size and (block := self._more()):
@@ -73,7 +73,7 @@ class Stream:
         return self._held[self._at : self._at + size]
 
     def blocks(self, size: int | None = None) -> Iterator[bytes]:
-        """The next `size` bytes in blocks, or all. Errors: EOFError when there are fewer; what the blocks raise."""
+        """Yield the next `size` bytes in blocks, or all. Errors: EOFError when there are fewer; what the blocks raise."""
         while size is None or size > 0:
             if self._at == len(self._held):
                 self._held, self._at = self._more(), 0
@@ -90,17 +90,17 @@ class Stream:
             yield block
 
     def read(self, size: int) -> bytes:
-        """Exactly `size` bytes, or none at the end of the stream. Errors: EOFError for fewer; what the blocks raise."""
+        """Return exactly `size` bytes, or none at the end of the stream. Errors: EOFError for fewer; what the blocks raise."""
         if not self.peek(1) and self._error is None:
             return b""
         return b"".join(self.blocks(size))
 
     def push(self, data: bytes) -> None:
-        """Put bytes back that were read too far."""
+        """Put back bytes that were read too far."""
         self._held, self._at = data + self._held[self._at :], 0
 
     def _more(self) -> bytes:
-        """The next block; empty at the end and from an error on."""
+        """Return the next block; empty at the end and after an error."""
         if self._done:
             return b""
         try:
@@ -115,7 +115,7 @@ class Stream:
 
 @dataclass
 class Entry:
-    """One entry of an archive. `kind`: file, folder, link, device, or another word to count by; `problem`: why it cannot be read."""
+    """Describe one entry of an archive. `kind`: file, folder, link, device, or another word; `problem`: why it cannot be read."""
 
     name: str
     kind: str
@@ -125,7 +125,7 @@ class Entry:
 
 
 def compression(head: bytes) -> str:
-    """gz, xz, bz2 or zst by the first bytes (10 are enough), else ""."""
+    """Return gz, xz, bz2 or zst by the first bytes (10 are enough), else ""."""
     kind = next((k for magic, k in _MAGIC.items() if head.startswith(magic)), "")
     return "" if kind == "bz2" and not head[4:10].startswith(_BZ2_BLOCK) else kind
 

@@ -54,12 +54,12 @@ class Model:
 
     @classmethod
     def hears(cls) -> tuple[str, ...]:
-        """The tables this model takes as input."""
+        """Return the tables this model takes as input."""
         return cls._hears
 
     @classmethod
     def emits(cls) -> tuple[str, ...]:
-        """The names of the tables it emits."""
+        """Return the names of the tables it emits."""
         return tuple(t.name for t in cls.tables)
 
     @classmethod
@@ -114,7 +114,7 @@ class Model:
 
 
 def rows_of(frame: pl.DataFrame) -> Iterator[Row]:
-    """The rows of a frame as attribute bags, in frame order."""
+    """Return the rows of a frame in its order, with one attribute per column."""
     rows = frame.rows() if frame.height <= ROWS_AT_ONCE else frame.iter_rows(buffer_size=ROWS_AT_ONCE)
     yield from map(_row_type(tuple(frame.columns)), rows)
 
@@ -140,7 +140,7 @@ def _frame(emitted: Sequence[tuple[Row, dict[str, Any]]], schema: Mapping[str, p
 
 
 def _fits(value: Any, kind: pl.DataType) -> bool:
-    """Whether a whole number has room in its column."""
+    """Return whether a whole number fits the type of its column."""
     if isinstance(value, list | tuple) and isinstance(kind, pl.List):
         return all(_fits(v, kind.inner) for v in value)  # type: ignore[arg-type]
     if not isinstance(value, int) or not kind.is_integer():
@@ -277,7 +277,7 @@ def _sorted(models: tuple[type[Model], ...]) -> tuple[tuple[type[Model], ...], t
 
 
 def _upstream(model: type[Model], before: Mapping[type[Model], Sequence[type[Model]]]) -> set[type[Model]]:
-    """All models that `model` hears, directly or through others."""
+    """Return all models that `model` hears, directly or through others."""
     found: set[type[Model]] = set()
     todo = [model]
     while todo:
@@ -335,7 +335,7 @@ def _ordered(frames: Mapping[str, pl.DataFrame], merged: bool) -> Iterator[tuple
 
 
 def _ends(frame: pl.DataFrame, rows: Sequence[Row], column: str) -> list[Any]:
-    """Where or when each row ends; a row that is no span has nothing but its begin."""
+    """Return where or when each row ends; a row that is no span ends where it begins."""
     begins = list(map(attrgetter(column), rows))
     if f"{column}_end" not in frame.columns:
         return begins
@@ -343,6 +343,6 @@ def _ends(frame: pl.DataFrame, rows: Sequence[Row], column: str) -> list[Any]:
 
 
 def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """The frames as one; those without rows say nothing."""
+    """Concatenate the frames that have rows."""
     filled = [f for f in frames if f.height]
     return pl.concat(filled) if len(filled) > 1 else (filled or frames)[0]

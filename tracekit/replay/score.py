@@ -34,7 +34,7 @@ class Score:
 
 
 def score(tables: Mapping[str, pl.DataFrame], findings: Sequence[Finding]) -> Score:
-    """The score of a replay, from its table `predictions`."""
+    """Return the score of a replay, from its table `predictions`."""
     made = tables.get("predictions")
     if made is None or made.is_empty():
         return Score(0, 0, 0, 0, 0, 0, 0, ())
@@ -74,14 +74,14 @@ def _explained(row: Mapping[str, Any], findings: Sequence[Finding]) -> str | Non
 
 
 def timeline(tables: Mapping[str, pl.DataFrame], device: str) -> list[dict[str, Any]]:
-    """What happened to one function, in order: every operation, life and window whose BDF or pointer is `device`."""
+    """Return what happened to one function, in order: every operation, life and window whose BDF or pointer is `device`."""
     wanted = names_of(tables, device)
     rows = [r for name, frame in sorted(tables.items()) if _is_timed(name, frame) for r in _rows_about(name, frame, wanted)]
     return sorted(rows, key=lambda r: (r["source"], r["line"], r["line_end"] or r["line"]))
 
 
 def state(tables: Mapping[str, pl.DataFrame], at: int, device: str | None = None) -> list[dict[str, Any]]:
-    """What the model holds to be true at a time (ns on the source's clock): every life that has begun and not ended."""
+    """Return what the model holds to be true at a time (ns on the source's clock): every life that has begun and not ended."""
     wanted = names_of(tables, device) if device else None
     rows = []
     for name, frame in sorted(tables.items()):
@@ -97,7 +97,7 @@ def state(tables: Mapping[str, pl.DataFrame], at: int, device: str | None = None
 
 
 def names_of(tables: Mapping[str, pl.DataFrame], device: str) -> frozenset[object]:
-    """Everything a device is called: its BDF with and without domain, its pointers as numbers."""
+    """Return all names of a device: its BDF with and without domain, its pointers as numbers."""
     names: set[object] = {device, full_bdf(device), full_bdf(device).removeprefix("0000:")}
     pointer = device.split()[-1].removeprefix("dev=").removeprefix("vdev=")
     if pointer.startswith("0x"):

@@ -46,11 +46,11 @@ class Flip:
 
     @property
     def label(self) -> str:
-        """The gate as people read it: code and name."""
+        """Return the code and the name of the gate."""
         return f"{self.gate} {self.name}".rstrip()
 
     def as_json(self) -> dict[str, Any]:
-        """The row of `tracekit whatif --format json`."""
+        """Return the row of `tracekit whatif --format json`."""
         lists = {n: list(getattr(self, n)) for n in ("vanished", "remaining", "new")}
         return {
             "gate": self.gate,
@@ -77,19 +77,19 @@ class System:
 
     @classmethod
     def instances(cls, machines: Mapping[str, type], tables: Mapping[str, pl.DataFrame]) -> Sequence["System"]:
-        """The systems that the tables show stimuli for; none where they show nothing."""
+        """Return the systems that the tables hold stimuli for; none where they hold none."""
         raise NotImplementedError
 
     def subject(self) -> str:
-        """The label of whom it is about, as findings print it; empty if no finding names one."""
+        """Return the label of its subject as findings print it; empty if no finding names one."""
         return ""
 
     def gates(self) -> Mapping[str, Any]:
-        """The gates as observed or assumed: the base of every flip."""
+        """Return the gates as observed or assumed, from which every flip starts."""
         raise NotImplementedError
 
     def faults(self, gates: Mapping[str, Any]) -> frozenset[str]:
-        """Codes of the faults that occur when the stimuli are replayed under `gates`."""
+        """Return the codes of the faults that occur when the stimuli are replayed under `gates`."""
         raise NotImplementedError
 
     def refutable(self) -> frozenset[str] | None:
@@ -101,7 +101,7 @@ class System:
         return None
 
     def cost(self, gates: Mapping[str, Any]) -> Mapping[str, int]:
-        """What `gates` take up front: vectors, irtes, pirqs."""
+        """Return what `gates` allocate up front: vectors, IRTEs, pirqs."""
         return {}
 
     def platform(self) -> tuple[str, str]:
