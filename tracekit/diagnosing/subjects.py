@@ -79,6 +79,9 @@ def lost_between(gap: pl.DataFrame | None, source: str, line: int, end: int | No
     return gap is not None and gap.filter(inside).height > 0
 
 
+SECOND = 1_000_000_000  # ns: the coarsest stamp of a wrapper
+
+
 def near(earlier: Any, later: Any, lines: int, ms: int = 10) -> bool:
     """Whether row `later` stands below row `earlier` of the same source, at most so many lines or so much time away.
 
@@ -91,11 +94,17 @@ def near(earlier: Any, later: Any, lines: int, ms: int = 10) -> bool:
 
 
 def at_once(earlier: Any, later: Any, lines: int, ms: int) -> bool:
-    """Whether row `later` follows the end of row `earlier` of the same source at once: time decides where both have one, else lines."""
+    """Whether row `later` follows the end of row `earlier` of the same source at once: time decides where both have one, else lines.
+
+    Stamps of whole seconds tie within one second; the order and distance of the lines decide then.
+    """
     (source, end, ended), (other, line, ts) = _end(earlier), _place(later)
     if source != other or line <= end:
         return False
-    return line - end <= lines if ended is None or ts is None else ts - ended <= ms * 1_000_000
+    if ended is None or ts is None:
+        return line - end <= lines
+    tied = ended % SECOND == 0 and ts % SECOND == 0 and ts - ended <= SECOND
+    return ts - ended <= ms * 1_000_000 or (tied and line - end <= lines)
 
 
 def _end(row: Any) -> tuple[str, int, int | None]:
