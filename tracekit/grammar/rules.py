@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 # What a comment says to the machinery and not to users: `found by "-edge "`, `not one-pass: name`.
-MARKS = re.compile(r'[ ;]*found by (?:"[^"]+"(?:, )?)+\.?| ?[Nn]ot one-pass: [a-z_0-9, ]+\.?')
+MARKS = re.compile(r'[ ;]*(?:Logs only; )?found by (?:"[^"]+"(?:, )?)+\.?| ?[Nn]ot one-pass: [a-z_0-9, ]+\.?')
 
 
 @dataclass(frozen=True)
