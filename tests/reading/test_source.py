@@ -169,3 +169,12 @@ def test_a_log_that_a_crash_left_unwritten_in_the_middle_is_text(tmp_path: Path)
 def test_other_files_with_unwritten_parts_are_no_text(tmp_path: Path, start: bytes) -> None:
     (tmp_path / "system.journal").write_bytes(start + bytes(3_000_000) + TEXT)
     assert [str(e) for e in discover([str(tmp_path / "system.journal")])[1]] == [f"{tmp_path}/system.journal: is not text"]
+
+
+def test_lines_that_end_at_cr_alone_are_lines(tmp_path: Path) -> None:
+    log = tmp_path / "capture.log"
+    log.write_bytes(b"[    1.000000] a\r[    2.000000] b\r[    3.000000] c")
+    (source,), errors = discover([str(log)])
+    assert errors == []
+    assert [line for chunk in source.chunks() for line in chunk.lines] == ["[    1.000000] a", "[    2.000000] b", "[    3.000000] c"]
+    assert source.text_of([2, 3]) == {2: "[    2.000000] b", 3: "[    3.000000] c"}

@@ -52,11 +52,12 @@ class Source:
     remarks: list[str] = field(default_factory=list, compare=False)
     lost: list[str] = field(default_factory=list, compare=False)  # the remarks that say that lines are missing
     marks: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
+    returns: bool = False  # its lines end at CR alone, as a terminal's capture has them
 
     @property
     def plain(self) -> bool:
         """Return whether its bytes are those of the file."""
-        return self.archive is None and not self.encoding
+        return self.archive is None and not self.encoding and not self.returns
 
     def chunks(self, size: int = CHUNK) -> Iterator[Chunk]:
         """Yield the source's lines in chunks of about `size` bytes; lines over 1 MiB are cut and counted in `notes()`."""
@@ -112,6 +113,8 @@ class Source:
     def _blocks(self, size: int) -> Iterator[bytes]:
         """Yield the bytes of the source, unpacked and as UTF-8."""
         blocks = _read(self.file, size) if self.archive is None else _whole(self.archive.blocks(self.member), self._lose)
+        if self.returns:
+            return (block.replace(b"\r", b"\n") for block in blocks)
         return _recoded(blocks, self.encoding) if self.encoding else blocks
 
     def _note(self, text: str) -> None:
@@ -314,7 +317,8 @@ def _described(source: Source, head: bytes, mtime: int) -> tuple[Source, bundle.
     encoding = encoding_of(head)
     if not encoding and is_binary(head):
         raise SourceError(f"{source.path}: is not text")
-    return replace(source, encoding=encoding), bundle.Log(source.path, _decode(head[: 4 << 10]), mtime)
+    returns = not encoding and b"\n" not in head and head.count(b"\r") > 1
+    return replace(source, encoding=encoding, returns=returns), bundle.Log(source.path, _decode(head[: 4 << 10]), mtime)
 
 
 def _rendered(path: str, file: str) -> Source:
