@@ -15,7 +15,8 @@ def known(folder: Path) -> dict[str, str]:
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
     points = "".join(f"{name} = {module}\n" for name, module in project["entry-points"]["tracekit"].items())
     (info / "entry_points.txt").write_text(f"[tracekit]\n{points}")
-    return {**os.environ, "PYTHONPATH": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
+    own = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}  # the options of the suite that asks
+    return {**own, "PYTHONPATH": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
 
 
 def passes(folder: Path) -> str:

@@ -77,11 +77,12 @@ def test_it_installs_in_a_fresh_environment(tmp_path: Path) -> None:
     folder = scaffold.write("acme.ring-stuck", folder=tmp_path / "acme")
     venv.create(tmp_path / "fresh", with_pip=True)
     python = str(tmp_path / "fresh" / "bin" / "python")
+    env = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}  # this suite's options are not the package's
     for arguments in (
         ["pip", "install", "-q", str(ROOT)],
         ["pip", "install", "-q", "-e", f"{folder}[test]"],
         ["pytest", "-q", str(folder)],
     ):
-        done = subprocess.run([python, "-m", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=600)
+        done = subprocess.run([python, "-m", *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stdout + done.stderr
     assert sys.prefix not in done.stdout
