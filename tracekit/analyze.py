@@ -113,14 +113,15 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
         raise SourceError(errors[0] if errors else "nothing to read")
     engine = (engine or Engine.load(options.keep_tables)).fresh()
     registry = engine.registry
-    tables, parsed, places = read(sources, engine, options, errors, case.parsed)
+    tables, parsed, repeats = read(sources, engine, options, errors, case.parsed)
     reports = tuple(_source_report(p, clock.described(tables, p.path, p.clock)) for p in parsed)
-    findings, outcomes = diagnose(registry, tables)
-    findings = confirmed(findings, flipped(registry, tables, {f.code for f in findings})) if findings else findings
+    places = Places(tables)
+    findings, outcomes = diagnose(registry, places)
+    findings = confirmed(findings, flipped(registry, places, {f.code for f in findings})) if findings else findings
     loaded = tuple(p.report() for p in registry.plugins)
     return Run(
         sources=reports,
-        findings=tuple(with_text(findings, sources, places)),
+        findings=tuple(with_text(findings, sources, repeats)),
         outcomes=tuple(outcomes),
         gates=tuple(_gates(tables, sources)),
         plugins=loaded,
@@ -138,7 +139,7 @@ def whatif(paths: Sequence[str], options: Options | None = None) -> list[Flip]:
         raise SourceError(str(unread[0]) if unread else "nothing to read")
     engine = Engine.load()
     tables, _, _ = read(sources, engine, options or Options(), [])
-    return flipped(engine.registry, tables)
+    return flipped(engine.registry, Places(tables))
 
 
 def read(
@@ -175,11 +176,10 @@ def read(
     return tables, parsed, repeats
 
 
-def diagnose(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame]) -> tuple[list[Finding], list[Outcome]]:
+def diagnose(registry: plugins.Registry, places: Places) -> tuple[list[Finding], list[Outcome]]:
     """Run every diagnosis and return its outcome. One that raises is not evaluated, and its plugin is named."""
     findings: list[Finding] = []
     outcomes: list[Outcome] = []
-    places = Places(tables)
     for d in registry.diagnoses:
         try:
             found, outcome = judge(d, places)
@@ -187,20 +187,19 @@ def diagnose(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame]) -> 
             found, outcome = [], Outcome(d.name, d.code, "not evaluated", registry.owner(d).failed(f"run {d.code} {d.name}", e))
         findings += found
         outcomes.append(recipes.named(outcome))
-    settled = worded(settle(findings, registry.diagnoses, places), registry.gates, tables.get("platforms"))
+    settled = worded(settle(findings, registry.diagnoses, places), registry.gates, places.tables.get("platforms"))
     spot = blind_spot(settled, outcomes)
     told = "questions that this input leaves open" if spot else "every finding has its guards checked, nothing is inconclusive"
     outcomes.append(Outcome(BLIND_SPOT.name, BLIND_SPOT.code, "found" if spot else "clear", told))
     return [*settled, spot] if spot else settled, outcomes
 
 
-def flipped(registry: plugins.Registry, tables: Mapping[str, pl.DataFrame], codes: Set[str] | None = None) -> list[Flip]:
+def flipped(registry: plugins.Registry, places: Places, codes: Set[str] | None = None) -> list[Flip]:
     """Flip each gate of every system that the tables hold stimuli for. A system that raises is left out and named.
 
     `codes`: of the systems that name what they cure only those with a fix for one of these faults.
     """
     made: list[Flip] = []
-    places = Places(tables)
     for system in registry.systems:
         cured = {code for fix in system.fixes for code in fix.cures}
         if codes is not None and cured and codes.isdisjoint(cured):

@@ -10,6 +10,7 @@ from tracekit import ENODEV, ENOSPC, Row, Subject
 from tracekit_xen.places import domain_of, function, guest_function, rows
 
 HVM_SETUP = "xen_hvm_setup_msi_irqs"  # it returns -19 whatever Xen said
+HVM_CALLBACK = "HVM callback vector"  # `xen:events: Xen HVM callback vector for event delivery is enabled`
 By = Literal["dom0", "call", "guest", "device model", "backend", "vpci", "hypervisor"]
 
 
@@ -81,10 +82,13 @@ def hvm_sources(
     A trace says so too where the kernel log of its machine does, and no other kind of domain is told there.
     """
     kinds = [(r.source, r.machine, (r.platform or "").upper() == "HVM") for r in rows(platform)]
-    kinds += [(r.source, r.machine, True) for r in rows(said) if "HVM callback vector" in (r.rest or "")]
+    kinds += [(r.source, r.machine, True) for r in rows(_where(said, pl.col("rest").str.contains(HVM_CALLBACK, literal=True)))]
     found = {source for source, _, hvm in kinds if hvm}
-    found |= {r.source for r in rows(setups) if r.function == HVM_SETUP}
-    others = {machine for _, machine, hvm in kinds if not hvm}
-    guests = {machine for _, machine, hvm in kinds if hvm} - others
-    found |= {r.source for r in rows(setups) if r.machine in guests}
+    guests = {machine for _, machine, hvm in kinds if hvm} - {machine for _, machine, hvm in kinds if not hvm}
+    found |= {r.source for r in rows(_where(setups, (pl.col("function") == HVM_SETUP) | pl.col("machine").is_in(list(guests))))}
     return found if lives is None else found | set(lives.filter(pl.col("basis") == "guest")["source"])
+
+
+def _where(frame: pl.DataFrame | None, held: pl.Expr) -> pl.DataFrame | None:
+    """Return the rows for which the expression holds: of a table with a row per interrupt, few."""
+    return None if frame is None else frame.filter(held)

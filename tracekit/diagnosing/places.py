@@ -5,7 +5,7 @@ of the one host of the case. Which machine is a guest is stated (`--side`, Xen's
 and with several guests nothing states which of them a line of the host is about.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,10 +69,7 @@ class Places:
     @cached_property
     def _keys(self) -> list[Key]:
         """Return every machine and boot that has a row, in order."""
-        parts = [f.select("machine", "boot") for f in self.tables.values() if _is_placed(f)]
-        if all(_is_one(f) for f in parts) and len({f.row(0) for f in parts}) < 2:
-            return [_key(*f.row(0)) for f in parts[:1]] or [ONLY]
-        return sorted({_key(*key) for f in parts for key in f.unique().iter_rows()})
+        return sorted({key for f in self.tables.values() if _is_placed(f) for key in _keys_of(f)}) or [ONLY]
 
     @cached_property
     def _guests(self) -> frozenset[str]:
@@ -116,9 +113,12 @@ def _is_placed(frame: pl.DataFrame) -> bool:
     return "machine" in frame.columns and "boot" in frame.columns
 
 
-def _is_one(frame: pl.DataFrame) -> bool:
-    """Whether all rows are of one place: without a search where the first and the last differ already."""
-    return frame.row(0) == frame.row(-1) and frame["machine"].n_unique() == 1 and frame["boot"].n_unique() == 1
+def _keys_of(frame: pl.DataFrame) -> Iterable[Key]:
+    """Return every machine and boot that has a row. Most tables are of one place: of these no pair is looked for."""
+    machine, boot = frame["machine"], frame["boot"]
+    if machine.n_unique() == 1 and boot.n_unique() == 1:
+        return [_key(machine[0], boot[0])]
+    return {_key(*key) for key in frame.select("machine", "boot").unique().iter_rows()}
 
 
 def _key(machine: object, boot: object) -> Key:

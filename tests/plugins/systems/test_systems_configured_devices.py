@@ -7,6 +7,7 @@ from kprobes import Trace
 from tracekit_vfio.machines.configuration import Configuration
 
 from tracekit.analyze import flipped
+from tracekit.diagnosing.places import Places
 from tracekit.plugins import registry as plugins
 from tracekit.replay.whatif import Flip
 from tracekit.testing import tables
@@ -54,7 +55,7 @@ SET_UP = "vfio_msix_early_setup 0000:41:00.0 PCI MSI-X CAP @0xb0, BAR 4, offset 
 
 def flips_of(**logs: str) -> dict[tuple[str, Any], Flip]:
     """By gate and new value, those of the configuration alone."""
-    made = flipped(plugins.load(), tables(**logs))
+    made = flipped(plugins.load(), Places(tables(**logs)))
     return {(f.gate, f.to): f for f in made if f.gate in ("policy", "dynamic", "guest", "reworked", "reservation", "asks_first")}
 
 

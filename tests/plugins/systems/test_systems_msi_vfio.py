@@ -8,6 +8,7 @@ import pytest
 from kprobes import Trace
 
 from tracekit.analyze import Options, analyze, flipped, whatif
+from tracekit.diagnosing.places import Places
 from tracekit.plugins import registry as plugins
 from tracekit.replay.whatif import Flip
 from tracekit.run import Run
@@ -18,7 +19,7 @@ CAPTURES = Path(os.environ.get("TRACEKIT_CAPTURES") or Path(__file__).parents[4]
 
 def flips_of(result: Run) -> dict[tuple[str, Any], Flip]:
     """By gate and new value; one function a case."""
-    made = flipped(plugins.load(), result.tables)
+    made = flipped(plugins.load(), Places(result.tables))
     assert len({f.subject for f in made}) <= 1
     return {(f.gate, f.to): f for f in made}
 
@@ -144,7 +145,7 @@ def test_an_append_that_the_host_refuses_is_the_clients_or_the_hosts_to_mend() -
 
 
 def test_a_case_without_stimuli_has_nothing_to_flip() -> None:
-    assert flipped(plugins.load(), run("[    1.000000] Linux version 6.12.7 (gcc) #1 SMP\n").tables) == []
+    assert flipped(plugins.load(), Places(run("[    1.000000] Linux version 6.12.7 (gcc) #1 SMP\n").tables)) == []
 
 
 STALE = [p.name for p in sorted(CAPTURES.glob("stale-hwsize-*"))]
@@ -161,7 +162,7 @@ def recorded(folder: str) -> list[str]:
 def test_recorded_stale_sizes_are_confirmed(folder: str) -> None:
     result = analyze(recorded(folder), Options(keep_tables=("*",)))
     assert {f.confirmed_by_replay for f in result.findings if f.code == "MSI-001"} == {True}
-    flips = flipped(plugins.load(), result.tables)
+    flips = flipped(plugins.load(), Places(result.tables))
     assert {f.gate for f in flips if "MSI-001" in f.vanished} == {"rebind_between_sessions", "domain_removed_on_disable", "KV2"}
     assert all("MSI-001" in f.remaining for f in flips if f.gate == "QV3" and (f.vanished or f.remaining))
 

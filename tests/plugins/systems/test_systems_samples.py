@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tracekit.analyze import Options, analyze, flipped, whatif
+from tracekit.diagnosing.places import Places
 from tracekit.plugins import registry as plugins
 from tracekit.testing import run
 
@@ -44,4 +45,4 @@ def test_its_twin_has_nothing_to_vanish(code: str) -> None:
 
 def test_only_amd_has_larger_tables() -> None:
     result = run("[   12.000000] AMD-Vi: Failed to allocate IRTE\n")
-    assert [f.gate for f in flipped(plugins.load(), result.tables) if "VEC-005" in f.vanished] == ["fewer_vectors", "larger_table"]
+    assert [f.gate for f in flipped(plugins.load(), Places(result.tables)) if "VEC-005" in f.vanished] == ["fewer_vectors", "larger_table"]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from tracekit.analyze import flipped
+from tracekit.diagnosing.places import Places
 from tracekit.plugins import registry as plugins
 from tracekit.replay.whatif import Flip
 from tracekit.run import Run
@@ -10,7 +11,7 @@ from tracekit.testing import run
 
 
 def flips_of(result: Run) -> dict[tuple[str, Any], Flip]:
-    return {(f.gate, f.to): f for f in flipped(plugins.load(), result.tables)}
+    return {(f.gate, f.to): f for f in flipped(plugins.load(), Places(result.tables))}
 
 
 def cured(result: Run, code: str) -> list[tuple[str, Any]]:
