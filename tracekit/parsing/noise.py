@@ -60,14 +60,15 @@ _BACKSPACES = next(i for i, kind in enumerate(_KINDS) if kind[1] == "\x08")
 
 
 def settle(sample: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
-    """Return the kinds of noise that some lines have, and the lines without them."""
+    """Return the kinds of noise that some lines have, and the lines without them. A sign alone is none: something must come off."""
     lines, found = list(sample), []
     whole = "\n".join(["", *lines])
     for i, (sign, _, _) in enumerate(_KINDS):
         if re.search(sign, whole):
-            found.append(i)
-            lines = clean(pl.Series("text", lines, dtype=pl.String), [i]).to_list()
-            whole = "\n".join(["", *lines])
+            cleaned = clean(pl.Series("text", lines, dtype=pl.String), [i]).to_list()
+            if cleaned != lines:
+                found.append(i)
+                lines, whole = cleaned, "\n".join(["", *cleaned])
     return tuple(found), lines
 
 
