@@ -5,7 +5,7 @@ from tracekit import Gate, Model, hookimpl
 
 @hookimpl
 def tracekit_models() -> list[type[Model]]:
-    """The models of this plugin."""
+    """Return the models of this plugin."""
     from tracekit_linux.calls.model import Calls
     from tracekit_linux.clocks import ClockRelations
     from tracekit_linux.gates.model import Gates
@@ -17,7 +17,7 @@ def tracekit_models() -> list[type[Model]]:
 
 @hookimpl
 def tracekit_gates() -> list[Gate]:
-    """The gates of the kernel, of QEMU and of Xen's toolstack."""
+    """Return the gates of the kernel, of QEMU and of Xen's toolstack."""
     from tracekit_linux.gates.linux import LINUX
     from tracekit_linux.gates.qemu import QEMU
     from tracekit_linux.gates.xen import XEN

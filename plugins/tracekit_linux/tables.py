@@ -63,7 +63,7 @@ COMMON = (
 
 
 def _operation(name: str, row: str, *columns: Column) -> Table:
-    """An operation's table: the columns that all of them have, then its own."""
+    """Return an operation's table: the columns that all of them have, then its own."""
     return Table(name, row, (*COMMON, *columns), keys=("source", "line", "call"))
 
 

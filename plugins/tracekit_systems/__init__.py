@@ -5,7 +5,7 @@ from tracekit import System, hookimpl
 
 @hookimpl
 def tracekit_systems() -> list[type[System]]:
-    """A passed-through device as it runs and as configured; a host's CPU vectors and remapping table; a Xen domain's pirqs and masks."""
+    """Return the systems: a passed-through device as it runs and as configured, a host's CPU vectors and remapping table, a Xen domain."""
     from tracekit_systems.configured_devices import Configured
     from tracekit_systems.host_vectors import HostVectors
     from tracekit_systems.kvmtool import KvmtoolDevice

@@ -136,7 +136,7 @@ class HostVectors(System):
 
 
 def _release(pool: Any, irq: int) -> None:
-    """A vector goes back; one that was in use before the recording makes room too."""
+    """Give a vector back; one that was in use before the recording makes room too."""
     if irq in pool.irqs:
         pool.free(irq)
     else:
@@ -184,7 +184,7 @@ def _steps(source: str, kinds: Mapping[tuple[str, int], str], tables: Mapping[st
 
 
 def _not_tried(source: str, timed: Sequence[tuple[int, Step]], tables: Mapping[str, pl.DataFrame]) -> Iterator[tuple[int, Step]]:
-    """What a SET_IRQS asked for beyond the vector that was refused: the kernel stops there, a larger pool would not."""
+    """Yield what a SET_IRQS asked for beyond the vector that was refused: the kernel stops there, a larger pool would not."""
     if (requests := tables.get("op_set_irqs")) is None:
         return
     wanted = (pl.col("source") == source) & (pl.col("ret") == ENOSPC) & (pl.col("data") == "eventfd") & (pl.col("count") > 0)

@@ -74,7 +74,7 @@ class KvmtoolDevice(System):
         return bool(self._machine(gates).vendor_id(self.seen.vendor, self.seen.capability) != self.seen.vendor)
 
     def _early(self, gates: Gates) -> bool:
-        """The guest reads before it enables; a client that enabled at its set-up has moved the registers by then."""
+        """Return whether the guest reads the registers where they were before the enable."""
         made = self._machine(gates)
         if not gates["enables_on_demand"]:
             made.guest_writes_control(True, False, lambda request: 0)
@@ -86,7 +86,7 @@ class KvmtoolDevice(System):
 
 
 def _clobbered(tables: Mapping[str, pl.DataFrame]) -> Iterator[Seen]:
-    """A device id that comes with two vendor ids: the one that kvmtool was given, and one with a capability's place for high byte."""
+    """Yield a device id that comes with two vendor ids: the one that kvmtool was given, and one with a capability's place for high byte."""
     found, ours = tables.get("pci_device_found"), [n for n in ("kvmtool_assigned", "kvmtool_unknown_capability") if n in tables]
     real: dict[int, list[Any]] = {}
     for r in rows_of(found) if found is not None and ours else ():
@@ -100,7 +100,7 @@ def _clobbered(tables: Mapping[str, pl.DataFrame]) -> Iterator[Seen]:
 
 
 def _early(tables: Mapping[str, pl.DataFrame]) -> Iterator[Seen]:
-    """A legacy virtio device whose registers are read at 20 after a SET_IRQS has enabled MSI-X."""
+    """Yield a legacy virtio device whose registers are read at 20 after a SET_IRQS has enabled MSI-X."""
     reads, requests = tables.get("vfio_region_read"), tables.get("op_set_irqs")
     if reads is None or requests is None or "virtio_legacy" not in tables:
         return

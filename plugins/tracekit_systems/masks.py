@@ -42,7 +42,7 @@ class XenMasks(System):
         return {"KV6": False}
 
     def faults(self, gates: Gates) -> frozenset[str]:
-        """Each vector is set up (masked, then unmasked unless the kernel leaves the mask), and the device signals once."""
+        """Set up each vector (mask; unmask unless the kernel leaves the mask), let the device signal once, return the faults."""
         heard = 0
         for _ in range(self.vectors):
             vector = self.machines["Delivery"](phase="on" if gates["KV6"] else "pending")

@@ -92,7 +92,7 @@ class MsiVfio(System):
         return self.place
 
     def refutable(self) -> frozenset[str]:
-        """What sessions and demands lead to, where the machines grant and refuse what was recorded.
+        """Return the codes that sessions and demands lead to, where the machines grant and refuse what was recorded.
 
         Not the detached block: the request that failed is all there is of it. Not a size that the refusal alone tells.
         """
@@ -105,7 +105,7 @@ class MsiVfio(System):
         return tuple(dict.fromkeys(a for r in self.recorded for a in r.assumptions))
 
     def _replayed(self, gates: Gates) -> list["Replay"]:
-        """Each recording under these gates; made once."""
+        """Replay each recording under these gates, once."""
         key = frozenset(gates.items())
         if key not in self.done:
             self.done[key] = [Replay(self.machines, gates, r) for r in self.recorded]
@@ -116,7 +116,7 @@ class MsiVfio(System):
 
 
 def base_gates(recorded: Sequence[Recording], gates: pl.DataFrame | None) -> Gates:
-    """The gates as the recordings show them, else as the case's gates say, else the old behaviour, which is then an assumption."""
+    """Return the gates as the recordings show them, else as the case's gates say, else the old behaviour, which is then an assumption."""
     first = recorded[0]
     resized, appended, refused, bounded = (any(getattr(r, x) for r in recorded) for x in ("resized", "appended", "refused", "bounded"))
     known = {g: gate_value(gates, g, first.source) for g in ("KV1", "KV2", "KV4", "QV2", "QV3")}
@@ -176,7 +176,7 @@ class Replay:
         return frozenset(self.seen - ({"MSI-002"} if "MSI-001" in self.seen else set()))
 
     def _detaches(self, count: int) -> bool:
-        """Whether of so many wired vectors others than the last go down when all are wired anew and the last cannot be."""
+        """Return whether the other vectors are lost when so many are wired anew and the last one fails."""
         device = self.made["VfioDevice"](dynamic=self.dynamic)
 
         def wire(first: int, size: int, wiring: int) -> None:
@@ -190,14 +190,14 @@ class Replay:
         return not set(range(count - 1)) <= device.wired
 
     def hear(self, s: Stimulus) -> None:
-        """One stimulus; what the client's last request returns is held against what was recorded."""
+        """Apply one stimulus and compare the result of the client's last request with the recorded one."""
         self.requests.clear()
         getattr(self, "_" + s.what.replace(" ", "_"))(s)
         if s.works is not None and self.requests:
             self.contradicted |= (self.requests[-1][1] == 0) != s.works
 
     def _policy(self) -> str:
-        """All at once; in place where the client can and the host says so, or where the client does not ask; else down and up again."""
+        """Return how the client adds a vector: all at once, in place (the host offers it or is not asked), or down and up again."""
         gates = self.gates
         if gates["vectors_up_front"]:
             return "full"
@@ -230,7 +230,7 @@ class Replay:
         return {0} if min(result) >= 0 else result
 
     def _enabled(self, least: int, most: int) -> Any:
-        """The kernel's enable: a domain that was there already and is smaller than the table is what MSI-001 and MSI-002 are about."""
+        """Enable as the kernel does; note a domain that exists already and is smaller than the table (MSI-001, MSI-002)."""
         if self.recorded.index == VFIO_MSI:
             return self.function.enable_msi(least, most)
         kept = self.domain.kind == "msix"
@@ -273,7 +273,7 @@ class Replay:
         self.function.unbind()
 
     def _enable(self, s: Stimulus) -> None:
-        """The guest enables with so many vectors unmasked; a client that has vectors still is disabled first, as the guest must have."""
+        """Let the guest enable with so many vectors unmasked; disable a client that still has vectors, as the guest must have done."""
         if self.vmm.enabled:
             self.vmm.guest_disables(self.send)
         elif self.gates["rebind_between_sessions"] and not self.fresh and not self.function.msix_enabled:
@@ -283,7 +283,7 @@ class Replay:
         self.vmm.guest_enables(range(s.number), self.send)
 
     def _unmask(self, s: Stimulus) -> None:
-        """The guest unmasks one more vector: the client's answer is a window, a failed growth, or vectors in place."""
+        """Let the guest unmask one more vector; the client answers with a window, a failed growth, or vectors in place."""
         alive, used = bool(self.device.allocated), bool(self.used)
         # A client that grew by several at once wanted all of them; one that adds in place asks for each.
         for vector in range(self.vmm.count, s.number) if self.vmm.policy == "dyn" else ():

@@ -129,7 +129,7 @@ def _recording(source: str, rows: Mapping[str, list[Row]], tables: Mapping[str, 
 
 
 def _is_lost(growths: list[Row], made: Recording, tables: Mapping[str, pl.DataFrame]) -> bool:
-    """Whether a driver found a completion by polling, or the IOMMU refused a message while the vectors were down."""
+    """Return whether a driver found a completion by polling, or the IOMMU refused a message while the vectors were down."""
     polled, faults = tables.get("nvme_completion_polled"), tables.get("remap_fault")
     if growths and polled is not None and not polled.is_empty():
         made.assumptions.append("the interrupt whose completion was found by polling came while the vectors were down")
@@ -144,7 +144,7 @@ def _is_spilled(growths: list[Row], entries: pl.DataFrame | None) -> bool:
 
 
 def _is_detached(r: Row, entries: pl.DataFrame | None) -> bool:
-    """Whether a request for several enabled vectors failed, of which some had interrupted."""
+    """Return whether a request for several enabled vectors failed, of which some had interrupted."""
     if entries is None or r.kind != "rollback" or r.count < 2:
         return False
     before = (pl.col("source") == r.source) & pl.col("line").is_between(r.since_line, r.line)
@@ -164,7 +164,7 @@ def _sizes(enables: list[Row], growths: list[Row], least: int, told: int | None)
 
 
 def _told_elsewhere(made: Recording, tables: Mapping[str, pl.DataFrame]) -> int | None:
-    """The table size that another source of the case gives for the function: QEMU's trace, or lspci, whose BDF may lack the domain."""
+    """Return the function's table size in another source of the case: QEMU's trace, or lspci, whose BDF may lack the domain."""
     for name, (bdf, column) in SIZED.items():
         frame = tables.get(name)
         if frame is not None and not frame.is_empty():
@@ -185,7 +185,7 @@ def label_of(rows: list[Row]) -> str:
 
 
 def _limit(enables: list[Row], made: Recording) -> int | None:
-    """The size of a domain that was made before the recording, from the first enables that used it."""
+    """Return the size of a domain that was made before the recording, from the first enables that used it."""
     for e in enables:
         if e.created or e.removed_line is not None:
             return None
@@ -217,7 +217,7 @@ def _works(e: Row) -> bool | None:
 
 
 def _demand(e: Row) -> int:
-    """How many vectors were asked for: as recorded, else as granted, else at least as many as the index that was refused."""
+    """Return how many vectors were asked for: as recorded, else as granted, else at least as many as the index that was refused."""
     known = [e.max if e.operation == "enable" else None, e.ret if e.ret is not None and e.ret > 0 else None]
     tried = (e.fail_index + 1) if e.fail_index is not None else 1
     asked = next((n for n in known if n is not None), None)

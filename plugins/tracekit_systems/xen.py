@@ -65,14 +65,14 @@ class XenPirqs(System):
         return self._replayed(gates)[0]
 
     def cost(self, gates: Gates) -> Mapping[str, int]:
-        """The most pirqs that were held at once; with fewer asked for, the vectors that devices do without."""
+        """Return the most pirqs held at once and, where fewer are asked for, the vectors that devices do without."""
         if gates["fewer_vectors"]:
             _, _, without = self._replayed(gates)
             return {**self.cost({**gates, "fewer_vectors": False}), "vectors": -without}
         return {"pirqs": self._replayed(gates)[1]}
 
     def refutable(self) -> frozenset[str] | None:
-        """All where requests are granted and given back besides; nothing where the messages of refusals are all there is."""
+        """Return None (all) where requests are granted and given back too; no code where only refusals are recorded."""
         return None if self.recorded.told else frozenset()
 
     def assumptions(self) -> tuple[str, ...]:
@@ -164,7 +164,7 @@ def _take(space: Any, wanted: int) -> Iterator[int]:
 
 
 def _gates(recorded: Domain, gates: pl.DataFrame | None, tables: Mapping[str, pl.DataFrame]) -> Gates:
-    """A guest re-uses if it was seen to, whatever its release; numbers that come twice were given back, numbers that only fall were not."""
+    """Return the gates as recorded, whatever the release: numbers that come twice were given back, numbers that only fall were not."""
     unmaps = gate_value(gates, "QV1", recorded.source)
     lives = [x for x in rows_of(tables["pirq_lives"]) if x.source == recorded.source and x.basis == "guest"]
     given = [x.pirq for x in lives if x.given]
@@ -177,7 +177,7 @@ def _gates(recorded: Domain, gates: pl.DataFrame | None, tables: Mapping[str, pl
 
 
 def _passed_over(lives: Sequence[Row]) -> bool:
-    """Whether a number was let go and a later request got a lower one: Xen gives the highest free one, so it was not free."""
+    """Return whether a number was let go and a later request got a lower one: Xen gives the highest free one, so it was not free."""
     lowest: int | None = None
     later = sorted((x for x in lives if x.given), key=lambda x: x.line)
     for x in sorted((x for x in lives if x.end and x.line_end is not None), key=lambda x: x.line_end, reverse=True):

@@ -7,7 +7,7 @@ from tracekit import Model, hookimpl
 
 @hookimpl
 def tracekit_models() -> list[type[Model]]:
-    """The pirq models."""
+    """Return the pirq models."""
     from tracekit_xen.models.facts import PirqFacts, XenGates
     from tracekit_xen.models.lives import PirqLives
     from tracekit_xen.models.messages import MessagePirqs
@@ -17,7 +17,7 @@ def tracekit_models() -> list[type[Model]]:
 
 @hookimpl
 def tracekit_diagnoses() -> list[Any]:
-    """XEN-001 to XEN-009 and CFG-004."""
+    """Return XEN-001 to XEN-009 and CFG-004."""
     from tracekit_xen.diagnoses.bind_failed import bind_failed
     from tracekit_xen.diagnoses.frontend_refused import frontend_refused
     from tracekit_xen.diagnoses.hypervisor_irq_limit import hypervisor_irq_limit
@@ -45,7 +45,7 @@ def tracekit_diagnoses() -> list[Any]:
 
 @hookimpl
 def tracekit_machines() -> dict[str, type]:
-    """The pirqs of a domain, and a guest with its device model on them."""
+    """Return the pirqs of a domain, and a guest with its device model on them."""
     from tracekit_xen.machines.xen_domain import HvmGuest, PirqSpace
 
     return {"PirqSpace": PirqSpace, "HvmGuest": HvmGuest}

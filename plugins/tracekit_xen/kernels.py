@@ -11,7 +11,7 @@ ENTRIES = ("xen_start_kernel", "xen_pv_evtchn_do_upcall", "xen_hypercall_iret")
 def pv_sources(
     platform: pl.DataFrame | None, positions: pl.DataFrame | None, frames: pl.DataFrame | None, signs: pl.DataFrame | None
 ) -> set[str]:
-    """The sources whose boot line says PV, or that show a PV kernel's selectors, its entry points, or the PV frontend of PCI."""
+    """Return the sources whose boot line says PV, or that show a PV kernel's selectors, its entry points, or the PV frontend of PCI."""
     found = {r.source for r in rows(platform) if (r.platform or "PV").upper() == "PV"} | {r.source for r in rows(signs)}
     if positions is not None:
         found |= set(positions.filter(pl.col("segment") == CODE_SELECTOR)["source"])

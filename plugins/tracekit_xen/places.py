@@ -11,31 +11,31 @@ Role = Literal["cause", "effect", "context", "cure"]
 
 
 def rows(*frames: pl.DataFrame | None) -> Iterator[Row]:
-    """The rows of several tables, one table after the other."""
+    """Yield the rows of several tables, one table after the other."""
     for frame in frames:
         if frame is not None:
             yield from rows_of(frame)
 
 
 def at(row: Row, role: Role = "effect") -> Evidence:
-    """The line of a row; of a call or a span, its first line with the last one."""
+    """Return the line of a row; of a call or a span, its first line with the last one."""
     last = getattr(row, "line_end", None)
     return Evidence(row.source, row.line, role, last if last is not None and last > row.line else None)
 
 
 def at_end(row: Row, role: Role = "effect") -> Evidence:
-    """The line on which a call returned."""
+    """Return the line on which a call returned."""
     return Evidence(row.source, getattr(row, "line_end", None) or row.line, role)
 
 
 def in_order(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
-    """Each place once, by source and line."""
+    """Return each place once, by source and line."""
     once = {(e.source, e.line, e.line_end): e for e in evidence}
     return tuple(once[k] for k in sorted(once, key=lambda k: (k[0], k[1], k[2] or 0)))
 
 
 def function(row: Row) -> Subject:
-    """The PCI function of a row as a subject: its BDF, else its pointer."""
+    """Return the PCI function of a row as a subject: its BDF, else its pointer."""
     bdf, pointer = getattr(row, "bdf", None), getattr(row, "device", None)
     if bdf:
         full = full_bdf(bdf)
@@ -46,19 +46,19 @@ def function(row: Row) -> Subject:
 
 
 def guest_function(bdf: str | None) -> Subject:
-    """A function as its guest numbers it: no BDF of the host."""
+    """Return a function as its guest numbers it, which is no BDF of the host."""
     if not bdf:
         return Subject("guest", "domain")
     return Subject(f"guest's {bdf}", "pci", how="the device model's `Real physical device` line names the host's function")
 
 
 def domain_of(domid: int | None) -> int | None:
-    """The domain that a dom0 message means: 32752 is dom0 itself."""
+    """Return the domain that a dom0 message means: 32752 is dom0 itself."""
     return 0 if domid == DOMID_SELF else domid
 
 
 def domain(domid: int | None, about: Iterable[Subject] = ()) -> Subject:
-    """A domain, with the functions that it is about: those with a BDF, else their pointers."""
+    """Return a domain, with the functions that it is about: those with a BDF, else their pointers."""
     name = "guest" if domid is None else f"dom{domid}"
     known = sorted({s.label for s in about if s.kind == "pci"})
     shown = [x for x in known if not x.startswith("dev=")] or known
@@ -66,12 +66,12 @@ def domain(domid: int | None, about: Iterable[Subject] = ()) -> Subject:
 
 
 def times(n: int) -> str:
-    """How often, in words."""
+    """Return how often, in words."""
     return "once" if n == 1 else f"{n} times"
 
 
 def spans(numbers: Iterable[int]) -> str:
-    """Numbers as text, falling, runs joined: `37..25`."""
+    """Return numbers as text, falling, runs joined: `37..25`."""
     runs: list[list[int]] = []
     for n in sorted(set(numbers), reverse=True):
         if runs and n == runs[-1][1] - 1:

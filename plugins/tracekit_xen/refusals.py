@@ -27,12 +27,12 @@ class Refusal:
 
     @property
     def starved(self) -> bool:
-        """Whether no number was free: -28, or an HVM guest's own message, which prints -19 whatever Xen said."""
+        """Return whether no number was free: -28, or an HVM guest's own message, which prints -19 whatever Xen said."""
         return self.errno == ENOSPC or (self.by == "guest" and self.errno == ENODEV)
 
 
 def of_dom0(messages: pl.DataFrame | None, setups: pl.DataFrame | None, hvm: Set[str] = frozenset()) -> Iterator[Refusal]:
-    """`xen map irq failed`, and a set-up of Xen's MSI with an error: dom0's own, or a guest's where the source is in `hvm`."""
+    """Yield refusals in `xen map irq failed` and in failed set-ups of MSI: dom0's, or a guest's where the source is in `hvm`."""
     for m in rows(messages):
         yield Refusal(m, "dom0", domain_of(m.domid), m.ret, function(m))
     for c in rows(setups):
@@ -42,7 +42,7 @@ def of_dom0(messages: pl.DataFrame | None, setups: pl.DataFrame | None, hvm: Set
 
 
 def of_guest(created: pl.DataFrame | None, missing: pl.DataFrame | None, hvm: set[str]) -> Iterator[Refusal]:
-    """An HVM guest that got no number; the older words are those of a PV guest without frontend, so only sources in `hvm` count."""
+    """Yield refusals that an HVM guest prints; a PV guest without frontend prints the older message too, so only sources in `hvm` count."""
     for m in rows(created):
         yield Refusal(m, "guest", None, m.ret, function(m))
     for m in rows(missing):
@@ -51,7 +51,7 @@ def of_guest(created: pl.DataFrame | None, missing: pl.DataFrame | None, hvm: se
 
 
 def of_device_model(refused: pl.DataFrame | None, old: pl.DataFrame | None, assigned: pl.DataFrame | None) -> Iterator[Refusal]:
-    """The device model's mappings; it prints the errno without sign, and the guest's function, for which `assigned` names the real one."""
+    """Yield refusals that the device model prints: errno without sign, and the guest's function, for which `assigned` names the host's."""
     real = {(a.source, a.guest_bdf): a for a in rows(assigned) if a.guest_bdf}
     for m in rows(refused):
         known = real.get((m.source, m.guest_bdf))
@@ -61,7 +61,7 @@ def of_device_model(refused: pl.DataFrame | None, old: pl.DataFrame | None, assi
 
 
 def of_backend(backend: pl.DataFrame | None, vpci: pl.DataFrame | None) -> Iterator[Refusal]:
-    """pciback for a PV guest, and Xen's own emulation of a function's MSI."""
+    """Yield refusals by pciback (for a PV guest) and by Xen's own emulation of a function's MSI."""
     for m in rows(backend):
         yield Refusal(m, "backend", domain_of(m.domid), m.ret, function(m))
     for m in rows(vpci):
@@ -69,7 +69,7 @@ def of_backend(backend: pl.DataFrame | None, vpci: pl.DataFrame | None) -> Itera
 
 
 def of_hypervisor(said: pl.DataFrame | None) -> Iterator[Refusal]:
-    """A debug build of Xen says itself that no number is free."""
+    """Yield the refusals that a debug build of Xen prints: no number is free."""
     for m in rows(said):
         yield Refusal(m, "hypervisor", m.domid, ENOSPC, Subject("unknown", "unknown"))
 

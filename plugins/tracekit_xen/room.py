@@ -20,17 +20,17 @@ class Room:
 
     @property
     def free(self) -> int | None:
-        """Numbers that the inventory leaves."""
+        """Return numbers that the inventory leaves."""
         return self.extra - len(self.held) if self.extra is not None and self.inventory is not None else None
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """The lines that tell the limit and the inventory."""
+        """Return the lines that tell the limit and the inventory."""
         return tuple(at(r, "cause") for r in (*self.told, *([self.inventory] if self.inventory else [])))
 
 
 def room(facts: pl.DataFrame | None, domid: int | None, prefer: frozenset[str] = frozenset()) -> Room:
-    """The room of a domain; null stands for a domU. Sources in `prefer` (those of the refusals) are heard first."""
+    """Return the room of a domain; null stands for a domU. Sources in `prefer` (those of the refusals) are heard first."""
     known = sorted(rows(facts), key=lambda r: r.source not in prefer)
     gsis = next((r for r in known if r.fact == "gsis"), None)
     extra = next((r for r in known if r.fact == "extra" and (r.domid == domid or (r.domid is None and domid != 0))), None)
@@ -43,7 +43,7 @@ def room(facts: pl.DataFrame | None, domid: int | None, prefer: frozenset[str] =
 
 
 def _inventory(known: list[Row], domid: int | None, floor: int | None) -> Row | None:
-    """The inventory with the most MSI pirqs: debug key i before event channels, within a source the earliest."""
+    """Return the inventory with the most MSI pirqs: debug key i before event channels, within a source the earliest."""
     counted = [r for r in known if r.fact in ("held", "ports") and r.domid == (0 if domid is None else domid) and domid is not None]
 
     def size(r: Row) -> tuple[int, bool]:

@@ -34,7 +34,7 @@ class Case:
 
 
 def find(paths: Iterable[str], whole: Iterable[str] = ()) -> tuple[list[Case], list[str]]:
-    """(the cases that `paths` mean, in order and each once; what cannot be a case, one line each). `whole`: folders that are one case."""
+    """Return (the cases in `paths`, in order, each once; one line per path that is none). `whole`: folders that are one case."""
     found: dict[str, Case] = {}
     errors: list[str] = []
     for path, listed in (*_entries(paths, errors), *((w, False) for w in whole)):
@@ -66,7 +66,7 @@ def case(path: str) -> Case:
 
 
 def digest(path: str) -> str:
-    """The digest of a case's content; of a folder also the names below it. Errors: OSError, SourceError."""
+    """Return the digest of a case's content; of a folder also the names below it. Errors: OSError, SourceError."""
     h = hashlib.blake2b(digest_size=16)
     if is_url(path):
         with open_url(path) as file:
@@ -82,7 +82,7 @@ def digest(path: str) -> str:
 
 
 def _entries(paths: Iterable[str], errors: list[str]) -> Iterator[tuple[str, bool]]:
-    """Every path of the command line, folders and lists expanded once, with whether a list names it."""
+    """Yield every path of the command line, folders and lists expanded once, with whether a list names it."""
     for path in paths:
         try:
             if path.startswith("@"):
@@ -103,7 +103,7 @@ def _listed(file: str) -> list[str]:
 
 
 def _inside(folder: str) -> list[str]:
-    """The entries of a folder that can be cases: folders, and files that may be logs."""
+    """Return the entries of a folder that can be cases: folders, and files that may be logs."""
     names = sorted(e.name for e in os.scandir(folder) if not e.name.startswith(".") and _may_be_case(e))
     if not names:
         raise SourceError("the folder holds no case")
@@ -111,7 +111,7 @@ def _inside(folder: str) -> list[str]:
 
 
 def _may_be_case(entry: "os.DirEntry[str]") -> bool:
-    """Whether an entry of a folder may be logs: not the results of a batch that lie among them."""
+    """Return whether an entry of a folder may be logs: results of a batch are not."""
     return not is_results(entry.path) if entry.is_dir() else bundle.is_log(entry.name)
 
 

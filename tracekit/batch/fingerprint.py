@@ -14,7 +14,7 @@ _READ = {".py", ".lark"}
 
 @cache
 def digest() -> str:
-    """The digest of everything that decides what an analysis finds; computed once a process, without loading any of it."""
+    """Return the digest of everything that decides what an analysis finds; computed once a process, without loading any of it."""
     h = hashlib.blake2b(digest_size=16)
     h.update(f"{__version__} {sys.version_info[:2]} {metadata.version('polars')}".encode())
     for name, root in sorted(_parts()):
@@ -25,7 +25,7 @@ def digest() -> str:
 
 
 def _parts() -> Iterator[tuple[str, Path]]:
-    """The packages that take part: tracekit, its grammars, and every plugin, with their version."""
+    """Yield the packages that take part: tracekit, its grammars, and every plugin, with their version."""
     for point in metadata.entry_points(group="tracekit"):
         version = point.dist.version if point.dist else "?"
         for place in _places(point.module):
@@ -36,7 +36,7 @@ def _parts() -> Iterator[tuple[str, Path]]:
 
 
 def _places(module: str) -> list[Path]:
-    """Where a module's code is: the folder of a package, the file of a module; nothing where it is not installed."""
+    """Return the path of a module's code: the folder of a package, the file of a module; empty where it is not installed."""
     try:
         spec = util.find_spec(module.split(".")[0])
     except (ImportError, ValueError):

@@ -57,13 +57,13 @@ class _Earlier:
         self.found = self._shared(found)
 
     def state(self, group: pl.DataFrame) -> str:
-        """`known` or `new`; nothing for a fault that no machine of both has now."""
+        """Return `known` or `new`; nothing for a fault that no machine of both has now."""
         if group["group"][0] in set(self.found["group"]):
             return "known"
         return "new" if self._shared(group).height else ""
 
     def gone(self, found: pl.DataFrame) -> list[dict[str, Any]]:
-        """The faults that machines of both had and have not any more."""
+        """Return the faults that machines of both had and have not any more."""
         gone = self.found.join(self._shared(found).select("group").unique(), on="group", how="anti")
         told = gone.group_by("group", "code", "name", "role").agg(pl.col("place").n_unique().alias("machines"))
         return told.sort("code", "group").to_dicts()
@@ -73,7 +73,7 @@ class _Earlier:
 
 
 def _faults(results: Results, cases: pl.DataFrame) -> pl.DataFrame:
-    """The findings that are faults of their own: graded, and explained by no other; with the machine and releases of their case.
+    """Return the findings that are faults of their own: graded, and explained by no other; with the machine and releases of their case.
 
     `machine` is null where no log of the case names a host; `place` is the machine, or else the path of the case.
     """
@@ -88,13 +88,13 @@ def _faults(results: Results, cases: pl.DataFrame) -> pl.DataFrame:
 
 
 def _doubtful(cases: pl.DataFrame, found: pl.DataFrame) -> list[dict[str, Any]]:
-    """The cases without a fault whose all-clear is not to be trusted, and the first reason."""
+    """Return the cases without a fault whose all-clear is not to be trusted, and the first reason."""
     quiet = cases.filter((pl.col("status") == "done") & (pl.col("doubts").list.len() > 0)).join(found, on="result", how="anti")
     return quiet.select("case", pl.col("doubts").list.first().alias("reason")).sort("case").to_dicts()
 
 
 def _placed(cases: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
-    """(case, machine, place) of the cases, and of every machine of a case of several that has a fault."""
+    """Return (case, machine, place) of the cases, and of every machine of a case of several that has a fault."""
     machines = cases.select("case", _name("machine").alias("machine")).with_columns(_place())
     return pl.concat([machines, found.select("case", "machine", "place")])
 
@@ -119,7 +119,7 @@ def _nameless(frame: pl.DataFrame) -> int:
 
 
 def _groups(found: pl.DataFrame) -> list[pl.DataFrame]:
-    """The findings of each group; the worst first, then those on most machines."""
+    """Return the findings of each group; the worst first, then those on most machines."""
     groups = found.sort("case", "finding").partition_by("group", maintain_order=True)
 
     def rank(g: pl.DataFrame) -> tuple[Any, ...]:

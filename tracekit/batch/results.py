@@ -51,7 +51,7 @@ class Damage:
 
     @property
     def text(self) -> str:
-        """The file and what is wrong with it, in words."""
+        """Return the file and what is wrong with it, in words."""
         return f"{self.table}/{self.part}.parquet {self.what}"
 
 
@@ -83,7 +83,7 @@ class Results:
 
     @property
     def parts(self) -> list[str]:
-        """The names of the parts, in the order in which they were written."""
+        """Return the names of the parts, in the order in which they were written."""
         return list(self.manifest["parts"])
 
     def table(self, name: str) -> pl.LazyFrame:
@@ -101,7 +101,7 @@ class Results:
         return [Damage(part, table, what) for part, table in files if (what := self._wrong(part, table))]
 
     def _wrong(self, part: str, table: str) -> str:
-        """What is wrong with one file; nothing where it is what was written."""
+        """Return what is wrong with one file; empty where it is as written."""
         if (part, table) in self._sound:
             return ""
         size, checksum = (self.manifest["files"][part][table][k] for k in ("bytes", "checksum"))
@@ -130,11 +130,11 @@ class Results:
 
     @property
     def stopped(self) -> str:
-        """Why the last batch did not come to its end; nothing where it did."""
+        """Return why the last batch did not end; empty where it did."""
         return "" if self.manifest["complete"] else self.manifest["stopped"] or "the batch was ended from outside"
 
     def missing(self) -> pl.DataFrame:
-        """(case, reason) of the cases of the last batch that have no result. One that was stopped before it knew its cases names none."""
+        """Return (case, reason) of the last batch's cases without a result; none if it was stopped before it knew its cases."""
         plan = self.path / "plan.parquet"
         if self.manifest["complete"] or not plan.exists():
             return pl.DataFrame(schema=_PLAN)
@@ -221,7 +221,7 @@ class Writer(Results):
 
     @property
     def waiting(self) -> int:
-        """How many cases are not on disk yet."""
+        """Return how many cases are not on disk yet."""
         return len(self._rows["cases"])
 
     def flush(self) -> None:

@@ -85,7 +85,7 @@ class Reply:
 
 
 def of_run(run: Run, mtime: float) -> tuple[dict[str, Any], dict[str, list[tuple[Any, ...]]]]:
-    """(the facts of a case, the rows of its tables). `mtime` of the case's file dates what has no wall-clock stamp."""
+    """Return (the facts of a case, the rows of its tables). `mtime` of the case's file dates what has no wall-clock stamp."""
     devices = _Devices(run.tables)
     facts = {
         "machine": _machine(run),
@@ -119,7 +119,7 @@ def _finding(number: int, f: "Finding", devices: "_Devices", mtime: float) -> tu
 
 
 def _seen(f: "Finding", mtime: float) -> tuple[str | None, str | None, str]:
-    """(first, last, by what): the wall-clock stamps of the evidence, else the time of the file."""
+    """Return (first, last, by what): the wall-clock stamps of the evidence, else the time of the file."""
     stamps = [s for e in f.evidence if (s := bundle.first_stamp(e.text, int(mtime))) is not None]
     if not stamps:
         return (_iso(mtime), _iso(mtime), "file") if mtime else (None, None, "")
@@ -131,7 +131,7 @@ def _iso(seconds: float) -> str:
 
 
 def _failures(run: Run) -> Iterator[tuple[str, str, str]]:
-    """(member, kind, reason) of what could not be read of a case that was analyzed."""
+    """Yield (member, kind, reason) of what could not be read of a case that was analyzed."""
     for error in run.errors:
         member, _, reason = error.partition(": ")
         yield (member, "member", reason) if reason and not error.startswith("plugin ") else ("", "error", error)
@@ -162,7 +162,7 @@ def _columns(tables: Mapping[str, "pl.DataFrame"], table: str, *columns: str) ->
 
 
 def _role(text: str) -> str:
-    """What a device is for, by its class code or its class in words."""
+    """Return what a device is for, by its class code or its class in words."""
     return next((role for role, starts in _ROLES.items() if text.startswith(starts)), "")
 
 
@@ -171,13 +171,13 @@ def _full(bdf: str | None) -> str | None:
 
 
 def _driver(texts: Iterable[str], bdf: str | None) -> str:
-    """The driver that speaks in a line about the device."""
+    """Return the driver that speaks in a line about the device."""
     said = (m for text in texts for m in _DRIVER.finditer(text))
     return next((m[1] for m in said if m[1].lower() not in _NO_DRIVER and (bdf is None or _full(m[2].lower()) == bdf)), "")
 
 
 def _machine(run: Run) -> str:
-    """The host name that most rows carry; "" where no line has one."""
+    """Return the host name that most rows carry; "" where no line has one."""
     named = [f.machine for f in run.findings if f.machine]
     named += [m for t in run.tables.values() for m in t["machine"].drop_nulls().to_list() if m]
     return Counter(named).most_common(1)[0][0] if named else ""

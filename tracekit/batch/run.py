@@ -49,7 +49,7 @@ class Settings:
 
     @property
     def engine(self) -> str:
-        """What decides the result of a case: the code, and the limits of archives."""
+        """Return what decides the result of a case: the code, and the limits of archives."""
         limits = blake2b(repr(self.archives).encode(), digest_size=4).hexdigest()
         return f"{fingerprint.digest()}-{limits}"
 
@@ -131,7 +131,7 @@ def _told(settings: Settings) -> dict[str, object]:
 
 
 def _todo(cases: Sequence[Case], known: pl.DataFrame, settings: Settings) -> tuple[list[Job], dict[str, dict[str, object]]]:
-    """(the cases to look at, largest first; the rows of those that were analyzed before by the same engine)."""
+    """Return (the cases to look at, largest first; the rows of those that were analyzed before by the same engine)."""
     now = time.time_ns()
     found = pl.DataFrame(
         [(c.label, i, c.size, c.mark, now - c.changed > _SETTLED) for i, c in enumerate(cases)],
@@ -152,7 +152,7 @@ def _todo(cases: Sequence[Case], known: pl.DataFrame, settings: Settings) -> tup
 
 
 def _tasks(jobs: Sequence[Job], settings: Settings) -> Iterator[Task]:
-    """The cases in tasks: large ones alone, small ones some at a time, but a few tasks for each worker."""
+    """Yield the cases in tasks: large ones alone, small ones some at a time, but a few tasks for each worker."""
     together = max(1, min(settings.together, len(jobs) // (_TASKS * settings.jobs)))
     held: list[Job] = []
     size = 0
@@ -171,7 +171,7 @@ def _task(jobs: Sequence[Job], settings: Settings) -> Task:
 
 
 def _replies(jobs: Sequence[Job], make: Callable[[], Executor], settings: Settings) -> Generator[Reply | None, None, None]:
-    """What becomes of each case, and None now and then while nothing does. Tasks that are lost with a worker are given out again."""
+    """Yield the result of each case, and None now and then while there is none. Tasks lost with a worker are given out again."""
     waiting = deque(_tasks(jobs, settings))
     losses = _Losses()
     while waiting:
@@ -207,7 +207,7 @@ class _Losses:
         self.in_a_row = 0
 
     def count(self, error: BaseException | None) -> bool:
-        """Whether the task was lost. Errors: its own, and TracekitError once too many were lost."""
+        """Return whether the task was lost. Errors: its own, and TracekitError once too many were lost."""
         self.in_a_row = self.in_a_row + 1 if error else 0
         if isinstance(error, TracekitError):
             raise error
@@ -224,7 +224,7 @@ def _error(future: "Future[list[bytes]]") -> BaseException | None:
 
 
 def _seen(reply: Reply) -> Reply:
-    """A case that its worker does not see: it is gone, or the worker has no such path and cannot take part."""
+    """Return a case that its worker does not see: it is gone, or the worker has no such path and cannot take part."""
     if reply.kind == "unseen" and os.path.exists(reply.case):
         raise Refused(f"{reply.reason}: {reply.case}; the logs must be there under the same path")
     return replace(reply, reason="it is gone") if reply.kind == "unseen" else reply
@@ -246,7 +246,7 @@ def _count(progress: Progress, reply: Reply) -> None:
 
 
 def _alarms(reply: Reply) -> Iterator[bool]:
-    """Whether findings of a case are faults: graded, of medium severity or higher, and explained by no other."""
+    """Yield whether each finding of a case is a fault: graded, of medium severity or higher, and explained by no other."""
     columns = [c for c in TABLES["findings"] if c not in ("result", "case")]
     at = {c: columns.index(c) for c in ("grade", "severity", "explained_by")}
     for row in reply.tables.get("findings", ()):

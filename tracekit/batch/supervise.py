@@ -133,7 +133,7 @@ class Process:
             self._child = None
 
     def _try(self, jobs: Sequence[Job], limits: Budget) -> tuple[list[bytes], str, str]:
-        """(the answers to the first of the jobs, why there is none to the next: kind and reason, "" where all are answered)."""
+        """Return (the answers to the first of the jobs, why there is none to the next: kind and reason, "" where all are answered)."""
         replies: list[bytes] = []
         kind = reason = ""
         begun = False
@@ -153,7 +153,7 @@ class Process:
         return replies, kind, reason
 
     def _wait(self, child: "subprocess.Popen[bytes]", limits: Budget, start: float) -> tuple[str, str]:
-        """("", "") once the process has answered or ended; else the limit that was passed."""
+        """Return ("", "") once the process has answered or ended; else the limit that was passed."""
         while not self._connection.poll(_LOOK):
             if time.monotonic() - start > limits.seconds:
                 return "time", f"it takes longer than {limits.seconds:g} s"
@@ -162,7 +162,7 @@ class Process:
         return "", ""
 
     def _started(self) -> "subprocess.Popen[bytes]":
-        """The process, ready. Errors: EOFError where it does not come up, Refused where it is another tracekit."""
+        """Return the process, ready. Errors: EOFError where it does not come up, Refused where it is another tracekit."""
         if self._child is not None and self._child.poll() is None and self._root == self.root:
             return self._child
         self.stop()
@@ -189,7 +189,7 @@ class Process:
         return self._child
 
     def _lost(self) -> tuple[str, str]:
-        """Why the process is gone: (kind, reason)."""
+        """Return why the process is gone: (kind, reason)."""
         if self._child is None:
             return "crash", "its process could not be started"
         try:

@@ -95,7 +95,7 @@ def whatif(paths: Paths, format: Format = "terminal", debug: Debug = False) -> N
 
 
 def _flipped(flips: "Sequence[Flip]") -> Iterator[str]:
-    """The flips of one system: first those that change something, a line each with its price, then the others together."""
+    """Yield the flips of one system: first those that change something, a line each with its price, then the others together."""
     moot = [f for f in flips if not f.vanished and not f.new]
     if moot == flips and not moot[0].remaining:
         yield f"{flips[0].subject or 'all'}: no fault, whichever gate is flipped"
@@ -127,7 +127,7 @@ def _format(name: str) -> str:
 
 
 def _print(events: list[dict[str, Any]]) -> None:
-    """One line an event: lines, time, table, and its values; places inside the event are for --format json."""
+    """Print one line per event: lines, time, table, values; places inside the event are for --format json."""
     source = None
     for event in events:
         if event["source"] != source:
@@ -140,7 +140,7 @@ def _print(events: list[dict[str, Any]]) -> None:
 
 
 def _brief(value: Any) -> str:
-    """A list as its numbers: vectors of an `in_use` list, pirqs, irqs."""
+    """Return a list as its numbers: vectors of an `in_use` list, pirqs, irqs."""
     if isinstance(value, list):
         return ",".join(str(v.get("vector", v)) if isinstance(v, dict) else str(v) for v in value)
     return str(value)

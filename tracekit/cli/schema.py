@@ -45,7 +45,7 @@ def schema(
 
 
 def _catalog() -> dict[str, Entry]:
-    """Every table by name."""
+    """Return every table by name."""
     from tracekit import analyze
     from tracekit.batch import rows
     from tracekit.grammar import load as grammar
@@ -77,7 +77,7 @@ def _catalog() -> dict[str, Entry]:
 
 
 def _readers(registry: "Registry") -> Iterator[tuple[str, Part]]:
-    """(table, reader) of the models, diagnoses and systems of all plugins."""
+    """Yield (table, reader) of the models, diagnoses and systems of all plugins."""
     for model in registry.models:
         yield from ((name, (f"model {model.__name__}", _file(model.__module__))) for name in model.hears())
     for d in registry.diagnoses:
@@ -92,7 +92,7 @@ def _file(module: str) -> str:
 
 
 def _list(entries: Mapping[str, Entry]) -> Iterator[str]:
-    """A line a table: models' tables first, then those of grammars, file by file."""
+    """Yield one line per table: models' tables first, then those of grammars, file by file."""
     width = max(map(len, entries))
     columns = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else None
     yield "Tables; one that is marked - nobody reads. `tracekit schema NAME` tells all of one."
@@ -109,7 +109,7 @@ def _list(entries: Mapping[str, Entry]) -> Iterator[str]:
 
 
 def _first(text: str) -> str:
-    """The first sentence; a dot inside of parentheses or a name ends none."""
+    """Return the first sentence; a dot inside of parentheses or a name ends none."""
     depth = 0
     for i, c in enumerate(text):
         depth += (c == "(") - (c == ")")
@@ -119,7 +119,7 @@ def _first(text: str) -> str:
 
 
 def _page(entry: Entry) -> Iterator[str]:
-    """All of one table."""
+    """Yield all of one table."""
     t = entry.table
     yield t.name
     yield from _filled(t.row, "  ")

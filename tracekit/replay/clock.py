@@ -21,7 +21,7 @@ RUN = 5  # events in a row that two logs without a common stamp must share to be
 def align(
     tables: Mapping[str, pl.DataFrame], stamps: Mapping[str, str], clocks: Mapping[str, int]
 ) -> tuple[dict[str, pl.DataFrame], pl.DataFrame, pl.DataFrame]:
-    """(tables with machines, boots and shifted times and without repeats, streams, repeats).
+    """Return (tables with machines, boots and shifted times and without repeats, streams, repeats).
 
     `stamps`: what the stamps of each source are; `clocks`: offset in ns by source, as the user gave it: these sources become one
     stream with the first one of their machine that has no offset.
@@ -39,7 +39,7 @@ def align(
 
 
 def before(a: Mapping[str, object], b: Mapping[str, object], streams: pl.DataFrame) -> bool | None:
-    """Whether row `a` came before row `b`; None if their sources have no common clock. Rows need source, line and ts."""
+    """Return whether row `a` came before row `b`; None if their sources have no common clock. Rows need source, line and ts."""
     if a["source"] == b["source"]:
         return int(str(a["line"])) < int(str(b["line"]))
     one, other = (streams.filter(pl.col("source") == r["source"]) for r in (a, b))
@@ -49,7 +49,7 @@ def before(a: Mapping[str, object], b: Mapping[str, object], streams: pl.DataFra
 
 
 def described(tables: Mapping[str, pl.DataFrame], path: str, kind: str) -> str:
-    """What the stamps of a source are, and how they relate to those of the traces beside it (table `clock_relations`)."""
+    """Return what the stamps of a source are, and how they relate to those of the traces beside it (table `clock_relations`)."""
     relations = tables.get("clock_relations")
     if relations is None or relations.is_empty():
         return kind
@@ -65,7 +65,7 @@ def _relation(other: str, offset: int, err: int, basis: str, pairs: int, boot: i
 
 
 def _streams(paths: Sequence[str], clocks: Mapping[str, int], machines: Mapping[str, str]) -> pl.DataFrame:
-    """Each source is a stream of its own, but those whose clock the user gave are one with the source whose clock they are shifted to.
+    """Return one stream per source; sources whose clock the user gave share that of the source whose clock they are shifted to.
 
     That is the first without an offset of the same machine, else the first of all.
     """
@@ -84,13 +84,13 @@ def _streams(paths: Sequence[str], clocks: Mapping[str, int], machines: Mapping[
 
 
 def _owners(tables: Mapping[str, pl.DataFrame]) -> dict[str, str]:
-    """The machine of each source, by the first of its rows."""
+    """Return the machine of each source, by the first of its rows."""
     rows = [f.select("source", "machine").unique("source", keep="first") for f in tables.values() if f.height]
     return {source: machine for f in rows for source, machine in f.iter_rows()}
 
 
 def _with_host(tables: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]:
-    """Rows without a host name are of the one machine that the case names: traces and the VMM's logs never print one.
+    """Return rows without a host name are of the one machine that the case names: traces and the VMM's logs never print one.
 
     Not those of a guest, nor of a source whose kernel is another release.
     """
@@ -111,7 +111,7 @@ def _with_host(tables: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]
 
 
 def _boots(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[int]]:
-    """Lines of each source at which another boot begins: boot markers, and `Linux version` with a stamp below an earlier one.
+    """Return lines of each source at which another boot begins: boot markers, and `Linux version` with a stamp below an earlier one.
 
     The first kernel line below a marker is of the boot that the marker begins.
     """
@@ -150,7 +150,7 @@ def _shifted(frame: pl.DataFrame, clocks: Mapping[str, int]) -> pl.DataFrame:
 
 
 def _without_repeats(tables: Mapping[str, pl.DataFrame], printk: Sequence[str]) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
-    """Rows of several printk sources with equal stamp and equal columns are one row: the first source's."""
+    """Return rows of several printk sources with equal stamp and equal columns are one row: the first source's."""
     rank = {path: i for i, path in enumerate(printk)}
     kept: dict[str, pl.DataFrame] = {}
     repeats = [NO_REPEATS]
@@ -173,7 +173,7 @@ def _without_repeats(tables: Mapping[str, pl.DataFrame], printk: Sequence[str]) 
 
 
 def _retold(tables: Mapping[str, pl.DataFrame], printk: Sequence[str], walls: Sequence[str]) -> pl.DataFrame:
-    """The repeats of kernel logs with wall clocks: rows that an earlier kernel log has too, in a run of at least five equal rows."""
+    """Return the repeats of kernel logs with wall clocks: rows that an earlier kernel log has too, in a run of at least five equal rows."""
     told = _told(tables, [*printk, *walls])
     first: dict[tuple[int, ...], list[list[tuple[str, int]]]] = {}  # where a run stands in the source that has it first
     repeats: dict[tuple[str, int], tuple[str, int]] = {}

@@ -38,7 +38,7 @@ class Since:
 
     @property
     def where(self) -> str:
-        """The architecture and parent in words; empty for every one."""
+        """Return the architecture and parent in words; empty for every one."""
         return " with ".join(filter(None, (self.arch, self.parent)))
 
 

@@ -72,14 +72,14 @@ class Model:
 
     @classmethod
     def blank(cls) -> Mapping[str, pl.DataFrame]:
-        """A frame without rows for each table this model emits; made once, since many small logs need no more."""
+        """Return a frame without rows for each table this model emits; made once, since many small logs need no more."""
         if cls._blank is None:
             cls._blank = {name: pl.DataFrame(schema=schema) for name, schema in cls.schemas().items()}
         return cls._blank
 
     @classmethod
     def _own_columns(cls) -> Mapping[str, Set[str]]:
-        """The columns of each table that are not those of the envelope; made once."""
+        """Return the columns of each table that are not those of the envelope; made once."""
         if cls._owned is None:
             cls._owned = {name: schema.keys() - ENVELOPE.keys() for name, schema in cls.schemas().items()}
         return cls._owned
@@ -107,7 +107,7 @@ class Model:
         return self.frames()
 
     def frames(self) -> dict[str, pl.DataFrame]:
-        """What was emitted so far, as frames of the declared schemas."""
+        """Return what was emitted so far, as frames of the declared schemas."""
         blank, shapes = self.blank(), self.schemas()
         self.made = {name: _frame(rows, shapes[name], self._moved[name]) if rows else blank[name] for name, rows in self._emitted.items()}
         return dict(self.made)
@@ -121,7 +121,7 @@ def rows_of(frame: pl.DataFrame) -> Iterator[Row]:
 
 @lru_cache(maxsize=1024)
 def _row_type(columns: tuple[str, ...]) -> Callable[[tuple[Any, ...]], Row]:
-    """What makes a row of a tuple. Tuples have methods `count` and `index`; a table without such columns must not seem to have them."""
+    """Return the type of a row. Tuples have methods `count` and `index`; a table without such columns must not seem to have them."""
     base = namedtuple("Row", columns)  # type: ignore[misc]
     kind = type("Row", (base,), {"__slots__": (), **{n: None for n in ("count", "index") if n not in columns}})
     make: Callable[[tuple[Any, ...]], Row] = kind._make  # type: ignore[attr-defined]
@@ -129,7 +129,7 @@ def _row_type(columns: tuple[str, ...]) -> Callable[[tuple[Any, ...]], Row]:
 
 
 def _frame(emitted: Sequence[tuple[Row, dict[str, Any]]], schema: Mapping[str, pl.DataType], moved: Collection[str]) -> pl.DataFrame:
-    """The same without the rows that hold a number which fits no column: a bad number costs its own row."""
+    """Build the frame without rows whose number fits no column: a bad number costs its own row."""
     try:
         return _whole_frame(emitted, schema, moved)
     except (pl.exceptions.ComputeError, OverflowError):
@@ -149,7 +149,7 @@ def _fits(value: Any, kind: pl.DataType) -> bool:
 
 
 def _whole_frame(emitted: Sequence[tuple[Row, dict[str, Any]]], schema: Mapping[str, pl.DataType], moved: Collection[str]) -> pl.DataFrame:
-    """What was emitted, column by column: a place column is that of the row, but for values of those that were `moved`."""
+    """Build the frame of what was emitted, column by column; place columns are the row's unless they were `moved`."""
     rows, values = zip(*emitted, strict=True)
     cells = {**_own(values, [name for name in schema if name not in ENVELOPE]), **_places(rows)}
     for name in moved:
@@ -161,7 +161,7 @@ def _whole_frame(emitted: Sequence[tuple[Row, dict[str, Any]]], schema: Mapping[
 
 
 def _own(values: Sequence[dict[str, Any]], columns: Sequence[str]) -> dict[str, Sequence[Any]]:
-    """The values column by column, null where one was not given. All rows of a table are emitted with the same keys, as a rule."""
+    """Return the values column by column, null where one was not given. All rows of a table are emitted with the same keys, as a rule."""
     keys = tuple(values[0])
     if all(tuple(v) == keys for v in values):
         given = dict(zip(keys, zip(*[v.values() for v in values], strict=True), strict=True))
@@ -170,7 +170,7 @@ def _own(values: Sequence[dict[str, Any]], columns: Sequence[str]) -> dict[str, 
 
 
 def _places(rows: Sequence[Row]) -> dict[str, Sequence[Any]]:
-    """The envelope columns of the rows; one that was made by hand may lack some."""
+    """Return the envelope columns of the rows; one that was made by hand may lack some."""
     try:
         found = list(map(attrgetter(*ENVELOPE), rows))
     except AttributeError:
@@ -179,7 +179,7 @@ def _places(rows: Sequence[Row]) -> dict[str, Sequence[Any]]:
 
 
 def _column(name: str, cells: Sequence[Any], kind: pl.DataType) -> pl.Series:
-    """One column; nested cells are converted all at once, which the constructor of a series does one by one."""
+    """Build one column; nested cells are converted all at once, which the constructor of a series does one by one."""
     if kind.is_nested() and cells:
         return pl.from_dicts([{name: c} for c in cells], schema={name: kind}, strict=False)[name]
     made = pl.Series(name, cells, dtype=kind, strict=False)
@@ -227,7 +227,7 @@ class _Parts:
         self.made: dict[str, dict[tuple[Any, ...], pl.DataFrame]] = {}
 
     def of(self, name: str) -> dict[tuple[Any, ...], pl.DataFrame]:
-        """(machine, boot, stream) -> rows of the table, in its order."""
+        """Return (machine, boot, stream) -> rows of the table, in its order."""
         if name not in self.made:
             self.made[name] = self._divided(self.tables[name])
         return self.made[name]
@@ -241,12 +241,12 @@ class _Parts:
         return {key: part.drop("stream") for key, part in divided.items()}
 
     def forget(self, name: str) -> None:
-        """The table has become another one."""
+        """Divide the table anew when it is asked for next: it has changed."""
         self.made.pop(name, None)
 
 
 def in_order(models: Sequence[type[Model]], failed: Callable[[type[Model], Exception], None] | None = None) -> list[type[Model]]:
-    """The models, each after those whose tables it hears. Those that hear each other in a circle are handed to `failed` and left out."""
+    """Sort the models, each after those whose tables it hears. Those that hear each other in a circle go to `failed`."""
     done, circles = _sorted(tuple(models))
     for circle in circles:
         error = ValueError("models hear each other: " + ", ".join(m.__name__ for m in circle))
@@ -259,7 +259,7 @@ def in_order(models: Sequence[type[Model]], failed: Callable[[type[Model], Excep
 
 @lru_cache(maxsize=16)
 def _sorted(models: tuple[type[Model], ...]) -> tuple[tuple[type[Model], ...], tuple[tuple[type[Model], ...], ...]]:
-    """(the models in order, the circles among them)."""
+    """Return (the models in order, the circles among them)."""
     before = {m: [x for x in models if x is not m and set(x.emits()) & set(m.hears())] for m in models}
     done: list[type[Model]] = []
     circles: list[tuple[type[Model], ...]] = []
@@ -303,7 +303,7 @@ def _replay_one(model: type[Model], tables: Mapping[str, pl.DataFrame], divided:
 
 
 def _emitted(model: type[Model], rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, pl.DataFrame]]:
-    """What a model emits of a stream, if it is what the model declares; one that works on whole frames makes them itself."""
+    """Yield what a model emits of a stream, if it is what the model declares; one that works on whole frames makes them itself."""
     machine = model()
     for name, frame in machine.run(rows, tables).items():
         if frame is not machine.made.get(name):
@@ -323,7 +323,7 @@ def _check(model: type[Model], name: str, frame: pl.DataFrame) -> None:
 
 
 def _ordered(frames: Mapping[str, pl.DataFrame], merged: bool) -> Iterator[tuple[str, Row]]:
-    """The rows of several tables in the order of the stream: by line, and by time where sources were merged; spans count by their end."""
+    """Yield the rows of several tables in the order of the stream: by line, by time where sources were merged; a span counts by its end."""
     heads: list[Any] = []
     rows: list[tuple[str, Row]] = []
     for name, frame in frames.items():

@@ -47,7 +47,7 @@ def score(tables: Mapping[str, pl.DataFrame], findings: Sequence[Finding]) -> Sc
 
 
 def unpredicted(tables: Mapping[str, pl.DataFrame]) -> list[tuple[str, int, str, int]]:
-    """(operation, how many of it were not predicted, source and line of the first), the most frequent first: its state was not known."""
+    """Return (operation, how many were not predicted, source and line of the first), the most frequent first."""
     made = tables.get("predictions")
     if made is None:
         return []
@@ -63,7 +63,7 @@ def _divergences(missed: pl.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _explained(row: Mapping[str, Any], findings: Sequence[Finding]) -> str | None:
-    """The code of the finding that explains a divergence: the one the model names, if it was found, or one on whose lines it lies."""
+    """Return the code of the finding that explains a divergence: the one that the model names, or one whose lines hold it."""
     named = row.get("explained_by")
     if named is not None and any(f.code == named for f in findings):
         return str(named)

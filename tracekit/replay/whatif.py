@@ -93,7 +93,7 @@ class System:
         raise NotImplementedError
 
     def refutable(self) -> frozenset[str] | None:
-        """The codes whose fault this replay could have failed to show; None: all that its fixes cure.
+        """Return the codes whose fault this replay could have failed to show; None: all that its fixes cure.
 
         One whose only stimulus is the line that the finding repeats, or whose fault is the gate itself, names fixes and confirms nothing;
         nor does one whose results, under the gates as they are, differ from those that were recorded.
@@ -105,7 +105,7 @@ class System:
         return {}
 
     def platform(self) -> tuple[str, str]:
-        """The architecture and interrupt parent of the kernel it runs on, each empty while unknown: where a fix's release is looked up."""
+        """Return the architecture and interrupt parent of its kernel, each empty while unknown: the release of a fix depends on them."""
         return "", ""
 
     def assumptions(self) -> tuple[str, ...]:
@@ -153,7 +153,7 @@ def confirmed(findings: Iterable[Finding], made: Sequence[Flip]) -> list[Finding
 
 
 def _is_about(flip: Flip, f: Finding) -> bool:
-    """Whether a flip is about a finding: of the same place, with its subject; a domain's label may go on: `dom0 (0000:00:06.0)`."""
+    """Return whether a flip is about a finding: of the same place, with its subject; a domain's label may go on: `dom0 (0000:00:06.0)`."""
     label = f.subject.label
     return (flip.machine, flip.boot) == (f.machine, f.boot) and (flip.subject in ("", label) or label.startswith(f"{flip.subject} ("))
 

@@ -20,12 +20,12 @@ Fetches = Mapping[str, str]
 
 
 def fields(text: str | None) -> list[tuple[str, str]]:
-    """The `name=value` pairs of an argument text, in order."""
+    """Return the `name=value` pairs of an argument text, in order."""
     return FIELD.findall(text) if text else []
 
 
 def number(text: str) -> int | None:
-    """The value as a signed 64-bit pattern, null if it is no number."""
+    """Return the value as a signed 64-bit pattern, null if it is no number."""
     try:
         return signed(int(text, 16 if text[:2] in ("0x", "0X") else 10), 64)
     except ValueError:
@@ -33,7 +33,7 @@ def number(text: str) -> int | None:
 
 
 def fetches(text: str | None) -> dict[str, str]:
-    """What a definition fetches, by argument name: `{"vdev": "%di", "ret": "$retval"}`."""
+    """Return what a definition fetches, by argument name: `{"vdev": "%di", "ret": "$retval"}`."""
     found = {}
     for n, (name, what) in enumerate(FETCH.findall(text or ""), 1):
         found[name or f"arg{n}"] = what.partition(":")[0]
@@ -41,12 +41,12 @@ def fetches(text: str | None) -> dict[str, str]:
 
 
 def meant(function: str | None, pairs: list[tuple[str, str]], defined: Fetches) -> list[Arg]:
-    """The arguments of a call under the names of the function's parameters where these are known."""
+    """Return the arguments of a call under the names of the function's parameters where these are known."""
     return [(_meaning(function, name, defined.get(name)), number(text), text) for name, text in pairs]
 
 
 def returned(pairs: list[tuple[str, str]], defined: Fetches) -> int | None:
-    """The return value among the fields of a return event: the one fetched from `$retval`, the only one, or the one named so."""
+    """Return the return value among the fields of a return event: the one fetched from `$retval`, the only one, or the one named so."""
     by_definition = [t for n, t in pairs if defined.get(n) == "$retval"]
     by_name = [t for n, t in pairs if n.lower() in RETURN_NAMES]
     for texts in (by_definition, [t for _, t in pairs] if len(pairs) == 1 else [], by_name):
@@ -57,18 +57,18 @@ def returned(pairs: list[tuple[str, str]], defined: Fetches) -> int | None:
 
 @lru_cache(maxsize=4096)
 def _meaning(function: str | None, name: str, fetch: str | None) -> str:
-    """The parameter that the argument `name` is, or `name` itself."""
+    """Return the parameter that the argument `name` is, or `name` itself."""
     return (parameter(function, name, _argument(fetch or "")) if function else None) or name
 
 
 def _argument(fetch: str) -> int | None:
-    """The number of the argument that `%di` or `$arg2` fetches."""
+    """Return the number of the argument that `%di` or `$arg2` fetches."""
     if fetch.startswith("$arg") and fetch[4:].isdigit():
         return int(fetch[4:]) - 1
     return REGISTERS.get(fetch[1:]) if fetch.startswith("%") else None
 
 
 def function_of(location: str) -> str | None:
-    """The function a definition is placed on: `vfio_pci_core:vfio_msi_disable+4` is `vfio_msi_disable`; null for addresses."""
+    """Return the function that a definition probes: `vfio_pci_core:vfio_msi_disable+4` is `vfio_msi_disable`; null for addresses."""
     name = re.split(r"[+%]", location.rpartition(":")[2])[0]
     return bare(name) if re.match(r"[A-Za-z_]", name) else None

@@ -25,12 +25,12 @@ class Function:
     reach: int = 99
 
     def may_call(self, other: "Function") -> bool:
-        """Whether `other` can stand below this one; helpers (without rank) may be anywhere."""
+        """Return whether `other` can stand below this one; helpers (without rank) may be anywhere."""
         return self.rank is None or other.rank is None or self.rank < other.rank <= self.reach
 
 
 def _table(text: str) -> dict[str, Function]:
-    """`rank kind name parameters...` a line; rank `11-13` with the reach, `-` for helpers."""
+    """Parse lines `rank kind name parameters...`; rank `11-13` with the reach, `-` for helpers."""
     found = {}
     for line in text.strip().splitlines():
         rank, kind, name, *parameters = line.split()
@@ -141,12 +141,12 @@ SYSTEM_CALL = Function(("fd", "cmd", "arg"), INT, -1)
 
 
 def bare(name: str) -> str:
-    """A symbol without its compiler suffix: `pci_disable_msix.part.0` is `pci_disable_msix`."""
+    """Return a symbol without its compiler suffix: `pci_disable_msix.part.0` is `pci_disable_msix`."""
     return name.partition(".")[0]
 
 
 def parameter(function: str, word: str, argument: int | None = None) -> str | None:
-    """The parameter that a recorded argument is, by its number if that is known, else by its name; null if nobody can tell."""
+    """Return the parameter that a recorded argument is, by its number if that is known, else by its name; null if nobody can tell."""
     known = FUNCTIONS.get(function)
     if known is None:
         return None
@@ -162,7 +162,7 @@ def parameter(function: str, word: str, argument: int | None = None) -> str | No
 
 
 def normal_return(function: str | None, value: int) -> tuple[int | None, str | None]:
-    """(value, kind) of a recorded return value: int sign-extended from 32 bits, bool from its low 8 bits, nothing for void."""
+    """Return (value, kind) of a recorded return value: int sign-extended from 32 bits, bool from its low 8 bits, nothing for void."""
     known = FUNCTIONS.get(function or "")
     kind = known.returns if known else None
     if kind == VOID:
@@ -175,7 +175,7 @@ def normal_return(function: str | None, value: int) -> tuple[int | None, str | N
 
 
 def signed(value: int, bits: int) -> int:
-    """The low `bits` of a number as a two's complement number."""
+    """Return the low `bits` of a number as a two's complement number."""
     value &= (1 << bits) - 1
     return value - (1 << bits) if value >> (bits - 1) else value
 
@@ -212,7 +212,7 @@ GUESSES: tuple[tuple[frozenset[str], tuple[str, ...], str], ...] = (
 
 
 def guess(probe: str, words: frozenset[str]) -> str | None:
-    """The function that an event's name and argument names suggest; null if none. Source: habits of recorders, so it is a hint only."""
+    """Return the function that the names of an event and its arguments suggest, null if none. A hint only: people name probes freely."""
     have = words | {ALIASES[w] for w in words if w in ALIASES}
     name = probe.lower()
     return next((f for need, parts, f in GUESSES if need <= have and (not parts or any(p in name for p in parts))), None)

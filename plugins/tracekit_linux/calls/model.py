@@ -38,7 +38,7 @@ class Calls(Model):
     across = ("kprobe_definition", "kallsyms_symbol")
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-        """The calls of all sources of the stream; each place is taken from the row where the call began."""
+        """Return the calls of all sources of the stream; each place is taken from the row where the call began."""
         names, none = Names(tables), self.blank()["calls"]
         made = [none]
         for frame in sources_of(merged(tables)):
@@ -68,7 +68,7 @@ def merged(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 
 
 def _table(frame: pl.DataFrame, done: Sequence[tuple[Call, Lane]]) -> pl.DataFrame:
-    """The calls of one source, built column by column; each stands where its first row stands."""
+    """Return the calls of one source, built column by column; each stands where its first row stands."""
     calls = [c for c, _ in done]
     line, ts = frame["line"].to_list(), frame["ts"].to_list()
     number = crc32(frame["source"][0].encode()) << 31
@@ -97,7 +97,7 @@ def _table(frame: pl.DataFrame, done: Sequence[tuple[Call, Lane]]) -> pl.DataFra
 
 
 def _arguments(calls: Sequence[Call]) -> pl.Series:
-    """The column `args`."""
+    """Return the column `args`."""
     if not any(c.args for c in calls):
         return pl.Series("args", [[]], dtype=ARGS).new_from_index(0, len(calls))
     none = [(None, None, None)]

@@ -69,7 +69,7 @@ class Lane:
 
     @property
     def innermost(self) -> Call | None:
-        """The innermost open call that is reported."""
+        """Return the innermost open call that is reported."""
         return next((c for c in reversed(self.stack) if c.known), None)
 
 
@@ -125,7 +125,7 @@ class Pairing:
         lane.stack.append(Call(row, function, None, args, lane.innermost, indent=indent, known=known))
 
     def graph_leaf(self, row: Line) -> None:
-        """A call of a function graph in one line."""
+        """Add a call that a function graph prints in one line."""
         lane = self._lane(row)
         indent, function = len(row.indent or ""), row.function or ""
         self._leave_graph(lane, indent)
@@ -149,7 +149,7 @@ class Pairing:
         self._close(lane, call)
 
     def graph_irq_entry(self, row: Line) -> None:
-        """What follows in this lane runs in an interrupt, and was not called by what is open there."""
+        """Begin an interrupt: what follows in this lane was not called by the open calls."""
         name = self._lane_name(row)[0]
         self.interrupted[name] = self.interrupted.get(name, 0) + 1
 
@@ -162,7 +162,7 @@ class Pairing:
             self.interrupted[name] -= 1
 
     def graph_switch(self, row: Line) -> None:
-        """A function graph without task column goes on with another task of this CPU."""
+        """Go on with another task of this CPU, in a function graph without a task column."""
         before, after = (re.search(r"-([0-9]+) *$", t) for t in (row.previous or "", row.next or ""))
         if before and row.on_cpu not in self.shown and (lane := self.lanes.pop(f"cpu:{row.on_cpu}", None)) is not None:
             lane.name = f"tid:{before[1]}"
@@ -192,7 +192,7 @@ class Pairing:
         self._close(lane, call)
 
     def finish(self) -> None:
-        """What is still open at the end of the recording has no return."""
+        """End the calls that are open at the end of the recording, without a return."""
         for lane in self.lanes.values():
             self._drop(lane, 0)
 
@@ -214,7 +214,7 @@ class Pairing:
         return lane
 
     def _opened(self, lane: Lane, key: str) -> Call | None:
-        """The innermost open call of a function, taken off the stack; what it had called has ended unseen."""
+        """Return the innermost open call of a function, taken off the stack; what it had called has ended unseen."""
         for i in range(len(lane.stack) - 1, -1, -1):
             if lane.stack[i].key == key:
                 self._drop(lane, i + 1)
@@ -241,7 +241,7 @@ class Pairing:
 
     @staticmethod
     def _adopt(lane: Lane, call: Call) -> None:
-        """What ended before a call of which only the return is recorded, and only it can have called, it made."""
+        """Put below a call without an entry what ended before it and only it can have called."""
         for c in reversed(lane.ended):
             if call.indent >= 0:
                 made = c.indent > call.indent
@@ -267,7 +267,7 @@ class Pairing:
 
 
 def _other_device(outer: Call, inner: Call) -> bool:
-    """Whether both name the VFIO device they work on, and it is not the same."""
+    """Return whether both name the VFIO device they work on, and it is not the same."""
     one, other = ({value for name, value, _ in c.args if name == "vdev"} for c in (outer, inner))
     return bool(one and other and one != other)
 

@@ -55,7 +55,7 @@ class Names:
                 self.by_address[address] = hint
 
     def of(self, probe: str, function: str | None, address: int | None, args: str | None) -> tuple[str | None, str | None]:
-        """(function, hint) of a probe event."""
+        """Return (function, hint) of a probe event."""
         if function is not None:
             return function, None
         key = (probe, address)
@@ -75,5 +75,5 @@ class Names:
         return None, near or guess(probe, frozenset(n for n, _ in fields(args)))
 
     def fetches(self, probe: str, function: str | None) -> Fetches:
-        """What the arguments of this probe on this function fetch; empty if no definition says so."""
+        """Return what the arguments of this probe on this function fetch; empty if no definition says so."""
         return self.definitions.get(probe, {}).get(function or "", {})

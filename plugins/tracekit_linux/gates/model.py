@@ -67,7 +67,7 @@ class Gates(Model):
     gates: ClassVar[tuple[str, ...]] = tuple(g.code for g in (*LINUX, *QEMU, *XEN))
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-        """The facts of the stream, the first of each kind."""
+        """Return the facts of the stream, the first of each kind."""
         decided: dict[tuple[str, bool], Fact] = {}
         for fact in observed(tables):
             decided.setdefault((fact.gate, fact.value), fact)
@@ -81,7 +81,7 @@ class Gates(Model):
 
 
 def observed(tables: Mapping[str, pl.DataFrame]) -> Iterator[Fact]:
-    """What the lines show."""
+    """Yield what the lines show."""
     for row in _first(tables, "calls", pl.col("function").is_in(list(CALLED)), by="function"):
         gate, value = CALLED[row.function]
         if row.function in CAME_WITH and _without_domains(platform_of(tables.get("platforms"), row)):
@@ -135,7 +135,7 @@ def _released(gates: Iterable[Gate], release: str | None, row: Row, why: str, pl
 
 
 def numbers(release: str | None) -> Release:
-    """The leading numbers of a release: `6.12.95+deb12-amd64` is (6, 12, 95)."""
+    """Return the leading numbers of a release: `6.12.95+deb12-amd64` is (6, 12, 95)."""
     m = re.match(r"\s*v?([0-9]+(?:\.[0-9]+)+)", release or "")
     return tuple(int(n) for n in m[1].split(".")) if m else ()
 
@@ -145,7 +145,7 @@ def _columns(tables: Mapping[str, pl.DataFrame], name: str) -> list[str]:
 
 
 def _first(tables: Mapping[str, pl.DataFrame], name: str, where: Any = True, by: str | None = None) -> Iterator[Row]:
-    """The first row of a table that satisfies `where`, or the first for each value of `by`."""
+    """Yield the first row of a table that satisfies `where`, or the first for each value of `by`."""
     frame = tables.get(name)
     if frame is None or frame.is_empty():
         return

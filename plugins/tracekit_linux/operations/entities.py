@@ -21,7 +21,7 @@ class Entity:
     united: "Entity | None" = None
 
     def root(self) -> "Entity":
-        """The entity that this one was found to be."""
+        """Return the entity that this one was found to be."""
         entity = self
         while entity.united is not None:
             entity = entity.united
@@ -29,11 +29,11 @@ class Entity:
 
     @property
     def number(self) -> int:
-        """A number for it that is its own in a case."""
+        """Return a number for it that is its own in a case."""
         return (crc32(self.first.source.encode()) << 31) + int(self.first.line)
 
     def unite(self, other: "Entity") -> None:
-        """`other` is this one."""
+        """Merge `other` into this one."""
         other.united = self
         self.lives += other.lives
 
@@ -88,18 +88,18 @@ class Identities:
             self._hear(node)
 
     def life_of(self, node: Node) -> Life | None:
-        """What a call is about: what it or the nearest call around it names, else what the calls below that request name."""
+        """Return what a call is about: what it or the nearest call around it names, else what the calls below that request name."""
         return next((x for n in node.chain() if (x := self.at.get(id(n))) is not None), None)
 
     def owned(self, irqs: Iterable[tuple[int, int, Node]]) -> Iterator[Owned]:
-        """Each irq that is set up inside a call about a device. `irqs`: those of `set_up_irqs`."""
+        """Yield each irq that is set up inside a call about a device. `irqs`: those of `set_up_irqs`."""
         for line, irq, node in irqs:
             if (life := self.life_of(node)) is not None:
                 signal = next((n for n in node.chain() if n.name == "vfio_msi_set_vector_signal"), None)
                 yield Owned(line, irq, life, signal.number("vector") if signal else None)
 
     def sessions(self) -> Iterator[tuple[Life, int, int | None]]:
-        """(vdev, begin, end) of each time a VFIO user had a device open, where the trace has times."""
+        """Yield (vdev, begin, end) of each time a VFIO user had a device open, where the trace has times."""
         opened: dict[int, tuple[Life, int]] = {}
         for n in self.tree.nodes:
             life = self.at.get(id(n))
@@ -126,7 +126,7 @@ class Identities:
             self._end(dev, node.row, ("vdev", "domain") if _unbinding(node) else ("domain",))
 
     def _named(self, node: Node) -> Iterator[tuple[str, int]]:
-        """The pointers a call names itself, as (kind, pointer)."""
+        """Yield the pointers a call names itself, as (kind, pointer)."""
         if node.vdev is not None:
             yield "vdev", node.vdev
         if node.device is not None:
@@ -143,7 +143,7 @@ class Identities:
         return life
 
     def _unite(self, one: Life, other: Life, row: Row) -> Life:
-        """`other` is about the same device as `one`; an address that was used again begins a new life."""
+        """Join two lives of one device; an address that is used again begins a new life."""
         if one.entity.root() is other.entity.root():
             return one
         for life, against in ((one, other), (other, one)):
@@ -158,7 +158,7 @@ class Identities:
         return one
 
     def _end(self, dev: int, row: Row, kinds: tuple[str, ...]) -> None:
-        """These pointers of a device are freed: its driver is unbound, its domain removed, or the device itself."""
+        """End the lives of these pointers of a device: its driver is unbound, its domain is removed, or the device is freed."""
         for life in self.current["pci_dev", dev].entity.root().lives:
             if life.end is None and life.kind in kinds:
                 life.end = row
@@ -183,5 +183,5 @@ def _shared_domains(tree: Tree) -> set[int]:
 
 
 def _unbinding(node: Node) -> bool:
-    """A domain is also removed when a device changes between MSI and MSI-X; outside of that its driver is being unbound."""
+    """Return whether a removed domain means an unbind: a change between MSI and MSI-X removes it too."""
     return node.above("pci_setup_msix_device_domain", "pci_setup_msi_device_domain", *SET_IRQS) is None

@@ -56,7 +56,7 @@ class Operations(Model):
     across = NAMED_BY
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-        """The devices and operations of every source of the stream."""
+        """Return the devices and operations of every source of the stream."""
         for tree in trees(tables.get("calls")):
             identities, irqs = Identities(tree), set_up_irqs(tree, tables)
             for row, values in named_devices(identities, irqs, tables):
@@ -100,7 +100,7 @@ class Reading:
         self.positions: dict[int, int] = {}  # id(attempt) -> how many inserts it has made
 
     def operations(self, node: Node) -> list[tuple[str, Values]]:
-        """The operations that a call is, with all their columns."""
+        """Return the operations that a call is, with all their columns."""
         reader = _READERS.get(node.name)
         if reader is None:
             return []
@@ -138,7 +138,7 @@ class Reading:
         return self.known[id(entity)]
 
     def _pointers(self) -> dict[tuple[int, str], list[tuple[int, int | None, int]]]:
-        """(entity, kind) -> (first line, last line, pointer) of its pointers."""
+        """Return (entity, kind) -> (first line, last line, pointer) of its pointers."""
         found: dict[tuple[int, str], list[tuple[int, int | None, int]]] = {}
         for x in self.identities.lives:
             end = x.end.line if x.end else None
@@ -151,16 +151,16 @@ class Reading:
         return living[-1] if living else lives[0][2] if len(lives) == 1 and lives[0][1] is None else None
 
     def open(self, node: Node) -> list[tuple[str, Values]]:
-        """vfio_pci_core_enable: a VFIO user opened the device."""
+        """Return the opening of the device by a VFIO user: vfio_pci_core_enable."""
         self.closed.discard(node.pointer("vdev") or 0)
         return [("op_open", {})]
 
     def close(self, node: Node) -> list[tuple[str, Values]]:
-        """vfio_pci_core_close_device or vfio_pci_core_disable, which the first calls."""
+        """Return the close of the device: vfio_pci_core_close_device, or vfio_pci_core_disable, which the former calls."""
         return self._close_once(node, "close_device") if node.above(*CLOSING) is None else []
 
     def set_irqs(self, node: Node) -> list[tuple[str, Values]]:
-        """VFIO_DEVICE_SET_IRQS in the kernel; seen at two levels it is one operation. The last one of a session is a close of its own."""
+        """Return VFIO_DEVICE_SET_IRQS in the kernel, once where two levels are recorded. The last one of a session is its own close."""
         if request_of(node) is not node:
             return []
         values = _set_irqs_values(node)
@@ -172,7 +172,7 @@ class Reading:
         return found
 
     def system_call(self, node: Node) -> list[tuple[str, Values]]:
-        """The SET_IRQS system call, where the kernel's function is not recorded: its arguments are not in the trace."""
+        """Return the SET_IRQS system call, where the kernel's function is not recorded: its arguments are not in the trace."""
         if request_of(node) is not node:
             return []
         return [("op_set_irqs", {**_inferred_request(node), "closing": False})]
@@ -186,7 +186,7 @@ class Reading:
         return [("op_close", {"how": how})]
 
     def alloc(self, node: Node) -> list[tuple[str, Values]]:
-        """An enable of MSI-X or MSI."""
+        """Return an enable of MSI-X or MSI."""
         if attempt_of(node) is not node:
             return []
         kind = "msix" if "msix" in node.name else "msi" if node.name in ENABLES else _kind_of_flags(node.number("flags"))
@@ -194,12 +194,12 @@ class Reading:
         return [("op_alloc", {**sizes, **_inferred_enable(node)})]
 
     def setup(self, node: Node) -> list[tuple[str, Values]]:
-        """The per-device domain is made ready: created, or kept."""
+        """Return the set-up of a per-device domain: created, or kept."""
         kind = "msix" if "msix" in node.name else "msi"
         return [("op_domain_setup", {"kind": kind, "hwsize": node.number("hwsize")})]
 
     def create(self, node: Node) -> list[tuple[str, Values]]:
-        """A per-device domain is created; hwsize is fixed here."""
+        """Return the creation of a per-device domain, which fixes hwsize."""
         setup = node.above("pci_setup_msix_device_domain", "pci_setup_msi_device_domain")
         hwsize = node.number("hwsize")
         if hwsize is None and setup is not None:
@@ -209,14 +209,14 @@ class Reading:
         return [("op_domain_create", {"kind": kind, "domid": node.number("domid"), "hwsize": hwsize, **_if_unknown(node, 1)})]
 
     def remove(self, node: Node) -> list[tuple[str, Values]]:
-        """A per-device domain is removed; outside of a set-up that is the driver's unbinding."""
+        """Return the removal of a per-device domain; outside of a set-up the driver is unbound."""
         found: list[tuple[str, Values]] = [("op_domain_remove", {"domid": node.number("domid")})]
         if node.above("pci_setup_msix_device_domain", "pci_setup_msi_device_domain", *SET_IRQS) is None:
             found.append(("op_close", {"how": "rebind"}))
         return found
 
     def insert(self, node: Node) -> list[tuple[str, Values]]:
-        """A descriptor is put at an index: the argument, else its place among the inserts of its enable."""
+        """Return the insert of an MSI descriptor at an index: the argument, else its place among the inserts of its enable."""
         attempt = attempt_of(node)
         index = node.number("index")
         if attempt is not None and attempt.name not in ALLOC_AT:
@@ -228,27 +228,27 @@ class Reading:
         return [("op_insert", {"index": index, "hwsize": sizes[0] if sizes else None, **self._inferred(node, attempt)})]
 
     def _inferred(self, node: Node, attempt: Node | None) -> Values:
-        """The result of an insert by inference, where the recording would have shown the setting up of irqs."""
+        """Return the result of an insert by inference, where the recording would have shown the setting up of irqs."""
         blind = self.recorded.isdisjoint(IRQ_SETUPS) and not self.recorded.isdisjoint(WIRED)
         return {} if blind else _inferred_insert(node, attempt)
 
     def insert_outer(self, node: Node) -> list[tuple[str, Values]]:
-        """msi_domain_insert_msi_desc counts where the function below it is inlined or not recorded."""
+        """Return the insert that msi_domain_insert_msi_desc stands for where the function below it is inlined or not recorded."""
         return [] if node.below(*INSERTS) else self.insert(node)
 
     def alloc_at(self, node: Node) -> list[tuple[str, Values]]:
-        """One more vector of an enabled MSI-X set."""
+        """Return one more vector of an enabled MSI-X set."""
         if node.above(*ALLOC_AT) is not None:
             return []
         index = next((i for n in [node, *node.below(*ALLOC_AT)] if (i := n.number("index")) is not None), node.number("vector"))
         return [("op_alloc_at", {"index": index})]
 
     def table_size(self, node: Node) -> list[tuple[str, Values]]:
-        """The live size of the MSI-X table, read from config space."""
+        """Return the live size of the MSI-X table, read from config space."""
         return [("op_table_size", {"count": node.row.ret, "origin": node.name})] if (node.row.ret or 0) > 0 else []
 
     def vector(self, node: Node) -> list[tuple[str, Values]]:
-        """One vector gets, or loses, its eventfd."""
+        """Return the change of one vector's eventfd."""
         requested, freed = node.below("request_threaded_irq"), node.below("free_irq")
         fd = node.number("fd")
         if fd is None and (node.row.caller == "vfio_msi_disable" or node.above("vfio_msi_disable") or (freed and not requested)):
@@ -259,7 +259,7 @@ class Reading:
         return [("op_vector", {**values, **(_if_unknown(node, 0) if requested and _in_graph(node) else {})})]
 
     def _vector_number(self, node: Node, fd: int | None) -> int | None:
-        """The argument, else its place in the block that its request wires."""
+        """Return the argument, else its place in the block that its request wires."""
         number, request = node.number("vector"), request_of(node)
         start = request.number("start") if request is not None and fd != -1 else None
         if number is not None or start is None:
@@ -268,11 +268,11 @@ class Reading:
         return start + self.wired[id(request)]
 
     def free(self, node: Node) -> list[tuple[str, Values]]:
-        """All vectors of a device are freed."""
+        """Return the freeing of all vectors of a device."""
         return [("op_free", {})] if node.above(*FREES, *ENABLES) is None else []
 
     def attach(self, node: Node) -> list[tuple[str, Values]]:
-        """A group is attached to a VFIO container."""
+        """Return the attach of a group to a VFIO container."""
         return [("op_attach", {"group": node.pointer("group")})]
 
     def xen_setup(self, node: Node) -> list[tuple[str, Values]]:
@@ -280,19 +280,19 @@ class Reading:
         return [("op_xen_setup", {"nvec": node.number("nvec"), "type": node.number("type"), "function": node.name})]
 
     def xen_bind(self, node: Node) -> list[tuple[str, Values]]:
-        """A pirq is bound to a Linux irq, which is the return value."""
+        """Return the binding of a pirq to a Linux irq, which is the return value."""
         irq = node.row.ret if node.row.ret is not None and node.row.ret >= 0 else None
         self.bound[irq] = self._about(node)
         return [("op_xen_bind", {"pirq": node.number("pirq"), "irq": irq})]
 
     def xen_destroy(self, node: Node) -> list[tuple[str, Values]]:
-        """An irq of a pirq is destroyed."""
+        """Return the destruction of a pirq's irq."""
         irq = node.number("irq")
         return [("op_xen_destroy", {"irq": irq, **(self.bound.get(irq, {}) if irq is not None else {})})]
 
 
 def believed(values: Values) -> Values:
-    """The values of an operation without numbers that no table of vectors can have: such a line is damaged, or its argument none."""
+    """Return the values of an operation without numbers that no vector table can have: the line is damaged."""
     return {k: None if k in SIZES and v is not None and v > LARGEST else v for k, v in values.items()}
 
 
@@ -321,7 +321,7 @@ _READERS: Mapping[str, Reader] = {
 
 
 def attempt_of(node: Node) -> Node | None:
-    """The enable or single allocation that a call is or belongs to; a wrapper only where the function below it is not recorded."""
+    """Return the enable or single allocation that a call is or belongs to; a wrapper only where the function below it is not recorded."""
     wrapper = None
     for n in node.chain():
         if n.name in ENABLES:
@@ -332,7 +332,7 @@ def attempt_of(node: Node) -> Node | None:
 
 
 def request_of(node: Node) -> Node | None:
-    """The SET_IRQS request that a call is or belongs to: the kernel's function, else the system call."""
+    """Return the SET_IRQS request that a call is or belongs to: the kernel's function, else the system call."""
     found = [n for n in node.chain() if n.name in SET_IRQS]
     if found:
         return found[-1]
@@ -352,7 +352,7 @@ def _set_irqs_values(node: Node) -> Values:
 
 
 def _inferred_request(node: Node) -> Values:
-    """What a request without arguments did, as the calls below it show."""
+    """Return what a request without arguments did, as the calls below it show."""
     enables = node.below(*ENABLES)
     if node.below("vfio_msi_disable") and not enables:
         index = VFIO_MSIX if node.below("pci_disable_msix") else VFIO_MSI if node.below("pci_disable_msi") else None
@@ -370,7 +370,7 @@ def _inferred_request(node: Node) -> Values:
 
 
 def _inferred_enable(node: Node) -> Values:
-    """The result of an enable whose return value is not recorded."""
+    """Return the result of an enable whose return value is not recorded."""
     if node.row.ret is not None:
         return {}
     inserts = node.below(*INSERTS) or node.below("msi_domain_insert_msi_desc")
@@ -387,7 +387,7 @@ def _inferred_enable(node: Node) -> Values:
 
 
 def _inferred_insert(node: Node, attempt: Node | None) -> Values:
-    """The result of an insert in an enable that failed by inference: the last before the unwinding was refused, those before it passed."""
+    """Return the result of an insert in an enable that is inferred to have failed: the last before the unwinding, and no other, failed."""
     if node.row.ret is not None or attempt is None or attempt.name in ALLOC_AT:
         return {}
     result = _inferred_enable(attempt)
@@ -398,7 +398,7 @@ def _inferred_insert(node: Node, attempt: Node | None) -> Values:
 
 
 def _if_unknown(node: Node, ret: int) -> Values:
-    """A result that the tree shows, where none is recorded."""
+    """Return a result that the tree shows, where none is recorded."""
     return {"ret": ret, "inferred": True} if node.row.ret is None else {}
 
 
@@ -407,12 +407,12 @@ def _in_graph(node: Node) -> bool:
 
 
 def _kind_of_flags(flags: int | None) -> str | None:
-    """What pci_alloc_irq_vectors may allocate, when its flags leave one choice (PCI_IRQ_MSIX 4, PCI_IRQ_MSI 2, include/linux/pci.h)."""
+    """Return the kind that pci_alloc_irq_vectors may allocate, if its flags leave one (PCI_IRQ_*, include/linux/pci.h)."""
     return {0x4: "msix", 0x2: "msi"}.get((flags or 0) & 0x7)
 
 
 def _first(node: Node, *names: str) -> int | None:
-    """An argument of a call or of the allocation around it, under either name."""
+    """Return an argument of a call or of the allocation around it, under either name."""
     for n in node.chain():
         if n.name in ALLOCATIONS:
             for name in names:

@@ -15,7 +15,7 @@ DEVICE_DOMAIN = re.compile(r"PCI-MSIX?-([0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2}\.[
 
 
 def names(identities: Identities, owned: Sequence[Owned], tables: Mapping[str, pl.DataFrame]) -> Iterator[Name]:
-    """All names that the case gives to the devices of one source, best first."""
+    """Yield all names that the case gives to the devices of one source, best first."""
     yield from _from_handlers(identities, owned, tables)
     if not owned:
         yield from _from_sole_handlers(identities, tables)
@@ -25,7 +25,7 @@ def names(identities: Identities, owned: Sequence[Owned], tables: Mapping[str, p
 
 
 def _from_handlers(identities: Identities, owned: Sequence[Owned], tables: Mapping[str, pl.DataFrame]) -> Iterator[Name]:
-    """The action names of handlers of irqs that were set up for a device before."""
+    """Yield the action names of handlers of irqs that were set up for a device before."""
     handlers, source = tables.get("irq_handler_entry"), identities.tree.source
     if handlers is None or not owned:
         return
@@ -42,7 +42,7 @@ def _from_handlers(identities: Identities, owned: Sequence[Owned], tables: Mappi
 
 
 def _from_sole_handlers(identities: Identities, tables: Mapping[str, pl.DataFrame]) -> Iterator[Name]:
-    """The action names of handlers, where no event tells whose an irq is (arm64): all name one function, and one alone is traced.
+    """Yield the action names of handlers, where no event tells whose an irq is (arm64): all name one function, and one alone is traced.
 
     A function that interrupts before the traced one has vectors, or at a vector never asked for it, is another one.
     """
@@ -62,7 +62,7 @@ def _from_sole_handlers(identities: Identities, tables: Mapping[str, pl.DataFram
 
 
 def _from_snapshots(owned: Sequence[Owned], tables: Mapping[str, pl.DataFrame]) -> Iterator[Name]:
-    """/proc/interrupts, taken at a time unknown: where the irq serves the same VFIO vector."""
+    """Yield the names in /proc/interrupts, taken at an unknown time, where the irq serves the same VFIO vector."""
     rows = tables.get("interrupt_row")
     if rows is None:
         return
@@ -75,7 +75,7 @@ def _from_snapshots(owned: Sequence[Owned], tables: Mapping[str, pl.DataFrame]) 
 
 
 def _from_kernel_log(identities: Identities, tables: Mapping[str, pl.DataFrame]) -> Iterator[Name]:
-    """A vfio driver's line that names a device while only one was open, in a log whose clock is related to the trace's."""
+    """Yield a vfio driver's line that names a device while only one was open, in a log whose clock is related to the trace's."""
     sessions, clocks = list(identities.sessions()), _clocks(identities.tree.source, tables)
     for table in KERNEL_LOG if sessions else ():
         rows = tables.get(table)
@@ -97,7 +97,7 @@ Clock = tuple[int, int, str]  # offset and err in ns, how they are known
 
 
 def _clocks(trace: str, tables: Mapping[str, pl.DataFrame]) -> dict[tuple[str, int | None], Clock]:
-    """The clock of each source and boot (null: every boot) that is related to that of a trace."""
+    """Return the clock of each source and boot (null: every boot) that is related to that of a trace."""
     relations, streams = tables.get("clock_relations"), tables.get("streams")
     found: dict[tuple[str, int | None], Clock] = {(trace, None): (0, 0, "both in one log")}
     if streams is not None and trace in (given := streams["source"].filter(streams["merged"]).to_list()):
@@ -110,7 +110,7 @@ def _clocks(trace: str, tables: Mapping[str, pl.DataFrame]) -> dict[tuple[str, i
 
 
 def _from_domains(identities: Identities, tables: Mapping[str, pl.DataFrame]) -> Iterator[Name]:
-    """The only per-device domain that debugfs lists, for the only device of the trace."""
+    """Yield the only per-device domain that debugfs lists, for the only device of the trace."""
     rows = tables.get("irq_domain_listed")
     if rows is None:
         return

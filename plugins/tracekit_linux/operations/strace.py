@@ -24,7 +24,7 @@ MSIX = 2
 
 
 def operations(tables: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, Row, dict[str, Any]]]:
-    """(table, row, values) of each SET_IRQS, and of each GET_IRQ_INFO of MSI-X; the file descriptor tells the devices apart."""
+    """Yield (table, row, values) of each SET_IRQS, and of each GET_IRQ_INFO of MSI-X; the file descriptor tells the devices apart."""
     for row in _rows(tables, "strace_irq_info"):
         if _index(row.index) == MSIX and result(row) == 0 and row.count:
             yield "op_table_size", row, {**_common(row), "count": row.count, "origin": "GET_IRQ_INFO"}
@@ -40,7 +40,7 @@ def _common(row: Row) -> dict[str, Any]:
 
 
 def result(row: Row) -> int | None:
-    """What the kernel returned: the negative errno that strace names, else the number."""
+    """Return what the kernel returned: the negative errno that strace names, else the number."""
     if row.error is not None:
         number = getattr(errno, row.error, None)
         return None if number is None else -number
@@ -53,7 +53,7 @@ def _rows(tables: Mapping[str, pl.DataFrame], name: str) -> Iterator[Row]:
 
 
 def _flags(text: str) -> int | None:
-    """`VFIO_IRQ_SET_DATA_NONE|VFIO_IRQ_SET_ACTION_TRIGGER`, or a number; null where a name is not known."""
+    """Parse `VFIO_IRQ_SET_DATA_NONE|VFIO_IRQ_SET_ACTION_TRIGGER`, or a number; null where a name is not known."""
     total = 0
     for part in text.split("|"):
         value = FLAGS.get(part, _number(part))

@@ -42,16 +42,16 @@ class Node:
 
     @property
     def hint(self) -> bool:
-        """Whether the function is a guess."""
+        """Return whether the function is a guess."""
         return self.row.function is None
 
     def number(self, name: str, bits: int = 32) -> int | None:
-        """An argument as a signed number."""
+        """Return an argument as a signed number."""
         value = self.args.get(name)
         return None if value is None else signed(value, bits)
 
     def pointer(self, name: str) -> int | None:
-        """An argument as an address."""
+        """Return an argument as an address."""
         value = self.args.get(name)
         return value & MASK if value else None
 
@@ -64,15 +64,15 @@ class Node:
 
     @property
     def is_request(self) -> bool:
-        """Whether it asks VFIO to set irqs: the kernel's function or the system call."""
+        """Return whether it asks VFIO to set irqs: the kernel's function or the system call."""
         return self.name in SET_IRQS or (self.name == SYSTEM_CALL and self.args.get("cmd") == VFIO_SET_IRQS)
 
     def above(self, *names: str) -> "Node | None":
-        """The innermost enclosing call of one of these functions."""
+        """Return the innermost enclosing call of one of these functions."""
         return next((n for n in self.chain() if n is not self and n.name in names), None)
 
     def below(self, *names: str) -> list["Node"]:
-        """The calls of these functions that it made, at any depth, in order."""
+        """Return the calls of these functions that it made, at any depth, in order."""
         found = []
         for child in self.children:
             if child.name in names:
@@ -81,7 +81,7 @@ class Node:
         return found
 
     def about_to_return(self, line: int) -> "Node":
-        """What ran at a line of this call: a call below it of which only the return is recorded, if that comes next, else this call."""
+        """Return what ran at a line of this call: the callee whose return comes next without an entry, else this call."""
         i = bisect_right(self.children, line, key=lambda n: n.row.line)
         following = self.children[i] if i < len(self.children) else None
         return following if following is not None and following.row.complete == "return" else self
@@ -101,7 +101,7 @@ class Tree:
     lanes: dict[str, list[Node]]
 
     def innermost(self, lane: str, line: int) -> Node | None:
-        """The innermost call of a lane that was running at a line."""
+        """Return the innermost call of a lane that was running at a line."""
         nodes = self.lanes.get(lane)
         if not nodes:
             return None
@@ -113,14 +113,14 @@ class Tree:
 
 
 def trees(calls: pl.DataFrame | None) -> list[Tree]:
-    """The calls of each source as a tree."""
+    """Return the calls of each source as a tree."""
     if calls is None:
         return []
     return [_tree(part) for part in sources_of(calls.sort("source", "line", maintain_order=True))]
 
 
 def sources_of(frame: pl.DataFrame) -> list[pl.DataFrame]:
-    """The rows of each source."""
+    """Return the rows of each source."""
     return [frame] if frame["source"].n_unique() == 1 else frame.partition_by("source", maintain_order=True)
 
 
@@ -159,7 +159,7 @@ def _node(row: Row, args: Mapping[str, int | None]) -> Node:
 
 
 def _set_ends(lane: list[Node]) -> None:
-    """A call without a return lasts until the next call that is not below it, and no longer than the one that made it."""
+    """End each call without a return at the next call that is not below it, and no later than its caller."""
     lasting: list[Node] = []
     for n in lane:
         above = set(map(id, n.chain()))
@@ -180,14 +180,14 @@ def _container(n: Node) -> bool:
 
 
 def lane_of(row: Row) -> str:
-    """The lane in which an event stands that a task caused."""
+    """Return the lane in which an event stands that a task caused."""
     if row.tid is None:
         return "source"
     return f"tid:{row.tid}" if row.tid else f"idle:{row.on_cpu}"
 
 
 def set_up_irqs(tree: Tree, tables: Mapping[str, pl.DataFrame]) -> list[tuple[int, int, Node]]:
-    """(line, irq, innermost call) of each irq set up inside a call: by vector events, `request_irq` or what `pci_irq_vector` returned."""
+    """Return (line, irq, innermost call) of each irq set up inside a call: vector events, `request_irq`, the result of `pci_irq_vector`."""
     found = []
     for name in IRQ_EVENTS:
         if name in tables and "irq" in tables[name].columns:
@@ -219,17 +219,17 @@ def _set_devices(nodes: Iterable[Node]) -> None:
 
 
 def around(n: Node) -> tuple[int | None, int | None]:
-    """(pci_dev, vdev) that a call or the nearest one around it names."""
+    """Return (pci_dev, vdev) that a call or the nearest one around it names."""
     dev = next((m.device for m in n.chain() if m.device is not None), None)
     return dev, next((m.vdev for m in n.chain() if m.vdev is not None), None)
 
 
 def bdf_of_action(name: str) -> tuple[int, str] | None:
-    """(vector, BDF) in the name of an irq action of VFIO."""
+    """Return (vector, BDF) in the name of an irq action of VFIO."""
     m = re.match(VFIO_ACTION, name)
     return (int(m[1]), m[2]) if m else None
 
 
 def place(row: Row) -> dict[str, Any]:
-    """The span columns of a row made from a call."""
+    """Return the span columns of a row made from a call."""
     return {"ts_end": row.ts_end, "line_end": row.line_end}

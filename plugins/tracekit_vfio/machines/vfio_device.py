@@ -199,7 +199,7 @@ class VfioDevice:
 
 
 def _set_notifier(index: int, start: int, count: int, data: Data) -> Prediction:
-    """`vfio_pci_set_err_trigger()`, which needs PCI Express, and `vfio_pci_set_req_trigger()`. Who has an eventfd is not followed."""
+    """Predict `vfio_pci_set_err_trigger()`, which needs PCI Express, and `vfio_pci_set_req_trigger()`; eventfds are not followed."""
     missing = frozenset((ENOTTY,)) if index == VFIO_ERR else frozenset()
     if start != 0 or count > 1:
         return frozenset((EINVAL,)) | missing
