@@ -26,6 +26,10 @@ _HOMES = {
     "Fleet": "fleet",
     "FleetFault": "fleet",
     "hookimpl": "plugins.hooks",
+    **dict.fromkeys(("Bar", "Lane", "Mark", "Picture", "Timeline"), "timeline"),
+    "lane": "picture.lane",
+    "Scale": "picture.scale",
+    "Scene": "picture.scene",
     "Model": "replay.model",
     "Row": "replay.model",
     "rows_of": "replay.model",
@@ -130,6 +134,9 @@ if TYPE_CHECKING:
     from tracekit.numbers import VFIO_SET_IRQS as VFIO_SET_IRQS
     from tracekit.numbers import VFIO_TRIGGER as VFIO_TRIGGER
     from tracekit.numbers import VFIO_UNMASK as VFIO_UNMASK
+    from tracekit.picture.lane import lane as lane
+    from tracekit.picture.scale import Scale as Scale
+    from tracekit.picture.scene import Scene as Scene
     from tracekit.plugins.hooks import hookimpl as hookimpl
     from tracekit.replay.clock import before as before
     from tracekit.replay.gates import Gate as Gate
@@ -147,6 +154,11 @@ if TYPE_CHECKING:
     from tracekit.tables.declaration import Table as Table
     from tracekit.tables.shared import GATES_TABLE as GATES_TABLE
     from tracekit.tables.shared import PREDICTIONS as PREDICTIONS
+    from tracekit.timeline import Bar as Bar
+    from tracekit.timeline import Lane as Lane
+    from tracekit.timeline import Mark as Mark
+    from tracekit.timeline import Picture as Picture
+    from tracekit.timeline import Timeline as Timeline
     from tracekit.types import ENVELOPE as ENVELOPE
     from tracekit.types import Schema as Schema
 

@@ -16,6 +16,8 @@ from tracekit.grammar import load as grammar
 from tracekit.parsing.capture import RAW, Vocabulary
 from tracekit.parsing.complaint import weight
 from tracekit.parsing.parse import Parsed, parse, parse_together, tables_of
+from tracekit.picture.compose import picture
+from tracekit.picture.lane import LaneSource
 from tracekit.plugins import registry as plugins
 from tracekit.reading.archive import Limits
 from tracekit.reading.source import Source, discover
@@ -25,6 +27,7 @@ from tracekit.replay.model import Model, replay
 from tracekit.replay.whatif import Flip, confirmed, flips
 from tracekit.run import NotUnderstood, Run, SourceReport
 from tracekit.tables.pipeline import SOURCES
+from tracekit.timeline import Picture
 from tracekit.trust import doubts
 
 READS = ("gates",)  # what a run shows of the model: its reports print it
@@ -35,13 +38,14 @@ SCORE = frozenset(("predictions", "divergences"))  # tables that hold the model 
 class Options:
     """Hold what the user may set.
 
-    `clocks`: offset in ns by source; `sides`: guest or host by source; `keep_tables`: tables the Run carries;
+    `clocks`: offset in ns by source; `sides`: guest or host by source; `keep_tables`: tables the Run carries; `pictures`: draw the findings;
     `limits`: what an archive may cost, those of the environment if null.
     """
 
     clocks: Mapping[str, int] = field(default_factory=dict)
     sides: Mapping[str, str] = field(default_factory=dict)
     keep_tables: tuple[str, ...] = ()
+    pictures: bool = False
     progress: Callable[[int], None] | None = None
     limits: Limits | None = None
 
@@ -118,9 +122,11 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
     places = Places(tables)
     findings, outcomes = diagnose(registry, places)
     findings = confirmed(findings, flipped(registry, places, {f.code for f in findings})) if findings else findings
+    pictures = tuple(drawn(registry, findings, places, parsed)) if options.pictures else ()
     loaded = tuple(p.report() for p in registry.plugins)
     return Run(
         sources=reports,
+        pictures=pictures,
         findings=tuple(with_text(findings, sources, repeats)),
         outcomes=tuple(outcomes),
         gates=tuple(_gates(tables, sources)),
@@ -192,6 +198,17 @@ def diagnose(registry: plugins.Registry, places: Places) -> tuple[list[Finding],
     told = "questions that this input leaves open" if spot else "every finding has its guards checked, nothing is inconclusive"
     outcomes.append(Outcome(BLIND_SPOT.name, BLIND_SPOT.code, "found" if spot else "clear", told))
     return [*settled, spot] if spot else settled, outcomes
+
+
+def drawn(registry: plugins.Registry, findings: Iterable[Finding], places: Places, parsed: Sequence[Parsed]) -> Iterable[Picture | None]:
+    """Yield the picture of each finding. A lane that raises is left out and its plugin named."""
+    clock_text = "; ".join(text for p in parsed if " shifted " in (text := clock.described(places.tables, p.path, p.clock)))
+
+    def failed(source: LaneSource, error: Exception) -> None:
+        registry.owner(source).failed(f"draw the lane {source.name}", error)
+
+    for f in findings:
+        yield picture(f, places, registry.lanes, failed, clock_text)
 
 
 def flipped(registry: plugins.Registry, places: Places, codes: Set[str] | None = None) -> list[Flip]:

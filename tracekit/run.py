@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tracekit.findings import Finding, Outcome
+from tracekit.timeline import Picture
 
 if TYPE_CHECKING:
     import polars as pl
@@ -66,7 +67,12 @@ class Run:
     errors: tuple[str, ...] = ()  # sources that could not be read, plugins that failed: one line each
     version: str = ""
     doubts: tuple[Doubt, ...] = ()  # why an all-clear is not to be trusted; none: the input was whole and known
+    pictures: tuple[Picture | None, ...] = ()  # one per finding, only when asked for; None where there is too little to draw
     tables: Mapping[str, "pl.DataFrame"] = field(default_factory=dict, repr=False)  # only when asked for
+
+    def picture(self, f: Finding) -> Picture | None:
+        """Return the picture of a finding; None where none was asked for, or there is too little to draw."""
+        return next((p for mine, p in zip(self.findings, self.pictures, strict=False) if mine is f), None)
 
 
 class Report(Protocol):

@@ -1,5 +1,7 @@
 """Vectors, interrupt remapping and delivery: what the host does with an interrupt between the device and its handler."""
 
+from typing import Any
+
 from tracekit import hookimpl
 from tracekit_irq.diagnoses.affinity_broken import affinity_broken
 from tracekit_irq.diagnoses.commands_unanswered import commands_unanswered
@@ -62,3 +64,11 @@ def tracekit_machines() -> dict[str, type]:
     from tracekit_irq.machines.vector_pool import VectorPool
 
     return {"VectorPool": VectorPool, "IrtePool": IrtePool}
+
+
+@hookimpl
+def tracekit_lanes() -> list[Any]:
+    """Return the lanes of interrupts and CPU vectors."""
+    from tracekit_irq.lanes import cpu_vectors, interrupts, refused, silences
+
+    return [interrupts, refused, silences, cpu_vectors]

@@ -39,3 +39,11 @@ def tracekit_machines() -> dict[str, type]:
     from tracekit_msi.machines.pci_function import PciFunction
 
     return {"MsiDomain": MsiDomain, "PciFunction": PciFunction}
+
+
+@hookimpl
+def tracekit_lanes() -> list[Any]:
+    """Return the lanes of a function: its irq domain, its table, its vectors, its enables."""
+    from tracekit_msi.lanes import domains, enables, tables, vectors
+
+    return [domains, tables, vectors, enables]

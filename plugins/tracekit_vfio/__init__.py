@@ -73,3 +73,11 @@ def tracekit_machines() -> dict[str, type]:
 
     machines = (Configuration, Delivery, Guest, Kvmtool, VfioDevice, Vmm)
     return {machine.__name__: machine for machine in machines}
+
+
+@hookimpl
+def tracekit_lanes() -> list[Any]:
+    """Return the lanes of VFIO: handlers of vectors, SET_IRQS, windows."""
+    from tracekit_vfio.lanes import handlers, requests, windows
+
+    return [handlers, requests, windows]

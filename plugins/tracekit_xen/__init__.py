@@ -49,3 +49,11 @@ def tracekit_machines() -> dict[str, type]:
     from tracekit_xen.machines.xen_domain import HvmGuest, PirqSpace
 
     return {"PirqSpace": PirqSpace, "HvmGuest": HvmGuest}
+
+
+@hookimpl
+def tracekit_lanes() -> list[Any]:
+    """Return the lanes of pirqs."""
+    from tracekit_xen.lanes import pirqs, pirqs_in_use, refusals
+
+    return [pirqs_in_use, pirqs, refusals]

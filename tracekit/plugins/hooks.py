@@ -5,6 +5,7 @@ from pathlib import Path
 import pluggy
 
 from tracekit.diagnosing.diagnoses import Diagnosis
+from tracekit.picture.lane import LaneSource
 from tracekit.replay.gates import Gate
 
 hookspec = pluggy.HookspecMarker("tracekit")
@@ -39,6 +40,11 @@ def tracekit_gates() -> list[Gate]:  # type: ignore[empty-body]
 @hookspec
 def tracekit_systems() -> list[type]:  # type: ignore[empty-body]
     """Subclasses of `tracekit.System`: compositions of machines that can be replayed with a gate flipped."""
+
+
+@hookspec
+def tracekit_lanes() -> list[LaneSource]:  # type: ignore[empty-body]
+    """Functions decorated with `@tracekit.lane`: what the picture of a finding shows over time."""
 
 
 @hookspec

@@ -10,6 +10,7 @@ import polars as pl
 
 from tracekit.diagnosing.diagnoses import Diagnosis
 from tracekit.findings import SEVERITIES
+from tracekit.picture.lane import LaneSource
 from tracekit.replay.gates import CODE, NAME, Gate, Since
 from tracekit.replay.model import Model
 from tracekit.replay.whatif import System
@@ -95,6 +96,13 @@ def system(part: Any) -> str:
     if not (inspect.isclass(part) and issubclass(part, System)):
         return f"{_named(part)} is no subclass of tracekit.System"
     return "" if _names(part.reads) else f"{part.__name__}.reads is no tuple of names of tables"
+
+
+def lane(part: Any) -> str:
+    """Return why a part is no lane; empty if it is one."""
+    if not isinstance(part, LaneSource):
+        return f"{_named(part)} is not decorated with @tracekit.lane(...)"
+    return "" if _names(part.reads) and _names(part.about) else f"lane {part.name}: reads and about are tuples of names"
 
 
 def _names(given: Any) -> bool:

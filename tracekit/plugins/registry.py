@@ -9,6 +9,7 @@ from typing import Any
 import pluggy
 
 from tracekit.diagnosing.diagnoses import Diagnosis
+from tracekit.picture.lane import LaneSource
 from tracekit.plugins import hooks, parts
 from tracekit.replay.gates import CODE, Gate, marked
 from tracekit.replay.model import Model
@@ -35,6 +36,7 @@ class Plugin:
     machines: dict[str, type] = field(default_factory=dict)
     systems: list[type[System]] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
+    lanes: list[LaneSource] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
     def failed(self, doing: str, error: BaseException) -> str:
@@ -48,10 +50,11 @@ class Plugin:
         return text
 
     def readers(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Each model, diagnosis and system with the names of the tables that it reads."""
+        """Each model, diagnosis, system and lane with the names of the tables that it reads."""
         yield from ((f"model {m.__name__}", m.hears()) for m in self.models)
         yield from ((f"diagnosis {d.code} {d.name}", (*d.needs, *d.wants)) for d in self.diagnoses)
         yield from ((f"system {s.__name__}", s.reads) for s in self.systems)
+        yield from ((f"lane {s.name}", s.reads) for s in self.lanes)
 
     def report(self) -> PluginReport:
         """The plugin as a value."""
@@ -96,6 +99,11 @@ class Registry:
         return [s for p in self.plugins for s in p.systems]
 
     @property
+    def lanes(self) -> list[LaneSource]:
+        """Return the lanes of all plugins, in the order in which they are drawn."""
+        return sorted((s for p in self.plugins for s in p.lanes), key=lambda s: s.order)
+
+    @property
     def reports(self) -> list[type[Report]]:
         """Return the report classes of all plugins."""
         return [r for p in self.plugins for r in p.reports]
@@ -106,7 +114,7 @@ class Registry:
 
     def owner(self, part: object) -> Plugin:
         """Return the plugin that a model or a diagnosis comes from."""
-        return next(p for p in self.plugins if any(part in parts for parts in (p.models, p.diagnoses, p.reports, p.systems)))
+        return next(p for p in self.plugins if any(part in parts for parts in (p.models, p.diagnoses, p.reports, p.systems, p.lanes)))
 
     def asked_for(self) -> set[str]:
         """Names of all tables that a model, a diagnosis or a system reads."""
@@ -142,6 +150,7 @@ def _load_one(manager: pluggy.PluginManager, point: metadata.EntryPoint) -> Plug
     _collect(manager, module, plugin, "tracekit_reports", plugin.reports, parts.report)
     _collect(manager, module, plugin, "tracekit_systems", plugin.systems, parts.system)
     _collect(manager, module, plugin, "tracekit_gates", plugin.gates, parts.gate)
+    _collect(manager, module, plugin, "tracekit_lanes", plugin.lanes, parts.lane)
     _answer(manager, module, plugin, "tracekit_machines", plugin.machines.update)
     return plugin
 

@@ -1,0 +1,140 @@
+"""Draw a timeline as SVG: no script, no library; bars are links to lines, colours hold for readers who confuse red and green."""
+
+from collections.abc import Callable, Iterable, Iterator
+from html import escape
+
+from tracekit import Bar, Mark, Scale, Timeline
+from tracekit_reports.story import plural, visible
+
+LABELS = 170  # width of the lanes' names
+ROW, BAR, TOP, BOTTOM = 26, 18, 26, 20
+CHAR = 6.3  # width of a character of a bar's text
+TICK = 74  # width of a tick's text
+TICKS = 8
+X = Callable[[int], float]  # where a position of the axis stands on the drawing
+
+# Okabe and Ito's colours, darker where white text stands on them; `bad` has stripes too.
+STYLE = """
+.tl { --ink: #1c2128; --dim: #57606a; --rule: #d0d7de; --shade: #d55e001f; --good: #00785a; --bad: #b3401a; --calm: #667079;
+  --vectors: #0063a8; --domain: #7a4aa8; --handler: #1f7a80; font: 11px system-ui, sans-serif; }
+@media (prefers-color-scheme: dark) { .tl { --ink: #e6e9ed; --dim: #98a2ae; --rule: #333b44; --shade: #ff8a5c2e; --good: #1f9d78; --bad: #d2603a;
+  --calm: #7d8790; --vectors: #2f86cc; --domain: #9a72c7; --handler: #3a979d; } }
+.tl text { fill: var(--dim); } .tl .in { fill: #fff; font-weight: 600; pointer-events: none; } .tl .rule { stroke: var(--rule); }
+.tl .fold { stroke: var(--dim); stroke-dasharray: 2 3; } .tl .shade { fill: var(--shade); }
+.tl .good { fill: var(--good); } .tl .bad { fill: var(--bad); } .tl .calm { fill: var(--calm); } .tl .vectors { fill: var(--vectors); }
+.tl .domain { fill: var(--domain); } .tl .handler { fill: var(--handler); } .tl .stripes { fill: url(#tl-stripes); pointer-events: none; }
+.tl a:focus rect, .tl a:hover rect { stroke: var(--ink); stroke-width: 1.5; }
+"""
+DEFS = (
+    '<defs><pattern id="tl-stripes" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+    '<rect width="2" height="6" fill="#fff" fill-opacity=".22"/></pattern></defs>'
+)
+
+
+def drawing(t: Timeline, width: int = 1180, target: str = "") -> str:
+    """Return the SVG element of a timeline. `target`: what stands before `#L<line>` in the links of the bars."""
+    return "".join(_drawing(t, width, target))
+
+
+def _drawing(t: Timeline, width: int, target: str) -> Iterator[str]:
+    scale = Scale.of(t)
+    inside = width - LABELS - 12
+    height = TOP + ROW * len(t.lanes) + BOTTOM
+
+    def x(position: int) -> float:
+        return LABELS + scale(position) * inside
+
+    yield f'<svg class="tl" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="{_safe(_caption(t))}">'
+    yield DEFS
+    for a, b in t.shades:
+        yield f'<rect class="shade" x="{x(a):.1f}" y="{TOP - 4}" width="{max(x(b) - x(a), 1):.1f}" height="{ROW * len(t.lanes) + 4}"/>'
+    yield from _axis(t, scale, x, height)
+    for i, lane in enumerate(t.lanes):
+        y = TOP + i * ROW + (ROW - BAR) // 2
+        yield f'<text x="6" y="{y + 13}">{_safe(lane.name)}<title>table {_safe(lane.table)}</title></text>'
+        for bar in lane.bars:
+            yield from _bar(bar, x(bar.begin), x(t.end if bar.end is None else bar.end), y, target)
+        yield from _marks(lane.marks, x, y, target)
+    yield "</svg>"
+
+
+def _axis(t: Timeline, scale: Scale, x: X, height: int) -> Iterator[str]:
+    last = -TICK
+    for at, text in ticks(t, scale):
+        if x(at) - last >= TICK:
+            yield f'<text x="{x(at):.1f}" y="14">{text}</text>'
+            last = x(at)
+    last = -TICK
+    for a, b in scale.folds:
+        left, right = x(a), x(b)
+        yield from (f'<line class="fold" x1="{v:.1f}" x2="{v:.1f}" y1="{TOP - 4}" y2="{height - BOTTOM + 2}"/>' for v in (left, right))
+        if left - last >= TICK / 2:
+            yield f'<text x="{(left + right) / 2:.1f}" y="{height - 5}" text-anchor="middle">{length(t, b - a)}</text>'
+            last = left
+
+
+def _bar(bar: Bar, left: float, right: float, y: int, target: str) -> Iterator[str]:
+    width = max(right - left, 2)
+    shape = f'x="{left:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2"'
+    yield f'<a href="{_safe(link(bar, target))}"><rect class="{bar.tone}" {shape}><title>{_safe(place(bar))}</title></rect></a>'
+    if bar.tone == "bad":
+        yield f'<rect class="stripes" {shape}/>'
+    if width > len(bar.text) * CHAR + 8:
+        yield f'<text class="in" x="{left + 4:.1f}" y="{y + 13}">{_safe(bar.text)}</text>'
+
+
+def _marks(marks: Iterable[Mark], x: X, y: int, target: str) -> Iterator[str]:
+    for m in marks:
+        left = x(m.at)
+        width = max(1.6, x(m.end) - left) if m.end is not None else 1.6
+        yield f'<a href="{_safe(link(m, target))}"><rect class="{m.tone}" x="{left:.1f}" y="{y}" width="{width:.1f}" height="{BAR}">'
+        yield f"<title>{_safe(place(m))}</title></rect></a>"
+
+
+def link(item: Bar | Mark, target: str) -> str:
+    """Return the address of the line that shows a bar."""
+    return f"{target or item.source}#L{item.line}"
+
+
+def place(item: Bar | Mark) -> str:
+    """Return what a bar or mark says when it is pointed at: its text and its lines."""
+    many = f"{item.count} times " if isinstance(item, Mark) and item.count > 1 else ""
+    last = item.line_end if isinstance(item, Bar) else None
+    lines = f"lines {item.line}-{last}" if last is not None and last != item.line else f"line {item.line}"
+    return f"{many}{item.text} ({lines} of {item.source})"
+
+
+def position(t: Timeline, at: int) -> str:
+    """Return a position as the axis prints it: seconds to the millisecond, or a line."""
+    return f"line {at:,}" if t.unit == "line" else f"{at / 1e9:,.3f} s" if t.end - t.begin > 5e7 else f"{at / 1e9:,.6f} s"
+
+
+def ticks(t: Timeline, scale: Scale) -> Iterator[tuple[int, str]]:
+    """Yield what the axis prints: where each stretch begins; on an axis without folds, the time since its begin."""
+    if scale.folds or t.unit == "line":
+        yield from ((begin, position(t, begin)) for begin, _ in scale.stretches())
+        return
+    yield t.begin, position(t, t.begin)
+    step = _round((t.end - t.begin) / TICKS)
+    yield from ((t.begin + i * step, f"+{length(t, i * step)}") for i in range(1, TICKS + 1) if t.begin + i * step < t.end)
+
+
+def _round(span: float) -> int:
+    """Return the next number of the kind 1, 2, 5 times a power of ten."""
+    power = 10 ** max(len(str(int(span))) - 1, 0)
+    return int(next(n * power for n in (1, 2, 5, 10) if n * power >= span))
+
+
+def length(t: Timeline, span: int) -> str:
+    """Return a length as the axis prints it."""
+    if t.unit == "line":
+        return plural(span, "line")
+    return f"{span / 1e9:,.1f} s" if span >= 1e8 else f"{span / 1e6:,.1f} ms" if span >= 1e6 else f"{span / 1e3:,.0f} us"
+
+
+def _caption(t: Timeline) -> str:
+    return f"{t.subject}, {position(t, t.begin)} to {position(t, t.end)}: " + ", ".join(lane.name for lane in t.lanes)
+
+
+def _safe(text: str) -> str:
+    return escape(visible(text), quote=True)

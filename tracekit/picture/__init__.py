@@ -1,0 +1,1 @@
+"""Picture: what happened to one device, as lanes over time that reports draw."""

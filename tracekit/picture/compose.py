@@ -1,0 +1,91 @@
+"""The picture of a finding: its lanes in order, the windows shaded, and the part to look at first."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from tracekit.diagnosing.places import Place, Places
+from tracekit.findings import Finding
+from tracekit.picture.lane import LaneSource
+from tracekit.picture.scale import Scale
+from tracekit.picture.scene import Scene
+from tracekit.timeline import Bar, Lane, Picture, Timeline
+
+FEWEST = 3  # bars and marks below which a picture says no more than the lines do
+NARROW = 0.03  # share of the width below which the proof gets a picture of its own
+AROUND = 0.6  # of the proof's length, on both sides of it
+
+Failed = Callable[[LaneSource, Exception], object]
+
+
+def picture(f: Finding, places: Places, sources: Iterable[LaneSource], failed: Failed, clock: str = "") -> Picture | None:
+    """Draw a finding; None for what only informs, and where its tables hold too little to draw. A lane that raises is given to `failed`, the others stay."""
+    if f.grade is None:
+        return None
+    wanted = sorted((s for s in sources if f.subject.kind in s.about), key=lambda s: s.order)
+    place = Place(f.machine, f.boot)
+    names = {table for s in wanted for table in s.reads} | {"devices"}
+    tables = {n: rows for n in names if (rows := places.across(place, n)) is not None}
+    scene = Scene(f.subject, tables, _lines(f))
+    lanes = list(_lanes(wanted, scene, failed))
+    items = [item for lane in lanes for item in (*lane.bars, *lane.marks)]
+    edges = [e for lane in lanes for e in lane.edges()]
+    if len(items) < FEWEST or min(edges) == max(edges):
+        return None
+    used = tuple(dict.fromkeys(i.source for i in items))
+    whole = Timeline(
+        f.subject.label, scene.unit, min(edges), max(edges), tuple(lanes), _shades(lanes), used, clock if len(used) > 1 else ""
+    )
+    part = _part(whole, _proof(f, lanes))
+    if part is None:
+        return Picture(whole)
+    nearer = replace(whole, lanes=tuple(_lanes(wanted, scene.within(*part), failed)))
+    return Picture(whole, nearer.cut(*part))
+
+
+def _lanes(sources: Iterable[LaneSource], scene: Scene, failed: Failed) -> Iterator[Lane]:
+    for source in sources:
+        try:
+            yield from [lane for lane in source.function(scene) if lane.bars or lane.marks]
+        except Exception as e:
+            failed(source, e)
+
+
+def _shades(lanes: Iterable[Lane]) -> tuple[tuple[int, int], ...]:
+    """Return the windows: what the other lanes show there explains the fault."""
+    return tuple((b.begin, b.end) for lane in lanes if lane.shades for b in lane.bars if b.tone == "bad" and b.end is not None)
+
+
+def _lines(f: Finding) -> Mapping[str, set[int]]:
+    lines: dict[str, set[int]] = {}
+    for e in f.evidence:
+        lines.setdefault(e.source, set()).update(range(e.line, min(e.line_end or e.line, e.line + 100) + 1))
+    return lines
+
+
+def _proof(f: Finding, lanes: Sequence[Lane]) -> tuple[int, int] | None:
+    """Return where the worst bar on a line of the evidence begins and ends: the longest window, else the longest refusal."""
+    lines = _lines(f)
+    bad = [
+        (lane.shades, b.end - b.begin, b)
+        for lane in lanes
+        for b in lane.bars
+        if b.tone == "bad" and b.end is not None and _touches(b, lines.get(b.source, set()))
+    ]
+    best = max(bad, key=lambda x: x[:2], default=None)
+    return (best[2].begin, best[2].end or best[2].begin) if best else None
+
+
+def _touches(bar: Bar, lines: set[int]) -> bool:
+    return not lines.isdisjoint(range(bar.line, min(bar.line_end or bar.line, bar.line + 5000) + 1))
+
+
+def _part(whole: Timeline, proof: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return what to show around the proof, where the whole does not show it."""
+    if proof is None:
+        return None
+    begin, end = proof
+    scale = Scale.of(whole)
+    if scale(end) - scale(begin) >= NARROW:
+        return None
+    margin = int((end - begin) * AROUND)
+    return max(whole.begin, begin - margin), min(whole.end, end + margin)

@@ -1,0 +1,33 @@
+"""Declare a lane: a function from a scene to what it shows of it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from tracekit.picture.scene import Scene
+from tracekit.timeline import Lane
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSource:
+    """A lane as the registry knows it. `order`: lanes are drawn by it, from the top. `reads`: the tables that it takes rows from."""
+
+    function: Callable[[Scene], Iterable[Lane]]
+    order: int
+    reads: tuple[str, ...]
+    about: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Return the name of its function."""
+        return self.function.__name__
+
+
+def lane(
+    order: int, reads: tuple[str, ...], about: tuple[str, ...] = ("pci", "unknown")
+) -> Callable[[Callable[[Scene], Iterable[Lane]]], LaneSource]:
+    """Make a lane of a function. `about`: the kinds of subjects (pci, host, domain, unknown) in whose picture it stands."""
+
+    def wrap(function: Callable[[Scene], Iterable[Lane]]) -> LaneSource:
+        return LaneSource(function, order, reads, about)
+
+    return wrap
