@@ -44,7 +44,8 @@ _HOMES = {
         ),
         "diagnosing.subjects",
     ),
-    "unanswered": "diagnosing.recorded",
+    **dict.fromkeys(("Shown", "unanswered"), "diagnosing.recorded"),
+    **dict.fromkeys(("Detail", "fallback", "witness"), "diagnosing.witnesses"),
     "Column": "tables.declaration",
     "Table": "tables.declaration",
     "GATES_TABLE": "tables.shared",
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from tracekit.bdf import full_bdf as full_bdf
     from tracekit.diagnosing.diagnoses import Diagnosis as Diagnosis
     from tracekit.diagnosing.diagnoses import diagnosis as diagnosis
+    from tracekit.diagnosing.recorded import Shown as Shown
     from tracekit.diagnosing.recorded import unanswered as unanswered
     from tracekit.diagnosing.subjects import at_once as at_once
     from tracekit.diagnosing.subjects import callers as callers
@@ -82,6 +84,9 @@ if TYPE_CHECKING:
     from tracekit.diagnosing.subjects import span as span
     from tracekit.diagnosing.subjects import subject_of as subject_of
     from tracekit.diagnosing.subjects import times as times
+    from tracekit.diagnosing.witnesses import Detail as Detail
+    from tracekit.diagnosing.witnesses import fallback as fallback
+    from tracekit.diagnosing.witnesses import witness as witness
     from tracekit.errors import TracekitError as TracekitError
     from tracekit.findings import HOST as HOST
     from tracekit.findings import Evidence as Evidence

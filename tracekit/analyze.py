@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from tracekit import __version__
-from tracekit.diagnosing import recipes
+from tracekit.diagnosing import recipes, recorded
 from tracekit.diagnosing.diagnoses import BLIND_SPOT, blind_spot, judge, settle
 from tracekit.diagnosing.places import Places
 from tracekit.errors import SourceError
@@ -78,7 +78,7 @@ class Engine:
             if folder in registry.grammars:
                 registry.grammars[folder].wrong(f"has a grammar to mend: {text}")
         plugins.check(registry, grammars.events)
-        wanted = {*registry.asked_for(), *keep_tables, *clock.READS}
+        wanted = {*registry.asked_for(), *keep_tables, *clock.READS, *recorded.READS}
         scored = not wanted.isdisjoint(("*", *SCORE))
         models = [m for m in registry.models if scored or set(m.emits()) != {"predictions"}]
         vocabulary = Vocabulary(grammars, [*grammars.events, RAW] if "*" in keep_tables else wanted)

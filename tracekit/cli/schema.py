@@ -48,6 +48,7 @@ def _catalog() -> dict[str, Entry]:
     """Return every table by name."""
     from tracekit import analyze
     from tracekit.batch import rows
+    from tracekit.diagnosing import recorded
     from tracekit.grammar import load as grammar
     from tracekit.plugins import registry as plugins
     from tracekit.replay import clock
@@ -66,7 +67,12 @@ def _catalog() -> dict[str, Entry]:
             entry.readers[:] = [("tracekit replay and state", "tracekit/replay/score.py")]
     spans = (*ENVELOPE_COLUMNS, *SPAN_COLUMNS)
     entries |= {"divergences": Entry(pipeline.DIVERGENCES, spans, [pipe]), "raw_event": Entry(pipeline.RAW_EVENT, ENVELOPE_COLUMNS, [pipe])}
-    core = (("boots of a log", clock), ("reports, as the gates of a run", analyze), ("tracekit batch", rows))
+    core = (
+        ("boots of a log", clock),
+        ("reports, as the gates of a run", analyze),
+        ("tracekit batch", rows),
+        ("whether nothing found is evidence", recorded),
+    )
     for what, module in core:
         for name in module.READS:
             entries[name].readers.append((what, _file(module.__name__)))
