@@ -75,7 +75,7 @@ def compared(path: Path, seen: set[str]) -> Iterator[tuple[str, str, object, obj
     peeled = layout.peel(pl.DataFrame({"line": pl.int_range(1, len(lines) + 1, eager=True), "text": layout.clean(lines)}))
     messages = shapes(peeled["msg"].filter(peeled["msg"].str.len_chars() < 400), seen)
     for rule in grammars().events.values():
-        for msg in messages.filter(messages.str.contains("|".join(map(re.escape, rule.literals or rule.signs)) or rule.shape)):
+        for msg in messages.filter(messages.str.contains("|".join(map(re.escape, rule.texts)) or rule.shape)):
             m = re.match(rule.regex, msg)
             row = None if m is None else {c: next((m[g] for g in gs if m[g] is not None), None) for c, gs in rule.groups.items()}
             slow = earley(rule, msg)

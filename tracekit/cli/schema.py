@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tracekit.errors import UsageError
+from tracekit.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from tracekit.plugins.registry import Registry
@@ -39,8 +39,6 @@ def schema(
     elif table in entries:
         print("\n".join(_page(entries[table])))
     else:
-        from tracekit.plugins.parts import nearest
-
         raise UsageError(f"no table is called {table}{nearest(table, entries)}")
 
 
