@@ -44,7 +44,7 @@ _HOMES = {
         ),
         "diagnosing.subjects",
     ),
-    "unanswered": "diagnosing.recorded",
+    **dict.fromkeys(("unanswered", "unnamed"), "diagnosing.recorded"),
     "Column": "tables.declaration",
     "Table": "tables.declaration",
     "GATES_TABLE": "tables.shared",
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from tracekit.diagnosing.diagnoses import Diagnosis as Diagnosis
     from tracekit.diagnosing.diagnoses import diagnosis as diagnosis
     from tracekit.diagnosing.recorded import unanswered as unanswered
+    from tracekit.diagnosing.recorded import unnamed as unnamed
     from tracekit.diagnosing.subjects import at_once as at_once
     from tracekit.diagnosing.subjects import callers as callers
     from tracekit.diagnosing.subjects import device_of as device_of

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import polars as pl
 
 from tracekit.diagnosing.places import Place, Places
+from tracekit.diagnosing.recorded import with_gaps
 from tracekit.findings import (
     GRADES,
     SEVERITIES,
@@ -21,6 +22,7 @@ from tracekit.findings import (
     Unchecked,
     Verdict,
     clear,
+    inconclusive,
     not_evaluated,
 )
 
@@ -124,6 +126,8 @@ def _judge_place(d: Diagnosis, places: Places, place: Place, settings: Mapping[s
         return findings, Outcome(d.name, d.code, "found")
     verdicts.sort(key=lambda v: ("inconclusive", "not evaluated", "clear").index(v.outcome))
     v = verdicts[0] if verdicts else _of_silence(d, places.rows(place, "sources"))
+    if v.outcome == "clear" and (why := with_gaps(places.rows(place, "gap"), _looked_at(d, tables, places.rows(place, "sources")))):
+        v = inconclusive(why, d.record)
     return [], Outcome(d.name, d.code, v.outcome, v.reason, v.record or ("" if v.outcome == "clear" else d.record))
 
 
@@ -137,6 +141,14 @@ def _of_silence(d: Diagnosis, sources: pl.DataFrame | None) -> Verdict:
     if sources is not None and CLOCKS[d.log] in sources["clock"].to_list():
         return clear(f"no such line in the {d.log} log")
     return not_evaluated(f"no {d.log} log in the input", d.record)
+
+
+def _looked_at(d: Diagnosis, tables: Mapping[str, pl.DataFrame | None], sources: pl.DataFrame | None) -> set[str]:
+    """The sources that a diagnosis had rows of, and the logs that it looked for messages in."""
+    found = {s for name, t in tables.items() if name != "gap" and t is not None and "source" in t.columns for s in t["source"].unique()}
+    if d.log is not None and sources is not None:
+        found |= set(sources.filter(pl.col("clock") == CLOCKS[d.log])["source"])
+    return found
 
 
 def _unseen(d: Diagnosis, tables: Mapping[str, Any]) -> str:

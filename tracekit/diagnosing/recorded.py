@@ -1,11 +1,16 @@
 """Whether what a diagnosis did not find would have been recorded: absence is evidence only then."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from tracekit.findings import Verdict, inconclusive
+from tracekit.findings import Unchecked, Verdict, inconclusive
 
+# trace-cmd report and perf print probes with bare addresses: which functions they are on is a guess by the recorder's names.
+UNNAMED = Unchecked(
+    "the probes are on the functions that their names suggest: this recording prints addresses",
+    "the probes' definitions (cat /sys/kernel/tracing/kprobe_events), /proc/kallsyms of the same boot, or the trace.dat itself",
+)
 _TOLD = {"ret": "return value", "live": "size of the table"}
 
 
@@ -26,3 +31,24 @@ def unanswered(
     where = f"line {rows['line'][0]} of {rows['source'][0]}"
     missing = _TOLD.get(column, f"argument '{column}'")
     return inconclusive(f"{many} no {missing} in the recording ({where}): what is not recorded may be the fault", record)
+
+
+def with_gaps(gap: pl.DataFrame | None, sources: Iterable[str]) -> str:
+    """Return why "nothing was found" cannot be said of these sources: where one lost events; nothing where none did.
+
+    Messages of one function that a rate limit held back are no such loss: the rest of the log is there.
+    """
+    if gap is None:
+        return ""
+    lost = gap.filter(pl.col("function").is_null() & pl.col("source").is_in(list(sources)))
+    if lost.is_empty():
+        return ""
+    count = lost["count"].sum() if not lost["count"].null_count() else None
+    many = f"{count} event{'s' if count != 1 else ''} " if count else "events "
+    where = f"line {lost['line'][0]} of {lost['source'][0]}{f' and in {lost.height - 1} more' if lost.height > 1 else ''}"
+    return f"{many}lost in the recording ({where}): what is not recorded may be the fault"
+
+
+def unnamed(hint: bool | None) -> tuple[Unchecked, ...]:
+    """Return what is unchecked where the functions of a finding's calls are guessed (column `hint`)."""
+    return (UNNAMED,) if hint else ()
