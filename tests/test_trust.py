@@ -72,6 +72,7 @@ def test_a_complaint_that_no_rule_reads_is_told() -> None:
         "[    1.0] pcieport 0000:00:1c.0: AER: enabled with IRQ 122",
         "SPU:          0          0   Spurious interrupts",
         "ERR:          0",
+        " DFR:          0          0   Deferred Error APIC interrupts",
         "[    1.0] DMAR: dmar0: reg_base_addr fed90000 ver 1:0 cap 1c0000c40660462 ecap 19e2ff0505e",
         "[    1.0] iommu: Default domain type: Translated",
         "[    1.0] igb 0000:01:00.0: Using MSI-X interrupts. 4 rx queue(s), 4 tx queue(s)",

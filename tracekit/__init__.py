@@ -44,7 +44,7 @@ _HOMES = {
         ),
         "diagnosing.subjects",
     ),
-    **dict.fromkeys(("Shown", "unanswered"), "diagnosing.recorded"),
+    **dict.fromkeys(("Shown", "unanswered", "unnamed"), "diagnosing.recorded"),
     **dict.fromkeys(("Detail", "fallback", "witness"), "diagnosing.witnesses"),
     "Column": "tables.declaration",
     "Table": "tables.declaration",
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from tracekit.diagnosing.diagnoses import diagnosis as diagnosis
     from tracekit.diagnosing.recorded import Shown as Shown
     from tracekit.diagnosing.recorded import unanswered as unanswered
+    from tracekit.diagnosing.recorded import unnamed as unnamed
     from tracekit.diagnosing.subjects import at_once as at_once
     from tracekit.diagnosing.subjects import callers as callers
     from tracekit.diagnosing.subjects import device_of as device_of

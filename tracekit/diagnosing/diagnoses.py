@@ -144,7 +144,8 @@ def _judge_place(d: Diagnosis, places: Places, place: Place, settings: Mapping[s
     verdicts = sorted((v for v in told if isinstance(v, Verdict)), key=lambda v: ORDER.index(v.outcome))
     v = verdicts[0] if verdicts else _of_silence(d, places.rows(place, "sources"), places.rows(place, "kernel_version"))
     if v.outcome == "clear":
-        v = doubt(d.shown_by, tables, places.rows(place, "gap"), _absent(d, [s.table for s in d.shown_by])) or v
+        sources = _looked_at(d, tables, places.rows(place, "sources"))
+        v = doubt(d.shown_by, tables, places.rows(place, "gap"), sources, _absent(d, [s.table for s in d.shown_by])) or v
     return [], Outcome(d.name, d.code, v.outcome, v.reason, v.record or ("" if v.outcome == "clear" else d.record))
 
 
@@ -172,6 +173,14 @@ def _of_silence(d: Diagnosis, sources: pl.DataFrame | None, starts: pl.DataFrame
         late = ", which does not begin with the boot" if starts is None else ""
         return clear(f"no such line in the {d.log} log{late}")
     return not_evaluated(f"no {d.log} log in the input", d.record)
+
+
+def _looked_at(d: Diagnosis, tables: Mapping[str, pl.DataFrame | None], sources: pl.DataFrame | None) -> set[str]:
+    """The sources that a diagnosis had rows of, and the logs that it looked for messages in."""
+    found = {s for name, t in tables.items() if name != "gap" and t is not None and "source" in t.columns for s in t["source"].unique()}
+    if d.log is not None and sources is not None:
+        found |= set(sources.filter(pl.col("clock") == CLOCKS[d.log])["source"])
+    return found
 
 
 def _unseen(d: Diagnosis, tables: Mapping[str, Any]) -> str:

@@ -21,12 +21,13 @@ _HEAVY = r"msi|msi-?x|irqs?|interrupts?|vectors?|pirqs?|irte|vfio|panic|io_page_
 #   AMD-Vi: Unable to read/write to IOMMU perf counter.
 #   spurious 8259A interrupt: IRQ7.
 #   Kernel command line: root=/dev/nvme0n1p2 panic=10 iommu=pt
+# The counts at the end of /proc/interrupts: DFR:          0          0   Deferred Error APIC interrupts
 _ORDINARY = (
     r"perf(?:ormance)? counter|not a bug|functionality not available|error (?:source|interrupts?|reporting)|"
     r"\b(?:no|0|without) (?:errors?|failures?|faults?)|fault handling|(?:lost|spurious) ticks|end kernel panic|"
     r"spurious (?:lapic|8259a|native)|debug interrupt\?|resource region|command[ -]line|^> |\bpanic=|"
     r"unhandled: 0(?:$|[^0-9])|irq 2: unable to migrate|"
-    r"unknown symbol|^ *spu:|eprobe_defer|error -517|: -517|^systemd(?:-[a-z]+)?\[\d+\]: |"
+    r"unknown symbol|^ *[a-z]{3,4}: {2,}[0-9]|eprobe_defer|error -517|: -517|^systemd(?:-[a-z]+)?\[\d+\]: |"
     # msi_ec: Your device doesn't support MSI EC: failed;  fwupd: failed to load MSI plugin
     r"(?:^|[^a-z])msi(?:[_-](?:wmi|ec|laptop)| (?:laptop|ec|plugin|update))(?:$|[^a-z])"
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of, unanswered
+from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of, unanswered, unnamed
 from tracekit_vfio.diagnoses.resize_window import CALL
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count), from before the guest starts"
@@ -86,6 +86,7 @@ def _proven(w: dict[str, Any], subject: Subject) -> Finding:
         grade="probable" if w["hint"] else "proven",
         subject=subject,
         evidence=distinct(evidence),
+        unchecked=unnamed(w["hint"]),
         values={
             "last_working": w["old"],
             "asked": w["new"],
