@@ -20,7 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
-from tracekit.errors import SourceError
+from tracekit.errors import LimitError, SourceError
 from tracekit.reading import bundle, tracedat
 from tracekit.reading.archive import Archive, Limits, Member, is_archive
 from tracekit.reading.chunk import Chunk
@@ -30,6 +30,7 @@ from tracekit.reading.unpack import BROKEN, HEAD, compression, reason_of
 CHUNK = 16 << 20
 LINE_LIMIT = 1 << 20
 _STEP = 1 << 20
+_OTHERS = {b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "rar", b"\x04\x22\x4d\x18": "lz4", b"LZIP": "lzip"}  # by their first bytes
 DAMAGED = "the data end early or are damaged"
 
 
@@ -112,10 +113,13 @@ class Source:
 
     def _blocks(self, size: int) -> Iterator[bytes]:
         """Yield the bytes of the source, unpacked and as UTF-8."""
-        blocks = _read(self.file, size) if self.archive is None else _whole(self.archive.blocks(self.member), self._lose)
+        blocks = _read(self.file, size) if self.archive is None else self._unpacked(self.archive)
         if self.returns:
             return (block.replace(b"\r", b"\n") for block in blocks)
         return _recoded(blocks, self.encoding) if self.encoding else blocks
+
+    def _unpacked(self, archive: Archive) -> Iterator[bytes]:
+        return _whole(archive.blocks(self.member), self._lose, f"{archive.label}: ")
 
     def _note(self, text: str) -> None:
         if text not in self.remarks:
@@ -314,6 +318,8 @@ def _described(source: Source, head: bytes, mtime: int) -> tuple[Source, bundle.
     if head.startswith(tracedat.MAGIC):
         file = source.file if source.archive is None else _spool_blocks(source._blocks(_STEP))
         return _rendered(source.path, file), bundle.Log(source.path, "", mtime)
+    if packed := next((name for magic, name in _OTHERS.items() if head.startswith(magic)), ""):
+        raise SourceError(f"{source.path}: is packed by {packed}, which is not read here: unpack it first")
     encoding = encoding_of(head)
     if not encoding and is_binary(head):
         raise SourceError(f"{source.path}: is not text")
@@ -337,12 +343,14 @@ def _read(file: str, size: int) -> Iterator[bytes]:
         yield from iter(lambda: stream.read(size), b"")
 
 
-def _whole(blocks: Iterator[bytes], note: Callable[[str], None]) -> Iterator[bytes]:
-    """Yield the unpacked blocks; of a damaged archive yield what can be read, then note the damage."""
+def _whole(blocks: Iterator[bytes], note: Callable[[str], None], label: str) -> Iterator[bytes]:
+    """Yield the unpacked blocks; where damage or a limit ends them, note it."""
     try:
         yield from blocks
     except BROKEN as error:
         note(f"{DAMAGED} ({reason_of(error)}); what could be unpacked was read")
+    except LimitError as error:
+        note(f"{str(error).removeprefix(label)}; what was unpacked until then was read")
 
 
 def _recoded(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
