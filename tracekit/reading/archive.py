@@ -197,6 +197,7 @@ class Archive:
         self.problems: list[Problem] = []
         self.skipped: Counter[str] = Counter()
         self._kept: dict[int, bytes] = {}
+        self._names: dict[int, str] = {}
         self._room = KEPT
         self._once = self._spent = 0  # bytes that the first pass, and those after it, expanded to
         self._pass: Pass | None = None
@@ -215,6 +216,7 @@ class Archive:
                 if not head and error is not None and not isinstance(error, LimitError):  # a limit ends the pass, which tells it
                     once.problems.append(Problem(member.name, f"nothing of it can be unpacked: {unpack.reason_of(error)}"))
                 elif wanted(member, head):
+                    self._names[member.index] = member.name
                     self._keep(member)
                     yield member, head
         self._once = once.budget.expanded
@@ -229,7 +231,7 @@ class Archive:
         assert self._going is not None and self._pass is not None
         for member in self._going:
             self._next = member.index + 1
-            if member.index == index:
+            if member.index == index and member.name == self._names.get(index):
                 yield from member.stream.blocks()
                 return
         self._pass.budget.check()

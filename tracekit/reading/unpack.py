@@ -232,7 +232,7 @@ def reason_of(error: BaseException) -> str:
     """What an error of `BROKEN` or of a remote store says, in one line."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
 
 
 class _Gzip:
