@@ -19,6 +19,7 @@ from tracekit.parsing.parse import Parsed, parse, parse_together, tables_of
 from tracekit.plugins import registry as plugins
 from tracekit.reading.archive import Limits
 from tracekit.reading.source import Source, discover
+from tracekit.reading.unpack import reason_of
 from tracekit.replay import clock
 from tracekit.replay.gates import worded
 from tracekit.replay.model import Model, replay
@@ -114,14 +115,16 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
     engine = (engine or Engine.load(options.keep_tables)).fresh()
     registry = engine.registry
     tables, parsed, repeats = read(sources, engine, options, errors, case.parsed)
-    reports = tuple(_source_report(p, clock.described(tables, p.path, p.clock)) for p in parsed)
+    given = {s.path: s for s in sources}
     places = Places(tables)
     findings, outcomes = diagnose(registry, places)
     findings = confirmed(findings, flipped(registry, places, {f.code for f in findings})) if findings else findings
+    findings = with_text(findings, sources, repeats)  # which can find that a log is not there any more
+    reports = tuple(_source_report(p, clock.described(tables, p.path, p.clock), given[p.path]) for p in parsed)
     loaded = tuple(p.report() for p in registry.plugins)
     return Run(
         sources=reports,
-        findings=tuple(with_text(findings, sources, repeats)),
+        findings=tuple(findings),
         outcomes=tuple(outcomes),
         gates=tuple(_gates(tables, sources)),
         plugins=loaded,
@@ -157,7 +160,7 @@ def read(
         except SourceError as e:
             errors.append(str(e))
         except OSError as e:
-            errors.append(f"{source.path}: {e}")
+            errors.append(f"{source.path}: cannot be read: {reason_of(e)}")
     if not parsed:
         raise SourceError(errors[before])
     machines = {s.path: s.machine for s in sources if s.machine}
@@ -242,8 +245,9 @@ def _gates(tables: Mapping[str, pl.DataFrame], sources: Sequence[Source]) -> Ite
     return placed(told, sources).iter_rows(named=True)
 
 
-def _source_report(p: Parsed, clock_text: str) -> SourceReport:
+def _source_report(p: Parsed, clock_text: str, source: Source) -> SourceReport:
     kinds = sorted(p.not_understood.items(), key=lambda kind: (-weight(kind[1][2]), kind[1][1]))
     understood = tuple(NotUnderstood(event, *example) for event, example in kinds)
     counts = (dict(p.envelopes), dict(p.events), dict(p.classes))
-    return SourceReport(p.path, p.lines, *counts, understood, clock_text, tuple(p.notes), tuple(p.losses))
+    notes, losses = (tuple(dict.fromkeys((*then, *now))) for then, now in ((p.notes, source.notes()), (p.losses, source.losses())))
+    return SourceReport(p.path, p.lines, *counts, understood, clock_text, notes, losses)

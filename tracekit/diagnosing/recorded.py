@@ -35,7 +35,8 @@ def doubt(
 ) -> Verdict | None:
     """Return why "nothing was found" is no evidence; None where all of these tables would have shown it.
 
-    `gap`: the events that recordings lost; `looked_at`: the sources in which the fault was looked for; `absent`: the reason where none of the tables has a row.
+    `gap`: the events that recordings lost; `looked_at`: the sources in which the fault was looked for;
+    `absent`: the reason where none of the tables has a row.
     """
     present = [(s, frame) for s in shown if (frame := tables[s.table]) is not None]
     if shown and not present:
