@@ -54,6 +54,7 @@ CHANGES: list[Callable[[Path], None]] = [rotated, copied_and_cut, written_anew, 
 
 def meanwhile(log: Path, change: Callable[[Path], None], engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The run of a log that changes right after it was parsed."""
+
     def parsed(source: Source, *rest: object) -> object:
         account = parse(source, *rest)  # type: ignore[arg-type]
         change(log)

@@ -25,6 +25,9 @@ def reenable_failed(
     qemu_msi_failed: pl.DataFrame | None = None,
     qemu_msi_fds_failed: pl.DataFrame | None = None,
     kvmtool_set_irqs_failed: pl.DataFrame | None = None,
+    kvmtool_msix_failed: pl.DataFrame | None = None,
+    qemu_notifiers_failed: pl.DataFrame | None = None,
+    vmm_complaint: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """After a disable the enable failed: the device is left without vectors, or with a few that depend on the order of events.
 
@@ -38,7 +41,16 @@ def reenable_failed(
     References: QEMU hw/vfio/pci.c, vfio_msix_vector_do_use(); Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_enable().
     """
     found = False
-    frames = (qemu_enable_vectors_failed, qemu_enable_msix_failed, qemu_msi_failed, qemu_msi_fds_failed, kvmtool_set_irqs_failed)
+    frames = (
+        qemu_enable_vectors_failed,
+        qemu_enable_msix_failed,
+        qemu_msi_failed,
+        qemu_msi_fds_failed,
+        qemu_notifiers_failed,
+        kvmtool_set_irqs_failed,
+        kvmtool_msix_failed,
+        vmm_complaint,
+    )
     told = [
         e for f in frames if f is not None for m in f.head(2).iter_rows(named=True) for e in span(m["source"], m["line"], role="effect")
     ]

@@ -11,7 +11,7 @@ from kprobes import Trace
 from tracekit.analyze import Options, analyze
 from tracekit.diagnosing.recorded import UNNAMED
 from tracekit.findings import Finding
-from tracekit.testing import findings, outcome, run
+from tracekit.testing import findings, outcome, run, shape
 
 WINDOWS = ("VFIO-001", "VFIO-002", "VFIO-003", "VFIO-005", "VFIO-006", "VFIO-009", "MSI-001")
 
@@ -386,3 +386,23 @@ def test_a_needless_resize_is_one_where_the_hosts_interrupt_parent_adds_vectors(
     codes = {f.code for f in run(**{"dmesg.txt": boot, "trace.txt": str(t)}).findings}
     assert "VFIO-002" in codes
     assert ("VFIO-006" in codes) is told
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cloud-hypervisor: 12.345s: <vcpu0> ERROR:pci/src/vfio.rs:512 -- Could not enable MSI-X: VfioDevice(SetDeviceIrq(Error(22)))",
+        "cloud-hypervisor:  8.112003s: <vmm> WARN:pci/src/vfio.rs:640 -- Could not enable MSI: Invalid argument (os error 22)",
+        "[2024-05-01T10:11:12.123456789+00:00 ERROR devices::pci::vfio_pci] failed to enable msix: set irq: Invalid argument (os error 22)",
+        "[ERROR:devices/src/pci/vfio_pci.rs:512] failed to enable msi: failed to set vfio device's irq: Device or resource busy",
+        "EAL: Error enabling MSI-X interrupts for fd 43",
+        "EAL: Error enabling MSI-X interrupts for fd 43 (Invalid argument)",
+    ],
+)
+def test_another_client_than_qemu_tells_that_it_could_not_enable_vectors(line: str) -> None:
+    assert shape(findings(line + "\n")) == [("VFIO-003", "possible", "an unnamed device", None, [1])]
+
+
+def test_what_these_clients_say_of_other_things_is_none_of_it() -> None:
+    said = "cloud-hypervisor: 12.3s: <vmm> INFO:pci/src/vfio.rs:512 -- Enabled MSI-X with 9 vectors\nEAL: VFIO support initialized\n"
+    assert findings(said) == []
