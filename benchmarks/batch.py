@@ -67,9 +67,10 @@ def _cut(source: Sequence[bytes], size: int, rnd: random.Random) -> bytes:
 
 
 def timed(*command: str) -> float:
-    """Return the seconds of a process that must succeed."""
+    """Return the seconds of a process that must come to its end: 1 is a finding, 3 a doubtful all-clear."""
     begin = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    if (status := subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode) not in (0, 1, 3):
+        raise SystemExit(f"{' '.join(command)} ended with {status}")
     return time.perf_counter() - begin
 
 
@@ -112,7 +113,10 @@ def many(tmp: Path, count: int) -> list[str]:
             dasks.append(batch(tmp / "logs", tmp / "dask", "--executor", address))
     two, dask = min(twos), min(dasks)
     again = batch(tmp / "logs", tmp / "two", "-j", "2", fresh=False)
-    reports = {subprocess.run([TRACEKIT, "report", str(tmp / r)], capture_output=True, check=True).stdout for r in ("one", "two", "dask")}
+    reports = {
+        subprocess.run([TRACEKIT, "report", "--fail-on", "never", str(tmp / r)], capture_output=True, check=True).stdout
+        for r in ("one", "two", "dask")
+    }
     assert len(reports) == 1
     rows = [
         f"{count:,} logs, {size / 1e6:,.0f} MB, cut from samples and captures; two workers and Dask in turns, the better of two runs each",

@@ -46,10 +46,9 @@ def tracekit(*args: str) -> list[str]:
 def vocabulary(folder: Path) -> tuple[Path, int]:
     """A file of the literals of the whole vocabulary, one a line, and how many they are."""
     from tracekit.analyze import Engine
-    from tracekit.parsing.capture import SMALL_ONLY
 
     rules = Engine.load().vocabulary.rules.values()
-    texts = sorted({text for r in rules if SMALL_ONLY not in r.doc for text in r.literals or r.signs})
+    texts = sorted({text for r in rules if r.marks.sought_in != "small-sources" for text in r.texts})
     (folder / "literals").write_text("".join(f"{text}\n" for text in texts))
     return folder / "literals", len(texts)
 

@@ -53,7 +53,6 @@ FAMILIES: Mapping[str, str] = {
     "unhandled-irq": "IRQ-006",
 }
 SILENCE_IS_RIGHT = {"none", "msi-kernel-bug", "unhandled-irq", "vector-accounting-bug"}
-WORDINGS = "Wordings of "  # in the comment of a rule that has a structure beside it (grammars/events/complaints.lark)
 CONSEQUENCES = {"MSI-004", "MSI-009", "VFIO-003", "VFIO-004", "IRQ-001"}
 
 
@@ -163,7 +162,7 @@ def _leave_out(total: Score, runs: list[tuple[Case, Run]]) -> None:
         found = [fault for fault in case.faults if fault & {f.code for f in run.findings if f.grade}]
         if not found:
             continue
-        own = _own_rules(case, runs, events, {n for n, r in rules.events.items() if WORDINGS in r.doc})
+        own = _own_rules(case, runs, events, {n for n, r in rules.events.items() if r.marks.wordings_of})
         rest = replace(rules, events={n: r for n, r in rules.events.items() if n not in own})
         less = replace(engine, vocabulary=Vocabulary(rest, engine.vocabulary.captured - own))
         codes = {f.code for f in analyze(list(case.paths), Options(sides=case.sides), less).findings if f.grade}

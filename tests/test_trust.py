@@ -72,6 +72,7 @@ def test_a_complaint_that_no_rule_reads_is_told() -> None:
         "[    1.0] pcieport 0000:00:1c.0: AER: enabled with IRQ 122",
         "SPU:          0          0   Spurious interrupts",
         "ERR:          0",
+        " DFR:          0          0   Deferred Error APIC interrupts",
         "[    1.0] DMAR: dmar0: reg_base_addr fed90000 ver 1:0 cap 1c0000c40660462 ecap 19e2ff0505e",
         "[    1.0] iommu: Default domain type: Translated",
         "[    1.0] igb 0000:01:00.0: Using MSI-X interrupts. 4 rx queue(s), 4 tx queue(s)",
@@ -112,6 +113,42 @@ def test_lines_that_complain_of_interrupts_are_complaints(text: str) -> None:
     import polars as pl
 
     assert complaints(pl.Series([text])).to_list() == [True]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Starting with kernel v6.1.16, when the guest was started, the kernel would immediately report errors via vfio-pci.",
+        "So: MSI setup failed once in a thousand boots, and interrupts were lost.",
+        "I also get VFIO errors: can't find IRQ, see my config.",
+        "vfio/pci: Fix INTx unmask error path when request_irq() fails",
+        "    wifi: ath11k: pci: fix multiple MSI vectors failing on hosts with one MSI",
+        "0d2ff1b6bd9a genirq/msi: don't lose interrupts when the MSI allocation fails",
+        '-\t\tpci_err(pdev, "Failed to allocate MSI-X vectors: %d", ret);',
+        "> If the driver fails to allocate MSI-X vectors, then we lose interrupts.",
+    ],
+)
+def test_sentences_of_people_are_no_complaints(text: str) -> None:
+    assert kinds(QUIET) == kinds(QUIET + "\n" + text + "\n") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "frob 0000:01:00.0: interrupt frobnication failed, MSI lost",
+        "frob frob0: MSI lost, fault 7",
+        "frobd[123]: MSI lost, fault 7",
+        "kvm: -device vfio-pci,host=0000:01:00.0: vfio frobnication failed",
+        "/usr/bin/frob: vfio: MSI fault",
+        "FROB: GPU 0000:01:00.0: MSI fault",
+        "irq 44: unexpected fault of its vector",
+        "(XEN) unexpected MSI fault",
+        "AMD-Vi: unexpected fault",
+        "TASK ERROR: vfio fault",
+    ],
+)
+def test_messages_without_a_stamp_are(text: str) -> None:
+    assert kinds(QUIET + text + "\n") == ["not understood"]
 
 
 def test_what_looks_most_like_a_fault_is_shown_first() -> None:

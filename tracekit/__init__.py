@@ -26,7 +26,7 @@ _HOMES = {
     "Fleet": "fleet",
     "FleetFault": "fleet",
     "hookimpl": "plugins.hooks",
-    **dict.fromkeys(("Bar", "Lane", "Mark", "Picture", "Timeline"), "timeline"),
+    **dict.fromkeys(("Bar", "Lane", "Mark", "Picture", "Timeline", "Tone"), "timeline"),
     "lane": "picture.lane",
     "Scale": "picture.scale",
     "Scene": "picture.scene",
@@ -48,7 +48,8 @@ _HOMES = {
         ),
         "diagnosing.subjects",
     ),
-    "unanswered": "diagnosing.recorded",
+    **dict.fromkeys(("Shown", "unanswered", "unnamed"), "diagnosing.recorded"),
+    **dict.fromkeys(("Detail", "fallback", "witness"), "diagnosing.witnesses"),
     "Column": "tables.declaration",
     "Table": "tables.declaration",
     "GATES_TABLE": "tables.shared",
@@ -73,7 +74,9 @@ if TYPE_CHECKING:
     from tracekit.bdf import full_bdf as full_bdf
     from tracekit.diagnosing.diagnoses import Diagnosis as Diagnosis
     from tracekit.diagnosing.diagnoses import diagnosis as diagnosis
+    from tracekit.diagnosing.recorded import Shown as Shown
     from tracekit.diagnosing.recorded import unanswered as unanswered
+    from tracekit.diagnosing.recorded import unnamed as unnamed
     from tracekit.diagnosing.subjects import at_once as at_once
     from tracekit.diagnosing.subjects import callers as callers
     from tracekit.diagnosing.subjects import device_of as device_of
@@ -86,6 +89,9 @@ if TYPE_CHECKING:
     from tracekit.diagnosing.subjects import span as span
     from tracekit.diagnosing.subjects import subject_of as subject_of
     from tracekit.diagnosing.subjects import times as times
+    from tracekit.diagnosing.witnesses import Detail as Detail
+    from tracekit.diagnosing.witnesses import fallback as fallback
+    from tracekit.diagnosing.witnesses import witness as witness
     from tracekit.errors import TracekitError as TracekitError
     from tracekit.findings import HOST as HOST
     from tracekit.findings import Evidence as Evidence
@@ -159,6 +165,7 @@ if TYPE_CHECKING:
     from tracekit.timeline import Mark as Mark
     from tracekit.timeline import Picture as Picture
     from tracekit.timeline import Timeline as Timeline
+    from tracekit.timeline import Tone as Tone
     from tracekit.types import ENVELOPE as ENVELOPE
     from tracekit.types import Schema as Schema
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from tracekit import __version__
-from tracekit.diagnosing import recipes
+from tracekit.diagnosing import recipes, recorded
 from tracekit.diagnosing.diagnoses import BLIND_SPOT, blind_spot, judge, settle
 from tracekit.diagnosing.places import Places
 from tracekit.errors import SourceError
@@ -21,6 +21,7 @@ from tracekit.picture.lane import LaneSource
 from tracekit.plugins import registry as plugins
 from tracekit.reading.archive import Limits
 from tracekit.reading.source import Source, discover
+from tracekit.reading.unpack import reason_of
 from tracekit.replay import clock
 from tracekit.replay.gates import worded
 from tracekit.replay.model import Model, replay
@@ -38,8 +39,8 @@ SCORE = frozenset(("predictions", "divergences"))  # tables that hold the model 
 class Options:
     """Hold what the user may set.
 
-    `clocks`: offset in ns by source; `sides`: guest or host by source; `keep_tables`: tables the Run carries; `pictures`: draw the findings;
-    `limits`: what an archive may cost, those of the environment if null.
+    `clocks`: offset in ns by source; `sides`: guest or host by source; `keep_tables`: tables the Run carries;
+    `pictures`: whether the Run carries a picture of each finding; `limits`: what an archive may cost, those of the environment if null.
     """
 
     clocks: Mapping[str, int] = field(default_factory=dict)
@@ -82,7 +83,7 @@ class Engine:
             if folder in registry.grammars:
                 registry.grammars[folder].wrong(f"has a grammar to mend: {text}")
         plugins.check(registry, grammars.events)
-        wanted = {*registry.asked_for(), *keep_tables, *clock.READS}
+        wanted = {*registry.asked_for(), *keep_tables, *clock.READS, *recorded.READS}
         scored = not wanted.isdisjoint(("*", *SCORE))
         models = [m for m in registry.models if scored or set(m.emits()) != {"predictions"}]
         vocabulary = Vocabulary(grammars, [*grammars.events, RAW] if "*" in keep_tables else wanted)
@@ -118,16 +119,18 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
     engine = (engine or Engine.load(options.keep_tables)).fresh()
     registry = engine.registry
     tables, parsed, repeats = read(sources, engine, options, errors, case.parsed)
-    reports = tuple(_source_report(p, clock.described(tables, p.path, p.clock)) for p in parsed)
+    given = {s.path: s for s in sources}
     places = Places(tables)
     findings, outcomes = diagnose(registry, places)
     findings = confirmed(findings, flipped(registry, places, {f.code for f in findings})) if findings else findings
+    findings = with_text(findings, sources, repeats)  # which can find that a log is not there any more
+    reports = tuple(_source_report(p, clock.described(tables, p.path, p.clock), given[p.path]) for p in parsed)
     pictures = tuple(drawn(registry, findings, places, parsed)) if options.pictures else ()
     loaded = tuple(p.report() for p in registry.plugins)
     return Run(
         sources=reports,
+        findings=tuple(findings),
         pictures=pictures,
-        findings=tuple(with_text(findings, sources, repeats)),
         outcomes=tuple(outcomes),
         gates=tuple(_gates(tables, sources)),
         plugins=loaded,
@@ -163,7 +166,7 @@ def read(
         except SourceError as e:
             errors.append(str(e))
         except OSError as e:
-            errors.append(f"{source.path}: {e}")
+            errors.append(f"{source.path}: cannot be read: {reason_of(e)}")
     if not parsed:
         raise SourceError(errors[before])
     machines = {s.path: s.machine for s in sources if s.machine}
@@ -259,8 +262,9 @@ def _gates(tables: Mapping[str, pl.DataFrame], sources: Sequence[Source]) -> Ite
     return placed(told, sources).iter_rows(named=True)
 
 
-def _source_report(p: Parsed, clock_text: str) -> SourceReport:
+def _source_report(p: Parsed, clock_text: str, source: Source) -> SourceReport:
     kinds = sorted(p.not_understood.items(), key=lambda kind: (-weight(kind[1][2]), kind[1][1]))
     understood = tuple(NotUnderstood(event, *example) for event, example in kinds)
     counts = (dict(p.envelopes), dict(p.events), dict(p.classes))
-    return SourceReport(p.path, p.lines, *counts, understood, clock_text, tuple(p.notes), tuple(p.losses))
+    notes, losses = (tuple(dict.fromkeys((*then, *now))) for then, now in ((p.notes, source.notes()), (p.losses, source.losses())))
+    return SourceReport(p.path, p.lines, *counts, understood, clock_text, notes, losses)

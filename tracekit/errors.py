@@ -1,5 +1,7 @@
 """Exceptions, as one tree. Every message names the source, the line where there is one, and what to do."""
 
+from collections.abc import Iterable
+
 
 class TracekitError(Exception):
     """Report a failure of tracekit to the user, in one line."""
@@ -23,3 +25,11 @@ class GrammarError(TracekitError):
 
 class PluginError(TracekitError):
     """Report a plugin that cannot be loaded, or a part of it that raised; name the plugin and its version."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return `; did you mean x?`, or nothing."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(names), n=1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -10,7 +10,7 @@ Grade = Literal["proven", "probable", "possible"]
 Severity = Literal["critical", "high", "medium", "low", "info"]
 
 
-OutcomeKind = Literal["found", "clear", "inconclusive", "not evaluated"]
+OutcomeKind = Literal["found", "clear", "inconclusive", "not evaluated", "clear in part"]
 
 
 Role = Literal["cause", "effect", "context", "cure"]

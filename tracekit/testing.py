@@ -1,8 +1,10 @@
 """Test plugins: log text in, tables and findings out; check samples against their expected findings."""
 
+import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,21 @@ EXPECTED = "expected.toml"
 KEYS = frozenset({"origin", "releases", "sides", "clocks", "not_understood", "finding"})
 
 
+def engine(*keep_tables: str) -> Engine:
+    """Return an engine for many analyses: it is loaded once for each `sys.path`, since plugins are found there."""
+    return _loaded(keep_tables, tuple(sys.path))
+
+
+@lru_cache(maxsize=4)
+def _loaded(keep_tables: tuple[str, ...], _path: tuple[str, ...]) -> Engine:
+    return Engine.load(keep_tables)
+
+
 def run(*texts: str, **named: str) -> Run:
     """Analyze the texts as one case and return the run. Sources are called `a.log`, `b.log`, ... or, for keywords, by their name."""
     files = {f"{chr(97 + i)}.log": t for i, t in enumerate(texts)} | named
     with tempfile.TemporaryDirectory() as folder:
-        return analyze([_write(folder, n, t) for n, t in files.items()], Options(keep_tables=("*",)))
+        return analyze([_write(folder, n, t) for n, t in files.items()], Options(keep_tables=("*",)), engine("*"))
 
 
 def tables(*texts: str, **named: str) -> dict[str, pl.DataFrame]:
@@ -31,7 +43,7 @@ def tables(*texts: str, **named: str) -> dict[str, pl.DataFrame]:
     files = {f"{chr(97 + i)}.log": t for i, t in enumerate(texts)} | named
     with tempfile.TemporaryDirectory() as folder:
         sources, _ = discover([_write(folder, n, t) for n, t in files.items()])
-        return read(sources, Engine.load(("*",)), Options(keep_tables=("*",)), [])[0]
+        return read(sources, engine("*").fresh(), Options(keep_tables=("*",)), [])[0]
 
 
 def findings(*texts: str, **named: str) -> list[Finding]:
@@ -134,7 +146,7 @@ def _analyzed(case: Path, told: Mapping[str, Any]) -> tuple[Run, list[dict[str, 
     """Analyze all logs of a case with the sides and clocks (in ns) of its `expected.toml`; return the run and its findings as that file."""
     files = sorted(str(p) for p in case.rglob("*") if p.is_file() and p.name != EXPECTED)
     sides, clocks = ({str(case / name): value for name, value in told.get(key, {}).items()} for key in ("sides", "clocks"))
-    result = analyze(files, Options(sides=sides, clocks=clocks))
+    result = analyze(files, Options(sides=sides, clocks=clocks), engine())
     return result, [_told(f, case) for f in result.findings if f.code != "OBS-001"]
 
 
@@ -156,6 +168,6 @@ def _write(folder: str, name: str, text: str) -> str:
 
 
 __all__ = [
-    *("check_sample", "expected", "expected_now", "findings", "outcome", "play"),
+    *("check_sample", "engine", "expected", "expected_now", "findings", "outcome", "play"),
     *("run", "samples", "shape", "tables", "unsampled"),
 ]

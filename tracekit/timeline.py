@@ -46,6 +46,11 @@ class Lane:
     marks: tuple[Mark, ...] = ()
     shades: bool = False
 
+    def sources(self) -> Iterator[str]:
+        """Yield the source of every bar and mark."""
+        yield from (bar.source for bar in self.bars)
+        yield from (mark.source for mark in self.marks)
+
     def edges(self) -> Iterator[int]:
         """Yield every position at which something begins or ends."""
         for bar in self.bars:

@@ -35,8 +35,12 @@ FALLS_BACK = re.compile(
     re.IGNORECASE,
 )
 OF_VFS = re.compile(r"\bVFs?\b|\bSR-?IOV\b|\bvirtual functions?\b", re.IGNORECASE)
+# A parameter as it is set, no error: `no of cores: 64, max_msix_vectors: -1`
+SETTING = re.compile(r"\bmax\w*: ?-1\b", re.IGNORECASE)
 # `request_irq for queue 3`, `request MSI irq 45`; not `request irq vectors`, which allocates them
 REQUESTS = re.compile(r"(?:request|regist(?:er|ration))\w*[ _](?:[\w#/-]+ ){0,2}?(?:of )?(?:irqs?|interrupts?)\b(?! vector)", re.IGNORECASE)
+# `unable to allocate interrupt 90`, `IRQ enablement failed`: an irq, and no word of MSI or of vectors
+IRQ_ALONE = re.compile(r"^(?!.*(?:MSI|vector)).*\b(?:irqs?|interrupts?)\b", re.IGNORECASE)
 # `Only 4 MSI-X interrupts available`, `only got 4 of 9 vectors`, `less vectors (9 out of 17)`
 GRANTED = re.compile(
     r"\bonly(?: got)? (?P<granted>\d+)(?: (?:out )?of (?P<asked>\d+))?|\((?P<part>\d+) out of (?P<whole>\d+)\)", re.IGNORECASE
@@ -58,12 +62,12 @@ class Complaint:
 def read(text: str) -> Complaint | None:
     """The complaint in a driver's sentence, or None where it is about something else than vectors."""
     error = errno_of(text)
-    if error in OTHER_TROUBLE or OTHER_PART.search(text):
+    if error in OTHER_TROUBLE or OTHER_PART.search(text) or SETTING.search(text):
         return None
     left = GRANTED.search(text)
     granted, asked = _numbers(left) if left else (None, None)
     return Complaint(
-        "irq" if REQUESTS.search(text) else "vectors",
+        "irq" if REQUESTS.search(text) or IRQ_ALONE.search(text) else "vectors",
         -error if error is not None else None,
         asked,
         granted,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tracekit import Bar, Lane, Row, Scene, lane
+from tracekit import Bar, Lane, Row, Scene, Tone, lane
 
 
 @lane(10, reads=("msi_domains",))
@@ -35,13 +35,13 @@ def vectors(scene: Scene) -> Iterator[Lane]:
 @lane(50, reads=("enables",))
 def enables(scene: Scene) -> Iterator[Lane]:
     """Show each enable: what was asked for and what was returned."""
-    yield Lane("enable", "enables", tuple(map(lambda r: _enable(scene, r), scene.rows("enables"))))
+    yield Lane("enable", "enables", tuple(_enable(scene, r) for r in scene.rows("enables")))
 
 
 def _enable(scene: Scene, r: Row) -> Bar:
     asked = "?" if r.max is None else f"{r.max}"
     text = f"{asked}: {r.ret}" if r.ret is not None and r.ret < 0 else f"{asked}→{'?' if r.ret is None else r.ret}"
-    tone = "calm" if r.ret is None else "bad" if r.ret < 0 else "good"
+    tone: Tone = "calm" if r.ret is None else "bad" if r.ret < 0 else "good"
     return Bar(scene.at(r) or 0, scene.until(r), text, tone, r.source, r.line, r.line_end)
 
 

@@ -60,6 +60,7 @@ def _body(run: Run, told: Story, title: str) -> Iterator[str]:
     yield from _list("Not decided", [_outcome(o) for o in told.open])
     yield f"<p>{_safe(checked(told, full=True))}</p>"
     yield from _folded("Checked and clear", [_outcome(o) for o in told.clear])
+    yield from _folded("Checked and clear of some machines only", [_outcome(o) for o in told.partly])
     yield from _folded("Not evaluated, and why", [_outcome(o) for o in told.unevaluated])
     yield from _folded("What was read", [_source(s.path, s.lines, sum(s.events.values()), s.clock, s.notes) for s in run.sources])
     yield f"<footer>tracekit {_safe(run.version)}</footer>"

@@ -72,6 +72,7 @@ def _document(run: Run, full: bool) -> Iterator[str]:
     if full:
         yield ""
         yield from _listed("Checked and clear", [_outcome(o) for o in told.clear])
+        yield from _listed("Checked and clear of some machines only", [_outcome(o) for o in told.partly])
         yield from _listed("Not evaluated", [_outcome(o) for o in told.unevaluated])
         sources = [f"{plain(s.path)}: {s.lines:,} lines, {sum(s.events.values()):,} events; clock: {plain(s.clock)}" for s in run.sources]
         yield from _listed("Read", sources)

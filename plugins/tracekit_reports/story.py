@@ -24,12 +24,13 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A run, sorted for reading. `open` are the inconclusive outcomes."""
+    """A run, sorted for reading. `open` are the inconclusive outcomes, `partly` those that are clear of some machines alone."""
 
     faults: tuple[Fault, ...]
     facts: tuple[Finding, ...]
     open: tuple[Outcome, ...]
     clear: tuple[Outcome, ...]
+    partly: tuple[Outcome, ...]
     unevaluated: tuple[Outcome, ...]
 
 
@@ -40,7 +41,7 @@ def story(run: Run) -> Story:
     roots = {id(f): root_of(f, told) for f in told}
     faults = tuple(Fault(f, tuple(c for c in told if c is not f and roots[id(c)] is f)) for f in told if roots[id(f)] is f)
     judged = [o for o in run.outcomes if not _repeats(o.code)]
-    kinds = ("inconclusive", "clear", "not evaluated")
+    kinds = ("inconclusive", "clear", "clear in part", "not evaluated")
     return Story(faults, facts, *(tuple(o for o in judged if o.outcome == kind) for kind in kinds))
 
 
@@ -105,7 +106,8 @@ def checked(told: Story, full: bool) -> str:
     """Return one sentence: how many diagnoses are clear, and how many were not evaluated."""
     hint = "" if full or not told.unevaluated else " (why: --full)"
     unsure = f" Inconclusive: {len(told.open)}." if told.open else ""
-    return f"Checked and clear: {len(told.clear)}.{unsure} Not evaluated: {len(told.unevaluated)}{hint}."
+    partly = f" Clear of some machines only: {len(told.partly)}." if told.partly else ""
+    return f"Checked and clear: {len(told.clear)}.{partly}{unsure} Not evaluated: {len(told.unevaluated)}{hint}."
 
 
 def chosen(evidence: Iterable[Evidence], most: int) -> tuple[list[Evidence], int]:

@@ -17,8 +17,8 @@ X = Callable[[int], float]  # where a position of the axis stands on the drawing
 STYLE = """
 .tl { --ink: #1c2128; --dim: #57606a; --rule: #d0d7de; --shade: #d55e001f; --good: #00785a; --bad: #b3401a; --calm: #667079;
   --vectors: #0063a8; --domain: #7a4aa8; --handler: #1f7a80; font: 11px system-ui, sans-serif; }
-@media (prefers-color-scheme: dark) { .tl { --ink: #e6e9ed; --dim: #98a2ae; --rule: #333b44; --shade: #ff8a5c2e; --good: #1f9d78; --bad: #d2603a;
-  --calm: #7d8790; --vectors: #2f86cc; --domain: #9a72c7; --handler: #3a979d; } }
+@media (prefers-color-scheme: dark) { .tl { --ink: #e6e9ed; --dim: #98a2ae; --rule: #333b44; --shade: #ff8a5c2e; --good: #1f9d78;
+  --bad: #d2603a; --calm: #7d8790; --vectors: #2f86cc; --domain: #9a72c7; --handler: #3a979d; } }
 .tl text { fill: var(--dim); } .tl .in { fill: #fff; font-weight: 600; pointer-events: none; } .tl .rule { stroke: var(--rule); }
 .tl .fold { stroke: var(--dim); stroke-dasharray: 2 3; } .tl .shade { fill: var(--shade); }
 .tl .good { fill: var(--good); } .tl .bad { fill: var(--bad); } .tl .calm { fill: var(--calm); } .tl .vectors { fill: var(--vectors); }
@@ -59,12 +59,12 @@ def _drawing(t: Timeline, width: int, target: str) -> Iterator[str]:
 
 
 def _axis(t: Timeline, scale: Scale, x: X, height: int) -> Iterator[str]:
-    last = -TICK
+    last = -float(TICK)
     for at, text in ticks(t, scale):
         if x(at) - last >= TICK:
             yield f'<text x="{x(at):.1f}" y="14">{text}</text>'
             last = x(at)
-    last = -TICK
+    last = -float(TICK)
     for a, b in scale.folds:
         left, right = x(a), x(b)
         yield from (f'<line class="fold" x1="{v:.1f}" x2="{v:.1f}" y1="{TOP - 4}" y2="{height - BOTTOM + 2}"/>' for v in (left, right))

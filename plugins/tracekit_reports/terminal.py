@@ -161,6 +161,8 @@ def _open(told: Story) -> Iterator[RenderableType]:
 def _rest(run: Run, told: Story) -> Iterator[RenderableType]:
     for o in told.clear:
         yield _outcome(o, "clear")
+    for o in told.partly:
+        yield _outcome(o, "clear in part")
     for o in told.unevaluated:
         yield _outcome(o, "not evaluated")
     for s in run.sources:

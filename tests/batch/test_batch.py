@@ -21,7 +21,7 @@ from fleets import render
 
 from tracekit.batch import cases, fingerprint, fleet, supervise
 from tracekit.batch import run as batch
-from tracekit.batch.results import Results, ResultsError
+from tracekit.batch.results import Results, ResultsError, Writer
 from tracekit.batch.supervise import Budget, Refused
 
 BOOT = "[    0.000000] Linux version {release} (x@y) (gcc 12) #1 SMP\n"
@@ -184,7 +184,7 @@ def test_the_limits_of_archives_belong_to_the_result(tmp_path, settled):
     from tracekit.reading.archive import Limits
 
     tight = Limits(ratio=10, ratio_after=1 << 20)
-    assert counts(run(folder, tmp_path / "r", archives=tight)) == (1, 0, 1, 0)
+    assert counts(run(folder, tmp_path / "r", archives=tight)) == (1, 1, 0, 0)
     assert counts(run(folder, tmp_path / "r", archives=tight)) == (0, 0, 0, 1)
     assert counts(run(folder, tmp_path / "r", archives=Limits())) == (1, 1, 0, 0)
 
@@ -343,7 +343,7 @@ def test_killed_processes_cost_nothing(tmp_path, undisturbed):
         if kills > 12:
             break
     _, err = process.communicate(timeout=300)
-    assert (process.returncode, kills > 3) == (0, True), err
+    assert (process.returncode, kills > 3) == (1, True), err
     assert report(tmp_path / "r") == reference
 
 
@@ -368,7 +368,7 @@ def test_a_batch_that_is_killed_goes_on_where_it_was(tmp_path, undisturbed, how)
                 told = fleet.fleet(Results(tmp_path / "r"))
                 assert told.cases["total"] == MANY or told.cases["missing"] == 0
                 done.append(told.cases["done"])
-    assert (process.returncode, done) == (0, sorted(done))
+    assert (process.returncode, done) == (1, sorted(done))
     assert report(tmp_path / "r") == reference
 
 
@@ -389,7 +389,7 @@ def test_an_interrupt_leaves_at_once_and_says_how_to_go_on(tmp_path, naughty):
 
 def test_damaged_results_are_named_and_mended_by_the_next_batch(tmp_path, settled):
     folder = fill(tmp_path / "in", 4)
-    assert finished("batch", folder, "-o", tmp_path / "r")[0] == 0
+    assert finished("batch", folder, "-o", tmp_path / "r")[0] == 1
     first = finished("report", tmp_path / "r", "-f", "json")[1]
     (file,) = (tmp_path / "r" / "findings").iterdir()
     file.write_bytes(file.read_bytes()[:-9])
@@ -398,9 +398,66 @@ def test_damaged_results_are_named_and_mended_by_the_next_batch(tmp_path, settle
         assert (status, out) == (2, "")
         assert re.fullmatch(r"tracekit: \S+/r: findings/\d+.parquet is cut: .*: start the same batch again.*\n", err)
     status, out, err = finished("batch", folder, "-o", tmp_path / "r")
-    assert (status, out.partition(",")[0]) == (0, "4 cases analyzed")
+    assert (status, out.partition(",")[0]) == (1, "4 cases analyzed")
     assert re.fullmatch(r"tracekit: \S+/r: findings/\d+.parquet is cut: .*: its cases were analyzed again\n", err)
     assert finished("report", tmp_path / "r", "-f", "json")[1] == first
+
+
+def test_a_manifest_that_is_cut_is_named(tmp_path):
+    folder = fill(tmp_path / "in", 1)
+    assert finished("batch", folder, "-o", tmp_path / "r")[0] == 1
+    manifest = tmp_path / "r/manifest.json"
+    whole = manifest.read_text()
+    for text, what in (
+        (whole[:-9], "is damaged: "),
+        ("[]", "is damaged: no JSON object"),
+        (whole.replace('"files"', '"fils"'), "it has no files"),
+    ):
+        manifest.write_text(text)
+        for asked in (
+            ("report", tmp_path / "r"),
+            ("query", tmp_path / "r", "SELECT * FROM findings"),
+            ("batch", folder, "-o", tmp_path / "r"),
+        ):
+            status, out, err = finished(*asked)
+            assert (status, out, what in err, err.endswith("another folder of results\n")) == (2, "", True, True), err
+
+
+def test_a_plan_that_is_cut_is_named_where_it_is_needed(tmp_path):
+    w = Writer(tmp_path / "r", "e", {}, {})
+    w.plan(["a", "b"])
+    w._held.close()
+    plan = tmp_path / "r/plan.parquet"
+    plan.write_bytes(plan.read_bytes()[:-5])
+    status, _, err = finished("report", tmp_path / "r")
+    assert (status, err) == (2, f"tracekit: {tmp_path}/r: plan.parquet is damaged: start the same batch again, it writes a new one\n")
+
+
+def test_the_exit_status_tells_what_the_cases_say_together(tmp_path, settled):
+    quiet, faulty, broken = (tmp_path / name for name in ("quiet.log", "faulty.log", "broken.log"))
+    quiet.write_text(log(1, fault=False))
+    faulty.write_text(log(1))
+    broken.write_bytes(b"\x01\x02\x03\x7f" * 1000)
+
+    def statuses(name, *given, fail_on="probable:medium"):
+        results = tmp_path / name
+        return tuple(finished(*asked, "--fail-on", fail_on)[0] for asked in (("batch", *given, "-o", results), ("report", results)))
+
+    assert statuses("q", quiet) == (0, 0)
+    assert statuses("f", faulty, quiet) == (1, 1)
+    assert statuses("f", faulty, quiet, fail_on="never") == (0, 0)
+    assert statuses("f", quiet) == (0, 1)  # the results hold the other case too
+    assert statuses("b", broken) == (2, 2)
+    assert statuses("b", broken, quiet) == (3, 3)
+    assert statuses("b", broken, quiet, fail_on="never") == (0, 0)
+    assert statuses("b", broken, quiet, faulty) == (1, 1)
+    assert statuses("b", quiet, fail_on="sure") == (2, 2)
+
+
+def test_an_unfinished_batch_is_no_all_clear(tmp_path):
+    Writer(tmp_path / "r", "e", {}, {"tracekit": "0.1.0"})._held.close()
+    status, out, _ = finished("report", tmp_path / "r")
+    assert (status, "The batch is incomplete" in out) == (3, True)
 
 
 def test_results_do_not_lie_among_the_logs(tmp_path, settled):
@@ -408,7 +465,7 @@ def test_results_do_not_lie_among_the_logs(tmp_path, settled):
     status, _, err = finished("batch", folder, "-o", folder)
     assert (status, err) == (2, f"tracekit: --output {folder}: the results would lie among the logs; give another folder\n")
     for _ in range(2):
-        assert finished("batch", folder, "-o", folder / "results")[0] == 0
+        assert finished("batch", folder, "-o", folder / "results")[0] == 1
         assert rows(folder / "results", "cases", "case") == [("case000.log",), ("case001.log",)]
 
 
@@ -426,10 +483,10 @@ def test_a_full_disk_keeps_what_was_written(tmp_path, undisturbed):
         assert code == 2
         assert "cannot be written: " in err and "start again to go on" in err
         code, out, _ = finished("report", small / "r")
-        assert code == 0 and "cases not analyzed" in out
+        assert code in (1, 3) and "cases not analyzed" in out
         (small / "filler").unlink()
         code, _, err = finished("batch", folder, "-o", small / "r", "-j", "2")
-        assert code == 0, err
+        assert code == 1, err
         assert report(small / "r") == reference
     finally:
         subprocess.run(["umount", small], check=True)
@@ -489,7 +546,7 @@ def test_forty_crafted_archives_cost_only_themselves(tmp_path):
         (folder / f"zip{i}.zip").write_bytes(data[: len(data) - i * 30])
     assert len(list(folder.iterdir())) == 46
     code, _, err = finished("batch", folder, "-o", tmp_path / "r", "-j", "2", "--max-members", "2000")
-    assert code == 0, err
+    assert code == 1, err
     assert len(rows(tmp_path / "r")) == 46
     assert [r for r in rows(tmp_path / "r") if r[2] not in ("", "unreadable")] == []
     found = Results(tmp_path / "r").table("findings").filter(code="IRQ-003").select("case").collect()
@@ -540,7 +597,7 @@ def wait_for(port):
 def test_a_cluster_gives_the_same(tmp_path, undisturbed, cluster):
     folder, reference = undisturbed
     code, _, err = finished("batch", folder, "-o", tmp_path / "r", "--executor", cluster[0])
-    assert code == 0, err
+    assert code == 1, err
     assert report(tmp_path / "r") == reference
 
 
@@ -555,7 +612,7 @@ def test_a_cluster_whose_workers_are_killed_gives_the_same(tmp_path, naughty, cl
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
     _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+    assert process.returncode == 1, err
     assert report(tmp_path / "r") == report(tmp_path / "reference")
 
 

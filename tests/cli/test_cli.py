@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tracekit.cli import main as cli
+from tracekit.cli import status
 from tracekit.cli.main import ReadMeter
 from tracekit.errors import UsageError
 from tracekit.findings import Finding
@@ -194,9 +195,9 @@ def test_what_makes_the_exit_status_1(fail_on: str, alarms: int) -> None:
         finding("proven", "high", "CFG-001"),
         finding(None, "info", "OBS-001"),
     )
-    limits = cli._limits(fail_on)
-    run = Run((SourceReport("a", 1),), found, ())
-    assert (sum(cli._alarms(run, *limits)) if limits else 0) == alarms
+    limit = status.threshold(fail_on)
+    assert sum(limit is not None and limit.alarms(f.code, f.grade, f.severity, f.explained_by) for f in found) == alarms
+    assert status.of_run(Run((SourceReport("a", 1),), found, ()), limit) == (alarms > 0)
 
 
 def test_progress_waits_until_it_takes_long(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tracekit import Finding, clear, diagnosis
+from tracekit import Finding, clear, diagnosis, inconclusive
 from tracekit.analyze import Engine, Options, analyze
 from tracekit.diagnosing.diagnoses import judge
 from tracekit.diagnosing.places import Place, Places
@@ -131,15 +131,39 @@ def test_what_a_diagnosis_asks_for_across_has_the_rows_of_related_places() -> No
         yield from ()
 
     places = Places({"x": row("host"), "told": pl.concat([row("vm", side="guest"), row("host")])})
-    assert judge(across, places)[1].outcome == "clear"
+    assert judge(across, places)[1].outcome == "clear in part"
     assert seen == [(1, 2)]
 
 
 def test_the_outcome_names_the_places_that_it_is_of() -> None:
-    @diagnosis("test.some", code="SOME-1", severity="low")
+    @diagnosis("test.some", code="SOME-1", severity="low", record="record x")
     def some(x: pl.DataFrame) -> Iterator[Finding]:
         """Look at x."""
         yield clear("looked")  # type: ignore[misc]
 
     outcome = judge(some, Places({"x": row("alpha"), "y": row("beta")}))[1]
-    assert (outcome.outcome, outcome.reason) == ("clear", "looked (alpha; not the other places)")
+    assert (outcome.outcome, outcome.reason, outcome.record) == (
+        "clear in part",
+        "looked (alpha); not evaluated for beta: no lines of x in the input",
+        "record x",
+    )
+
+
+def test_what_one_place_leaves_open_is_no_all_clear_of_another() -> None:
+    @diagnosis("test.open", code="OPEN-1", severity="low")
+    def opened(x: pl.DataFrame) -> Iterator[Finding]:
+        """Look at x."""
+        yield clear("looked") if x["machine"][0] == "alpha" else inconclusive("cannot tell")  # type: ignore[misc]
+
+    outcome = judge(opened, Places({"x": pl.concat([row("alpha"), row("beta")])}))[1]
+    assert (outcome.outcome, outcome.reason) == ("inconclusive", "cannot tell (beta; not the other places)")
+
+
+def test_a_finding_at_one_place_is_found_whatever_the_others_lack() -> None:
+    @diagnosis("test.found", code="FOUND-1", severity="low")
+    def found(x: pl.DataFrame) -> Iterator[Finding]:
+        """Look at x."""
+        yield Finding("x", "proven", ())
+
+    found_, outcome = judge(found, Places({"x": row("alpha"), "y": row("beta")}))
+    assert ([f.machine for f in found_], outcome.outcome, outcome.reason) == (["alpha"], "found", "1 finding")

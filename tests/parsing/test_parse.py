@@ -96,7 +96,7 @@ def test_a_large_source_is_parsed_as_a_small_one_is(log: Path, engine: Engine, m
         (source,), _ = discover([str(log)])
         found = parse(source, engine.vocabulary)
         return {
-            n: f for n, f in found.tables.items() if n == capture.RAW or capture.SMALL_ONLY not in engine.vocabulary.rules[n].doc
+            n: f for n, f in found.tables.items() if n == capture.RAW or engine.vocabulary.rules[n].marks.sought_in != "small-sources"
         }, dict(found.events)
 
     small, events = parsed()

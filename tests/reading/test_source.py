@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tracekit.reading import tracedat
-from tracekit.reading.source import LINE_LIMIT, Source, discover
+from tracekit.reading.lines import LINE_LIMIT
+from tracekit.reading.source import Source, discover
 
 LINES = [f"[    {i}.000000] line {i}" for i in range(1, 2001)]
 TEXT = ("\n".join(LINES) + "\n").encode()

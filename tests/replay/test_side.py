@@ -63,7 +63,10 @@ LINES: dict[str, tuple[str, dict[str, str]]] = {
         "lspci_device",
         {"bdf": "0000:01:00.1", "text": "Intel Corporation Device 1889 (rev 02)"},
     ),
-    "00:08.0 Class [0500]: Device [1af4:1110] (rev 01)": ("lspci_device", {"bdf": "00:08.0", "text": "Device [1af4:1110] (rev 01)"}),
+    "00:08.0 Class [0500]: Device [1af4:1110] (rev 01)": (
+        "lspci_device",
+        {"bdf": "00:08.0", "class_name": "Class [0500]", "text": "Device [1af4:1110] (rev 01)"},
+    ),
     "\tCapabilities: [40] MSI-X: Enable+ Count=65 Masked-": (
         "lspci_capability",
         {"kind": "MSI-X", "enable": "+", "count": "65", "masked": "-"},

@@ -34,6 +34,8 @@ _TYPES: dict[str, pl.DataType] = {
 }
 _SMALL = 32 << 20  # parts below this many bytes are put together
 _MANIFEST = "manifest.json"
+_KEYS = frozenset(("parts", "files", "serial", "next", "superseded", "engine", "versions", "complete", "stopped"))
+_ANEW = "start the same batch with another folder of results"
 _PLAN = {"case": pl.String(), "reason": pl.String()}
 
 
@@ -58,9 +60,14 @@ class Damage:
 def is_results(path: str | os.PathLike[str]) -> bool:
     """Return whether a path is a dataset of results."""
     try:
-        return bool(json.loads((Path(path) / _MANIFEST).read_bytes()).get("schema") == SCHEMA)
-    except (OSError, ValueError):
+        manifest = json.loads((Path(path) / _MANIFEST).read_bytes())
+    except OSError:
         return False
+    except ValueError:
+        manifest = None
+    if isinstance(manifest, dict):
+        return manifest.get("schema") == SCHEMA
+    return (Path(path) / "cases").is_dir()  # a damaged manifest is named by whoever reads it
 
 
 def schema(table: str) -> dict[str, pl.DataType]:
@@ -140,8 +147,11 @@ class Results:
             return pl.DataFrame(schema=_PLAN)
         engine = self.manifest["engine"]
         done = self.table("cases").filter(pl.col("engine") == engine).select("case")
-        todo = pl.scan_parquet(plan).join(done, on="case", how="anti", maintain_order="left")
-        return todo.select("case", pl.lit(self.stopped).alias("reason")).collect()
+        try:
+            todo = pl.scan_parquet(plan).join(done, on="case", how="anti", maintain_order="left")
+            return todo.select("case", pl.lit(self.stopped).alias("reason")).collect()
+        except pl.exceptions.PolarsError:
+            raise ResultsError(f"{self.path}: {plan.name} is damaged: start the same batch again, it writes a new one") from None
 
     def _scan(self, name: str, parts: Iterable[str]) -> pl.LazyFrame:
         files = [self.path / name / f"{p}.parquet" for p in parts if name in self.manifest["files"].get(p, {})]
@@ -150,12 +160,18 @@ class Results:
     def _read_manifest(self) -> dict[str, Any]:
         try:
             manifest: dict[str, Any] = json.loads((self.path / _MANIFEST).read_bytes())
+            if not isinstance(manifest, dict):
+                raise ValueError("no JSON object")
         except FileNotFoundError:
             raise ResultsError(f"{self.path}: no results here (no {_MANIFEST})") from None
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise ResultsError(f"{self.path}: the results cannot be read: {error}") from error
+        except ValueError as error:
+            raise ResultsError(f"{self.path}: the results cannot be read: {_MANIFEST} is damaged: {error}; {_ANEW}") from error
         if manifest.get("schema") != SCHEMA:
             raise ResultsError(f"{self.path}: results of another form ({manifest.get('schema')}), this tracekit reads {SCHEMA}")
+        if lacking := sorted(_KEYS - manifest.keys()):
+            raise ResultsError(f"{self.path}: the results cannot be read: {_MANIFEST} is damaged: it has no {lacking[0]}; {_ANEW}")
         return manifest
 
 

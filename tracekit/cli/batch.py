@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tracekit.cli import status as cli_status
 from tracekit.cli.output import complain, offers, rendered, write
 from tracekit.errors import TracekitError, UsageError
 
@@ -42,10 +43,17 @@ def batch(
     max_name: Annotated[str, typer.Option(metavar="N", help="Characters of a member's path: 4096.")] = "",
     retry: Annotated[bool, typer.Option("--retry", help="Try failed cases again.")] = False,
     rehash: Annotated[bool, typer.Option("--rehash", help="Read every file to see whether it changed.")] = False,
+    fail_on: cli_status.FailOn = cli_status.FAIL_ON,
     debug: Debug = False,
 ) -> None:
-    """Analyze many cases in parallel; stop and start again at will: only what is new or changed is analyzed."""
+    """Analyze many cases in parallel; stop and start again at will: only what is new or changed is analyzed.
+
+    Exit status, of the given cases together: 0 nothing wrong, and all of them were whole and known; 1 a finding; 2 none could be read;
+    3 nothing wrong found, but a case failed or its all-clear is not to be trusted; 130 interrupted.
+    """
+    limit = cli_status.threshold(fail_on)
     from tracekit.batch import cases
+    from tracekit.batch.results import Results
     from tracekit.batch.run import Settings, run
     from tracekit.batch.supervise import Budget
     from tracekit.reading import archive
@@ -77,6 +85,7 @@ def batch(
     for file in done.damaged:
         complain(f"{results}: {file}: its cases were analyzed again")
     print(_summary(done, results))
+    raise typer.Exit(cli_status.of_results(Results(results), limit, [c.label for c in found]))
 
 
 def report(
@@ -86,16 +95,24 @@ def report(
         Path | None, typer.Option(metavar="OLD", help="Results of an earlier batch: say what is new, known and gone.")
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there.")] = None,
+    fail_on: cli_status.FailOn = cli_status.FAIL_ON,
     debug: Debug = False,
 ) -> None:
-    """Say of the results of a batch which fault is on how many machines, and what could not be read."""
+    """Say of the results of a batch which fault is on how many machines, and what could not be read.
+
+    Exit status: 0 nothing wrong, and all cases were whole and known; 1 a finding; 2 no case could be read, or the results are damaged;
+    3 nothing wrong found, but a case failed, is missing, or its all-clear is not to be trusted.
+    """
+    limit = cli_status.threshold(fail_on)
     from tracekit.batch import fleet
     from tracekit.batch.results import Results
 
     registry = offers(format, "write_fleet")
-    found = fleet.fleet(Results(results), Results(against) if against else None)
+    kept = Results(results)
+    found = fleet.fleet(kept, Results(against) if against else None)
     text, done = rendered(registry, format, found, {}, "write_fleet")
     write(text, output if done else None)
+    raise typer.Exit(cli_status.of_results(kept, limit))
 
 
 def query(

@@ -17,6 +17,7 @@ from tracekit.cli import author as cli_author
 from tracekit.cli import batch as cli_batch
 from tracekit.cli import model as cli_model
 from tracekit.cli import schema as cli_schema
+from tracekit.cli import status as cli_status
 from tracekit.cli.output import complain, offers, rendered, write
 from tracekit.errors import TracekitError, UsageError
 from tracekit.speed import search_rarely
@@ -37,8 +38,6 @@ app = typer.Typer(
 _NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _OFFSET = re.compile(r"([+-]?)([0-9]+(?:\.[0-9]+)?)(ns|us|ms|s|)")
 _WIDEST = 120  # columns of running text that an eye follows
-_GRADES = ("proven", "probable", "possible")
-_SEVERITIES = ("critical", "high", "medium", "low", "info")
 
 
 @app.callback(invoke_without_command=True)
@@ -54,9 +53,7 @@ def analyze(
     format: Annotated[str, typer.Option("--format", "-f", help="terminal, json, markdown, html, sarif, csv.")] = "terminal",
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there.")] = None,
     full: Annotated[bool, typer.Option("--full", help="All evidence; why diagnoses were not evaluated; what was read.")] = False,
-    fail_on: Annotated[
-        str, typer.Option(metavar="GRADE[:SEVERITY]", help="Exit with 1 from this grade and severity up; 'never' for always 0.")
-    ] = "probable:medium",
+    fail_on: cli_status.FailOn = cli_status.FAIL_ON,
     clock: Annotated[
         list[str] | None,
         typer.Option(
@@ -73,7 +70,7 @@ def analyze(
     Exit status: 0 nothing wrong, and the input was whole and known; 1 a finding; 2 nothing could be read; 3 nothing wrong found, but this
     all-clear is not to be trusted (a log cut or not readable, a failed plugin, nothing that could be checked, complaints not understood).
     """
-    limits, clocks, sides = _limits(fail_on), dict(map(_offset, clock or [])), dict(map(_side, side or []))
+    limit, clocks, sides = cli_status.threshold(fail_on), dict(map(_offset, clock or [])), dict(map(_side, side or []))
     colored = _colored(color, output)
     from tracekit.analyze import Options
     from tracekit.analyze import analyze as run_all
@@ -91,7 +88,7 @@ def analyze(
     columns = width or shutil.get_terminal_size((80, 24)).columns
     text, done = rendered(registry, format, run, {"width": columns, "color": colored, "full": full})
     write(text, output if done else None)
-    raise typer.Exit(_told(run, limits))
+    raise typer.Exit(cli_status.of_run(run, limit))
 
 
 @app.command()
@@ -175,29 +172,6 @@ class ReadMeter:
         """Take the line away."""
         if self.shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-
-def _limits(text: str) -> tuple[int, int] | None:
-    if text == "never":
-        return None
-    grade, _, severity = text.partition(":")
-    if grade not in _GRADES or (severity or "medium") not in _SEVERITIES:
-        raise UsageError(f"--fail-on {text}: give one of {', '.join(_GRADES)}, then if you like : and one of {', '.join(_SEVERITIES)}")
-    return _GRADES.index(grade), _SEVERITIES.index(severity or "medium")
-
-
-def _told(run: "Run", limits: tuple[int, int] | None) -> int:
-    """The exit status of an analysis that came to its end; a finding wins over an all-clear that is not to be trusted."""
-    if limits is None:
-        return 0
-    return 1 if any(_alarms(run, *limits)) else 3 if run.doubts else 0
-
-
-def _alarms(run: "Run", grade: int, severity: int) -> Iterable[bool]:
-    """For each finding whether it makes the exit status 1: never a consequence, nor what only informs."""
-    for f in run.findings:
-        root = f.explained_by is None and f.grade is not None and not f.code.startswith(("CFG", "OBS"))
-        yield root and _GRADES.index(f.grade or "possible") <= grade and _SEVERITIES.index(f.severity or "info") <= severity
 
 
 def _offset(text: str) -> tuple[str, int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tracekit.errors import UsageError
+from tracekit.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from tracekit.plugins.registry import Registry
@@ -39,8 +39,6 @@ def schema(
     elif table in entries:
         print("\n".join(_page(entries[table])))
     else:
-        from tracekit.plugins.parts import nearest
-
         raise UsageError(f"no table is called {table}{nearest(table, entries)}")
 
 
@@ -48,6 +46,7 @@ def _catalog() -> dict[str, Entry]:
     """Return every table by name."""
     from tracekit import analyze
     from tracekit.batch import rows
+    from tracekit.diagnosing import recorded
     from tracekit.grammar import load as grammar
     from tracekit.plugins import registry as plugins
     from tracekit.replay import clock
@@ -66,7 +65,12 @@ def _catalog() -> dict[str, Entry]:
             entry.readers[:] = [("tracekit replay and state", "tracekit/replay/score.py")]
     spans = (*ENVELOPE_COLUMNS, *SPAN_COLUMNS)
     entries |= {"divergences": Entry(pipeline.DIVERGENCES, spans, [pipe]), "raw_event": Entry(pipeline.RAW_EVENT, ENVELOPE_COLUMNS, [pipe])}
-    core = (("boots of a log", clock), ("reports, as the gates of a run", analyze), ("tracekit batch", rows))
+    core = (
+        ("boots of a log", clock),
+        ("reports, as the gates of a run", analyze),
+        ("tracekit batch", rows),
+        ("whether nothing found is evidence", recorded),
+    )
     for what, module in core:
         for name in module.READS:
             entries[name].readers.append((what, _file(module.__name__)))

@@ -9,6 +9,8 @@ from typing import Any, Literal, get_args
 import polars as pl
 
 from tracekit.diagnosing.places import Place, Places
+from tracekit.diagnosing.recorded import Shown, doubt
+from tracekit.diagnosing.witnesses import Witness, hear, parameters
 from tracekit.findings import (
     GRADES,
     SEVERITIES,
@@ -25,6 +27,7 @@ from tracekit.findings import (
 )
 
 Log = Literal["kernel"]
+ORDER = ("inconclusive", "not evaluated", "clear")  # of several verdicts the first of these counts
 CLOCKS: Mapping[Log, str] = {"kernel": "printk"}  # the clock of the stamps by which a log is known
 
 
@@ -32,7 +35,7 @@ CLOCKS: Mapping[Log, str] = {"kernel": "printk"}  # the clock of the stamps by w
 class Diagnosis:
     """A diagnosis as the registry knows it: the function, its identity, and what it asks for."""
 
-    function: Callable[..., Iterable[Finding | Verdict]]
+    function: Callable[..., Iterable[Finding | Verdict] | None]
     name: str
     code: str
     severity: Severity
@@ -46,6 +49,10 @@ class Diagnosis:
     across: tuple[str, ...] = ()
     gates: tuple[str, ...] = ()
     log: Log | None = None
+    takes: tuple[str, ...] = ()
+    shown_by: tuple[Shown, ...] = ()
+    absent: str = ""
+    witnesses: tuple[Witness, ...] = ()
 
     @property
     def page(self) -> str:
@@ -65,31 +72,52 @@ def diagnosis(
     across: tuple[str, ...] = (),
     gates: tuple[str, ...] = (),
     log: Log | None = None,
-) -> Callable[[Callable[..., Iterable[Finding | Verdict]]], Diagnosis]:
+    shown_by: tuple[str | Shown, ...] = (),
+    absent: str = "",
+    witnesses: tuple[Witness, ...] = (),
+) -> Callable[[Callable[..., Iterable[Finding | Verdict] | None]], Diagnosis]:
     """Make a diagnosis of a function from tables to findings.
 
     Positional parameters name the tables it needs (one that is missing or empty makes it *not evaluated*), parameters with
     default None the tables it can do without, keyword-only parameters its settings. `explains`: codes of findings on the same
     subject that are consequences of this one; `supersedes`: codes that are dropped when this one is found; `record`: the
-    command that records what it needs; `needs_any`: tables with default None of which one at least must have rows; `gates`: codes of
+    command that records what it needs; `needs_any`: tables of which one at least must have rows; `gates`: codes of
     the gates that it asks for; `log="kernel"`: it looks for messages of a kernel log, so where it yields nothing it is clear if the place
     has such a log, else *not evaluated*.
+
+    `shown_by`: tables in which the fault would show. Where none of them has a row, nothing found is *not evaluated*; where a column that a
+    `Shown` names is not recorded, or events were lost, it is *inconclusive*. Without `shown_by` these are the tables it needs.
+    `absent`: the reason in words where such a table is missing. `witnesses`: the parts of the diagnosis, each with tables of its own; the
+    function then says why there is no finding, and is not called where there is one.
 
     The function is called once for each machine and boot and gets the rows of that place alone, but of the tables in `across` those of
     related places too (a guest's beside its host's, see `Places.related`). The place of a finding is filled in.
     """
 
-    def wrap(function: Callable[..., Iterable[Finding | Verdict]]) -> Diagnosis:
-        needs, wants, settings = [], [], {}
-        for p in inspect.signature(function).parameters.values():
-            if p.kind is p.KEYWORD_ONLY:
-                settings[p.name] = p.default
-            elif p.default is p.empty:
-                needs.append(p.name)
-            else:
-                wants.append(p.name)
-        asked = (tuple(needs), tuple(wants), settings, needs_any, across, gates, log)
-        return Diagnosis(function, name, code, severity, explains, supersedes, record, *asked)
+    def wrap(function: Callable[..., Iterable[Finding | Verdict] | None]) -> Diagnosis:
+        needs, takes, settings = parameters(function)
+        shown = tuple(Shown(s) if isinstance(s, str) else s for s in shown_by or (*needs, *needs_any))
+        asked = (*takes, *needs_any, *(s.table for s in shown), *(n for w in witnesses for n in (*w.needs, *w.wants)))
+        return Diagnosis(
+            function,
+            name,
+            code,
+            severity,
+            explains=explains,
+            supersedes=supersedes,
+            record=record,
+            needs=needs,
+            wants=tuple(dict.fromkeys(n for n in asked if n not in needs)),
+            settings=settings,
+            needs_any=needs_any,
+            across=across,
+            gates=gates,
+            log=log,
+            takes=(*needs, *takes),
+            shown_by=shown,
+            absent=absent,
+            witnesses=witnesses,
+        )
 
     return wrap
 
@@ -110,58 +138,88 @@ def _judge_place(d: Diagnosis, places: Places, place: Place, settings: Mapping[s
     tables = {n: (places.across if n in d.across else places.rows)(place, n) for n in (*d.needs, *d.wants)}
     if why := _unseen(d, tables):
         return [], Outcome(d.name, d.code, "not evaluated", why, d.record)
-    findings: list[Finding] = []
-    verdicts: list[Verdict] = []
-    results = d.function(**tables, **{**d.settings, **settings})
-    if not isinstance(results, Iterable):
-        raise TypeError(f"it returned {type(results).__name__}; a diagnosis yields findings and verdicts")
-    for result in results:
-        if isinstance(result, Verdict):
-            verdicts.append(result)
-        else:
-            findings.append(_complete(_sound(result), d, place))
-    if findings:
+    told = [_sound(r) for r in _told(d, tables, settings)]
+    if findings := [_complete(f, d, place) for f in told if isinstance(f, Finding)]:
         return findings, Outcome(d.name, d.code, "found")
-    verdicts.sort(key=lambda v: ("inconclusive", "not evaluated", "clear").index(v.outcome))
-    v = verdicts[0] if verdicts else _of_silence(d, places.rows(place, "sources"))
+    verdicts = sorted((v for v in told if isinstance(v, Verdict)), key=lambda v: ORDER.index(v.outcome))
+    v = verdicts[0] if verdicts else _of_silence(d, places.rows(place, "sources"), places.rows(place, "kernel_version"))
+    if v.outcome == "clear":
+        sources = _looked_at(d, tables, places.rows(place, "sources"))
+        v = doubt(d.shown_by, tables, places.rows(place, "gap"), sources, _absent(d, [s.table for s in d.shown_by])) or v
     return [], Outcome(d.name, d.code, v.outcome, v.reason, v.record or ("" if v.outcome == "clear" else d.record))
 
 
-def _of_silence(d: Diagnosis, sources: pl.DataFrame | None) -> Verdict:
+def _told(d: Diagnosis, tables: Mapping[str, pl.DataFrame | None], settings: Mapping[str, Any]) -> Iterator[Any]:
+    """What the witnesses tell, and what the function tells where none of them has a finding."""
+    heard = list(hear(d.witnesses, tables, d.severity))
+    yield from heard
+    if any(isinstance(h, Finding) for h in heard):
+        return
+    results = d.function(**{n: tables[n] for n in d.takes}, **{**d.settings, **settings})
+    if isinstance(results, Iterable):
+        yield from results
+    elif not (results is None and d.witnesses):
+        raise TypeError(f"it returned {type(results).__name__}; a diagnosis yields findings and verdicts")
+
+
+def _of_silence(d: Diagnosis, sources: pl.DataFrame | None, starts: pl.DataFrame | None) -> Verdict:
     """Return the verdict of a diagnosis that yields nothing: it is clear, but where it reads a log only if the place has one.
 
-    `sources` (source, clock, lines, event, count) is the table of what was read.
+    `sources` (source, clock, lines, event, count) is the table of what was read, `starts` has the first line of each boot.
     """
     if d.log is None:
         return clear()
     if sources is not None and CLOCKS[d.log] in sources["clock"].to_list():
-        return clear(f"no such line in the {d.log} log")
+        late = ", which does not begin with the boot" if starts is None else ""
+        return clear(f"no such line in the {d.log} log{late}")
     return not_evaluated(f"no {d.log} log in the input", d.record)
+
+
+def _looked_at(d: Diagnosis, tables: Mapping[str, pl.DataFrame | None], sources: pl.DataFrame | None) -> set[str]:
+    """The sources that a diagnosis had rows of, and the logs that it looked for messages in."""
+    found = {s for name, t in tables.items() if name != "gap" and t is not None and "source" in t.columns for s in t["source"].unique()}
+    if d.log is not None and sources is not None:
+        found |= set(sources.filter(pl.col("clock") == CLOCKS[d.log])["source"])
+    return found
 
 
 def _unseen(d: Diagnosis, tables: Mapping[str, Any]) -> str:
     """Why a diagnosis cannot be evaluated on these tables; nothing where it can."""
     if missing := [n for n in d.needs if tables[n] is None]:
-        return "no lines of " + ", ".join(missing) + " in the input"
+        return _absent(d, missing)
     if d.needs_any and all(tables[n] is None for n in d.needs_any):
-        return "no lines of " + ", ".join(d.needs_any) + " in the input"
+        return _absent(d, d.needs_any)
     return ""
 
 
+def _absent(d: Diagnosis, names: Sequence[str]) -> str:
+    """Say that tables have no rows: in the words of the declaration, else by their names."""
+    return d.absent or f"no lines of {', '.join(names)} in the input"
+
+
 def _joined(outcomes: Sequence[tuple[Place, Outcome]], found: int) -> Outcome:
-    """The outcome of a diagnosis over all places: that of the place where it says most, which is named where there are several."""
+    """The outcome of a diagnosis over all places: that of the place where it says most, which is named where there are several.
+
+    What is clear at one place and not evaluated at another is *clear in part*: it is no all-clear of the case.
+    """
     rank = ("found", "inconclusive", "clear", "not evaluated")
     _, outcome = min(outcomes, key=lambda o: rank.index(o[1].outcome))
     if outcome.outcome == "found":
         return replace(outcome, reason=f"{found} finding{'s' if found > 1 else ''}")
-    same = [p for p, o in outcomes if o.outcome == outcome.outcome]
+    same = [str(p) for p, o in outcomes if o.outcome == outcome.outcome]
     if len(same) == len(outcomes):
         return outcome
-    return replace(outcome, reason=f"{outcome.reason} ({', '.join(map(str, same))}; not the other places)")
+    if outcome.outcome == "inconclusive":
+        return replace(outcome, reason=f"{outcome.reason} ({', '.join(same)}; not the other places)")
+    others = [(str(p), o) for p, o in outcomes if o.outcome == "not evaluated"]
+    reason = f"{outcome.reason} ({', '.join(same)}); not evaluated for {', '.join(p for p, _ in others)}: {others[0][1].reason}"
+    return replace(outcome, outcome="clear in part", reason=reason, record=others[0][1].record)
 
 
-def _sound(f: Any) -> Finding:
-    """The finding, if all of it can be settled and printed. Errors: TypeError, ValueError in words for the author of the diagnosis."""
+def _sound(f: Any) -> Finding | Verdict:
+    """The finding or verdict, if all of it can be settled and printed. Errors: TypeError, ValueError in words for the author."""
+    if isinstance(f, Verdict):
+        return f
     if not isinstance(f, Finding):
         raise TypeError(f"it yielded a {type(f).__name__}, neither a Finding nor a Verdict")
     if f.grade is not None and f.grade not in GRADES or f.severity is not None and f.severity not in SEVERITIES:
@@ -274,10 +332,13 @@ def blind_spot(findings: Iterable[Finding], outcomes: Iterable[Outcome]) -> Find
     References: none; it speaks of the input.
     """
     unchecked = {u for f in findings for u in f.unchecked}
-    undecided = [o for o in outcomes if o.outcome == "inconclusive"]
+    undecided: dict[tuple[str, str], list[str]] = {}
+    for o in outcomes:
+        if o.outcome == "inconclusive":
+            undecided.setdefault((o.reason, o.record), []).append(o.code)
     if not unchecked and not undecided:
         return None
-    questions = {*unchecked, *(Unchecked(f"{o.code}: {o.reason}", o.record) for o in undecided)}
+    questions = {*unchecked, *(Unchecked(f"{', '.join(codes)}: {reason}", record) for (reason, record), codes in undecided.items())}
     guards = tuple(sorted(questions, key=lambda u: (u.guard, u.would_settle)))
     summary = f"{len(guards)} question{'s' if len(guards) > 1 else ''} could not be settled from this input"
     return Finding(

@@ -1,12 +1,51 @@
 """Whether what a diagnosis did not find would have been recorded: absence is evidence only then."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
-from tracekit.findings import Verdict, inconclusive
+from tracekit.findings import Unchecked, Verdict, inconclusive, not_evaluated
 
+READS = ("gap",)  # events that recordings lost
+# trace-cmd report and perf print probes with bare addresses: which functions they are on is a guess by the recorder's names.
+UNNAMED = Unchecked(
+    "the probes are on the functions that their names suggest: this recording prints addresses",
+    "the probes' definitions (cat /sys/kernel/tracing/kprobe_events), /proc/kallsyms of the same boot, or the trace.dat itself",
+)
 _TOLD = {"ret": "return value", "live": "size of the table"}
+LARGER = "a recording without lost events: a larger buffer (buffer_size_kb), fewer events, or a filter on each"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Name a table in which a fault would show, and the columns that must be recorded for that.
+
+    `what`: what a row of it is, in words; `of`: the rows that could be the fault, all where it is null.
+    """
+
+    table: str
+    what: str = "row"
+    columns: tuple[str, ...] = ()
+    of: pl.Expr | None = None
+
+
+def doubt(
+    shown: Sequence[Shown], tables: Mapping[str, pl.DataFrame | None], gap: pl.DataFrame | None, looked_at: Iterable[str], absent: str
+) -> Verdict | None:
+    """Return why "nothing was found" is no evidence; None where all of these tables would have shown it.
+
+    `gap`: the events that recordings lost; `looked_at`: the sources in which the fault was looked for;
+    `absent`: the reason where none of the tables has a row.
+    """
+    present = [(s, frame) for s in shown if (frame := tables[s.table]) is not None]
+    if shown and not present:
+        return not_evaluated(absent)
+    for s, frame in present:
+        if (mute := unanswered(frame if s.of is None else frame.filter(s.of), what=s.what, needs=s.columns)) is not None:
+            return mute
+    why = with_gaps(gap, looked_at)
+    return inconclusive(why, LARGER) if why else None
 
 
 def unanswered(
@@ -26,3 +65,24 @@ def unanswered(
     where = f"line {rows['line'][0]} of {rows['source'][0]}"
     missing = _TOLD.get(column, f"argument '{column}'")
     return inconclusive(f"{many} no {missing} in the recording ({where}): what is not recorded may be the fault", record)
+
+
+def with_gaps(gap: pl.DataFrame | None, sources: Iterable[str]) -> str:
+    """Return why "nothing was found" cannot be said of these sources: where one lost events; nothing where none did.
+
+    Messages of one function that a rate limit held back are no such loss: the rest of the log is there.
+    """
+    if gap is None:
+        return ""
+    lost = gap.filter(pl.col("function").is_null() & pl.col("source").is_in(list(sources)))
+    if lost.is_empty():
+        return ""
+    count = lost["count"].sum() if not lost["count"].null_count() else None
+    many = f"{count} event{'s' if count != 1 else ''} " if count else "events "
+    where = f"line {lost['line'][0]} of {lost['source'][0]}{f' and in {lost.height - 1} more' if lost.height > 1 else ''}"
+    return f"{many}lost in the recording ({where}): what is not recorded may be the fault"
+
+
+def unnamed(hint: bool | None) -> tuple[Unchecked, ...]:
+    """Return what is unchecked where the functions of a finding's calls are guessed (column `hint`)."""
+    return (UNNAMED,) if hint else ()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracekit.grammar.marks import UNMARKED, Marks, packed
 from tracekit.grammar.rules import Grammars, Rule, built_in_folder
 
 if TYPE_CHECKING:
@@ -55,19 +56,24 @@ def keep(grammars: Grammars) -> None:
 
 def grammars_to_json(grammars: Grammars) -> str:
     """The lowered rules as text, for the cache."""
-    pack = {n: [vars(r) for r in getattr(grammars, n).values()] for n in ("events", "envelopes")}
+    pack = {n: [{**vars(r), "marks": packed(r.marks)} for r in getattr(grammars, n).values()] for n in ("events", "envelopes")}
     notes = {n: [(str(folder), text) for folder, text in getattr(grammars, n)] for n in ("errors", "warnings")}
     return json.dumps({"digest": grammars.digest, **pack, **notes})
 
 
 def grammars_from_json(data: Mapping[str, Any]) -> Grammars:
     """The inverse of `grammars_to_json`, given the parsed text."""
-
-    def rule(r: Mapping[str, Any]) -> Rule:
-        return Rule(
-            **{**r, "groups": {c: tuple(g) for c, g in r["groups"].items()}, "literals": tuple(r["literals"]), "signs": tuple(r["signs"])}
-        )
-
-    events, envelopes = ({r["name"]: rule(r) for r in data[part]} for part in ("events", "envelopes"))
+    events, envelopes = ({r["name"]: _rule(r) for r in data[part]} for part in ("events", "envelopes"))
     errors, warnings = (tuple((Path(folder), text) for folder, text in data[part]) for part in ("errors", "warnings"))
     return Grammars(events, envelopes, data["digest"], errors, warnings)
+
+
+def _rule(data: Mapping[str, Any]) -> Rule:
+    return Rule(
+        **{**_frozen(data), "groups": _frozen(data["groups"]), "marks": Marks(**_frozen(data["marks"])) if data["marks"] else UNMARKED}
+    )
+
+
+def _frozen(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object of JSON as rules hold it: each list is a tuple."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

@@ -4,14 +4,14 @@ Lark loads and checks the files and is the reference parser (`reference`). An ev
 language: `load` turns each into one anchored expression with named groups, run by polars. Lowered rules are cached by digest.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from tracekit.errors import GrammarError
+from tracekit.errors import GrammarError, nearest
 from tracekit.grammar.cache import cached_rules, digest_of, keep
 from tracekit.grammar.lowering import lower_file
 from tracekit.grammar.rules import Grammars, Rule, built_in_folder
@@ -34,27 +34,40 @@ def load(folders: Iterable[Path] = (), *, strict: bool = False) -> Grammars:
     base = load() if others and not strict else Grammars()  # the built-in rules, which take long, from the cache where they are there
     grammars = Grammars(dict(base.events), dict(base.envelopes), digest)
     errors, warnings = list(base.errors), list(base.warnings)
+    loaded: list[tuple[Path, Path, Rule]] = []
     for folder, path in others if others and not strict else own + others:
         notes: list[str] = []
         try:
-            _load_file(grammars, path, notes if folder != built_in_folder() else None)
+            for rule in _load_file(grammars, path, notes if folder != built_in_folder() else None):
+                loaded.append((folder, path, rule))
         except GrammarError as e:
             if strict:
                 raise
             errors.append((folder, str(e)))
         warnings += [(folder, note) for note in notes]
-    grammars = replace(grammars, errors=tuple(errors), warnings=tuple(warnings))
+    strange = list(_strangers(loaded, grammars.events))
+    if strange and strict:
+        raise GrammarError(strange[0][1])
+    grammars = replace(grammars, errors=(*errors, *strange), warnings=tuple(warnings))
     keep(grammars)
     return grammars
 
 
-def _load_file(grammars: Grammars, path: Path, warnings: list[str] | None) -> None:
-    """Add the rules of one file; those before one that is wrong stay."""
+def _load_file(grammars: Grammars, path: Path, warnings: list[str] | None) -> Iterator[Rule]:
+    """Add the rules of one file, and yield each; those before one that is wrong stay."""
     rules: dict[str, Rule] = grammars.envelopes if path.parent.name == "envelopes" else grammars.events  # type: ignore[assignment]
     for rule in lower_file(path, warnings):
         if warnings is not None:
             _run_once(rule)
         _add(rules, rule)
+        yield rule
+
+
+def _strangers(loaded: Iterable[tuple[Path, Path, Rule]], events: Mapping[str, Rule]) -> Iterator[tuple[Path, str]]:
+    """(folder, what is wrong) of each mark that names an event which no grammar has; (folder, file, rule) are the rules to look at."""
+    for folder, path, rule in loaded:
+        if (name := rule.marks.wordings_of) and name not in events:
+            yield folder, f"{path}:{rule.line}: mark wordings-of: no event is called {name}{nearest(name, events)}"
 
 
 def _run_once(rule: Rule) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracekit.errors import GrammarError
+from tracekit.grammar.marks import Marked
+from tracekit.grammar.marks import read as read_marks
 from tracekit.grammar.pattern import Alt, Lit, Node, Opt, Seq, Term, ambiguous, literals, regex, shape
 from tracekit.grammar.rules import Rule, built_in_folder
 from tracekit.types import ENVELOPE
@@ -29,10 +31,11 @@ def lower_file(path: Path, warnings: list[str] | None = None) -> Iterator[Rule]:
         raise GrammarError(f"{path}: {type(e).__name__}: {str(e).splitlines()[0] if str(e) else e}") from e
     comments = _comments(text)
     lowering = _Lowering(rules, terminals, path, comments | _behind(text))
-    for name in lowering.starts():
-        doc = comments.get(name, "")
+    starts = lowering.starts()
+    marked = read_marks(path, text, starts)
+    for name in starts:
         try:
-            yield lowering.rule(name, doc, _exempt(doc), warnings)
+            yield lowering.rule(name, comments.get(name, ""), marked[name], warnings)
         except GrammarError:
             raise
         except Exception as e:
@@ -54,15 +57,17 @@ class _Lowering:
         """The rules that `start` lists."""
         return [str(getattr(v.children[0], "name", v.children[0])) for v in self.rules["start"].find_data("value")]
 
-    def rule(self, name: str, doc: str, exempt: frozenset[str], warnings: list[str] | None = None) -> Rule:
-        """One event rule: `exempt` names the fields that may be ambiguous (named in the rule's comment)."""
+    def rule(self, name: str, doc: str, marked: Marked, warnings: list[str] | None = None) -> Rule:
+        """Return one rule that `start` lists, lowered; `doc` is the comment above it."""
         self.lenient, self.unlowered = warnings is not None, ""
         fields: dict[str, list[str]] = {}
         kinds: dict[str, str] = {}
         node = self._node(self.rules[name], fields, kinds, (name,))
         if clash := sorted(self.reserved & set(fields)):
             raise GrammarError(f"{self.file}: {name}: field {clash[0]} has the name of an envelope column; choose another")
-        if (bad := self.unlowered or ambiguous(node, exempt)) and warnings is not None:
+        marked.check(fields)
+        marks = marked.marks
+        if (bad := self.unlowered or ambiguous(node, frozenset(marks.not_one_pass))) and warnings is not None:
             warnings.append(f"{self.file}: {name}: {bad}" if self.unlowered else f"{self.file}: {name}: not one-pass, so it is slow: {bad}")
         elif bad:
             raise GrammarError(f"{self.file}: {name}: not one-pass: {bad}")
@@ -70,8 +75,9 @@ class _Lowering:
         strong = texts if texts and min(map(len, texts)) >= MIN_LITERAL else ()
         groups = {c: tuple(g) for c, g in fields.items()}
         by_lark = str(self.path) if self.unlowered else ""
-        signs, said = _signs(doc), {c: self.comments[c] for c in kinds if self.comments.get(c)}
-        return Rule(name, f"^{regex(node)}$", groups, kinds, strong, "" if strong else shape(node), signs, doc, self.file, by_lark, said)
+        said = {c: self.comments[c] for c in kinds if self.comments.get(c)}
+        form = "" if strong else shape(node)
+        return Rule(name, f"^{regex(node)}$", groups, kinds, strong, form, doc, self.file, marked.line, marks, by_lark, said)
 
     def _node(self, tree: Any, fields: dict[str, list[str]], kinds: dict[str, str], path: tuple[str, ...]) -> Node:
         """The pattern of a tree of lark's grammar loader; fields met on the way are noted in `fields` and `kinds`."""
@@ -176,6 +182,8 @@ def _comments(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     block: list[str] = []
     for line in text.splitlines():
+        if line.startswith("//!"):
+            continue
         if line.startswith("//"):
             block.append(line[2:].strip())
             continue
@@ -188,15 +196,3 @@ def _comments(text: str) -> dict[str, str]:
 def _behind(text: str) -> dict[str, str]:
     """The comment behind each field rule: `queue: DEC // Number of the queue.`"""
     return dict(re.findall(r"^([a-z][a-z0-9_]*): (?:[A-Z_]+|/.+/|\"[^\"]+\") // (.+)$", text, re.MULTILINE))
-
-
-def _signs(doc: str) -> tuple[str, ...]:
-    """The short texts that a comment names for a rule without a long one: `found by ": (", "  ("`."""
-    m = re.search(r'found by ((?:"[^"]+"(?:, )?)+)', doc)
-    return tuple(re.findall(r'"([^"]+)"', m[1])) if m else ()
-
-
-def _exempt(doc: str) -> frozenset[str]:
-    """Fields that a comment exempts from the one-pass rule: `not one-pass: task, name`."""
-    m = re.search(r"not one-pass: ([a-z_0-9, ]+)", doc)
-    return frozenset(re.split(r",\s*|\s+", m[1].strip())) if m else frozenset()

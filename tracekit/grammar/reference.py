@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracekit.grammar.lowering import import_common
+from tracekit.grammar.lowering import import_common, lower_file
 from tracekit.grammar.rules import Rule
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ def fields_by_lark(rule: Rule, text: str) -> dict[str, str] | None:
     from lark.exceptions import LarkError
 
     try:
-        tree = reference(Path(rule.by_lark), rule.name).parse(text)
+        tree = reference(Path(rule.by_lark)).parse(text, start=rule.name)
     except LarkError:
         return None
     first = {c: next(tree.find_data(c), None) for c in rule.groups}
@@ -24,16 +24,18 @@ def fields_by_lark(rule: Rule, text: str) -> dict[str, str] | None:
 
 
 @lru_cache(maxsize=64)
-def reference(path: Path, rule: str) -> "Lark":
-    """Lark's Earley parser of one rule of a file: what the lowered expression must agree with; making one takes longer than a line."""
+def reference(path: Path) -> "Lark":
+    """Lark's Earley parser of a file, for a text of any of its rules: what lowered expressions must agree with.
+
+    Making one takes longer than a line, so one serves all rules of the file.
+    """
     from lark import Lark
 
-    text = path.read_text(encoding="utf-8")
     return Lark(
-        text,
+        path.read_text(encoding="utf-8"),
         parser="earley",
         lexer="dynamic_complete",
-        start=rule,
+        start=[rule.name for rule in lower_file(path, [])],
         import_paths=[import_common],
         source_path=str(path),
         keep_all_tokens=True,

@@ -1,6 +1,5 @@
 """Lowered rules as values, and where the shipped grammars are."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from tracekit.errors import GrammarError
+from tracekit.grammar.marks import Marks
 from tracekit.tables.declaration import Column, Table
 from tracekit.types import TERMINAL_TYPES
 
@@ -17,18 +17,14 @@ if TYPE_CHECKING:
     pass
 
 
-# What a comment says to the machinery and not to users: `found by "-edge "`, `not one-pass: name`.
-MARKS = re.compile(r'[ ;]*(?:Logs only; )?found by (?:"[^"]+"(?:, )?)+\.?| ?[Nn]ot one-pass: [a-z_0-9, ]+\.?')
-
-
 @dataclass(frozen=True)
 class Rule:
     """One lowered rule. `regex` is anchored; `groups` maps each column to the group names that may hold it.
 
     `literals`: every match contains at least one of them (the prefilter); a rule without a literal of five characters has none, and
-    `shape`, an expression that every match contains, in their place; in large sources its lines are found by the short texts `signs`
-    that its comment names (`found by ") {"`), since one expression of fixed texts is several times as fast. `terminals`: column ->
-    terminal name; `said`: column -> the comment of its field rule, where it has one.
+    `shape`, an expression that every match contains, in their place; in large sources its lines are found by the short texts of its mark
+    `found-by`, since one expression of fixed texts is several times as fast. `terminals`: column -> terminal name; `marks`: its settings,
+    those of its file included; `doc` and `said` are comments, for users: the one above the rule, and by column that of its field rule.
     """
 
     name: str
@@ -37,11 +33,17 @@ class Rule:
     terminals: Mapping[str, str]
     literals: tuple[str, ...]
     shape: str
-    signs: tuple[str, ...]
     doc: str
     file: str
+    line: int  # on which it begins
+    marks: Marks
     by_lark: str = ""  # the grammar file, for a rule of a third party that only lark can parse
     said: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Texts of which every match contains one; none where nothing but `shape` finds its lines."""
+        return self.literals or self.marks.found_by
 
     @property
     def columns(self) -> dict[str, pl.DataType]:
@@ -51,7 +53,7 @@ class Rule:
     @property
     def table(self) -> Table:
         """The declaration of its table: the comment above the rule, and those of its field rules (`How long it took. [us]`)."""
-        return Table(self.name, MARKS.sub("", self.doc).strip(), tuple(_column(c, kind, self.said) for c, kind in self.columns.items()))
+        return Table(self.name, self.doc, tuple(_column(c, kind, self.said) for c, kind in self.columns.items()))
 
 
 def _column(name: str, kind: pl.DataType, said: Mapping[str, str]) -> Column:

@@ -15,9 +15,6 @@ from tracekit.grammar.rules import Grammars, Rule
 from tracekit.tables.pipeline import RAW_EVENT
 from tracekit.types import ENVELOPE, Schema, event_schema
 
-# Rules so marked have no fixed text of their own: they are looked for only where every line can be looked at.
-SMALL_ONLY = "Small sources only"
-LOGS_ONLY = "Logs only"  # in a large trace nobody looks for it: its short texts stand in every second line there
 SMALL_SOURCE = 20_000
 RAW = RAW_EVENT.name
 RAW_SCHEMA: Schema = RAW_EVENT.schema
@@ -46,8 +43,8 @@ class Vocabulary:
         self.general = [(r, re.compile(r.regex)) for r in self.rules.values() if not r.literals]
         self.general_form = "|".join(re.sub(r"\(\?P<[^>]*>", "(?:", r.regex) for r, _ in self.general) or NOTHING
         self._columns: dict[str, list[pl.Expr]] = {}
-        self.prefilter = _prefilter([r for r in self.rules.values() if SMALL_ONLY not in r.doc])
-        heard = [self.rules[n] for n in self.captured if not {SMALL_ONLY, LOGS_ONLY} & _marks(self.rules[n])]
+        self.prefilter = _prefilter([r for r in self.rules.values() if r.marks.sought_in != "small-sources"])
+        heard = [rule for n in self.captured if not (rule := self.rules[n]).marks.sought_in]
         self.wanted_prefilter = _prefilter(heard)
 
     def reads(self, text: str) -> bool:
@@ -205,11 +202,7 @@ def _column(name: str, rule: Rule, dtype: pl.DataType) -> pl.Expr:
     return (text + "").alias(name)
 
 
-def _marks(rule: Rule) -> set[str]:
-    return {mark for mark in (SMALL_ONLY, LOGS_ONLY) if mark in rule.doc}
-
-
 def _prefilter(rules: Sequence[Rule]) -> str:
     """One expression that every line matches which one of the rules could match."""
-    parts = {escape(t) for r in rules for t in r.literals or r.signs} | {r.shape for r in rules if not (r.literals or r.signs)}
+    parts = {escape(t) for r in rules for t in r.texts} | {r.shape for r in rules if not r.texts}
     return "|".join(sorted(parts)) or NOTHING

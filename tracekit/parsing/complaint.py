@@ -21,12 +21,15 @@ _HEAVY = r"msi|msi-?x|irqs?|interrupts?|vectors?|pirqs?|irte|vfio|panic|io_page_
 #   AMD-Vi: Unable to read/write to IOMMU perf counter.
 #   spurious 8259A interrupt: IRQ7.
 #   Kernel command line: root=/dev/nvme0n1p2 panic=10 iommu=pt
+# The counts at the end of /proc/interrupts: DFR:          0          0   Deferred Error APIC interrupts
 _ORDINARY = (
     r"perf(?:ormance)? counter|not a bug|functionality not available|error (?:source|interrupts?|reporting)|"
     r"\b(?:no|0|without) (?:errors?|failures?|faults?)|fault handling|(?:lost|spurious) ticks|end kernel panic|"
     r"spurious (?:lapic|8259a|native)|debug interrupt\?|resource region|command[ -]line|^> |\bpanic=|"
     r"unhandled: 0(?:$|[^0-9])|irq 2: unable to migrate|"
-    r"unknown symbol|^ *spu:|eprobe_defer|error -517|: -517|^systemd(?:-[a-z]+)?\[\d+\]: |"
+    # irqbalance: Cannot change IRQ 55 affinity: Input/output error (a managed irq)
+    r"cannot change irq \d+ affinity: input/output|"
+    r"unknown symbol|^ *[a-z]{3,4}: {2,}[0-9]|eprobe_defer|error -517|: -517|^systemd(?:-[a-z]+)?\[\d+\]: |"
     # msi_ec: Your device doesn't support MSI EC: failed;  fwupd: failed to load MSI plugin
     r"(?:^|[^a-z])msi(?:[_-](?:wmi|ec|laptop)| (?:laptop|ec|plugin|update))(?:$|[^a-z])"
 )
@@ -41,6 +44,17 @@ _PLAIN = r"irqs?|interrupts?|vectors?"
 _OWNED = (
     r"(?i)(?:^|[^0-9a-f])[0-9a-f]{2}:[0-9a-f]{2}\.[0-7](?:$|[^0-9a-f])|(?:^|\] )[a-z][\w-]* [a-z][a-z_-]*\d+: |"
     r"(?:irq|vector)[ #:]*\d+|genirq|irq_?matrix|apic|\(xen\)|xen|kvm|qemu|(?:lost|missed|missing) interrupt(?:$|[^a-z])|remap|spurious"
+)
+# How a message begins that has no stamp: a program, a driver with its device, a bracket, an irq. Sentences of mails do not, nor does a
+# commit's subject (`vfio/pci: fix INTx`), whose words tell what to do.
+#   libvirtd[900]: msi ...;  qemu-system-x86_64: vfio ...;  drv 0000:01:00.0: ...;  (XEN) ...;  [IO_PAGE_FAULT ...];  irq 16: ...
+_HEAD = (
+    r"^[ \t]*(?:[\[(<{\"']|(?:/[\w./\-]+/)?[a-z][\w.\-]*(?:\[\d+\])?: |[A-Z][A-Z0-9_\-]+(?: [A-Z]+)?(?:\[[^\]]*\])?: |[A-Z][A-Z0-9_\-]+:\[|"
+    r"[\w.\-]+:? (?:[A-Z]+ )?[\w.:\-@]*\d[\w.:\-@]*(?: [\w()]+){0,2}: |(?i:AMD-Vi|x2?apic|vt-d)\b)"
+)
+_TO_DO = (
+    r"(?i)^[ \t]*(?:[\w./\-]+: )*(?:fix(?:e[sd])?|add(?:ed)?|do ?n[o']t|handle|avoid|prevent|ensure|revert|remove|"
+    r"make|introduce|allow|work ?around|make sure|clean ?up|document|refactor|rework|check for)\b"
 )
 _FAULTY = f"(?i)(?:^|[^A-Za-z])(?:{_FAULT})(?:$|[^A-Za-z])"
 _CARRIER = f"(?i)(?:^|[^A-Za-z])(?:{_CARRIERS})(?:$|[^A-Za-z_])"
@@ -57,6 +71,11 @@ def complaints(texts: pl.Series) -> pl.Series:
     found = named & texts.str.contains(_FAULTY) & ~texts.str.contains(_QUIET)
     rows = found.arg_true()
     return found.scatter(rows.filter(~_of_a_device(texts.gather(rows))), False) if rows.len() else found
+
+
+def messages(texts: pl.Series) -> pl.Series:
+    """Return which texts without a stamp begin like a message: the others are somebody's sentences."""
+    return texts.str.contains(_HEAD) & ~texts.str.contains(_TO_DO)
 
 
 def _of_a_device(texts: pl.Series) -> pl.Series:

@@ -1,6 +1,6 @@
 """Which envelopes a source uses, settled once on its first lines, and how they come off: logical line -> envelope columns and `msg`.
 
-Envelopes lie in layers, outermost first. A layer is a file of `grammars/envelopes/`; its rules are tried in the order of the file, each on
+Envelopes lie in layers, outermost first. The rules of a layer (mark `layer` of their files) are tried in the order of the files, each on
 the lines that those before it missed. `settle` keeps the rules that the first lines need; lines that no rule of a settled layout takes are
 looked at once more, by all rules, when they come.
 """
@@ -13,18 +13,13 @@ from itertools import accumulate, compress, count
 
 import polars as pl
 
+from tracekit.grammar.marks import LAYERS
 from tracekit.grammar.pattern import NOTHING
 from tracekit.grammar.rules import Rule
 from tracekit.parsing.noise import clean
 from tracekit.parsing.noise import settle as settle_noise
 from tracekit.parsing.stamps import STAMPS
 
-# Files of other folders join the layer of the same name, else the collectors.
-LAYERS = ("outer", "collector", "vmm", "hypervisor", "printk", "context", "tracer")
-# The field of an envelope rule that holds the message.
-MESSAGES = ("msg", "graph", "graph_bare", "switch", "msg_bare", "msg_stamped", "msg_word", "msg_device", "msg_within", "msg_named")
-GRAPH = ("function_graph", "function_graph_bare", "tracecmd_graph")
-TRACERS = ("ftrace", "perf", "tracecmd", "function_graph", "qemu_trace")
 PER_FILE_SHARE = 0.5
 LONGEST_TRIED = 2000  # characters of a line that tell its envelope
 
@@ -34,9 +29,14 @@ _FRAMES = (
     r"|^CPU:[0-9]+ \[SUBBUFFER START\]"
 )
 _PARTS = r"^ ?=> |^\t *[0-9a-f]{6,16} .*\)$|^ <stack trace >$|^\{ .*\} hitcount: "
-_EVENT = r": ([A-Za-z_][^ :]*):(?: |$)"
-_EVENT_ANY = r": +(?:\(\+?[0-9]+\) +)?([A-Za-z_][^ :]*):(?: |$)"
-_EVENT_OF_PERF = r": +[A-Za-z_][A-Za-z0-9_]*:([A-Za-z_][^ :]*):(?: |$)"
+# What takes an event's name from a line, by the mark `tracer`; of several that a source has the first one here is asked.
+_EVENTS = {
+    "bare-name": r"([a-z][a-z0-9]*_[a-z0-9_]+)(?: |$)",  # behind the envelope
+    "system-name": r": +[A-Za-z_][A-Za-z0-9_]*:([A-Za-z_][^ :]*):(?: |$)",
+    "padded-name": r": +(?:\(\+?[0-9]+\) +)?([A-Za-z_][^ :]*):(?: |$)",
+    "name": r": ([A-Za-z_][^ :]*):(?: |$)",
+    "calls": r": ([A-Za-z_][^ :]*):(?: |$)",
+}
 
 _RAW_PROBES = (
     (r": __probe_ip=([0-9a-f]+)", ": (${1})"),
@@ -64,7 +64,7 @@ _COLUMNS: dict[str, pl.Expr] = {
 class Layout:
     """The envelopes of one source.
 
-    `dense`: every line matters (function_graph, symbols), so nothing may be filtered before it is peeled. `trace`: lines of a tracer.
+    `dense`: every line matters (calls, symbols), so nothing may be filtered before it is peeled. `trace`: lines of a tracer.
     `clock`: what the stamps are.
     """
 
@@ -83,7 +83,7 @@ class Layout:
         used: dict[str, int] = {}
 
         def admit(rule: Rule, hits: int) -> bool:
-            fits = hits > 0 and (not _per_file(rule) or hits >= PER_FILE_SHARE * written or _follows(rule, used, written))
+            fits = hits > 0 and (not _per_file(rule) or hits >= PER_FILE_SHARE * written or _follows(rule, rules, used, written))
             if fits:
                 used[rule.name] = hits
             return fits
@@ -101,13 +101,18 @@ class Layout:
 
     @property
     def dense(self) -> bool:
-        """Whether most lines are function_graph text, or a symbol table's."""
-        return self.symbols or any(self._share(name) > 0.3 for name in GRAPH)
+        """Whether most lines are calls, or a symbol table's."""
+        return self.symbols or any(self._share(name) > 0.3 for name, tracer in self._tracers.items() if tracer == "calls")
 
     @property
     def trace(self) -> bool:
         """Whether most lines are those of a tracer."""
-        return sum(self._share(name) for name in self.counts if name.startswith(TRACERS)) > 0.5
+        return sum(map(self._share, self._tracers)) > 0.5
+
+    @property
+    def _tracers(self) -> dict[str, str]:
+        """The rules of tracers that the first lines have, with their marks."""
+        return {name: tracer for name in self.counts if (tracer := self.rules[name].marks.tracer)}
 
     def _share(self, name: str) -> float:
         most = max(self.counts.values(), default=0)
@@ -164,9 +169,12 @@ class Layout:
     @property
     def _event(self) -> str:
         """What takes the name of an event from a line of this tracer."""
-        if "qemu_trace" in self.counts or "qemu_trace_bare" in self.counts:
-            return r"^(?:[0-9]+@[0-9.]+:)?([a-z][a-z0-9]*_[a-z0-9_]+)(?: |$)"
-        return _EVENT_OF_PERF if "perf" in self.counts else _EVENT_ANY if "ftrace_any" in self.counts else _EVENT
+        tracers = self._tracers
+        kind = next(kind for kind in _EVENTS if kind in tracers.values())
+        if kind != "bare-name":
+            return _EVENTS[kind]
+        heads = "|".join(_head(self.rules[name]) for name, tracer in tracers.items() if tracer == kind)
+        return f"^(?:{heads})?{_EVENTS[kind]}"
 
     @property
     def _common(self) -> list[Rule]:
@@ -187,49 +195,40 @@ def _prefix(rule: Rule) -> str:
     return re.sub(r"\(\?P<msg>\[\^[^\]]*\][^)]*\)", "", rule.regex).removesuffix("$")
 
 
-def _layer(rules: Mapping[str, Rule], name: str) -> tuple[Rule, ...]:
-    def home(rule: Rule) -> str:
-        stem = rule.file.removesuffix(".lark")
-        return stem if stem in LAYERS else "collector"
+def _head(rule: Rule) -> str:
+    """A rule's expression up to its message, without names of groups."""
+    before = re.split(r"(?:\(\?:)?\(\?P<msg[^>]*>", rule.regex, maxsplit=1)[0]
+    return re.sub(r"\(\?P<[^>]*>", "(?:", before).removeprefix("^")
 
-    return tuple(r for r in rules.values() if home(r) == name)
+
+def _layer(rules: Mapping[str, Rule], name: str) -> tuple[Rule, ...]:
+    return tuple(r for r in rules.values() if r.marks.layer == name)
 
 
 def _per_file(rule: Rule) -> bool:
-    """Whether a rule's shape is too common to be believed on single lines; the comment above the rule says so."""
-    return "Decided per file" in rule.doc
+    """Whether a rule's shape is too common to be believed on single lines."""
+    return rule.marks.believed == "in-half"
 
 
-def _behind(rule: Rule) -> bool:
-    """Whether a rule's shape is believed only behind another envelope; the comment above the rule says so."""
-    return "Behind an envelope" in rule.doc
-
-
-def _follows(rule: Rule, used: Mapping[str, int], written: int) -> bool:
-    """A stamp in the middle of a line is believed where other lines begin with one."""
-    return rule.name == "printk_inside" and used.get("printk", 0) + used.get("printk_full", 0) >= PER_FILE_SHARE * written
+def _follows(rule: Rule, rules: Mapping[str, Rule], used: Mapping[str, int], written: int) -> bool:
+    """Whether other lines begin with a stamp of the same layer and clock: then one in the middle of a line is believed."""
+    same = (rule.marks.layer, rule.marks.clock)
+    alike = (count for name, count in used.items() if (rules[name].marks.layer, rules[name].marks.clock) == same)
+    return rule.marks.clock != "" and sum(alike) >= PER_FILE_SHARE * written
 
 
 def _clock(used: Mapping[str, int], rules: Mapping[str, Rule], sample: Sequence[str]) -> str:
-    """What the stamps of the innermost common layer are; ftrace text names its clock only where trace-cmd saved it."""
+    """What the stamps of the innermost common layer are; a trace names its clock only where trace-cmd saved it."""
     most = max(used.values(), default=0)
     stamped = [n for n, count in used.items() if count * 10 >= most and STAMPS.keys() & rules[n].columns.keys()]
     if not stamped:
         return "none"
-    name = max(stamped, key=lambda n: (_depth(rules[n]), used[n]))
-    if name.startswith(("ftrace", "tracecmd", "perf", "function_graph")) and "stamp" in rules[name].columns:
-        named = next((m[1] for line in sample[:50] if (m := re.match(r"# trace_clock: (\S+)", line))), "")
-        return f"ftrace {named}" if named else "ftrace"
-    if name.startswith(("printk", "journal_monotonic")):
-        return "printk"
-    if name == "xen":
-        return "xen"
-    return next(STAMPS[c][1] for c in rules[name].columns if c in STAMPS)
-
-
-def _depth(rule: Rule) -> int:
-    stem = rule.file.removesuffix(".lark")
-    return LAYERS.index(stem) if stem in LAYERS else LAYERS.index("collector")
+    name = max(stamped, key=lambda n: (LAYERS.index(rules[n].marks.layer), used[n]))
+    clock = rules[name].marks.clock or next(STAMPS[c][1] for c in rules[name].columns if c in STAMPS)
+    if clock != "ftrace":
+        return clock
+    named = next((m[1] for line in sample[:50] if (m := re.match(r"# trace_clock: (\S+)", line))), "")
+    return f"{clock} {named}".rstrip()
 
 
 def constant(value: bool | str, length: int) -> pl.Series:
@@ -247,13 +246,13 @@ def _try_layers(lines: list[str], layers: Sequence[Sequence[Rule]], admit: Calla
     """What peeling would do to a few lines, one by one: each of the many rules costs less than an expression made ready for frames."""
     enveloped: set[int] = set()
     for layer in layers:
-        rest = _any_of(tuple((rule.signs, rule.regex) for rule in layer))(lines)
+        rest = _any_of(tuple((rule.marks.found_by, rule.regex) for rule in layer))(lines)
         for rule in layer if rest else ():
             match = re.compile(rule.regex).match
             tried = [i for i in rest if i not in enveloped] if _per_file(rule) else rest
             found = {i: m for i in tried if (m := match(lines[i]))}
             if admit(rule, len(found)):
-                groups = next((rule.groups[c] for c in MESSAGES if c in rule.groups), ())
+                groups = next((names for field, names in rule.groups.items() if _is(field, "msg")), ())
                 for i, m in found.items():
                     lines[i] = next(filter(None, map(m.group, groups)), "")
                 rest = [i for i in rest if i not in found]
@@ -300,7 +299,7 @@ def _peel_layer(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
         if rest.is_empty():
             break
         # What is decided per file is so common a shape that a line with an envelope already is not looked at.
-        apart = rest["envelope"] != "none" if _per_file(rule) else rest["envelope"] == "none" if _behind(rule) else None
+        apart = rest["envelope"] != "none" if _per_file(rule) else rest["envelope"] == "none" if rule.marks.believed == "behind" else None
         aside = rest.clear() if apart is None else rest.filter(apart)
         hits, taken, left = _match(rest.filter(~apart) if apart is not None and aside.height else rest, rule)
         if hits:
@@ -332,7 +331,7 @@ def _taken(frame: pl.DataFrame, rule: Rule) -> pl.DataFrame:
 
 def _filled(own: Mapping[str, pl.Expr], rule: Rule) -> dict[str, pl.Expr]:
     """The new values of the envelope columns, given the rule's fields."""
-    message = next((own[c] for c in MESSAGES if c in own), pl.lit(""))
+    message = next((text for field, text in own.items() if _is(field, "msg")), pl.lit(""))
     new: dict[str, pl.Expr] = {"msg": message.fill_null("")}
     if stamps := [c for c in own if c in STAMPS and not (c == "delta" and "stamp" in own)]:
         raw = pl.coalesce([own[c] for c in stamps])
@@ -341,19 +340,22 @@ def _filled(own: Mapping[str, pl.Expr], rule: Rule) -> dict[str, pl.Expr]:
         new["envelope"] = pl.when(raw.is_null() & (pl.col("envelope") != "none")).then("envelope").otherwise(pl.lit(rule.name))
     else:
         new["envelope"] = pl.when(pl.col("envelope") == "none").then(pl.lit(rule.name)).otherwise("envelope")
-    for name in ("task", "task_padded", "task_short"):
-        if name in own:
-            new["task"] = pl.coalesce(own[name].str.strip_chars(" "), "task")
+    if tasks := [text.str.strip_chars(" ") for field_name, text in own.items() if _is(field_name, "task")]:
+        new["task"] = pl.coalesce(*tasks, "task")
+    if tags := [text for field_name, text in own.items() if _is(field_name, "tag")]:
+        new["tag"] = pl.coalesce(*tags, "tag")
     if "host" in own:
         new["machine"] = pl.coalesce(own["host"], "machine")
-    for name in ("tag", "kernel_tag"):
-        if name in own:
-            new["tag"] = pl.coalesce(own[name], "tag")
     if "on_cpu" in own:
         new["on_cpu"] = pl.coalesce(own["on_cpu"].str.to_integer(dtype=pl.Int32, strict=False), "on_cpu")
     if "tid" in own:
         new["tid"] = pl.coalesce(own["tid"].str.to_integer(strict=False), "tid")
     return {**new, **_caller(own), **_side(own, rule), **_event_name(new["msg"], rule)}
+
+
+def _is(field_name: str, meaning: str) -> bool:
+    """Whether a field has a meaning: by its name, or by the start of it where a rule or file needs several forms (`msg_word`)."""
+    return field_name == meaning or field_name.startswith(f"{meaning}_")
 
 
 def _caller(own: Mapping[str, pl.Expr]) -> dict[str, pl.Expr]:
@@ -374,16 +376,16 @@ def _side(own: Mapping[str, pl.Expr], rule: Rule) -> dict[str, pl.Expr]:
         mark = own["side_mark"]
         guest = pl.lit("guest") + mark.str.extract("([0-9]+)")
         return {"side": pl.when(mark == "(XEN)").then(pl.lit("hypervisor")).otherwise(guest)}
-    if rule.file == "vmm.lark":
-        return {"side": pl.lit("device-model")}
+    if rule.marks.side:
+        return {"side": pl.lit(rule.marks.side)}
     if "tag" in own:
         return {"side": pl.when(own["tag"].str.contains("^(?:/.*/)?qemu")).then(pl.lit("device-model")).otherwise("side")}
     return {}
 
 
 def _event_name(msg: pl.Expr, rule: Rule) -> dict[str, pl.Expr]:
-    """trace-cmd pads event names, ftrace writes one blank; with `-R` the addresses of probes are fields like others."""
-    if rule.name not in ("ftrace_any", "tracecmd_latency"):
+    """trace-cmd pads event names, other tracers write one blank; with `-R` the addresses of probes are fields like others."""
+    if rule.marks.tracer != "padded-name":
         return {}
     named = msg.str.replace("^([A-Za-z_][A-Za-z0-9_.]*): +", "${1}: ")
     for raw, written in _RAW_PROBES:

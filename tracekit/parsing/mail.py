@@ -27,7 +27,7 @@ LOG_LINE = re.compile(
     r"|\((?:XEN|d\d+)\)|<\d{1,3}>[A-Z\d]"
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |\[\d{4}-\d\d-\d\d[T ]"
     r"|\d+@\d+\.\d{6}:|\S.{0,40}-\d+ +(?:\( *[-\d]+\) +)?\[\d{3,}\]|\S.{0,40}-\d+ +\d+[dDbX.]\S{3,6} +\d+us"
-    r"|.{1,16} +\d+ +\[\d{3,}\] +\d+\.\d{6,9}:|(?:\S+ )?(?:/\S*/)?qemu[\w.-]*: |libxl: )"
+    r"|.{1,16} +\d+ +\[\d{3,}\] +\d+\.\d{6,9}:|(?:\S+ )?(?:/\S*/)?(?:qemu[\w.-]*|kvm): |libxl: )"
 )
 _PRINTK = re.compile(rf"\s*+(?:<\d{{1,3}}>)?{_STAMP}")
 _INNER = re.compile(rf"(?<=\S )(?={_STAMP} )")

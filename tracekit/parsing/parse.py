@@ -10,7 +10,7 @@ from itertools import chain, islice
 import polars as pl
 
 from tracekit.parsing.capture import COPIES, RAW, RAW_SCHEMA, SMALL_SOURCE, Captured, Vocabulary, capture, split
-from tracekit.parsing.complaint import complaints, weight
+from tracekit.parsing.complaint import complaints, messages, weight
 from tracekit.parsing.envelopes import Layout, constant
 from tracekit.parsing.wrap import Logical, Wrapper, detect
 from tracekit.reading.source import Source
@@ -215,7 +215,12 @@ def _part(seen: _Seen, captured: Captured, vocabulary: Vocabulary) -> _Part:
 def _complaining(seen: _Seen, known: pl.Series) -> pl.Series:
     """Return which survivors complain, by row; lines of which something is `known` are not searched."""
     left = (~known if seen.which is None else ~known.filter(seen.which)).arg_true()
-    return left.gather(complaints(seen.survivors["text"].gather(left)).arg_true())
+    found = left.gather(complaints(seen.survivors["text"].gather(left)).arg_true())
+    if found.is_empty():
+        return found
+    peeled = seen.piece.layout.peel(seen.survivors[found])
+    stamped = peeled["ts_raw"].is_not_null() | (peeled["side"] != "kernel")
+    return found.gather((stamped | messages(peeled["msg"])).arg_true())
 
 
 def _scattered(rows: pl.Series, height: int) -> pl.Series:

@@ -18,7 +18,10 @@ Failed = Callable[[LaneSource, Exception], object]
 
 
 def picture(f: Finding, places: Places, sources: Iterable[LaneSource], failed: Failed, clock: str = "") -> Picture | None:
-    """Draw a finding; None for what only informs, and where its tables hold too little to draw. A lane that raises is given to `failed`, the others stay."""
+    """Draw a finding; None for what only informs, and where the tables hold too little.
+
+    A lane that raises is given to `failed`, the others stay.
+    """
     if f.grade is None:
         return None
     wanted = sorted((s for s in sources if f.subject.kind in s.about), key=lambda s: s.order)
@@ -27,11 +30,10 @@ def picture(f: Finding, places: Places, sources: Iterable[LaneSource], failed: F
     tables = {n: rows for n in names if (rows := places.across(place, n)) is not None}
     scene = Scene(f.subject, tables, _lines(f))
     lanes = list(_lanes(wanted, scene, failed))
-    items = [item for lane in lanes for item in (*lane.bars, *lane.marks)]
     edges = [e for lane in lanes for e in lane.edges()]
-    if len(items) < FEWEST or min(edges) == max(edges):
+    if sum(len(lane.bars) + len(lane.marks) for lane in lanes) < FEWEST or min(edges) == max(edges):
         return None
-    used = tuple(dict.fromkeys(i.source for i in items))
+    used = tuple(dict.fromkeys(source for lane in lanes for source in lane.sources()))
     whole = Timeline(
         f.subject.label, scene.unit, min(edges), max(edges), tuple(lanes), _shades(lanes), used, clock if len(used) > 1 else ""
     )

@@ -44,11 +44,13 @@ class Scene:
 
     def at(self, row: Any) -> int | None:
         """Return where a row begins on the axis; None where it has no stamp."""
-        return row.line if self.unit == "line" else row.ts
+        position: int | None = row.line if self.unit == "line" else row.ts
+        return position
 
     def until(self, row: Any) -> int | None:
         """Return where a row ends on the axis; None where it lasts."""
-        return row.line_end if self.unit == "line" else row.ts_end
+        position: int | None = row.line_end if self.unit == "line" else row.ts_end
+        return position
 
     def moments(self, frame: pl.DataFrame, tone: Tone, text: str) -> Iterator[Mark]:
         """Yield a mark per row, or per group of rows where a drawing cannot show each. `frame` has source, line, ts."""

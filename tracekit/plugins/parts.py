@@ -2,13 +2,13 @@
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from tracekit.diagnosing.diagnoses import Diagnosis
+from tracekit.errors import nearest
 from tracekit.findings import SEVERITIES
 from tracekit.picture.lane import LaneSource
 from tracekit.replay.gates import CODE, NAME, Gate, Since
@@ -130,12 +130,6 @@ def misnamed(module: object, hooks: Collection[str]) -> Iterator[str]:
             yield f"{name} is no hook{nearest(name, hooks)}"
         elif name in hooks and not marked:
             yield f"{name} has no @tracekit.hookimpl above it"
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return `; did you mean x?`, or nothing."""
-    near = get_close_matches(name, list(names), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _named(part: Any) -> str:

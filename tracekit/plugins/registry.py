@@ -9,6 +9,7 @@ from typing import Any
 import pluggy
 
 from tracekit.diagnosing.diagnoses import Diagnosis
+from tracekit.errors import nearest
 from tracekit.picture.lane import LaneSource
 from tracekit.plugins import hooks, parts
 from tracekit.replay.gates import CODE, Gate, marked
@@ -207,7 +208,7 @@ def _check_gates(registry: Registry) -> None:
             asked.append((f"system {s.__name__}", (*flipped, *s.asks, *marked(f.text for f in s.fixes))))
         for what, codes in asked:
             for code in sorted(set(codes) - known):
-                plugin.wrong(f"is wrong: {what} asks for a gate {code}, which nothing declares{parts.nearest(code, known)}")
+                plugin.wrong(f"is wrong: {what} asks for a gate {code}, which nothing declares{nearest(code, known)}")
 
 
 def _agrees(plugin: Plugin, model: type[Model], declared: dict[str, Table]) -> bool:
@@ -233,4 +234,4 @@ def check(registry: Registry, events: Iterable[str]) -> None:
     for plugin in registry.plugins:
         for what, tables in list(plugin.readers()):
             for table in sorted(set(tables) - known):
-                plugin.wrong(f"is wrong: {what} asks for a table {table}, which nothing gives{parts.nearest(table, known)}")
+                plugin.wrong(f"is wrong: {what} asks for a table {table}, which nothing gives{nearest(table, known)}")

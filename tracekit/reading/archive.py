@@ -16,6 +16,7 @@ from tracekit.reading.unpack import Entry, Stream
 
 KEPT = 64 << 20  # bytes of content held in memory for one archive, and of one member of it
 KEPT_EACH = 8 << 20
+_AGAIN = 16  # how often all of it may be read again
 _STEP = 1 << 20
 _SIZES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -53,6 +54,7 @@ class Budget:
     def __init__(self, label: str, limits: Limits) -> None:
         self.label, self.limits = label, limits
         self.packed = self.expanded = self.members = 0
+        self.exceeded: LimitError | None = None  # the first limit that was exceeded: nothing is read after that
 
     def read(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         """Count and yield blocks of the file itself."""
@@ -66,21 +68,30 @@ class Budget:
         for block in blocks:
             self.expanded += len(block)
             if self.expanded > limits.expanded:
-                raise self.beyond(f"expands to more than {limits.expanded} bytes", "expanded")
+                raise self._ended(self.beyond(f"expands to more than {limits.expanded} bytes", "expanded"))
             if self.expanded > limits.ratio_after and self.expanded > limits.ratio * self.packed:
-                raise self.beyond(f"expands to more than {limits.ratio} times its size", "ratio")
+                raise self._ended(self.beyond(f"expands to more than {limits.ratio} times its size", "ratio"))
             yield block
 
     def member(self) -> None:
         """Count one member. Errors: LimitError."""
         self.members += 1
         if self.members > self.limits.members:
-            raise self.beyond(f"has more than {self.limits.members} members", "members")
+            raise self._ended(self.beyond(f"has more than {self.limits.members} members", "members"))
+
+    def check(self) -> None:
+        """Raise the limit that was exceeded, whoever read when it was. Errors: LimitError."""
+        if self.exceeded is not None:
+            raise self.exceeded
 
     def beyond(self, what: str, limit: str, member: str = "") -> LimitError:
         """Return the error for an exceeded limit, with the setting that raises it."""
         label = f"{self.label}!{member}" if member else self.label
         return LimitError(f"{label}: {what}; if you trust it, raise the limit TRACEKIT_MAX_{limit.upper()}")
+
+    def _ended(self, error: LimitError) -> LimitError:
+        self.exceeded = self.exceeded or error
+        return error
 
 
 @dataclass(frozen=True)
@@ -134,10 +145,16 @@ class Pass:
                 yield from self._entries(self._zip(stream, file if not layers else None), name, depth)
             elif kind == "tar":
                 yield from self._entries(tar.entries(stream), name, depth)
+                for _ in stream.blocks() if layers else ():  # the checksum of compressed data stands at their end
+                    pass
             else:
                 yield self._member(name, mtime, stream)
         except unpack.BROKEN as error:
             self.problems.append(Problem(name, f"the archive is damaged or ends early: {unpack.reason_of(error)}"))
+        except LimitError:
+            raise
+        except SourceError as error:
+            self.problems.append(Problem(name, str(error)))
 
     def _zip(self, stream: Stream, file: IO[bytes] | None) -> Iterator[Entry]:
         if file is not None and file.seekable():
@@ -146,6 +163,7 @@ class Pass:
 
     def _entries(self, entries: Iterable[Entry], outer: str, depth: int) -> Iterator[Member]:
         for entry in entries:
+            self.budget.check()
             self.budget.member()
             name = _plain(entry.name)
             if entry.kind == "folder":
@@ -160,6 +178,7 @@ class Pass:
                 self.problems.append(Problem(_joined(outer, name), entry.problem))
             else:
                 yield from self._inside(entry.stream, self._unique(_joined(outer, name)), entry.mtime, depth)
+        self.budget.check()
 
     def _unique(self, name: str) -> str:
         self._names[name] += 1
@@ -178,7 +197,10 @@ class Archive:
         self.problems: list[Problem] = []
         self.skipped: Counter[str] = Counter()
         self._kept: dict[int, bytes] = {}
+        self._names: dict[int, str] = {}
         self._room = KEPT
+        self._once = self._spent = 0  # bytes that the first pass, and those after it, expanded to
+        self._pass: Pass | None = None
         self._going: Iterator[Member] | None = None
         self._file: IO[bytes] | None = None
         self._next = 0
@@ -190,26 +212,41 @@ class Archive:
         with self.opener() as file:
             for member in once.members(file):
                 head = member.stream.peek(unpack.HEAD)
-                if not head and member.stream.error is not None:
-                    once.problems.append(Problem(member.name, f"nothing of it can be unpacked: {unpack.reason_of(member.stream.error)}"))
+                error = member.stream.error
+                if not head and error is not None and not isinstance(error, LimitError):  # a limit ends the pass, which tells it
+                    once.problems.append(Problem(member.name, f"nothing of it can be unpacked: {unpack.reason_of(error)}"))
                 elif wanted(member, head):
+                    self._names[member.index] = member.name
                     self._keep(member)
                     yield member, head
+        self._once = once.budget.expanded
 
     def blocks(self, index: int) -> Iterator[bytes]:
         """Yield the content of a member. Errors: those of `unpack.BROKEN`, LimitError."""
         if index in self._kept:
             yield self._kept[index]
             return
-        if self._going is None or index < self._next:
-            self.close()
-            self._file = self.opener()
-            self._going = Pass(self.label, self.limits).members(self._file)
+        if self._going is None or self._pass is None or index < self._next:
+            self._begin()
+        assert self._going is not None and self._pass is not None
         for member in self._going:
             self._next = member.index + 1
-            if member.index == index:
+            if member.index == index and member.name == self._names.get(index):
                 yield from member.stream.blocks()
                 return
+        self._pass.budget.check()
+        raise EOFError("it is not there any more: the file changed while it was read")
+
+    def _begin(self) -> None:
+        """Begin a pass. What all passes expand to is limited: members can lie in an order that needs a pass for each of them."""
+        spent = 0 if self._pass is None else self._pass.budget.expanded
+        self.close()
+        self._file = self.opener()
+        self._spent += spent
+        self._pass = Pass(self.label, self.limits)
+        if self._spent > max(self.limits.expanded, _AGAIN * self._once):
+            raise self._pass.budget.beyond("has its logs in an order that takes too many passes; unpack it", "expanded")
+        self._going = self._pass.members(self._file)
 
     def close(self) -> None:
         """Close the open file; members can still be read."""
@@ -219,7 +256,7 @@ class Archive:
             self._file = None
 
     def __getstate__(self) -> dict[str, object]:
-        return {**vars(self), "_going": None, "_file": None, "_next": 0}
+        return {**vars(self), "_going": None, "_pass": None, "_file": None, "_next": 0}
 
     def _keep(self, member: Member) -> None:
         """Keep the content in memory while there is room; damaged content is read again, so that its reader gets the error."""

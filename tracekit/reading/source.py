@@ -1,35 +1,37 @@
-"""Paths to sources, sources to chunks of physical lines, and evidence lines read once more.
+"""Paths to sources, sources to chunks of physical lines, and the text of evidence lines.
 
 A line ends at LF and nowhere else; lines are counted from 1. A source is small and can be pickled: it holds where the bytes are, not the
 bytes. What cannot be sought (standard input, pipes) and what another program must render (trace.dat) is spooled to a temporary file first.
 """
 
-import atexit
 import bisect
 import codecs
 import os
 import re
 import shutil
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from tracekit.errors import SourceError
+from tracekit.errors import LimitError, SourceError
 from tracekit.reading import bundle, tracedat
 from tracekit.reading.archive import Archive, Limits, Member, is_archive
 from tracekit.reading.chunk import Chunk
+from tracekit.reading.held import Held, Room
+from tracekit.reading.lines import bound, plain_lines, whole_lines
+from tracekit.reading.spool import spool, spool_blocks, spool_file
 from tracekit.reading.text import encoding_of, is_binary
 from tracekit.reading.unpack import BROKEN, HEAD, compression, reason_of
 
 CHUNK = 16 << 20
-LINE_LIMIT = 1 << 20
 _STEP = 1 << 20
+_OTHERS = {b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "rar", b"\x04\x22\x4d\x18": "lz4", b"LZIP": "lzip"}  # by their first bytes
 DAMAGED = "the data end early or are damaged"
 
 
@@ -38,8 +40,7 @@ class Source:
     """Describe one log: `path` as the user gave it, `file` where its bytes are, and how to read them.
 
     What is compressed or inside an archive is a `member` of `archive`. `machine`: whose log it is where the place says so. `remarks`
-    collects what the reader should be told (cut lines, a truncated archive); `marks` maps the first line of each chunk to its byte offset,
-    where a file can be sought.
+    collects what the reader should be told (cut lines, a truncated archive); `held` keeps what was parsed.
     """
 
     path: str
@@ -51,7 +52,7 @@ class Source:
     machine: str = ""
     remarks: list[str] = field(default_factory=list, compare=False)
     lost: list[str] = field(default_factory=list, compare=False)  # the remarks that say that lines are missing
-    marks: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
+    held: Held = field(default_factory=Held, compare=False, repr=False)
     returns: bool = False  # its lines end at CR alone, as a terminal's capture has them
 
     @property
@@ -62,10 +63,11 @@ class Source:
     def chunks(self, size: int = CHUNK) -> Iterator[Chunk]:
         """Yield the source's lines in chunks of about `size` bytes; lines over 1 MiB are cut and counted in `notes()`."""
         line, cut = self.first_line, 0
-        for offset, raw in _plain_lines(self.file, size, self._lose) if self.plain else _whole_lines(self._blocks(min(size, CHUNK)), size):
-            data, shortened = _bound(raw)
+        self.held.begin()
+        for offset, raw in self._pieces(size):
+            data, shortened = bound(raw)
             cut += shortened
-            self.marks[line] = offset
+            self.held.add(line, offset, raw, data, size)
             chunk = Chunk(line, data)
             yield chunk
             line = chunk.next_line
@@ -73,14 +75,16 @@ class Source:
             self._lose(f"{cut} line{'s' if cut > 1 else ''} longer than 1 MiB cut")
 
     def text_of(self, numbers: Iterable[int]) -> dict[int, str]:
-        """Return the text of some lines, by number, read again from the file."""
+        """Return the text of some lines, by number, as they were parsed; note lines whose bytes are not what they were."""
         wanted = sorted(set(numbers))
         texts: dict[int, str] = {}
-        for chunk in self._chunks_with(wanted):
+        for chunk in self._chunks_with(wanted) if wanted else ():
             inside = wanted[bisect.bisect_left(wanted, chunk.first_line) :]
             lines = chunk.data.split(b"\n", inside[-1] - chunk.first_line + 1) if inside else []
+            if lines and not lines[-1] and chunk.data.endswith(b"\n"):
+                lines.pop()
             texts.update((n, _decode(lines[n - chunk.first_line])) for n in inside if n - chunk.first_line < len(lines))
-            if not wanted or len(texts) == len(wanted):
+            if len(texts) == len(wanted):
                 break
         return texts
 
@@ -97,25 +101,50 @@ class Source:
         return self.path, line
 
     def _chunks_with(self, wanted: Sequence[int]) -> Iterator[Chunk]:
-        """Yield the chunks that hold the wanted lines: by seeking where offsets are known, else all from the start."""
-        if not self.plain or not self.marks:
+        """Yield the chunks that hold the wanted lines: those in memory, others read again where they are what was parsed."""
+        firsts = sorted(self.held.marks)
+        if not firsts:
             yield from self.chunks()
             return
-        firsts = sorted(self.marks)
-        places = sorted({max(bisect.bisect_right(firsts, n) - 1, 0) for n in wanted})
-        with open(self.file, "rb") as stream:
-            for place in places:
-                begin = self.marks[firsts[place]]
-                end = self.marks[firsts[place + 1]] if place + 1 < len(firsts) else None
-                stream.seek(begin)
-                yield Chunk(firsts[place], _bound(stream.read(-1 if end is None else end - begin))[0])
+        needed = {firsts[max(bisect.bisect_right(firsts, n) - 1, 0)] for n in wanted}
+        kept = self.held.chunks
+        yield from (Chunk(first, kept[first]) for first in sorted(needed & kept.keys()))
+        if missing := sorted(needed - kept.keys()):
+            found = list(self._again(missing))
+            yield from found
+            if len(found) < len(missing):
+                self._lose("the file changed after it was read: some lines of evidence cannot be shown")
+
+    def _again(self, firsts: Sequence[int]) -> Iterator[Chunk]:
+        """Yield the chunks that begin with these lines, read again: by seeking in a plain file, else from the start."""
+        marks = self.held.marks
+        with suppress(OSError, SourceError):
+            if self.plain:
+                handle = self.held.open(self.file)
+                read = ((first, os.pread(handle.handle, marks[first].length, marks[first].offset)) for first in firsts)
+            else:
+                by_offset = {marks[first].offset: first for first in firsts}
+                pieces = replace(self, remarks=[], lost=[])._pieces(marks[firsts[0]].size)
+                read = ((by_offset[offset], raw) for offset, raw in pieces if offset in by_offset)
+            yield from (Chunk(first, bound(raw)[0]) for first, raw in islice(read, len(firsts)) if marks[first].fits(raw))
+
+    def _pieces(self, size: int) -> Iterator[tuple[int, bytes]]:
+        """Yield pieces of whole lines, each with its byte offset. Errors: OSError, SourceError."""
+        if not self.plain:
+            yield from whole_lines(self._blocks(min(size, CHUNK)), size)
+            return
+        opened = self.held.open(self.file)
+        yield from plain_lines(opened.handle, size, self._lose)
 
     def _blocks(self, size: int) -> Iterator[bytes]:
         """Yield the bytes of the source, unpacked and as UTF-8."""
-        blocks = _read(self.file, size) if self.archive is None else _whole(self.archive.blocks(self.member), self._lose)
+        blocks = _read(self.file, size) if self.archive is None else self._unpacked(self.archive)
         if self.returns:
             return (block.replace(b"\r", b"\n") for block in blocks)
         return _recoded(blocks, self.encoding) if self.encoding else blocks
+
+    def _unpacked(self, archive: Archive) -> Iterator[bytes]:
+        return _whole(archive.blocks(self.member), self._lose, f"{archive.label}: ")
 
     def _note(self, text: str) -> None:
         if text not in self.remarks:
@@ -176,13 +205,13 @@ class Series(Source):
 
 def discover(paths: Sequence[str], limits: Limits | None = None) -> tuple[list[Source], list[SourceError]]:
     """Find the sources that `paths` mean: files, members of archives, folders (all logs below, sorted), URLs, `-` for standard input."""
-    limits = limits or Limits.given()
+    limits, room = limits or Limits.given(), Room()
     found: list[tuple[Source, bundle.Log]] = []
     errors: list[SourceError] = []
     for path in paths:
         try:
             for name in _below(path, errors):
-                found += _identify(name, limits, errors)
+                found += _identify(name, limits, room, errors)
         except SourceError as error:
             errors.append(error)
     return _placed(found), errors
@@ -217,18 +246,18 @@ def _below(path: str, errors: list[SourceError]) -> list[str]:
     return files
 
 
-def _identify(path: str, limits: Limits, errors: list[SourceError]) -> list[tuple[Source, bundle.Log]]:
+def _identify(path: str, limits: Limits, room: Room, errors: list[SourceError]) -> list[tuple[Source, bundle.Log]]:
     """Decide by the first bytes how a file is to be read; one that cannot be read is an error."""
     label = shown(path)
     try:
         if is_url(path):
-            return list(_members(path, path, Archive(path, lambda: open_url(path), limits), errors))
-        file = _spool(sys.stdin.buffer) if path == "-" else path if os.path.isfile(path) else _spool_file(path)
+            return list(_members(path, path, Archive(path, lambda: open_url(path), limits), room, errors))
+        file = spool(sys.stdin.buffer) if path == "-" else path if os.path.isfile(path) else spool_file(path)
         with open(file, "rb") as stream:
             head = stream.read(HEAD)
         if compression(head) or is_archive(head):
-            return list(_members(label, file, Archive(label, lambda: open(file, "rb"), limits), errors))
-        return [_described(Source(label, file), head, int(os.stat(file).st_mtime))]
+            return list(_members(label, file, Archive(label, lambda: open(file, "rb"), limits), room, errors))
+        return [_described(Source(label, file, held=Held(room)), head, int(os.stat(file).st_mtime))]
     except SourceError as error:
         errors.append(error)
     except OSError as error:
@@ -274,7 +303,7 @@ def _fsspec(url: str) -> Any:
         raise SourceError(f"{url}: remote files need fsspec: pip install 'tracekit[remote]'") from None
 
 
-def _members(path: str, file: str, archive: Archive, errors: list[SourceError]) -> Iterator[tuple[Source, bundle.Log]]:
+def _members(path: str, file: str, archive: Archive, room: Room, errors: list[SourceError]) -> Iterator[tuple[Source, bundle.Log]]:
     """Return the logs of an archive or of a compressed file. Errors: SourceError where there is none."""
     others: Counter[str] = Counter()
 
@@ -287,7 +316,7 @@ def _members(path: str, file: str, archive: Archive, errors: list[SourceError]) 
     for member, head in archive.scan(wanted):
         label = f"{path}!{member.name}" if member.name else path
         try:
-            source, log = _described(Source(label, file, archive=archive, member=member.index), head, member.mtime)
+            source, log = _described(Source(label, file, archive=archive, member=member.index, held=Held(room)), head, member.mtime)
         except SourceError as error:
             if not member.name:
                 raise
@@ -312,8 +341,10 @@ def _described(source: Source, head: bytes, mtime: int) -> tuple[Source, bundle.
     if not head:
         raise SourceError(f"{source.path}: the file is empty")
     if head.startswith(tracedat.MAGIC):
-        file = source.file if source.archive is None else _spool_blocks(source._blocks(_STEP))
+        file = source.file if source.archive is None else spool_blocks(source._blocks(_STEP))
         return _rendered(source.path, file), bundle.Log(source.path, "", mtime)
+    if packed := next((name for magic, name in _OTHERS.items() if head.startswith(magic)), ""):
+        raise SourceError(f"{source.path}: is packed by {packed}, which is not read here: unpack it first")
     encoding = encoding_of(head)
     if not encoding and is_binary(head):
         raise SourceError(f"{source.path}: is not text")
@@ -326,7 +357,7 @@ def _rendered(path: str, file: str) -> Source:
     if not shutil.which("trace-cmd"):
         raise SourceError(f"{path}: is a trace.dat and trace-cmd is not installed; convert it: trace-cmd report {path} > trace.txt")
     extra, blocks, notes = tracedat.render(os.path.abspath(file))
-    text = _spool_blocks([b"".join(line.encode() + b"\n" for line in extra), *blocks])
+    text = spool_blocks([b"".join(line.encode() + b"\n" for line in extra), *blocks])
     if os.path.getsize(text) == 0:
         raise SourceError(f"{path}: trace-cmd cannot read this trace.dat: {'; '.join(notes) or 'no output'}")
     return Source(path, text, first_line=1 - len(extra), remarks=notes, lost=list(notes))
@@ -337,12 +368,14 @@ def _read(file: str, size: int) -> Iterator[bytes]:
         yield from iter(lambda: stream.read(size), b"")
 
 
-def _whole(blocks: Iterator[bytes], note: Callable[[str], None]) -> Iterator[bytes]:
-    """Yield the unpacked blocks; of a damaged archive yield what can be read, then note the damage."""
+def _whole(blocks: Iterator[bytes], note: Callable[[str], None], label: str) -> Iterator[bytes]:
+    """Yield the unpacked blocks; where damage or a limit ends them, note it."""
     try:
         yield from blocks
     except BROKEN as error:
         note(f"{DAMAGED} ({reason_of(error)}); what could be unpacked was read")
+    except LimitError as error:
+        note(f"{str(error).removeprefix(label)}; what was unpacked until then was read")
 
 
 def _recoded(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
@@ -352,91 +385,5 @@ def _recoded(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     yield decoder.decode(b"", final=True).encode()
 
 
-def _plain_lines(file: str, size: int, lose: Callable[[str], None]) -> Iterator[tuple[int, bytes]]:
-    """Yield pieces of a plain file that end at LF, each with its byte offset. The line's end is searched first, so nothing is copied."""
-    offset = 0
-    with open(file, "rb") as stream:
-        handle, total = stream.fileno(), os.fstat(stream.fileno()).st_size
-        while offset < total:
-            end = min(offset + size, total)
-            if end < total:
-                rest = os.pread(handle, 2 * LINE_LIMIT, end)
-                if (found := rest.find(b"\n")) < 0 and rest:
-                    break
-                end += found + 1
-            data = os.pread(handle, end - offset, offset)
-            if not data:
-                break
-            yield offset, data
-            offset += len(data)
-        if offset < total:  # a line without end in sight, or the file shrank
-            stream.seek(offset)
-            for further, data in _whole_lines(iter(lambda: stream.read(size), b""), size):
-                yield offset + further, data
-            if (missing := total - stream.tell()) > 0:
-                lose(f"the file shrank while it was read: {missing:,} bytes are missing")
-
-
-def _whole_lines(blocks: Iterable[bytes], size: int) -> Iterator[tuple[int, bytes]]:
-    """Join blocks to pieces of at least `size` bytes that end at LF, each with its byte offset. Of an endless line keep the start."""
-    offset, held, length, dropped, tail = 0, [], 0, 0, 0
-    for block in blocks:
-        last = block.rfind(b"\n")
-        if last < 0 and tail > LINE_LIMIT:
-            dropped += len(block)
-            continue
-        tail = tail + len(block) if last < 0 else len(block) - last - 1
-        held.append(block)
-        length += len(block)
-        if length < size:
-            continue
-        data = b"".join(held) if len(held) > 1 else block
-        end = data.rfind(b"\n") + 1
-        if end:
-            yield offset, data[:end]
-            offset, dropped = offset + end + dropped, 0
-        rest = data[end:]
-        kept = rest[: LINE_LIMIT + 1] if len(rest) > 2 * LINE_LIMIT else rest
-        dropped += len(rest) - len(kept)
-        held, length = ([kept], len(kept)) if kept else ([], 0)
-    if length:
-        yield offset, b"".join(held)
-
-
-_OVERLONG = re.compile(rb"([^\n]{%d})[^\n]+" % LINE_LIMIT)
-
-
-def _bound(data: bytes) -> tuple[bytes, int]:
-    """Cut lines over the limit; where there are none, the search costs one look-up per MiB."""
-    if all(data.find(b"\n", at, at + LINE_LIMIT) >= 0 for at in range(0, len(data) - LINE_LIMIT, LINE_LIMIT)):
-        return data, 0
-    return _OVERLONG.subn(rb"\1", data)
-
-
 def _decode(line: bytes) -> str:
     return line.decode("utf-8", "replace")
-
-
-def _spool(stream: IO[bytes]) -> str:
-    return _spool_blocks(iter(lambda: stream.read(_STEP), b""))
-
-
-def _spool_file(path: str) -> str:
-    with open(path, "rb") as stream:
-        return _spool(stream)
-
-
-def _spool_blocks(blocks: Iterable[bytes]) -> str:
-    """Write blocks to a temporary file that is removed when the process ends; return its name."""
-    handle, name = tempfile.mkstemp(prefix="tracekit-")
-    atexit.register(_remove, name, os.getpid())
-    with os.fdopen(handle, "wb") as out:
-        for block in blocks:
-            out.write(block)
-    return name
-
-
-def _remove(name: str, owner: int) -> None:
-    if os.getpid() == owner:
-        with suppress(OSError):
-            os.unlink(name)

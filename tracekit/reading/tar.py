@@ -120,7 +120,7 @@ def _sum_is_right(header: bytes) -> bool:
         return False
     others = header[:148] + header[156:]
     wanted = int(field, 8) - 8 * ord(" ")
-    return wanted in (sum(others), sum(b - 256 if b > 127 else b for b in others))
+    return wanted == sum(others) or wanted == sum(b - 256 if b > 127 else b for b in others)
 
 
 def _skip_sparse_map(stream: Stream, header: bytes) -> None:

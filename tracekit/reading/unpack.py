@@ -7,8 +7,9 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -17,6 +18,8 @@ else:
 
 HEAD = 64 << 10
 STEP = 1 << 20
+PIECE = 64 << 10  # bytes that come out in one go: as many are lost at most where a long stream is damaged
+_AGAIN = 4 << 20  # bytes of input that are read again for what comes right before the damage
 # What a decompressor may take for itself; `xz -9` needs 65 MiB, a crafted header may ask for 4 GiB.
 _XZ_MEMORY = 256 << 20
 _MAGIC = {b"\x1f\x8b\x08": "gz", b"\xfd7zXZ\x00": "xz", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zst"}
@@ -63,6 +66,8 @@ class Stream:
 
     def peek(self, size: int) -> bytes:
         """Return the next `size` bytes, fewer at the end, without taking them."""
+        if len(self._held) - self._at >= size:
+            return self._held[self._at : self._at + size]
         parts = [self._held[self._at :]]
         length = len(parts[0])
         while length < size and (block := self._more()):
@@ -91,6 +96,9 @@ class Stream:
 
     def read(self, size: int) -> bytes:
         """Return exactly `size` bytes, or none at the end of the stream. Errors: EOFError for fewer; what the blocks raise."""
+        if len(self._held) - self._at >= size:
+            self._at += size
+            return self._held[self._at - size : self._at]
         if not self.peek(1) and self._error is None:
             return b""
         return b"".join(self.blocks(size))
@@ -141,12 +149,17 @@ def opened(stream: Stream, spend: Callable[[Iterable[bytes]], Iterator[bytes]], 
 
 def expand(kind: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
     """Compressed blocks, also of several streams in a row, unpacked. Errors: those of `BROKEN`, after all that could be unpacked."""
-    step: Decompressor | None = None
+    step: _Step | None = None
     for data in blocks:
         while data or (step is not None and not step.needs_input):
             if step is None:
-                step = _decompressor(kind)
-            if out := step.decompress(data, STEP):
+                step = _Step(kind)
+            try:
+                out = step.decompress(data)
+            except BROKEN:
+                yield from step.salvaged()
+                raise
+            if out:
                 yield out
             data = b""
             if step.eof:
@@ -155,21 +168,85 @@ def expand(kind: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
         raise EOFError("the compressed data end before their end mark")
 
 
+class _Step:
+    """Unpack one stream piece by piece.
+
+    A decompressor loses the piece in which it finds damage, so the input is kept for a second reading.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._inner = _decompressor(kind)
+        self._start: _Gzip | None = None  # where the second reading begins, if not at the begin of the stream
+        self._fed: list[bytes] = []
+        self._left = _AGAIN  # bytes of input that may still be kept
+        self._given = 0  # bytes that came out since the start of the second reading
+
+    @property
+    def needs_input(self) -> bool:
+        return self._inner.needs_input
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    def decompress(self, data: bytes) -> bytes:
+        if data:
+            self._keep(data)
+        out = self._inner.decompress(data, PIECE)
+        self._given += len(out)
+        return out
+
+    def _keep(self, data: bytes) -> None:
+        """Keep input for a second reading; once it is too much, begin that one here (gz), or do without it."""
+        if self._left < 0 and isinstance(self._inner, _Gzip):
+            self._start, self._fed, self._left, self._given = self._inner.copy(), [], _AGAIN, 0
+        self._left -= len(data)
+        self._fed = [*self._fed, data] if self._left >= 0 or isinstance(self._inner, _Gzip) else []
+
+    def salvaged(self) -> Iterator[bytes]:
+        """Yield what comes before the damage and was not given yet: read again in ever smaller pieces."""
+        for size in (4096, 64, 1) if self._fed else ():
+            more = self._again(size)
+            self._given += len(more)
+            yield more
+
+    def _again(self, size: int) -> bytes:
+        """Unpack anew, in pieces of `size` bytes behind what was given, up to the damage; return what was not given yet."""
+        inner = self._start.copy() if self._start is not None else _decompressor(self._kind)
+        at, out = 0, bytearray()
+        with suppress(*BROKEN):
+            for data in self._fed:
+                while data or not inner.needs_input:
+                    piece = inner.decompress(data, min(PIECE, max(self._given - at, 0)) or size)
+                    out += piece[max(self._given - at, 0) :]
+                    at, data = at + len(piece), b""
+        return bytes(out)
+
+
 def reason_of(error: BaseException) -> str:
     """What an error of `BROKEN` or of a remote store says, in one line."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
 
 
 class _Gzip:
     """zlib's decompressor with the interface of the others."""
 
-    def __init__(self, wbits: int = 31) -> None:
-        self._zlib = zlib.decompressobj(wbits)
+    def __init__(self, zlib: Any) -> None:
+        self._zlib = zlib
+
+    def copy(self) -> "_Gzip":
+        """Return another one that goes on from here."""
+        return _Gzip(self._zlib.copy())
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        return self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
+        return bytes(self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length))
 
     @property
     def needs_input(self) -> bool:
@@ -177,11 +254,11 @@ class _Gzip:
 
     @property
     def eof(self) -> bool:
-        return self._zlib.eof
+        return bool(self._zlib.eof)
 
     @property
     def unused_data(self) -> bytes:
-        return self._zlib.unused_data
+        return bytes(self._zlib.unused_data)
 
 
 def _decompressor(kind: str) -> Decompressor:
@@ -189,4 +266,4 @@ def _decompressor(kind: str) -> Decompressor:
         return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
     if kind == "bz2":
         return bz2.BZ2Decompressor()
-    return zstd.ZstdDecompressor() if kind == "zst" else _Gzip(-15 if kind == "deflate" else 31)
+    return zstd.ZstdDecompressor() if kind == "zst" else _Gzip(zlib.decompressobj(-15 if kind == "deflate" else 31))

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import IO
 
-from tracekit.errors import LimitError
+from tracekit.errors import LimitError, SourceError
 from tracekit.reading.unpack import BROKEN, STEP, Entry, Stream, expand, reason_of
 
 IN_MEMORY = 64 << 20  # a zip inside an archive up to this size is read by its directory
 _LOCAL, _END, _END64 = b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06"
 _METHODS = {zipfile.ZIP_STORED: "", zipfile.ZIP_DEFLATED: "deflate", zipfile.ZIP_BZIP2: "bz2"}
 _ENCRYPTED, _SIZES_FOLLOW = 0x1, 0x8
+_HEADER = 30  # bytes of a local header, without name and extra field
 
 Spend = Callable[[Iterable[bytes]], Iterator[bytes]]
 
@@ -26,7 +27,10 @@ def is_zip(head: bytes) -> bool:
 
 
 def entries(stream: Stream, file: IO[bytes] | None, most: int, spend: Spend) -> Iterator[Entry]:
-    """The entries in their order; each can be read until the next is asked for. Errors: `BROKEN`, LimitError over `most` entries."""
+    """The entries in their order; each can be read until the next is asked for.
+
+    Errors: `BROKEN`, LimitError over `most` entries, SourceError where entries overlap.
+    """
     if file is None or not file.seekable():
         held = stream.peek(IN_MEMORY + 1)
         file = io.BytesIO(held) if len(held) <= IN_MEMORY else None
@@ -36,7 +40,11 @@ def entries(stream: Stream, file: IO[bytes] | None, most: int, spend: Spend) -> 
         yield from _forward(stream, spend)
         why = reason_of(error)
         raise zipfile.BadZipFile(f"its directory is missing or damaged ({why}); the entries before the damage were read") from error
-    yield from _by_directory(directory, spend) if directory else _forward(stream, spend)
+    if directory is None or file is None:
+        yield from _forward(stream, spend)
+        return
+    _apart(directory)
+    yield from _by_directory(directory, file, spend)
 
 
 def _directory(file: IO[bytes], most: int) -> zipfile.ZipFile:
@@ -53,16 +61,48 @@ def _directory(file: IO[bytes], most: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(file)
 
 
-def _by_directory(directory: zipfile.ZipFile, spend: Spend) -> Iterator[Entry]:
+def _apart(directory: zipfile.ZipFile) -> None:
+    """Refuse a zip whose entries share bytes: a small one can hold the same content thousands of times. Errors: SourceError."""
+    last, end = "", 0
+    for info in sorted(directory.infolist(), key=lambda info: info.header_offset):
+        if info.header_offset < end:
+            raise SourceError(f"its entries {last} and {info.filename} overlap: a zip that was built to cost much is not read")
+        last, end = info.filename, info.header_offset + _HEADER + info.compress_size
+
+
+def _by_directory(directory: zipfile.ZipFile, file: IO[bytes], spend: Spend) -> Iterator[Entry]:
     for info in directory.infolist():
-        content = Stream(_content(directory, info, spend))
+        content = Stream(spend(_content(directory, file, info)))
         yield Entry(info.filename, _kind(info), _time(info), content, _refusal(info.flag_bits, info.compress_type))
 
 
-def _content(directory: zipfile.ZipFile, info: zipfile.ZipInfo, spend: Spend) -> Iterator[bytes]:
-    with directory.open(info) as data:
-        blocks = iter(lambda: data.read(STEP), b"")
-        yield from spend(blocks)
+def _content(directory: zipfile.ZipFile, file: IO[bytes], info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """Yield what an entry holds. Python's reader loses the last block where the checksum is wrong. Errors: `BROKEN`, behind the content."""
+    if info.compress_type == zipfile.ZIP_LZMA:
+        with directory.open(info) as data:
+            yield from iter(lambda: data.read(STEP), b"")
+        return
+    crc, kind = 0, _METHODS[info.compress_type]
+    for block in expand(kind, _packed_blocks(file, info)) if kind else _packed_blocks(file, info):
+        crc = zlib.crc32(block, crc)
+        yield block
+    if crc != info.CRC:
+        raise zipfile.BadZipFile("its checksum is wrong")
+
+
+def _packed_blocks(file: IO[bytes], info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """Yield the bytes of an entry as they lie in the file. Errors: EOFError, BadZipFile."""
+    file.seek(info.header_offset)
+    header = file.read(_HEADER)
+    if len(header) < _HEADER or not header.startswith(_LOCAL):
+        raise zipfile.BadZipFile("its header is damaged")
+    at, left = info.header_offset + _HEADER + sum(struct.unpack_from("<2H", header, 26)), info.compress_size
+    while left:
+        file.seek(at)
+        if not (block := file.read(min(left, STEP))):
+            raise EOFError("the zip ends early")
+        at, left = at + len(block), left - len(block)
+        yield block
 
 
 def _kind(info: zipfile.ZipInfo) -> str:

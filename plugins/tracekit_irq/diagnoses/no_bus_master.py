@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import polars as pl
@@ -12,6 +13,9 @@ from tracekit_irq.evidence import MOST, in_order
 RECORD = "QEMU: -trace 'pci_cfg_*' -trace msix_write_config; or lspci -vv while the device is in use"
 COMMAND = 0x4  # offset of the command register
 BUS_MASTER = 0x4  # its bit 2
+# 00:00.2 IOMMU: Advanced Micro Devices, Inc. [AMD] ...;  00:04.0 Class 0806: Device 1022:1419
+# Linux never sets bit 2 of an IOMMU's function, and its interrupts come all the same.
+IOMMU = r"^IOMMU|[^0-9a-f]0806(?:[^0-9a-f]|$)"
 
 
 @dataclass
@@ -44,13 +48,13 @@ def no_bus_master(
     """A device has MSI-X on and was never allowed to master the bus, so no message can leave it.
 
     What it finds: every span in which MSI-X is enabled and unmasked (config writes as an emulated device's QEMU traces them) has bit 2 of
-    the command register clear from its first line to its last; or a
-    snapshot of `lspci -vv` has `MSI-X: Enable+` with `BusMaster-` (possible).
+    the command register clear from its first line to its last; or so have the last of these spans, while it was set in earlier ones
+    (possible: a user that does not set the bit); or a snapshot of `lspci -vv` has `MSI-X: Enable+` with `BusMaster-` (possible).
 
     Why it matters: an MSI is a memory write by the device. Everything else is set up, nothing is refused, and no interrupt ever comes.
 
-    Stays quiet when: bit 2 is set within any of these spans (drivers often set it after the enable), MSI-X is off (a closed device), or the
-    device was seen to interrupt.
+    Stays quiet when: bit 2 is set within the last of these spans (drivers often set it after the enable), MSI-X is off (a closed device),
+    the function is an IOMMU, or the device was seen to interrupt.
 
     Affected: any release; a client or a driver that does not set the bit.
 
@@ -61,13 +65,13 @@ def no_bus_master(
     traced = (
         device_spans(msix_write_config, pci_cfg_write, pci_cfg_read) if msix_write_config is not None and pci_cfg_write is not None else {}
     )
-    found = [_finding(dev, slot, spans) for (dev, slot), spans in traced.items() if spans and all(s.mute for s in spans)]
+    found = [f for (dev, slot), spans in traced.items() for f in _told(dev, slot, spans)]
     if lspci_device is not None and lspci_capability is not None and lspci_command is not None:
         snapshots = _snapshots(lspci_device, lspci_capability, lspci_command)
         found += [f for f in snapshots if not _interrupted(irq_handler_entry, str(f.subject.bdf))]
     yield from found
     if not found and traced:
-        yield clear("bus mastering was on in some span of every device that had MSI-X enabled")
+        yield clear("bus mastering was on in the last span of every device that had MSI-X enabled")
     elif not found:
         yield not_evaluated("no accesses to the device's config space in the input", RECORD)
 
@@ -114,8 +118,16 @@ class _Device:
             self.spans.append(self.open)
 
 
-def _finding(dev: str, slot: str, spans: list[Span]) -> Finding:
-    closed = any(s.end is not None for s in spans)
+def _told(dev: str, slot: str, spans: list[Span]) -> Iterator[Finding]:
+    """The spans with bus mastering off, if they are all, or the last ones and complete."""
+    last = list(takewhile(lambda s: s.mute, reversed(spans)))[::-1]
+    if last and (len(last) == len(spans) or all(s.end is not None for s in last)):
+        yield _finding(dev, slot, last, len(spans) - len(last))
+
+
+def _finding(dev: str, slot: str, spans: list[Span], before: int) -> Finding:
+    """`before`: how many spans with bus mastering on came before these."""
+    closed = any(s.end is not None for s in spans) and not before
     first = spans[0]
     evidence = [Evidence(first.source, first.command_line, "cause")] if first.command_line is not None else []
     evidence += [Evidence(s.source, s.write, "cause", s.enable) for s in spans[:MOST]]
@@ -124,7 +136,7 @@ def _finding(dev: str, slot: str, spans: list[Span]) -> Finding:
     # One without a disable may be cut off just before the driver sets the bit.
     return Finding(
         f"{slot} ({dev}) had MSI-X on in {times(len(spans), 'span')} and bus mastering off in all of them (command register "
-        f"{', '.join(f'0x{v:x}' for v in values[:4])})",
+        f"{', '.join(f'0x{v:x}' for v in values[:4])})" + (f", after {times(before, 'span')} with it on" if before else ""),
         "proven" if closed else "possible",
         in_order(evidence),
         subject=_subject(dev, slot),
@@ -144,8 +156,9 @@ def _subject(dev: str, slot: str) -> Subject:
 
 def _snapshots(devices: pl.DataFrame, capabilities: pl.DataFrame, commands: pl.DataFrame) -> list[Finding]:
     """Functions that `lspci -vv` shows with MSI or MSI-X on, unmasked, and bus mastering off."""
-    named = devices.sort("line").select("source", "line", pl.col("line").alias("device_line"), "bdf")
+    named = devices.sort("line").select("source", "line", pl.col("line").alias("device_line"), "bdf", "class_name")
     off = commands.filter(pl.col("bus_master") == "-").sort("line").join_asof(named, on="line", by="source", check_sortedness=False)
+    off = off.filter(~pl.col("class_name").str.contains(IOMMU))
     on = capabilities.filter((pl.col("enable") == "+") & (pl.col("masked").fill_null("-") != "+")).sort("line")
     on = on.join_asof(named, on="line", by="source", check_sortedness=False)
     both = on.select("source", "device_line", "line", "kind", "count").join(

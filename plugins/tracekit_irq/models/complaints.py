@@ -18,14 +18,17 @@ class Complaints(Model):
     def __init__(self) -> None:
         super().__init__()
         self.told: set[tuple[str, int]] = set()
-        self.complaints: list[tuple[Row, str | None, str]] = []  # the row, the device it names, what it says
+        self.complaints: list[tuple[Row, str | None, str | None, str]] = []  # the row, the driver and device it names, what it says
         self.silences: list[Row] = []
 
     def on_driver_complaint(self, e: Row) -> None:
-        self.complaints.append((e, e.device or e.instance, e.complaint))
+        self.complaints.append((e, e.driver, e.device or e.instance, e.complaint))
 
     def on_driver_complaint_alone(self, e: Row) -> None:
-        self.complaints.append((e, None, e.plain))
+        self.complaints.append((e, e.alone, None, e.plain))
+
+    def on_driver_irq_complaint(self, e: Row) -> None:
+        self.complaints.append((e, e.driver, e.instance, e.irq_complaint))
 
     def on_driver_silence(self, e: Row) -> None:
         self.silences.append(e)
@@ -40,16 +43,17 @@ class Complaints(Model):
     on_driver_vf_vectors = on_driver_vectors_told = on_driver_interrupt_missed = on_driver_interrupt_test_failed = _known
     on_ath_response_polled = on_nvme_completion_polled = on_mlx5_eqe_recovered = on_mlx5_command_recovered = _known
     on_xen_msi_create_failed = on_xen_pciback_failed = on_xen_frontend_said = on_xen_frontend_error = _known
-    on_xen_frontend_missing = on_xen_map_failed = on_msi_mode_conflict = _known
+    on_xen_frontend_missing = on_xen_map_failed = on_msi_mode_conflict = on_vmm_complaint = _known
 
     def on_end(self) -> None:
-        for e, device, text in self.complaints:
-            said = complaint.read(text) if self._own(e) else None
-            if said is not None:
+        for e, driver, device, text in self.complaints:
+            said = complaint.read(text) if self._own(e, driver) else None
+            if said is not None and not (said.falls_back and _platform(device)):
+                self._known(e)  # where two rules read one line
                 self.emit(
                     "driver_refusals",
                     e,
-                    driver=e.driver or device,
+                    driver=driver or device,
                     bdf=getattr(e, "bdf", None),
                     device=device,
                     what=said.what,
@@ -62,14 +66,19 @@ class Complaints(Model):
                     line_end=e.line,
                 )
         for e in self.silences:
-            kind = silence.kind(e.silence) if self._own(e) else None
+            kind = silence.kind(e.silence) if self._own(e, e.driver) else None
             if kind is not None:
                 self._silent(e, kind, silence.queue(e.silence), e.silence)
 
     def _silent(self, e: Row, kind: str, queue: str | None, text: str) -> None:
         self.emit("driver_silences", e, driver=e.driver, bdf=e.bdf, device=e.device, kind=kind, queue=queue, text=text, line_end=e.line)
 
-    def _own(self, e: Row) -> bool:
+    def _own(self, e: Row, driver: str | None) -> bool:
         """Return whether the line is a Linux driver's own, and not of a known wording."""
         kernel = e.side is None or e.side == "kernel" or e.side.startswith("guest")
-        return kernel and e.driver not in OTHERS and (e.source, e.line) not in self.told
+        return kernel and driver not in OTHERS and (e.source, e.line) not in self.told
+
+
+def _platform(device: str | None) -> bool:
+    """Return whether a device is of the platform (`arm-smmu-v3.0.auto`, `fe1c0000.ethernet`): firmware gives it wires as well as MSI."""
+    return device is not None and "." in device

@@ -5,7 +5,20 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, same_function, span, subject_of, unanswered
+from tracekit import (
+    Finding,
+    Unchecked,
+    Verdict,
+    clear,
+    diagnosis,
+    distinct,
+    not_evaluated,
+    same_function,
+    span,
+    subject_of,
+    unanswered,
+    unnamed,
+)
 
 RECORD = "kprobes on pci_setup_msix_device_domain and msi_create_device_irq_domain (hwsize), from before the first enable"
 TIMED = Unchecked("the size was read while this irq domain lived", "lspci -vv with a date, or kprobes on pci_setup_msix_device_domain")
@@ -62,6 +75,7 @@ def _finding(row: Mapping[str, Any], grade: Any, others: pl.DataFrame, devices: 
         grade="probable" if row["hint"] else grade,
         subject=subject,
         evidence=distinct(evidence),
+        unchecked=unnamed(row["hint"]),
         values={"old_size": row["hwsize"], "live": row["live"], "enables": later.height},
         advice="Unbind and rebind the driver of the device before the next guest starts.",
     )

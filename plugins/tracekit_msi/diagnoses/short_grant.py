@@ -34,6 +34,7 @@ VFS = (
     "short. Give the physical function fewer (devlink msix_vec_per_pf_max, fewer queues, no RDMA), or each VF fewer."
 )
 ADVICE = "Raise what is short: the device's table, CPU vectors (VEC-*), or remapping entries (VEC-005)."
+IRQ = "See why the irq was refused: a line that another driver does not share (-16), no vector (-28), a wrong number (-22)."
 
 
 @diagnosis("msi.short-grant", code="MSI-004", severity="medium", record=RECORD)
@@ -55,7 +56,8 @@ def short_grant(
     driver goes on with fewer, or with another kind. Of VFs: the device's own budget.
     Why it matters: queues share vectors or do not work; a client may give up.
     Stays quiet when: the number granted is the table's size (the normal clamp), the table's size is not known, a driver's trouble is
-    memory (-12) or a probe that is put off (-517), or an irq is what was refused with -28 (VEC-001).
+    memory (-12) or a probe that is put off (-517), or an irq is what was refused with -28 (VEC-001). Another irq that was refused is
+    possible and low, unless the driver gives up: it may be a line.
     Affected: any kernel.
     What to do: find what is short: the table, CPU vectors, remapping entries.
     References: Linux drivers/pci/msi/msi.c, __pci_enable_msix_range(); drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_enable().
@@ -158,15 +160,17 @@ def _from_refusals(driver_refusals: pl.DataFrame | None, ends: Ends, known: tupl
     for label, rows in devices.items():
         row = next((r for r in rows if r["errno"] is not None), rows[0])
         dead = ends.given_up(row) is not None
-        works = not dead and not row["of_vfs"] and (row["falls_back"] or bool(row["granted"]) or not _counts(row["errno"]))
+        spared = row["falls_back"] or bool(row["granted"]) or not _counts(row["errno"]) or row["what"] == "irq"
+        works = not dead and not row["of_vfs"] and spared
         finding = _finding(
             row,
             Subject(label, "pci" if row["bdf"] else "unknown", row["bdf"]),
-            "probable" if _counts(row["errno"]) or row["of_vfs"] or dead else "possible",
+            "probable" if _counts(row["errno"]) and row["what"] != "irq" or row["of_vfs"] or dead else "possible",
             _said(label, row, dead),
             {k: row[k] for k in ("errno", "asked", "granted", "falls_back", "of_vfs")},
         )
-        yield ends.of(row, replace(finding, severity="low" if works else None, advice=VFS if row["of_vfs"] else ADVICE))
+        advice = VFS if row["of_vfs"] else IRQ if row["what"] == "irq" else ADVICE
+        yield ends.of(row, replace(finding, severity="low" if works else None, advice=advice))
 
 
 def _who(r: Mapping[str, Any]) -> str:
@@ -185,9 +189,8 @@ def _said(label: str, row: Mapping[str, Any], dead: bool) -> str:
         return f"{label} has {left} left for its VFs: its own budget is used up"
     error = f" with {row['errno']}" if row["errno"] is not None else ""
     got = f"reduced to {row['granted']}" if row["granted"] is not None else f"refused{error}"
-    return f"the vectors of {label} were {got}" + (
-        ", and its driver gave up" if dead else "; it goes on without" if row["falls_back"] else ""
-    )
+    what = "an irq of {} was" if row["what"] == "irq" else "the vectors of {} were"
+    return f"{what.format(label)} {got}" + (", and its driver gave up" if dead else "; it goes on without" if row["falls_back"] else "")
 
 
 def _finding(row: Mapping[str, Any], subject: Subject, grade: Any, summary: str, values: dict[str, Any]) -> Finding:

@@ -24,6 +24,7 @@ from tracekit import (
     span,
     subject_of,
     unanswered,
+    unnamed,
 )
 from tracekit_msi.diagnoses.kernel_bug import errno_of, subject_of_report
 from tracekit_msi.diagnoses.stale_sizes import from_sizes
@@ -174,6 +175,7 @@ def _finding(
         unchecked=(
             *(() if row["armed"] else (Unchecked("no domain was made inside the refused attempt", ARM_CREATION),)),
             *((Unchecked("the errno of the refused insert", RECORD),) if unknown else ()),
+            *unnamed(row["hint"]),
         ),
         values={
             "old_size": old,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, same_function, span, subject_of
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, same_function, span, subject_of, unnamed
 from tracekit_msi.diagnoses.hwsize_latent import unmeasured
 
 RECORD = "kprobes on pci_setup_msix_device_domain and msi_create_device_irq_domain (hwsize)"
@@ -53,6 +53,7 @@ def table_shrunk(enables: pl.DataFrame, devices: pl.DataFrame | None = None) -> 
                     "the size was not read while the device was in reset or powered down",
                     "the device's config accesses, or a second reading",
                 ),
+                *unnamed(row["hint"]),
             ),
             values={"old_size": row["hwsize"], "live": row["live"], "enables": again.height},
             advice="Unbind and rebind the driver; expect the high vectors to be missing.",

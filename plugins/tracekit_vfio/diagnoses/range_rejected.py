@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Verdict, clear, diagnosis, distinct, span, subject_of, unanswered
+from tracekit import Finding, Verdict, clear, diagnosis, distinct, span, subject_of, unanswered, unnamed
 from tracekit_vfio.diagnoses.resize_window import CALL
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count)"
@@ -56,6 +56,7 @@ def _finding(r: Mapping[str, Any], subject: Any) -> Finding:
         grade="probable" if r["hint"] else "proven",
         subject=subject,
         evidence=distinct(evidence),
+        unchecked=unnamed(r["hint"]),
         values={
             "kind": r["kind"],
             "enabled": r["enabled"],

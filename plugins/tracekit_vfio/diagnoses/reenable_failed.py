@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of, unanswered
+from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of, unanswered, unnamed
 from tracekit_vfio.diagnoses.resize_window import CALL
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count), from before the guest starts"
@@ -25,6 +25,9 @@ def reenable_failed(
     qemu_msi_failed: pl.DataFrame | None = None,
     qemu_msi_fds_failed: pl.DataFrame | None = None,
     kvmtool_set_irqs_failed: pl.DataFrame | None = None,
+    kvmtool_msix_failed: pl.DataFrame | None = None,
+    qemu_notifiers_failed: pl.DataFrame | None = None,
+    vmm_complaint: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """After a disable the enable failed: the device is left without vectors, or with a few that depend on the order of events.
 
@@ -38,7 +41,16 @@ def reenable_failed(
     References: QEMU hw/vfio/pci.c, vfio_msix_vector_do_use(); Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_enable().
     """
     found = False
-    frames = (qemu_enable_vectors_failed, qemu_enable_msix_failed, qemu_msi_failed, qemu_msi_fds_failed, kvmtool_set_irqs_failed)
+    frames = (
+        qemu_enable_vectors_failed,
+        qemu_enable_msix_failed,
+        qemu_msi_failed,
+        qemu_msi_fds_failed,
+        qemu_notifiers_failed,
+        kvmtool_set_irqs_failed,
+        kvmtool_msix_failed,
+        vmm_complaint,
+    )
     told = [
         e for f in frames if f is not None for m in f.head(2).iter_rows(named=True) for e in span(m["source"], m["line"], role="effect")
     ]
@@ -86,6 +98,7 @@ def _proven(w: dict[str, Any], subject: Subject) -> Finding:
         grade="probable" if w["hint"] else "proven",
         subject=subject,
         evidence=distinct(evidence),
+        unchecked=unnamed(w["hint"]),
         values={
             "last_working": w["old"],
             "asked": w["new"],

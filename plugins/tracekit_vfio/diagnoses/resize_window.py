@@ -21,6 +21,7 @@ from tracekit import (
     subject_of,
     times,
     unanswered,
+    unnamed,
 )
 
 RECORD = (
@@ -100,13 +101,16 @@ def subjects(windows: pl.DataFrame) -> list[pl.DataFrame]:
 
 
 def best(group: pl.DataFrame) -> pl.DataFrame:
-    """The windows of the surest source, each once: two sources tell the same ones, as a trace.dat and its text do with the same stamps."""
+    """The windows of the surest source, each once: two sources tell the same ones, as a trace.dat and its text do with the same stamps.
+
+    Of these the one that names the functions is kept.
+    """
     basis = "calls" if (group["basis"] == "calls").any() else group["basis"][0]
-    sure = group.filter(pl.col("basis") == basis)
+    sure = group.filter(pl.col("basis") == basis).sort("hint", maintain_order=True)
     timed = sure.filter(pl.col("disable_ts").is_not_null()).unique(
         ["disable_ts", "enable_ts", "old", "new"], keep="first", maintain_order=True
     )
-    return pl.concat([timed, sure.filter(pl.col("disable_ts").is_null())])
+    return pl.concat([timed, sure.filter(pl.col("disable_ts").is_null())]).sort("source", "line", maintain_order=True)
 
 
 def _compatible(sure: pl.DataFrame, inferred: pl.DataFrame) -> bool:
@@ -137,7 +141,7 @@ def _finding(group: pl.DataFrame, devices: pl.DataFrame | None, gap: pl.DataFram
         grade="proven" if sure else "probable",
         subject=subject,
         evidence=distinct(e for w in group.iter_rows(named=True) for e in _evidence(w)),
-        unchecked=(LOST, *(() if used else (IN_USE,)), *((NOTHING_BETWEEN,) if lost else ())),
+        unchecked=(LOST, *(() if used else (IN_USE,)), *((NOTHING_BETWEEN,) if lost else ()), *unnamed(counted["hint"].any())),
         values={
             "windows": n,
             "old": counted["old"][0],

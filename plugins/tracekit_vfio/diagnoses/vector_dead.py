@@ -18,6 +18,7 @@ from tracekit import (
     span,
     subject_of,
     unanswered,
+    unnamed,
 )
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count) and pci_msix_alloc_irq_at"
@@ -79,6 +80,7 @@ def _finding(at: Mapping[str, Any], subject: Subject, failed: pl.DataFrame, requ
         grade="probable" if at["hint"] else "proven",
         subject=subject,
         evidence=distinct(evidence),
+        unchecked=unnamed(at["hint"]),
         values={"vectors": vectors, "errno": at["ret"]},
         advice="Find the reason of the errno; queues on these vectors never interrupt until the device is opened anew.",
     )

@@ -61,6 +61,10 @@ REFUSED = [
     "cobalt 0000:05:00.0: MSI enable failed: No space left on device",
     "foo_nic 0000:05:00.0 eth3: request_irq for queue 3 failed: errno: 28",
     "habanalabs 0000:19:00.0: Failed to request MSI-X vector 4, rc -28",
+    "bnx2x 0000:01:00.0 eth4: MSI-X is not attainable  rc -28",
+    "cnictwo 0000:01:00.0: MSI is not attainable, err -28",
+    "bnx2x: [bnx2x_enable_msix:1650(eth4)]MSI-X is not attainable  rc -28",
+    "foofc 0000:86:00.0: 0:0486 MSI-X fast-path (3) request_irq failed (-28)",
     "mydma 0000:19:00.0: dma channel irq setup: could not reserve 9 interrupt vectors (ENOSPC)",
 ]
 # Without one.
@@ -88,9 +92,17 @@ UNEXPLAINED = [
     "dw-edma-pcie 0000:01:00.0: fail to alloc IRQ vector (number of IRQs=8)",
     "pci-endpoint-test 0000:01:00.0: Failed to get MSI interrupts",
     "pci-endpoint-test 0001:01:00.0: Failed to get MSI-X interrupts",
+    "mei_me 0000:00:16.0: request_threaded_irq failure. irq = 154",
+    "intel-eth-pci 0000:00:1d.1: stmmac_config_single_msi: single IRQ enablement failed",
+    "mpi8sas0: unable to allocate interrupt 90!",
+    "ioatdma 0000:00:04.3: no usable interrupts",
+    "foo 0000:00:04.3: Failed to register interrupt handler",
+    "bnxt_en 0000:3b:00.0 (unnamed net_device) (uninitialized): Not enough completion rings/MSI-X available",
 ]
 # The driver goes on with another kind.
 FALLS_BACK = [
+    "r8125 0000:02:00.0: no MSI. Back to INTx.",
+    "qla2xxx [0000:05:00.0]-00c6:0: MSI-X: Failed to enable support with 16 vectors, using fewer vectors.",
     "NVRM: GPU 0000:01:00.0: Failed to enable MSI; falling back to PCIe virtual-wire interrupts.",
     "iwlwifi 0000:00:14.3: Failed to enable msi-x mode (ret -28). Moving to msi mode.",
     "mt7915e 0000:03:00.0: Request MSI resource failed, use INTx!",
@@ -223,6 +235,11 @@ ORDINARY = [
     'kernel: irq 16: nobody cared (try booting with the "irqpoll" option)',
     "vfio-pci 0000:01:00.0: vfio_ecap_init: hiding ecap 0x19@0x900",
     "r8169 0000:02:00.0 eth0: RTL8168h/8111h, 30:9c:23:00:00:00, XID 541, IRQ 128",
+    "arm-smmu-v3 arm-smmu-v3.0.auto: msi_domain absent - falling back to wired irqs",
+    "arm-smmu-v3 arm-smmu-v3.2.auto: failed to allocate MSIs - falling back to wired irqs",
+    "\t no of cores: 64, max_msix_vectors: -1",
+    "So: MSI setup failed once in 1000 boots, see above.",
+    "Hence: could not allocate MSI-X vectors at the second try",
     "pcieport 10000:e0:06.0: can't derive routing for PCI INT A",
     "pcieport 0000:00:1d.0: can't find IRQ for PCI INT B; please try using pci=biosirq",
     "vmd 10000:e0:17.0: MSI remapping enabled",
@@ -385,3 +402,16 @@ def test_an_errno_of_what_is_not_there_makes_it_possible_only(error: str) -> Non
     assert [(f.grade, f.severity) for f in findings(log(f"rockchip-dw-pcie a40000000.pcie: failed to get msi irq: {error}"))] == [
         ("possible", "low")
     ]
+
+
+@pytest.mark.parametrize("error", [-16, -22, -5])
+def test_an_irq_that_was_refused_may_be_a_line(error: int) -> None:
+    (found,) = findings(log(f"i801_smbus 0000:00:1f.4: Failed to allocate irq 16: {error}"))
+    assert (found.code, found.grade, found.severity, found.values["errno"]) == ("MSI-004", "possible", "low", error)
+    assert found.summary == f"an irq of 0000:00:1f.4 was refused with {error}"
+
+
+def test_a_driver_that_switches_msi_off_after_a_time_out_takes_it_for_the_reason() -> None:
+    said = "snd_hda_intel 0000:0b:00.1: No response from codec, disabling MSI: last cmd=0x20170500"
+    assert shape(findings(log(said))) == [("IRQ-007", "possible", "0000:0b:00.1", None, [1])]
+    assert findings(log("Linux version 6.1.0", "snd_hda_intel 0000:0b:00.1: codec answered, disabling MSI by parameter")) == []

@@ -147,6 +147,14 @@ def test_bus_mastering_in_any_span_is_enough(spans: tuple[tuple[int, int], ...])
     assert outcome(run(qemu(*spans)), "IRQ-005").outcome == "clear"
 
 
+def test_a_last_user_that_leaves_bus_mastering_off_is_possible() -> None:
+    found = findings(qemu((0x103, 0x107), (0x107, 0x107), (0x103, 0x503)))
+    assert shape(found) == [("IRQ-005", "possible", "00:0b.0 (edu)", None, [13, 14, 18])]
+    assert (found[0].values["spans"], found[0].summary.endswith("after 2 spans with it on")) == (1, True)
+    cut = "\n".join(qemu((0x107, 0x107), (0x103, 0x503)).splitlines()[:-1]) + "\n"
+    assert findings(cut) == []  # it may set the bit later
+
+
 def test_a_masked_enable_and_a_closed_device_are_no_span() -> None:
     text = qemu((0x103, 0x103)).replace("enabled 1 masked 0", "enabled 1 masked 1")
     assert findings(text) == []
@@ -199,9 +207,9 @@ def test_a_recording_that_lost_events_proves_no_loss() -> None:
     assert findings("\n".join([*text[:20], "CPU:0 [LOST 303 EVENTS]", *text[20:]]) + "\n") == []
 
 
-def lspci(command: str, enable: str) -> str:
+def lspci(command: str, enable: str, what: str = "Ethernet controller") -> str:
     return (
-        "65:00.0 Ethernet controller: Example Corp. Device 1234 (rev 01)\n"
+        f"65:00.0 {what}: Example Corp. Device 1234 (rev 01)\n"
         f"\tControl: I/O- Mem+ BusMaster{command} SpecCycle- MemWINV- VGASnoop- ParErr- Stepping- SERR+ FastB2B- DisINTx+\n"
         f"\tCapabilities: [b0] MSI-X: Enable{enable} Count=64 Masked-\n"
     )
@@ -214,6 +222,13 @@ def test_a_snapshot_with_msix_on_and_bus_mastering_off_is_possible() -> None:
 @pytest.mark.parametrize(("command", "enable"), [("+", "+"), ("-", "-")])
 def test_a_closed_device_or_a_working_one_is_quiet(command: str, enable: str) -> None:
     assert findings(lspci(command, enable)) == []
+
+
+@pytest.mark.parametrize("what", ["IOMMU", "IOMMU [0806]", "Class 0806", "Class [0806]"])
+def test_an_iommu_interrupts_without_mastering_the_bus(what: str) -> None:
+    assert findings(lspci("-", "+", what)) == []
+    two = lspci("-", "+", what) + lspci("-", "+").replace("65:", "66:")
+    assert shape(findings(two)) == [("IRQ-005", "possible", "0000:66:00.0", None, [5, 6])]
 
 
 def test_a_device_that_was_seen_to_interrupt_may_master_the_bus() -> None:

@@ -230,4 +230,4 @@ def test_every_rule_of_these_files_has_a_line() -> None:
 @pytest.mark.parametrize(("event", "line"), [*LINES.items(), *ALSO])
 def test_exactly_one_rule_takes_the_line(event: str, line: str) -> None:
     assert [r.name for r in RULES.values() if r.file in FILES and re.match(r.regex, line)] == [event]
-    assert any(text in line for text in RULES[event].literals or RULES[event].signs)
+    assert any(text in line for text in RULES[event].texts)

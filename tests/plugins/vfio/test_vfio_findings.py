@@ -3,13 +3,15 @@
 import re
 from itertools import pairwise
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from kprobes import Trace
 
 from tracekit.analyze import Options, analyze
+from tracekit.diagnosing.recorded import UNNAMED
 from tracekit.findings import Finding
-from tracekit.testing import findings, outcome, run
+from tracekit.testing import findings, outcome, run, shape
 
 WINDOWS = ("VFIO-001", "VFIO-002", "VFIO-003", "VFIO-005", "VFIO-006", "VFIO-009", "MSI-001")
 
@@ -50,6 +52,39 @@ def test_a_recording_given_twice_has_its_windows_once() -> None:
     (f,) = found(str(t), str(t))
     assert [(w["old"], w["new"]) for w in f.windows] == [(1, 4), (4, 8)]
     assert outcome(run(str(t), str(t)), "VFIO-001").reason.startswith("2 gaps of vectors in use")
+
+
+def addresses(text: str) -> str:
+    """The same recording as trace-cmd report prints it: addresses in the parentheses, a return's the other way round."""
+
+    def address(name: str) -> str:
+        return f"ffffffff8{crc32(name.encode()) & 0xFFFFFFF:07x}"
+
+    returned = re.sub(r"\((\w+)\+0x[0-9a-f/x]+[^()]* <- (\w+)\)", lambda m: f"({address(m[2])} <- {address(m[1])})", text)
+    return re.sub(r"\((\w+)\+0x[0-9a-f/x]+[^()]*\)", lambda m: f"({address(m[1])})", returned)
+
+
+def test_addresses_without_names_are_a_guess_that_the_same_run_with_names_settles() -> None:
+    t = Trace()
+    grown(t, 1, 4)
+    bare = addresses(str(t))
+    (f,) = found(bare)
+    assert (f.code, f.grade, [u.guard for u in f.unchecked][-1]) == ("VFIO-002", "probable", UNNAMED.guard)
+    (f,) = found(bare, str(t))
+    assert (f.code, f.grade, len(f.windows), UNNAMED in f.unchecked) == ("VFIO-002", "proven", 1, False)
+
+
+def test_a_recording_that_lost_events_clears_nothing() -> None:
+    t = Trace()
+    t.open()
+    t.enable(4, 16, made=16)
+    t.interrupts(0)
+    assert outcome(run(str(t)), "VFIO-002").outcome == "clear"
+    for lost in ("CPU:1 [LOST 248 EVENTS]", "CPU:0 [LOST EVENTS]"):
+        told = outcome(run(f"{lost}\n{t}"), "VFIO-002")
+        assert (told.outcome, "lost in the recording (line 1 of" in told.reason) == ("inconclusive", True)
+    held_back = "[    5.000000] nfs_callback: 12 callbacks suppressed\n"
+    assert outcome(run(str(t), held_back), "VFIO-002").outcome == "clear"
 
 
 def test_vectors_that_never_interrupted_are_not_in_use() -> None:
@@ -351,3 +386,23 @@ def test_a_needless_resize_is_one_where_the_hosts_interrupt_parent_adds_vectors(
     codes = {f.code for f in run(**{"dmesg.txt": boot, "trace.txt": str(t)}).findings}
     assert "VFIO-002" in codes
     assert ("VFIO-006" in codes) is told
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cloud-hypervisor: 12.345s: <vcpu0> ERROR:pci/src/vfio.rs:512 -- Could not enable MSI-X: VfioDevice(SetDeviceIrq(Error(22)))",
+        "cloud-hypervisor:  8.112003s: <vmm> WARN:pci/src/vfio.rs:640 -- Could not enable MSI: Invalid argument (os error 22)",
+        "[2024-05-01T10:11:12.123456789+00:00 ERROR devices::pci::vfio_pci] failed to enable msix: set irq: Invalid argument (os error 22)",
+        "[ERROR:devices/src/pci/vfio_pci.rs:512] failed to enable msi: failed to set vfio device's irq: Device or resource busy",
+        "EAL: Error enabling MSI-X interrupts for fd 43",
+        "EAL: Error enabling MSI-X interrupts for fd 43 (Invalid argument)",
+    ],
+)
+def test_another_client_than_qemu_tells_that_it_could_not_enable_vectors(line: str) -> None:
+    assert shape(findings(line + "\n")) == [("VFIO-003", "possible", "an unnamed device", None, [1])]
+
+
+def test_what_these_clients_say_of_other_things_is_none_of_it() -> None:
+    said = "cloud-hypervisor: 12.3s: <vmm> INFO:pci/src/vfio.rs:512 -- Enabled MSI-X with 9 vectors\nEAL: VFIO support initialized\n"
+    assert findings(said) == []
