@@ -77,6 +77,7 @@ class Finding:
 
     name: str = ""
     code: str = ""
+    meaning: str = ""  # what happened and why it matters, from the page of the diagnosis
     explains: tuple[str, ...] = ()
     confirmed_by_replay: bool | None = None
     fixes: tuple[str, ...] = ()

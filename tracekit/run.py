@@ -78,6 +78,7 @@ class Run:
 class Report(Protocol):
     """Write a run as text; `name` is what `--format` takes.
 
+    A report with `draws = True` gets the pictures of the findings (`run.picture`).
     A report that also has a method `write_fleet(fleet, options) -> str` is offered by `tracekit report`; `fleet` is a `tracekit.Fleet`.
     """
 

@@ -1,4 +1,4 @@
-"""Reports: a run as a terminal page, JSON, Markdown, HTML, SARIF or CSV."""
+"""Reports: a run as a terminal page, JSON, Markdown, HTML, SARIF, CSV or SVG."""
 
 from tracekit import hookimpl
 
@@ -11,6 +11,7 @@ def tracekit_reports() -> list[type]:
     from tracekit_reports.json import JsonReport
     from tracekit_reports.markdown import MarkdownReport
     from tracekit_reports.sarif import SarifReport
+    from tracekit_reports.svg import SvgReport
     from tracekit_reports.terminal import TerminalReport
 
-    return [TerminalReport, JsonReport, MarkdownReport, HtmlReport, SarifReport, CsvReport]
+    return [TerminalReport, JsonReport, MarkdownReport, HtmlReport, SarifReport, CsvReport, SvgReport]

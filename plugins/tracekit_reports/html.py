@@ -1,16 +1,18 @@
 """The run as one self-contained HTML page: no script, nothing loaded from elsewhere."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from typing import Any
 
-from tracekit import Evidence, Finding, Outcome, Run
+from tracekit import Bar, Evidence, Finding, Mark, Outcome, Picture, Run
 from tracekit_reports.story import Fault, Story, by_source, checked, confidence, headline, places, plural, quoted, story, visible
+from tracekit_reports.svg import DEFS, drawing
+from tracekit_reports.svg import STYLE as PICTURE
 
 _STYLE = """
-:root { color-scheme: light dark; --back: #fff; --text: #1c2128; --dim: #626c78; --line: #d8dee4; --box: #f6f8fa;
+:root { color-scheme: light dark; --back: #fff; --text: #1c2128; --dim: #626c78; --line: #d8dee4; --box: #f6f8fa; --mark: #fff3c4;
   --bad: #b42318; --warn: #9a6700; --good: #1a7f37; --note: #0969da; }
-@media (prefers-color-scheme: dark) { :root { --back: #14181d; --text: #e6e9ed; --dim: #98a2ae; --line: #333b44; --box: #1c2229;
+@media (prefers-color-scheme: dark) { :root { --back: #14181d; --text: #e6e9ed; --dim: #98a2ae; --line: #333b44; --box: #1c2229; --mark: #4a3d12;
   --bad: #ff8a80; --warn: #e3b341; --good: #56d364; --note: #79b8ff; } }
 body { margin: 0 auto; max-width: 72rem; padding: 2rem 1.25rem 4rem; background: var(--back); color: var(--text);
   font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
@@ -26,7 +28,11 @@ table { border-collapse: collapse; font: 13px/1.5 ui-monospace, monospace; } td 
   overflow-wrap: normal; } tr:first-child td { padding-top: .4rem; } tr:last-child td { padding-bottom: .4rem; }
 td.n { text-align: right; color: var(--dim); }
 td.cause { color: var(--bad); } td.effect { color: var(--warn); } td.cure { color: var(--good); }
-td.context { color: var(--dim); } .good { color: var(--good); } code { font: .92em ui-monospace, monospace; } summary { cursor: pointer; }
+td.context { color: var(--dim); } .good { color: var(--good); }
+.do { border-left: 3px solid var(--good); padding-left: .75rem; margin: .9rem 0; }
+.tl { width: 100%; min-width: 46rem; height: auto; margin: .6rem 0; }
+tr:target td { background: var(--mark); } .defs { position: absolute; width: 0; height: 0; }
+code { font: .92em ui-monospace, monospace; } summary { cursor: pointer; }
 footer, details { color: var(--dim); font-size: .92rem; margin-top: 1rem; }
 """
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -36,6 +42,7 @@ class HtmlReport:
     """`--format html`: one page, light or dark as the reader's system is; everything from a log is escaped."""
 
     name = "html"
+    draws = True
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
         """Return the page."""
@@ -45,7 +52,8 @@ class HtmlReport:
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{_safe(title)}</title><style>{_STYLE}</style></head><body>",
+            f"<title>{_safe(title)}</title><style>{_STYLE}{PICTURE}</style></head><body>",
+            f'<svg class="defs" aria-hidden="true">{DEFS}</svg>' if any(run.pictures) else "",
         ]
         return "\n".join([*head, *_body(run, told, title), "</body></html>"]) + "\n"
 
@@ -55,7 +63,7 @@ def _body(run: Run, told: Story, title: str) -> Iterator[str]:
     yield from _list("", [_safe(e) for e in run.errors])
     yield from _list("Why an all-clear is not to be trusted", [_safe(d.text) for d in run.doubts])
     for fault in told.faults:
-        yield from _fault(fault)
+        yield from _fault(fault, run.picture(fault.finding))
     yield from _list("Facts", [f"<b>{_safe(f.code)}</b> {_safe(f.name)}: {_safe(f.summary)}" for f in told.facts])
     yield from _list("Not decided", [_outcome(o) for o in told.open])
     yield f"<p>{_safe(checked(told, full=True))}</p>"
@@ -66,19 +74,69 @@ def _body(run: Run, told: Story, title: str) -> Iterator[str]:
     yield f"<footer>tracekit {_safe(run.version)}</footer>"
 
 
-def _fault(fault: Fault) -> Iterator[str]:
+def _fault(fault: Fault, picture: Picture | None) -> Iterator[str]:
     f = fault.finding
     device = f.subject.label + (f"; {f.subject.how}" if f.subject.how else "") + (f"; on {f.machine}" if f.machine else "")
     yield f'<article class="{_safe(f.severity or "info")}"><span class="tag">{_safe(f.severity or "info")}</span>'
     yield f"<h2>{_safe(f.summary)}</h2>"
     yield f'<p class="what"><b>{_safe(f.code)}</b> {_safe(f.name)} · <code>{_safe(device)}</code> · <b>{_safe(confidence(f))}</b></p>'
-    yield from _evidence(f)
-    yield from _list("Fixed by", [_safe(x) for x in f.fixes])
+    yield from _picture(picture, f)
     if f.advice:
-        yield f"<h3>What to do</h3><p>{_safe(f.advice)}</p>"
+        yield f'<p class="do"><b>What to do.</b> {_safe(f.advice)}</p>'
+    yield from _list("Fixed by", [_safe(x) for x in f.fixes])
+    if f.meaning:
+        yield f"<h3>What this means</h3><p>{_safe(f.meaning)}</p>"
+    yield from _whole(picture, f)
+    yield from _windows(f)
+    yield from _evidence(f)
     yield from _list("Leads to", [_consequence(c) for c in fault.consequences])
     yield from _list("Not checked", [f"{_safe(u.guard)}. Would settle it: {_safe(u.would_settle)}" for u in f.unchecked])
     yield "</article>"
+
+
+def _picture(picture: Picture | None, f: Finding) -> Iterator[str]:
+    """Yield the part that shows the proof, else the whole."""
+    if picture is not None:
+        yield f'<div class="scroll">{drawing(picture.focus or picture.whole, _anchors(f))}</div>'
+
+
+def _whole(picture: Picture | None, f: Finding) -> Iterator[str]:
+    """Yield the whole recording, where the first picture shows a part of it."""
+    if picture is not None and picture.focus is not None:
+        clock = f"<p>{_safe(picture.whole.clock)}</p>" if picture.whole.clock else ""
+        yield f'<h3>The whole recording</h3><div class="scroll">{drawing(picture.whole, _anchors(f))}</div>{clock}'
+
+
+def _anchors(f: Finding) -> Callable[[Bar | Mark], str]:
+    """Return what gives a bar the address of its line on the page; nothing where the line is no evidence of the finding."""
+    lines = {(e.source, e.line) for e in f.evidence}
+    return lambda item: f"#{_anchor(f, item.source, item.line)}" if (item.source, item.line) in lines else ""
+
+
+def _anchor(f: Finding, source: str, line: int) -> str:
+    sources = list(dict.fromkeys(e.source for e in f.evidence))
+    return f"{f.code}-{f.fingerprint}-{sources.index(source)}-L{line}"
+
+
+def _windows(f: Finding) -> Iterator[str]:
+    """Yield the windows of a finding as a table, a column per value."""
+    names = list(dict.fromkeys(name for w in f.windows for name, value in w.items() if value is not None and _is_short(value)))
+    if names:
+        rows = ("".join(f"<td>{_safe(_value(name, w.get(name)))}</td>" for name in names) for w in f.windows)
+        head = "".join(f"<th>{_safe(name.replace('_', ' '))}</th>" for name in names)
+        table = f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+        yield f'<details><summary>Windows ({len(f.windows)})</summary><div class="scroll">{table}</div></details>'
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _value(name: str, value: Any) -> str:
+    """Return a value as text; spans and times of the case, which are ns, in milliseconds."""
+    if isinstance(value, int) and not isinstance(value, bool) and (name.endswith(("span", "ts", "_ns")) or name.startswith("span")):
+        return f"{value / 1e6:,.3f} ms"
+    return "" if value is None else str(value)
 
 
 def _consequence(f: Finding) -> str:
@@ -88,12 +146,14 @@ def _consequence(f: Finding) -> str:
 def _evidence(f: Finding) -> Iterator[str]:
     for source, group in by_source(f.evidence):
         yield f"<h3>{_safe(source)}</h3>"
-        yield f'<div class="scroll"><table>{"".join(_line(e) for e in group)}</table></div>'
+        yield f'<div class="scroll"><table>{"".join(_line(f, e) for e in group)}</table></div>'
 
 
-def _line(e: Evidence) -> str:
+def _line(f: Finding, e: Evidence) -> str:
     cells = f'<td class="{_safe(e.role)}">{_safe(e.role)}</td>'
-    return "".join(f'<tr><td class="n">{n}</td>{cells}<td>{_safe(text.strip())}</td></tr>' for n, text in quoted(e))
+    place = f' id="{_safe(_anchor(f, e.source, e.line))}"'
+    rows = (f'<td class="n">{n}</td>{cells}<td>{_safe(text.strip())}</td></tr>' for n, text in quoted(e))
+    return "".join(f"<tr{'' if i else place}>{row}" for i, row in enumerate(rows))
 
 
 def _list(title: str, items: list[str]) -> Iterator[str]:

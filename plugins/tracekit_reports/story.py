@@ -126,10 +126,10 @@ def by_source(evidence: Iterable[Evidence]) -> Iterator[tuple[str, list[Evidence
 
 
 def quoted(e: Evidence) -> list[tuple[str, str]]:
-    """Return (line number, text without colours) of the line, or of the first and the last line of a span."""
+    """Return (lines, text without colours) of the line; of a span its lines with the first text, then the last line with the last."""
     if not e.text_end:
         return [(span(e), _PAINT.sub("", e.text))]
-    return [(str(e.line), _PAINT.sub("", e.text)), (f"-{e.line_end}", _PAINT.sub("", e.text_end))]
+    return [(span(e), _PAINT.sub("", e.text)), (str(e.line_end), _PAINT.sub("", e.text_end))]
 
 
 def span(e: Evidence) -> str:

@@ -1,16 +1,21 @@
 """Draw a timeline as SVG: no script, no library; bars are links to lines, colours hold for readers who confuse red and green."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from html import escape
+from textwrap import wrap
+from typing import Any
 
-from tracekit import Bar, Mark, Scale, Timeline
-from tracekit_reports.story import plural, visible
+from tracekit import Bar, Mark, Run, Scale, Timeline
+from tracekit_reports.story import confidence, headline, places, plural, story, visible
 
 LABELS = 170  # width of the lanes' names
 ROW, BAR, TOP, BOTTOM = 26, 18, 26, 20
 CHAR = 6.3  # width of a character of a bar's text
 TICK = 74  # width of a tick's text
 TICKS = 8
+WIDTH = 1180
+WORDS = 130  # characters of a line above a picture
+Href = Callable[[Bar | Mark], str]
 X = Callable[[int], float]  # where a position of the axis stands on the drawing
 
 # Okabe and Ito's colours, darker where white text stands on them; `bad` has stripes too.
@@ -25,75 +30,108 @@ STYLE = """
 .tl .domain { fill: var(--domain); } .tl .handler { fill: var(--handler); } .tl .stripes { fill: url(#tl-stripes); pointer-events: none; }
 .tl a:focus rect, .tl a:hover rect { stroke: var(--ink); stroke-width: 1.5; }
 """
+_PAGE = """.paper { fill: #fff; } .tl .title { font-size: 17px; font-weight: 700; fill: var(--ink); }
+.tl .head { font-size: 14px; font-weight: 600; fill: var(--ink); } .tl .what { font-size: 12px; }
+@media (prefers-color-scheme: dark) { .paper { fill: #14181d; } }
+"""
 DEFS = (
     '<defs><pattern id="tl-stripes" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     '<rect width="2" height="6" fill="#fff" fill-opacity=".22"/></pattern></defs>'
 )
 
 
-def drawing(t: Timeline, width: int = 1180, target: str = "") -> str:
-    """Return the SVG element of a timeline. `target`: what stands before `#L<line>` in the links of the bars."""
-    return "".join(_drawing(t, width, target))
+class SvgReport:
+    """`--format svg`: each finding with its picture, for a ticket; one file, text that can be selected."""
+
+    name = "svg"
+    draws = True
+
+    def write(self, run: Run, options: Mapping[str, Any]) -> str:
+        """Return the drawing of all findings, one below the other."""
+        parts, y = [f'<text class="title" x="6" y="24">{_safe(headline(run, told := story(run)))}</text>'], 44
+        for fault in told.faults:
+            f, picture = fault.finding, run.picture(fault.finding)
+            for i, line in enumerate([*wrap(visible(f.summary), WORDS), f"{f.code} {f.name}, {confidence(f)}, {f.severity}; {places(f)}"]):
+                parts.append(f'<text class="{"what" if i else "head"}" x="6" y="{y + 16}">{_safe(line)}</text>')
+                y += 20
+            for t in filter(None, (picture.focus, picture.whole) if picture else ()):
+                parts.append(f'<svg x="0" y="{y}" width="{WIDTH}" height="{height(t)}">{drawing(t, _source_line)}</svg>')
+                y += height(t) + 6
+            y += 24
+        size = f'width="{WIDTH}" height="{y}" viewBox="0 0 {WIDTH} {y}"'
+        style = f'<style>{STYLE}{_PAGE}</style><rect class="paper" width="100%" height="100%"/>{DEFS}'
+        return f'<svg class="tl" xmlns="http://www.w3.org/2000/svg" {size}>{style}{"".join(parts)}</svg>\n'
 
 
-def _drawing(t: Timeline, width: int, target: str) -> Iterator[str]:
+def _source_line(item: Bar | Mark) -> str:
+    return f"{item.source}#L{item.line}"
+
+
+def height(t: Timeline) -> int:
+    """Return the height of a drawing."""
+    return TOP + ROW * len(t.lanes) + (BOTTOM if Scale.of(t).folds else 4)
+
+
+def drawing(t: Timeline, href: Href) -> str:
+    """Return the SVG element of a timeline. `href` gives the address of the line that shows a bar or mark; nothing for no link."""
+    return "".join(_drawing(t, href))
+
+
+def _drawing(t: Timeline, href: Href) -> Iterator[str]:
     scale = Scale.of(t)
-    inside = width - LABELS - 12
-    height = TOP + ROW * len(t.lanes) + BOTTOM
+    inside = WIDTH - LABELS - 12
 
     def x(position: int) -> float:
         return LABELS + scale(position) * inside
 
-    yield f'<svg class="tl" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="{_safe(_caption(t))}">'
-    yield DEFS
+    yield f'<svg class="tl" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height(t)}" role="img" aria-label="{_safe(_caption(t))}">'
     for a, b in t.shades:
         yield f'<rect class="shade" x="{x(a):.1f}" y="{TOP - 4}" width="{max(x(b) - x(a), 1):.1f}" height="{ROW * len(t.lanes) + 4}"/>'
-    yield from _axis(t, scale, x, height)
+    yield from _axis(t, scale, x)
     for i, lane in enumerate(t.lanes):
         y = TOP + i * ROW + (ROW - BAR) // 2
         yield f'<text x="6" y="{y + 13}">{_safe(lane.name)}<title>table {_safe(lane.table)}</title></text>'
         for bar in lane.bars:
-            yield from _bar(bar, x(bar.begin), x(t.end if bar.end is None else bar.end), y, target)
-        yield from _marks(lane.marks, x, y, target)
+            yield from _bar(bar, x(bar.begin), x(t.end if bar.end is None else bar.end), y, href)
+        yield from _marks(lane.marks, x, y, href)
     yield "</svg>"
 
 
-def _axis(t: Timeline, scale: Scale, x: X, height: int) -> Iterator[str]:
-    last = -float(TICK)
+def _axis(t: Timeline, scale: Scale, x: X) -> Iterator[str]:
+    bottom, last = height(t), -float(TICK)
     for at, text in ticks(t, scale):
-        if x(at) - last >= TICK:
+        if x(at) - last >= TICK and x(at) + TICK <= WIDTH:
             yield f'<text x="{x(at):.1f}" y="14">{text}</text>'
             last = x(at)
     last = -float(TICK)
     for a, b in scale.folds:
         left, right = x(a), x(b)
-        yield from (f'<line class="fold" x1="{v:.1f}" x2="{v:.1f}" y1="{TOP - 4}" y2="{height - BOTTOM + 2}"/>' for v in (left, right))
+        yield from (f'<line class="fold" x1="{v:.1f}" x2="{v:.1f}" y1="{TOP - 4}" y2="{bottom - BOTTOM + 2}"/>' for v in (left, right))
         if left - last >= TICK / 2:
-            yield f'<text x="{(left + right) / 2:.1f}" y="{height - 5}" text-anchor="middle">{length(t, b - a)}</text>'
+            yield f'<text x="{(left + right) / 2:.1f}" y="{bottom - 5}" text-anchor="middle">{length(t, b - a)}</text>'
             last = left
 
 
-def _bar(bar: Bar, left: float, right: float, y: int, target: str) -> Iterator[str]:
+def _bar(bar: Bar, left: float, right: float, y: int, href: Href) -> Iterator[str]:
     width = max(right - left, 2)
     shape = f'x="{left:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2"'
-    yield f'<a href="{_safe(link(bar, target))}"><rect class="{bar.tone}" {shape}><title>{_safe(place(bar))}</title></rect></a>'
+    yield _linked(f'<rect class="{bar.tone}" {shape}><title>{_safe(place(bar))}</title></rect>', href(bar))
     if bar.tone == "bad":
         yield f'<rect class="stripes" {shape}/>'
     if width > len(bar.text) * CHAR + 8:
         yield f'<text class="in" x="{left + 4:.1f}" y="{y + 13}">{_safe(bar.text)}</text>'
 
 
-def _marks(marks: Iterable[Mark], x: X, y: int, target: str) -> Iterator[str]:
+def _marks(marks: Iterable[Mark], x: X, y: int, href: Href) -> Iterator[str]:
     for m in marks:
         left = x(m.at)
         width = max(1.6, x(m.end) - left) if m.end is not None else 1.6
-        yield f'<a href="{_safe(link(m, target))}"><rect class="{m.tone}" x="{left:.1f}" y="{y}" width="{width:.1f}" height="{BAR}">'
-        yield f"<title>{_safe(place(m))}</title></rect></a>"
+        shape = f'x="{left:.1f}" y="{y}" width="{width:.1f}" height="{BAR}"'
+        yield _linked(f'<rect class="{m.tone}" {shape}><title>{_safe(place(m))}</title></rect>', href(m))
 
 
-def link(item: Bar | Mark, target: str) -> str:
-    """Return the address of the line that shows a bar."""
-    return f"{target or item.source}#L{item.line}"
+def _linked(shape: str, href: str) -> str:
+    return f'<a href="{_safe(href)}">{shape}</a>' if href else shape
 
 
 def place(item: Bar | Mark) -> str:

@@ -10,13 +10,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tracekit import Finding, Fleet, FleetFault, Outcome, Run
+from tracekit import Finding, Fleet, FleetFault, Outcome, Picture, Run
 from tracekit_reports import fleets
+from tracekit_reports.blocks import blocks
 from tracekit_reports.story import Fault, Story, by_source, checked, chosen, confidence, headline, is_remark, places, quoted, story, visible
 
 _COLOUR = {"critical": "bold white on red", "high": "bold red", "medium": "bold yellow", "low": "cyan", "info": "dim"}
 _ROLE = {"cause": "red", "effect": "yellow", "cure": "green", "context": ""}
 _MOST_EVIDENCE = 6
+_WIDEST = 130  # columns of a picture
 _LINES_EACH = 3  # of the terminal for one line of a log; its last ones have the arguments and the return value
 
 
@@ -24,6 +26,7 @@ class TerminalReport:
     """`--format terminal`: reads at 80 columns and at 200, in colour and without; a healthy log gets two lines."""
 
     name = "terminal"
+    draws = True
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
         """Return the page. `options`: width (columns, 80), color (off), full (off)."""
@@ -74,7 +77,7 @@ def page(run: Run, width: int, full: bool) -> Iterator[RenderableType]:
     yield Text(headline(run, told), style="bold" if told.faults else "bold yellow" if run.doubts else "bold green")
     for fault in told.faults:
         yield Text()
-        yield from _fault(fault, width, full)
+        yield from _fault(fault, run.picture(fault.finding), width, full)
     if told.faults:
         yield Text()
     opened = [*_facts(told, width, full), *_open(told)]
@@ -88,13 +91,14 @@ def page(run: Run, width: int, full: bool) -> Iterator[RenderableType]:
         yield from _rest(run, told)
 
 
-def _fault(fault: Fault, width: int, full: bool) -> Iterator[RenderableType]:
+def _fault(fault: Fault, picture: Picture | None, width: int, full: bool) -> Iterator[RenderableType]:
     f = fault.finding
     head = Text.assemble((f" {(f.severity or 'info').upper()} ", _COLOUR[f.severity or "info"]), " ", (f.code, "bold"), f"  {f.name}  ")
     head.append(confidence(f), style="bold" if f.grade == "proven" else "")
     yield head
     yield _indented(Text(visible(f.summary), style="bold"))
     yield _labelled("device", Text.assemble((visible(_subject(f)), "cyan")))
+    yield from _picture(picture, width)
     yield from _evidence(f, width, full)
     if f.fixes:
         yield _labelled("fixed by", Text(visible("; ".join(f.fixes)), style="green"))
@@ -105,6 +109,14 @@ def _fault(fault: Fault, width: int, full: bool) -> Iterator[RenderableType]:
     for c in fault.consequences:
         told = Text.assemble((c.code, "bold"), f" {c.name}, {confidence(c)}: {visible(c.summary)} ", (f"({visible(places(c))})", "dim"))
         yield _labelled("leads to", told)
+
+
+def _picture(picture: Picture | None, width: int) -> Iterator[RenderableType]:
+    """Yield the part that shows the proof, else the whole."""
+    if picture is not None:
+        yield Text()
+        yield from map(_indented, blocks(picture.focus or picture.whole, min(width, _WIDEST) - 2))
+        yield Text()
 
 
 def _subject(f: Finding) -> str:

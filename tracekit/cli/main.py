@@ -18,7 +18,7 @@ from tracekit.cli import batch as cli_batch
 from tracekit.cli import model as cli_model
 from tracekit.cli import schema as cli_schema
 from tracekit.cli import status as cli_status
-from tracekit.cli.output import complain, offers, rendered, write
+from tracekit.cli.output import complain, draws, offers, rendered, write
 from tracekit.errors import TracekitError, UsageError
 from tracekit.speed import search_rarely
 
@@ -50,7 +50,7 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Print the 
 @app.command()
 def analyze(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Logs, traces, folders of them, - for standard input: one case.")],
-    format: Annotated[str, typer.Option("--format", "-f", help="terminal, json, markdown, html, sarif, csv.")] = "terminal",
+    format: Annotated[str, typer.Option("--format", "-f", help="terminal, json, markdown, html, svg, sarif, csv.")] = "terminal",
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there.")] = None,
     full: Annotated[bool, typer.Option("--full", help="All evidence; why diagnoses were not evaluated; what was read.")] = False,
     fail_on: cli_status.FailOn = cli_status.FAIL_ON,
@@ -78,7 +78,7 @@ def analyze(
     registry = offers(format)
     progress = ReadMeter() if sys.stderr.isatty() else None
     try:
-        run = run_all(paths, Options(clocks=clocks, sides=sides, progress=progress))
+        run = run_all(paths, Options(clocks=clocks, sides=sides, pictures=draws(registry, format), progress=progress))
     finally:
         if progress:
             progress.done()

@@ -28,6 +28,11 @@ def offers(format: str, method: str = "write") -> "Registry":
     return registry
 
 
+def draws(registry: "Registry", format: str) -> bool:
+    """Return whether a report shows pictures of the findings, which then have to be drawn."""
+    return any(getattr(r, "draws", False) for r in registry.reports if r.name == format)
+
+
 def rendered(registry: "Registry", format: str, value: Any, options: Mapping[str, Any], method: str = "write") -> tuple[str, bool]:
     """Return (the report on `value`, True).
 

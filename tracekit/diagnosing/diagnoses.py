@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
@@ -28,6 +29,7 @@ from tracekit.findings import (
 
 Log = Literal["kernel"]
 ORDER = ("inconclusive", "not evaluated", "clear")  # of several verdicts the first of these counts
+_MATTERS = re.compile(r"^Why it matters:(.*?)(?=^[A-Z][A-Za-z ]+:|\Z)", re.MULTILINE | re.DOTALL)
 CLOCKS: Mapping[Log, str] = {"kernel": "printk"}  # the clock of the stamps by which a log is known
 
 
@@ -58,6 +60,14 @@ class Diagnosis:
     def page(self) -> str:
         """The user's page: the docstring with its fixed sections."""
         return inspect.getdoc(self.function) or ""
+
+    @property
+    def meaning(self) -> str:
+        """Return what happened and why it matters: the first paragraph of the page, and its section of that name."""
+        first, _, rest = self.page.partition("\n\n")
+        matters = _MATTERS.search(rest)
+        why = matters[1].strip() if matters else ""
+        return " ".join(f"{first} {why[:1].upper()}{why[1:]}".split())
 
 
 def diagnosis(
@@ -249,6 +259,7 @@ def _complete(f: Finding, d: Diagnosis, place: Place) -> Finding:
         f,
         name=d.name,
         code=d.code,
+        meaning=d.meaning,
         machine=place.machine,
         boot=place.boot,
         severity=f.severity or d.severity,

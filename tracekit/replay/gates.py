@@ -131,9 +131,15 @@ def worded(findings: Iterable[Finding], gates: Mapping[str, Gate], platforms: pl
     def one(f: Finding) -> Finding:
         place = known.get((f.machine, f.boot), ("", ""))
         unchecked = tuple(Unchecked(expanded(u.guard, gates, *place), expanded(u.would_settle, gates, *place)) for u in f.unchecked)
-        return replace(f, summary=expanded(f.summary, gates, *place), advice=expanded(f.advice, gates, *place), unchecked=unchecked)
+        return replace(
+            f,
+            summary=expanded(f.summary, gates, *place),
+            advice=expanded(f.advice, gates, *place),
+            meaning=expanded(f.meaning, gates, *place),
+            unchecked=unchecked,
+        )
 
-    return [one(f) if "{" in f"{f.summary}{f.advice}{f.unchecked}" else f for f in findings]
+    return [one(f) if "{" in f"{f.summary}{f.advice}{f.meaning}{f.unchecked}" else f for f in findings]
 
 
 def marked(texts: Iterable[str]) -> list[str]:
