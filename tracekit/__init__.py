@@ -27,7 +27,7 @@ _HOMES = {
     "FleetFault": "fleet",
     "hookimpl": "plugins.hooks",
     **dict.fromkeys(("Bar", "Lane", "Mark", "Picture", "Timeline", "Tone"), "timeline"),
-    "lane": "picture.lane",
+    **dict.fromkeys(("LaneSource", "lane"), "picture.lane"),
     "Scale": "picture.scale",
     "Scene": "picture.scene",
     "Model": "replay.model",
@@ -140,6 +140,7 @@ if TYPE_CHECKING:
     from tracekit.numbers import VFIO_SET_IRQS as VFIO_SET_IRQS
     from tracekit.numbers import VFIO_TRIGGER as VFIO_TRIGGER
     from tracekit.numbers import VFIO_UNMASK as VFIO_UNMASK
+    from tracekit.picture.lane import LaneSource as LaneSource
     from tracekit.picture.lane import lane as lane
     from tracekit.picture.scale import Scale as Scale
     from tracekit.picture.scene import Scene as Scene

@@ -131,7 +131,7 @@ def list_plugins(debug: Annotated[bool, typer.Option("--debug", help="Show where
     engine = Engine.load()
     for p in engine.registry.plugins:
         brings: dict[str, Sized] = {"diagnosis": p.diagnoses, "model": p.models, "report": p.reports, "grammar folder": p.grammars}
-        brings |= {"system": p.systems, "machine": p.machines, "gate": p.gates}
+        brings |= {"system": p.systems, "machine": p.machines, "gate": p.gates, "lane": p.lanes}
         counts = ", ".join(f"{len(v)} {_plural(k, len(v))}" for k, v in brings.items() if v)
         print(f"{p.name} {p.version}: {counts or 'nothing'}")
         for error in p.errors:

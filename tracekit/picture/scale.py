@@ -9,7 +9,7 @@ from itertools import pairwise
 from tracekit.timeline import Timeline
 
 MOST_FOLDS = 10
-IDLE = 0.10  # an idle stretch above this share of what is shown is folded
+IDLE = 0.15  # an idle stretch above this share of what is shown is folded
 FOLD = 0.012  # width of a fold
 
 
@@ -23,11 +23,12 @@ class Scale:
 
     @classmethod
     def of(cls, timeline: Timeline) -> "Scale":
-        """Fold the longest idle stretches, one by one, until none takes more than its share."""
+        """Fold the longest idle stretches, one by one, until none takes more than its share. A window is never folded."""
         if not timeline.folds:
             return cls(timeline.begin, timeline.end)
         edges = {e for lane in timeline.lanes for e in lane.edges() if timeline.begin < e < timeline.end}
-        gaps = sorted((b - a, a, b) for a, b in pairwise(sorted({timeline.begin, timeline.end, *edges})))
+        idle = pairwise(sorted({timeline.begin, timeline.end, *edges}))
+        gaps = sorted((b - a, a, b) for a, b in idle if not any(s <= a and b <= e for s, e in timeline.shades))
         shown, folds = timeline.end - timeline.begin, list[tuple[int, int]]()
         while gaps and len(folds) < MOST_FOLDS and gaps[-1][0] > IDLE * shown and len(gaps) > 1:
             length, a, b = gaps.pop()

@@ -90,10 +90,10 @@ def test_the_terminal_page_says_what_who_how_sure_where_and_what_to_do() -> None
         "  irq domain has hwsize 8, the MSI-X table 16: index 8 is refused with -34\n"
         "  device        0000:00:08.0; inferred from handler names\n"
         "  seen in       trace.txt\n"
-        "      24 context k_setup: hwsize=8\n"
-        "     461 cause   vfioirq-262 [000] ..... 26.551163: r_insd: (msix_setup_msi_descs+0xe1/0x120 <-\n"
-        "                 msi_insert_desc) ret=-34\n"
-        "    -464         ret=-34\n"
+        "         24 context k_setup: hwsize=8\n"
+        "    461-464 cause   vfioirq-262 [000] ..... 26.551163: r_insd: (msix_setup_msi_descs+0xe1/0x120 <-\n"
+        "                    msi_insert_desc) ret=-34\n"
+        "        464         ret=-34\n"
         "  what to do    Unbind the device and bind it again.\n"
         "  not checked   the kernel's release. Would settle it: uname -a\n"
         "  leads to      MSI-009 msi.setup-warning, proven: WARNING in iounmap below __pci_enable_msix_range\n"
@@ -205,7 +205,7 @@ def test_html_escapes_everything() -> None:
 
 def test_html_loads_nothing_from_elsewhere() -> None:
     page = write("html", SICK)
-    assert not re.search(r"https?:|src=|href=|url\(", page)
+    assert not re.search(r"https?:|src=|href=[^#]{2}|url\([^#]", page)
 
 
 def test_markdown_text_cannot_become_markup() -> None:
