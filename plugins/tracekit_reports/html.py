@@ -12,7 +12,8 @@ from tracekit_reports.svg import STYLE as PICTURE
 _STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #1c2128; --dim: #626c78; --line: #d8dee4; --box: #f6f8fa; --mark: #fff3c4;
   --bad: #b42318; --warn: #9a6700; --good: #1a7f37; --note: #0969da; }
-@media (prefers-color-scheme: dark) { :root { --back: #14181d; --text: #e6e9ed; --dim: #98a2ae; --line: #333b44; --box: #1c2229; --mark: #4a3d12;
+@media (prefers-color-scheme: dark) { :root { --back: #14181d; --text: #e6e9ed; --dim: #98a2ae; --line: #333b44;
+  --box: #1c2229; --mark: #4a3d12;
   --bad: #ff8a80; --warn: #e3b341; --good: #56d364; --note: #79b8ff; } }
 body { margin: 0 auto; max-width: 72rem; padding: 2rem 1.25rem 4rem; background: var(--back); color: var(--text);
   font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
