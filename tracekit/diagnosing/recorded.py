@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from tracekit.findings import Unchecked, Verdict, inconclusive, not_evaluated
+from tracekit.findings import Unchecked, Verdict, inconclusive
 
 READS = ("gap",)  # events that recordings lost
 # trace-cmd report and perf print probes with bare addresses: which functions they are on is a guess by the recorder's names.
@@ -31,16 +31,13 @@ class Shown:
 
 
 def doubt(
-    shown: Sequence[Shown], tables: Mapping[str, pl.DataFrame | None], gap: pl.DataFrame | None, looked_at: Iterable[str], absent: str
+    shown: Sequence[Shown], tables: Mapping[str, pl.DataFrame | None], gap: pl.DataFrame | None, looked_at: Iterable[str]
 ) -> Verdict | None:
     """Return why "nothing was found" is no evidence; None where all of these tables would have shown it.
 
-    `gap`: the events that recordings lost; `looked_at`: the sources in which the fault was looked for;
-    `absent`: the reason where none of the tables has a row.
+    `gap`: the events that recordings lost; `looked_at`: the sources in which the fault was looked for.
     """
     present = [(s, frame) for s in shown if (frame := tables[s.table]) is not None]
-    if shown and not present:
-        return not_evaluated(absent)
     for s, frame in present:
         if (mute := unanswered(frame if s.of is None else frame.filter(s.of), what=s.what, needs=s.columns)) is not None:
             return mute

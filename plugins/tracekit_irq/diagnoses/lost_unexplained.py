@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated, times
+from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated, times
 
 RECORD = (
     "echo 1 > events/irq/irq_handler_entry/enable; echo 1 > events/kvm/kvm_msi_set_irq/enable; device and driver counters of both sides"
@@ -45,17 +45,20 @@ def lost_unexplained(
         return
     sources = [f["source"].unique() for f in (gap, windows, kvm_pi_irte_update) if f is not None]
     excluded = pl.concat(sources).unique().to_list() if sources else []
-    found = False
+    found, judged = False, False
     for source in handlers["source"].unique(maintain_order=True):
         if source in excluded:
             continue
         after = _injections(kvm_msi_set_irq.filter(pl.col("source") == source))
         for (name,), mine in handlers.filter(pl.col("source") == source).partition_by(["name"], as_dict=True).items():
+            judged = judged or mine.height > LEARNED
             if lost := missed(mine.sort("ts"), after):
                 found = True
                 yield _finding(source, str(name), lost, mine)
-    if not found:
-        yield clear("each handler entry of a VFIO vector was followed by its injection, or the recording does not allow to tell")
+    if not found and judged:
+        yield clear("each handler entry of a VFIO vector was followed by its injection")
+    elif not found:
+        yield inconclusive("too few interrupts, lost events or a resize: which injection belongs to which vector cannot be learned", RECORD)
 
 
 def _injections(injected: pl.DataFrame) -> pl.DataFrame:

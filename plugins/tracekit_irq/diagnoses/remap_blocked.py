@@ -35,7 +35,14 @@ DOORBELLS = (0x8000000, 0x8100000)
 BRIDGES = (0x0600, 0x0604)  # class codes: host bridge, PCI bridge
 
 
-@diagnosis("irq.remap-blocked", code="IRQ-003", severity="high", record=RECORD)
+@diagnosis(
+    "irq.remap-blocked",
+    code="IRQ-003",
+    severity="high",
+    record=RECORD,
+    shown_by=("remap_enabled",),
+    absent="no kernel log of a host with interrupt remapping in the input",
+)
 def remap_blocked(
     remap_faults: pl.DataFrame | None = None,
     amd_iommu_event: pl.DataFrame | None = None,
@@ -47,7 +54,6 @@ def remap_blocked(
     amdvi_ir_refused: pl.DataFrame | None = None,
     smmu_faults: pl.DataFrame | None = None,
     dmar_fault_status: pl.DataFrame | None = None,
-    remap_enabled: pl.DataFrame | None = None,
     pm_resume: pl.DataFrame | None = None,
     kernel_version: pl.DataFrame | None = None,
     pci_enumerated: pl.DataFrame | None = None,
@@ -89,7 +95,7 @@ def remap_blocked(
         found = True
         yield told
     if not found:
-        yield _quiet(dmar_fault_status, remap_enabled, irq_handler_entry, calls)
+        yield _quiet(dmar_fault_status, irq_handler_entry, calls)
 
 
 def interrupts(events: pl.DataFrame) -> pl.Series:
@@ -217,7 +223,7 @@ def _of_smmu(events: Rows) -> Iterator[Finding]:
         )
 
 
-def _quiet(status: pl.DataFrame | None, enabled: pl.DataFrame | None, handlers: pl.DataFrame | None, calls: pl.DataFrame | None) -> Verdict:
+def _quiet(status: pl.DataFrame | None, handlers: pl.DataFrame | None, calls: pl.DataFrame | None) -> Verdict:
     if status is not None:
         return inconclusive(f"{times(status.height, 'fault interrupt')} of an IOMMU, but no line says of which device or why", RECORD)
     faults = int((calls["function"] == "dmar_fault").sum()) if calls is not None else 0
@@ -226,6 +232,4 @@ def _quiet(status: pl.DataFrame | None, enabled: pl.DataFrame | None, handlers: 
         return not_evaluated(
             f"dmar_fault ran {times(max(faults, handled), 'time')}; the kernel log, which says why, is not in the input", RECORD
         )
-    if enabled is not None:
-        return clear("interrupt remapping is on and no fault is logged")
-    return not_evaluated("no kernel log of a host with interrupt remapping in the input", RECORD)
+    return clear("interrupt remapping is on and no fault is logged")

@@ -24,7 +24,7 @@ RECORD = "kprobes on pci_setup_msix_device_domain and msi_create_device_irq_doma
 TIMED = Unchecked("the size was read while this irq domain lived", "lspci -vv with a date, or kprobes on pci_setup_msix_device_domain")
 
 
-@diagnosis("msi.hwsize-latent", code="MSI-002", severity="medium", record=RECORD)
+@diagnosis("msi.hwsize-latent", code="MSI-002", severity="medium", record=RECORD, absent="no enabling of vectors in the input")
 def hwsize_latent(
     enables: pl.DataFrame, op_table_size: pl.DataFrame | None = None, devices: pl.DataFrame | None = None
 ) -> Iterator[Finding | Verdict]:

@@ -11,6 +11,7 @@ from tracekit import (
     VFIO_MSIX,
     Evidence,
     Finding,
+    Shown,
     Subject,
     Unchecked,
     Verdict,
@@ -23,7 +24,6 @@ from tracekit import (
     same_function,
     span,
     subject_of,
-    unanswered,
     unnamed,
 )
 from tracekit_msi.diagnoses.kernel_bug import errno_of, subject_of_report
@@ -44,6 +44,8 @@ ARM_CREATION = "p:tk/dom msi_create_device_irq_domain dev=$arg1:x64 hwsize=$arg4
     explains=("VFIO-003", "VFIO-004", "MSI-009"),
     supersedes=("MSI-002",),
     record=RECORD,
+    shown_by=(Shown("enables", "enabling", ("ret",), of=(pl.col("kind") == "msix") & ~pl.col("created")),),
+    absent="no enabling of MSI-X in the input",
 )
 def stale_hwsize(
     enables: pl.DataFrame | None = None,
@@ -85,11 +87,8 @@ def stale_hwsize(
     if enables is not None and _unexplained(enables).height:
         line = _unexplained(enables)["line"][0]
         yield inconclusive(f"the MSI-X enable of line {line} returned -34, but no refused index is recorded", RECORD)
-    elif enables is not None:
-        made = enables.filter((pl.col("kind") == "msix") & ~pl.col("created"))
-        yield unanswered(made, what="enabling", record=RECORD) or clear("no MSI-X index was refused")
     else:
-        yield Verdict("not evaluated", "no enabling of MSI-X in the input", RECORD)
+        yield clear("no MSI-X index was refused")
 
 
 def _stale(enables: pl.DataFrame) -> pl.DataFrame:

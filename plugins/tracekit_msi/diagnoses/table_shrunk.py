@@ -10,7 +10,7 @@ from tracekit_msi.diagnoses.hwsize_latent import unmeasured
 RECORD = "kprobes on pci_setup_msix_device_domain and msi_create_device_irq_domain (hwsize)"
 
 
-@diagnosis("msi.table-shrunk", code="MSI-003", severity="high", record=RECORD)
+@diagnosis("msi.table-shrunk", code="MSI-003", severity="high", record=RECORD, absent="no enabling of vectors in the input")
 def table_shrunk(enables: pl.DataFrame, devices: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
     """The MSI-X table of a device is smaller than its irq domain.
 

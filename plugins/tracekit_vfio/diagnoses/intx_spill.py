@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import Finding, Verdict, clear, diagnosis, distinct, span, subject_of
+from tracekit_vfio.diagnoses.resize_window import NO_WINDOW
 
 RECORD = "kprobes on vfio_pci_set_irqs_ioctl with irq_handler_entry events, or the host's dmesg on the same clock"
 
 
-@diagnosis("vfio.intx-spill", code="VFIO-009", severity="medium", record=RECORD)
+@diagnosis("vfio.intx-spill", code="VFIO-009", severity="medium", record=RECORD, absent=NO_WINDOW)
 def intx_spill(
     windows: pl.DataFrame,
     irq_handler_entry: pl.DataFrame | None = None,

@@ -5,16 +5,22 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import EEXIST, Finding, Row, Verdict, clear, diagnosis, not_evaluated
+from tracekit import EEXIST, Finding, Row, Verdict, clear, diagnosis
 from tracekit_xen.places import at, function, in_order, rows, spans
 
 
-@diagnosis("xen.bind-failed", code="XEN-004", severity="high", record="dmesg of the guest; xl dmesg of a debug hypervisor")
+@diagnosis(
+    "xen.bind-failed",
+    code="XEN-004",
+    severity="high",
+    record="dmesg of the guest; xl dmesg of a debug hypervisor",
+    shown_by=("xen_platform",),
+    absent="no kernel log of a Xen guest from its start",
+)
 def bind_failed(
     xen_irq_obtain_failed: pl.DataFrame | None = None,
     xen_evtchnop_failed: pl.DataFrame | None = None,
     pirq_lives: pl.DataFrame | None = None,
-    xen_platform: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """Xen refused the event channel of a pirq; Linux counts the irq as started all the same.
 
@@ -40,11 +46,7 @@ def bind_failed(
     for pairs in found.values():
         yield _finding(pairs, reused, refused)
     if not found:
-        yield (
-            clear("every pirq was bound to its event channel")
-            if xen_platform is not None or pirq_lives is not None
-            else not_evaluated("no kernel log of a Xen guest")
-        )
+        yield clear("every pirq was bound to its event channel")
 
 
 def _finding(pairs: list[tuple[Row, Row | None]], reused: set[tuple[str, int]], refused: list[Row]) -> Finding:

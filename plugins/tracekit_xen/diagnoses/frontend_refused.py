@@ -4,13 +4,20 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Row, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit import Finding, Row, Unchecked, Verdict, clear, diagnosis
 from tracekit_xen.kernels import pv_sources
 from tracekit_xen.places import at, function, in_order, rows
 from tracekit_xen.refusals import hvm_sources
 
 
-@diagnosis("xen.frontend-refused", code="XEN-008", severity="medium", record="dmesg of the PV guest, dmesg of dom0 (pciback)")
+@diagnosis(
+    "xen.frontend-refused",
+    code="XEN-008",
+    severity="medium",
+    record="dmesg of the PV guest, dmesg of dom0 (pciback)",
+    shown_by=("xen_platform",),
+    absent="no kernel log of a Xen guest",
+)
 def frontend_refused(
     xen_frontend_error: pl.DataFrame | None = None,
     xen_frontend_missing: pl.DataFrame | None = None,
@@ -38,7 +45,7 @@ def frontend_refused(
     for refusals in found.values():
         yield _finding(refusals, pv)
     if not found:
-        yield clear("no frontend was refused its interrupts") if xen_platform is not None else not_evaluated("no kernel log of a Xen guest")
+        yield clear("no frontend was refused its interrupts")
 
 
 def _finding(refusals: list[Row], pv: set[str]) -> Finding:

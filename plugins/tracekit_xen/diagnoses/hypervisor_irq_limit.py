@@ -10,7 +10,11 @@ from tracekit_xen.room import room
 
 
 @diagnosis(
-    "cfg.hypervisor-irq-limit", code="CFG-004", severity="info", record="xl dmesg from the boot of Xen on, and `xl debug-keys i; xl dmesg`"
+    "cfg.hypervisor-irq-limit",
+    code="CFG-004",
+    severity="info",
+    record="xl dmesg from the boot of Xen on, and `xl debug-keys i; xl dmesg`",
+    absent="no line tells how many pirqs a domain may have",
 )
 def hypervisor_irq_limit(
     pirq_facts: pl.DataFrame, *, few_dom0: int = 64, few_domu: int = 32, few_left: int = 32

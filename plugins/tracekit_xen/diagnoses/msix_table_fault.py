@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, near, not_evaluated
+from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, near
 from tracekit_xen.kernels import pv_sources
 from tracekit_xen.places import at, function, in_order, rows, times
 
@@ -19,6 +19,8 @@ AWAY = 40  # lines between the head of a report and its RIP
     code="XEN-009",
     severity="high",
     record="xl dmesg with guest_loglvl=all; dmesg of the domain that has the device",
+    shown_by=("xen_platform", "xen_release"),
+    absent="no log of a Xen hypervisor or of a kernel under it",
 )
 def msix_table_fault(
     xen_delivery_mode: pl.DataFrame | None = None,
@@ -30,7 +32,6 @@ def msix_table_fault(
     xen_vpci_hidden: pl.DataFrame | None = None,
     xen_vpci_table_wrong: pl.DataFrame | None = None,
     xen_platform: pl.DataFrame | None = None,
-    xen_release: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """The MSI-X table or the message of a passed-through device could not be written, or what was read from it is garbage.
 
@@ -58,11 +59,7 @@ def msix_table_fault(
     for head, pc in faults:
         yield _fault(head, pc)
     if not modes and xen_msix_table is None and not faults and not unusable:
-        yield (
-            clear("no fault on an MSI-X table")
-            if kernels or xen_release is not None
-            else not_evaluated("no log of a Xen hypervisor or of a kernel under it")
-        )
+        yield clear("no fault on an MSI-X table")
 
 
 def _hidden(told: list[Row], why: Row) -> Finding:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Row, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
+from tracekit import Evidence, Finding, Row, Unchecked, Verdict, clear, diagnosis, inconclusive
 from tracekit_xen.places import at, domain, guest_function, in_order, rows, spans
 from tracekit_xen.refusals import hvm_sources
 
@@ -26,7 +26,15 @@ class _Leak:
     evidence: tuple[Evidence, ...]
 
 
-@diagnosis("xen.pirq-leak", code="XEN-003", severity="high", explains=("XEN-002",), record=RECORD)
+@diagnosis(
+    "xen.pirq-leak",
+    code="XEN-003",
+    severity="high",
+    explains=("XEN-002",),
+    record=RECORD,
+    needs_any=("pirq_lives", "xen_pt_requested"),
+    absent="no line tells which pirqs were taken",
+)
 def pirq_leak(
     pirq_lives: pl.DataFrame | None = None,
     xen_pt_requested: pl.DataFrame | None = None,
@@ -55,9 +63,8 @@ def pirq_leak(
     yield from map(_finding, leaks)
     if leaks:
         return
-    if (pirq_lives is None or pirq_lives.is_empty()) and xen_pt_requested is None:
-        yield not_evaluated("no line tells which pirqs were taken")
-    elif _recurs(lives):
+    gone = {x.source for x in lives if x.end in RELEASED}
+    if _recurs(lives) and all(_recurs([x for x in lives if x.source == source]) for source in gone):
         yield clear("numbers that were let go are handed out again")
     else:
         yield inconclusive("no number was let go and asked for again in this log", RECORD)

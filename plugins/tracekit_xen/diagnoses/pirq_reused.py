@@ -7,6 +7,7 @@ import polars as pl
 from tracekit import EEXIST, Finding, Row, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
 from tracekit_xen.places import at, function, in_order, rows, spans
 
+RECORD = "in the guest: echo 'file arch/x86/pci/xen.c +p' > /sys/kernel/debug/dynamic_debug/control, then dmesg"
 UNTOLD = "no line of a guest tells which pirq its MSIs use"
 
 
@@ -15,14 +16,14 @@ UNTOLD = "no line of a guest tells which pirq its MSIs use"
     code="XEN-001",
     severity="critical",
     explains=("XEN-004",),
-    record="in the guest: echo 'file arch/x86/pci/xen.c +p' > /sys/kernel/debug/dynamic_debug/control, then dmesg",
+    record=RECORD,
+    absent="no line tells which pirqs a domain's MSIs use",
 )
 def pirq_reused(
     pirq_lives: pl.DataFrame,
     xen_irq_obtain_failed: pl.DataFrame | None = None,
     xen_evtchnop_failed: pl.DataFrame | None = None,
     xen_pt_unmap: pl.DataFrame | None = None,
-    xen_platform: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """Two devices of a guest use one pirq: the guest trusted a number that the device model had given back.
 
@@ -70,8 +71,22 @@ def _quiet(lives: pl.DataFrame, contradicted: bool) -> Verdict:
     """Why there is no finding."""
     if contradicted:
         return inconclusive("the debug lines contradict each other: most ends of event channels have no begin", "the log from its boot on")
+    if not (holes := lives.filter(pl.col("end") == "lost sight")).is_empty():
+        return inconclusive(f"the log has a hole after line {holes['line'][0]}: who had a number then is not recorded", RECORD)
+    if (stray := _strays(lives)) is not None:
+        return inconclusive(f"who used pirq {stray.pirq} before line {stray.line} is not recorded", RECORD)
     heard = lives["basis"].is_in(["guest", "debug"]).any()
     return clear("no pirq served two owners at once") if heard else not_evaluated(UNTOLD)
+
+
+def _strays(lives: pl.DataFrame) -> Row | None:
+    """A guest's re-use of a pirq whose earlier use is not in the log: it may have been another device's."""
+    seen: set[tuple[str, int]] = set()
+    for x in sorted(rows(lives), key=lambda x: (x.source, x.line)):
+        if x.basis == "guest" and x.reused and (x.source, x.pirq) not in seen:
+            return x
+        seen.add((x.source, x.pirq))
+    return None
 
 
 def _other_user(life: Row, users: list[Row], ended: bool) -> Row | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Set
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Row, Unchecked, Verdict, clear, diagnosis, not_evaluated, unanswered
+from tracekit import Evidence, Finding, Row, Shown, Unchecked, Verdict, clear, diagnosis
 from tracekit_xen.machines.xen_domain import DEFAULT_DOMU_EXTRA
 from tracekit_xen.places import at, at_end, domain, in_order, rows, spans, times
 from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0, of_guest, of_hypervisor
@@ -14,7 +14,16 @@ from tracekit_xen.room import Room, room
 RECORD = "xl dmesg from the boot of Xen on, and `xl debug-keys i; xl dmesg` while the refusal lasts"
 
 
-@diagnosis("xen.pirq-starved", code="XEN-002", severity="high", explains=("XEN-007",), supersedes=("CFG-004",), record="dmesg; " + RECORD)
+@diagnosis(
+    "xen.pirq-starved",
+    code="XEN-002",
+    severity="high",
+    explains=("XEN-007",),
+    supersedes=("CFG-004",),
+    record="dmesg; " + RECORD,
+    shown_by=("xen_platform", Shown("op_xen_setup", "set-up of Xen's MSIs", ("ret",))),
+    absent="no Xen kernel log and no calls of Xen's MSI set-up",
+)
 def pirq_starved(
     xen_map_failed: pl.DataFrame | None = None,
     op_xen_setup: pl.DataFrame | None = None,
@@ -58,12 +67,7 @@ def pirq_starved(
         space = room(pirq_facts, domid, frozenset(r.row.source for r in refusals))
         yield _finding(domid, refusals, space, _handed_out(pirq_lives, domid, hvm), list(rows(op_alloc)), short)
     if not found:
-        heard = xen_platform is not None or op_xen_setup is not None
-        yield (
-            unanswered(op_xen_setup, what="set-up of Xen's MSIs") or clear("no request failed for want of a free pirq")
-            if heard
-            else not_evaluated("no Xen kernel log and no calls of Xen's MSI set-up")
-        )
+        yield clear("no request failed for want of a free pirq")
 
 
 def _handed_out(lives: pl.DataFrame | None, domid: int | None, hvm: Set[str]) -> list[Row]:

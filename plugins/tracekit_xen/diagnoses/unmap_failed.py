@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Row, Subject, Verdict, at_once, clear, diagnosis, not_evaluated, unanswered
+from tracekit import Evidence, Finding, Row, Shown, Subject, Verdict, at_once, clear, diagnosis
 from tracekit_xen.places import at, at_end, domain, function, guest_function, in_order, rows
 from tracekit_xen.refusals import Refusal, hvm_sources, of_dom0
 
@@ -22,7 +22,14 @@ class _Unmap:
     after: Refusal | None
 
 
-@diagnosis("xen.unmap-failed", code="XEN-007", severity="medium", record="dmesg of dom0, the device model's log, xl dmesg")
+@diagnosis(
+    "xen.unmap-failed",
+    code="XEN-007",
+    severity="medium",
+    record="dmesg of dom0, the device model's log, xl dmesg",
+    shown_by=("xen_platform", Shown("op_xen_destroy", "call of xen_destroy_irq", ("ret",))),
+    absent="no Xen kernel log and no calls of xen_destroy_irq",
+)
 def unmap_failed(
     xen_unmap_failed: pl.DataFrame | None = None,
     op_xen_destroy: pl.DataFrame | None = None,
@@ -52,12 +59,7 @@ def unmap_failed(
     for unmaps in found.values():
         yield _finding(unmaps, op_xen_destroy)
     if not found:
-        heard = xen_platform is not None or op_xen_destroy is not None
-        yield (
-            unanswered(op_xen_destroy, what="call of xen_destroy_irq") or clear("no pirq that was given back was refused")
-            if heard
-            else not_evaluated("no Xen kernel log and no calls of xen_destroy_irq")
-        )
+        yield clear("no pirq that was given back was refused")
 
 
 def _unmaps(
