@@ -1,6 +1,7 @@
 """IRQ-002: an interrupt is pending on a vector that nobody unmasks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import polars as pl
 
@@ -8,6 +9,7 @@ from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, inc
 from tracekit_irq.evidence import at, in_order
 
 RECORD = "QEMU: -trace 'vfio_msi*'"
+BESIDE = 2  # lines
 
 
 @diagnosis("irq.stuck-pending", code="IRQ-002", severity="medium", record=RECORD)
@@ -42,9 +44,7 @@ def stuck_pending(
             continue
         used = vfio_msix_vector_do_use.filter(after)["vector"].to_list() if vfio_msix_vector_do_use is not None else []
         if used:
-            # QEMU prints the vector on the next line: `vfio_msi_interrupt (0000:01:00.0) vector 3 0xfee01004/0x4023`
-            raised = vfio_msi_interrupt.filter(after)["vector"].to_list() if vfio_msi_interrupt is not None else []
-            other = row if not raised or raised[0] not in used else other
+            other = row if _vector(row, vfio_msi_interrupt) not in used else other
             continue
         found = True
         yield Finding(
@@ -61,3 +61,12 @@ def stuck_pending(
         yield inconclusive(told, RECORD)
     elif not found:
         yield clear("each pending interrupt was followed by an unmask, a disable or a reset")
+
+
+def _vector(pending: Mapping[str, Any], interrupts: pl.DataFrame | None) -> int | None:
+    """Return the vector that is pending: QEMU prints `vfio_msi_interrupt (0000:01:00.0) vector 3 0xfee01004/0x4023` beside it."""
+    if interrupts is None:
+        return None
+    mine = interrupts.filter((pl.col("source") == pending["source"]) & (pl.col("name") == pending["name"]))
+    beside = mine.filter((pl.col("line") - pending["line"]).abs() <= BESIDE).sort((pl.col("line") < pending["line"]), "line")
+    return int(beside["vector"][0]) if beside.height else None
