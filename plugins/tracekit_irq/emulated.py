@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from tracekit import HOST, Finding, Subject, Unchecked, fallback, full_bdf
-from tracekit_irq.evidence import at, in_order, shown
+from tracekit import HOST, Finding, Subject, Unchecked, at, fallback, full_bdf, in_order
+from tracekit_irq.evidence import shown
 from tracekit_irq.remap_records import ADVICE
 
 HOW = "source id printed by the emulator: the guest's own number"

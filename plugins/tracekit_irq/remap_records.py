@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import HOST, Evidence, Finding, Subject, Unchecked, ended_by, times, witness
-from tracekit_irq.evidence import MOST, Rows, at, in_order, sorted_rows
+from tracekit import HOST, Evidence, Finding, Subject, Unchecked, at, ended_by, in_order, times, witness
+from tracekit_irq.evidence import MOST, Rows, sorted_rows
 from tracekit_irq.models.remap import bdf_of
 
 ADVICE = (

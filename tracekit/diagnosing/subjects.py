@@ -134,6 +134,20 @@ def span(source: str, line: int | None, end: int | None = None, role: Any = "con
         yield Evidence(source, line, role, end if end is not None and end > line else None)
 
 
+def at(row: Any, role: Any = "cause", *, line: str = "line", end: str | None = None) -> Evidence:
+    """Return the line of a row, a model's or a table's (`line`: in which of its columns), or the span up to its column `end`."""
+    named = row.get if isinstance(row, Mapping) else partial(getattr, row)
+    first, last = named(line, None), named(end, None) if end else None
+    first = int(first if first is not None else named("line", None))
+    return Evidence(named("source", None), first, role, int(last) if last is not None and last > first else None)
+
+
+def in_order(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
+    """Return the evidence by source and line, each place once."""
+    once = {(e.source, e.line, e.line_end): e for e in evidence}
+    return tuple(sorted(once.values(), key=lambda e: (e.source, e.line, e.line_end or 0)))
+
+
 def distinct(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
     """The evidence without repeated places, in the order given."""
     return tuple({(e.source, e.line, e.line_end): e for e in evidence}.values())

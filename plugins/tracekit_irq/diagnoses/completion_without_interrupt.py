@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import HOST, Finding, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive, near, times
-from tracekit_irq.evidence import MOST, Rows, at, in_order, seconds, sorted_rows
+from tracekit import HOST, Finding, Subject, Unchecked, Verdict, at, clear, diagnosis, in_order, inconclusive, near, times
+from tracekit_irq.evidence import MOST, Rows, seconds, sorted_rows
 from tracekit_irq.polled import Polled, by_device, one_queue, together
 
 RECORD = "the kernel log of the machine whose driver it is; there: echo 1 > events/irq/irq_handler_entry/enable"

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, full_bdf, times
-from tracekit_irq.evidence import Rows, at, in_order, shown, sorted_rows
+from tracekit import Finding, Subject, Unchecked, Verdict, at, diagnosis, full_bdf, in_order, times
+from tracekit_irq.evidence import Rows, shown, sorted_rows
 
 RECORD = "dmesg from before the device was last used; lspci -vv of it and of the port above it"
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, inconclusive, times
-from tracekit_irq.evidence import at, in_order, shown, sorted_rows
+from tracekit import Finding, Unchecked, Verdict, at, clear, diagnosis, in_order, inconclusive, times
+from tracekit_irq.evidence import shown, sorted_rows
 
 RECORD = "cd /sys/kernel/tracing/events; echo 1 | tee irq_matrix/enable irq_vectors/vector_{alloc,activate,reserve_managed}/enable"
 KINDS = {"managed": "a slot on each CPU for a managed irq", "alloc": "a vector at once for an entry that cannot be masked"}

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, full_bdf, inconclusive, times
-from tracekit_irq.evidence import MOST, in_order
+from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, full_bdf, in_order, inconclusive, times
+from tracekit_irq.evidence import MOST
 
 RECORD = "QEMU: -trace 'pci_cfg_*' -trace msix_write_config; or lspci -vv while the device is in use"
 COMMAND = 0x4  # offset of the command register

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Verdict, clear, diagnosis, inconclusive, times
-from tracekit_irq.evidence import at, in_order, shown, sorted_rows
+from tracekit import Finding, Verdict, at, clear, diagnosis, in_order, inconclusive, times
+from tracekit_irq.evidence import shown, sorted_rows
 
 MISCOUNTED = 1 << 31  # a count below zero as the kernel prints it: its own fault, no reservation
 RECORD = "dmesg; echo 1 > /sys/kernel/tracing/events/irq_matrix/irq_matrix_reserve/enable"

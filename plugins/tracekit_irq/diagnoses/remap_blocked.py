@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import HOST, Finding, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated, times, witness
+from tracekit import HOST, Finding, Subject, Unchecked, Verdict, at, clear, diagnosis, in_order, inconclusive, not_evaluated, times, witness
 from tracekit_irq.emulated import emulated
-from tracekit_irq.evidence import Rows, at, in_order, shown, sorted_rows
+from tracekit_irq.evidence import Rows, shown, sorted_rows
 from tracekit_irq.remap_records import records
 
 RECORD = "dmesg -w | grep -E 'INTR-REMAP|DRHD: handling fault|AMD-Vi: Event'; echo 1 > events/intel_iommu/qi_submit/enable"

@@ -5,8 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive
-from tracekit_irq.evidence import at, in_order
+from tracekit import Finding, Subject, Unchecked, Verdict, at, clear, diagnosis, in_order, inconclusive
 
 RECORD = "QEMU: -trace 'vfio_msi*'"
 BESIDE = 2  # lines

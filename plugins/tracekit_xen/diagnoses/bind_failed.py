@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import EEXIST, Finding, Row, Verdict, clear, diagnosis
-from tracekit_xen.places import at, function, in_order, rows, spans
+from tracekit import EEXIST, Finding, Row, Verdict, clear, diagnosis, in_order
+from tracekit_xen.places import function, rows, spans, whole
 
 
 @diagnosis(
@@ -57,7 +57,7 @@ def _finding(pairs: list[tuple[Row, Row | None]], reused: set[tuple[str, int]], 
     return Finding(
         f"Xen refused an event channel for irq {spans(m.irq for m, _ in pairs)}{whose}: no interrupt arrives there",
         "proven",
-        in_order([*(at(m) for m, _ in pairs), *(at(x, "context") for x in uses), *(at(e, "context") for e in refused)]),
+        in_order([*(whole(m) for m, _ in pairs), *(whole(x, "context") for x in uses), *(whole(e, "context") for e in refused)]),
         function(life or message),
         advice="See who else uses that pirq (XEN-001).",
         explained_by="XEN-001" if shared else None,

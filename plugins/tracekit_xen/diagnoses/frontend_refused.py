@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Row, Unchecked, Verdict, clear, diagnosis
+from tracekit import Finding, Row, Unchecked, Verdict, clear, diagnosis, in_order
 from tracekit_xen.kernels import pv_sources
-from tracekit_xen.places import at, function, in_order, rows
+from tracekit_xen.places import function, rows, whole
 from tracekit_xen.refusals import hvm_sources
 
 
@@ -56,7 +56,7 @@ def _finding(refusals: list[Row], pv: set[str]) -> Finding:
     return Finding(
         f"the PCI backend refused MSI to {function(first).label} {said}",
         "proven" if sure else "probable",
-        in_order(at(r) for r in refusals),
+        in_order(whole(r) for r in refusals),
         function(first),
         advice="See pciback's reason in dom0's log; check that dom0 has MSI on and that the device is not seized.",
         unchecked=() if sure else (Unchecked("that the guest is PV", "the guest's boot log (`Hypervisor detected: Xen PV`)"),),

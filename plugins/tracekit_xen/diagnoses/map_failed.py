@@ -16,9 +16,10 @@ from tracekit import (
     Verdict,
     clear,
     diagnosis,
+    in_order,
     inconclusive,
 )
-from tracekit_xen.places import at_end, in_order, times
+from tracekit_xen.places import at_end, times
 from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0
 
 REASONS = {

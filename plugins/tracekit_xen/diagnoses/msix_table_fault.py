@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, near
+from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, in_order, near
 from tracekit_xen.kernels import pv_sources
-from tracekit_xen.places import at, function, in_order, rows, times
+from tracekit_xen.places import function, rows, times, whole
 
 ACCESSORS = re.compile(r"^(__pci_write_msi_msg|pci_msix_(un)?mask|pci_msi_(un)?mask|msix_[a-z_]+|__pci_enable_msix_range)\b")
 WRITE_TO_READ_ONLY = re.compile(r"^(Oops: )?0003 ")
@@ -50,7 +50,7 @@ def msix_table_fault(
         yield _bad_mode(modes)
     for r in rows(xen_msix_table):
         summary = f"Xen could not map the MSI-X table of {function(r).label}: {r.ret}"
-        yield Finding(summary, "proven", (at(r),), function(r), values={"errno": r.ret})
+        yield Finding(summary, "proven", (whole(r),), function(r), values={"errno": r.ret})
     unusable = {r.bdf: r for r in rows(xen_vpci_hidden, xen_vpci_table_wrong)}  # why, rather than that it is hidden for it
     for bdf in unusable:
         yield _hidden([r for r in rows(xen_vpci_hidden, xen_vpci_table_wrong) if r.bdf == bdf], unusable[bdf])
@@ -69,7 +69,7 @@ def _hidden(told: list[Row], why: Row) -> Finding:
     return Finding(
         f"Xen hides MSI-X of {function(why).label} from its domain: {reason}",
         "proven",
-        in_order(at(r) for r in told),
+        in_order(whole(r) for r in told),
         function(why),
         advice="The device tells a table that its BARs do not hold, or vPCI lacked memory: see Xen's lines above, and lspci -vv of it.",
         values={"errno": getattr(why, "ret", None)},
@@ -84,7 +84,7 @@ def _bad_mode(modes: list[Row]) -> Finding:
     return Finding(
         f"Xen cannot deliver MSIs of {names}: delivery mode {mode}, {times(len(modes))} in the log{garbage}",
         "proven",
-        in_order(at(m) for m in modes),
+        in_order(whole(m) for m in modes),
         Subject(names, "domain"),
         advice="Reset the device before it is assigned; see that the device model reads its table only while the device is up.",
         values={"delivery_mode": mode, "domids": domains},
@@ -104,7 +104,7 @@ def _fault(head: Row, pc: Row) -> Finding:
     return Finding(
         f"a write to the MSI-X table faulted in {pc.function}: its page is read-only under Xen",
         "probable",
-        (at(head), at(pc)),
+        (whole(head), whole(pc)),
         advice="Update the dom0 or guest kernel: under Xen the hypervisor writes the table.",
         unchecked=(Unchecked("that the page is the device's table", "`lspci -vv` of the device, and the address of the fault"),),
     )

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, gate_value, inconclusive, not_evaluated
-from tracekit_xen.places import at, in_order, rows
+from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, gate_value, in_order, inconclusive, not_evaluated
+from tracekit_xen.places import rows, whole
 
 DEVICE = re.compile(r"[A-Za-z]+[0-9]+")
 FIRST = (5, 13)  # the release that began to mask all entries late in the set-up (mid-2021)
@@ -82,7 +82,7 @@ def _finding(device: str, silent: list[Row], complaints: list[Row], release: Row
     return Finding(
         f"{device} has not interrupted once on its {len(silent)} MSI vectors (HVM guest, {release.release}), and its driver times out",
         "probable",
-        in_order([at(release, "context"), at(hvm, "context"), *(at(r, "cause") for r in silent), *(at(r) for r in complaints)]),
+        in_order([whole(release, "context"), whole(hvm, "context"), *(whole(r, "cause") for r in silent), *(whole(r) for r in complaints)]),
         Subject(device, "pci", how="the guest's log names the function at the driver's probe"),
         advice="Update the guest kernel to one with 7e0815b3e099 ({KV6}, and stable kernels from May 2022 on).",
         unchecked=(Unchecked("that the vectors are masked", "xl debug-keys M; xl dmesg: `mask=1/ G/1`"),),

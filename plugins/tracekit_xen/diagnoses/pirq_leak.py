@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Row, Unchecked, Verdict, clear, diagnosis, inconclusive
-from tracekit_xen.places import at, domain, guest_function, in_order, rows, spans
+from tracekit import Evidence, Finding, Row, Unchecked, Verdict, clear, diagnosis, in_order, inconclusive
+from tracekit_xen.places import domain, guest_function, rows, spans, whole
 from tracekit_xen.refusals import hvm_sources
 
 RELEASED = ("irq again", "enabled anew", "destroyed")
@@ -87,7 +87,7 @@ def _withheld(lives: list[Row], least: int, hvm: Set[str]) -> Iterator[_Leak]:
                 advice,
                 None,
                 0 if mine[0].basis == "calls" and source not in hvm else None,
-                tuple(at(x, "cause") for x in gone),
+                tuple(whole(x, "cause") for x in gone),
             )
 
 
@@ -107,7 +107,7 @@ def _never_unmapped(requested: pl.DataFrame | None, unmaps: pl.DataFrame | None,
     for (_, bdf), pairs in lost.items():
         numbers = tuple(sorted({a.pirq for a, _ in pairs}, reverse=True))
         if len(numbers) >= least:
-            lines = tuple(at(r, "cause") for pair in pairs for r in pair)
+            lines = tuple(whole(r, "cause") for pair in pairs for r in pair)
             yield _Leak(
                 numbers, "mapped, and not unmapped before their entries were mapped anew", "Update the device model.", bdf, None, lines
             )

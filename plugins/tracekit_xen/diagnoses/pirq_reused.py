@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import EEXIST, Finding, Row, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
-from tracekit_xen.places import at, function, in_order, rows, spans
+from tracekit import EEXIST, Finding, Row, Unchecked, Verdict, clear, diagnosis, in_order, inconclusive, not_evaluated
+from tracekit_xen.places import function, rows, spans, whole
 
 RECORD = "in the guest: echo 'file arch/x86/pci/xen.c +p' > /sys/kernel/debug/dynamic_debug/control, then dmesg"
 UNTOLD = "no line of a guest tells which pirq its MSIs use"
@@ -110,12 +110,14 @@ def _finding(shared: list[tuple[Row, Row]], refused: tuple[list[Row], list[Row]]
     grade = "possible" if not (named and failures) else "proven"
     unchecked = () if failures else (Unchecked("that the second device is deaf", "dmesg of the guest: `Failed to obtain physical IRQ`"),)
     whose = f"{life.bdf} and {other.bdf}" if named else f"irq {other.irq} and irq {life.irq}"
-    given_back = [at(u, "context") for u in unmaps if u.pirq in pirqs]
+    given_back = [whole(u, "context") for u in unmaps if u.pirq in pirqs]
     return Finding(
         f"{whose} use the same {'pirq' if len(pirqs) == 1 else 'pirqs'} {spans(pirqs)}"
         + (f"; Xen refused the event channel of irq {life.irq}" if failures and life.irq else ""),
         grade,  # type: ignore[arg-type]
-        in_order([*(at(_begin(x), "cause") for life, other in shared for x in (other, life)), *(at(m) for m in failures), *given_back]),
+        in_order(
+            [*(whole(_begin(x), "cause") for life, other in shared for x in (other, life)), *(whole(m) for m in failures), *given_back]
+        ),
         function(life),
         advice="Update the guest kernel to one with c74fd80f2f41 ({KV5} and stable kernels); until then reload drivers one by one.",
         unchecked=unchecked,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Row, Shown, Subject, Verdict, at_once, clear, diagnosis
-from tracekit_xen.places import at, at_end, domain, function, guest_function, in_order, rows
+from tracekit import Evidence, Finding, Row, Shown, Subject, Verdict, at_once, clear, diagnosis, in_order
+from tracekit_xen.places import at_end, domain, function, guest_function, rows, whole
 from tracekit_xen.refusals import Refusal, hvm_sources, of_dom0
 
 AT_ONCE_LINES, AT_ONCE_MS = 12, 100
@@ -113,13 +113,13 @@ def _finding(unmaps: list[_Unmap], destroys: pl.DataFrame | None) -> Finding:
 
 def _evidence(u: _Unmap, destroys: pl.DataFrame | None) -> Iterator[Evidence]:
     """The refusal to take back; of a call, also the earlier one that gave the same irq back."""
-    yield at(u.row)
+    yield whole(u.row)
     irq = getattr(u.row, "irq", None)
     if irq is None or u.after is None:
         return
     for d in rows(destroys):
         if d.source == u.row.source and d.irq == irq and d.ret == 0 and _last(u.after.row) < d.line < u.row.line:
-            yield at(d, "context")
+            yield whole(d, "context")
     yield at_end(u.after.row, "cause")
 
 
