@@ -5,7 +5,7 @@ from typing import Literal
 
 import polars as pl
 
-from tracekit import DOMID_SELF, Evidence, Row, Subject, at, full_bdf, rows_of
+from tracekit import DOMID_SELF, Evidence, Row, Subject, at, rows_of
 
 Role = Literal["cause", "effect", "context", "cure"]
 
@@ -27,17 +27,6 @@ def at_end(row: Row, role: Role = "effect") -> Evidence:
     return at(row, role, line="line_end")
 
 
-def function(row: Row) -> Subject:
-    """Return the PCI function of a row as a subject: its BDF, else its pointer."""
-    bdf, pointer = getattr(row, "bdf", None), getattr(row, "device", None)
-    if bdf:
-        full = full_bdf(bdf)
-        return Subject(full, "pci", full)
-    if pointer is not None:
-        return Subject(f"dev={pointer:#x}", "pci", how="the kernel log of the same boot names the function")
-    return Subject("unknown", "unknown")
-
-
 def guest_function(bdf: str | None) -> Subject:
     """Return a function as its guest numbers it, which is no BDF of the host."""
     if not bdf:
@@ -54,7 +43,7 @@ def domain(domid: int | None, about: Iterable[Subject] = ()) -> Subject:
     """Return a domain, with the functions that it is about: those with a BDF, else their pointers."""
     name = "guest" if domid is None else f"dom{domid}"
     known = sorted({s.label for s in about if s.kind == "pci"})
-    shown = [x for x in known if not x.startswith("dev=")] or known
+    shown = [x for x in known if not x.startswith("pci_dev ")] or known
     return Subject(f"{name} ({', '.join(shown)})" if shown else name, "domain", aliases=tuple(known))
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import EEXIST, Finding, Row, Verdict, clear, diagnosis, in_order
-from tracekit_xen.places import function, rows, spans, whole
+from tracekit import EEXIST, Finding, Row, Verdict, clear, diagnosis, in_order, subject_of
+from tracekit_xen.places import rows, spans, whole
 
 
 @diagnosis(
@@ -41,7 +41,7 @@ def bind_failed(
     for m in rows(xen_irq_obtain_failed):
         if m.irq >= 16:
             life = _life_of(m, serving.get((m.source, m.irq), []))
-            found.setdefault(function(life or m).label, []).append((m, life))
+            found.setdefault(subject_of(life or m).label, []).append((m, life))
     refused = [e for e in rows(xen_evtchnop_failed) if e.ret == EEXIST]
     for pairs in found.values():
         yield _finding(pairs, reused, refused)
@@ -51,14 +51,14 @@ def bind_failed(
 
 def _finding(pairs: list[tuple[Row, Row | None]], reused: set[tuple[str, int]], refused: list[Row]) -> Finding:
     message, life = pairs[0]
-    whose = f" of {function(life).label}, pirq {life.pirq}" if life else ""
+    whose = f" of {subject_of(life).label}, pirq {life.pirq}" if life else ""
     uses = [x for _, x in pairs if x is not None]
     shared = any((x.source, x.pirq) in reused for x in uses)
     return Finding(
         f"Xen refused an event channel for irq {spans(m.irq for m, _ in pairs)}{whose}: no interrupt arrives there",
         "proven",
         in_order([*(whole(m) for m, _ in pairs), *(whole(x, "context") for x in uses), *(whole(e, "context") for e in refused)]),
-        function(life or message),
+        subject_of(life or message),
         advice="See who else uses that pirq (XEN-001).",
         explained_by="XEN-001" if shared else None,
         values={"irq": message.irq},

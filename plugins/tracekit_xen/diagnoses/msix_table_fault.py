@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, in_order, near
+from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, in_order, near, subject_of
 from tracekit_xen.kernels import pv_sources
-from tracekit_xen.places import function, rows, times, whole
+from tracekit_xen.places import rows, times, whole
 
 ACCESSORS = re.compile(r"^(__pci_write_msi_msg|pci_msix_(un)?mask|pci_msi_(un)?mask|msix_[a-z_]+|__pci_enable_msix_range)\b")
 WRITE_TO_READ_ONLY = re.compile(r"^(Oops: )?0003 ")
@@ -49,8 +49,8 @@ def msix_table_fault(
     if modes:
         yield _bad_mode(modes)
     for r in rows(xen_msix_table):
-        summary = f"Xen could not map the MSI-X table of {function(r).label}: {r.ret}"
-        yield Finding(summary, "proven", (whole(r),), function(r), values={"errno": r.ret})
+        summary = f"Xen could not map the MSI-X table of {subject_of(r).label}: {r.ret}"
+        yield Finding(summary, "proven", (whole(r),), subject_of(r), values={"errno": r.ret})
     unusable = {r.bdf: r for r in rows(xen_vpci_hidden, xen_vpci_table_wrong)}  # why, rather than that it is hidden for it
     for bdf in unusable:
         yield _hidden([r for r in rows(xen_vpci_hidden, xen_vpci_table_wrong) if r.bdf == bdf], unusable[bdf])
@@ -67,10 +67,10 @@ def _hidden(told: list[Row], why: Row) -> Finding:
     what = getattr(why, "wrong", None)
     reason = f"its table is {what.strip()}" if what else f"vPCI could not set it up ({why.ret})"
     return Finding(
-        f"Xen hides MSI-X of {function(why).label} from its domain: {reason}",
+        f"Xen hides MSI-X of {subject_of(why).label} from its domain: {reason}",
         "proven",
         in_order(whole(r) for r in told),
-        function(why),
+        subject_of(why),
         advice="The device tells a table that its BARs do not hold, or vPCI lacked memory: see Xen's lines above, and lspci -vv of it.",
         values={"errno": getattr(why, "ret", None)},
     )

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import EEXIST, Finding, Row, Unchecked, Verdict, clear, diagnosis, in_order, inconclusive, not_evaluated
-from tracekit_xen.places import function, rows, spans, whole
+from tracekit import EEXIST, Finding, Row, Unchecked, Verdict, clear, diagnosis, in_order, inconclusive, not_evaluated, subject_of
+from tracekit_xen.places import rows, spans, whole
 
 RECORD = "in the guest: echo 'file arch/x86/pci/xen.c +p' > /sys/kernel/debug/dynamic_debug/control, then dmesg"
 UNTOLD = "no line of a guest tells which pirq its MSIs use"
@@ -118,7 +118,7 @@ def _finding(shared: list[tuple[Row, Row]], refused: tuple[list[Row], list[Row]]
         in_order(
             [*(whole(_begin(x), "cause") for life, other in shared for x in (other, life)), *(whole(m) for m in failures), *given_back]
         ),
-        function(life),
+        subject_of(life),
         advice="Update the guest kernel to one with c74fd80f2f41 ({KV5} and stable kernels); until then reload drivers one by one.",
         unchecked=unchecked,
         values={"pirq": life.pirq, "irq": life.irq},

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Row, Shown, Subject, Verdict, at_once, clear, diagnosis, in_order
-from tracekit_xen.places import at_end, domain, function, guest_function, rows, whole
+from tracekit import Evidence, Finding, Row, Shown, Subject, Verdict, at_once, clear, diagnosis, in_order, subject_of
+from tracekit_xen.places import at_end, domain, guest_function, rows, whole
 from tracekit_xen.refusals import Refusal, hvm_sources, of_dom0
 
 AT_ONCE_LINES, AT_ONCE_MS = 12, 100
@@ -81,7 +81,7 @@ def _unmaps(
 def _subject(row: Row, after: Refusal | None) -> Subject:
     """The function of the refused request before it: the message names none."""
     if after is None:
-        return function(row)
+        return subject_of(row)
     s = after.subject
     return Subject(s.label, s.kind, s.bdf, s.aliases, "by position: right after the refused request of this function")
 
@@ -98,9 +98,9 @@ def _finding(unmaps: list[_Unmap], destroys: pl.DataFrame | None) -> Finding:
     explained = _cause(first.after)
     errno = f" with {first.errno}" if first.errno is not None else ""
     tail = ": the error path of the refused request frees its irq twice" if explained else ""
-    where = first.subject.label if first.subject.label != "unknown" else "a pirq"
+    whose = f" of {first.subject.label}" if first.subject.kind != "unknown" else ""
     return Finding(
-        f"Xen refused to take back a pirq of {where}{errno}{tail}" if where != "a pirq" else f"Xen refused to take back a pirq{errno}",
+        f"Xen refused to take back a pirq{whose}{errno}{tail}",
         "proven",
         in_order(e for u in unmaps for e in _evidence(u, destroys)),
         first.subject,
