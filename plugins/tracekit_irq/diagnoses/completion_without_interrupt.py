@@ -37,6 +37,7 @@ HEARD = (
     severity="high",
     record=RECORD,
     needs_any=HEARD,
+    across=("op_set_irqs", "qemu_enable_vectors_failed"),
     absent="no driver's message about a time-out, a poll or a missed interrupt in the input",
 )
 def completion_without_interrupt(
