@@ -115,3 +115,15 @@ def test_questions_with_one_reason_are_one_question() -> None:
 def test_a_kernel_log_that_begins_late_says_so(log: str, reason: str) -> None:
     told = outcome(run(log + "[   99.000000] usb 1-1: new high-speed USB device number 2 using xhci_hcd\n"), "VEC-004")
     assert (told.outcome, told.reason) == ("clear", reason)
+
+
+def test_rows_that_could_not_show_the_fault_are_as_good_as_none() -> None:
+    @diagnosis(
+        "test.where", code="WHERE-1", severity="low", shown_by=(Shown("a", where=pl.col("index") == 2),), absent="nothing of index 2"
+    )
+    def where(a: pl.DataFrame) -> Iterator[Finding]:
+        """Look at a."""
+        yield from ()
+
+    assert judge(where, Places({"a": rows(index=[1, 3])}))[1].reason == "nothing of index 2"
+    assert judge(where, Places({"a": rows(index=[1, 2])}))[1].outcome == "clear"

@@ -164,7 +164,7 @@ def _told(d: Diagnosis, tables: Mapping[str, pl.DataFrame | None], settings: Map
 def _sure(d: Diagnosis, v: Verdict, tables: Mapping[str, pl.DataFrame | None], places: Places, place: Place) -> Verdict:
     """Return a verdict of "clear" where the fault would have shown, in a log or a table; else why it is none."""
     logs, whole = _logs_of(d, places, place)
-    if not logs and (d.log or d.shown_by) and all(tables[s.table] is None for s in d.shown_by):
+    if not logs and (d.log or d.shown_by) and not any(s.within(tables) for s in d.shown_by):
         return not_evaluated(_absent(d, [s.table for s in d.shown_by]))
     gap = places.rows(place, "gap")
     read = [t for n, t in tables.items() if n != "gap" and t is not None and "source" in t.columns] if gap is not None else []

@@ -21,13 +21,20 @@ LARGER = "a recording without lost events: a larger buffer (buffer_size_kb), few
 class Shown:
     """Name a table in which a fault would show, and the columns that must be recorded for that.
 
-    `what`: what a row of it is, in words; `of`: the rows that could be the fault, all where it is null.
+    `what`: what a row of it is, in words; `of`: the rows that could be the fault, all where it is null; `where`: the rows in which it
+    would show, so that the others are as good as none.
     """
 
     table: str
     what: str = "row"
     columns: tuple[str, ...] = ()
     of: pl.Expr | None = None
+    where: pl.Expr | None = None
+
+    def within(self, tables: Mapping[str, pl.DataFrame | None]) -> bool:
+        """Return whether the fault would show in these tables."""
+        frame = tables[self.table]
+        return frame is not None and (self.where is None or not frame.filter(self.where).is_empty())
 
 
 def doubt(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import HOST, Finding, Subject, Unchecked, Verdict, at, clear, diagnosis, in_order, inconclusive, not_evaluated, times, witness
+from tracekit import HOST, Finding, Subject, Unchecked, Verdict, at, clear, diagnosis, in_order, inconclusive, times, witness
 from tracekit_irq.emulated import emulated
 from tracekit_irq.evidence import Rows, shown, sorted_rows
 from tracekit_irq.remap_records import records
@@ -79,7 +79,7 @@ def _quiet(status: pl.DataFrame | None, handlers: pl.DataFrame | None, calls: pl
     faults = int((calls["function"] == "dmar_fault").sum()) if calls is not None else 0
     handled = handlers.filter(pl.col("name").str.contains("^dmar[0-9]+$")).height if handlers is not None else 0
     if faults or handled:
-        return not_evaluated(
+        return inconclusive(
             f"dmar_fault ran {times(max(faults, handled), 'time')}; the kernel log, which says why, is not in the input", RECORD
         )
     return clear("interrupt remapping is on and no fault is logged")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of, times
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, inconclusive, span, subject_of, times
 from tracekit_vfio.diagnoses.resize_window import CALLS, NO_WINDOW, best, subjects
 
 OBSERVE = "GET_IRQ_INFO of index 2 (flags 0x1: it can grow), or a call of pci_msix_alloc_irq_at"
@@ -39,7 +39,7 @@ def needless_resize(
         return
     known = _of_host(gates.filter(pl.col("gate") == "KV4"), growths) if gates is not None else None
     if known is None or known.is_empty():
-        yield not_evaluated("whether the host can grow in place is not known: no release, no flags of GET_IRQ_INFO", OBSERVE)
+        yield inconclusive("whether the host can grow in place is not known: no release, no flags of GET_IRQ_INFO", OBSERVE)
         return
     observed = known.filter(pl.col("basis") == "observed")
     known = observed if observed.height else known
@@ -47,7 +47,7 @@ def needless_resize(
         yield clear("the host cannot grow in place")
         return
     if not known["value"].all():
-        yield not_evaluated("the kernels of the case differ in whether they grow in place; which one is the host's is not known", OBSERVE)
+        yield inconclusive("the kernels of the case differ in whether they grow in place; which one is the host's is not known", OBSERVE)
         return
     told = known.unique("why", maintain_order=True)
     why = " or ".join(told["why"])

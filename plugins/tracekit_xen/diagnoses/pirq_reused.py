@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import EEXIST, Finding, Row, Unchecked, Verdict, clear, diagnosis, in_order, inconclusive, not_evaluated, subject_of
+from tracekit import EEXIST, Finding, Row, Shown, Unchecked, Verdict, clear, diagnosis, in_order, inconclusive, subject_of
 from tracekit_xen.places import rows, spans, whole
 
 RECORD = "in the guest: echo 'file arch/x86/pci/xen.c +p' > /sys/kernel/debug/dynamic_debug/control, then dmesg"
-UNTOLD = "no line of a guest tells which pirq its MSIs use"
 
 
 @diagnosis(
@@ -17,7 +16,8 @@ UNTOLD = "no line of a guest tells which pirq its MSIs use"
     severity="critical",
     explains=("XEN-004",),
     record=RECORD,
-    absent="no line tells which pirqs a domain's MSIs use",
+    shown_by=(Shown("pirq_lives", where=pl.col("basis").is_in(["guest", "debug"])),),
+    absent="no line of a guest tells which pirq its MSIs use",
 )
 def pirq_reused(
     pirq_lives: pl.DataFrame,
@@ -75,8 +75,7 @@ def _quiet(lives: pl.DataFrame, contradicted: bool) -> Verdict:
         return inconclusive(f"the log has a hole after line {holes['line'][0]}: who had a number then is not recorded", RECORD)
     if (stray := _strays(lives)) is not None:
         return inconclusive(f"who used pirq {stray.pirq} before line {stray.line} is not recorded", RECORD)
-    heard = lives["basis"].is_in(["guest", "debug"]).any()
-    return clear("no pirq served two owners at once") if heard else not_evaluated(UNTOLD)
+    return clear("no pirq served two owners at once")
 
 
 def _strays(lives: pl.DataFrame) -> Row | None:
