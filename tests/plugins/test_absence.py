@@ -128,3 +128,11 @@ def test_a_domain_whose_numbers_come_back_does_not_clear_another() -> None:
     gone = BOOT + XEN + dmesg(*bound("0000:00:05.0", 91, 80), *bound("0000:00:05.0", 90, 80))
     assert outcome(run(back), "XEN-003").outcome == "clear"
     assert outcome(run(back, gone), "XEN-003").outcome == "inconclusive"
+
+
+@pytest.mark.parametrize(("entries", "kind"), [("34/34", "clear"), ("34/500", "inconclusive")])
+def test_a_ring_that_was_overwritten_clears_nothing(entries: str, kind: str) -> None:
+    head = f"# tracer: nop\n#\n# entries-in-buffer/entries-written: {entries}   #P:2\n#\n"
+    told = outcome(run(head + ftrace(GRANTED)), "VEC-001")
+    assert told.outcome == kind
+    assert ("466 events were overwritten before the first one (line 3 of" in told.reason) == (kind == "inconclusive")

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import polars as pl
 
 from tracekit.diagnosing.places import Place, Places
-from tracekit.diagnosing.recorded import Shown, doubt
+from tracekit.diagnosing.recorded import READS, Lost, Shown, doubt
 from tracekit.diagnosing.witnesses import Witness, hear, parameters
 from tracekit.findings import (
     GRADES,
@@ -166,10 +166,10 @@ def _sure(d: Diagnosis, v: Verdict, tables: Mapping[str, pl.DataFrame | None], p
     logs, whole = _logs_of(d, places, place)
     if not logs and (d.log or d.shown_by) and not any(s.within(tables) for s in d.shown_by):
         return not_evaluated(_absent(d, [s.table for s in d.shown_by]))
-    gap = places.rows(place, "gap")
-    read = [t for n, t in tables.items() if n != "gap" and t is not None and "source" in t.columns] if gap is not None else []
+    lost = Lost(*(places.rows(place, name) for name in READS))
+    read = [t for n, t in tables.items() if n not in READS and t is not None and "source" in t.columns] if lost else []
     looked_at = logs.union(*(t["source"].unique() for t in read))
-    if (why := doubt(() if logs else d.shown_by, tables, gap, looked_at)) is not None:
+    if (why := doubt(() if logs else d.shown_by, tables, lost, looked_at)) is not None:
         return why
     if not logs or v != clear():
         return v
