@@ -43,7 +43,7 @@ _HOMES = {
     "System": "replay.whatif",
     **dict.fromkeys(
         (
-            *("at_once", "callers", "device_of", "distinct", "ended_by", "lost_between", "near", "numbered"),
+            *("at", "at_once", "callers", "device_of", "distinct", "ended_by", "in_order", "lost_between", "near", "numbered"),
             *("same_function", "span", "subject_of", "times"),
         ),
         "diagnosing.subjects",
@@ -77,11 +77,13 @@ if TYPE_CHECKING:
     from tracekit.diagnosing.recorded import Shown as Shown
     from tracekit.diagnosing.recorded import unanswered as unanswered
     from tracekit.diagnosing.recorded import unnamed as unnamed
+    from tracekit.diagnosing.subjects import at as at
     from tracekit.diagnosing.subjects import at_once as at_once
     from tracekit.diagnosing.subjects import callers as callers
     from tracekit.diagnosing.subjects import device_of as device_of
     from tracekit.diagnosing.subjects import distinct as distinct
     from tracekit.diagnosing.subjects import ended_by as ended_by
+    from tracekit.diagnosing.subjects import in_order as in_order
     from tracekit.diagnosing.subjects import lost_between as lost_between
     from tracekit.diagnosing.subjects import near as near
     from tracekit.diagnosing.subjects import numbered as numbered

@@ -1,27 +1,29 @@
 """Interrupt messages that an emulated IOMMU (QEMU's VT-d or AMD-Vi) refused, as it tells them itself."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from tracekit import HOST, Finding, Subject, Unchecked, full_bdf
-from tracekit_irq.evidence import at, in_order, shown
+from tracekit import HOST, Finding, Subject, Unchecked, at, fallback, full_bdf, in_order
+from tracekit_irq.evidence import shown
+from tracekit_irq.remap_records import ADVICE
 
 HOW = "source id printed by the emulator: the guest's own number"
 
 
-def refused(
-    missing: pl.DataFrame | None,
-    foreign: pl.DataFrame | None,
-    wrong: pl.DataFrame | None,
-    failed: pl.DataFrame | None,
-    reasons: pl.DataFrame | None,
-    advice: str,
-) -> Finding | None:
+@fallback
+def emulated(
+    vtd_irte_not_present: pl.DataFrame | None = None,
+    vtd_irte_sid: pl.DataFrame | None = None,
+    vtd_irte_wrong: pl.DataFrame | None = None,
+    amdvi_remap_failed: pl.DataFrame | None = None,
+    amdvi_ir_refused: pl.DataFrame | None = None,
+) -> Iterator[Finding]:
     """One finding of all that it says: most lines are printed once a process, some name an index, some a source id, some neither."""
-    frames = [f for f in (missing, foreign, wrong, failed, reasons) if f is not None]
+    told = (vtd_irte_not_present, vtd_irte_sid, vtd_irte_wrong, amdvi_remap_failed, amdvi_ir_refused)
+    frames = [f for f in told if f is not None]
     if not frames:
-        return None
+        return
     rows = [r for f in frames for r in f.to_dicts()]
     indices = sorted({r["irte_index"] for r in rows if r.get("irte_index") is not None})
     ids = [r.get("sid") if r.get("sid") is not None else r.get("devid") for r in rows]
@@ -29,12 +31,12 @@ def refused(
     bdf = function_of(sid) if sid is not None and sid <= 0xFFFF else None
     place = f" at index {', '.join(f'0x{i:x}' for i in indices)}" if indices else ""
     whose = f"{', one' if indices else ''} of {bdf}" if bdf else ""
-    return Finding(
-        f"an emulated IOMMU refused interrupt messages{place}{whose}{_why(reasons)}",
+    yield Finding(
+        f"an emulated IOMMU refused interrupt messages{place}{whose}{_why(amdvi_ir_refused)}",
         "probable",
         in_order(at(r) for r in shown(rows)),
         subject=Subject(bdf, bdf=bdf, how=HOW) if bdf else HOST,
-        advice=advice,
+        advice=ADVICE,
         values={"index": indices, "sid": sid},
         unchecked=(Unchecked("how often: each line is printed once a process", "the guest's dmesg"),),
     )

@@ -5,7 +5,7 @@ from typing import Literal
 
 import polars as pl
 
-from tracekit import DOMID_SELF, Evidence, Row, Subject, full_bdf, rows_of
+from tracekit import DOMID_SELF, Evidence, Row, Subject, at, rows_of
 
 Role = Literal["cause", "effect", "context", "cure"]
 
@@ -17,32 +17,14 @@ def rows(*frames: pl.DataFrame | None) -> Iterator[Row]:
             yield from rows_of(frame)
 
 
-def at(row: Row, role: Role = "effect") -> Evidence:
+def whole(row: Row, role: Role = "effect") -> Evidence:
     """Return the line of a row; of a call or a span, its first line with the last one."""
-    last = getattr(row, "line_end", None)
-    return Evidence(row.source, row.line, role, last if last is not None and last > row.line else None)
+    return at(row, role, end="line_end")
 
 
 def at_end(row: Row, role: Role = "effect") -> Evidence:
     """Return the line on which a call returned."""
-    return Evidence(row.source, getattr(row, "line_end", None) or row.line, role)
-
-
-def in_order(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
-    """Return each place once, by source and line."""
-    once = {(e.source, e.line, e.line_end): e for e in evidence}
-    return tuple(once[k] for k in sorted(once, key=lambda k: (k[0], k[1], k[2] or 0)))
-
-
-def function(row: Row) -> Subject:
-    """Return the PCI function of a row as a subject: its BDF, else its pointer."""
-    bdf, pointer = getattr(row, "bdf", None), getattr(row, "device", None)
-    if bdf:
-        full = full_bdf(bdf)
-        return Subject(full, "pci", full)
-    if pointer is not None:
-        return Subject(f"dev={pointer:#x}", "pci", how="the kernel log of the same boot names the function")
-    return Subject("unknown", "unknown")
+    return at(row, role, line="line_end")
 
 
 def guest_function(bdf: str | None) -> Subject:
@@ -61,7 +43,7 @@ def domain(domid: int | None, about: Iterable[Subject] = ()) -> Subject:
     """Return a domain, with the functions that it is about: those with a BDF, else their pointers."""
     name = "guest" if domid is None else f"dom{domid}"
     known = sorted({s.label for s in about if s.kind == "pci"})
-    shown = [x for x in known if not x.startswith("dev=")] or known
+    shown = [x for x in known if not x.startswith("pci_dev ")] or known
     return Subject(f"{name} ({', '.join(shown)})" if shown else name, "domain", aliases=tuple(known))
 
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 import polars as pl
 
-from tracekit import ENODEV, ENOSPC, Row, Subject
-from tracekit_xen.places import domain_of, function, guest_function, rows
+from tracekit import ENODEV, ENOSPC, Row, Subject, subject_of
+from tracekit_xen.places import domain_of, guest_function, rows
 
 HVM_SETUP = "xen_hvm_setup_msi_irqs"  # it returns -19 whatever Xen said
 HVM_CALLBACK = "HVM callback vector"  # `xen:events: Xen HVM callback vector for event delivery is enabled`
@@ -34,20 +34,20 @@ class Refusal:
 def of_dom0(messages: pl.DataFrame | None, setups: pl.DataFrame | None, hvm: Set[str] = frozenset()) -> Iterator[Refusal]:
     """Yield refusals in `xen map irq failed` and in failed set-ups of MSI: dom0's, or a guest's where the source is in `hvm`."""
     for m in rows(messages):
-        yield Refusal(m, "dom0", domain_of(m.domid), m.ret, function(m))
+        yield Refusal(m, "dom0", domain_of(m.domid), m.ret, subject_of(m))
     for c in rows(setups):
         if c.ret is not None and c.ret < 0:
             guest = c.source in hvm
-            yield Refusal(c, "guest" if guest else "call", None if guest else 0, c.ret, function(c), c.nvec)
+            yield Refusal(c, "guest" if guest else "call", None if guest else 0, c.ret, subject_of(c), c.nvec)
 
 
 def of_guest(created: pl.DataFrame | None, missing: pl.DataFrame | None, hvm: set[str]) -> Iterator[Refusal]:
     """Yield refusals that an HVM guest prints; a PV guest without frontend prints the older message too, so only sources in `hvm` count."""
     for m in rows(created):
-        yield Refusal(m, "guest", None, m.ret, function(m))
+        yield Refusal(m, "guest", None, m.ret, subject_of(m))
     for m in rows(missing):
         if m.source in hvm:
-            yield Refusal(m, "guest", None, ENODEV, function(m))
+            yield Refusal(m, "guest", None, ENODEV, subject_of(m))
 
 
 def of_device_model(refused: pl.DataFrame | None, old: pl.DataFrame | None, assigned: pl.DataFrame | None) -> Iterator[Refusal]:
@@ -55,7 +55,7 @@ def of_device_model(refused: pl.DataFrame | None, old: pl.DataFrame | None, assi
     real = {(a.source, a.guest_bdf): a for a in rows(assigned) if a.guest_bdf}
     for m in rows(refused):
         known = real.get((m.source, m.guest_bdf))
-        yield Refusal(m, "device model", None, -abs(m.err), function(known) if known else guest_function(m.guest_bdf))
+        yield Refusal(m, "device model", None, -abs(m.err), subject_of(known) if known else guest_function(m.guest_bdf))
     for m in rows(old):
         yield Refusal(m, "device model", None, 0, guest_function(None))
 
@@ -63,9 +63,9 @@ def of_device_model(refused: pl.DataFrame | None, old: pl.DataFrame | None, assi
 def of_backend(backend: pl.DataFrame | None, vpci: pl.DataFrame | None) -> Iterator[Refusal]:
     """Yield refusals by pciback (for a PV guest) and by Xen's own emulation of a function's MSI."""
     for m in rows(backend):
-        yield Refusal(m, "backend", domain_of(m.domid), m.ret, function(m))
+        yield Refusal(m, "backend", domain_of(m.domid), m.ret, subject_of(m))
     for m in rows(vpci):
-        yield Refusal(m, "vpci", None, m.ret, function(m))
+        yield Refusal(m, "vpci", None, m.ret, subject_of(m))
 
 
 def of_hypervisor(said: pl.DataFrame | None) -> Iterator[Refusal]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from tracekit import Evidence, Row
-from tracekit_xen.places import at, rows
+from tracekit_xen.places import rows, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Room:
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """Return the lines that tell the limit and the inventory."""
-        return tuple(at(r, "cause") for r in (*self.told, *([self.inventory] if self.inventory else [])))
+        return tuple(whole(r, "cause") for r in (*self.told, *([self.inventory] if self.inventory else [])))
 
 
 def room(facts: pl.DataFrame | None, domid: int | None, prefer: frozenset[str] = frozenset()) -> Room:

@@ -17,6 +17,10 @@ def rows(source: str = "a.log", **columns: list[object]) -> pl.DataFrame:
     return pl.DataFrame({"source": [source] * n, "line": list(range(1, n + 1)), "machine": [""] * n, "boot": [0] * n, **columns})
 
 
+def lost(source: str) -> pl.DataFrame:
+    return rows(source, count=[3], function=[None])
+
+
 @diagnosis(
     "test.refused",
     code="REFUSED-1",
@@ -61,13 +65,13 @@ def test_rows_that_cannot_be_the_fault_are_not_asked_for_it() -> None:
 
 
 def test_events_that_were_lost_in_the_source_leave_it_open() -> None:
-    told = judged(asked=rows(index=[2], ret=[0]), gap=rows(what=["LOST"]))
-    assert told[:2] == ("inconclusive", "events were lost at line 1 of a.log: the fault may be among them")
+    told = judged(asked=rows(index=[2], ret=[0]), gap=lost("a.log"))
+    assert told[:2] == ("inconclusive", "3 events lost in the recording (line 1 of a.log): what is not recorded may be the fault")
     assert "buffer_size_kb" in told[2]
 
 
 def test_events_that_another_source_lost_do_not() -> None:
-    assert judged(asked=rows(index=[2], ret=[0]), gap=rows("b.log", what=["LOST"]))[0] == "clear"
+    assert judged(asked=rows(index=[2], ret=[0]), gap=lost("b.log"))[0] == "clear"
 
 
 def test_tables_that_a_diagnosis_only_names_to_show_absence_are_asked_for_and_not_handed_to_it() -> None:
@@ -81,7 +85,7 @@ def test_without_a_declaration_the_tables_that_it_needs_show_it() -> None:
         yield from ()
 
     assert judge(needs, Places({"a": rows(), "c": rows()}))[1].outcome == "clear"
-    assert judge(needs, Places({"a": rows(), "c": rows(), "gap": rows()}))[1].outcome == "inconclusive"
+    assert judge(needs, Places({"a": rows(), "c": rows(), "gap": lost("a.log")}))[1].outcome == "inconclusive"
     assert judge(needs, Places({"a": rows()}))[1].reason == "no lines of b, c in the input"
 
 
@@ -111,3 +115,15 @@ def test_questions_with_one_reason_are_one_question() -> None:
 def test_a_kernel_log_that_begins_late_says_so(log: str, reason: str) -> None:
     told = outcome(run(log + "[   99.000000] usb 1-1: new high-speed USB device number 2 using xhci_hcd\n"), "VEC-004")
     assert (told.outcome, told.reason) == ("clear", reason)
+
+
+def test_rows_that_could_not_show_the_fault_are_as_good_as_none() -> None:
+    @diagnosis(
+        "test.where", code="WHERE-1", severity="low", shown_by=(Shown("a", where=pl.col("index") == 2),), absent="nothing of index 2"
+    )
+    def where(a: pl.DataFrame) -> Iterator[Finding]:
+        """Look at a."""
+        yield from ()
+
+    assert judge(where, Places({"a": rows(index=[1, 3])}))[1].reason == "nothing of index 2"
+    assert judge(where, Places({"a": rows(index=[1, 2])}))[1].outcome == "clear"

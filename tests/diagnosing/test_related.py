@@ -64,3 +64,16 @@ def test_with_two_guests_nothing_says_which_of_them_the_host_serves(tmp_path: Pa
     assert [f.machine for f in first if f.code == ACROSS[name][0]] == ["hv1"]
     found = named(tmp_path / "2", TOP / name, ("hv1",), other="vm2")
     assert [(f.code, f.machine) for f in found if f.code == ACROSS[name][0]] == []
+
+
+def test_a_device_of_a_named_guest_is_no_function_of_its_host(tmp_path: Path) -> None:
+    """What its driver found by polling is a consequence of the host's window, though the two number the function otherwise."""
+    case = TOP / "vfio.lost-on-resize" / "fires-silent-until-polled"
+    (f,) = [f for f in named(tmp_path / "1", case, ("hv1",)) if f.code == "IRQ-007"]
+    assert (f.machine, f.subject.label, f.subject.bdf, f.subject.how) == (
+        *("vm1", "nvme0", None),
+        "the BDF is the guest's own; joined with the host by case only",
+    )
+    assert f.explained_by == "VFIO-001"
+    (f,) = [f for f in named(tmp_path / "2", case, ("hv1", "hv2")) if f.code == "IRQ-007"]
+    assert (f.subject.bdf is not None, f.explained_by) == (True, None)

@@ -107,9 +107,20 @@ def test_findings_of_other_subjects_stay_apart() -> None:
         yield Finding("one", "possible", ())
         yield Finding("two", "possible", ())
 
-    @diagnosis("test.apart", code="APART-1", severity="low", witnesses=(traced, another))
+    @witness
+    def nameless(y: pl.DataFrame) -> Iterator[Finding]:
+        """A device that nothing names."""
+        yield Finding("nameless", "possible", (), Subject("an unnamed device", "unknown"))
+
+    @witness
+    def nameless_too(y: pl.DataFrame) -> Iterator[Finding]:
+        """Another one, perhaps."""
+        yield Finding("nameless too", "probable", (), Subject("an unnamed device", "unknown"))
+
+    @diagnosis("test.apart", code="APART-1", severity="low", witnesses=(traced, another, nameless, nameless_too))
     def apart() -> None:
         """A page alone: silence is clear."""
 
     assert [f.summary for f in judged("failures", "x", of=apart)] == ["refused", "one", "two"]
-    assert judge(apart, Places({"y": ROW}))[1].outcome == "clear"
+    assert [f.summary for f in judged("y", of=apart)] == ["nameless", "nameless too"]
+    assert judge(apart, Places({"z": ROW}))[1].outcome == "clear"

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import polars as pl
 
 from tracekit.diagnosing.places import Place, Places
-from tracekit.diagnosing.recorded import Shown, doubt
+from tracekit.diagnosing.recorded import READS, Lost, Shown, doubt
 from tracekit.diagnosing.witnesses import Witness, hear, parameters
 from tracekit.findings import (
     GRADES,
@@ -27,10 +27,10 @@ from tracekit.findings import (
     not_evaluated,
 )
 
-Log = Literal["kernel"]
+Log = Literal["kernel", "boot"]
 ORDER = ("inconclusive", "not evaluated", "clear")  # of several verdicts the first of these counts
 _MATTERS = re.compile(r"^Why it matters:(.*?)(?=^[A-Z][A-Za-z ]+:|\Z)", re.MULTILINE | re.DOTALL)
-CLOCKS: Mapping[Log, str] = {"kernel": "printk"}  # the clock of the stamps by which a log is known
+LOGS: Mapping[Log, str] = {"kernel": "no kernel log in the input", "boot": "no kernel log from the boot on in the input"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def diagnosis(
     subject that are consequences of this one; `supersedes`: codes that are dropped when this one is found; `record`: the
     command that records what it needs; `needs_any`: tables of which one at least must have rows; `gates`: codes of
     the gates that it asks for; `log="kernel"`: it looks for messages of a kernel log, so where it yields nothing it is clear if the place
-    has such a log, else *not evaluated*.
+    has such a log, else *not evaluated*; `log="boot"`: of a log from the boot on, since the kernel says it once or what it tells lasts.
 
     `shown_by`: tables in which the fault would show. Where none of them has a row, nothing found is *not evaluated*; where a column that a
     `Shown` names is not recorded, or events were lost, it is *inconclusive*. Without `shown_by` these are the tables it needs.
@@ -152,10 +152,9 @@ def _judge_place(d: Diagnosis, places: Places, place: Place, settings: Mapping[s
     if findings := [_complete(f, d, place) for f in told if isinstance(f, Finding)]:
         return findings, Outcome(d.name, d.code, "found")
     verdicts = sorted((v for v in told if isinstance(v, Verdict)), key=lambda v: ORDER.index(v.outcome))
-    v = verdicts[0] if verdicts else _of_silence(d, places.rows(place, "sources"), places.rows(place, "kernel_version"))
+    v = verdicts[0] if verdicts else clear()
     if v.outcome == "clear":
-        sources = _looked_at(d, tables, places.rows(place, "sources"))
-        v = doubt(d.shown_by, tables, places.rows(place, "gap"), sources, _absent(d, [s.table for s in d.shown_by])) or v
+        v = _sure(d, v, tables, places, place)
     return [], Outcome(d.name, d.code, v.outcome, v.reason, v.record or ("" if v.outcome == "clear" else d.record))
 
 
@@ -172,25 +171,32 @@ def _told(d: Diagnosis, tables: Mapping[str, pl.DataFrame | None], settings: Map
         raise TypeError(f"it returned {type(results).__name__}; a diagnosis yields findings and verdicts")
 
 
-def _of_silence(d: Diagnosis, sources: pl.DataFrame | None, starts: pl.DataFrame | None) -> Verdict:
-    """Return the verdict of a diagnosis that yields nothing: it is clear, but where it reads a log only if the place has one.
+def _sure(d: Diagnosis, v: Verdict, tables: Mapping[str, pl.DataFrame | None], places: Places, place: Place) -> Verdict:
+    """Return a verdict of "clear" where the fault would have shown, in a log or a table; else why it is none."""
+    logs, whole = _logs_of(d, places, place)
+    if not logs and (d.log or d.shown_by) and not any(s.within(tables) for s in d.shown_by):
+        return not_evaluated(_absent(d, [s.table for s in d.shown_by]))
+    lost = Lost(*(places.rows(place, name) for name in READS))
+    read = [t for n, t in tables.items() if n not in READS and t is not None and "source" in t.columns] if lost else []
+    looked_at = logs.union(*(t["source"].unique() for t in read))
+    if (why := doubt(() if logs else d.shown_by, tables, lost, looked_at)) is not None:
+        return why
+    if not logs or v != clear():
+        return v
+    return clear("no such line in the kernel log" + ("" if whole else ", which does not begin with the boot"))
 
-    `sources` (source, clock, lines, event, count) is the table of what was read, `starts` has the first line of each boot.
-    """
-    if d.log is None:
-        return clear()
-    if sources is not None and CLOCKS[d.log] in sources["clock"].to_list():
-        late = ", which does not begin with the boot" if starts is None else ""
-        return clear(f"no such line in the {d.log} log{late}")
-    return not_evaluated(f"no {d.log} log in the input", d.record)
 
-
-def _looked_at(d: Diagnosis, tables: Mapping[str, pl.DataFrame | None], sources: pl.DataFrame | None) -> set[str]:
-    """The sources that a diagnosis had rows of, and the logs that it looked for messages in."""
-    found = {s for name, t in tables.items() if name != "gap" and t is not None and "source" in t.columns for s in t["source"].unique()}
-    if d.log is not None and sources is not None:
-        found |= set(sources.filter(pl.col("clock") == CLOCKS[d.log])["source"])
-    return found
+def _logs_of(d: Diagnosis, places: Places, place: Place) -> tuple[set[str], bool]:
+    """Return the kernel logs of a place that a diagnosis reads messages in, and whether one of them begins with the boot."""
+    sources, starts = places.rows(place, "sources"), places.rows(place, "kernel_version")
+    if d.log is None or sources is None:
+        return set(), False
+    begun = set(starts["source"]) if starts is not None else set()
+    clocks = sources.select("source", "clock").unique().iter_rows()
+    # A log with wall clocks alone is known by the first line of a boot.
+    logs = {s for s, clock in clocks if clock == "printk" or clock.startswith("wall") and s in begun}
+    whole = bool(logs & begun)
+    return (logs if whole or d.log == "kernel" else set()), whole
 
 
 def _unseen(d: Diagnosis, tables: Mapping[str, Any]) -> str:
@@ -203,8 +209,8 @@ def _unseen(d: Diagnosis, tables: Mapping[str, Any]) -> str:
 
 
 def _absent(d: Diagnosis, names: Sequence[str]) -> str:
-    """Say that tables have no rows: in the words of the declaration, else by their names."""
-    return d.absent or f"no lines of {', '.join(names)} in the input"
+    """Say that tables have no rows: in the words of the declaration, else by their names; of a log that it is missing."""
+    return d.absent or (LOGS[d.log] if d.log else f"no lines of {', '.join(names)} in the input")
 
 
 def _joined(outcomes: Sequence[tuple[Place, Outcome]], found: int) -> Outcome:

@@ -1,13 +1,13 @@
 """Whether what a diagnosis did not find would have been recorded: absence is evidence only then."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import polars as pl
 
-from tracekit.findings import Unchecked, Verdict, inconclusive, not_evaluated
+from tracekit.findings import Unchecked, Verdict, inconclusive
 
-READS = ("gap",)  # events that recordings lost
+READS = ("gap", "trace_entries")  # events that recordings lost
 # trace-cmd report and perf print probes with bare addresses: which functions they are on is a guess by the recorder's names.
 UNNAMED = Unchecked(
     "the probes are on the functions that their names suggest: this recording prints addresses",
@@ -21,30 +21,58 @@ LARGER = "a recording without lost events: a larger buffer (buffer_size_kb), few
 class Shown:
     """Name a table in which a fault would show, and the columns that must be recorded for that.
 
-    `what`: what a row of it is, in words; `of`: the rows that could be the fault, all where it is null.
+    `what`: what a row of it is, in words; `of`: the rows that could be the fault, all where it is null; `where`: the rows in which it
+    would show, so that the others are as good as none.
     """
 
     table: str
     what: str = "row"
     columns: tuple[str, ...] = ()
     of: pl.Expr | None = None
+    where: pl.Expr | None = None
+
+    def within(self, tables: Mapping[str, pl.DataFrame | None]) -> bool:
+        """Return whether the fault would show in these tables."""
+        frame = tables[self.table]
+        return frame is not None and (self.where is None or not frame.filter(self.where).is_empty())
 
 
-def doubt(
-    shown: Sequence[Shown], tables: Mapping[str, pl.DataFrame | None], gap: pl.DataFrame | None, looked_at: Iterable[str], absent: str
-) -> Verdict | None:
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The events that recordings lost: `gaps` between lines, and `entries` of rings that were overwritten before the first line."""
+
+    gaps: pl.DataFrame | None = None
+    entries: pl.DataFrame | None = None
+
+    def __bool__(self) -> bool:
+        return self.gaps is not None or not _overwritten(self.entries).is_empty()
+
+    def among(self, sources: Set[str]) -> str:
+        """Return why "nothing was found" cannot be said of these sources; empty where none of them lost events."""
+        if why := with_gaps(self.gaps, sources):
+            return why
+        late = _overwritten(self.entries)
+        for r in late.filter(pl.col("source").is_in(list(sources))).head(1).iter_rows(named=True) if late.height else ():
+            where = f"line {r['line']} of {r['source']}"
+            return f"{r['written'] - r['kept']} events were overwritten before the first one ({where}): the fault may be among them"
+        return ""
+
+
+def _overwritten(entries: pl.DataFrame | None) -> pl.DataFrame:
+    """The heads of traces that lost what came before their first line."""
+    return pl.DataFrame() if entries is None else entries.filter(pl.col("kept") < pl.col("written"))
+
+
+def doubt(shown: Sequence[Shown], tables: Mapping[str, pl.DataFrame | None], lost: Lost, looked_at: Iterable[str]) -> Verdict | None:
     """Return why "nothing was found" is no evidence; None where all of these tables would have shown it.
 
-    `gap`: the events that recordings lost; `looked_at`: the sources in which the fault was looked for;
-    `absent`: the reason where none of the tables has a row.
+    `lost`: the events that recordings lost; `looked_at`: the sources in which the fault was looked for.
     """
     present = [(s, frame) for s in shown if (frame := tables[s.table]) is not None]
-    if shown and not present:
-        return not_evaluated(absent)
     for s, frame in present:
         if (mute := unanswered(frame if s.of is None else frame.filter(s.of), what=s.what, needs=s.columns)) is not None:
             return mute
-    why = with_gaps(gap, looked_at)
+    why = lost.among(frozenset(looked_at))
     return inconclusive(why, LARGER) if why else None
 
 

@@ -1,12 +1,12 @@
 """How diagnoses name a device and collect the lines that are about it."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import polars as pl
 
+from tracekit.bdf import full_bdf
 from tracekit.findings import Evidence, Subject
 
 DEVICE = ("entity", "device", "vdev", "bdf")  # columns that tell which device a row is about, the best first
@@ -15,22 +15,28 @@ ABOUT_INTERRUPTS = re.compile(r"interrupt|\bIRQ|APIC|\btimer\b|root (?:fs|device
 NAMED_BY = "irq_handler_entry events (echo 1 > events/irq/irq_handler_entry/enable) name the function once it interrupts"
 
 
-def subject_of(row: Mapping[str, Any], devices: pl.DataFrame | None = None) -> Subject:
-    """Return the function of a row by its BDF, else by its pointer, else by the task that used it."""
-    pointers = tuple(f"{kind} {row[c]:#x}" for kind, c in (("pci_dev", "device"), ("vdev", "vdev")) if row.get(c) is not None)
-    if row.get("bdf"):
-        return Subject(row["bdf"], "pci", row["bdf"], pointers, _how(row, devices))
+def subject_of(row: Any, devices: pl.DataFrame | None = None) -> Subject:
+    """Return the function of a row, a model's or a table's, by its BDF, else by its pointer, else by the task that used it."""
+    named = _columns(row)
+    pointers = tuple(f"{kind} {at:#x}" for kind, c in (("pci_dev", "device"), ("vdev", "vdev")) if isinstance(at := named(c), int))
+    if bdf := named("bdf"):
+        return Subject(full_bdf(bdf), "pci", full_bdf(bdf), pointers, _how(named("entity"), bdf, devices))
     if pointers:
         return Subject(pointers[0], "pci", None, pointers[1:], NAMED_BY)
-    client = f"of {row['task']}-{row['tid']}; " if row.get("task") and row.get("tid") is not None else ""
+    client = f"of {named('task')}-{named('tid')}; " if named("task") and named("tid") is not None else ""
     return Subject("an unnamed device", "unknown", None, (), client + NAMED_BY)
 
 
-def _how(row: Mapping[str, Any], devices: pl.DataFrame | None) -> str | None:
+def _columns(row: Any) -> Callable[[str], Any]:
+    """Return what gives a column of a row; null where it has none of that name."""
+    return row.get if isinstance(row, Mapping) else lambda column: getattr(row, column, None)
+
+
+def _how(entity: int | None, bdf: str, devices: pl.DataFrame | None) -> str | None:
     """Why the BDF is that of the pointers, if it was inferred."""
-    if devices is None or row.get("entity") is None:
+    if devices is None or entity is None:
         return None
-    known = devices.filter((pl.col("entity") == row["entity"]) & (pl.col("bdf") == row["bdf"]) & pl.col("how").str.starts_with("inferred"))
+    known = devices.filter((pl.col("entity") == entity) & (pl.col("bdf") == bdf) & pl.col("how").str.starts_with("inferred"))
     return str(known["how"][0]) if known.height else None
 
 
@@ -56,8 +62,8 @@ def device_of(row: Any) -> tuple[str, Any] | None:
 
     Takes a model's row and a table's.
     """
-    named = row.get if isinstance(row, Mapping) else partial(getattr, row)
-    return next(((column, value) for column in DEVICE if (value := named(column, None)) is not None), None)
+    named = _columns(row)
+    return next(((column, value) for column in DEVICE if (value := named(column)) is not None), None)
 
 
 def callers(calls: pl.DataFrame | None, row: Mapping[str, Any], call: int | None) -> Iterator[dict[str, Any]]:
@@ -110,8 +116,8 @@ def at_once(earlier: Any, later: Any, lines: int, ms: int) -> bool:
 def _end(row: Any) -> tuple[str, int, int | None]:
     """Source, line and time at which a row ends; one that is no span ends where it stands."""
     source, line, ts = _place(row)
-    named = row.get if isinstance(row, Mapping) else partial(getattr, row)
-    return source, named("line_end", None) or line, named("ts_end", None) or ts
+    named = _columns(row)
+    return source, named("line_end") or line, named("ts_end") or ts
 
 
 def ended_by(row: Mapping[str, Any], panics: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -132,6 +138,20 @@ def span(source: str, line: int | None, end: int | None = None, role: Any = "con
     """One evidence for the lines from `line` to `end`; nothing if there is no line."""
     if line is not None:
         yield Evidence(source, line, role, end if end is not None and end > line else None)
+
+
+def at(row: Any, role: Any = "cause", *, line: str = "line", end: str | None = None) -> Evidence:
+    """Return the line of a row, a model's or a table's (`line`: in which of its columns), or the span up to its column `end`."""
+    named = _columns(row)
+    first, last = named(line), named(end) if end else None
+    first = int(first if first is not None else named("line"))
+    return Evidence(named("source"), first, role, int(last) if last is not None and last > first else None)
+
+
+def in_order(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
+    """Return the evidence by source and line, each place once."""
+    once = {(e.source, e.line, e.line_end): e for e in evidence}
+    return tuple(sorted(once.values(), key=lambda e: (e.source, e.line, e.line_end or 0)))
 
 
 def distinct(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:

@@ -80,7 +80,8 @@ def hear(witnesses: Sequence[Witness], tables: Mapping[str, pl.DataFrame | None]
 def _joined(told: Sequence[tuple[int, Finding | Detail]], severity: Severity) -> Iterator[Finding]:
     """One finding per subject: the best graded one leads, and what other witnesses tell of the subject is added to it."""
     findings = [(n, t) for n, t in told if isinstance(t, Finding)]
-    for subject in dict.fromkeys(t.subject.label for _, t in findings):
+    yield from (f for _, f in findings if f.subject.kind == "unknown")  # two devices without a name may be two
+    for subject in dict.fromkeys(t.subject.label for _, t in findings if t.subject.kind != "unknown"):
         mine = [(n, f) for n, f in findings if f.subject.label == subject]
         # A witness that has several findings on one subject means several faults.
         witness, lead = min(mine, key=lambda m: _rank(m[1]))

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, diagnosis, times
-from tracekit_irq.evidence import at, in_order, shown, sorted_rows
+from tracekit import Finding, Unchecked, Verdict, at, diagnosis, in_order, times
+from tracekit_irq.evidence import shown, sorted_rows
 
 
 @diagnosis("vec.affinity-broken", code="VEC-004", severity="low", record="dmesg", log="kernel")

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, times
+from tracekit import Finding, Subject, Unchecked, Verdict, at, diagnosis, in_order, times
 from tracekit_irq.emulated import function_of
-from tracekit_irq.evidence import at, in_order, shown, sorted_rows
+from tracekit_irq.evidence import shown, sorted_rows
 
 
 @diagnosis("irq.commands-unanswered", code="IRQ-008", severity="medium", record="dmesg; events/intel_iommu/qi_submit", log="kernel")

@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import HOST, Finding, Subject, Unchecked, Verdict, diagnosis, near, not_evaluated, times
-from tracekit_irq.evidence import MOST, Rows, at, in_order, seconds, sorted_rows
+from tracekit import HOST, Finding, Subject, Unchecked, Verdict, at, clear, diagnosis, in_order, inconclusive, near, times
+from tracekit_irq.evidence import MOST, Rows, seconds, sorted_rows
 from tracekit_irq.polled import Polled, by_device, one_queue, together
 
 RECORD = "the kernel log of the machine whose driver it is; there: echo 1 > events/irq/irq_handler_entry/enable"
@@ -25,7 +25,21 @@ WHAT = {
 }
 
 
-@diagnosis("irq.completion-without-interrupt", code="IRQ-007", severity="high", record=RECORD)
+HEARD = (
+    *("nvme_completion_polled", "mlx5_eqe_recovered", "mlx5_command_recovered", "driver_interrupt_missed", "driver_interrupt_test_failed"),
+    *("driver_silences", "driver_poll_unanswered", "ath_response_polled", "nvme_timeout", "net_tx_timeout"),
+)
+
+
+@diagnosis(
+    "irq.completion-without-interrupt",
+    code="IRQ-007",
+    severity="high",
+    record=RECORD,
+    needs_any=HEARD,
+    across=("op_set_irqs", "qemu_enable_vectors_failed"),
+    absent="no driver's message about a time-out, a poll or a missed interrupt in the input",
+)
 def completion_without_interrupt(
     nvme_completion_polled: pl.DataFrame | None = None,
     mlx5_eqe_recovered: pl.DataFrame | None = None,
@@ -37,7 +51,6 @@ def completion_without_interrupt(
     ath_response_polled: pl.DataFrame | None = None,
     nvme_timeout: pl.DataFrame | None = None,
     net_tx_timeout: pl.DataFrame | None = None,
-    nvme_queues: pl.DataFrame | None = None,
     pci_function: pl.DataFrame | None = None,
     op_set_irqs: pl.DataFrame | None = None,
     qemu_enable_vectors_failed: pl.DataFrame | None = None,
@@ -79,8 +92,10 @@ def completion_without_interrupt(
     for timeouts in one_queue(_timeouts(sorted_rows(nvme_timeout), sorted_rows(net_tx_timeout))):
         found = True
         yield _queue(timeouts)
-    if not found:
-        yield not_evaluated("no driver whose timeouts tell is in the input" if nvme_queues is None else "no polled completion", RECORD)
+    if not found and net_tx_timeout is not None:
+        yield inconclusive("a transmit queue timed out; no line says whether its work was complete", RECORD)
+    elif not found:
+        yield clear("drivers that looked after a time-out found no completed work")
 
 
 def _cause(group: list[Polled], bdf: str | None, reports: pl.DataFrame | None, faults: pl.DataFrame | None) -> str | None:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, near
-from tracekit_irq.evidence import Rows, at, in_order, shown, sorted_rows
+from tracekit import Finding, Subject, Unchecked, Verdict, at, diagnosis, in_order, near
+from tracekit_irq.evidence import Rows, shown, sorted_rows
 
 VECTORS_OF_A_CPU = 256  # of the x86 architecture; a count above it cannot be one of a CPU's vectors
 REACH = 12

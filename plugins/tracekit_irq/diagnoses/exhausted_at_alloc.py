@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, times
-from tracekit_irq.evidence import at, in_order, shown, sorted_rows
+from tracekit import Finding, Unchecked, Verdict, at, clear, diagnosis, in_order, inconclusive, times
+from tracekit_irq.evidence import shown, sorted_rows
 
 RECORD = "cd /sys/kernel/tracing/events; echo 1 | tee irq_matrix/enable irq_vectors/vector_{alloc,activate,reserve_managed}/enable"
 KINDS = {"managed": "a slot on each CPU for a managed irq", "alloc": "a vector at once for an entry that cannot be masked"}
@@ -16,12 +16,11 @@ KINDS = {"managed": "a slot on each CPU for a managed irq", "alloc": "a vector a
     code="VEC-002",
     severity="high",
     record=RECORD,
-    needs_any=("vector_alloc", "vector_reserve_managed", "vector_failures"),
+    shown_by=("vector_reserve_managed",),
+    absent="no vector_reserve_managed event in the input: what is reserved for managed irqs is not recorded",
 )
 def exhausted_at_alloc(
-    vector_alloc: pl.DataFrame | None = None,
-    vector_reserve_managed: pl.DataFrame | None = None,
-    vector_failures: pl.DataFrame | None = None,
+    vector_failures: pl.DataFrame | None = None, vector_alloc: pl.DataFrame | None = None
 ) -> Iterator[Finding | Verdict]:
     """Vectors run out already when a device's interrupts are allocated.
 
@@ -38,7 +37,9 @@ def exhausted_at_alloc(
 
     References: arch/x86/kernel/apic/vector.c, reserve_managed_vector(), assign_irq_vector_policy(); before 4.15 every allocation.
     """
-    failed = [f for f in sorted_rows(vector_failures) if f["kind"] in KINDS]
+    attempts = sorted_rows(vector_failures)
+    failed = [f for f in attempts if f["kind"] in KINDS]
+    unknown = [f for f in attempts if f["kind"] == "unknown"]
     if failed:
         irqs = list(dict.fromkeys(f["irq"] for f in failed))
         shown_irqs = ", ".join(map(str, irqs[:6]))
@@ -51,5 +52,10 @@ def exhausted_at_alloc(
             values={"attempts": len(failed), "irqs": irqs, "requester": list(dict.fromkeys(f["task"] for f in failed if f["task"]))},
             unchecked=(Unchecked("who holds the vectors", "cat /proc/interrupts while the shortage lasts"),),
         )
+    elif unknown:
+        told = f"no vector was left at line {unknown[0]['line']}; whether at an allocation or at a request is not recorded"
+        yield inconclusive(told, RECORD)
+    elif vector_alloc is None:
+        yield clear("every managed irq got its slots")
     else:
         yield clear("no allocation failed for want of a vector")

@@ -5,9 +5,24 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import ENOSPC, Detail, Evidence, Finding, Unchecked, Verdict, clear, diagnosis, fallback, inconclusive, times, witness
+from tracekit import (
+    ENOSPC,
+    Detail,
+    Evidence,
+    Finding,
+    Unchecked,
+    Verdict,
+    at,
+    clear,
+    diagnosis,
+    fallback,
+    in_order,
+    inconclusive,
+    times,
+    witness,
+)
 from tracekit_irq import refused
-from tracekit_irq.evidence import Rows, at, in_order, shown, sorted_rows
+from tracekit_irq.evidence import Rows, shown, sorted_rows
 
 RECORD = "cd /sys/kernel/tracing/events; echo 1 | tee irq_matrix/enable irq_vectors/vector_{alloc,activate,reserve_managed}/enable"
 ADVICE = (

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, times
-from tracekit_irq.evidence import at, in_order, shown, sorted_rows
+from tracekit import Finding, Unchecked, Verdict, at, clear, diagnosis, in_order, times
+from tracekit_irq.evidence import shown, sorted_rows
 
 
 @diagnosis(

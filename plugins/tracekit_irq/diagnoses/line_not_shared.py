@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, times
-from tracekit_irq.evidence import at, in_order, shown, sorted_rows
+from tracekit import Finding, Subject, Unchecked, Verdict, at, diagnosis, in_order, times
+from tracekit_irq.evidence import shown, sorted_rows
 
 
 @diagnosis("irq.line-not-shared", code="IRQ-010", severity="info", record="dmesg; cat /proc/interrupts", log="kernel")

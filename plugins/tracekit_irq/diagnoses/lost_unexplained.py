@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, not_evaluated, times
+from tracekit import Evidence, Finding, Shown, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive, times
 
 RECORD = (
     "echo 1 > events/irq/irq_handler_entry/enable; echo 1 > events/kvm/kvm_msi_set_irq/enable; device and driver counters of both sides"
@@ -15,7 +15,17 @@ LATE = 100_000_000  # ns without any injection of that vector: no merge can stil
 LEARNED = 8  # deliveries that must have shown which guest vector belongs to the host's
 
 
-@diagnosis("irq.lost-unexplained", code="IRQ-001", severity="critical", record=RECORD)
+OF_VFIO = pl.col("name").str.starts_with("vfio-msi") & pl.col("ts").is_not_null()
+
+
+@diagnosis(
+    "irq.lost-unexplained",
+    code="IRQ-001",
+    severity="critical",
+    record=RECORD,
+    shown_by=(Shown("irq_handler_entry", where=OF_VFIO),),
+    absent="no trace with both VFIO's handlers and KVM's injections, and no count of what a device raised",
+)
 def lost_unexplained(
     irq_handler_entry: pl.DataFrame,
     kvm_msi_set_irq: pl.DataFrame,
@@ -39,23 +49,25 @@ def lost_unexplained(
 
     References: virt/kvm/eventfd.c, irqfd_wakeup(); arch/x86/kvm/irq_comm.c, the kvm_msi_set_irq tracepoint.
     """
-    handlers = irq_handler_entry.filter(pl.col("name").str.starts_with("vfio-msi") & pl.col("ts").is_not_null())
+    handlers = irq_handler_entry.filter(OF_VFIO)
     if handlers.is_empty():
-        yield not_evaluated("no trace with both VFIO's handlers and KVM's injections, and no count of what a device raised", RECORD)
         return
     sources = [f["source"].unique() for f in (gap, windows, kvm_pi_irte_update) if f is not None]
     excluded = pl.concat(sources).unique().to_list() if sources else []
-    found = False
+    found, judged = False, False
     for source in handlers["source"].unique(maintain_order=True):
         if source in excluded:
             continue
         after = _injections(kvm_msi_set_irq.filter(pl.col("source") == source))
         for (name,), mine in handlers.filter(pl.col("source") == source).partition_by(["name"], as_dict=True).items():
+            judged = judged or mine.height > LEARNED
             if lost := missed(mine.sort("ts"), after):
                 found = True
                 yield _finding(source, str(name), lost, mine)
-    if not found:
-        yield clear("each handler entry of a VFIO vector was followed by its injection, or the recording does not allow to tell")
+    if not found and judged:
+        yield clear("each handler entry of a VFIO vector was followed by its injection")
+    elif not found:
+        yield inconclusive("too few interrupts, lost events or a resize: which injection belongs to which vector cannot be learned", RECORD)
 
 
 def _injections(injected: pl.DataFrame) -> pl.DataFrame:

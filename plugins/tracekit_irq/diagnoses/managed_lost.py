@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis
-from tracekit_irq.evidence import at, in_order, shown, sorted_rows
+from tracekit import Finding, Unchecked, Verdict, at, clear, diagnosis, in_order
+from tracekit_irq.evidence import shown, sorted_rows
 
 
 @diagnosis(
@@ -15,11 +15,7 @@ from tracekit_irq.evidence import at, in_order, shown, sorted_rows
     record="dmesg; events/irq_vectors/vector_alloc_managed",
     needs_any=("irq_managed_lost", "vector_alloc_managed"),
 )
-def managed_lost(
-    irq_managed_lost: pl.DataFrame | None = None,
-    vector_failures: pl.DataFrame | None = None,
-    vector_alloc_managed: pl.DataFrame | None = None,
-) -> Iterator[Finding | Verdict]:
+def managed_lost(irq_managed_lost: pl.DataFrame | None = None, vector_failures: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
     """A managed interrupt could not start although its slot was reserved.
 
     What it finds: `Managed startup irq N, no vector available`, `Managed startup for irq N, but no CPU`, or `vector_alloc_managed` with a

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, full_bdf, not_evaluated, times
-from tracekit_irq.evidence import MOST, in_order
+from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, full_bdf, in_order, inconclusive, times
+from tracekit_irq.evidence import MOST
 
 RECORD = "QEMU: -trace 'pci_cfg_*' -trace msix_write_config; or lspci -vv while the device is in use"
 COMMAND = 0x4  # offset of the command register
@@ -35,7 +35,15 @@ class Span:
         return bool(self.command) and not any(c & BUS_MASTER for c in self.command)
 
 
-@diagnosis("irq.no-bus-master", code="IRQ-005", severity="high", supersedes=("VFIO-001", "VFIO-002", "IRQ-001"), record=RECORD)
+@diagnosis(
+    "irq.no-bus-master",
+    code="IRQ-005",
+    severity="high",
+    supersedes=("VFIO-001", "VFIO-002", "IRQ-001"),
+    record=RECORD,
+    shown_by=("msix_write_config",),
+    absent="no accesses to the device's config space in the input",
+)
 def no_bus_master(
     msix_write_config: pl.DataFrame | None = None,
     pci_cfg_write: pl.DataFrame | None = None,
@@ -70,10 +78,12 @@ def no_bus_master(
         snapshots = _snapshots(lspci_device, lspci_capability, lspci_command)
         found += [f for f in snapshots if not _interrupted(irq_handler_entry, str(f.subject.bdf))]
     yield from found
-    if not found and traced:
-        yield clear("bus mastering was on in the last span of every device that had MSI-X enabled")
+    unknown = [slot for (_, slot), spans in traced.items() if spans and not any(s.command for s in spans)]
+    if not found and (unknown or not traced) and msix_write_config is not None:
+        which = f" of {', '.join(unknown[:4])}" if unknown else ""
+        yield inconclusive(f"MSI-X was enabled, and no access to the command register{which} is recorded", RECORD)
     elif not found:
-        yield not_evaluated("no accesses to the device's config space in the input", RECORD)
+        yield clear("bus mastering was on in the last span of every device that had MSI-X enabled")
 
 
 def device_spans(enables: pl.DataFrame, writes: pl.DataFrame, reads: pl.DataFrame | None) -> dict[tuple[str, str], list[Span]]:

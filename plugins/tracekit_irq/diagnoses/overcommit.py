@@ -4,22 +4,26 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Verdict, clear, diagnosis, times
-from tracekit_irq.evidence import at, in_order, shown, sorted_rows
+from tracekit import Finding, Verdict, at, clear, diagnosis, in_order, inconclusive, times
+from tracekit_irq.evidence import shown, sorted_rows
 
 MISCOUNTED = 1 << 31  # a count below zero as the kernel prints it: its own fault, no reservation
 RECORD = "dmesg; echo 1 > /sys/kernel/tracing/events/irq_matrix/irq_matrix_reserve/enable"
 
-ANY = ("irq_overcommit", "vector_overcommits", "irq_matrix_reserve", "irq_reserved_exceeds", "kernel_version")
 
-
-@diagnosis("vec.overcommit", code="VEC-003", severity="low", record=RECORD, needs_any=ANY)
+@diagnosis(
+    "vec.overcommit",
+    code="VEC-003",
+    severity="low",
+    record=RECORD,
+    log="boot",
+    shown_by=("irq_matrix_reserve",),
+    absent="no kernel log from the boot on and no irq_matrix_reserve event in the input",
+)
 def overcommit(
     irq_overcommit: pl.DataFrame | None = None,
     vector_overcommits: pl.DataFrame | None = None,
-    irq_matrix_reserve: pl.DataFrame | None = None,
     irq_reserved_exceeds: pl.DataFrame | None = None,
-    kernel_version: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """More interrupt vectors are reserved than the CPUs have.
 
@@ -36,7 +40,8 @@ def overcommit(
 
     References: kernel/irq/matrix.c, irq_matrix_reserve(); {KV1}.
     """
-    leaving = [r for r in sorted_rows(irq_reserved_exceeds) if max(r["vectors"], r["available"]) < MISCOUNTED]
+    counts = sorted_rows(irq_reserved_exceeds)
+    leaving = [r for r in counts if max(r["vectors"], r["available"]) < MISCOUNTED]
     warnings = sorted(sorted_rows(irq_overcommit) + leaving, key=lambda r: (r["source"], r["line"]))
     crossings = sorted_rows(vector_overcommits)
     if warnings or crossings:
@@ -50,5 +55,7 @@ def overcommit(
             advice="Not a failure; it predicts that requests for interrupts will be refused (VEC-001).",
             values={"warnings": len(warnings), **values},
         )
+    elif counts:
+        yield inconclusive(f"the kernel's counts of line {counts[0]['line']} are below zero: what is reserved is not known", RECORD)
     else:
         yield clear("reservations never exceeded the vectors")

@@ -5,8 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, diagnosis, times
-from tracekit_irq.evidence import Rows, at, in_order, shown, sorted_rows
+from tracekit import Finding, Unchecked, Verdict, at, diagnosis, in_order, times
+from tracekit_irq.evidence import Rows, shown, sorted_rows
 
 PLACEHOLDER = 0xEF  # MANAGED_IRQ_SHUTDOWN_VECTOR (arch/x86/include/asm/irq_vectors.h): what an irq without a vector has in its message
 SPURIOUS = 0xFF  # the local APIC's own, which no device sends

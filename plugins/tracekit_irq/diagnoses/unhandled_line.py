@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, near
-from tracekit_irq.evidence import Rows, at, in_order, shown, sorted_rows
+from tracekit import Finding, Subject, Unchecked, Verdict, at, diagnosis, in_order, near
+from tracekit_irq.evidence import Rows, shown, sorted_rows
 
 REACH = 120  # lines: a report with its stack trace and list of handlers is shorter
 REACH_MS = 1000

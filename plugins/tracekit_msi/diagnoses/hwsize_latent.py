@@ -7,12 +7,12 @@ import polars as pl
 
 from tracekit import (
     Finding,
+    Shown,
     Unchecked,
     Verdict,
     clear,
     diagnosis,
     distinct,
-    not_evaluated,
     same_function,
     span,
     subject_of,
@@ -21,10 +21,18 @@ from tracekit import (
 )
 
 RECORD = "kprobes on pci_setup_msix_device_domain and msi_create_device_irq_domain (hwsize), from before the first enable"
+SIZED = (pl.col("kind") == "msix") & pl.col("hwsize").is_not_null() & (pl.col("hwsize_how") == "seen")
 TIMED = Unchecked("the size was read while this irq domain lived", "lspci -vv with a date, or kprobes on pci_setup_msix_device_domain")
 
 
-@diagnosis("msi.hwsize-latent", code="MSI-002", severity="medium", record=RECORD)
+@diagnosis(
+    "msi.hwsize-latent",
+    code="MSI-002",
+    severity="medium",
+    record=RECORD,
+    shown_by=(Shown("enables", where=SIZED),),
+    absent="no enabling of vectors of an irq domain whose size is known",
+)
 def hwsize_latent(
     enables: pl.DataFrame, op_table_size: pl.DataFrame | None = None, devices: pl.DataFrame | None = None
 ) -> Iterator[Finding | Verdict]:
@@ -37,9 +45,8 @@ def hwsize_latent(
     What to do: unbind and rebind the driver before the next guest starts.
     References: Linux drivers/pci/msi/irqdomain.c, pci_setup_msix_device_domain() (since {KV2}).
     """
-    known = enables.filter((pl.col("kind") == "msix") & pl.col("hwsize").is_not_null() & (pl.col("hwsize_how") == "seen"))
+    known = enables.filter(SIZED)
     if known.is_empty():
-        yield not_evaluated("no irq domain whose size is known", RECORD)
         return
     found = False
     done: set[str] = set()

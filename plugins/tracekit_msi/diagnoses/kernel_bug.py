@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, span
+from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, distinct, span
 
 RECORD = "the kernel log with the whole report, from its head to the end of its call trace"
 CAUSE = Unchecked(
@@ -18,15 +18,9 @@ CAUSE = Unchecked(
     code="MSI-009",
     severity="high",
     record=RECORD,
-    needs_any=("kernel_reports", "kernel_warning", "kernel_oops", "kernel_version"),
+    log="boot",
 )
-def kernel_bug(
-    kernel_reports: pl.DataFrame | None = None,
-    kernel_warning: pl.DataFrame | None = None,
-    kernel_oops: pl.DataFrame | None = None,
-    kernel_version: pl.DataFrame | None = None,
-    devices: pl.DataFrame | None = None,
-) -> Iterator[Finding | Verdict]:
+def kernel_bug(kernel_reports: pl.DataFrame | None = None, devices: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
     """The kernel reports an error of its own (WARNING, BUG, Oops) in its MSI code.
 
     What it finds: a report whose place, or one of whose first ten reliable frames, is a function of the MSI core, an MSI irq domain, or
@@ -40,7 +34,6 @@ def kernel_bug(
     References: Linux kernel/irq/msi.c, drivers/pci/msi/; arch/x86/mm/ioremap.c, iounmap() (called twice by the error path of 6.12).
     """
     if kernel_reports is None:
-        yield clear("no report of the kernel in its MSI code")
         return
     reports = kernel_reports.unique(["kind", "place", "function", "msi_function"], keep="first", maintain_order=True)
     first = reports.sort(pl.col("kind") == "bare", pl.col("kind") != "oops", maintain_order=True).row(0, named=True)

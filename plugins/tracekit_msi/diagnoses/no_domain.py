@@ -8,16 +8,15 @@ from tracekit import (
     ENODEV,
     ENOTSUPP,
     Finding,
+    Shown,
     Subject,
     Unchecked,
     Verdict,
     clear,
     diagnosis,
     distinct,
-    not_evaluated,
     span,
     subject_of,
-    unanswered,
 )
 from tracekit_msi import its
 
@@ -27,7 +26,15 @@ RECORD = "kprobe and kretprobe on __pci_enable_msix_range ($retval)"
 FALLBACKS = ("pci_msi_setup_msi_irqs", "pci_msi_legacy_setup_msi_irqs", "arch_setup_msi_irqs", "arch_setup_msi_irq")
 
 
-@diagnosis("msi.no-domain", code="MSI-006", severity="medium", explains=("MSI-009",), record=RECORD)
+@diagnosis(
+    "msi.no-domain",
+    code="MSI-006",
+    severity="medium",
+    explains=("MSI-009",),
+    record=RECORD,
+    shown_by=(Shown("enables", "enabling", ("ret",)),),
+    absent="no enabling of vectors in the input",
+)
 def no_domain(
     enables: pl.DataFrame | None = None,
     kernel_warning: pl.DataFrame | None = None,
@@ -59,7 +66,7 @@ def no_domain(
         return
     failed = enables.filter(pl.col("ret").is_in(NO_DOMAIN) & pl.col("first_line").is_null() & (pl.col("operation") == "enable"))
     if failed.is_empty() or op_xen_setup is not None or xen_msi_create_failed is not None:
-        yield unanswered(enables, what="enabling", record=RECORD) or clear("no enable failed for want of a domain")
+        yield clear("no enable failed for want of a domain")
         return
     for row in failed.unique(["entity", "device"], maintain_order=True).iter_rows(named=True):
         subject = subject_of(row, devices)
@@ -73,13 +80,10 @@ def no_domain(
         )
 
 
-def _warned(warnings: pl.DataFrame | None) -> Iterator[Finding | Verdict]:
+def _warned(warnings: pl.DataFrame | None) -> Iterator[Finding]:
     """The kernel warns that there is neither a domain nor a fallback."""
-    if warnings is None:
-        yield not_evaluated("no enabling of vectors in the input", RECORD)
-        return
-    own = warnings.filter(pl.col("function").is_in(FALLBACKS))
-    for row in own.head(1).iter_rows(named=True):
+    own = warnings.filter(pl.col("function").is_in(FALLBACKS)).head(1) if warnings is not None else None
+    for row in own.iter_rows(named=True) if own is not None else ():
         yield Finding(
             summary=f"a device has no MSI domain: the kernel warns in {row['function']}",
             grade="probable",
@@ -89,5 +93,3 @@ def _warned(warnings: pl.DataFrame | None) -> Iterator[Finding | Verdict]:
             values={"function": row["function"]},
             advice="Check that the device's bus has an MSI domain: IOMMU, interrupt remapping, and the driver that made the bus.",
         )
-    if own.is_empty():
-        yield clear("no WARNING of a missing domain")

@@ -13,6 +13,7 @@ from tracekit import (
     ENXIO,
     EOPNOTSUPP,
     Finding,
+    Shown,
     Subject,
     Verdict,
     clear,
@@ -20,10 +21,8 @@ from tracekit import (
     distinct,
     ended_by,
     near,
-    not_evaluated,
     span,
     subject_of,
-    unanswered,
 )
 
 NOT_THERE = (ENOENT, ENXIO, ENODEV, EOPNOTSUPP)  # perhaps the function or its bus has no MSI at all
@@ -37,7 +36,14 @@ ADVICE = "Raise what is short: the device's table, CPU vectors (VEC-*), or remap
 IRQ = "See why the irq was refused: a line that another driver does not share (-16), no vector (-28), a wrong number (-22)."
 
 
-@diagnosis("msi.short-grant", code="MSI-004", severity="medium", record=RECORD)
+@diagnosis(
+    "msi.short-grant",
+    code="MSI-004",
+    severity="medium",
+    record=RECORD,
+    shown_by=(Shown("enables", "enabling", ("ret",)),),
+    absent="no enabling of vectors in the input",
+)
 def short_grant(
     enables: pl.DataFrame | None = None,
     op_set_irqs: pl.DataFrame | None = None,
@@ -71,11 +77,7 @@ def short_grant(
     ]
     yield from findings
     if not findings:
-        yield (
-            unanswered(enables, what="enabling", record=RECORD) or clear("every enable got what it asked for, or what the table holds")
-            if enables is not None
-            else not_evaluated("no enabling of vectors in the input", RECORD)
-        )
+        yield clear("every enable got what it asked for, or what the table holds")
 
 
 class Ends:

@@ -5,7 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, distinct, span
+from tracekit import Finding, Subject, Unchecked, distinct, fallback, span
+from tracekit_msi.refused_index import RECORD
 
 # `-1` is what every failed ioctl gave QEMU before 10.1; another errno has another cause.
 REASON = r"^-1$|^-34\b|Operation not permitted|Numerical result out of range"
@@ -16,19 +17,22 @@ ORDER = Unchecked(
 RELEASE = r"^([0-9]+)\.([0-9]+)"
 
 
-def from_sizes(
-    sizes: pl.DataFrame | None,
-    messages: list[pl.DataFrame],
-    closes: pl.DataFrame | None,
-    versions: pl.DataFrame | None,
-    record: str,
+@fallback
+def sizes(
+    op_table_size: pl.DataFrame,
+    qemu_enable_vectors_failed: pl.DataFrame | None = None,
+    qemu_enable_msix_failed: pl.DataFrame | None = None,
+    op_close: pl.DataFrame | None = None,
+    kernel_version: pl.DataFrame | None = None,
 ) -> Iterator[Finding]:
     """A function whose table was smaller at another time, and a client that could not enable vectors, with no rebind in between."""
-    if sizes is None or not messages or _too_old(versions):
+    messages = [m for m in (qemu_enable_vectors_failed, qemu_enable_msix_failed) if m is not None]
+    if not messages or _too_old(kernel_version):
         return
     failed = next((r for m in messages for r in m.filter(pl.col("reason").str.contains(REASON)).iter_rows(named=True)), None)
-    rebound = closes is not None and closes.filter(pl.col("how") == "rebind").height > 0
-    grown = [pair for bdf in sizes["bdf"].drop_nulls().unique().sort() if (pair := _pair(sizes.filter(pl.col("bdf") == bdf))) is not None]
+    rebound = op_close is not None and op_close.filter(pl.col("how") == "rebind").height > 0
+    functions = op_table_size["bdf"].drop_nulls().unique().sort()
+    grown = [pair for bdf in functions if (pair := _pair(op_table_size.filter(pl.col("bdf") == bdf))) is not None]
     if failed is None or rebound or len(grown) != 1:
         return
     small, large = grown[0]
@@ -45,7 +49,7 @@ def from_sizes(
                 *span(failed["source"], failed["line"], role="effect"),
             ]
         ),
-        unchecked=(*(() if small["source"] == large["source"] else (ORDER,)), Unchecked("the errno and the refused index", record)),
+        unchecked=(*(() if small["source"] == large["source"] else (ORDER,)), Unchecked("the errno and the refused index", RECORD)),
         values={"old_size": small["count"], "live": large["count"], "errno": None},
         advice="Unbind and rebind the driver of the device, then start the guest again.",
     )

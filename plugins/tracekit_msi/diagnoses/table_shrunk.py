@@ -4,13 +4,22 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, same_function, span, subject_of, unnamed
+from tracekit import Finding, Shown, Unchecked, Verdict, clear, diagnosis, distinct, same_function, span, subject_of, unnamed
 from tracekit_msi.diagnoses.hwsize_latent import unmeasured
 
 RECORD = "kprobes on pci_setup_msix_device_domain and msi_create_device_irq_domain (hwsize)"
 
+SIZED = (pl.col("kind") == "msix") & (pl.col("hwsize_how") == "seen") & pl.col("live").is_not_null() & (pl.col("live_how") != "lspci")
 
-@diagnosis("msi.table-shrunk", code="MSI-003", severity="high", record=RECORD)
+
+@diagnosis(
+    "msi.table-shrunk",
+    code="MSI-003",
+    severity="high",
+    record=RECORD,
+    shown_by=(Shown("enables", where=SIZED),),
+    absent="no enabling of vectors of an irq domain whose size is known beside the table's",
+)
 def table_shrunk(enables: pl.DataFrame, devices: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
     """The MSI-X table of a device is smaller than its irq domain.
 
@@ -21,11 +30,8 @@ def table_shrunk(enables: pl.DataFrame, devices: pl.DataFrame | None = None) -> 
     What to do: unbind and rebind the driver; do not add vectors in place above the new size.
     References: Linux drivers/pci/msi/irqdomain.c, pci_setup_msix_device_domain(); kernel/irq/msi.c, msi_insert_desc().
     """
-    known = enables.filter(
-        (pl.col("kind") == "msix") & (pl.col("hwsize_how") == "seen") & pl.col("live").is_not_null() & (pl.col("live_how") != "lspci")
-    )
+    known = enables.filter(SIZED)
     if known.is_empty():
-        yield not_evaluated("no irq domain whose size is known beside the table's", RECORD)
         return
     shrunk = known.filter(~pl.col("created") & (pl.col("live") < pl.col("hwsize")) & (pl.col("hwsize") < 2048) & (pl.col("live") > 0))
     if shrunk.is_empty():

@@ -4,19 +4,28 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import ENOMEM, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of, unanswered
+from tracekit import ENOMEM, Finding, Shown, Subject, Unchecked, Verdict, clear, diagnosis, distinct, inconclusive, span, subject_of
 
 ABORT = "SError|external abort"
 TABLE = r"^(?:__pci_enable_msix_range|msix_\w+|pci_msix_\w+)$"
 RECORD = "kretprobe on __pci_enable_msix_range, with the dmesg of the boot and lspci -vv"
 
 
-@diagnosis("msi.table-unmapped", code="MSI-007", severity="medium", explains=("MSI-009",), record=RECORD)
+@diagnosis(
+    "msi.table-unmapped",
+    code="MSI-007",
+    severity="medium",
+    explains=("MSI-009",),
+    record=RECORD,
+    shown_by=(Shown("enables", "enabling", ("ret",)),),
+    absent="no enabling of MSI-X in the input",
+)
 def table_unmapped(
     enables: pl.DataFrame | None = None,
     bar_unassigned: pl.DataFrame | None = None,
     kernel_reports: pl.DataFrame | None = None,
     devices: pl.DataFrame | None = None,
+    kernel_version: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """The MSI-X table cannot be used: its BAR was given no address, or nothing answers there.
 
@@ -30,14 +39,14 @@ def table_unmapped(
     """
     aborted = list(_aborted(kernel_reports))
     yield from aborted
-    if aborted:
-        return
-    if enables is None:
-        yield not_evaluated("no enabling of MSI-X in the input", RECORD)
+    if aborted or enables is None:
         return
     failed = enables.filter((pl.col("ret") == ENOMEM) & pl.col("first_line").is_null() & (pl.col("kind") == "msix"))
+    if failed.height and bar_unassigned is None and kernel_version is None:
+        yield inconclusive(f"the enable of line {failed['line'][0]} returned -12; whether its BAR has an address is not recorded", RECORD)
+        return
     if failed.is_empty() or bar_unassigned is None:
-        yield unanswered(enables, what="enabling", record=RECORD) or clear("no enable failed for want of a mapped table")
+        yield clear("no enable failed for want of a mapped table")
         return
     for row in failed.unique(["entity", "device"], maintain_order=True).iter_rows(named=True):
         subject = subject_of(row, devices)

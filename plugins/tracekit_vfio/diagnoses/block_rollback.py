@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, inconclusive, numbered, span, subject_of, unanswered
-from tracekit_vfio.diagnoses.resize_window import CALL
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, inconclusive, numbered, span, subject_of
+from tracekit_vfio.diagnoses.resize_window import CALLS, NO_CALL
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl and vfio_msi_set_vector_signal, with irq_handler_entry events"
 # vfio-msix[3](0000:00:08.0), vfio-msi[0](0000:00:09.0): the action of a VFIO vector.
@@ -13,9 +13,16 @@ VFIO_ACTION = r"^vfio-msix?\[(?<vector>[0-9]{1,4})\]\((?<who>[0-9a-fA-F:.]+)\)$"
 BEYOND = "Ask for no vector beyond those enabled (heed VFIO_IRQ_INFO_NORESIZE), and wire again the vectors that worked."
 
 
-@diagnosis("vfio.block-rollback", code="VFIO-007", severity="high", explains=("VFIO-004",), record=RECORD)
+@diagnosis(
+    "vfio.block-rollback",
+    code="VFIO-007",
+    severity="high",
+    explains=("VFIO-004",),
+    record=RECORD,
+    shown_by=(CALLS,),
+    absent=NO_CALL,
+)
 def block_rollback(
-    op_set_irqs: pl.DataFrame,
     op_vector: pl.DataFrame | None = None,
     refusals: pl.DataFrame | None = None,
     irq_handler_entry: pl.DataFrame | None = None,
@@ -33,7 +40,7 @@ def block_rollback(
     """
     failed = refusals.filter((pl.col("kind") == "rollback") & (pl.col("count") > 1)) if refusals is not None else None
     if failed is None or failed.is_empty():
-        yield unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL) or clear("no block of enabled vectors failed")
+        yield clear("no block of enabled vectors failed")
         return
     for r in failed.iter_rows(named=True):
         subject = subject_of(r, devices)

@@ -4,19 +4,26 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import VFIO_MSIX, Finding, Unchecked, Verdict, clear, diagnosis, distinct, span, subject_of, unanswered
-from tracekit_vfio.diagnoses.resize_window import CALL
+from tracekit import VFIO_MSIX, Finding, Unchecked, Verdict, clear, diagnosis, distinct, span, subject_of
+from tracekit_vfio.diagnoses.resize_window import CALLS
 
 RECORD = "VMM and host on one clock: the guest's accesses to the device's BAR (vfio_region_read) and SET_IRQS"
 CONFIG = 20  # where a legacy virtio driver reads with MSI-X off; with MSI-X on the fields start at 24
 
 
-@diagnosis("kvmt.early-enable", code="KVMT-002", severity="high", record=RECORD, across=("virtio_legacy",))
+@diagnosis(
+    "kvmt.early-enable",
+    code="KVMT-002",
+    severity="high",
+    record=RECORD,
+    needs_any=("virtio_legacy",),
+    across=("virtio_legacy",),
+    shown_by=(CALLS, "vfio_region_read"),
+    absent="no legacy virtio device whose BAR is read beside SET_IRQS calls in the input",
+)
 def early_enable(
     vfio_region_read: pl.DataFrame,
-    virtio_legacy: pl.DataFrame,
     op_set_irqs: pl.DataFrame,
-    windows: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """The client enabled MSI-X before the guest did, and a legacy virtio device moved its configuration by four bytes.
 
@@ -50,5 +57,4 @@ def early_enable(
             advice="Use a client that enables MSI-X when the guest does.",
         )
     if early.is_empty():
-        told = unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL)
-        yield told or clear("no configuration was read with MSI-X on")
+        yield clear("no configuration was read with MSI-X on")

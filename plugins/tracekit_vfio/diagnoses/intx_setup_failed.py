@@ -9,21 +9,20 @@ from tracekit import (
     EBUSY,
     VFIO_INTX,
     Finding,
+    Shown,
     Subject,
     Unchecked,
     Verdict,
     clear,
     diagnosis,
     distinct,
-    not_evaluated,
     span,
     subject_of,
-    unanswered,
 )
-from tracekit_vfio.diagnoses.resize_window import CALL
 
 RECORD = "dmesg of the host with QEMU's log; cat /proc/interrupts; kprobe and kretprobe on vfio_pci_set_irqs_ioctl"
 BUSY, INVALID = "Device or resource busy", "Invalid argument"
+INTX = (pl.col("index") == VFIO_INTX) & (pl.col("data") == "eventfd")
 REASONS = {
     BUSY: (
         "its line is shared with another device, and it cannot mask INTx itself",
@@ -37,7 +36,14 @@ REASONS = {
 }
 
 
-@diagnosis("vfio.intx-setup-failed", code="VFIO-012", severity="medium", record=RECORD)
+@diagnosis(
+    "vfio.intx-setup-failed",
+    code="VFIO-012",
+    severity="medium",
+    record=RECORD,
+    shown_by=(Shown("op_set_irqs", "SET_IRQS call", ("ret",), of=INTX),),
+    absent="no SET_IRQS call and no client's message about INTx in the input",
+)
 def intx_setup_failed(
     qemu_signaling_failed: pl.DataFrame | None = None,
     qemu_intx_failed: pl.DataFrame | None = None,
@@ -61,18 +67,11 @@ def intx_setup_failed(
     for name in devices:
         mine, lines = [r for r in told if r["name"] == name], [r for r in mismatched if _device(r) == name]
         yield _finding(name, mine, lines)
-    asked = (
-        op_set_irqs.filter((pl.col("index") == VFIO_INTX) & (pl.col("data") == "eventfd") & pl.col("ret").is_not_null())
-        if op_set_irqs is not None
-        else None
-    )
-    busy = asked.filter(pl.col("ret") == EBUSY).to_dicts() if asked is not None else []
+    busy = _lines(op_set_irqs, INTX & (pl.col("ret") == EBUSY))
     if busy and not devices:
         yield _refused(busy)
-    elif not devices and asked is not None and asked.height:
-        yield unanswered(asked, what="SET_IRQS call", record=RECORD, needs=CALL) or clear("every INTx that was asked for was set up")
     elif not devices:
-        yield not_evaluated("no INTx was asked for in the input", RECORD)
+        yield clear("every INTx that was asked for was set up")
 
 
 def _refused(calls: list[dict[str, Any]]) -> Finding:

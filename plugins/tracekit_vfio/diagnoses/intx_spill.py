@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Verdict, clear, diagnosis, distinct, span, subject_of
+from tracekit import Finding, Verdict, clear, diagnosis, distinct, inconclusive, span, subject_of
+from tracekit_vfio.diagnoses.resize_window import NO_WINDOW
 
 RECORD = "kprobes on vfio_pci_set_irqs_ioctl with irq_handler_entry events, or the host's dmesg on the same clock"
 
 
-@diagnosis("vfio.intx-spill", code="VFIO-009", severity="medium", record=RECORD)
+@diagnosis("vfio.intx-spill", code="VFIO-009", severity="medium", record=RECORD, absent=NO_WINDOW)
 def intx_spill(
     windows: pl.DataFrame,
     irq_handler_entry: pl.DataFrame | None = None,
@@ -46,8 +47,19 @@ def intx_spill(
             values={"old": w["old"], "new": w["new"], "interrupts": len(spilled)},
             advice="Use a client that grows in place, or let the guest enable all its vectors at once.",
         )
-    if not found:
+    deaf = [w for w in growths.iter_rows(named=True) if not _would_show(w, irq_handler_entry)]
+    if not found and deaf:
+        told = f"runs of line interrupts are not recorded beside the window of line {deaf[0]['line']}"
+        yield inconclusive(told, "irq_handler_entry of all irqs (echo 1 > events/irq/irq_handler_entry/enable, without a filter)")
+    elif not found:
         yield clear("no INTx inside a window")
+
+
+def _would_show(w: dict[str, object], entries: pl.DataFrame | None) -> bool:
+    """Whether the recording of a window shows handlers of any irq: entries of others than VFIO's MSI are there."""
+    if w["bdf"] is None or entries is None:
+        return False
+    return entries.filter((pl.col("source") == w["source"]) & ~pl.col("name").str.starts_with("vfio-msi")).height > 0
 
 
 def _handled(w: dict[str, object], entries: pl.DataFrame | None) -> list[int]:

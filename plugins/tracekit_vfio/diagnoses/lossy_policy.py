@@ -11,9 +11,7 @@ RECORD = "QEMU -trace vfio_msix_early_setup, or GET_IRQ_INFO of index 2 on the h
 
 
 @diagnosis("cfg.lossy-policy", code="CFG-001", severity="info", record=RECORD)
-def lossy_policy(
-    vfio_msix_early_setup: pl.DataFrame, windows: pl.DataFrame | None = None, gates: pl.DataFrame | None = None
-) -> Iterator[Finding | Verdict]:
+def lossy_policy(vfio_msix_early_setup: pl.DataFrame, windows: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
     """The client takes all vectors down to add one; no such window has come yet.
 
     What it finds: a device of QEMU with more than one MSI-X vector, on a QEMU that does not know NORESIZE (before {QV3}) or a

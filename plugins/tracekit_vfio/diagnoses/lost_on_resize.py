@@ -21,9 +21,8 @@ from tracekit import (
     span,
     subject_of,
     times,
-    unanswered,
 )
-from tracekit_vfio.diagnoses.resize_window import CALL, IN_PLACE, UP_FRONT, best, on_arm, subjects
+from tracekit_vfio.diagnoses.resize_window import CALLS, IN_PLACE, NO_WINDOW, UP_FRONT, best, on_arm, subjects
 
 NEVER_CAME = 0x22  # INTR-REMAP reason: the entry is not present, as it is while the vectors are freed
 SETTLE = "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs, on the host's clock (--clock)"
@@ -39,6 +38,8 @@ POLL = "A driver that polls when its time-out ends loses time only."
     explains=("IRQ-007",),
     record=RECORD,
     across=("nvme_completion_polled", "streams"),
+    shown_by=(CALLS, "windows"),
+    absent=NO_WINDOW,
 )
 def lost_on_resize(
     windows: pl.DataFrame,
@@ -48,7 +49,6 @@ def lost_on_resize(
     gap: pl.DataFrame | None = None,
     streams: pl.DataFrame | None = None,
     platforms: pl.DataFrame | None = None,
-    op_set_irqs: pl.DataFrame | None = None,
     *,
     timeout_s: int = 120,
 ) -> Iterator[Finding | Verdict]:
@@ -71,9 +71,7 @@ def lost_on_resize(
     found = list(_faulted(used, remap_fault)) or list(_polled(_still_enabled(windows, used), nvme_completion_polled, heard, timeout_s))
     yield from (replace(f, advice=f"{UP_FRONT} {POLL}") for f in found) if on_arm(platforms) else found
     if not found:
-        verdict = _open(windows, used)
-        unknown = unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL) if verdict.outcome == "clear" else None
-        yield unknown or verdict
+        yield _open(windows, used)
 
 
 def _still_enabled(windows: pl.DataFrame, used: pl.DataFrame) -> pl.DataFrame:

@@ -4,15 +4,23 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of, times, unanswered
-from tracekit_vfio.diagnoses.resize_window import CALL, best, subjects
+from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, inconclusive, span, subject_of, times
+from tracekit_vfio.diagnoses.resize_window import CALLS, NO_WINDOW, best, subjects
 
 OBSERVE = "GET_IRQ_INFO of index 2 (flags 0x1: it can grow), or a call of pci_msix_alloc_irq_at"
 
 
-@diagnosis("vfio.needless-resize", code="VFIO-006", severity="medium", record="uname -a of the host, beside the trace", gates=("KV4",))
+@diagnosis(
+    "vfio.needless-resize",
+    code="VFIO-006",
+    severity="medium",
+    record="uname -a of the host, beside the trace",
+    gates=("KV4",),
+    shown_by=(CALLS, "windows"),
+    absent=NO_WINDOW,
+)
 def needless_resize(
-    windows: pl.DataFrame, gates: pl.DataFrame | None = None, devices: pl.DataFrame | None = None, op_set_irqs: pl.DataFrame | None = None
+    windows: pl.DataFrame, gates: pl.DataFrame | None = None, devices: pl.DataFrame | None = None
 ) -> Iterator[Finding | Verdict]:
     """The host can add MSI-X vectors in place, and the client takes them all down instead.
 
@@ -27,11 +35,11 @@ def needless_resize(
         (pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers")) & (pl.col("index") == 2)
     )
     if growths.is_empty():
-        yield unanswered(op_set_irqs, what="SET_IRQS call", record=OBSERVE, needs=CALL) or clear("no growth window")
+        yield clear("no growth window")
         return
     known = _of_host(gates.filter(pl.col("gate") == "KV4"), growths) if gates is not None else None
     if known is None or known.is_empty():
-        yield not_evaluated("whether the host can grow in place is not known: no release, no flags of GET_IRQ_INFO", OBSERVE)
+        yield inconclusive("whether the host can grow in place is not known: no release, no flags of GET_IRQ_INFO", OBSERVE)
         return
     observed = known.filter(pl.col("basis") == "observed")
     known = observed if observed.height else known
@@ -39,7 +47,7 @@ def needless_resize(
         yield clear("the host cannot grow in place")
         return
     if not known["value"].all():
-        yield not_evaluated("the kernels of the case differ in whether they grow in place; which one is the host's is not known", OBSERVE)
+        yield inconclusive("the kernels of the case differ in whether they grow in place; which one is the host's is not known", OBSERVE)
         return
     told = known.unique("why", maintain_order=True)
     why = " or ".join(told["why"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import HOST, Finding, Subject, Unchecked, Verdict, diagnosis, distinct, not_evaluated, span
+from tracekit import HOST, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, span
 
 RECORD = "the whole log of QEMU from its command line on, and dmesg of the host"
 PEER = r"Bad address|Invalid argument|File exists"  # another device's BAR, which QEMU maps too and can do without
@@ -26,7 +26,14 @@ KINDS = {
 }
 
 
-@diagnosis("vfio.never-started", code="VFIO-013", severity="info", record=RECORD)
+@diagnosis(
+    "vfio.never-started",
+    code="VFIO-013",
+    severity="info",
+    record=RECORD,
+    shown_by=("qemu_version",),
+    absent="no message about a container, a group or DMA, and no QEMU log from its start",
+)
 def never_started(
     iommu_one_to_one: pl.DataFrame | None = None,
     iommu_reserved_memory: pl.DataFrame | None = None,
@@ -67,7 +74,7 @@ def never_started(
         # The container fails for what stands before: the first kind is the reason, the others its consequence.
         yield _finding(kinds[0], [r for kind in kinds for r in found[kind]])
     else:
-        yield not_evaluated("no message about a container, a group or DMA", RECORD)
+        yield clear("no container, group or memory was refused to a guest")
 
 
 def _rows(*frames: pl.DataFrame | None) -> list[dict[str, Any]]:

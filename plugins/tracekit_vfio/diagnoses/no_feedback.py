@@ -9,7 +9,9 @@ from tracekit import HOST, Finding, Verdict, clear, diagnosis, distinct, span
 RECORD = "irq_matrix events beside SET_IRQS"
 
 
-@diagnosis("cfg.no-feedback", code="CFG-002", severity="info", record=RECORD)
+@diagnosis(
+    "cfg.no-feedback", code="CFG-002", severity="info", record=RECORD, absent="no SET_IRQS calls with irq_matrix_alloc events in the input"
+)
 def no_feedback(
     op_set_irqs: pl.DataFrame, irq_matrix_alloc: pl.DataFrame, vector_alloc: pl.DataFrame | None = None, *, headroom: int = 16
 ) -> Iterator[Finding | Verdict]:

@@ -4,14 +4,36 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import EPERM, HOST, Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, times
+from tracekit import (
+    EPERM,
+    HOST,
+    Evidence,
+    Finding,
+    Shown,
+    Subject,
+    Unchecked,
+    Verdict,
+    clear,
+    diagnosis,
+    distinct,
+    inconclusive,
+    span,
+    times,
+)
 
 RECORD = "the host's dmesg (it names allow_unsafe_interrupts)"
 ADVICE = "Turn interrupt remapping on (firmware, intremap=on), or accept the risk with vfio_iommu_type1.allow_unsafe_interrupts=1."
 REASON = Unchecked("the refusal is for lack of interrupt remapping, not for the rights of the group's node", RECORD)
 
 
-@diagnosis("vfio.no-remapping", code="VFIO-011", severity="medium", record=RECORD)
+@diagnosis(
+    "vfio.no-remapping",
+    code="VFIO-011",
+    severity="medium",
+    record=RECORD,
+    shown_by=(Shown("op_attach", "attaching of a group", ("ret",)),),
+    absent="no attaching of a VFIO group in the input",
+)
 def no_remapping(
     vfio_no_remapping: pl.DataFrame | None = None,
     op_attach: pl.DataFrame | None = None,
@@ -42,10 +64,10 @@ def no_remapping(
         yield _possible(refused, later, "attaching a group to its IOMMU returned -1")
     elif qemu_set_iommu_failed is not None and qemu_set_iommu_failed["reason"].str.contains("Operation not permitted").any():
         yield _possible(qemu_set_iommu_failed, later, "QEMU may not set the container's IOMMU")
-    elif accepted is not None and accepted.height:
-        yield clear("groups were attached")
+    elif op_attach is not None and (failed := op_attach.filter(pl.col("ret") < 0)).height:
+        yield inconclusive(f"attaching a group failed with {failed['ret'][0]}; the reason is not recorded", RECORD)
     else:
-        yield not_evaluated("no attaching of a VFIO group in the input", RECORD)
+        yield clear("groups were attached")
 
 
 def _lines(frame: pl.DataFrame, role: str) -> list[Evidence]:

@@ -5,16 +5,22 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Verdict, clear, diagnosis, distinct, span, subject_of, unanswered, unnamed
-from tracekit_vfio.diagnoses.resize_window import CALL
+from tracekit import Finding, Verdict, clear, diagnosis, distinct, span, subject_of, unnamed
+from tracekit_vfio.diagnoses.resize_window import CALLS, NO_CALL
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count)"
 
 
-@diagnosis("vfio.range-rejected", code="VFIO-005", severity="medium", explains=("VFIO-004",), record=RECORD)
-def range_rejected(
-    op_set_irqs: pl.DataFrame, refusals: pl.DataFrame | None = None, devices: pl.DataFrame | None = None
-) -> Iterator[Finding | Verdict]:
+@diagnosis(
+    "vfio.range-rejected",
+    code="VFIO-005",
+    severity="medium",
+    explains=("VFIO-004",),
+    record=RECORD,
+    shown_by=(CALLS,),
+    absent=NO_CALL,
+)
+def range_rejected(refusals: pl.DataFrame | None = None, devices: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
     """SET_IRQS was refused because of its range or mode.
 
     What it finds: -22 for vectors beyond those enabled (the host cannot grow in place, which NORESIZE announces), -22 for an index while
@@ -38,7 +44,7 @@ def range_rejected(
         found = True
         yield _finding(r, subject)
     if not found:
-        yield unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL) or clear("no SET_IRQS was refused for its range")
+        yield clear("no SET_IRQS was refused for its range")
 
 
 def _finding(r: Mapping[str, Any], subject: Any) -> Finding:

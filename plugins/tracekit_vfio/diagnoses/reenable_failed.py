@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, not_evaluated, span, subject_of, unanswered, unnamed
-from tracekit_vfio.diagnoses.resize_window import CALL
+from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, span, subject_of, unnamed
+from tracekit_vfio.diagnoses.resize_window import CALLS
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count), from before the guest starts"
 ERRNO = Unchecked(
@@ -15,10 +15,17 @@ ERRNO = Unchecked(
 )
 
 
-@diagnosis("vfio.reenable-failed", code="VFIO-003", severity="critical", explains=("IRQ-007",), record=RECORD)
+@diagnosis(
+    "vfio.reenable-failed",
+    code="VFIO-003",
+    severity="critical",
+    explains=("IRQ-007",),
+    record=RECORD,
+    shown_by=(CALLS, "windows"),
+    absent="no SET_IRQS and no client's message in the input",
+)
 def reenable_failed(
     windows: pl.DataFrame | None = None,
-    op_set_irqs: pl.DataFrame | None = None,
     devices: pl.DataFrame | None = None,
     qemu_enable_vectors_failed: pl.DataFrame | None = None,
     qemu_enable_msix_failed: pl.DataFrame | None = None,
@@ -63,11 +70,7 @@ def reenable_failed(
             found = True
             yield finding
     if not found:
-        yield (
-            unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL) or clear("no enable failed after a disable")
-            if windows is not None or op_set_irqs is not None
-            else not_evaluated("no SET_IRQS and no client's message in the input", RECORD)
-        )
+        yield clear("no enable failed after a disable")
 
 
 def _from_calls(windows: pl.DataFrame | None, devices: pl.DataFrame | None) -> Iterator[Finding]:

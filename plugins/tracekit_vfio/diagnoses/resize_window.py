@@ -9,6 +9,7 @@ import polars as pl
 from tracekit import (
     Evidence,
     Finding,
+    Shown,
     Unchecked,
     Verdict,
     clear,
@@ -20,7 +21,6 @@ from tracekit import (
     span,
     subject_of,
     times,
-    unanswered,
     unnamed,
 )
 
@@ -28,7 +28,10 @@ RECORD = (
     "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count) with irq_handler_entry events, "
     "or QEMU -trace 'vfio_msi*'"
 )
-CALL = ("ret", "index", "count")  # what of a SET_IRQS tells whether it disabled, enabled or was refused
+# What of a SET_IRQS tells whether it disabled, enabled or was refused.
+CALLS = Shown("op_set_irqs", "SET_IRQS call", ("ret", "index", "count"))
+NO_CALL = "no SET_IRQS call in the input"
+NO_WINDOW = "no SET_IRQS call and no MSI-X trace of QEMU in the input that shows vectors going down and up"
 LOST = Unchecked(
     "an interrupt was lost in a window",
     "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs",
@@ -42,11 +45,16 @@ NOTHING_BETWEEN = Unchecked("nothing else was done to the device in the window",
 
 
 @diagnosis(
-    "vfio.resize-window", code="VFIO-002", severity="medium", supersedes=("CFG-001",), record=RECORD, needs_any=("windows", "op_set_irqs")
+    "vfio.resize-window",
+    code="VFIO-002",
+    severity="medium",
+    supersedes=("CFG-001",),
+    record=RECORD,
+    shown_by=(CALLS, "windows"),
+    absent=NO_WINDOW,
 )
 def resize_window(
     windows: pl.DataFrame | None = None,
-    op_set_irqs: pl.DataFrame | None = None,
     devices: pl.DataFrame | None = None,
     gap: pl.DataFrame | None = None,
     platforms: pl.DataFrame | None = None,
@@ -66,7 +74,7 @@ def resize_window(
     Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_disable().
     """
     if windows is None:
-        yield unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL) or clear("no disable and enable of an index")
+        yield clear("no disable and enable of an index")
         return
     growths = windows.filter((pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers")))
     found = False
@@ -74,7 +82,7 @@ def resize_window(
         found = True
         yield replace(_finding(group, devices, gap), advice=UP_FRONT if on_arm(platforms) else IN_PLACE)
     if not found:
-        yield unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL) or _quiet(windows)
+        yield _quiet(windows)
 
 
 def on_arm(platforms: pl.DataFrame | None) -> bool:

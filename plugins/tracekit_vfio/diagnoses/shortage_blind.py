@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import ENOSPC, Finding, Verdict, clear, diagnosis, distinct, inconclusive, span, subject_of, unanswered
-from tracekit_vfio.diagnoses.resize_window import CALL
+from tracekit import ENOSPC, Finding, Verdict, clear, diagnosis, distinct, inconclusive, span, subject_of
+from tracekit_vfio.diagnoses.resize_window import CALLS, NO_CALL
 
 RECORD = "the guest's dmesg beside the host's trace (--side SOURCE=guest says which is which)"
 
@@ -16,6 +16,8 @@ RECORD = "the guest's dmesg beside the host's trace (--side SOURCE=guest says wh
     severity="high",
     record=RECORD,
     across=("kernel_version", "driver_irq_refused", "driver_vectors_refused", "driver_vectors_reduced"),
+    shown_by=(CALLS,),
+    absent=NO_CALL,
 )
 def shortage_blind(
     op_set_irqs: pl.DataFrame,
@@ -36,7 +38,7 @@ def shortage_blind(
     """
     short = op_set_irqs.filter((pl.col("ret") == ENOSPC) & (pl.col("data") == "eventfd"))
     if short.is_empty():
-        yield unanswered(op_set_irqs, what="SET_IRQS call", record=RECORD, needs=CALL) or clear("no SET_IRQS was short of vectors")
+        yield clear("no SET_IRQS was short of vectors")
         return
     guests = kernel_version.filter(pl.col("side").str.starts_with("guest")) if kernel_version is not None else None
     if guests is None or guests.is_empty():

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Verdict, clear, diagnosis, distinct, numbered, span, times
+from tracekit import Finding, Subject, Verdict, clear, diagnosis, distinct, inconclusive, numbered, span, times
 from tracekit_vfio.models.vector_windows import as_bdf
 
 RECORD = "QEMU -trace 'vfio_msi*', or the host's dmesg"
@@ -17,7 +17,8 @@ MOST = 6  # times a vector was unmasked that are shown
     code="VFIO-010",
     severity="info",
     record=RECORD,
-    needs_any=("vfio_msi_interrupt", "vfio_msix_vector_do_use", "vfio_bypass_failed"),
+    needs_any=("vfio_msi_interrupt", "vfio_bypass_failed"),
+    absent="no vfio_msi_interrupt of QEMU's trace and no kernel's note about a bypass: what goes through QEMU is not recorded",
 )
 def slow_path(
     vfio_msi_interrupt: pl.DataFrame | None = None,
@@ -35,12 +36,11 @@ def slow_path(
     What to do: check KVM's in-kernel irqchip, irqfd, and the IOMMU's posted interrupts.
     References: QEMU hw/vfio/pci.c, vfio_msi_interrupt(); Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_set_vector_signal().
     """
-    if vfio_msi_interrupt is None and vfio_bypass_failed is None:
-        yield clear("no interrupt went through QEMU")
-        return
     findings = [*_through_qemu(vfio_msi_interrupt, vfio_msix_vector_do_use, vfio_msix_vector_release), *_unposted(vfio_bypass_failed)]
     yield from findings
-    if not findings:
+    if not findings and vfio_msix_vector_do_use is None:
+        yield inconclusive("interrupts went through QEMU; whether their vectors were masked is not recorded", RECORD)
+    elif not findings:
         yield clear("interrupts through QEMU only while masked")
 
 

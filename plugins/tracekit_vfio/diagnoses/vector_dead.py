@@ -7,6 +7,7 @@ import polars as pl
 
 from tracekit import (
     Finding,
+    Shown,
     Subject,
     Unchecked,
     Verdict,
@@ -17,14 +18,20 @@ from tracekit import (
     same_function,
     span,
     subject_of,
-    unanswered,
     unnamed,
 )
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count) and pci_msix_alloc_irq_at"
 
 
-@diagnosis("vfio.vector-dead", code="VFIO-004", severity="high", record=RECORD, needs_any=("op_set_irqs", "qemu_signaling_failed"))
+@diagnosis(
+    "vfio.vector-dead",
+    code="VFIO-004",
+    severity="high",
+    record=RECORD,
+    shown_by=(Shown("op_set_irqs", "SET_IRQS call", ("ret",)), Shown("op_alloc_at", "call that adds a vector", ("ret",))),
+    absent="no SET_IRQS call and no client's message about a vector in the input",
+)
 def vector_dead(
     op_set_irqs: pl.DataFrame | None = None,
     op_alloc_at: pl.DataFrame | None = None,
@@ -45,9 +52,7 @@ def vector_dead(
     findings = [*_from_calls(op_set_irqs, op_alloc_at, devices), *_from_messages(qemu_signaling_failed)]
     yield from findings
     if not findings:
-        yield unanswered(op_set_irqs, op_alloc_at, what="call that adds or wires a vector", record=RECORD) or clear(
-            "no single vector failed"
-        )
+        yield clear("no single vector failed")
 
 
 def _from_calls(op_set_irqs: pl.DataFrame | None, op_alloc_at: pl.DataFrame | None, devices: pl.DataFrame | None) -> Iterator[Finding]:

@@ -5,16 +5,22 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import EEXIST, Finding, Row, Verdict, clear, diagnosis, not_evaluated
-from tracekit_xen.places import at, function, in_order, rows, spans
+from tracekit import EEXIST, Finding, Row, Verdict, clear, diagnosis, in_order, subject_of
+from tracekit_xen.places import rows, spans, whole
 
 
-@diagnosis("xen.bind-failed", code="XEN-004", severity="high", record="dmesg of the guest; xl dmesg of a debug hypervisor")
+@diagnosis(
+    "xen.bind-failed",
+    code="XEN-004",
+    severity="high",
+    record="dmesg of the guest; xl dmesg of a debug hypervisor",
+    shown_by=("xen_platform",),
+    absent="no kernel log of a Xen guest from its start",
+)
 def bind_failed(
     xen_irq_obtain_failed: pl.DataFrame | None = None,
     xen_evtchnop_failed: pl.DataFrame | None = None,
     pirq_lives: pl.DataFrame | None = None,
-    xen_platform: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """Xen refused the event channel of a pirq; Linux counts the irq as started all the same.
 
@@ -35,28 +41,24 @@ def bind_failed(
     for m in rows(xen_irq_obtain_failed):
         if m.irq >= 16:
             life = _life_of(m, serving.get((m.source, m.irq), []))
-            found.setdefault(function(life or m).label, []).append((m, life))
+            found.setdefault(subject_of(life or m).label, []).append((m, life))
     refused = [e for e in rows(xen_evtchnop_failed) if e.ret == EEXIST]
     for pairs in found.values():
         yield _finding(pairs, reused, refused)
     if not found:
-        yield (
-            clear("every pirq was bound to its event channel")
-            if xen_platform is not None or pirq_lives is not None
-            else not_evaluated("no kernel log of a Xen guest")
-        )
+        yield clear("every pirq was bound to its event channel")
 
 
 def _finding(pairs: list[tuple[Row, Row | None]], reused: set[tuple[str, int]], refused: list[Row]) -> Finding:
     message, life = pairs[0]
-    whose = f" of {function(life).label}, pirq {life.pirq}" if life else ""
+    whose = f" of {subject_of(life).label}, pirq {life.pirq}" if life else ""
     uses = [x for _, x in pairs if x is not None]
     shared = any((x.source, x.pirq) in reused for x in uses)
     return Finding(
         f"Xen refused an event channel for irq {spans(m.irq for m, _ in pairs)}{whose}: no interrupt arrives there",
         "proven",
-        in_order([*(at(m) for m, _ in pairs), *(at(x, "context") for x in uses), *(at(e, "context") for e in refused)]),
-        function(life or message),
+        in_order([*(whole(m) for m, _ in pairs), *(whole(x, "context") for x in uses), *(whole(e, "context") for e in refused)]),
+        subject_of(life or message),
         advice="See who else uses that pirq (XEN-001).",
         explained_by="XEN-001" if shared else None,
         values={"irq": message.irq},

@@ -4,13 +4,20 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Row, Unchecked, Verdict, clear, diagnosis, not_evaluated
+from tracekit import Finding, Row, Unchecked, Verdict, clear, diagnosis, in_order, subject_of
 from tracekit_xen.kernels import pv_sources
-from tracekit_xen.places import at, function, in_order, rows
+from tracekit_xen.places import rows, whole
 from tracekit_xen.refusals import hvm_sources
 
 
-@diagnosis("xen.frontend-refused", code="XEN-008", severity="medium", record="dmesg of the PV guest, dmesg of dom0 (pciback)")
+@diagnosis(
+    "xen.frontend-refused",
+    code="XEN-008",
+    severity="medium",
+    record="dmesg of the PV guest, dmesg of dom0 (pciback)",
+    shown_by=("xen_platform",),
+    absent="no kernel log of a Xen guest",
+)
 def frontend_refused(
     xen_frontend_error: pl.DataFrame | None = None,
     xen_frontend_missing: pl.DataFrame | None = None,
@@ -34,11 +41,11 @@ def frontend_refused(
     pv = pv_sources(xen_platform, cpu_position, call_frame, xen_pv_sign) | {r.source for r in rows(xen_frontend_said)}
     found: dict[str, list[Row]] = {}
     for r in (*rows(xen_frontend_error), *(m for m in rows(xen_frontend_missing) if m.source not in hvm)):
-        found.setdefault(function(r).label, []).append(r)
+        found.setdefault(subject_of(r).label, []).append(r)
     for refusals in found.values():
         yield _finding(refusals, pv)
     if not found:
-        yield clear("no frontend was refused its interrupts") if xen_platform is not None else not_evaluated("no kernel log of a Xen guest")
+        yield clear("no frontend was refused its interrupts")
 
 
 def _finding(refusals: list[Row], pv: set[str]) -> Finding:
@@ -47,10 +54,10 @@ def _finding(refusals: list[Row], pv: set[str]) -> Finding:
     said = f"with {', '.join(str(e) for e in errors)}" if errors else "as no frontend is registered"
     sure = bool(errors) or first.source in pv
     return Finding(
-        f"the PCI backend refused MSI to {function(first).label} {said}",
+        f"the PCI backend refused MSI to {subject_of(first).label} {said}",
         "proven" if sure else "probable",
-        in_order(at(r) for r in refusals),
-        function(first),
+        in_order(whole(r) for r in refusals),
+        subject_of(first),
         advice="See pciback's reason in dom0's log; check that dom0 has MSI on and that the device is not seized.",
         unchecked=() if sure else (Unchecked("that the guest is PV", "the guest's boot log (`Hypervisor detected: Xen PV`)"),),
         values={"errno": errors[0]} if errors else {},

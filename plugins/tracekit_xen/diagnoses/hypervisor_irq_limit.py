@@ -4,13 +4,17 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Row, Verdict, clear, diagnosis
-from tracekit_xen.places import at, domain, in_order, rows
+from tracekit import Finding, Row, Verdict, clear, diagnosis, in_order
+from tracekit_xen.places import domain, rows, whole
 from tracekit_xen.room import room
 
 
 @diagnosis(
-    "cfg.hypervisor-irq-limit", code="CFG-004", severity="info", record="xl dmesg from the boot of Xen on, and `xl debug-keys i; xl dmesg`"
+    "cfg.hypervisor-irq-limit",
+    code="CFG-004",
+    severity="info",
+    record="xl dmesg from the boot of Xen on, and `xl debug-keys i; xl dmesg`",
+    absent="no line tells how many pirqs a domain may have",
 )
 def hypervisor_irq_limit(
     pirq_facts: pl.DataFrame, *, few_dom0: int = 64, few_domu: int = 32, few_left: int = 32
@@ -51,7 +55,11 @@ def _finding(r: Row, gsis: Row | None, facts: pl.DataFrame) -> Finding:
     left = r.value - gsis.value if r.fact == "limit" and gsis else r.value
     in_use = f"; {len(space.held)} are bound" if space.inventory else ""
     what = f"is bounded to {r.value} IRQs" if r.fact == "bounded" else f"has {left} pirqs for MSI{in_use}"
-    lines = [at(r, "cause"), *([at(gsis, "context")] if gsis else []), *([at(space.inventory, "context")] if space.inventory else [])]
+    lines = [
+        whole(r, "cause"),
+        *([whole(gsis, "context")] if gsis else []),
+        *([whole(space.inventory, "context")] if space.inventory else []),
+    ]
     return Finding(
         f"{who} {what}, by Xen's {'command line' if r.fact == 'extra' else 'own limit'}",
         None,

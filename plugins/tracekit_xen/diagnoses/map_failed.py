@@ -12,14 +12,14 @@ from tracekit import (
     ENOSYS,
     EPERM,
     Finding,
+    Shown,
     Verdict,
     clear,
     diagnosis,
+    in_order,
     inconclusive,
-    not_evaluated,
-    unanswered,
 )
-from tracekit_xen.places import at_end, in_order, times
+from tracekit_xen.places import at_end, times
 from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0
 
 REASONS = {
@@ -35,7 +35,14 @@ REASONS = {
 }
 
 
-@diagnosis("xen.map-failed", code="XEN-005", severity="high", record="dmesg of dom0, the device model's log (qemu-dm-*.log), xl dmesg")
+@diagnosis(
+    "xen.map-failed",
+    code="XEN-005",
+    severity="high",
+    record="dmesg of dom0, the device model's log (qemu-dm-*.log), xl dmesg",
+    shown_by=("xen_platform", Shown("op_xen_setup", "set-up of Xen's MSIs", ("ret",))),
+    absent="no Xen kernel log and no calls of Xen's MSI set-up",
+)
 def map_failed(
     xen_map_failed: pl.DataFrame | None = None,
     op_xen_setup: pl.DataFrame | None = None,
@@ -75,12 +82,7 @@ def map_failed(
         said = f"Xen refused line interrupts (GSI), {times(xen_gsi_map_failed.height)} in the log; no line names the device"
         yield inconclusive(said, "dmesg of dom0 from its boot on, with the messages of the drivers")
     elif not found:
-        heard = xen_platform is not None or op_xen_setup is not None
-        yield (
-            unanswered(op_xen_setup, what="set-up of Xen's MSIs") or clear("no mapping was refused but for want of a free pirq")
-            if heard
-            else not_evaluated("no Xen kernel log and no device model's log")
-        )
+        yield clear("no mapping was refused but for want of a free pirq")
 
 
 def _with_errno(frame: pl.DataFrame | None) -> pl.DataFrame | None:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, near, not_evaluated
+from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, in_order, near, subject_of
 from tracekit_xen.kernels import pv_sources
-from tracekit_xen.places import at, function, in_order, rows, times
+from tracekit_xen.places import rows, times, whole
 
 ACCESSORS = re.compile(r"^(__pci_write_msi_msg|pci_msix_(un)?mask|pci_msi_(un)?mask|msix_[a-z_]+|__pci_enable_msix_range)\b")
 WRITE_TO_READ_ONLY = re.compile(r"^(Oops: )?0003 ")
@@ -19,6 +19,8 @@ AWAY = 40  # lines between the head of a report and its RIP
     code="XEN-009",
     severity="high",
     record="xl dmesg with guest_loglvl=all; dmesg of the domain that has the device",
+    shown_by=("xen_platform", "xen_release"),
+    absent="no log of a Xen hypervisor or of a kernel under it",
 )
 def msix_table_fault(
     xen_delivery_mode: pl.DataFrame | None = None,
@@ -30,7 +32,6 @@ def msix_table_fault(
     xen_vpci_hidden: pl.DataFrame | None = None,
     xen_vpci_table_wrong: pl.DataFrame | None = None,
     xen_platform: pl.DataFrame | None = None,
-    xen_release: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """The MSI-X table or the message of a passed-through device could not be written, or what was read from it is garbage.
 
@@ -48,8 +49,8 @@ def msix_table_fault(
     if modes:
         yield _bad_mode(modes)
     for r in rows(xen_msix_table):
-        summary = f"Xen could not map the MSI-X table of {function(r).label}: {r.ret}"
-        yield Finding(summary, "proven", (at(r),), function(r), values={"errno": r.ret})
+        summary = f"Xen could not map the MSI-X table of {subject_of(r).label}: {r.ret}"
+        yield Finding(summary, "proven", (whole(r),), subject_of(r), values={"errno": r.ret})
     unusable = {r.bdf: r for r in rows(xen_vpci_hidden, xen_vpci_table_wrong)}  # why, rather than that it is hidden for it
     for bdf in unusable:
         yield _hidden([r for r in rows(xen_vpci_hidden, xen_vpci_table_wrong) if r.bdf == bdf], unusable[bdf])
@@ -58,11 +59,7 @@ def msix_table_fault(
     for head, pc in faults:
         yield _fault(head, pc)
     if not modes and xen_msix_table is None and not faults and not unusable:
-        yield (
-            clear("no fault on an MSI-X table")
-            if kernels or xen_release is not None
-            else not_evaluated("no log of a Xen hypervisor or of a kernel under it")
-        )
+        yield clear("no fault on an MSI-X table")
 
 
 def _hidden(told: list[Row], why: Row) -> Finding:
@@ -70,10 +67,10 @@ def _hidden(told: list[Row], why: Row) -> Finding:
     what = getattr(why, "wrong", None)
     reason = f"its table is {what.strip()}" if what else f"vPCI could not set it up ({why.ret})"
     return Finding(
-        f"Xen hides MSI-X of {function(why).label} from its domain: {reason}",
+        f"Xen hides MSI-X of {subject_of(why).label} from its domain: {reason}",
         "proven",
-        in_order(at(r) for r in told),
-        function(why),
+        in_order(whole(r) for r in told),
+        subject_of(why),
         advice="The device tells a table that its BARs do not hold, or vPCI lacked memory: see Xen's lines above, and lspci -vv of it.",
         values={"errno": getattr(why, "ret", None)},
     )
@@ -87,7 +84,7 @@ def _bad_mode(modes: list[Row]) -> Finding:
     return Finding(
         f"Xen cannot deliver MSIs of {names}: delivery mode {mode}, {times(len(modes))} in the log{garbage}",
         "proven",
-        in_order(at(m) for m in modes),
+        in_order(whole(m) for m in modes),
         Subject(names, "domain"),
         advice="Reset the device before it is assigned; see that the device model reads its table only while the device is up.",
         values={"delivery_mode": mode, "domids": domains},
@@ -107,7 +104,7 @@ def _fault(head: Row, pc: Row) -> Finding:
     return Finding(
         f"a write to the MSI-X table faulted in {pc.function}: its page is read-only under Xen",
         "probable",
-        (at(head), at(pc)),
+        (whole(head), whole(pc)),
         advice="Update the dom0 or guest kernel: under Xen the hypervisor writes the table.",
         unchecked=(Unchecked("that the page is the device's table", "`lspci -vv` of the device, and the address of the fault"),),
     )

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, gate_value, inconclusive, not_evaluated
-from tracekit_xen.places import at, in_order, rows
+from tracekit import Finding, Row, Shown, Subject, Unchecked, Verdict, clear, diagnosis, gate_value, in_order, inconclusive
+from tracekit_xen.places import rows, whole
 
 DEVICE = re.compile(r"[A-Za-z]+[0-9]+")
 FIRST = (5, 13)  # the release that began to mask all entries late in the set-up (mid-2021)
@@ -18,6 +18,8 @@ FIRST = (5, 13)  # the release that began to mask all entries late in the set-up
     severity="high",
     record="/proc/interrupts and dmesg of the guest; xl debug-keys M; xl dmesg",
     gates=("KV6",),
+    shown_by=(Shown("xen_platform", where=pl.col("platform").str.to_uppercase() == "HVM"),),
+    absent="no /proc/interrupts with the kernel's boot log, which tells whether the guest is HVM",
 )
 def never_unmasked(
     interrupt_row: pl.DataFrame,
@@ -42,9 +44,7 @@ def never_unmasked(
     hvm = [r for r in rows(xen_platform) if (r.platform or "").upper() == "HVM"]
     if not any((r.chip or "").startswith("xen-pirq") for r in rows(interrupt_row)):
         yield clear("no pirqs in /proc/interrupts")
-    elif not hvm:
-        yield not_evaluated("the kernel's boot log, which tells whether the guest is HVM, is missing", "dmesg of the guest")
-    elif silent:
+    elif silent and hvm:
         complaints = [(r, d) for r in rows(nvme_completion_polled, nvme_timeout, net_tx_timeout) if (d := _complainer(r)) in silent]
         releases = [r for r in rows(kernel_version) if _is_late(r.release) and gate_value(gates, "KV6", r.source) is False]
         named = dict.fromkeys(d for _, d in complaints) if releases else {}
@@ -54,8 +54,8 @@ def never_unmasked(
             yield inconclusive(
                 "MSI rows without an interrupt: " + ", ".join(sorted(silent)), "dmesg with the driver's timeouts; xl debug-keys M"
             )
-    else:
-        yield clear("a vector of every device has counted")
+    elif hvm:
+        yield clear("a vector of every device that has several has counted")
 
 
 def _silent(table: pl.DataFrame) -> dict[str, list[Row]]:
@@ -82,7 +82,7 @@ def _finding(device: str, silent: list[Row], complaints: list[Row], release: Row
     return Finding(
         f"{device} has not interrupted once on its {len(silent)} MSI vectors (HVM guest, {release.release}), and its driver times out",
         "probable",
-        in_order([at(release, "context"), at(hvm, "context"), *(at(r, "cause") for r in silent), *(at(r) for r in complaints)]),
+        in_order([whole(release, "context"), whole(hvm, "context"), *(whole(r, "cause") for r in silent), *(whole(r) for r in complaints)]),
         Subject(device, "pci", how="the guest's log names the function at the driver's probe"),
         advice="Update the guest kernel to one with 7e0815b3e099 ({KV6}, and stable kernels from May 2022 on).",
         unchecked=(Unchecked("that the vectors are masked", "xl debug-keys M; xl dmesg: `mask=1/ G/1`"),),

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Row, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
-from tracekit_xen.places import at, domain, guest_function, in_order, rows, spans
+from tracekit import Evidence, Finding, Row, Unchecked, Verdict, clear, diagnosis, in_order, inconclusive
+from tracekit_xen.places import domain, guest_function, rows, spans, whole
 from tracekit_xen.refusals import hvm_sources
 
 RELEASED = ("irq again", "enabled anew", "destroyed")
@@ -26,7 +26,15 @@ class _Leak:
     evidence: tuple[Evidence, ...]
 
 
-@diagnosis("xen.pirq-leak", code="XEN-003", severity="high", explains=("XEN-002",), record=RECORD)
+@diagnosis(
+    "xen.pirq-leak",
+    code="XEN-003",
+    severity="high",
+    explains=("XEN-002",),
+    record=RECORD,
+    needs_any=("pirq_lives", "xen_pt_requested"),
+    absent="no line tells which pirqs were taken",
+)
 def pirq_leak(
     pirq_lives: pl.DataFrame | None = None,
     xen_pt_requested: pl.DataFrame | None = None,
@@ -55,9 +63,8 @@ def pirq_leak(
     yield from map(_finding, leaks)
     if leaks:
         return
-    if (pirq_lives is None or pirq_lives.is_empty()) and xen_pt_requested is None:
-        yield not_evaluated("no line tells which pirqs were taken")
-    elif _recurs(lives):
+    gone = {x.source for x in lives if x.end in RELEASED}
+    if _recurs(lives) and all(_recurs([x for x in lives if x.source == source]) for source in gone):
         yield clear("numbers that were let go are handed out again")
     else:
         yield inconclusive("no number was let go and asked for again in this log", RECORD)
@@ -80,7 +87,7 @@ def _withheld(lives: list[Row], least: int, hvm: Set[str]) -> Iterator[_Leak]:
                 advice,
                 None,
                 0 if mine[0].basis == "calls" and source not in hvm else None,
-                tuple(at(x, "cause") for x in gone),
+                tuple(whole(x, "cause") for x in gone),
             )
 
 
@@ -100,7 +107,7 @@ def _never_unmapped(requested: pl.DataFrame | None, unmaps: pl.DataFrame | None,
     for (_, bdf), pairs in lost.items():
         numbers = tuple(sorted({a.pirq for a, _ in pairs}, reverse=True))
         if len(numbers) >= least:
-            lines = tuple(at(r, "cause") for pair in pairs for r in pair)
+            lines = tuple(whole(r, "cause") for pair in pairs for r in pair)
             yield _Leak(
                 numbers, "mapped, and not unmapped before their entries were mapped anew", "Update the device model.", bdf, None, lines
             )

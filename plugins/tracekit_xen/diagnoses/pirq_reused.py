@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import EEXIST, Finding, Row, Unchecked, Verdict, clear, diagnosis, inconclusive, not_evaluated
-from tracekit_xen.places import at, function, in_order, rows, spans
+from tracekit import EEXIST, Finding, Row, Shown, Unchecked, Verdict, clear, diagnosis, in_order, inconclusive, subject_of
+from tracekit_xen.places import rows, spans, whole
 
-UNTOLD = "no line of a guest tells which pirq its MSIs use"
+RECORD = "in the guest: echo 'file arch/x86/pci/xen.c +p' > /sys/kernel/debug/dynamic_debug/control, then dmesg"
 
 
 @diagnosis(
@@ -15,14 +15,15 @@ UNTOLD = "no line of a guest tells which pirq its MSIs use"
     code="XEN-001",
     severity="critical",
     explains=("XEN-004",),
-    record="in the guest: echo 'file arch/x86/pci/xen.c +p' > /sys/kernel/debug/dynamic_debug/control, then dmesg",
+    record=RECORD,
+    shown_by=(Shown("pirq_lives", where=pl.col("basis").is_in(["guest", "debug"])),),
+    absent="no line of a guest tells which pirq its MSIs use",
 )
 def pirq_reused(
     pirq_lives: pl.DataFrame,
     xen_irq_obtain_failed: pl.DataFrame | None = None,
     xen_evtchnop_failed: pl.DataFrame | None = None,
     xen_pt_unmap: pl.DataFrame | None = None,
-    xen_platform: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """Two devices of a guest use one pirq: the guest trusted a number that the device model had given back.
 
@@ -70,8 +71,21 @@ def _quiet(lives: pl.DataFrame, contradicted: bool) -> Verdict:
     """Why there is no finding."""
     if contradicted:
         return inconclusive("the debug lines contradict each other: most ends of event channels have no begin", "the log from its boot on")
-    heard = lives["basis"].is_in(["guest", "debug"]).any()
-    return clear("no pirq served two owners at once") if heard else not_evaluated(UNTOLD)
+    if not (holes := lives.filter(pl.col("end") == "lost sight")).is_empty():
+        return inconclusive(f"the log has a hole after line {holes['line'][0]}: who had a number then is not recorded", RECORD)
+    if (stray := _strays(lives)) is not None:
+        return inconclusive(f"who used pirq {stray.pirq} before line {stray.line} is not recorded", RECORD)
+    return clear("no pirq served two owners at once")
+
+
+def _strays(lives: pl.DataFrame) -> Row | None:
+    """A guest's re-use of a pirq whose earlier use is not in the log: it may have been another device's."""
+    seen: set[tuple[str, int]] = set()
+    for x in sorted(rows(lives), key=lambda x: (x.source, x.line)):
+        if x.basis == "guest" and x.reused and (x.source, x.pirq) not in seen:
+            return x
+        seen.add((x.source, x.pirq))
+    return None
 
 
 def _other_user(life: Row, users: list[Row], ended: bool) -> Row | None:
@@ -95,13 +109,15 @@ def _finding(shared: list[tuple[Row, Row]], refused: tuple[list[Row], list[Row]]
     grade = "possible" if not (named and failures) else "proven"
     unchecked = () if failures else (Unchecked("that the second device is deaf", "dmesg of the guest: `Failed to obtain physical IRQ`"),)
     whose = f"{life.bdf} and {other.bdf}" if named else f"irq {other.irq} and irq {life.irq}"
-    given_back = [at(u, "context") for u in unmaps if u.pirq in pirqs]
+    given_back = [whole(u, "context") for u in unmaps if u.pirq in pirqs]
     return Finding(
         f"{whose} use the same {'pirq' if len(pirqs) == 1 else 'pirqs'} {spans(pirqs)}"
         + (f"; Xen refused the event channel of irq {life.irq}" if failures and life.irq else ""),
         grade,  # type: ignore[arg-type]
-        in_order([*(at(_begin(x), "cause") for life, other in shared for x in (other, life)), *(at(m) for m in failures), *given_back]),
-        function(life),
+        in_order(
+            [*(whole(_begin(x), "cause") for life, other in shared for x in (other, life)), *(whole(m) for m in failures), *given_back]
+        ),
+        subject_of(life),
         advice="Update the guest kernel to one with c74fd80f2f41 ({KV5} and stable kernels); until then reload drivers one by one.",
         unchecked=unchecked,
         values={"pirq": life.pirq, "irq": life.irq},

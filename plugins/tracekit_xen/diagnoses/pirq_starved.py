@@ -5,16 +5,25 @@ from collections.abc import Iterator, Set
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Row, Unchecked, Verdict, clear, diagnosis, not_evaluated, unanswered
+from tracekit import Evidence, Finding, Row, Shown, Unchecked, Verdict, clear, diagnosis, in_order
 from tracekit_xen.machines.xen_domain import DEFAULT_DOMU_EXTRA
-from tracekit_xen.places import at, at_end, domain, in_order, rows, spans, times
+from tracekit_xen.places import at_end, domain, rows, spans, times, whole
 from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0, of_guest, of_hypervisor
 from tracekit_xen.room import Room, room
 
 RECORD = "xl dmesg from the boot of Xen on, and `xl debug-keys i; xl dmesg` while the refusal lasts"
 
 
-@diagnosis("xen.pirq-starved", code="XEN-002", severity="high", explains=("XEN-007",), supersedes=("CFG-004",), record="dmesg; " + RECORD)
+@diagnosis(
+    "xen.pirq-starved",
+    code="XEN-002",
+    severity="high",
+    explains=("XEN-007",),
+    supersedes=("CFG-004",),
+    record="dmesg; " + RECORD,
+    shown_by=("xen_platform", Shown("op_xen_setup", "set-up of Xen's MSIs", ("ret",))),
+    absent="no Xen kernel log and no calls of Xen's MSI set-up",
+)
 def pirq_starved(
     xen_map_failed: pl.DataFrame | None = None,
     op_xen_setup: pl.DataFrame | None = None,
@@ -58,12 +67,7 @@ def pirq_starved(
         space = room(pirq_facts, domid, frozenset(r.row.source for r in refusals))
         yield _finding(domid, refusals, space, _handed_out(pirq_lives, domid, hvm), list(rows(op_alloc)), short)
     if not found:
-        heard = xen_platform is not None or op_xen_setup is not None
-        yield (
-            unanswered(op_xen_setup, what="set-up of Xen's MSIs") or clear("no request failed for want of a free pirq")
-            if heard
-            else not_evaluated("no Xen kernel log and no calls of Xen's MSI set-up")
-        )
+        yield clear("no request failed for want of a free pirq")
 
 
 def _handed_out(lives: pl.DataFrame | None, domid: int | None, hvm: Set[str]) -> list[Row]:
@@ -85,7 +89,7 @@ def _finding(domid: int | None, refusals: list[Refusal], space: Room, lives: lis
     subject = domain(domid, [r.subject for r in refusals])
     count = max(Counter(r.by for r in refusals).values())
     seen = [e for r in refusals for e in _refused(r, asked)]
-    shown = [at(lowest, "context")] if lowest is not None and lowest.source in {r.row.source for r in refusals} else []
+    shown = [whole(lowest, "context")] if lowest is not None and lowest.source in {r.row.source for r in refusals} else []
     values = {"errno": refusals[0].errno, "refusals": count, "wanted": wanted}
     values |= {"extra": space.extra, "gsis": space.floor, "held": len(space.held) or None}
     return Finding(
@@ -102,10 +106,10 @@ def _finding(domid: int | None, refusals: list[Refusal], space: Room, lives: lis
 def _refused(r: Refusal, asked: list[Row]) -> Iterator[Evidence]:
     """The line of the refusal; of a call, its span too, and that of the enable around it."""
     yield at_end(r.row)
-    if at(r.row).line_end is not None:
-        yield at(r.row, "context")
+    if whole(r.row).line_end is not None:
+        yield whole(r.row, "context")
     if (attempt := getattr(r.row, "attempt", None)) is not None:
-        yield from (at(a, "context") for a in asked if a.source == r.row.source and a.call == attempt)
+        yield from (whole(a, "context") for a in asked if a.source == r.row.source and a.call == attempt)
 
 
 def _shortage(refusals: list[Refusal], space: Room, lives: list[Row], wanted: int | None, short: float) -> tuple[str, tuple[Evidence, ...]]:
@@ -121,7 +125,7 @@ def _shortage(refusals: list[Refusal], space: Room, lives: list[Row], wanted: in
         return f"the numbers went down to {min(numbers)}, the count of GSIs", space.evidence
     extra = space.extra or (DEFAULT_DOMU_EXTRA if refusals[0].domid is None else None)
     if extra is not None and numbers and max(numbers) - min(numbers) + 1 >= extra and len(numbers) >= extra:
-        return f"all {extra} of its MSI pirqs were handed out ({spans(numbers)})", tuple(at(x, "cause") for x in held)
+        return f"all {extra} of its MSI pirqs were handed out ({spans(numbers)})", tuple(whole(x, "cause") for x in held)
     return "", ()
 
 

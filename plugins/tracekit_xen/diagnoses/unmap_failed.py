@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Row, Subject, Verdict, at_once, clear, diagnosis, not_evaluated, unanswered
-from tracekit_xen.places import at, at_end, domain, function, guest_function, in_order, rows
+from tracekit import Evidence, Finding, Row, Shown, Subject, Verdict, at_once, clear, diagnosis, in_order, subject_of
+from tracekit_xen.places import at_end, domain, guest_function, rows, whole
 from tracekit_xen.refusals import Refusal, hvm_sources, of_dom0
 
 AT_ONCE_LINES, AT_ONCE_MS = 12, 100
@@ -22,7 +22,14 @@ class _Unmap:
     after: Refusal | None
 
 
-@diagnosis("xen.unmap-failed", code="XEN-007", severity="medium", record="dmesg of dom0, the device model's log, xl dmesg")
+@diagnosis(
+    "xen.unmap-failed",
+    code="XEN-007",
+    severity="medium",
+    record="dmesg of dom0, the device model's log, xl dmesg",
+    shown_by=("xen_platform", Shown("op_xen_destroy", "call of xen_destroy_irq", ("ret",))),
+    absent="no Xen kernel log and no calls of xen_destroy_irq",
+)
 def unmap_failed(
     xen_unmap_failed: pl.DataFrame | None = None,
     op_xen_destroy: pl.DataFrame | None = None,
@@ -52,12 +59,7 @@ def unmap_failed(
     for unmaps in found.values():
         yield _finding(unmaps, op_xen_destroy)
     if not found:
-        heard = xen_platform is not None or op_xen_destroy is not None
-        yield (
-            unanswered(op_xen_destroy, what="call of xen_destroy_irq") or clear("no pirq that was given back was refused")
-            if heard
-            else not_evaluated("no Xen kernel log and no calls of xen_destroy_irq")
-        )
+        yield clear("no pirq that was given back was refused")
 
 
 def _unmaps(
@@ -79,7 +81,7 @@ def _unmaps(
 def _subject(row: Row, after: Refusal | None) -> Subject:
     """The function of the refused request before it: the message names none."""
     if after is None:
-        return function(row)
+        return subject_of(row)
     s = after.subject
     return Subject(s.label, s.kind, s.bdf, s.aliases, "by position: right after the refused request of this function")
 
@@ -96,9 +98,9 @@ def _finding(unmaps: list[_Unmap], destroys: pl.DataFrame | None) -> Finding:
     explained = _cause(first.after)
     errno = f" with {first.errno}" if first.errno is not None else ""
     tail = ": the error path of the refused request frees its irq twice" if explained else ""
-    where = first.subject.label if first.subject.label != "unknown" else "a pirq"
+    whose = f" of {first.subject.label}" if first.subject.kind != "unknown" else ""
     return Finding(
-        f"Xen refused to take back a pirq of {where}{errno}{tail}" if where != "a pirq" else f"Xen refused to take back a pirq{errno}",
+        f"Xen refused to take back a pirq{whose}{errno}{tail}",
         "proven",
         in_order(e for u in unmaps for e in _evidence(u, destroys)),
         first.subject,
@@ -111,13 +113,13 @@ def _finding(unmaps: list[_Unmap], destroys: pl.DataFrame | None) -> Finding:
 
 def _evidence(u: _Unmap, destroys: pl.DataFrame | None) -> Iterator[Evidence]:
     """The refusal to take back; of a call, also the earlier one that gave the same irq back."""
-    yield at(u.row)
+    yield whole(u.row)
     irq = getattr(u.row, "irq", None)
     if irq is None or u.after is None:
         return
     for d in rows(destroys):
         if d.source == u.row.source and d.irq == irq and d.ret == 0 and _last(u.after.row) < d.line < u.row.line:
-            yield at(d, "context")
+            yield whole(d, "context")
     yield at_end(u.after.row, "cause")
 
 

@@ -57,13 +57,13 @@ DEBUG_TWICE = """\
 
 
 def test_a_second_channel_on_an_open_one_is_possible_while_the_devices_are_unknown() -> None:
-    assert xen(DEBUG_TWICE) == [("XEN-001", "possible", "unknown", None, [1, 4])]
+    assert xen(DEBUG_TWICE) == [("XEN-001", "possible", "an unnamed device", None, [1, 4])]
 
 
 def test_two_functions_that_share_several_numbers_are_one_finding() -> None:
     text = DEBUG_TWICE.replace("[   12", "[   11.500000] xen:events: creating evtchn using pirq 99 irq 296\n[   12")
     text += "[   13.000000] xen:events: creating evtchn using pirq 99 irq 297\n"
-    assert xen(text) == [("XEN-001", "possible", "unknown", None, [1, 4, 5, 6])]
+    assert xen(text) == [("XEN-001", "possible", "an unnamed device", None, [1, 4, 5, 6])]
 
 
 def test_debug_lines_that_contradict_each_other_are_inconclusive() -> None:
@@ -191,7 +191,7 @@ def test_multi_vector_msi_that_is_cut_to_one_is_quiet() -> None:
 
 def test_an_unmap_that_fails_alone_is_no_by_product() -> None:
     found = [f for f in findings(PV + "[  200.000000] xen:events: unmap irq failed -22\n") if f.code.startswith("XEN")]
-    assert shape(found) == [("XEN-007", "proven", "unknown", None, [2])]
+    assert shape(found) == [("XEN-007", "proven", "an unnamed device", None, [2])]
     assert found[0].severity == "medium"
     assert xen(PV + "[  200.000000] xen:events: domain 5 does not have 87 anymore\n") == []
 

@@ -1,0 +1,182 @@
+"""A refused MSI-X index in an enable: the first witness of MSI-001."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from tracekit import (
+    ERANGE,
+    Evidence,
+    Finding,
+    Subject,
+    Unchecked,
+    callers,
+    distinct,
+    lost_between,
+    same_function,
+    span,
+    subject_of,
+    unnamed,
+    witness,
+)
+
+GRADES = ("proven", "probable", "possible")
+RECORD = (
+    "kprobes on pci_setup_msix_device_domain (hwsize), msi_create_device_irq_domain (hwsize), msi_insert_desc (index, $retval) and "
+    "vfio_pci_set_irqs_ioctl, with $retval probes; or function_graph of vfio_pci_set_irqs_ioctl with funcgraph-retval"
+)
+ARM_CREATION = "p:tk/dom msi_create_device_irq_domain dev=$arg1:x64 hwsize=$arg4:u32, from before the first enable"
+
+
+@witness
+def refused_index(
+    enables: pl.DataFrame,
+    calls: pl.DataFrame | None = None,
+    devices: pl.DataFrame | None = None,
+    windows: pl.DataFrame | None = None,
+    gap: pl.DataFrame | None = None,
+) -> Iterator[Finding]:
+    """Enables in which an index that the device has was refused, one finding per device."""
+    enables = _with_gaps(enables, gap)
+    stale = _stale(enables)
+    done: set[str] = set()
+    for row in sorted(stale.iter_rows(named=True), key=lambda r: GRADES.index(_grade(r, same_function(enables, r)))):
+        subject = subject_of(row, devices)
+        if subject.label in done:
+            continue
+        done.add(subject.label)
+        others = same_function(enables, row)
+        again = same_function(stale, row).filter(pl.col("line") > row["line"])
+        yield _finding(row, subject, others, again, calls, windows)
+
+
+def _stale(enables: pl.DataFrame) -> pl.DataFrame:
+    """Attempts in which an index that the device has was refused, or any index by a domain known to be smaller than the table, or that
+    failed with -34 where no insert is recorded at all.
+
+    Without return values, the refusal is the shape: inserts, then the unwinding, with the domain kept and no irq set up.
+    """
+    refused = (
+        (pl.col("fail_ret") == ERANGE) & (pl.col("fail_index") > 0) & (pl.col("live").is_null() | (pl.col("live") > pl.col("fail_index")))
+    )
+    known = (pl.col("fail_ret") == ERANGE) & (pl.col("hwsize_how") == "seen") & (pl.col("live") > pl.col("hwsize"))
+    silent = (
+        (pl.col("ret") == ERANGE)
+        & pl.col("first_line").is_null()
+        & (pl.col("max") >= pl.col("min"))
+        & (pl.col("live") > 1)
+        & pl.col("setup_line").is_not_null()
+    )
+    shape = (
+        (pl.col("fail_line").is_not_null() & pl.col("fail_ret").is_null() & pl.col("inferred") & (pl.col("fail_index") > 0))
+        & (pl.col("live").is_null() | (pl.col("live") > pl.col("fail_index")))
+        & pl.col("setup_line").is_not_null()
+    )
+    return enables.filter((pl.col("kind") == "msix") & ~pl.col("created") & (refused | known | silent | shape))
+
+
+def _with_gaps(enables: pl.DataFrame, gap: pl.DataFrame | None) -> pl.DataFrame:
+    """Where events were lost inside an attempt, the absence of a new domain is not shown."""
+    if gap is None:
+        return enables
+    lost = [lost_between(gap, *place) for place in enables.select("source", "line", "line_end").iter_rows()]
+    return enables.with_columns((pl.col("armed") & ~pl.Series(lost, dtype=pl.Boolean)).alias("armed"))
+
+
+def _finding(
+    row: Mapping[str, Any],
+    subject: Subject,
+    others: pl.DataFrame,
+    again: pl.DataFrame,
+    calls: pl.DataFrame | None,
+    windows: pl.DataFrame | None,
+) -> Finding:
+    old = row["hwsize"] if row["hwsize"] is not None else row["fail_index"]
+    live = row["live"] if row["live"] is not None else row["fail_index"] + 1
+    grade = _grade(row, others)
+    unknown = row["fail_ret"] is None and row["ret"] is None
+    deaf = (
+        windows is not None
+        and same_function(windows, row).filter((pl.col("kind") == "failed") & (pl.col("request") == row["request"])).height > 0
+    )
+    size = f"hwsize {old}" if old is not None else "an older hwsize"
+    index = f"index {row['fail_index']}" if row["fail_index"] is not None else "an index beyond it"
+    table = f"{live}" if row["live"] is not None else f"at least {live}"
+    return Finding(
+        summary=f"irq domain of {subject.label} has {size}, the MSI-X table {table}: {index} refused"
+        + ("; errno not recorded" if unknown else " with -34"),
+        grade=grade,
+        subject=subject,
+        severity="critical" if deaf else "high",
+        evidence=distinct(_evidence(row, others, again, calls)),
+        unchecked=(
+            *(() if row["armed"] else (Unchecked("no domain was made inside the refused attempt", ARM_CREATION),)),
+            *((Unchecked("the errno of the refused insert", RECORD),) if unknown else ()),
+            *unnamed(row["hint"]),
+        ),
+        values={
+            "old_size": old,
+            "old_size_how": row["hwsize_how"] or "deduced",
+            "live": live,
+            "live_how": row["live_how"] or "deduced from the index asked for",
+            "index": row["fail_index"],
+            "asked": row["max"],
+            "errno": None if unknown else ERANGE,
+            "attempts": 1 + again.height,
+            "cured": _cure(row, others) is not None,
+        },
+        advice="Unbind and rebind the driver of the device; do so after every change of its table size.",
+    )
+
+
+def _grade(row: Mapping[str, Any], others: pl.DataFrame) -> Any:
+    """Proven when the refused index, the size of now and the absence of a new domain are all seen, by functions whose names are known.
+
+    Without an errno: probable where the index and the size of now are seen or the function takes fewer vectors right after, else possible.
+    """
+    if row["fail_line"] is not None and row["fail_ret"] is None and row["ret"] is None:
+        return "probable" if (row["live"] is not None and row["index_seen"]) or _takes_fewer(row, others) else "possible"
+    seen = row["fail_line"] is not None and row["armed"] and not row["hint"] and not row["inferred"]
+    return "proven" if seen else "probable"
+
+
+def _takes_fewer(row: Mapping[str, Any], others: pl.DataFrame) -> bool:
+    """Whether the next enable of the function keeps the domain too, and gets no more vectors than were inserted."""
+    later = others.filter((pl.col("source") == row["source"]) & (pl.col("line") > row["line_end"])).head(1)
+    return later.height > 0 and not later["created"][0] and (later["ret"][0] or 0) in range(1, row["fail_index"] + 1)
+
+
+def _evidence(row: Mapping[str, Any], others: pl.DataFrame, again: pl.DataFrame, calls: pl.DataFrame | None) -> Iterator[Evidence]:
+    source = row["source"]
+    if row["made_line"] is not None:
+        maker = others.filter(pl.col("created") & (pl.col("made_line") == row["made_line"]) & (pl.col("source") == row["made_source"]))
+        made = maker.row(0, named=True) if maker.height and maker["setup_line"][0] is not None else None
+        if made is not None:
+            yield from span(row["made_source"], made["setup_line"], made["setup_end"], "cause")
+        yield from span(row["made_source"], row["made_line"], row["made_end"], "cause")
+    else:
+        yield from span(source, row["line"])  # from here to the return no domain was made
+    if row["setup_line"] != row["live_line"]:
+        yield from span(source, row["live_line"], role="cause")
+    yield from span(source, row["setup_line"], row["setup_end"], "cause")
+    if row["inserted"]:
+        yield from span(source, row["first_line"], row["last_line"])
+    yield from span(source, row["fail_line"], row["fail_end"], "cause")
+    for call in callers(calls, row, row["fail_call"] if row["fail_call"] is not None else row["call"]):
+        if call["ret"] == ERANGE:
+            yield from span(source, call["line_end"], role="effect")
+    yield from span(source, row["line_end"], role="effect")
+    for other in again.head(3).iter_rows(named=True):
+        yield from span(source, other["fail_line"], other["fail_end"], "effect")
+    if (cure := _cure(row, others)) is not None:
+        yield from span(cure["source"], cure["line"], cure["made_line"], "cure")
+        yield from span(cure["source"], cure["line_end"], role="cure")
+        for call in list(callers(calls, cure, cure["call"]))[-1:]:
+            yield from span(cure["source"], call["line_end"], role="cure")
+
+
+def _cure(row: Mapping[str, Any], others: pl.DataFrame) -> dict[str, Any] | None:
+    """A later enable that made the domain anew and got its vectors."""
+    later = others.filter((pl.col("source") == row["source"]) & (pl.col("line") > row["line"]) & pl.col("created") & (pl.col("ret") > 0))
+    return later.row(0, named=True) if later.height else None
