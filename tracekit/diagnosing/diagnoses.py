@@ -152,10 +152,11 @@ def _judge_place(d: Diagnosis, places: Places, place: Place, settings: Mapping[s
     if findings := [_complete(f, d, place) for f in told if isinstance(f, Finding)]:
         return findings, Outcome(d.name, d.code, "found")
     verdicts = sorted((v for v in told if isinstance(v, Verdict)), key=lambda v: ORDER.index(v.outcome))
-    v = verdicts[0] if verdicts else _of_silence(d, places.rows(place, "sources"), places.rows(place, "kernel_version"))
+    v = verdicts[0] if verdicts else _of_silence(d, places.rows(place, "sources"), places.told(place, "kernel"))
     if v.outcome == "clear":
-        sources = _looked_at(d, tables, places.rows(place, "sources"))
-        v = doubt(d.shown_by, tables, places.rows(place, "gap"), sources, _absent(d, [s.table for s in d.shown_by])) or v
+        kept = {name: t for name, t in tables.items() if name not in places.telling.get("loss", ())}
+        sources = _looked_at(d, kept, places.rows(place, "sources"))
+        v = doubt(d.shown_by, tables, places.told(place, "loss"), sources, _absent(d, [s.table for s in d.shown_by])) or v
     return [], Outcome(d.name, d.code, v.outcome, v.reason, v.record or ("" if v.outcome == "clear" else d.record))
 
 
@@ -187,7 +188,7 @@ def _of_silence(d: Diagnosis, sources: pl.DataFrame | None, starts: pl.DataFrame
 
 def _looked_at(d: Diagnosis, tables: Mapping[str, pl.DataFrame | None], sources: pl.DataFrame | None) -> set[str]:
     """The sources that a diagnosis had rows of, and the logs that it looked for messages in."""
-    found = {s for name, t in tables.items() if name != "gap" and t is not None and "source" in t.columns for s in t["source"].unique()}
+    found = {s for t in tables.values() if t is not None and "source" in t.columns for s in t["source"].unique()}
     if d.log is not None and sources is not None:
         found |= set(sources.filter(pl.col("clock") == CLOCKS[d.log])["source"])
     return found
