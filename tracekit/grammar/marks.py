@@ -50,7 +50,7 @@ class Marks:
     """Hold what the marks of a rule and of its file say; empty where none says it."""
 
     layer: str = _word(
-        "Which layer of envelopes the rules of the file are: layers come off in this order.",
+        "Which layer of envelopes the rules of the file are: layers come off in this order. Without the mark `collector`.",
         "envelope file",
         default="collector",
         outer="a terminal logger, a container run-time, a build service",
@@ -106,11 +106,11 @@ class Marks:
     sought_in: str = _word(
         "Where lines of the rule are looked for; without the mark everywhere.",
         "event rule",
-        small_sources="up to 20,000 lines: no text finds its lines, so that every line is tried",
-        logs="logs: in a large trace every second line holds the texts that find it",
+        small_sources="sources of up to 20,000 lines: no text finds its lines, so that every line is tried",
+        logs="all but large traces, where every second line holds the texts that find it",
     )
     tells: str = _word(
-        "What tracekit itself takes from a row; `release`, `bdf` and so on are the columns that it needs.",
+        "What tracekit itself takes from a row. The columns named there must be fields of the rule.",
         "event rule",
         boot="another boot begins below",
         kernel="the kernel's `release`; where its stamp is below an earlier one another boot begins",
