@@ -112,6 +112,46 @@ def test_columns_of_rules_never_take_the_names_of_the_envelope() -> None:
     assert {n: set(r.columns) & set(ENVELOPE) for n, r in rules.items() if set(r.columns) & set(ENVELOPE)} == {}
 
 
+# Words that are names of rules too, and why a module of the core may write them.
+CLOCK = "the name of a clock, a value of the mark `clock`"
+PROJECT = "the project, by which releases are kept"
+TYPED = "the trace event's name in the kernel or QEMU, for the user to type"
+KEY = "a field of an envelope, and a key of `dmesg --json`"
+WRITTEN = {
+    "diagnosing/diagnoses.py": {"printk": CLOCK},
+    "parsing/envelopes.py": {"ftrace": CLOCK, "caller": KEY},
+    "parsing/objects.py": {"caller": KEY},
+    "replay/clock.py": {"printk": CLOCK},
+    **{name: {"xen": PROJECT} for name in ("batch/fleet.py", "batch/results.py", "batch/rows.py")},
+    "diagnosing/subjects.py": {"irq_handler_entry": TYPED},
+    "numbers.py": {"vector_alloc": "the event whose arguments some kernels swap, in a comment"},
+    "parsing/complaint.py": {"io_page_fault": "the word of a line: IO_PAGE_FAULT"},
+}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tracekit").rglob("*.py")), ids=lambda p: f"{p.parent.name}.{p.stem}")
+def test_no_module_of_the_core_knows_a_rule_by_name(path: Path) -> None:
+    """A name of several words stands nowhere, not even in a comment; one of a word, which may be an English one, is no constant."""
+    grammars = grammar.load()
+    own = path.relative_to(ROOT / "tracekit").as_posix()
+    if own == "diagnosing/recipes.py":  # shell commands, which type the names of trace events
+        return
+    written = rules_named(path.read_text(encoding="utf-8"), {*grammars.events, *grammars.envelopes})
+    assert written == WRITTEN.get(own, {}).keys()
+
+
+def rules_named(text: str, rules: set[str]) -> set[str]:
+    """The names of rules that a module holds."""
+    constants = {n.value for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    words = set(re.findall(r"[A-Za-z0-9_]+", text))
+    return {n for n in rules if n in constants or ("_" in n and n in words)}
+
+
+def test_the_name_of_a_rule_is_noticed() -> None:
+    text = """'as in vector_alloc'; x = {"perf": 1}; y = "perf is English"; caller = 1  # boot_marker"""
+    assert rules_named(text, {"vector_alloc", "perf", "caller", "boot_marker", "gap"}) == {"vector_alloc", "perf", "boot_marker"}
+
+
 def test_every_event_rule_is_described() -> None:
     assert [n for n, r in grammar.load().events.items() if not r.doc.strip()] == []
 

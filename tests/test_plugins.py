@@ -376,6 +376,7 @@ def test_a_name_or_code_that_is_taken(install: Install, name: str, code: str, ta
             GRAMMAR.replace("ring: DEC", "ring: /(?=2)[0-9]/"),
             "acme.lark: acme_stuck: ASSERT in a terminal: only classes, literals, groups",
         ),
+        ("events", "//! foundby: x\n\n" + GRAMMAR, "acme.lark:1: mark foundby: there is no such mark; did you mean found-by?"),
         ("events", GRAMMAR + "%ignore / +/\n", "%ignore is not allowed: every blank is written"),
         (
             "events",

@@ -216,5 +216,6 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_case_that_is_not_to_be_trusted_keeps_its_reasons(tmp_path: Path) -> None:
-    facts, _ = rows.of_run(analyze([str(cut(tmp_path))], None, Engine.load(rows.READS)), 0.0)
+    engine = Engine.load()
+    facts, _ = rows.of_run(analyze([str(cut(tmp_path))], None, engine), 0.0, engine.vocabulary.telling)
     assert [("end early" in d) for d in facts["doubts"]] == [True]

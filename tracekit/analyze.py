@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from tracekit import __version__
-from tracekit.diagnosing import recipes, recorded
+from tracekit.diagnosing import recipes
 from tracekit.diagnosing.diagnoses import BLIND_SPOT, blind_spot, judge, settle
 from tracekit.diagnosing.places import Places
 from tracekit.errors import SourceError
@@ -83,7 +83,7 @@ class Engine:
             if folder in registry.grammars:
                 registry.grammars[folder].wrong(f"has a grammar to mend: {text}")
         plugins.check(registry, grammars.events)
-        wanted = {*registry.asked_for(), *keep_tables, *clock.READS, *recorded.READS}
+        wanted = {*registry.asked_for(), *keep_tables, *(name for names in grammars.telling.values() for name in names)}
         scored = not wanted.isdisjoint(("*", *SCORE))
         models = [m for m in registry.models if scored or set(m.emits()) != {"predictions"}]
         vocabulary = Vocabulary(grammars, [*grammars.events, RAW] if "*" in keep_tables else wanted)
@@ -120,7 +120,7 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
     registry = engine.registry
     tables, parsed, repeats = read(sources, engine, options, errors, case.parsed)
     given = {s.path: s for s in sources}
-    places = Places(tables)
+    places = Places(tables, engine.vocabulary.telling)
     findings, outcomes = diagnose(registry, places)
     findings = confirmed(findings, flipped(registry, places, {f.code for f in findings})) if findings else findings
     findings = with_text(findings, sources, repeats)  # which can find that a log is not there any more
@@ -171,7 +171,7 @@ def read(
         raise SourceError(errors[before])
     machines = {s.path: s.machine for s in sources if s.machine}
     events = {n: _owned(_sided(f, options.sides), machines) for n, f in tables_of(parsed).items()}
-    tables, streams, repeats = clock.align(events, {p.path: p.clock for p in parsed}, options.clocks)
+    tables, streams, repeats = clock.align(events, {p.path: p.clock for p in parsed}, options.clocks, engine.vocabulary.telling)
 
     def failed(model: type[Model], error: Exception) -> None:
         registry.owner(model).failed(f"replay {model.__name__}", error)

@@ -10,7 +10,7 @@ import pytest
 
 from tracekit import analyze
 from tracekit.analyze import Engine
-from tracekit.batch import cases, rows, worker
+from tracekit.batch import cases, worker
 from tracekit.batch.worker import Job, Ready, answer, together
 
 SAMPLES = Path(__file__).parents[2] / "sample_traces"
@@ -19,7 +19,7 @@ LOGS = [f for f in sorted(SAMPLES.rglob("*")) if f.suffix in (".log", ".txt") an
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return Engine.load(rows.READS)
+    return Engine.load()
 
 
 def jobs(*paths: Path) -> list[Job]:

@@ -125,13 +125,7 @@ def test_a_message_that_is_absent_is_clear_in_a_kernel_log_and_not_evaluated_wit
 
     def outcome(clock: str) -> tuple[str, str, str]:
         _, o = judge(
-            message,
-            Places(
-                {
-                    "sources": pl.DataFrame({"source": ["a.log"], "clock": [clock]}),
-                    "kernel_version": ROWS.with_columns(source=pl.lit("a.log")),
-                }
-            ),
+            message, Places({"sources": pl.DataFrame({"source": ["a.log"], "clock": [clock]}), "begun": ROWS}, {"kernel": ("begun",)})
         )
         return o.outcome, o.reason, o.record
 

@@ -36,7 +36,7 @@ def refused(complaint: pl.DataFrame | None = None) -> Iterator[Finding | Verdict
 
 
 def judged(**tables: pl.DataFrame) -> tuple[str, str, str]:
-    o = judge(refused, Places(tables))[1]
+    o = judge(refused, Places(tables, {"loss": ("gap",)}))[1]
     return o.outcome, o.reason, o.record
 
 
@@ -85,7 +85,7 @@ def test_without_a_declaration_the_tables_that_it_needs_show_it() -> None:
         yield from ()
 
     assert judge(needs, Places({"a": rows(), "c": rows()}))[1].outcome == "clear"
-    assert judge(needs, Places({"a": rows(), "c": rows(), "gap": lost("a.log")}))[1].outcome == "inconclusive"
+    assert judge(needs, Places({"a": rows(), "c": rows(), "gap": lost("a.log")}, {"loss": ("gap",)}))[1].outcome == "inconclusive"
     assert judge(needs, Places({"a": rows()}))[1].reason == "no lines of b, c in the input"
 
 

@@ -67,6 +67,8 @@ def written(folder: Path, part: str, text: str, **at: str) -> Path:
         ("events", "rule", "not-one-pass: rings", 8, "not-one-pass: rings is no field of the rule; did you mean ring?"),
         ("events", "rule", "wordings-of: acme_ring, acme_irq", 8, "wordings-of: acme_ring, acme_irq is no name"),
         ("events", "rule", "tracer: name", 8, "tracer: stands on an event rule, and is for an envelope rule"),
+        ("events", "rule", "tells: kernel", 8, "tells: kernel needs a field release"),
+        ("events", "rule", "tells: device-class", 8, "tells: device-class needs a field bdf"),
         ("events", "head", "sought-in: logs", 2, "sought-in: stands on an event file, and is for an event rule"),
         ("events", "head", "layer: tracer", 2, "layer: stands on an event file, and is for an envelope file"),
         ("events", "field", "sought-in: logs", 14, "sought-in: stands neither directly above a rule that start lists nor at the head of the file"),

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -51,8 +51,9 @@ TABLES: dict[str, dict[str, str]] = {
     "sources": {**_OF_CASE, "path": "text", "lines": "int", "events": "int", "clock": "text", "notes": "texts"},
     "failures": {**_OF_CASE, "member": "text", "kind": "text", "reason": "text"},
 }
-# What the rows need beside the findings.
-READS = ("kernel_version", "qemu_version", "xen_release", "lspci_device", "pci_enumerated", "pci_enabling_device", "pci_function")
+# What the rows need beside the findings: tables of events that tell it.
+TOLD = ("kernel", "qemu", "xen", "device", "device-class", "driver")
+Telling = Mapping[str, Sequence[str]]  # names of event tables, by what they tell
 
 _ROLES = {
     "network": ("02", "ethernet", "network", "infiniband"),
@@ -84,14 +85,17 @@ class Reply:
     tables: Mapping[str, list[tuple[Any, ...]]] = field(default_factory=dict)
 
 
-def of_run(run: Run, mtime: float) -> tuple[dict[str, Any], dict[str, list[tuple[Any, ...]]]]:
+def needed(telling: Telling) -> tuple[str, ...]:
+    """Return the tables that a run must carry for its rows."""
+    return tuple(name for what in TOLD for name in telling.get(what, ()))
+
+
+def of_run(run: Run, mtime: float, telling: Telling) -> tuple[dict[str, Any], dict[str, list[tuple[Any, ...]]]]:
     """Return (the facts of a case, the rows of its tables). `mtime` of the case's file dates what has no wall-clock stamp."""
-    devices = _Devices(run.tables)
+    devices = _Devices(run.tables, telling)
     facts = {
         "machine": _machine(run),
-        "kernel": _last(run.tables, "kernel_version", "release"),
-        "qemu": _last(run.tables, "qemu_version", "release"),
-        "xen": _last(run.tables, "xen_release", "release"),
+        **{of: _release(run.tables, telling.get(of, ())) for of in ("kernel", "qemu", "xen")},
         "sources": len(run.sources),
         "lines": sum(s.lines for s in run.sources),
         "findings": len(run.findings),
@@ -142,18 +146,22 @@ def _failures(run: Run) -> Iterator[tuple[str, str, str]]:
 class _Devices:
     """What the tables of a case say of its PCI functions, by full BDF."""
 
-    def __init__(self, tables: Mapping[str, "pl.DataFrame"]) -> None:
+    def __init__(self, tables: Mapping[str, "pl.DataFrame"], telling: Telling) -> None:
+        def told(what: str, *columns: str) -> Iterator[tuple[Any, ...]]:
+            return (row for name in telling.get(what, ()) for row in _columns(tables, name, *columns))
+
         self.role: dict[str, str] = {}
         self.name: dict[str, str] = {}
         self.driver: dict[str, str] = {}
-        for bdf, ids, code in _columns(tables, "pci_enumerated", "bdf", "ids", "class"):
+        for bdf, ids, code in told("device-class", "bdf", "ids", "class"):
             self.name[_full(bdf) or ""] = ids.strip("[]")
             self.role[_full(bdf) or ""] = _role(f"{code:06x}")
-        for bdf, text in _columns(tables, "lspci_device", "bdf", "text"):
+        for bdf, text in told("device", "bdf", "text"):
             self.name[_full(bdf) or ""] = text
             self.role.setdefault(_full(bdf) or "", _role(text.lower()))
-        for table in ("pci_enabling_device", "pci_function"):
-            self.driver |= {_full(bdf) or "": driver for driver, bdf in _columns(tables, table, "driver", "bdf")}
+        for name in telling.get("driver", ()):  # of several events that name the driver the first one of the grammars is believed
+            named = {_full(bdf) or "": driver for driver, bdf in _columns(tables, name, "driver", "bdf")}
+            self.driver = named | self.driver
 
 
 def _columns(tables: Mapping[str, "pl.DataFrame"], table: str, *columns: str) -> Iterable[tuple[Any, ...]]:
@@ -183,8 +191,9 @@ def _machine(run: Run) -> str:
     return Counter(named).most_common(1)[0][0] if named else ""
 
 
-def _last(tables: Mapping[str, "pl.DataFrame"], table: str, column: str) -> str:
-    return str(tables[table][column][-1]) if table in tables and not tables[table].is_empty() else ""
+def _release(tables: Mapping[str, "pl.DataFrame"], names: Sequence[str]) -> str:
+    """The last release in the first of some tables that has one."""
+    return next((str(tables[n]["release"][-1]) for n in names if n in tables and not tables[n].is_empty()), "")
 
 
 def _json(value: Any) -> str:

@@ -56,7 +56,7 @@ def main() -> None:
     search_rarely()
     from tracekit.analyze import Engine
 
-    engine = Engine.load(rows.READS)
+    engine = Engine.load()
     connection.send(fingerprint.digest())
     in_pool(partial(_serve, connection, engine))
 
@@ -120,11 +120,12 @@ def _analyzed(job: Job, engine: Any, ready: Ready) -> tuple[str, dict[str, Any],
     digest = ready.digests.get(job.path) or cases.digest(job.path)
     if digest == job.known:
         return "same", {}, {}, digest
-    options = Options(keep_tables=rows.READS, limits=job.limits)
+    telling = engine.vocabulary.telling
+    options = Options(keep_tables=rows.needed(telling), limits=job.limits)
     opened = ready.opened.get(job.path)
     run = analyze([job.path], options, engine) if opened is None else analyze_opened(opened, options, engine)
     mtime = os.stat(job.path).st_mtime if os.path.exists(job.path) else 0.0
-    return "done", *rows.of_run(run, mtime), digest
+    return "done", *rows.of_run(run, mtime, telling), digest
 
 
 def _die_with(parent: int) -> None:

@@ -208,7 +208,7 @@ def _of_log(place: str, sql: str) -> "dict[str, pl.DataFrame]":
     named = tuple(set(re.findall(r"[A-Za-z_][A-Za-z0-9_]*", sql)))
     engine = Engine.load(named)
     run = analyze([place], Options(keep_tables=named), engine)
-    _, told = rows.of_run(run, 0.0)
+    _, told = rows.of_run(run, 0.0, engine.vocabulary.telling)
     own = {n: frame(n, [(0, place, *row) for row in of]).drop("result", "case") for n, of in told.items()}
     return engine.vocabulary.blank(named) | own | dict(run.tables)
 

@@ -143,6 +143,7 @@ def _recovered(stuck: dict[str, object], recovered: pl.DataFrame | None) -> bool
 ''',
     "$package/grammars/events/$family.lark": """\
 // Messages of the $family driver: one rule a message, its name is the table, its field rules are the columns.
+// Comments are printed by `tracekit schema`; settings are marks, `//! name: value` above a rule (tracekit's docs/plugins.md, Marks).
 
 %import .common (BDF, DEC)
 

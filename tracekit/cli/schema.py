@@ -56,7 +56,8 @@ def _catalog() -> dict[str, Entry]:
     registry = plugins.load()
     pipe = ("the pipeline", "tracekit/analyze.py")
     entries = {t.name: Entry(t, (), [pipe]) for t in (pipeline.STREAMS, pipeline.SOURCES)}
-    for rule in grammar.load(registry.grammars).events.values():
+    grammars = grammar.load(registry.grammars)
+    for rule in grammars.events.values():
         entries[rule.name] = Entry(rule.table, ENVELOPE_COLUMNS, [("grammar", rule.file)])
     for model in registry.models:
         for t in model.tables:
@@ -65,15 +66,16 @@ def _catalog() -> dict[str, Entry]:
             entry.readers[:] = [("tracekit replay and state", "tracekit/replay/score.py")]
     spans = (*ENVELOPE_COLUMNS, *SPAN_COLUMNS)
     entries |= {"divergences": Entry(pipeline.DIVERGENCES, spans, [pipe]), "raw_event": Entry(pipeline.RAW_EVENT, ENVELOPE_COLUMNS, [pipe])}
+    told = {module: [n for what in module.TOLD for n in grammars.telling.get(what, ())] for module in (clock, rows, recorded)}
     core = (
-        ("boots of a log", clock),
-        ("reports, as the gates of a run", analyze),
-        ("tracekit batch", rows),
-        ("whether nothing found is evidence", recorded),
+        ("boots of a log", clock, told[clock]),
+        ("reports, as the gates of a run", analyze, list(analyze.READS)),
+        ("tracekit batch", rows, told[rows]),
+        ("whether nothing found is evidence", recorded, told[recorded]),
     )
-    for what, module in core:
-        for name in module.READS:
-            entries[name].readers.append((what, _file(module.__name__)))
+    for purpose, module, names in core:
+        for name in names:
+            entries[name].readers.append((purpose, _file(module.__name__)))
     for name, reader in _readers(registry):
         if name in entries:
             entries[name].readers.append(reader)

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import polars as pl
 
 from tracekit.diagnosing.places import Place, Places
-from tracekit.diagnosing.recorded import READS, Lost, Shown, doubt
+from tracekit.diagnosing.recorded import TOLD, Lost, Shown, doubt
 from tracekit.diagnosing.witnesses import Witness, hear, parameters
 from tracekit.findings import (
     GRADES,
@@ -176,8 +176,9 @@ def _sure(d: Diagnosis, v: Verdict, tables: Mapping[str, pl.DataFrame | None], p
     logs, whole = _logs_of(d, places, place)
     if not logs and (d.log or d.shown_by) and not any(s.within(tables) for s in d.shown_by):
         return not_evaluated(_absent(d, [s.table for s in d.shown_by]))
-    lost = Lost(*(places.rows(place, name) for name in READS))
-    read = [t for n, t in tables.items() if n not in READS and t is not None and "source" in t.columns] if lost else []
+    lost = Lost(*(places.told(place, what) for what in TOLD))
+    told = {name for what in TOLD for name in places.telling.get(what, ())}
+    read = [t for n, t in tables.items() if n not in told and t is not None and "source" in t.columns] if lost else []
     looked_at = logs.union(*(t["source"].unique() for t in read))
     if (why := doubt(() if logs else d.shown_by, tables, lost, looked_at)) is not None:
         return why
@@ -188,7 +189,7 @@ def _sure(d: Diagnosis, v: Verdict, tables: Mapping[str, pl.DataFrame | None], p
 
 def _logs_of(d: Diagnosis, places: Places, place: Place) -> tuple[set[str], bool]:
     """Return the kernel logs of a place that a diagnosis reads messages in, and whether one of them begins with the boot."""
-    sources, starts = places.rows(place, "sources"), places.rows(place, "kernel_version")
+    sources, starts = places.rows(place, "sources"), places.told(place, "kernel")
     if d.log is None or sources is None:
         return set(), False
     begun = set(starts["source"]) if starts is not None else set()

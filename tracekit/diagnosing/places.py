@@ -5,7 +5,7 @@ of the one host of the case. Which machine is a guest is stated (`--side`, Xen's
 and with several guests nothing states which of them a line of the host is about.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -34,8 +34,10 @@ class Place:
 class Places:
     """The tables of a case, divided by place. Tables without a machine (`sources`, `streams`) are divided by the sources of the place."""
 
-    def __init__(self, tables: Mapping[str, pl.DataFrame]) -> None:
+    def __init__(self, tables: Mapping[str, pl.DataFrame], telling: Mapping[str, Sequence[str]] | None = None) -> None:
+        """Take the tables; `telling`: names of event tables, by what they tell (mark `tells`)."""
         self.tables = {name: frame for name, frame in tables.items() if frame.height}
+        self.telling = telling or {}
         self._divided: dict[str, dict[Key, pl.DataFrame]] = {}
 
     def __iter__(self) -> Iterator[Place]:
@@ -49,6 +51,14 @@ class Places:
         if name not in self.tables:
             return None
         return self.tables[name] if len(self) < 2 else self._parts(name).get(place.key)
+
+    def told(self, place: Place, what: str) -> pl.DataFrame | None:
+        """Return the rows of this place that tell something (`loss`), with the columns that they share; None where there are none."""
+        frames = [rows for name in self.telling.get(what, ()) if (rows := self.rows(place, name)) is not None]
+        if len(frames) < 2:
+            return frames[0] if frames else None
+        common = [c for c in frames[0].columns if all(c in f.columns for f in frames)]
+        return pl.concat([f.select(common) for f in frames])
 
     def across(self, place: Place, name: str) -> pl.DataFrame | None:
         """Return the rows of a table that are of this place or of one that is related to it, in the order of the table."""

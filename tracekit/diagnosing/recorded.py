@@ -7,7 +7,7 @@ import polars as pl
 
 from tracekit.findings import Unchecked, Verdict, inconclusive
 
-READS = ("gap", "trace_entries")  # events that recordings lost
+TOLD = ("loss", "overwritten")  # what events must tell, so that absence is evidence
 # trace-cmd report and perf print probes with bare addresses: which functions they are on is a guess by the recorder's names.
 UNNAMED = Unchecked(
     "the probes are on the functions that their names suggest: this recording prints addresses",

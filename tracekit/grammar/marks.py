@@ -50,7 +50,7 @@ class Marks:
     """Hold what the marks of a rule and of its file say; empty where none says it."""
 
     layer: str = _word(
-        "Which layer of envelopes the rules of the file are: layers come off in this order.",
+        "Which layer of envelopes the rules of the file are: layers come off in this order. Without the mark `collector`.",
         "envelope file",
         default="collector",
         outer="a terminal logger, a container run-time, a build service",
@@ -83,7 +83,7 @@ class Marks:
         padded_name="`name:   text`, also `   name: text`; the blanks become one",
         system_name="`system:name: text`",
         bare_name="`name text`, without a colon",
-        calls="no name: the text is function_graph's, from the duration on, and every line of a source matters",
+        calls="no name: the text is a graph of calls, from the duration on, and every line of a source matters",
     )
     believed: str = _word(
         "The shape is so common that a single line proves nothing.",
@@ -106,8 +106,21 @@ class Marks:
     sought_in: str = _word(
         "Where lines of the rule are looked for; without the mark everywhere.",
         "event rule",
-        small_sources="up to 20,000 lines: no text finds its lines, so that every line is tried",
-        logs="logs: in a large trace every second line holds the texts that find it",
+        small_sources="sources of up to 20,000 lines: no text finds its lines, so that every line is tried",
+        logs="all but large traces, where every second line holds the texts that find it",
+    )
+    tells: str = _word(
+        "What tracekit itself takes from a row. The columns named there must be fields of the rule.",
+        "event rule",
+        boot="another boot begins below",
+        kernel="the kernel's `release`; where its stamp is below an earlier one another boot begins",
+        loss="events are missing here: how many (`count`), or messages of one `function` alone",
+        overwritten="of `written` events only `kept` are left in the recording",
+        qemu="QEMU's `release`",
+        xen="Xen's `release`",
+        device="what the PCI function `bdf` is, in words: `text`",
+        device_class="what the PCI function `bdf` is, in numbers: `ids` and `class`",
+        driver="the `driver` of the PCI function `bdf`",
     )
     wordings_of: str = _some(
         "The rule that reads such messages by their structure: this one has some wordings of it and says more.", "event rule", kind="name"
@@ -141,11 +154,14 @@ class Marked:
     marks: Marks
 
     def check(self, fields: Collection[str]) -> None:
-        """Raise GrammarError if a mark names a field that the rule does not have."""
+        """Raise GrammarError if a mark names or needs a field that the rule does not have."""
         for said in self.said:
             names = self.marks.not_one_pass if said.name == "not-one-pass" else ()
             if strange := next((n for n in names if n not in fields), None):
                 raise said.wrong(f"{strange} is no field of the rule{nearest(strange, fields)}")
+            needed = re.findall("`([a-z]+)`", DECLARED["tells"].values[said.text]) if said.name == "tells" else ()
+            if missing := next((n for n in needed if n not in fields), None):
+                raise said.wrong(f"{said.text} needs a field {missing}")
 
 
 def read(path: Path, text: str, rules: Collection[str]) -> dict[str, Marked]:

@@ -74,6 +74,15 @@ class Grammars:
     errors: tuple[tuple[Path, str], ...] = ()
     warnings: tuple[tuple[Path, str], ...] = ()
 
+    @property
+    def telling(self) -> dict[str, tuple[str, ...]]:
+        """The events that tell something to tracekit itself, by what they tell (mark `tells`)."""
+        found: dict[str, tuple[str, ...]] = {}
+        for rule in self.events.values():
+            if what := rule.marks.tells:
+                found[what] = (*found.get(what, ()), rule.name)
+        return found
+
 
 def built_in_folder() -> Path:
     """The folder of the shipped grammars."""

@@ -35,6 +35,7 @@ class Vocabulary:
         self.rules = dict(grammars.events)
         self.captured = {n for n in self.rules if n in names}
         self.raw = RAW in names
+        self.telling = grammars.telling
         self.by_literal: dict[str, list[Rule]] = {}
         for rule in self.rules.values():
             for text in rule.literals:

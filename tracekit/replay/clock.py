@@ -12,23 +12,24 @@ import polars as pl
 from tracekit.tables.pipeline import STREAMS
 from tracekit.types import ENVELOPE
 
-READS = ("kernel_version", "boot_marker")  # event tables that tell boots apart
+TOLD = ("boot", "kernel")  # what events must tell, so that boots and machines are told apart
 NOT_OWN = ("source", "line", "boot", "ts_raw", "task", "tid", "on_cpu", "side")
 NO_REPEATS = pl.DataFrame(schema={"source": pl.String, "line": pl.Int64, "of_source": pl.String, "of_line": pl.Int64})
 RUN = 5  # events in a row that two logs without a common stamp must share to be taken for the same ones
 
 
 def align(
-    tables: Mapping[str, pl.DataFrame], stamps: Mapping[str, str], clocks: Mapping[str, int]
+    tables: Mapping[str, pl.DataFrame], stamps: Mapping[str, str], clocks: Mapping[str, int], telling: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, pl.DataFrame], pl.DataFrame, pl.DataFrame]:
     """Return (tables with machines, boots and shifted times and without repeats, streams, repeats).
 
     `stamps`: what the stamps of each source are; `clocks`: offset in ns by source, as the user gave it: these sources become one
-    stream with the first one of their machine that has no offset.
+    stream with the first one of their machine that has no offset; `telling`: names of event tables, by what they tell.
     `repeats` (source, line, of_source, of_line): kernel-log lines that another source of the case has too.
     """
-    boots = _boots(tables)
-    placed = {n: _shifted(_with_boot(f, boots), clocks) for n, f in _with_host(tables).items()}
+    markers, kernels = ([tables[n] for n in telling.get(what, ()) if n in tables] for what in TOLD)
+    boots = _boots(tables, markers, kernels)
+    placed = {n: _shifted(_with_boot(f, boots), clocks) for n, f in _with_host(tables, kernels).items()}
     printk = [path for path, kind in stamps.items() if kind == "printk"]
     unique, repeats = _without_repeats(placed, printk) if len(printk) > 1 else (placed, NO_REPEATS)
     walls = [path for path, kind in stamps.items() if kind.startswith("wall")]
@@ -89,7 +90,7 @@ def _owners(tables: Mapping[str, pl.DataFrame]) -> dict[str, str]:
     return {source: machine for f in rows for source, machine in f.iter_rows()}
 
 
-def _with_host(tables: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]:
+def _with_host(tables: Mapping[str, pl.DataFrame], kernels: Sequence[pl.DataFrame]) -> Mapping[str, pl.DataFrame]:
     """Return rows without a host name are of the one machine that the case names: traces and the VMM's logs never print one.
 
     Not those of a guest, nor of a source whose kernel is another release.
@@ -101,7 +102,8 @@ def _with_host(tables: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]
     if named["machine"].n_unique() != 1 or named["side"].str.starts_with("guest").any():
         return tables
     ours = (pl.col("machine") == "") & ~pl.col("side").str.starts_with("guest").fill_null(False)
-    if (versions := tables.get("kernel_version")) is not None:
+    if kernels:
+        versions = pl.concat([f.select("source", "machine", "release") for f in kernels])
         known = versions.filter(pl.col("machine") != "")["release"].implode()
         other = versions.filter((pl.col("machine") == "") & ~pl.col("release").is_in(known))["source"]
         ours &= ~pl.col("source").is_in(other.implode()) if known.explode().drop_nulls().len() else True
@@ -110,21 +112,22 @@ def _with_host(tables: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]
     }
 
 
-def _boots(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[int]]:
+def _boots(tables: Mapping[str, pl.DataFrame], markers: Sequence[pl.DataFrame], kernels: Sequence[pl.DataFrame]) -> dict[str, list[int]]:
     """Return lines of each source at which another boot begins: boot markers, and `Linux version` with a stamp below an earlier one.
 
     The first kernel line below a marker is of the boot that the marker begins.
     """
     marks: dict[str, list[int]] = {}
-    if (marker := tables.get("boot_marker")) is not None:
+    for marker in markers:
         for source, line in marker.select("source", "line").iter_rows():
             marks.setdefault(source, []).append(line)
-    if (versions := tables.get("kernel_version")) is not None:
+    if kernels:
+        versions = pl.concat([f.select("source", "line", "ts") for f in kernels])
         stamped = pl.concat([f.select("source", "line", "ts") for f in tables.values()]).drop_nulls("ts").sort("source", "line")
         earlier = stamped.select(
             "source", "line", latest=pl.col("ts").cum_max().over("source"), before=pl.col("line").shift(1).over("source")
         )
-        begun = versions.select("source", "line", "ts").join(earlier.unique(["source", "line"], keep="last"), on=["source", "line"])
+        begun = versions.join(earlier.unique(["source", "line"], keep="last"), on=["source", "line"])
         lower = begun.filter(pl.col("latest") > pl.col("ts")).sort("source", "line")
         for source, line, before in lower.select("source", "line", "before").iter_rows():
             if not any((before or 0) < mark < line for mark in marks.get(source, ())):
