@@ -1,7 +1,9 @@
 """The pipeline on one page: paths and options in, a `Run` out."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 import polars as pl
 
@@ -32,6 +34,7 @@ from tracekit.timeline import Picture
 from tracekit.trust import doubts
 
 READS = ("gates",)  # what a run shows of the model: its reports print it
+_TOGETHER = 128  # small logs that are parsed in one go
 SCORE = frozenset(("predictions", "divergences"))  # tables that hold the model against the recording
 
 
@@ -158,15 +161,8 @@ def read(
     are parsed already, by path."""
     errors += engine.errors
     registry = engine.registry
-    parsed = []
     before = len(errors)
-    for source in sources:
-        try:
-            parsed.append((given or {}).get(source.path) or parse(source, engine.vocabulary, options.progress))
-        except SourceError as e:
-            errors.append(str(e))
-        except OSError as e:
-            errors.append(f"{source.path}: cannot be read: {reason_of(e)}")
+    parsed = list(_parsed(sources, engine, options, errors, given or {}))
     if not parsed:
         raise SourceError(errors[before])
     machines = {s.path: s.machine for s in sources if s.machine}
@@ -183,6 +179,26 @@ def read(
     tables["streams"] = streams
     tables["sources"] = _source_table(parsed)
     return tables, parsed, repeats
+
+
+def _parsed(
+    sources: Sequence[Source], engine: Engine, options: Options, errors: list[str], given: Mapping[str, Parsed]
+) -> Iterator[Parsed]:
+    """Yield the accounts of the sources that can be read; small ones are parsed some at a time."""
+    together: dict[str, Parsed] = {}
+    for at, source in enumerate(sources):
+        if source.path not in given and source.path not in together and source.small:
+            group = list(takewhile(lambda s: s.small and s.path not in given, sources[at : at + _TOGETHER]))
+            with suppress(SourceError, OSError):  # each is read alone then, and says its reason
+                alike = parse_together(group, engine.vocabulary, options.progress) if len(group) > 1 else ()
+                together = {p.path: p for p in alike}
+        try:
+            known = given.get(source.path) or together.get(source.path)
+            yield known or parse(source, engine.vocabulary, options.progress)
+        except SourceError as e:
+            errors.append(str(e))
+        except OSError as e:
+            errors.append(f"{source.path}: cannot be read: {reason_of(e)}")
 
 
 def diagnose(registry: plugins.Registry, places: Places) -> tuple[list[Finding], list[Outcome]]:

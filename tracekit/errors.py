@@ -11,6 +11,10 @@ class UsageError(TracekitError):
     """Reject a command line or an option."""
 
 
+class OutputError(TracekitError):
+    """Report output that cannot be written: a full disk, a closed descriptor."""
+
+
 class SourceError(TracekitError):
     """Report a path that cannot be read, or that holds no log."""
 

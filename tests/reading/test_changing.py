@@ -183,3 +183,27 @@ def test_a_case_holds_no_more_than_its_room(tmp_path: Path) -> None:
         list(source.chunks())
     assert [len(s.held.chunks) for s in sources] == [1, 1, 0, 0, 0]
     assert [s.text_of([100])[100] for s in sources] == [FAULT.splitlines()[0]] * 5
+
+
+def test_small_logs_are_parsed_some_at_a_time_and_one_that_is_gone_leaves_the_others(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone: list[str] = []
+
+    def counted(source: Source, *rest: object) -> object:
+        alone.append(source.path)
+        return parse(source, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pipeline, "parse", counted)
+    monkeypatch.setattr(pipeline, "_TOGETHER", 4)
+    logs = [tmp_path / f"{name}.log" for name in "abcdefghij"]
+    for n, log in enumerate(logs):
+        log.write_bytes(LOG.replace(b"01:00.0", b"01:%02x.0" % n))
+    whole = analyze([str(tmp_path)], None, engine)
+    assert (alone, len(whole.sources), whole.errors) == ([], 10, ())
+    found = discover([str(tmp_path)])
+    logs[5].unlink()
+    run = analyze_opened(pipeline.Opened(*found), pipeline.Options(), engine)
+    assert run.errors == (f"{logs[5]}: cannot be read: there is no such file",)
+    assert [s for s in whole.sources if s.path != str(logs[5])] == list(run.sources)
+    assert alone and set(alone) <= {str(log) for log in logs[4:8]}

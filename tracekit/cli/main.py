@@ -18,7 +18,7 @@ from tracekit.cli import batch as cli_batch
 from tracekit.cli import model as cli_model
 from tracekit.cli import schema as cli_schema
 from tracekit.cli import status as cli_status
-from tracekit.cli.output import complain, draws, offers, rendered, write
+from tracekit.cli.output import Output, complain, draws, offers, rendered, write
 from tracekit.errors import TracekitError, UsageError
 from tracekit.speed import search_rarely
 
@@ -232,17 +232,17 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    sys.stdout, sys.stderr = Output(sys.stdout), Output(sys.stderr, needed=False)
     sys.exit(_status())
 
 
 def _status() -> int:
     try:
-        return app(standalone_mode=False) or 0
+        status = app(standalone_mode=False) or 0
+        sys.stdout.flush()
+        return status
     except (KeyboardInterrupt, typer.Abort):
         return 130
-    except BrokenPipeError:  # the reader, say `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as e:
         if "--debug" in sys.argv:
             raise

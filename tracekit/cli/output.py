@@ -1,14 +1,69 @@
 """What commands print: complaints on standard error, reports of plugins on standard output or into a file."""
 
+import io
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from tracekit.errors import PluginError, UsageError
+from tracekit.errors import OutputError, PluginError, UsageError
 
 if TYPE_CHECKING:
     from tracekit.plugins.registry import Registry
+
+
+class Output:
+    """Stand in for standard output or standard error, so that every command ends alike where it cannot be written.
+
+    A reader that has seen enough (`| head -1`) is no failure: the rest is dropped, and the exit status is that of the command. What cannot
+    be said on standard error (`needed` is false) is dropped too.
+    """
+
+    def __init__(self, stream: TextIO | None, needed: bool = True) -> None:
+        if stream is not None and isinstance(getattr(stream, "buffer", None), io.RawIOBase):
+            # PYTHONUNBUFFERED: what a full disk takes of a text in part is never tried again
+            stream = io.TextIOWrapper(io.BufferedWriter(stream.buffer), encoding=stream.encoding, errors=stream.errors)
+        self._stream, self._needed = stream, needed
+        self._dropped = stream is None and not needed
+
+    def write(self, text: str) -> int:
+        """Write text. Errors: OutputError."""
+        return self._tried(lambda stream: stream.write(text)) or len(text)
+
+    def flush(self) -> None:
+        """Hand over what was written. Errors: OutputError."""
+        self._tried(lambda stream: stream.flush())
+
+    def isatty(self) -> bool:
+        """Return whether a person reads it."""
+        return self._stream is not None and not self._stream.closed and self._stream.isatty()
+
+    def _tried(self, do: Callable[[TextIO], int | None]) -> int | None:
+        if self._dropped:
+            return None
+        if self._stream is None:
+            self._dropped = True
+            raise OutputError("cannot write to standard output: it is closed")
+        try:
+            return do(self._stream)
+        except OSError as error:
+            self._drop()
+            if self._needed and not isinstance(error, BrokenPipeError):
+                raise OutputError(f"cannot write to standard output: {error.strerror or error}") from error
+        return None
+
+    def _drop(self) -> None:
+        """Drop what is still to come, also what Python holds back for the end of the process."""
+        self._dropped = True
+        if self._stream is not None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def complain(text: str) -> None:
@@ -53,7 +108,7 @@ def rendered(registry: "Registry", format: str, value: Any, options: Mapping[str
 
 
 def write(text: str, output: Path | None) -> None:
-    """Write a report into a file, or to standard output. Errors: UsageError where the file cannot be written."""
+    """Write a report into a file, or to standard output. Errors: OutputError; a file that is written in part is removed."""
     if output is None:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -61,4 +116,7 @@ def write(text: str, output: Path | None) -> None:
     try:
         output.write_text(text, encoding="utf-8", newline="")
     except OSError as e:
-        raise UsageError(f"cannot write {output}: {e.strerror}") from e
+        with suppress(OSError):
+            if output.is_file():
+                output.unlink()
+        raise OutputError(f"cannot write {output}: {e.strerror}") from e

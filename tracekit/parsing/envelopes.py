@@ -88,7 +88,7 @@ class Layout:
                 used[rule.name] = hits
             return fits
 
-        layers = tuple(_layer(rules, name) for name in LAYERS)
+        layers = _layers(rules)
         _try_layers([line[:LONGEST_TRIED] for line in lines], layers, admit)
         kept = tuple(tuple(r for r in layer if r.name in used) for layer in layers)
         symbols = len(list(filter(None, map(_SYMBOL.match, sample)))) > 0.9 * written
@@ -201,8 +201,12 @@ def _head(rule: Rule) -> str:
     return re.sub(r"\(\?P<[^>]*>", "(?:", before).removeprefix("^")
 
 
-def _layer(rules: Mapping[str, Rule], name: str) -> tuple[Rule, ...]:
-    return tuple(r for r in rules.values() if r.marks.layer == name)
+def _layers(rules: Mapping[str, Rule]) -> tuple[tuple[Rule, ...], ...]:
+    """The rules of each layer, outermost first."""
+    found: dict[str, list[Rule]] = {name: [] for name in LAYERS}
+    for rule in rules.values():
+        found[rule.marks.layer].append(rule)
+    return tuple(map(tuple, found.values()))
 
 
 def _per_file(rule: Rule) -> bool:

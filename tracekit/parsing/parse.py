@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 
 import polars as pl
 
@@ -92,10 +92,10 @@ def parse(source: Source, vocabulary: Vocabulary, progress: Callable[[int], None
     return reader.parsed([part for parts in _in_order(tasks) for part in parts])
 
 
-def parse_together(sources: Sequence[Source], vocabulary: Vocabulary) -> list[Parsed]:
+def parse_together(sources: Sequence[Source], vocabulary: Vocabulary, progress: Callable[[int], None] | None = None) -> list[Parsed]:
     """The same of several small sources, whose lines are looked for in one go: most operations cost as much for one source as for many."""
     readers = [_Reader(source, vocabulary) for source in sources]
-    pieces = [(reader, piece) for reader in readers for piece in reader.pieces()]
+    pieces = [(reader, piece) for reader in readers for piece in reader.pieces(progress)]
     parts = _work([piece for _, piece in pieces], vocabulary)
     own: dict[str, list[_Part]] = {}
     for (reader, _), part in zip(pieces, parts, strict=True):
@@ -166,7 +166,8 @@ def _work(pieces: Sequence[_Piece], vocabulary: Vocabulary) -> list[_Part]:
     seen = [_look(piece, vocabulary) for piece in pieces]
     peeled = _peel(seen)
     found = split(capture(pl.concat(peeled), vocabulary), [p.height for p in peeled]) if peeled else []
-    return [_part(s, own, vocabulary) for s, own in zip(seen, found, strict=True)]
+    counted = [_counted(s, own, vocabulary) for s, own in zip(seen, found, strict=True)]
+    return [_part(c, rows) for c, rows in zip(counted, _complaining(counted), strict=True)]
 
 
 def _look(piece: _Piece, vocabulary: Vocabulary) -> _Seen:
@@ -192,8 +193,27 @@ def _peel(seen: Sequence[_Seen]) -> list[pl.DataFrame]:
     return [peeled[i] for i in range(len(seen))]
 
 
-def _part(seen: _Seen, captured: Captured, vocabulary: Vocabulary) -> _Part:
-    """The account of a piece, given what was captured of it."""
+@dataclass(frozen=True)
+class _Counted:
+    """What is known of the lines of a piece before complaints are looked for: which are in an event, are a part of one, or frame others."""
+
+    seen: _Seen
+    captured: Captured
+    tables: dict[str, pl.DataFrame]
+    events: Counter[str]
+    envelopes: Counter[str]
+    in_event: pl.Series
+    parts: pl.Series
+    frames: pl.Series
+
+    def unknown(self) -> pl.Series:
+        """The numbers of the survivors of which nothing is known."""
+        left = ~(self.in_event | self.parts | self.frames)
+        return (left if self.seen.which is None else left.filter(self.seen.which)).arg_true()
+
+
+def _counted(seen: _Seen, captured: Captured, vocabulary: Vocabulary) -> _Counted:
+    """Count the events of a piece, given what was captured of it."""
     lines, layout = seen.lines, seen.piece.layout
     marks = layout.marks(lines["text"])
     tables = dict(captured.tables)
@@ -206,21 +226,34 @@ def _part(seen: _Seen, captured: Captured, vocabulary: Vocabulary) -> _Part:
             tables |= _raw(lines.filter(names.is_not_null() & ~in_event & ~names.is_in(list(vocabulary.rules))), seen.piece)
         in_event = in_event | names.is_not_null()
     parts, frames = marks["part"] & ~in_event, marks["frames"] & ~in_event
-    bad = seen.marked({"": _complaining(seen, in_event | parts | frames)})
-    classes = _classes(lines, {"event": in_event, "part-of-event": parts, "frame": frames & ~parts, "not understood": bad})
-    examples = _examples(seen, bad, captured.missed)
-    return _Part(tables, classes, events, Counter(layout.envelope_counts(marks)), examples)
+    return _Counted(seen, captured, tables, events, Counter(layout.envelope_counts(marks)), in_event, parts, frames)
 
 
-def _complaining(seen: _Seen, known: pl.Series) -> pl.Series:
-    """Return which survivors complain, by row; lines of which something is `known` are not searched."""
-    left = (~known if seen.which is None else ~known.filter(seen.which)).arg_true()
-    found = left.gather(complaints(seen.survivors["text"].gather(left)).arg_true())
-    if found.is_empty():
-        return found
-    peeled = seen.piece.layout.peel(seen.survivors[found])
+def _part(counted: _Counted, complaining: pl.Series) -> _Part:
+    """The account of a piece, given which of its survivors complain."""
+    bad = counted.seen.marked({"": complaining})
+    kinds = {"event": counted.in_event, "part-of-event": counted.parts, "frame": counted.frames & ~counted.parts, "not understood": bad}
+    examples = _examples(counted.seen, bad, counted.captured.missed)
+    return _Part(counted.tables, _classes(counted.seen.lines, kinds), counted.events, counted.envelopes, examples)
+
+
+def _complaining(pieces: Sequence[_Counted]) -> list[pl.Series]:
+    """Return which survivors of each piece complain, by row; lines of which something is known are not searched."""
+    left = [piece.unknown() for piece in pieces]
+    texts = [piece.seen.survivors["text"].gather(rows) for piece, rows in zip(pieces, left, strict=True)]
+    found = complaints(texts[0] if len(texts) == 1 else pl.concat(texts)) if texts else pl.Series(dtype=pl.Boolean)
+    ends = accumulate(map(len, left))
+    own = [rows.gather(found.slice(end - len(rows), len(rows)).arg_true()) for rows, end in zip(left, ends, strict=True)]
+    return [_messages(piece.seen, rows) for piece, rows in zip(pieces, own, strict=True)]
+
+
+def _messages(seen: _Seen, rows: pl.Series) -> pl.Series:
+    """Return those of some survivors, by row, that a program printed: they have a stamp or a prefix, or read like a message."""
+    if rows.is_empty():
+        return rows
+    peeled = seen.piece.layout.peel(seen.survivors[rows])
     stamped = peeled["ts_raw"].is_not_null() | (peeled["side"] != "kernel")
-    return found.gather((stamped | messages(peeled["msg"])).arg_true())
+    return rows.gather((stamped | messages(peeled["msg"])).arg_true())
 
 
 def _scattered(rows: pl.Series, height: int) -> pl.Series:

@@ -248,6 +248,10 @@ class Archive:
             raise self._pass.budget.beyond("has its logs in an order that takes too many passes; unpack it", "expanded")
         self._going = self._pass.members(self._file)
 
+    def kept(self, index: int) -> int:
+        """Return how many bytes of a member are in memory; 0 for one that has to be read again."""
+        return len(self._kept.get(index, b""))
+
     def close(self) -> None:
         """Close the open file; members can still be read."""
         self._going, self._next = None, 0

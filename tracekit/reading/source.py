@@ -30,6 +30,7 @@ from tracekit.reading.text import encoding_of, is_binary
 from tracekit.reading.unpack import BROKEN, HEAD, compression, reason_of
 
 CHUNK = 16 << 20
+SMALL = 64 << 10
 _STEP = 1 << 20
 _OTHERS = {b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "rar", b"\x04\x22\x4d\x18": "lz4", b"LZIP": "lzip"}  # by their first bytes
 DAMAGED = "the data end early or are damaged"
@@ -59,6 +60,15 @@ class Source:
     def plain(self) -> bool:
         """Return whether its bytes are those of the file."""
         return self.archive is None and not self.encoding and not self.returns
+
+    @property
+    def small(self) -> bool:
+        """Return whether it is known to be short: then it may be parsed together with others."""
+        if self.archive is not None:
+            return 0 < self.archive.kept(self.member) <= SMALL
+        with suppress(OSError):
+            return os.stat(self.file).st_size <= SMALL
+        return False
 
     def chunks(self, size: int = CHUNK) -> Iterator[Chunk]:
         """Yield the source's lines in chunks of about `size` bytes; lines over 1 MiB are cut and counted in `notes()`."""
@@ -162,6 +172,11 @@ class Series(Source):
 
     parts: tuple[Source, ...] = ()
     begins: dict[int, Source] = field(default_factory=dict, compare=False, repr=False)  # by the number of the first line
+
+    @property
+    def small(self) -> bool:
+        """Return false: its parts are not looked at."""
+        return False
 
     def chunks(self, size: int = CHUNK) -> Iterator[Chunk]:
         """Yield the lines of all parts; note a part that cannot be read."""
