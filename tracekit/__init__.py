@@ -60,6 +60,7 @@ _HOMES = {
         ),
         "numbers",
     ),
+    **dict.fromkeys(("csv_cell", "visible"), "unseen"),
     "full_bdf": "bdf",
     "ENVELOPE": "types",
     "Schema": "types",
@@ -155,6 +156,8 @@ if TYPE_CHECKING:
     from tracekit.tables.shared import PREDICTIONS as PREDICTIONS
     from tracekit.types import ENVELOPE as ENVELOPE
     from tracekit.types import Schema as Schema
+    from tracekit.unseen import csv_cell as csv_cell
+    from tracekit.unseen import visible as visible
 
 __all__ = sorted(_HOMES)
 

@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from tracekit import Evidence, Finding, Outcome, Run
-from tracekit_reports.story import Fault, Story, by_source, checked, confidence, headline, places, plural, quoted, story, visible
+from tracekit_reports.story import Fault, Story, by_source, checked, confidence, headline, places, plural, quoted, shown, story, visible
 
 _STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #1c2128; --dim: #626c78; --line: #d8dee4; --box: #f6f8fa;
@@ -39,6 +39,7 @@ class HtmlReport:
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
         """Return the page."""
+        run = shown(run)
         told = story(run)
         title = headline(run, told)
         head = [

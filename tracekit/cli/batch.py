@@ -1,5 +1,6 @@
 """The commands about many cases: batch, report, query."""
 
+import json
 import os
 import re
 import sys
@@ -14,8 +15,9 @@ import typer
 
 from tracekit.cli import redact as cli_redact
 from tracekit.cli import status as cli_status
-from tracekit.cli.output import complain, offers, rendered, write
+from tracekit.cli.output import complain, offers, rendered, say, write
 from tracekit.errors import TracekitError, UsageError
+from tracekit.unseen import csv_cell, visible
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from tracekit.batch.run import Progress, Settings
     from tracekit.redaction.tokens import Tokens
 
+_UNSEEN = re.compile(r"[^\n\x20-\x7e]")  # JSON escapes it
+_ODD = r"^\s*[=+\-@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}]|[^\x20-\x7e]"  # texts that a cell of CSV may not hold as they are
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")]
 
 
@@ -96,7 +100,7 @@ def batch(
         cli_redact.keep(tokens, kept)
     for file in done.damaged:
         complain(f"{results}: {file}: its cases were analyzed again")
-    print(_summary(done, results))
+    say(_summary(done, results))
     raise typer.Exit(cli_status.of_results(Results(results), limit, [settings.label(c) for c in found]))
 
 
@@ -240,9 +244,9 @@ def _printed(found: "pl.DataFrame", format: str) -> str:
     import polars as pl
 
     if format == "csv":
-        return found.write_csv()
+        return found.select(_cells(s) for s in found.iter_columns()).rename(csv_cell).write_csv()
     if format == "json":
-        return found.write_json() + "\n"
+        return _UNSEEN.sub(_escaped, found.write_json()) + "\n"
     with pl.Config(
         tbl_rows=-1,
         tbl_cols=-1,
@@ -251,7 +255,25 @@ def _printed(found: "pl.DataFrame", format: str) -> str:
         tbl_hide_dataframe_shape=True,
         tbl_hide_column_data_types=True,
     ):
-        return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in f"{found}\n")
+        return visible(f"{found}\n", keep="\n")
+
+
+def _cells(column: "pl.Series") -> "pl.Series":
+    """Return a column as cells of CSV: texts are no formulas, lists are JSON, numbers stay numbers."""
+    import polars as pl
+
+    if column.dtype.is_nested():
+        told = [None if v is None else json.dumps(v.to_list() if isinstance(v, pl.Series) else v, default=str) for v in column]
+        column = pl.Series(column.name, told, dtype=pl.String)
+    if column.dtype != pl.String:
+        return column
+    odd = column.str.contains(_ODD).fill_null(False).arg_true()
+    return column.scatter(odd, [csv_cell(v) for v in column[odd]]) if len(odd) else column
+
+
+def _escaped(m: re.Match[str]) -> str:
+    units = m[0].encode("utf-16-be")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 
 def _summary(p: "Progress", results: Path) -> str:

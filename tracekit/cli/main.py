@@ -19,7 +19,7 @@ from tracekit.cli import model as cli_model
 from tracekit.cli import redact as cli_redact
 from tracekit.cli import schema as cli_schema
 from tracekit.cli import status as cli_status
-from tracekit.cli.output import complain, offers, rendered, write
+from tracekit.cli.output import complain, offers, rendered, say, write
 from tracekit.errors import TracekitError, UsageError
 from tracekit.speed import search_rarely
 
@@ -110,7 +110,7 @@ def explain(
     gates = registry.gates
     for gate in gates.values():
         if name.lower() in (gate.name, gate.code.lower()):
-            print(_filled(expanded(gate.page(), gates)))
+            say(_filled(expanded(gate.page(), gates)))
             return
     diagnoses = [*registry.diagnoses, BLIND_SPOT]
     for d in diagnoses:
@@ -121,7 +121,7 @@ def explain(
             told += [f"settings: {', '.join(settings)}"] if settings else []
             told += [f"to record: {d.record}"] if d.record else []
             told += [f"commands: tracekit record {family}"] if (family := family_of(d.code)) else []
-            print(_filled("\n".join([f"{d.name} ({d.code}), severity {d.severity}", "", expanded(d.page, gates), "", *told])))
+            say(_filled("\n".join([f"{d.name} ({d.code}), severity {d.severity}", "", expanded(d.page, gates), "", *told])))
             return
     known = [*(n for d in diagnoses for n in (d.name, d.code)), *(n for g in gates.values() for n in (g.name, g.code))]
     raise UsageError(f"no diagnosis is called {name}{_near(name, known)}")
@@ -137,11 +137,11 @@ def list_plugins(debug: Annotated[bool, typer.Option("--debug", help="Show where
         brings: dict[str, Sized] = {"diagnosis": p.diagnoses, "model": p.models, "report": p.reports, "grammar folder": p.grammars}
         brings |= {"system": p.systems, "machine": p.machines, "gate": p.gates}
         counts = ", ".join(f"{len(v)} {_plural(k, len(v))}" for k, v in brings.items() if v)
-        print(f"{p.name} {p.version}: {counts or 'nothing'}")
+        say(f"{p.name} {p.version}: {counts or 'nothing'}")
         for error in p.errors:
-            print(f"  {error}")
+            say(f"  {error}")
     for error in engine.errors:
-        print(error)
+        say(error)
 
 
 app.command()(cli_schema.schema)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracekit.errors import PluginError, UsageError
+from tracekit.unseen import visible
 
 if TYPE_CHECKING:
     from tracekit.plugins.registry import Registry
@@ -13,8 +14,12 @@ if TYPE_CHECKING:
 
 def complain(text: str) -> None:
     """Print one line on standard error, with control characters written out."""
-    clean = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-    print(f"tracekit: {clean}", file=sys.stderr)
+    print(f"tracekit: {visible(text)}", file=sys.stderr)
+
+
+def say(text: str) -> None:
+    """Print lines on standard output, with control characters written out."""
+    print(visible(text, keep="\n"))
 
 
 def offers(format: str, method: str = "write") -> "Registry":
@@ -54,6 +59,6 @@ def write(text: str, output: Path | None) -> None:
         sys.stdout.flush()
         return
     try:
-        output.write_text(text, encoding="utf-8", newline="")
+        output.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
     except OSError as e:
         raise UsageError(f"cannot write {output}: {e.strerror}") from e
