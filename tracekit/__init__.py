@@ -64,6 +64,7 @@ _HOMES = {
         ),
         "numbers",
     ),
+    **dict.fromkeys(("csv_cell", "visible"), "unseen"),
     "full_bdf": "bdf",
     "ENVELOPE": "types",
     "Schema": "types",
@@ -171,6 +172,8 @@ if TYPE_CHECKING:
     from tracekit.timeline import Tone as Tone
     from tracekit.types import ENVELOPE as ENVELOPE
     from tracekit.types import Schema as Schema
+    from tracekit.unseen import csv_cell as csv_cell
+    from tracekit.unseen import visible as visible
 
 __all__ = sorted(_HOMES)
 

@@ -24,6 +24,9 @@ from tracekit.plugins import registry as plugins
 from tracekit.reading.archive import Limits
 from tracekit.reading.source import Source, discover
 from tracekit.reading.unpack import reason_of
+from tracekit.redaction.redactor import Redactor
+from tracekit.redaction.sources import redacted, redacted_error, redactor_of
+from tracekit.redaction.tokens import Tokens
 from tracekit.replay import clock
 from tracekit.replay.gates import worded
 from tracekit.replay.model import Model, replay
@@ -43,7 +46,8 @@ class Options:
     """Hold what the user may set.
 
     `clocks`: offset in ns by source; `sides`: guest or host by source; `keep_tables`: tables the Run carries;
-    `pictures`: whether the Run carries a picture of each finding; `limits`: what an archive may cost, those of the environment if null.
+    `pictures`: whether the Run carries a picture of each finding; `limits`: what an archive may cost, those of the environment if null;
+    `redaction`: tokens in place of names and addresses.
     """
 
     clocks: Mapping[str, int] = field(default_factory=dict)
@@ -52,6 +56,8 @@ class Options:
     pictures: bool = False
     progress: Callable[[int], None] | None = None
     limits: Limits | None = None
+    redaction: Tokens | None = None
+    case: str = ""  # what stands for the path that is given, where it is redacted
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,10 @@ class Engine:
         vocabulary = Vocabulary(grammars, [*grammars.events, RAW] if "*" in keep_tables else wanted)
         return cls(registry, models, vocabulary, tuple(text for folder, text in complaints if folder not in registry.grammars))
 
+    def redactor(self, sources: Sequence[Source], tokens: Tokens) -> Redactor:
+        """Read the sources once for the names in them; return what replaces these by tokens."""
+        return redactor_of(sources, tokens, self.vocabulary.envelopes, self.vocabulary.rules)
+
     def fresh(self) -> "Engine":
         """Return an engine for another run, whose plugins carry no errors of this one."""
         return replace(self, registry=self.registry.fresh())
@@ -100,7 +110,26 @@ class Engine:
 def analyze(paths: Sequence[str], options: Options | None = None, engine: Engine | None = None) -> Run:
     """Analyze all paths as one case. Errors: SourceError when no source can be read at all."""
     options = options or Options()
-    return analyze_opened(Opened(*discover(paths, options.limits)), options, engine)
+    case = Opened(*discover(paths, options.limits))
+    if options.redaction is None or not case.sources:
+        return analyze_opened(case, options, engine)
+    engine = engine or Engine.load(options.keep_tables)
+    redactor = engine.redactor(case.sources, options.redaction)
+    redactor.cases = {path: options.case for path in paths if options.case}
+    run = analyze_opened(_redacted(case, redactor), _renamed(options, redactor), engine)
+    return replace(
+        run, errors=tuple(map(redactor.text, run.errors)), doubts=tuple(replace(d, text=redactor.text(d.text)) for d in run.doubts)
+    )
+
+
+def _redacted(case: Opened, redactor: Redactor) -> Opened:
+    return Opened([redacted(s, redactor) for s in case.sources], [redacted_error(e, redactor) for e in case.unread])
+
+
+def _renamed(options: Options, redactor: Redactor) -> Options:
+    """Return the options with the sources called as the run calls them."""
+    clocks = {redactor.path(s): offset for s, offset in options.clocks.items()}
+    return replace(options, clocks=clocks, sides={redactor.path(s): side for s, side in options.sides.items()})
 
 
 def open_together(paths: Sequence[str], engine: Engine, limits: Limits | None = None) -> dict[str, Opened]:

@@ -139,7 +139,7 @@ def _finding_as_toml(finding: Mapping[str, Any]) -> str:
 def _quoted(text: str) -> str:
     """Return a text as a basic string of TOML."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04X}" for c in escaped) + '"'
+    return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04X}" if ord(c) < 0x10000 else f"\\U{ord(c):08X}" for c in escaped) + '"'
 
 
 def _analyzed(case: Path, told: Mapping[str, Any]) -> tuple[Run, list[dict[str, Any]]]:

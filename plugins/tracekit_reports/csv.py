@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tracekit import Finding, Fleet, Run
+from tracekit import Finding, Fleet, Run, csv_cell
 from tracekit_reports import fleets
-from tracekit_reports.story import places, visible
+from tracekit_reports.story import places
 
 COLUMNS = (
     *("code", "name", "severity", "grade", "subject", "bdf", "summary", "explained_by"),
@@ -66,6 +66,5 @@ def _row(f: Finding) -> tuple[Any, ...]:
 
 
 def cell(value: Any) -> str:
-    """A value as text that no spreadsheet takes for a formula: an apostrophe goes before `= + - @`."""
-    text = "" if value is None else visible(str(value))
-    return "'" + text if text.lstrip()[:1] in {"=", "+", "-", "@", "＝", "＋", "－", "＠"} else text
+    """Return a value as a cell that no spreadsheet takes for a formula."""
+    return csv_cell(value)

@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from tracekit import Bar, Evidence, Finding, Mark, Outcome, Picture, Run
-from tracekit_reports.story import Fault, Story, by_source, checked, confidence, headline, places, plural, quoted, story, visible
+from tracekit_reports.story import Fault, Story, by_source, checked, confidence, headline, places, plural, quoted, shown, story, visible
 from tracekit_reports.svg import DEFS, drawing
 from tracekit_reports.svg import STYLE as PICTURE
 
@@ -47,6 +47,7 @@ class HtmlReport:
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
         """Return the page."""
+        run = shown(run)
         told = story(run)
         title = headline(run, told)
         head = [

@@ -1,12 +1,17 @@
 """The run as one JSON document: the contract that other programs may rely on."""
 
 import json
+import re
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from tracekit import Evidence, Finding, Fleet, Outcome, Run, SourceReport
 
 SCHEMA = "tracekit.run/1"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LARGEST = 2**64  # of the numbers that logs have; Python itself prints none of more than 4,300 digits
+_DEEPEST = 20
 FLEET_SCHEMA = "tracekit.fleet/1"
 
 
@@ -17,12 +22,37 @@ class JsonReport:
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
         """Return the document, ending in a line break."""
-        return json.dumps(document(run), indent=1, ensure_ascii=True, default=str) + "\n"
+        return dumped(document(run)) + "\n"
 
     def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
         """Return the document of a batch, of schema `tracekit.fleet/1`."""
         told = {"schema": FLEET_SCHEMA, **vars(fleet), "faults": [vars(f) for f in fleet.faults]}
-        return json.dumps(told, indent=1, ensure_ascii=True) + "\n"
+        return dumped(told) + "\n"
+
+
+def dumped(value: Any) -> str:
+    """Return JSON that strict readers take, whatever plugins left in values: ASCII, no NaN, no lone surrogate, keys that are texts."""
+    return json.dumps(_strict(value), indent=1, ensure_ascii=True, allow_nan=False).replace("\x7f", "\\u007f")
+
+
+def _strict(value: Any, depth: int = 0) -> Any:
+    """Return a value as JSON types; numbers without a value, and what is nested without end, as text."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _SURROGATE.sub(lambda m: f"\\u{ord(m[0]):04x}", str(value))
+    if isinstance(value, int):
+        return int(value) if -_LARGEST <= value <= _LARGEST else hex(value)
+    if isinstance(value, float):
+        return float(value) if isfinite(value) else str(float(value))
+    if depth < _DEEPEST and isinstance(value, Mapping):
+        return {_strict(str(k)): _strict(v, depth + 1) for k, v in value.items()}
+    if depth < _DEEPEST and isinstance(value, list | tuple | set | frozenset):
+        return [_strict(v, depth + 1) for v in value]
+    try:
+        return _strict(str(value)) if depth < _DEEPEST else "..."
+    except Exception:  # an object of a plugin that cannot be printed
+        return f"<{type(value).__name__}>"
 
 
 def document(run: Run) -> dict[str, Any]:

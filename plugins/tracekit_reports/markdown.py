@@ -6,9 +6,11 @@ from typing import Any
 
 from tracekit import Finding, Fleet, FleetFault, Outcome, Run
 from tracekit_reports import fleets
-from tracekit_reports.story import Fault, by_source, checked, chosen, confidence, headline, places, quoted, story, visible
+from tracekit_reports.story import Fault, by_source, checked, chosen, confidence, headline, places, quoted, shown, story, visible
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&!@$])")
+_LINK = re.compile(r"(?i)\b(www)\.")
+_BLOCK = re.compile(r"^((?:[0-9]{1,9}(?=[.)](?: |$)))?)([-+=.)])")  # what makes a line an item of a list, a rule or a heading
 _MOST_EVIDENCE = 20
 
 
@@ -19,15 +21,15 @@ class MarkdownReport:
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
         """Return the document. `options`: full (all evidence, and why diagnoses were not evaluated)."""
-        return "\n".join(_document(run, bool(options.get("full")))) + "\n"
+        return "\n".join(_document(shown(run), bool(options.get("full")))) + "\n"
 
     def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
         """Return the document of a batch: many faults as a table first, then each with its lines."""
-        return "\n".join(_fleet(fleet)).rstrip("\n") + "\n"
+        return "\n".join(_fleet(shown(fleet))).rstrip("\n") + "\n"
 
 
 def _fleet(fleet: Fleet) -> Iterator[str]:
-    yield f"# {fleets.headline(fleet)}"
+    yield f"# {plain(fleets.headline(fleet))}"
     yield ""
     for note in fleets.notes(fleet):
         yield plain(note)
@@ -37,9 +39,9 @@ def _fleet(fleet: Fleet) -> Iterator[str]:
         yield ""
     for f in fleet.faults:
         state = f" ({f.state})" if f.state else ""
-        yield f"## {f.code} {plain(f.name)}{state}: {fleets.extent(f)}"
+        yield f"## {plain(f.code)} {plain(f.name)}{plain(state)}: {fleets.extent(f)}"
         yield ""
-        yield f"{f.severity}, {f.grade}"
+        yield f"{plain(f.severity)}, {plain(f.grade)}"
         yield ""
         yield from (f"* {plain(line)}" for line in fleets.lines(f))
         yield ""
@@ -66,7 +68,7 @@ def _document(run: Run, full: bool) -> Iterator[str]:
     yield from _listed("Why an all-clear is not to be trusted", [plain(d.text) for d in run.doubts])
     for fault in told.faults:
         yield from _fault(fault, full)
-    yield from _listed("Facts", [f"**{f.code}** {plain(f.name)}: {plain(f.summary)}" for f in told.facts])
+    yield from _listed("Facts", [f"**{plain(f.code)}** {plain(f.name)}: {plain(f.summary)}" for f in told.facts])
     yield from _listed("Not decided", [_outcome(o) for o in told.open])
     yield plain(checked(told, full))
     if full:
@@ -80,11 +82,13 @@ def _document(run: Run, full: bool) -> Iterator[str]:
 
 def _fault(fault: Fault, full: bool) -> Iterator[str]:
     f = fault.finding
-    yield f"## {f.code} {plain(f.name)}: {plain(f.subject.label)}"
+    yield f"## {plain(f.code)} {plain(f.name)}: {plain(f.subject.label)}"
     yield ""
     yield f"**{plain(f.summary)}**"
     yield ""
-    yield f"Severity {f.severity or 'info'}, {confidence(f)}." + (f" Device: {plain(f.subject.how)}." if f.subject.how else "")
+    yield f"Severity {plain(f.severity or 'info')}, {plain(confidence(f))}." + (
+        f" Device: {plain(f.subject.how)}." if f.subject.how else ""
+    )
     yield ""
     yield from _evidence(f, full)
     for fix in f.fixes:
@@ -93,8 +97,12 @@ def _fault(fault: Fault, full: bool) -> Iterator[str]:
     if f.advice:
         yield f"What to do: {plain(f.advice)}"
         yield ""
-    yield from _listed("Leads to", [f"**{c.code}** ({c.grade}) {plain(c.summary)} ({plain(places(c))})" for c in fault.consequences], "###")
-    yield from _listed("Not checked", [f"{plain(u.guard)}. Would settle it: {plain(u.would_settle)}" for u in f.unchecked], "###")
+    yield from _listed(
+        "Leads to",
+        [f"**{plain(c.code)}** ({plain(c.grade or 'information')}) {plain(c.summary)} ({plain(places(c))})" for c in fault.consequences],
+        "###",
+    )
+    yield from _listed("Not checked", [plain(f"{u.guard}. Would settle it: {u.would_settle}") for u in f.unchecked], "###")
 
 
 def _evidence(f: Finding, full: bool) -> Iterator[str]:
@@ -127,9 +135,10 @@ def _listed(title: str, items: list[str], level: str = "##") -> Iterator[str]:
 def _outcome(o: Outcome) -> str:
     reason = f": {plain(o.reason)}" if o.reason else ""
     record = f". To record: {plain(o.record)}" if o.record else ""
-    return f"**{o.code}** {plain(o.name)}{reason}{record}"
+    return f"**{plain(o.code)}** {plain(o.name)}{reason}{record}"
 
 
 def plain(text: str) -> str:
     """Text that Markdown shows as it is: on one line, nothing in it is markup, a mention or a link."""
-    return _SPECIAL.sub(r"\\\1", visible(" ".join(text.split()))).replace("://", ":\u200b//")
+    text = _LINK.sub(r"\1\\.", _SPECIAL.sub(r"\\\1", visible(" ".join(text.split()))))
+    return _BLOCK.sub(lambda m: f"{m[1]}\\{m[2]}", text).replace("://", ":\u200b//")

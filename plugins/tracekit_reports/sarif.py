@@ -1,12 +1,12 @@
 """The run as SARIF 2.1.0, as GitHub code scanning reads it."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from tracekit import Evidence, Finding, Run
-from tracekit_reports.story import chosen, is_fact
+from tracekit_reports.json import dumped
+from tracekit_reports.story import chosen, is_fact, shown
 
 _LEVEL = {"critical": "error", "high": "error", "medium": "warning", "low": "note", "info": "note"}
 
@@ -18,6 +18,7 @@ class SarifReport:
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
         """Return the document, ending in a line break."""
+        run = shown(run)
         driver = {"name": "tracekit", "version": run.version or "0", "rules": _rules(run)}
         scan: dict[str, Any] = {
             "tool": {"driver": driver},
@@ -26,7 +27,7 @@ class SarifReport:
         }
         scan["invocations"] = [_invocation(run)]
         schema = "https://json.schemastore.org/sarif-2.1.0.json"
-        return json.dumps({"$schema": schema, "version": "2.1.0", "runs": [scan]}, indent=1) + "\n"
+        return dumped({"$schema": schema, "version": "2.1.0", "runs": [scan]}) + "\n"
 
 
 def _invocation(run: Run) -> dict[str, Any]:

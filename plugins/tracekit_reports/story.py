@@ -1,14 +1,14 @@
 """The order of a report for a reader: faults with their consequences, facts, open outcomes. Shared by the reports for people."""
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from os.path import basename
+from typing import Any
 
+import tracekit
 from tracekit import Evidence, Finding, Outcome, Run
 
-# Control characters, and the Unicode signs that turn or hide text: a log must not write on the reader's terminal.
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _PAINT = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[c=>78])|\r+$")  # a terminal's colours and resets, the CR of a serial line's end
 _DOUBT = 240  # characters of a reason in the first line
 _LEADING = {"cause": 0, "effect": 1, "cure": 2, "context": 3}
@@ -156,10 +156,16 @@ def plural(count: int, noun: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Return text from a log with control characters and direction marks written out, tabs as blanks."""
-    return _UNSEEN.sub(_escape, text.replace("\t", " "))
+    """Return text from a log with everything that is not seen written out, tabs as blanks."""
+    return tracekit.visible(text.replace("\t", " "))
 
 
-def _escape(m: re.Match[str]) -> str:
-    code = ord(m[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+def shown(value: Any) -> Any:
+    """Return a run, or any part of it, with everything that is not seen written out in all of its texts; tables aside."""
+    if isinstance(value, str):
+        return visible(_PAINT.sub("", value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: shown(getattr(value, f.name)) for f in fields(value) if f.name != "tables"})
+    if isinstance(value, Mapping):
+        return {shown(k): shown(v) for k, v in value.items()}
+    return type(value)(map(shown, value)) if type(value) in (tuple, list) else value

@@ -13,7 +13,21 @@ from rich.text import Text
 from tracekit import Finding, Fleet, FleetFault, Outcome, Picture, Run
 from tracekit_reports import fleets
 from tracekit_reports.blocks import blocks
-from tracekit_reports.story import Fault, Story, by_source, checked, chosen, confidence, headline, is_remark, places, quoted, story, visible
+from tracekit_reports.story import (
+    Fault,
+    Story,
+    by_source,
+    checked,
+    chosen,
+    confidence,
+    headline,
+    is_remark,
+    places,
+    quoted,
+    shown,
+    story,
+    visible,
+)
 
 _COLOUR = {"critical": "bold white on red", "high": "bold red", "medium": "bold yellow", "low": "cyan", "info": "dim"}
 _ROLE = {"cause": "red", "effect": "yellow", "cure": "green", "context": ""}
@@ -36,13 +50,13 @@ class TerminalReport:
             file=out, width=width, force_terminal=color, color_system="standard" if color else None, no_color=not color,
             highlight=False, markup=False, emoji=False, legacy_windows=False, force_jupyter=False, _environ={},
         )  # fmt: skip
-        for part in page(run, width, bool(options.get("full"))):
+        for part in page(shown(run), width, bool(options.get("full"))):
             console.print(part)
         return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
     def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
         """Return the page of a batch: a headline, many faults in brief first, then each with its lines."""
-        return "\n".join(_fleet(fleet)).rstrip("\n") + "\n"
+        return "\n".join(_fleet(shown(fleet))).rstrip("\n") + "\n"
 
 
 def _fleet(fleet: Fleet) -> Iterator[str]:

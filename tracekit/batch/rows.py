@@ -83,6 +83,7 @@ class Reply:
     seconds: float = 0.0
     facts: Mapping[str, Any] = field(default_factory=dict)  # machine, kernel, qemu, xen, sources, lines, findings
     tables: Mapping[str, list[tuple[Any, ...]]] = field(default_factory=dict)
+    tokens: Mapping[str, str] = field(default_factory=dict)  # of a case that was redacted: token -> value
 
 
 def needed(telling: Telling) -> tuple[str, ...]:

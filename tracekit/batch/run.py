@@ -21,6 +21,7 @@ from tracekit.batch.supervise import Refused, Task
 from tracekit.batch.worker import Job
 from tracekit.errors import TracekitError
 from tracekit.reading import archive
+from tracekit.redaction.tokens import Tokens
 
 _TASK_BYTES = 4 << 20  # of logs in one task
 _TASKS = 4  # a worker, at least, where there are that many cases
@@ -37,7 +38,7 @@ class Settings:
     """How a batch runs.
 
     `jobs`: workers that are kept busy; `together`: small cases in one task, whose logs are parsed together; `retry`: failed cases are
-    tried again; `rehash`: file times are not trusted.
+    tried again; `rehash`: file times are not trusted; `redaction`: tokens in place of names and addresses, also of the cases' own paths.
     """
 
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
@@ -46,12 +47,17 @@ class Settings:
     archives: archive.Limits = field(default_factory=archive.Limits.given)
     retry: bool = False
     rehash: bool = False
+    redaction: Tokens | None = None
 
     @property
     def engine(self) -> str:
-        """Return what decides the result of a case: the code, and the limits of archives."""
-        limits = blake2b(repr(self.archives).encode(), digest_size=4).hexdigest()
+        """Return what decides the result of a case: the code, the limits of archives, and the key of the tokens."""
+        limits = blake2b(repr(self.archives).encode(), key=self.redaction.key if self.redaction else b"", digest_size=4).hexdigest()
         return f"{fingerprint.digest()}-{limits}"
+
+    def label(self, case: Case) -> str:
+        """Return the name of a case in the results: its path, or a token for it."""
+        return self.redaction.of("case", case.label) if self.redaction else case.label
 
 
 @dataclass
@@ -86,7 +92,7 @@ def run(
     """
     settings = settings or Settings()
     writer = Writer(results, settings.engine, _told(settings), {"tracekit": __version__, "polars": pl.__version__})
-    writer.plan([c.label for c in cases])
+    writer.plan([settings.label(c) for c in cases])
     todo, before = _todo(cases, writer.known(), settings)
     progress = Progress(len(todo), sum(j.size for j in todo), unchanged=len(cases) - len(todo))
     progress.damaged = [d.text for d in writer.dropped]
@@ -95,6 +101,8 @@ def run(
         with closing(_replies(todo, executor or (lambda: Processes(settings.jobs)), settings)) as replies:
             for reply in replies:
                 if reply is not None:
+                    if settings.redaction:
+                        settings.redaction.values.update(reply.tokens)
                     _take(writer, reply, before, settings.engine)
                     _count(progress, reply)
                 if writer.waiting >= _FLUSH_CASES or time.monotonic() - writer.flushed > _FLUSH_S:
@@ -134,7 +142,7 @@ def _todo(cases: Sequence[Case], known: pl.DataFrame, settings: Settings) -> tup
     """Return (the cases to look at, largest first; the rows of those that were analyzed before by the same engine)."""
     now = time.time_ns()
     found = pl.DataFrame(
-        [(c.label, i, c.size, c.mark, now - c.changed > _SETTLED) for i, c in enumerate(cases)],
+        [(settings.label(c), i, c.size, c.mark, now - c.changed > _SETTLED) for i, c in enumerate(cases)],
         schema={"case": pl.String, "place": pl.Int64, "size": pl.Int64, "now": pl.String, "settled": pl.Boolean},
         orient="row",
     )
@@ -143,8 +151,9 @@ def _todo(cases: Sequence[Case], known: pl.DataFrame, settings: Settings) -> tup
     joined = found.join(valid, on="case", how="left", maintain_order="left")
     same = (pl.col("mark") == pl.col("now")) & pl.col("settled") & (not settings.rehash)
     todo = joined.filter(~same.fill_null(False)).sort("size", descending=True, maintain_order=True)
+    key = settings.redaction.key if settings.redaction else None
     jobs = [
-        Job(cases[place].path, size, mark if settled else "", digest or "", settings.archives)
+        Job(cases[place].path, size, mark if settled else "", digest or "", settings.archives, key)
         for place, size, mark, settled, digest in todo.select("place", "size", "now", "settled", "digest").iter_rows()
     ]
     before = todo.filter(pl.col("digest").is_not_null()).select(known.columns)

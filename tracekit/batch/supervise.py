@@ -20,7 +20,7 @@ from tracekit.batch import fingerprint
 from tracekit.batch.rows import Reply
 from tracekit.batch.worker import Job
 from tracekit.errors import TracekitError
-from tracekit.reading.source import is_url, shown
+from tracekit.reading.source import is_url
 
 _LOOK = 0.05  # s between two looks at the process
 _START = 120.0  # s that a process may take to come up
@@ -79,7 +79,7 @@ def _sees(root: str, path: str) -> bool:
 
 
 def _unseen(job: Job) -> Reply:
-    return Reply(shown(job.path), "failed", "unseen", f"{here()} does not see it", mark=job.mark, bytes=job.size)
+    return Reply(job.label, "failed", "unseen", f"{here()} does not see it", mark=job.mark, bytes=job.size)
 
 
 # One process a thread of the executor: it must outlive a task, and an executor has no other place for it.
@@ -115,7 +115,7 @@ class Process:
             tries[kind] += 1
             if self._closed or tries[kind] >= _TRIES.get(kind, 1):
                 told = f"{reason} ({tries[kind]} times)" if kind in _TRIES else reason
-                return pickle.dumps(Reply(shown(job.path), "failed", kind, told, "", job.mark, job.size, time.monotonic() - start))
+                return pickle.dumps(Reply(job.label, "failed", kind, told, "", job.mark, job.size, time.monotonic() - start))
 
     def close(self) -> None:
         """End the process, also from another thread; none is started again."""

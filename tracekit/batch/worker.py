@@ -19,6 +19,7 @@ from tracekit.batch.rows import Reply
 from tracekit.errors import SourceError
 from tracekit.reading.archive import Limits
 from tracekit.reading.source import shown
+from tracekit.redaction.tokens import Tokens
 from tracekit.speed import in_pool, search_rarely
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -30,7 +31,7 @@ class Job:
     """One case to analyze.
 
     `known`: the digest of its content when it was analyzed last, "" if it must be analyzed whatever it is now; `limits`: what its archives
-    may cost.
+    may cost; `key`: of the tokens that stand for names and addresses, null where nothing is redacted.
     """
 
     path: str
@@ -38,6 +39,12 @@ class Job:
     mark: str
     known: str = ""
     limits: Limits = field(default_factory=Limits)
+    key: bytes | None = field(default=None, repr=False)
+
+    @property
+    def label(self) -> str:
+        """Return the name of the case in the results."""
+        return shown(self.path) if self.key is None else Tokens(self.key).of("case", shown(self.path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,7 @@ def together(jobs: Sequence[Job], engine: Any) -> Ready:
     from tracekit.analyze import open_together
     from tracekit.batch import cases
 
-    small = [job for job in jobs if job.size <= _SMALL and not job.known and os.path.isfile(job.path)]
+    small = [job for job in jobs if job.size <= _SMALL and not job.known and job.key is None and os.path.isfile(job.path)]
     if len(small) < 2:
         return Ready()
     start = time.perf_counter()
@@ -96,8 +103,9 @@ def together(jobs: Sequence[Job], engine: Any) -> Ready:
 def answer(job: Job, engine: Any, ready: Ready) -> Reply:
     """Analyze one case; whatever it raises becomes a failed case."""
     start = time.perf_counter() - (ready.share if job.path in ready.digests else 0.0)
+    tokens = None if job.key is None else Tokens(job.key)
     try:
-        status, facts, tables, digest = _analyzed(job, engine, ready)
+        status, facts, tables, digest = _analyzed(job, engine, ready, tokens)
         kind = reason = ""
     except SourceError as error:
         status, kind, reason, facts, tables, digest = "failed", "unreadable", str(error), {}, {}, ""
@@ -110,10 +118,15 @@ def answer(job: Job, engine: Any, ready: Ready) -> Reply:
             raise
         status, kind, facts, tables, digest = "failed", "error", {}, {}, ""
         reason = f"internal error: {type(error).__name__}: {' '.join(str(error).split())}"
-    return Reply(shown(job.path), status, kind, reason, digest, job.mark, job.size, time.perf_counter() - start, facts, tables)
+    if tokens is not None:
+        reason = reason.replace(shown(job.path), tokens.of("case", shown(job.path)))
+    told = tokens.values if tokens else {}
+    return Reply(job.label, status, kind, reason, digest, job.mark, job.size, time.perf_counter() - start, facts, tables, told)
 
 
-def _analyzed(job: Job, engine: Any, ready: Ready) -> tuple[str, dict[str, Any], dict[str, list[tuple[Any, ...]]], str]:
+def _analyzed(
+    job: Job, engine: Any, ready: Ready, tokens: Tokens | None
+) -> tuple[str, dict[str, Any], dict[str, list[tuple[Any, ...]]], str]:
     from tracekit.analyze import Options, analyze, analyze_opened
     from tracekit.batch import cases
 
@@ -121,7 +134,7 @@ def _analyzed(job: Job, engine: Any, ready: Ready) -> tuple[str, dict[str, Any],
     if digest == job.known:
         return "same", {}, {}, digest
     telling = engine.vocabulary.telling
-    options = Options(keep_tables=rows.needed(telling), limits=job.limits)
+    options = Options(keep_tables=rows.needed(telling), limits=job.limits, redaction=tokens, case=job.label if tokens else "")
     opened = ready.opened.get(job.path)
     run = analyze([job.path], options, engine) if opened is None else analyze_opened(opened, options, engine)
     mtime = os.stat(job.path).st_mtime if os.path.exists(job.path) else 0.0

@@ -1,5 +1,6 @@
 """The commands about many cases: batch, report, query."""
 
+import json
 import os
 import re
 import sys
@@ -12,15 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tracekit.cli import redact as cli_redact
 from tracekit.cli import status as cli_status
-from tracekit.cli.output import complain, offers, rendered, write
+from tracekit.cli.output import complain, offers, rendered, say, write
 from tracekit.errors import TracekitError, UsageError
+from tracekit.unseen import csv_cell, visible
 
 if TYPE_CHECKING:
     import polars as pl
 
     from tracekit.batch.run import Progress, Settings
+    from tracekit.redaction.tokens import Tokens
 
+_UNSEEN = re.compile(r"[^\n\x20-\x7e]")  # JSON escapes it
+_ODD = r"^\s*[=+\-@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}]|[^\x20-\x7e]"  # texts that a cell of CSV may not hold as they are
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")]
 
 
@@ -44,6 +50,8 @@ def batch(
     retry: Annotated[bool, typer.Option("--retry", help="Try failed cases again.")] = False,
     rehash: Annotated[bool, typer.Option("--rehash", help="Read every file to see whether it changed.")] = False,
     fail_on: cli_status.FailOn = cli_status.FAIL_ON,
+    redact: cli_redact.Redact = False,
+    redaction_map: cli_redact.Map = None,
     debug: Debug = False,
 ) -> None:
     """Analyze many cases in parallel; stop and start again at will: only what is new or changed is analyzed.
@@ -51,6 +59,8 @@ def batch(
     Exit status, of the given cases together: 0 nothing wrong, and all of them were whole and known; 1 a finding; 2 none could be read;
     3 nothing wrong found, but a case failed or its all-clear is not to be trusted; 130 interrupted.
     """
+    from dataclasses import replace
+
     limit = cli_status.threshold(fail_on)
     from tracekit.batch import cases
     from tracekit.batch.results import Results
@@ -68,6 +78,11 @@ def batch(
     )
     if any(os.path.isdir(p) and os.path.realpath(p) == os.path.realpath(results) for p in (*(paths or []), *case)):
         raise UsageError(f"--output {results}: the results would lie among the logs; give another folder")
+    kept = cli_redact.map_file(redact, redaction_map, Path(os.path.normpath(results)))
+    tokens = cli_redact.tokens(redact, kept)
+    if tokens and kept:
+        tokens.keep(kept)  # before anything: a batch that goes on must find the same key
+        settings = replace(settings, redaction=tokens)
     found, errors = cases.find(paths or [], case)
     for error in errors:
         complain(error)
@@ -82,10 +97,11 @@ def batch(
         raise
     finally:
         shown.end()
+        cli_redact.keep(tokens, kept)
     for file in done.damaged:
         complain(f"{results}: {file}: its cases were analyzed again")
-    print(_summary(done, results))
-    raise typer.Exit(cli_status.of_results(Results(results), limit, [c.label for c in found]))
+    say(_summary(done, results))
+    raise typer.Exit(cli_status.of_results(Results(results), limit, [settings.label(c) for c in found]))
 
 
 def report(
@@ -119,6 +135,8 @@ def query(
     place: Annotated[str, typer.Argument(metavar="RESULTS|LOG", help="Results of a batch, or logs to analyze now.")],
     sql: Annotated[str, typer.Argument(metavar="SQL", help="SELECT over the tables (see `tracekit schema`).")],
     format: Annotated[str, typer.Option("--format", "-f", help="table, csv or json.")] = "table",
+    redact: cli_redact.Redact = False,
+    redaction_map: cli_redact.Map = None,
     debug: Debug = False,
 ) -> None:
     """Ask the tables of a batch, or of one analysis, in SQL."""
@@ -128,12 +146,15 @@ def query(
 
     from tracekit.batch.results import is_results
 
-    tables = _of_results(place) if is_results(place) else _of_log(place, sql)
+    kept = cli_redact.map_file(redact, redaction_map, None)
+    tokens = cli_redact.tokens(redact, kept)
+    tables = _of_results(place, tokens) if is_results(place) else _of_log(place, sql, tokens)
     try:
         found = pl.SQLContext(tables, eager=True).execute(sql)
     except pl.exceptions.PolarsError as e:
         raise UsageError(f"the query cannot be answered: {str(e).splitlines()[0]} (tables: {', '.join(sorted(tables))})") from e
     sys.stdout.write(_printed(found, format))
+    cli_redact.keep(tokens, kept)
 
 
 class Meter:
@@ -191,15 +212,21 @@ def _executor(place: str, settings: "Settings") -> tuple[Callable[[], Executor] 
     return (lambda: client.get_executor(pure=False, retries=0)), replace(settings, jobs=max(workers, 1), together=64)
 
 
-def _of_results(place: str) -> "dict[str, pl.LazyFrame]":
+def _of_results(place: str, tokens: "Tokens | None") -> "dict[str, pl.LazyFrame] | dict[str, pl.DataFrame]":
     from tracekit.batch.results import Results
     from tracekit.batch.rows import TABLES
 
     results = Results(place)
-    return {name: results.table(name) for name in TABLES}
+    tables = {name: results.table(name) for name in TABLES}
+    if tokens is None:
+        return tables
+    from tracekit.analyze import Engine
+    from tracekit.redaction.frames import redacted
+
+    return redacted({name: table.collect() for name, table in tables.items()}, tokens, Engine.load().vocabulary.rules)
 
 
-def _of_log(place: str, sql: str) -> "dict[str, pl.DataFrame]":
+def _of_log(place: str, sql: str, tokens: "Tokens | None") -> "dict[str, pl.DataFrame]":
     """The tables of one analysis that the query names, without rows where the log has none, and its findings and outcomes."""
     from tracekit.analyze import Engine, Options, analyze
     from tracekit.batch import rows
@@ -207,7 +234,7 @@ def _of_log(place: str, sql: str) -> "dict[str, pl.DataFrame]":
 
     named = tuple(set(re.findall(r"[A-Za-z_][A-Za-z0-9_]*", sql)))
     engine = Engine.load(named)
-    run = analyze([place], Options(keep_tables=named), engine)
+    run = analyze([place], Options(keep_tables=named, redaction=tokens), engine)
     _, told = rows.of_run(run, 0.0, engine.vocabulary.telling)
     own = {n: frame(n, [(0, place, *row) for row in of]).drop("result", "case") for n, of in told.items()}
     return engine.vocabulary.blank(named) | own | dict(run.tables)
@@ -217,9 +244,9 @@ def _printed(found: "pl.DataFrame", format: str) -> str:
     import polars as pl
 
     if format == "csv":
-        return found.write_csv()
+        return found.select(_cells(s) for s in found.iter_columns()).rename(csv_cell).write_csv()
     if format == "json":
-        return found.write_json() + "\n"
+        return _UNSEEN.sub(_escaped, found.write_json()) + "\n"
     with pl.Config(
         tbl_rows=-1,
         tbl_cols=-1,
@@ -228,7 +255,25 @@ def _printed(found: "pl.DataFrame", format: str) -> str:
         tbl_hide_dataframe_shape=True,
         tbl_hide_column_data_types=True,
     ):
-        return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in f"{found}\n")
+        return visible(f"{found}\n", keep="\n")
+
+
+def _cells(column: "pl.Series") -> "pl.Series":
+    """Return a column as cells of CSV: texts are no formulas, lists are JSON, numbers stay numbers."""
+    import polars as pl
+
+    if column.dtype.is_nested():
+        told = [None if v is None else json.dumps(v.to_list() if isinstance(v, pl.Series) else v, default=str) for v in column]
+        column = pl.Series(column.name, told, dtype=pl.String)
+    if column.dtype != pl.String:
+        return column
+    odd = column.str.contains(_ODD).fill_null(False).arg_true()
+    return column.scatter(odd, [csv_cell(v) for v in column[odd]]) if len(odd) else column
+
+
+def _escaped(m: re.Match[str]) -> str:
+    units = m[0].encode("utf-16-be")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 
 def _summary(p: "Progress", results: Path) -> str:

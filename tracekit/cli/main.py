@@ -16,9 +16,10 @@ from tracekit import __version__
 from tracekit.cli import author as cli_author
 from tracekit.cli import batch as cli_batch
 from tracekit.cli import model as cli_model
+from tracekit.cli import redact as cli_redact
 from tracekit.cli import schema as cli_schema
 from tracekit.cli import status as cli_status
-from tracekit.cli.output import Output, complain, draws, offers, rendered, write
+from tracekit.cli.output import Output, complain, draws, offers, rendered, say, write
 from tracekit.errors import TracekitError, UsageError
 from tracekit.speed import search_rarely
 
@@ -63,6 +64,8 @@ def analyze(
     side: Annotated[list[str] | None, typer.Option(metavar="SOURCE=SIDE", help="Say whose log a source is: guest or host.")] = None,
     color: Annotated[str, typer.Option(metavar="WHEN", help="auto, always or never.")] = "auto",
     width: Annotated[int | None, typer.Option(help="Columns of the terminal report.", min=40)] = None,
+    redact: cli_redact.Redact = False,
+    redaction_map: cli_redact.Map = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Read logs and traces as one case and say what went wrong, how sure that is, and what could not be seen.
@@ -71,23 +74,25 @@ def analyze(
     all-clear is not to be trusted (a log cut or not readable, a failed plugin, nothing that could be checked, complaints not understood).
     """
     limit, clocks, sides = cli_status.threshold(fail_on), dict(map(_offset, clock or [])), dict(map(_side, side or []))
-    colored = _colored(color, output)
+    colored, kept = _colored(color, output), cli_redact.map_file(redact, redaction_map, output)
     from tracekit.analyze import Options
     from tracekit.analyze import analyze as run_all
 
-    registry = offers(format)
+    registry, tokens = offers(format), cli_redact.tokens(redact, kept)
     progress = ReadMeter() if sys.stderr.isatty() else None
     try:
-        run = run_all(paths, Options(clocks=clocks, sides=sides, pictures=draws(registry, format), progress=progress))
+        shown = draws(registry, format)
+        run = run_all(paths, Options(clocks=clocks, sides=sides, pictures=shown, progress=progress, redaction=tokens))
     finally:
         if progress:
             progress.done()
-    _known(run, [*clocks, *sides])
+    _known(run, [*clocks, *sides] if tokens is None else [])
     for error in run.errors:
         complain(error)
     columns = width or shutil.get_terminal_size((80, 24)).columns
     text, done = rendered(registry, format, run, {"width": columns, "color": colored, "full": full})
     write(text, output if done else None)
+    cli_redact.keep(tokens, kept)
     raise typer.Exit(cli_status.of_run(run, limit))
 
 
@@ -106,7 +111,7 @@ def explain(
     gates = registry.gates
     for gate in gates.values():
         if name.lower() in (gate.name, gate.code.lower()):
-            print(_filled(expanded(gate.page(), gates)))
+            say(_filled(expanded(gate.page(), gates)))
             return
     diagnoses = [*registry.diagnoses, BLIND_SPOT]
     for d in diagnoses:
@@ -117,7 +122,7 @@ def explain(
             told += [f"settings: {', '.join(settings)}"] if settings else []
             told += [f"to record: {d.record}"] if d.record else []
             told += [f"commands: tracekit record {family}"] if (family := family_of(d.code)) else []
-            print(_filled("\n".join([f"{d.name} ({d.code}), severity {d.severity}", "", expanded(d.page, gates), "", *told])))
+            say(_filled("\n".join([f"{d.name} ({d.code}), severity {d.severity}", "", expanded(d.page, gates), "", *told])))
             return
     known = [*(n for d in diagnoses for n in (d.name, d.code)), *(n for g in gates.values() for n in (g.name, g.code))]
     raise UsageError(f"no diagnosis is called {name}{_near(name, known)}")
@@ -133,11 +138,11 @@ def list_plugins(debug: Annotated[bool, typer.Option("--debug", help="Show where
         brings: dict[str, Sized] = {"diagnosis": p.diagnoses, "model": p.models, "report": p.reports, "grammar folder": p.grammars}
         brings |= {"system": p.systems, "machine": p.machines, "gate": p.gates, "lane": p.lanes}
         counts = ", ".join(f"{len(v)} {_plural(k, len(v))}" for k, v in brings.items() if v)
-        print(f"{p.name} {p.version}: {counts or 'nothing'}")
+        say(f"{p.name} {p.version}: {counts or 'nothing'}")
         for error in p.errors:
-            print(f"  {error}")
+            say(f"  {error}")
     for error in engine.errors:
-        print(error)
+        say(error)
 
 
 app.command()(cli_schema.schema)
@@ -147,6 +152,7 @@ app.command()(cli_model.whatif)
 app.command()(cli_batch.batch)
 app.command()(cli_batch.report)
 app.command()(cli_batch.query)
+app.command()(cli_redact.redact)
 app.command()(cli_author.record)
 app.add_typer(cli_author.new, name="new")
 app.command()(cli_author.expect)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tracekit.cli.output import say
 from tracekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,14 +40,16 @@ def replay(
         print(json.dumps({**asdict(result), "rows": list(result.rows), **({"timeline": events} if device else {})}, default=str))
         return
     shares = f"{result.from_known} from known state, {result.if_healthy} as if healthy"
-    print(f"{result.operations} operations with a result: {result.predicted} predicted ({shares}),", end=" ")
-    print(f"{result.not_predicted} not (state unknown).")
+    say(
+        f"{result.operations} operations with a result: {result.predicted} predicted ({shares}),"
+        f" {result.not_predicted} not (state unknown)."
+    )
     for operation, times, source, line in unpredicted(run.tables):
-        print(f"  not predicted: {times} {operation}, first {source}:{line}")
-    print(f"{result.divergences} divergences, {result.unexplained} of them not explained by a finding.")
+        say(f"  not predicted: {times} {operation}, first {source}:{line}")
+    say(f"{result.divergences} divergences, {result.unexplained} of them not explained by a finding.")
     for row in result.rows:
         told = f"explained by {row['explained_by']}" if row["explained_by"] else "not explained"
-        print(
+        say(
             f"  {row['source']}:{row['line']}: {row['operation']} {row['subject']}: {row['predicted']} expected ({row['rule']}), "
             f"{row['observed']} seen; {told}"
         )
@@ -72,7 +75,7 @@ def state(
         return
     _print(rows)
     if not rows:
-        print(f"the model knows of nothing that lives at {at}")
+        say(f"the model knows of nothing that lives at {at}")
 
 
 def whatif(paths: Paths, format: Format = "terminal", debug: Debug = False) -> None:
@@ -84,14 +87,14 @@ def whatif(paths: Paths, format: Format = "terminal", debug: Debug = False) -> N
         print(json.dumps([f.as_json() for f in flips], default=str))
         return
     if not flips:
-        print("nothing to replay: the input shows no stimuli of a system that tracekit models")
+        say("nothing to replay: the input shows no stimuli of a system that tracekit models")
     systems = [list(mine) for _, mine in groupby(flips, key=lambda f: (f.subject, {*f.vanished, *f.remaining}))]
     faulty = {f.subject for f in flips if f.vanished or f.remaining}
     systems = [s for s in systems if s[0].subject not in faulty or any(f.vanished or f.remaining or f.new for f in s)]
     for told in dict.fromkeys("\n".join(_flipped(mine)) for mine in systems):
-        print(told)
+        say(told)
     for assumption in dict.fromkeys(a for f in flips for a in f.assumptions):
-        print(f"assumed: {assumption}")
+        say(f"assumed: {assumption}")
 
 
 def _flipped(flips: "Sequence[Flip]") -> Iterator[str]:
@@ -132,11 +135,11 @@ def _print(events: list[dict[str, Any]]) -> None:
     for event in events:
         if event["source"] != source:
             source = event["source"]
-            print(source)
+            say(source)
         lines = f"{event['line']}-{event['line_end']}" if event["line_end"] not in (None, event["line"]) else f"{event['line']}"
         stamp = f"{event['ts'] / 1e9:.6f}" if event["ts"] is not None else ""
         what = " ".join(f"{k}={_brief(v)}" for k, v in event["what"].items() if not re.search(r"_(line|end|ts|how|source|call)$", k))
-        print(f"  {lines:>11} {stamp:>14}  {event['table']:<16} {what}")
+        say(f"  {lines:>11} {stamp:>14}  {event['table']:<16} {what}")
 
 
 def _brief(value: Any) -> str:

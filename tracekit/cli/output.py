@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tracekit.errors import OutputError, PluginError, UsageError
+from tracekit.unseen import visible
 
 if TYPE_CHECKING:
     from tracekit.plugins.registry import Registry
@@ -68,8 +69,12 @@ class Output:
 
 def complain(text: str) -> None:
     """Print one line on standard error, with control characters written out."""
-    clean = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-    print(f"tracekit: {clean}", file=sys.stderr)
+    print(f"tracekit: {visible(text)}", file=sys.stderr)
+
+
+def say(text: str) -> None:
+    """Print lines on standard output, with control characters written out."""
+    print(visible(text, keep="\n"))
 
 
 def offers(format: str, method: str = "write") -> "Registry":
@@ -114,7 +119,7 @@ def write(text: str, output: Path | None) -> None:
         sys.stdout.flush()
         return
     try:
-        output.write_text(text, encoding="utf-8", newline="")
+        output.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
     except OSError as e:
         with suppress(OSError):
             if output.is_file():

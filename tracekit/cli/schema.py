@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tracekit.cli.output import say
 from tracekit.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ def schema(
     """Print what a table's rows and columns mean, which model or grammar emits it, and who reads it."""
     entries = _catalog()
     if table is None:
-        print("\n".join(_list(entries)))
+        say("\n".join(_list(entries)))
     elif table in entries:
-        print("\n".join(_page(entries[table])))
+        say("\n".join(_page(entries[table])))
     else:
         raise UsageError(f"no table is called {table}{nearest(table, entries)}")
 
