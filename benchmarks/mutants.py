@@ -1,29 +1,42 @@
-"""Change one guard of a diagnosis at a time and count how many of these changes the tests notice.
+"""Change one guard of a diagnosis or model at a time and count how many of these changes the tests notice.
 
-    python benchmarks/mutants.py                   # 100 changes, drawn with a fixed seed
+    python benchmarks/mutants.py                   # 150 changes, drawn with a fixed seed
     python benchmarks/mutants.py --count 0         # all of them
-    python benchmarks/mutants.py --only stale_hwsize
+    python benchmarks/mutants.py --only stale_hwsize --count 0
 
 A change is one of: a comparison turned (`<` into `<=`, `==` into `!=`, `is` into `is not`), `and` for `or`, `not` left out, a number one
-higher. It is noticed where the samples or the tests of its family fail. Exit status 1 where fewer than `--at-least` percent are noticed.
+higher. It is tried by the tests about its file: the samples of the diagnosis and those that expect its code, the tests of its family that
+name it; of a model all samples and tests of its family. All of them must pass without a change first. Each trial is a fork of one process
+that has loaded everything, and ends with the first test that fails. `equivalent.toml` has the changes that no log can show, each with the
+reason; they are printed and not counted.
+Exit status 1 where fewer than `--at-least` percent are noticed.
 """
 
 import argparse
 import ast
+import hashlib
+import importlib
 import os
-import random
-import shutil
-import subprocess
+import re
+import signal
 import sys
-import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from copy import deepcopy
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+os.environ["POLARS_MAX_THREADS"] = "1"
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TURNED = {
+SAMPLES = ("test_samples.py", "test_sample_values.py")
+TESTS = (*(f"tests/{name}" for name in SAMPLES), "tests/plugins")
+PARTS = ("diagnoses", "models")
+SECONDS = 300  # a change that runs longer is noticed: it does not end
+TURNED: Mapping[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
     ast.Gt: ast.GtE,
@@ -43,89 +56,267 @@ TURNED = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: the file, the line, what was done, and the whole changed text."""
+    """One change: the file, its place in `ast.walk` of it, its lines, the text there, and what is done."""
 
     path: Path
-    line: int
-    what: str
+    place: int
+    lines: range
     text: str
+    what: str
+
+    @property
+    def where(self) -> str:
+        """The file and line as an editor takes them."""
+        return f"{self.path.relative_to(ROOT)}:{self.lines.start}"
+
+    @property
+    def module(self) -> str:
+        """The name by which the file is imported."""
+        return ".".join(self.path.relative_to(ROOT / "plugins").with_suffix("").parts)
+
+    def draw(self, seed: int) -> str:
+        """A number that stays where other lines of the file, or other files, change."""
+        return hashlib.sha256(f"{seed} {self.path.name} {self.text} {self.what} ".encode()).hexdigest()
+
+
+# Changes.
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
     """Yield every change of one file that leaves a program."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    count = sum(1 for _ in ast.walk(tree))
-    for place in range(count):
-        changed = deepcopy(tree)
-        node = next(n for i, n in enumerate(ast.walk(changed)) if i == place)
-        if what := change(node):
-            yield Mutant(path, getattr(node, "lineno", 0), what, ast.unparse(changed))
+    source = path.read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    statements = statement_of(tree)
+    for place, node in enumerate(ast.walk(tree)):
+        if what := change_of(node):
+            around = statements[node]
+            lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)  # type: ignore[attr-defined]
+            yield Mutant(path, place, lines, f"{header(source, around)} | {ast.get_source_segment(source, node)}", what)
 
 
-def change(node: ast.AST) -> str:
-    """Change a node in place; return what was done, or nothing where there is no guard to change."""
+def statement_of(tree: ast.Module) -> dict[ast.AST, ast.stmt]:
+    """The innermost statement around each node."""
+    found: dict[ast.AST, ast.stmt] = {}
+    for statement in (n for n in ast.walk(tree) if isinstance(n, ast.stmt)):
+        found.update((n, statement) for n in ast.walk(statement))  # outer statements are walked first
+    return found
+
+
+def header(source: str, statement: ast.stmt) -> str:
+    """The first line of a statement, without blanks around it."""
+    return source.splitlines()[statement.lineno - 1].strip()
+
+
+def change_of(node: ast.AST) -> str:
+    """What to change at a node, or nothing where there is no guard."""
     if isinstance(node, ast.Compare) and type(node.ops[0]) in TURNED:
-        before = type(node.ops[0])
-        node.ops[0] = TURNED[before]()
-        return f"{before.__name__} -> {TURNED[before].__name__}"
-    if isinstance(node, ast.BoolOp):
-        before = type(node.op)
-        node.op = TURNED[before]()
-        return f"{before.__name__} -> {TURNED[before].__name__}"
-    if isinstance(node, ast.BinOp) and type(node.op) in (ast.BitAnd, ast.BitOr) and guards(node):
-        before = type(node.op)
-        node.op = TURNED[before]()
-        return f"{before.__name__} -> {TURNED[before].__name__}"
+        return turning(node.ops[0])
+    if isinstance(node, ast.BoolOp) or (isinstance(node, ast.BinOp) and type(node.op) in TURNED and "pl.col" in ast.unparse(node)):
+        return turning(node.op)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.Invert):
-        node.operand = ast.UnaryOp(type(node.op)(), node.operand)
         return "not left out"
     if isinstance(node, ast.Constant) and type(node.value) is int:
-        node.value += 1
-        return f"{node.value - 1} -> {node.value}"
+        return f"{node.value} -> {node.value + 1}"
     return ""
 
 
-def guards(node: ast.BinOp) -> bool:
-    """Whether `&` and `|` join expressions of polars, not types or sets."""
-    return "pl.col" in ast.unparse(node)
+def turning(operator: ast.AST) -> str:
+    """An operator and what it is turned into."""
+    return f"{type(operator).__name__} -> {TURNED[type(operator)].__name__}"
 
 
-def noticed(mutant: Mutant) -> bool:
-    """Return whether the samples or the tests of the family fail with this change."""
-    family = mutant.path.relative_to(ROOT / "plugins").parts[0]
-    tests = [ROOT / "tests" / "test_samples.py", ROOT / "tests" / "plugins" / family.removeprefix("tracekit_")]
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / family
-        shutil.copytree(ROOT / "plugins" / family, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        (Path(folder) / mutant.path.relative_to(ROOT / "plugins")).write_text(mutant.text, encoding="utf-8")
-        env = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *map(str, tests)]
-        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=False).returncode != 0
+def changed(mutant: Mutant) -> ast.Module:
+    """The whole tree of a file with one change."""
+    tree = ast.parse(mutant.path.read_text(encoding="utf-8"))
+    node: Any = next(n for i, n in enumerate(ast.walk(tree)) if i == mutant.place)
+    if isinstance(node, ast.Compare):
+        node.ops[0] = TURNED[type(node.ops[0])]()
+    elif isinstance(node, ast.BoolOp | ast.BinOp):
+        node.op = TURNED[type(node.op)]()
+    elif isinstance(node, ast.UnaryOp):
+        node.operand = ast.UnaryOp(node.op, node.operand)
+    else:
+        node.value += 1
+    return ast.fix_missing_locations(tree)
+
+
+def equivalents() -> list[dict[str, str]]:
+    """The changes that no log can show: file, text, what, and why."""
+    return list(tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text(encoding="utf-8")).get("change", []))
+
+
+def excuse(mutant: Mutant, known: Sequence[Mapping[str, str]]) -> str:
+    """The reason why no log can show a change, or nothing."""
+    for k in known:
+        if (k["file"], k["text"], k["what"]) == (mutant.path.name, mutant.text, mutant.what):
+            return k["why"]
+    return ""
+
+
+# A module that is loaded becomes the changed one, in place.
+
+
+def become(mutant: Mutant) -> None:
+    """Put the code and constants of a changed file into its module, and into those that imported from it."""
+    module = importlib.import_module(mutant.module)
+    namespace = {"__name__": module.__name__, "__file__": module.__file__, "__package__": module.__package__}
+    exec(compile(changed(mutant), str(mutant.path), "exec"), namespace)
+    others = [m for name, m in sys.modules.items() if name.startswith("tracekit") and isinstance(m, ModuleType)]
+    for name, new in namespace.items():
+        old = vars(module).get(name)
+        if not name.startswith("__") and old is not new and not graft(old, new):
+            for other in (m for m in others if vars(m).get(name) is old):
+                setattr(other, name, new)
+
+
+def graft(old: Any, new: Any) -> bool:
+    """Give a function, a class or a diagnosis the code of another; False where it is a mere value."""
+    if isinstance(old, FunctionType) and isinstance(new, FunctionType):
+        old.__code__, old.__defaults__, old.__kwdefaults__ = new.__code__, new.__defaults__, new.__kwdefaults__
+        return True
+    if isinstance(old, type) and isinstance(new, type):
+        for name, value in vars(new).items():
+            if not name.startswith("__") and not graft(vars(old).get(name), value) and not isinstance(value, property):
+                setattr(old, name, value)
+        return True
+    for inner in ("function", "__wrapped__", "__func__", "func", "fget"):  # a diagnosis, a cached function, methods, properties
+        if isinstance(getattr(old, inner, None), FunctionType):
+            if inner == "function":
+                old.settings.update(new.settings)
+            return graft(getattr(old, inner), getattr(new, inner))
+    return False
+
+
+# Trials.
+
+
+def forked(work: Callable[[], int], seconds: int) -> int:
+    """Start a silent child that does some work and ends with its status; return its id."""
+    if child := os.fork():
+        return child
+    try:
+        signal.alarm(seconds)
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(quiet, 1)
+        os.dup2(quiet, 2)
+        os._exit(work())
+    except BaseException:
+        os._exit(1)
+
+
+def status(child: int) -> int:
+    """Wait for a child; its exit status, or the signal that ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+class Trials:
+    """What pytest runs in place of its own loop: one run without a change, then each change in a fork."""
+
+    def __init__(self, drawn: Sequence[Mutant], jobs: int, trust: bool) -> None:
+        self.drawn, self.jobs, self.trust = drawn, jobs, trust
+        self.noticed: dict[Mutant, bool] = {}
+        self.failed = False
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Try each change with the tests that are about its file, if all of them pass without it."""
+        tests = Tests(session.items)
+        chosen = {m: tests.about(m.path) for m in self.drawn}
+        union = list(dict.fromkeys(i for items in chosen.values() for i in items))
+        if not self.trust and status(forked(lambda: run(union), 20 * SECONDS)):
+            self.failed = True
+            return True
+        running: dict[int, Mutant] = {}
+        for mutant, items in chosen.items():
+            if len(running) >= self.jobs:
+                self.wait(running)
+            running[forked(lambda m=mutant, i=items: (become(m), run(i))[1], SECONDS)] = mutant  # type: ignore[misc]
+        while running:
+            self.wait(running)
+        return True
+
+    def wait(self, running: dict[int, Mutant]) -> None:
+        """Note how one child ended."""
+        child, ended = os.wait()
+        mutant = running.pop(child)
+        self.noticed[mutant] = os.waitstatus_to_exitcode(ended) != 0
+        if not self.noticed[mutant]:
+            print(f"{mutant.where}: not noticed: {mutant.what}: {mutant.text}", flush=True)
+
+
+class Tests:
+    """The tests, by what they are about."""
+
+    def __init__(self, items: Sequence[pytest.Item]) -> None:
+        self.items = [i for i in items if i.get_closest_marker("slow") is None]
+        self.samples = {case: (case / "expected.toml").read_text(encoding="utf-8") for case in (ROOT / "sample_traces").glob("*/*-*")}
+        self.texts = {i.path: i.path.read_text(encoding="utf-8") for i in self.items}
+
+    def about(self, path: Path) -> list[pytest.Item]:
+        """The samples of a diagnosis, those that expect its code, the tests of its family that name it; of a model all of its family."""
+        family = path.relative_to(ROOT / "plugins").parts[0].removeprefix("tracekit_")
+        tests = [i for i in self.items if family in i.path.parts]
+        if path.parent.name == "models":
+            return [*self.sampled(self.of(family)), *tests]
+        own = f".{path.stem.replace('_', '-')}"
+        code = re.search(r'code="([A-Z]+-[0-9]+)"', path.read_text(encoding="utf-8"))
+        words = (path.stem, code[1]) if code else (path.stem,)
+        cases = [c for c in self.samples if c.parent.name.endswith(own)]
+        others = [c for c, text in self.samples.items() if code and f'"{code[1]}"' in text and c not in cases]
+        named = [i for i in tests if any(w in self.texts[i.path] for w in words)]
+        return [*self.sampled(cases), *named, *self.sampled(others)]
+
+    def sampled(self, cases: Sequence[Path]) -> list[pytest.Item]:
+        """The tests of some samples."""
+        ids = tuple(f"[{c.parent.name}/{c.name}]" for c in cases)
+        return [i for i in self.items if i.path.name in SAMPLES and i.nodeid.endswith(ids)]
+
+    def of(self, family: str) -> list[Path]:
+        """The samples of all diagnoses of a family."""
+        slugs = {p.stem.replace("_", "-") for p in (ROOT / "plugins" / f"tracekit_{family}" / "diagnoses").glob("*.py")}
+        return [c for c in self.samples if c.parent.name.partition(".")[2] in slugs]
+
+
+def run(items: Sequence[pytest.Item]) -> int:
+    """Run tests up to the first that fails; return 1 where one does, else 0."""
+    return int(not all(passes(item, following) for item, following in zip(items, [*items[1:], None], strict=False)))
+
+
+def passes(item: pytest.Item, following: pytest.Item | None) -> bool:
+    """Run one test."""
+    before = item.session.testsfailed
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+    return item.session.testsfailed == before
 
 
 def main() -> int:
-    """Draw the changes, try them two at a time, print those that nothing noticed and the share of those that were."""
+    """Draw the changes, try them, print those that nothing noticed and the share of those that were."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--count", type=int, default=100)
-    options.add_argument("--only", default="")
+    options.add_argument("--count", type=int, default=150)
+    options.add_argument("--only", default="", help="a word in the names of the files")
     options.add_argument("--seed", type=int, default=14)
     options.add_argument("--jobs", type=int, default=2)
     options.add_argument("--at-least", type=float, default=85.0)
+    options.add_argument("--trust", action="store_true", help="do not run the tests without a change first")
+    options.add_argument("--all", action="store_true", help="print the changes that were noticed too")
     given = options.parse_args()
-    files = [p for p in sorted((ROOT / "plugins").glob("*/diagnoses/*.py")) if p.stem != "__init__" and given.only in p.stem]
-    drawn = [m for path in files for m in mutants(path)]
-    if given.count and given.count < len(drawn):
-        drawn = random.Random(given.seed).sample(drawn, given.count)
-    for path in {m.path.parent: m.path for m in drawn}.values():
-        if noticed(Mutant(path, 0, "nothing", path.read_text(encoding="utf-8"))):
-            sys.exit(f"the tests of {path.parent.parent.name} fail without a change: mend them first")
-    with ThreadPoolExecutor(given.jobs) as pool:
-        results = list(zip(drawn, pool.map(noticed, drawn), strict=True))
-    for mutant, seen in sorted(results, key=lambda r: (r[0].path, r[0].line)):
-        if not seen:
-            print(f"not noticed: {mutant.path.relative_to(ROOT)}:{mutant.line}: {mutant.what}")
-    share = 100 * sum(seen for _, seen in results) / max(1, len(results))
-    print(f"{len(results)} changes, {share:.0f} % noticed")
+    files = sorted(p for part in PARTS for p in (ROOT / "plugins").glob(f"*/{part}/*.py") if p.stem != "__init__" and given.only in p.stem)
+    found = sorted((m for path in files for m in mutants(path)), key=lambda m: (m.draw(given.seed), m.place))
+    drawn, known = found[: given.count or len(found)], equivalents()
+    if not given.only and (stale := [k for k in known if not any(excuse(m, [k]) for m in found)]):
+        sys.exit(f"equivalent.toml has changes of text that is gone: {stale}")
+    excused = [(m, why) for m in drawn if (why := excuse(m, known))]
+    trials = Trials([m for m in drawn if not excuse(m, known)], given.jobs, given.trust)
+    os.chdir(ROOT)
+    pytest.main(["-p", "no:cacheprovider", "-p", "no:terminal", *TESTS], plugins=[trials])
+    if trials.failed or not trials.noticed:
+        sys.exit("tests fail without a change: mend them first")
+    if given.all:
+        for mutant in sorted((m for m, seen in trials.noticed.items() if seen), key=lambda m: m.where):
+            print(f"{mutant.where}: noticed: {mutant.what}: {mutant.text}")
+    for mutant, why in sorted(excused, key=lambda r: (r[0].path, r[0].lines.start)):
+        print(f"{mutant.where}: equivalent: {mutant.what}: {mutant.text}: {why}")
+    share = 100 * sum(trials.noticed.values()) / len(trials.noticed)
+    print(f"{len(trials.noticed)} of {len(found)} changes tried, {share:.0f} % noticed; {len(excused)} equivalent ones left out")
     return int(share < given.at_least)
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tomllib
+import venv
 from pathlib import Path
 
 
@@ -29,3 +30,21 @@ def passes(folder: Path) -> str:
 def program(folder: Path, env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python in the folder."""
     return subprocess.run([sys.executable, *arguments], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+
+
+def wheel(source: Path, into: Path, *options: str) -> Path:
+    """Build the wheel of a package with pip."""
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", *options, "-w", into, source]
+    done = subprocess.run(command, cwd=into.parent, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    (built,) = into.glob("*.whl")
+    return built
+
+
+def install(fresh: Path, *arguments: str) -> None:
+    """Install with pip into an environment of its own, which is made where it is not there. Bytecode of what is not imported is not written."""
+    if not fresh.exists():
+        venv.create(fresh)
+    command = [sys.executable, "-m", "pip", f"--python={fresh}/bin/python", "install", "-q", "--no-compile", *arguments]
+    done = subprocess.run(command, cwd=fresh.parent, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr

@@ -18,8 +18,10 @@ import tracekit.analyze
 from tracekit.analyze import Options, analyze
 from tracekit.findings import Finding
 from tracekit.run import Run
+from tracekit.testing import engine
 
 pytestmark = pytest.mark.skipif(not GIVEN.is_dir(), reason="no recordings here: set TRACEKIT_CAPTURES to a folder of them")
+KEPT = ("divergences", "windows")
 HEALTHY = [f for f in TRUTH if all(not case["found"] for case in TRUTH[f].values()) and f.startswith(("healthy", "xen-healthy"))]
 
 
@@ -33,10 +35,10 @@ class Bench:
     def _run(self, folder: str, what: str) -> Run:
         if any(n.endswith(".dat") for n in parts(folder, what)) and not shutil.which("trace-cmd"):
             pytest.skip("trace.dat needs trace-cmd")
-        return analyze([blanked(folder, n, self.folder) for n in parts(folder, what)], Options(keep_tables=("divergences", "windows")))
+        return analyze([blanked(folder, n, self.folder) for n in parts(folder, what)], Options(keep_tables=KEPT), engine(*KEPT))
 
     def changed(self, folder: str, name: str, change: Callable[[bytes], bytes]) -> Run:
-        return analyze([blanked(folder, name, self.folder, change)])
+        return analyze([blanked(folder, name, self.folder, change)], engine=engine())
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from tracekit.analyze import analyze
 from tracekit.cli.main import app
 from tracekit.findings import Finding
 from tracekit.run import Run
+from tracekit.testing import engine
 
 SMALL = Path(__file__).parent / "small"
 CASES = [line.split("\t") for line in (SMALL / "expected.tsv").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
@@ -44,7 +45,7 @@ STATUS = {"panic-after-refusal.log": 1, "polling-found-nothing.log": 0, "dump-st
 
 @cache
 def ran(*names: str) -> Run:
-    return analyze([str(SMALL / n) for n in names])
+    return analyze([str(SMALL / n) for n in names], engine=engine())
 
 
 def found(run: Run, code: str) -> list[Finding]:

@@ -3,11 +3,10 @@
 import gzip
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import tracekit
 
 from tracekit.analyze import Engine, analyze
 from tracekit.batch import rows
@@ -27,8 +26,7 @@ def kinds(text: str) -> list[str]:
 
 
 def status(*paths: Path | str, form: str = "terminal") -> tuple[int, str]:
-    command = [sys.executable, "-m", "tracekit", "analyze", *map(str, paths), "--format", form, "--width", "900"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = tracekit("analyze", *paths, "--format", form, "--width", "900")
     return done.returncode, done.stdout
 
 

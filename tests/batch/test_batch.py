@@ -17,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
+from commands import tracekit
 from fleets import render
 
 from tracekit.batch import cases, fingerprint, fleet, supervise
@@ -45,6 +46,8 @@ class Naughty(Model):
     def run(self, rows, tables):
         release = tables["kernel_version"]["release"][0].rpartition("-")[2]
         if release == "hang":
+            time.sleep(3600)
+        if release == "spin":
             while True:
                 pass
         if release == "sleep":
@@ -95,7 +98,7 @@ def fill(folder, count, release="6.1.0"):
 
 
 def settings(**more):
-    return batch.Settings(**{"jobs": 2, **more})
+    return batch.Settings(**{"jobs": 1, **more})  # a job is a process, which takes half a second to start
 
 
 def run(folder, results, executor=None, **more):
@@ -210,7 +213,7 @@ def test_hang_memory_and_crash_cost_their_case_only(tmp_path, naughty):
     folder = fill(tmp_path / "in", 8)
     for release in ("hang", "eat", "crash", "exit", "quit"):
         (folder / f"{release}.log").write_text(log(1, f"6.1.0-{release}"))
-    progress = run(folder, tmp_path / "r", limits=Budget(seconds=10, memory=700 << 20))
+    progress = run(folder, tmp_path / "r", jobs=2, limits=Budget(seconds=10, memory=700 << 20))
     assert counts(progress)[0] == 13
     assert [r for r in rows(tmp_path / "r") if r[1] == "failed"] == [
         ("crash.log", "failed", "crash"),
@@ -228,7 +231,7 @@ def test_hang_memory_and_crash_cost_their_case_only(tmp_path, naughty):
 
 def test_a_hang_is_tried_again_only_when_asked(tmp_path, naughty, settled):
     folder = fill(tmp_path / "in", 1)
-    (folder / "hang.log").write_text(log(1, "6.1.0-hang"))
+    (folder / "spin.log").write_text(log(1, "6.1.0-spin"))
     for retry, done in ((False, 2), (False, 0), (True, 1)):
         assert run(folder, tmp_path / "r", limits=Budget(seconds=1.5), retry=retry).done == done
 
@@ -236,7 +239,7 @@ def test_a_hang_is_tried_again_only_when_asked(tmp_path, naughty, settled):
 @pytest.mark.parametrize("executor", [lambda: ProcessPoolExecutor(2), None], ids=["processes", "threads"])
 def test_any_executor_gives_the_same(tmp_path, executor):
     folder = fill(tmp_path / "in", 24)
-    run(folder, tmp_path / "r", executor, together=2)
+    run(folder, tmp_path / "r", executor, jobs=2, together=2)
     assert [r[1] for r in rows(tmp_path / "r")] == ["done"] * 24
 
 
@@ -245,9 +248,9 @@ def test_a_fault_costs_none_of_the_cases_that_share_its_task(tmp_path, naughty):
     for release in ("hang", "crash"):
         (folder / f"{release}.log").write_text(log(1, f"6.1.0-{release}"))
     found, _ = cases.find([str(folder)])
-    told = settings(jobs=1, limits=Budget(seconds=3))
+    told = settings(limits=Budget(seconds=3))
     assert {len(t.jobs) for t in batch._tasks([batch.Job(c.path, c.size, c.mark) for c in found], told)} == {6}
-    assert counts(run(folder, tmp_path / "r", jobs=1, limits=told.limits)) == (24, 8, 2, 0)
+    assert counts(run(folder, tmp_path / "r", limits=told.limits)) == (24, 8, 2, 0)
     assert [r for r in rows(tmp_path / "r") if r[1] != "done"] == [("crash.log", "failed", "crash"), ("hang.log", "failed", "time")]
 
 
@@ -285,10 +288,9 @@ def command(*args, **more):
     return subprocess.Popen([*TRACEKIT, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
 
 
-def finished(*args, **more):
-    process = command(*args, **more)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
+def finished(*args):
+    done = tracekit(*args, *(["-j", "1"] if args[0] == "batch" and "-j" not in args else []))
+    return done.returncode, done.stdout, done.stderr
 
 
 def children(pid):
@@ -321,12 +323,13 @@ def until(true, seconds=60):
     return bool(told)
 
 
-@pytest.fixture
-def undisturbed(tmp_path):
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
     """Many cases, a few seconds of work, and the report of a batch that nobody disturbed."""
-    folder = fill(tmp_path / "in", MANY)
-    run(folder, tmp_path / "reference")
-    return folder, report(tmp_path / "reference")
+    place = tmp_path_factory.mktemp("undisturbed")
+    folder = fill(place / "in", MANY)
+    run(folder, place / "reference", jobs=2)
+    return folder, report(place / "reference")
 
 
 @pytest.mark.slow

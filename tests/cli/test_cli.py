@@ -1,12 +1,12 @@
 """The command line as a user meets it: exit status, one clear line for each mistake, nothing heavy for --help."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from commands import tracekit
 
 from tracekit.cli import main as cli
 from tracekit.cli import status
@@ -18,10 +18,9 @@ from tracekit.run import Run, SourceReport
 LOG = "[    1.000000] Linux version 6.12.0 (test)\n[    2.000000] nothing to see\n"
 
 
-def tracekit(*arguments: str, given: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the program; its output as text."""
-    env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS")} | environment
-    done = subprocess.run([sys.executable, "-m", "tracekit", *arguments], input=given, capture_output=True, env=env, timeout=120)
+def process(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[str]:
+    """Run the program as a process of its own; its output as text."""
+    done = subprocess.run([sys.executable, "-m", "tracekit", *arguments], input=given, capture_output=True, timeout=120)
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
@@ -43,7 +42,7 @@ def test_help_and_version_load_nothing_heavy(option: str) -> None:
 
 
 def test_version() -> None:
-    assert tracekit("--version").stdout == "tracekit 0.1.0\n"
+    assert process("--version").stdout == "tracekit 0.1.0\n"
 
 
 def test_a_healthy_log_is_two_lines_and_status_0(log: Path) -> None:
@@ -62,7 +61,7 @@ def test_json_is_one_document_and_nothing_else(log: Path) -> None:
 
 
 def test_standard_input_is_a_source() -> None:
-    done = tracekit("analyze", "-", "--format", "json", given=LOG.encode())
+    done = process("analyze", "-", "--format", "json", given=LOG.encode())
     assert [s["lines"] for s in json.loads(done.stdout)["sources"]] == [2]
 
 
@@ -124,7 +123,7 @@ def test_a_missing_file_beside_a_good_one_is_reported_and_makes_the_all_clear_do
 
 
 def test_names_of_files_write_nothing_on_the_terminal(tmp_path: Path) -> None:
-    done = tracekit("analyze", str(tmp_path / "a\x1b[31m"))
+    done = process("analyze", str(tmp_path / "a\x1b[31m"))
     assert "\x1b" not in done.stderr
     assert "\\x1b[31m" in done.stderr
 

@@ -27,17 +27,18 @@ def ask(capsys):
     return answer
 
 
-@pytest.fixture
-def results(tmp_path):
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
     """Three cases, two of them with a fault, one on another kernel; one that is no log."""
-    folder = tmp_path / "in"
+    place = tmp_path_factory.mktemp("batch")
+    folder = place / "in"
     folder.mkdir()
     for name, release, fault in (("a", "6.1.0", FAULT), ("b", "6.12.0", FAULT), ("c", "6.12.0", "")):
         (folder / f"{name}.log").write_text(BOOT.format(release=release) + fault)
     (folder / "core").write_bytes(b"\x01\x02\x03\x7f" * 1000)
     found, _ = cases.find([str(folder)])
-    batch.run(found, str(tmp_path / "results"), None, batch.Settings(jobs=1))
-    return tmp_path / "results"
+    batch.run(found, str(place / "results"), None, batch.Settings(jobs=1))
+    return place / "results"
 
 
 @pytest.fixture

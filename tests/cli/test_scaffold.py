@@ -5,11 +5,10 @@ import re
 import shutil
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import pytest
-from packages import known, passes, program
+from packages import install, known, passes, program, wheel
 
 from tracekit.cli import scaffold
 from tracekit.errors import UsageError
@@ -75,14 +74,11 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_it_installs_in_a_fresh_environment(tmp_path: Path) -> None:
     folder = scaffold.write("acme.ring-stuck", folder=tmp_path / "acme")
-    venv.create(tmp_path / "fresh", with_pip=True)
-    python = str(tmp_path / "fresh" / "bin" / "python")
+    fresh = tmp_path / "fresh"
+    install(fresh, str(wheel(ROOT, tmp_path / "wheels", "--no-build-isolation")))
+    install(fresh, "-e", f"{folder}[test]")
     env = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}  # this suite's options are not the package's
-    for arguments in (
-        ["pip", "install", "-q", str(ROOT)],
-        ["pip", "install", "-q", "-e", f"{folder}[test]"],
-        ["pytest", "-q", str(folder)],
-    ):
-        done = subprocess.run([python, "-m", *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stdout + done.stderr
+    command = [fresh / "bin" / "python", "-m", "pytest", "-q", folder]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
     assert sys.prefix not in done.stdout

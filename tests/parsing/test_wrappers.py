@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tracekit.analyze import analyze
+from tracekit.testing import engine
 
 SAMPLES = [
     Path(__file__).parents[2] / "sample_traces" / folder / "dmesg.txt"
@@ -136,7 +137,7 @@ def plain(records: list[Record]) -> bytes:
 
 
 def findings(path: Path) -> set[tuple[str, str | None, str]]:
-    return {(f.code, f.grade, f.subject.label) for f in analyze([str(path)]).findings}
+    return {(f.code, f.grade, f.subject.label) for f in analyze([str(path)], engine=engine()).findings}
 
 
 @cache
@@ -172,6 +173,6 @@ def test_the_same_evidence_where_a_record_takes_many_lines(sample: Path, name: s
 
 def evidence(path: Path, begins: list[int]) -> list[tuple[str, str | None, str, list[tuple[int, str]]]]:
     """The findings and their evidence, by the number of the record."""
-    found = analyze([str(path)]).findings
+    found = analyze([str(path)], engine=engine()).findings
     assert found
     return [(f.code, f.grade, f.subject.label, [(bisect_right(begins, e.line), e.role) for e in f.evidence]) for f in found]
