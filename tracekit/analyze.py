@@ -12,7 +12,7 @@ from tracekit.diagnosing import recipes
 from tracekit.diagnosing.diagnoses import BLIND_SPOT, blind_spot, judge, settle
 from tracekit.diagnosing.places import Places
 from tracekit.errors import SourceError
-from tracekit.evidence import placed, with_text
+from tracekit.evidence import placed, surroundings, with_text
 from tracekit.findings import Finding, Outcome
 from tracekit.grammar import load as grammar
 from tracekit.parsing.capture import RAW, Vocabulary
@@ -46,7 +46,8 @@ class Options:
     """Hold what the user may set.
 
     `clocks`: offset in ns by source; `sides`: guest or host by source; `keep_tables`: tables the Run carries;
-    `pictures`: whether the Run carries a picture of each finding; `limits`: what an archive may cost, those of the environment if null;
+    `pictures`: whether the Run carries a picture of each finding and the lines around its evidence;
+    `limits`: what an archive may cost, those of the environment if null;
     `redaction`: tokens in place of names and addresses.
     """
 
@@ -155,6 +156,7 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
     places = Places(tables, engine.vocabulary.telling)
     findings, outcomes = diagnose(registry, places)
     findings = confirmed(findings, flipped(registry, places, {f.code for f in findings})) if findings else findings
+    around = surroundings(findings, sources) if options.pictures else {}
     findings = with_text(findings, sources, repeats)  # which can find that a log is not there any more
     reports = tuple(_source_report(p, clock.described(tables, p.path, p.clock), given[p.path]) for p in parsed)
     pictures = tuple(drawn(registry, findings, places, parsed)) if options.pictures else ()
@@ -163,6 +165,7 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
         sources=reports,
         findings=tuple(findings),
         pictures=pictures,
+        around=around,
         outcomes=tuple(outcomes),
         gates=tuple(_gates(tables, sources)),
         plugins=loaded,

@@ -10,6 +10,8 @@ from tracekit.findings import Evidence, Finding
 from tracekit.parsing.objects import printed
 from tracekit.reading.source import Series, Source
 
+AROUND = 10  # lines shown before and after a line of evidence
+
 
 def with_text(findings: Sequence[Finding], sources: Sequence[Source], repeats: pl.DataFrame) -> list[Finding]:
     """Return the findings with the text of their evidence lines, and with the places where other sources repeat those lines."""
@@ -38,6 +40,18 @@ def with_text(findings: Sequence[Finding], sources: Sequence[Source], repeats: p
         replace(f, evidence=tuple(complete(e) for e in f.evidence), windows=tuple(_placed_window(w, place) for w in f.windows))
         for f in findings
     ]
+
+
+def surroundings(findings: Sequence[Finding], sources: Sequence[Source]) -> dict[str, dict[int, str]]:
+    """Return the lines around the evidence, by file and line; of findings whose evidence has no text yet."""
+    found: dict[str, dict[int, str]] = {}
+    for s in sources:
+        ends = {n for f in findings for e in f.evidence if e.source == s.path for n in (e.line, e.line_end) if n is not None}
+        wanted = {n + i for n in ends for i in range(-AROUND, AROUND + 1) if n + i > 0}
+        for n, text in sorted(s.text_of(wanted).items()) if wanted else ():
+            path, line = s.place(n)
+            found.setdefault(path, {})[line] = printed(text)
+    return found
 
 
 def _placed_window(window: Mapping[str, Any], place: Callable[[str, int], tuple[str, int]]) -> Mapping[str, Any]:

@@ -1,7 +1,11 @@
-"""The run as one self-contained HTML page: no script, nothing loaded from elsewhere."""
+"""The run as one self-contained HTML page: nothing loaded from elsewhere; a script of its own zooms the pictures, all else is without."""
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
 from html import escape
+from importlib.resources import files
+from itertools import pairwise
 from typing import Any
 
 from tracekit import Bar, Evidence, Finding, Mark, Outcome, Picture, Run
@@ -36,7 +40,11 @@ tr:target td { background: var(--mark); } .defs { position: absolute; width: 0; 
 code { font: .92em ui-monospace, monospace; } summary { cursor: pointer; }
 footer, details { color: var(--dim); font-size: .92rem; margin-top: 1rem; }
 """
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+_ZOOM = files("tracekit_reports").joinpath("zoom.js").read_text(encoding="utf-8")
+_HASH = b64encode(sha256(_ZOOM.encode()).digest()).decode()
+_POLICY = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{_HASH}'"
+NEAR = 10  # lines before and after a line of evidence
+Around = Mapping[str, Mapping[int, str]]
 
 
 class HtmlReport:
@@ -57,7 +65,8 @@ class HtmlReport:
             f"<title>{_safe(title)}</title><style>{_STYLE}{PICTURE}</style></head><body>",
             f'<svg class="defs" aria-hidden="true">{DEFS}</svg>' if any(run.pictures) else "",
         ]
-        return "\n".join([*head, *_body(run, told, title), "</body></html>"]) + "\n"
+        script = [f"<script>{_ZOOM}</script>"] if any(run.pictures) else []
+        return "\n".join([*head, *_body(run, told, title), *script, "</body></html>"]) + "\n"
 
 
 def _body(run: Run, told: Story, title: str) -> Iterator[str]:
@@ -65,7 +74,7 @@ def _body(run: Run, told: Story, title: str) -> Iterator[str]:
     yield from _list("", [_safe(e) for e in run.errors])
     yield from _list("Why an all-clear is not to be trusted", [_safe(d.text) for d in run.doubts])
     for fault in told.faults:
-        yield from _fault(fault, run.picture(fault.finding))
+        yield from _fault(fault, run.picture(fault.finding), run.around)
     yield from _list("Facts", [f"<b>{_safe(f.code)}</b> {_safe(f.name)}: {_safe(f.summary)}" for f in told.facts])
     yield from _list("Not decided", [_outcome(o) for o in told.open])
     yield f"<p>{_safe(checked(told, full=True))}</p>"
@@ -76,7 +85,7 @@ def _body(run: Run, told: Story, title: str) -> Iterator[str]:
     yield f"<footer>tracekit {_safe(run.version)}</footer>"
 
 
-def _fault(fault: Fault, picture: Picture | None) -> Iterator[str]:
+def _fault(fault: Fault, picture: Picture | None, around: Around) -> Iterator[str]:
     f = fault.finding
     device = f.subject.label + (f"; {f.subject.how}" if f.subject.how else "") + (f"; on {f.machine}" if f.machine else "")
     yield f'<article class="{_safe(f.severity or "info")}"><span class="tag">{_safe(f.severity or "info")}</span>'
@@ -90,7 +99,7 @@ def _fault(fault: Fault, picture: Picture | None) -> Iterator[str]:
         yield f"<h3>What this means</h3><p>{_safe(f.meaning)}</p>"
     yield from _whole(picture, f)
     yield from _windows(f)
-    yield from _evidence(f)
+    yield from _evidence(f, around)
     yield from _list("Leads to", [_consequence(c) for c in fault.consequences])
     yield from _list("Not checked", [f"{_safe(u.guard)}. Would settle it: {_safe(u.would_settle)}" for u in f.unchecked])
     yield "</article>"
@@ -99,14 +108,19 @@ def _fault(fault: Fault, picture: Picture | None) -> Iterator[str]:
 def _picture(picture: Picture | None, f: Finding) -> Iterator[str]:
     """Yield the part that shows the proof, else the whole."""
     if picture is not None:
-        yield f'<div class="scroll">{drawing(picture.focus or picture.whole, _anchors(f))}</div>'
+        yield _scrolled(drawing(picture.focus or picture.whole, _anchors(f)))
+
+
+def _scrolled(svg: str) -> str:
+    """Return a picture in a box that scrolls where it is zoomed or the page is narrow."""
+    return f'<div class="scroll picture" tabindex="0" title="+, - and 0 zoom, so do Ctrl and the wheel">{svg}</div>'
 
 
 def _whole(picture: Picture | None, f: Finding) -> Iterator[str]:
     """Yield the whole recording, where the first picture shows a part of it."""
     if picture is not None and picture.focus is not None:
         clock = f"<p>{_safe(picture.whole.clock)}</p>" if picture.whole.clock else ""
-        yield f'<h3>The whole recording</h3><div class="scroll">{drawing(picture.whole, _anchors(f))}</div>{clock}'
+        yield f"<h3>The whole recording</h3>{_scrolled(drawing(picture.whole, _anchors(f)))}{clock}"
 
 
 def _anchors(f: Finding) -> Callable[[Bar | Mark], str]:
@@ -145,10 +159,25 @@ def _consequence(f: Finding) -> str:
     return f"<b>{_safe(f.code)}</b> {_safe(f.name)}, {_safe(confidence(f))}: {_safe(f.summary)} <code>{_safe(places(f))}</code>"
 
 
-def _evidence(f: Finding) -> Iterator[str]:
+def _evidence(f: Finding, around: Around) -> Iterator[str]:
     for source, group in by_source(f.evidence):
         yield f"<h3>{_safe(source)}</h3>"
-        yield f'<div class="scroll"><table>{"".join(_line(f, e) for e in group)}</table></div>'
+        yield f'<div class="scroll" tabindex="0"><table>{"".join(_line(f, e) for e in group)}</table></div>'
+        yield from _surroundings(group, around.get(source, {}))
+
+
+def _surroundings(group: list[Evidence], lines: Mapping[int, str]) -> Iterator[str]:
+    """Yield the lines around the evidence, folded away; gaps between them are marked."""
+    told = {n: e.role for e in group for n in (e.line, e.line_end or e.line)}
+    wanted = [n for n in lines if any(abs(n - at) <= NEAR for at in told)]
+    if not set(wanted) - set(told):
+        return
+    rows = []
+    for before, n in pairwise([0, *wanted]):
+        if before and n > before + 1:
+            rows.append('<tr><td class="n">…</td><td></td></tr>')
+        rows.append(f'<tr><td class="n">{n}</td><td class="{_safe(told.get(n, "context"))}">{_safe(lines[n].rstrip())}</td></tr>')
+    yield f'<details><summary>The lines around</summary><div class="scroll" tabindex="0"><table>{"".join(rows)}</table></div></details>'
 
 
 def _line(f: Finding, e: Evidence) -> str:

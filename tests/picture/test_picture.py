@@ -1,7 +1,9 @@
 """Pictures: from a recording to the lanes, and to what reports draw of them."""
 
 import re
+from base64 import b64encode
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from xml.dom import minidom
 
@@ -138,7 +140,7 @@ def test_texts_of_a_log_cannot_break_out_of_the_drawing() -> None:
     run = Run((), (f,), (), pictures=(Picture(Timeline("<b>", "ns", 0, 20, (hostile,))),))
     minidom.parseString(SvgReport().write(run, {}))
     page = HtmlReport().write(run, {})
-    assert "<script" not in page and "<i>" not in page and "\u202e" not in page
+    assert "<script>alert" not in page and "<i>" not in page and "\u202e" not in page
 
 
 def test_every_link_of_the_page_has_its_line_on_the_page() -> None:
@@ -152,3 +154,14 @@ def test_the_terminal_draws_within_its_width(width: int) -> None:
     text = TerminalReport().write(drawn(WINDOW), {"width": width})
     assert max(map(len, text.splitlines())) <= width
     assert re.search(r"no vectors .*█", text)
+
+
+def test_the_page_shows_the_lines_around_the_evidence_and_runs_no_script_but_its_own() -> None:
+    run = drawn(WINDOW)
+    page = HtmlReport().write(run, {})
+    text = WINDOW.read_text().splitlines()
+    assert run.around[str(WINDOW)][32] == text[31]
+    assert "<summary>The lines around</summary>" in page and page.count("<script>") == 1
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert f"script-src 'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" in page
+    assert "<script" not in HtmlReport().write(drawn(QUIET), {})

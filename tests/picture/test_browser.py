@@ -1,0 +1,88 @@
+"""The HTML page in a browser: it draws, zooms, leads to its lines, and asks nobody for anything."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tracekit_reports.html import HtmlReport
+
+from tracekit.analyze import Options, analyze
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+LOG = Path(__file__).resolve().parents[2] / "sample_traces/vfio.resize-window/fires-guest-disable-then-growth-6.12/trace.txt"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None and not os.environ.get("CI"):
+        pytest.skip("no chromium on this machine (.ci/run installs it)")
+    sync_api = pytest.importorskip("playwright.sync_api") if not os.environ.get("CI") else __import__("playwright.sync_api").sync_api
+    with sync_api.sync_playwright() as p:
+        chromium = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any, tmp_path: Path) -> Iterator[tuple[Any, list[str]]]:
+    """The page of a resize window, and what the browser complained of or asked for."""
+    report = tmp_path / "report.html"
+    report.write_text(HtmlReport().write(analyze([str(LOG)], Options(pictures=True)), {}), encoding="utf-8")
+    tab, said = browser.new_page(viewport={"width": 1280, "height": 800}), list[str]()
+    tab.on("console", lambda m: said.append(m.text))
+    tab.on("pageerror", lambda e: said.append(str(e)))
+    tab.on("request", lambda r: said.append(r.url) if r.url != report.as_uri() else None)
+    tab.goto(report.as_uri())
+    yield tab, said
+    tab.close()
+
+
+def test_the_first_screen_has_verdict_picture_and_what_to_do(page: tuple[Any, list[str]]) -> None:
+    tab, said = page
+    for part in ("h1", "h2", ".picture svg", ".do"):
+        box = tab.locator(part).first.bounding_box()
+        assert box["y"] + box["height"] <= 800, part
+    assert said == []
+
+
+def test_a_picture_zooms_by_keys_and_comes_back(page: tuple[Any, list[str]]) -> None:
+    tab, said = page
+    picture = tab.locator(".picture").first
+    whole = picture.locator("svg").bounding_box()["width"]
+    picture.focus()
+    tab.keyboard.press("+")
+    assert picture.locator("svg").bounding_box()["width"] > 1.4 * whole
+    tab.keyboard.press("0")
+    assert picture.locator("svg").bounding_box()["width"] == pytest.approx(whole)
+    assert said == []
+
+
+def test_a_bar_leads_to_its_line(page: tuple[Any, list[str]]) -> None:
+    tab, _ = page
+    tab.locator(".picture a").first.click()
+    row = tab.locator("tr:target")
+    assert row.count() == 1 and row.is_visible()
+
+
+@pytest.mark.parametrize("width", [400, 1280, 1920])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_never_wider_than_the_window(page: tuple[Any, list[str]], width: int, scheme: str) -> None:
+    tab, _ = page
+    tab.emulate_media(color_scheme=scheme)
+    tab.set_viewport_size({"width": width, "height": 800})
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_it_is_whole_without_script(browser: Any, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    report.write_text(HtmlReport().write(analyze([str(LOG)], Options(pictures=True)), {}), encoding="utf-8")
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(report.as_uri())
+    assert tab.locator(".picture rect").count() > 10
+    tab.locator("summary", has_text="The lines around").first.click()
+    assert tab.locator("details[open] tr").count() > 20
+    context.close()
