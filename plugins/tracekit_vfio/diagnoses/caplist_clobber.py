@@ -39,7 +39,10 @@ def caplist_clobber(pci_device_found: pl.DataFrame) -> Iterator[Finding | Verdic
         & high.is_between(0x40, 0xFC)
         & (high.mod(4) == 0)
     )
-    for row in clobbered.head(1).iter_rows(named=True):
+    # 5086 and 8086 could each be the other's: the real one is of the device that kvmtool assigned
+    assigned = [] if kvmtool_assigned is None else kvmtool_assigned["bdf"].to_list()
+    likely = clobbered.sort(~pl.col("bdf_real").is_in(assigned), "source", "line", "source_real", "line_real")
+    for row in likely.head(1).iter_rows(named=True):
         yield Finding(
             summary=f"the guest's {row['bdf']} has vendor id {row['vendor']:#06x} for {row['vendor_real']:#06x}: "
             f"the high byte is the place of a capability",
