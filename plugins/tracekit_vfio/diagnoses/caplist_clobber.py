@@ -17,7 +17,7 @@ RECORD = "the guest's dmesg (pci ...: [vendor:device] lines) beside the host's"
     needs_any=("kvmtool_assigned", "kvmtool_unknown_capability"),
     across=("pci_device_found",),
 )
-def caplist_clobber(pci_device_found: pl.DataFrame) -> Iterator[Finding | Verdict]:
+def caplist_clobber(pci_device_found: pl.DataFrame, kvmtool_assigned: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
     """The guest sees a vendor id whose high byte is the offset of a capability.
 
     What it finds: a device of the guest with the device id of a host's device, the low byte of its vendor id, and a high byte that can be
