@@ -37,6 +37,7 @@ FALLS_BACK = re.compile(
 OF_VFS = re.compile(r"\bVFs?\b|\bSR-?IOV\b|\bvirtual functions?\b", re.IGNORECASE)
 # A parameter as it is set, no error: `no of cores: 64, max_msix_vectors: -1`
 SETTING = re.compile(r"\bmax\w*: ?-1\b", re.IGNORECASE)
+LONGEST = 500  # characters of a sentence: on runs of its words an expression takes more than linear time
 # `request_irq for queue 3`, `request MSI irq 45`; not `request irq vectors`, which allocates them
 REQUESTS = re.compile(r"(?:request|regist(?:er|ration))\w*[ _](?:[\w#/-]+ ){0,2}?(?:of )?(?:irqs?|interrupts?)\b(?! vector)", re.IGNORECASE)
 # `unable to allocate interrupt 90`, `IRQ enablement failed`: an irq, and no word of MSI or of vectors
@@ -61,6 +62,7 @@ class Complaint:
 
 def read(text: str) -> Complaint | None:
     """The complaint in a driver's sentence, or None where it is about something else than vectors."""
+    text = text[:LONGEST]
     error = errno_of(text)
     if error in OTHER_TROUBLE or OTHER_PART.search(text) or SETTING.search(text):
         return None

@@ -2,6 +2,7 @@
 
 import re
 
+LONGEST = 500  # characters of a sentence: on runs of its words an expression takes more than linear time
 # `timeout, completion polled`, `timed out but was already complete`, `recovered after timeout`: the work was done
 FOUND = re.compile(
     r"(?:time(?:d )?[ -]?out|expired).*(?:polled|poll|completion|complete)"
@@ -27,6 +28,7 @@ QUEUE = re.compile(
 def kind(text: str) -> str | None:
     """`found`: work that was done and not told; `announced`: a poll begins;
     `hedged`: the driver guesses; `msi`, `irq`: it says that one was missed; None: nothing was done, so that no interrupt is missing."""
+    text = text[:LONGEST]
     if NOTHING.search(text):
         return None
     if ANNOUNCED.search(text):

@@ -9,7 +9,7 @@ from typing import Any
 import tracekit
 from tracekit import Evidence, Finding, Outcome, Run
 
-_PAINT = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[c=>78])|\r+$")  # a terminal's colours and resets, the CR of a serial line's end
+_PAINT = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[c=>78])|(?<!\r)\r+$")  # a terminal's colours and resets, the CR of a serial line's end
 _DOUBT = 240  # characters of a reason in the first line
 _LEADING = {"cause": 0, "effect": 1, "cure": 2, "context": 3}
 

@@ -21,6 +21,7 @@ RAW_SCHEMA: Schema = RAW_EVENT.schema
 _FEW = 300  # texts that python matches sooner than polars makes an expression
 _WHOLE = "whole_match"
 _FUNCTION = r"^[0-9a-fA-F]{2,5}:[0-9a-fA-F:]+\.[0-7]$"  # an address of a function, and no placeholder for one
+_LONGEST_TRIED = 500  # characters of a text that python tries a rule on: on longer ones some rules would take seconds, polars is linear
 _LONGEST_READ = 500  # characters of a line that is looked at before it is peeled
 _AT_A_WORD = r"(?<![^ \]:)>])"
 COPIES = [(pl.col(name) + "").alias(name) if dtype == pl.String else pl.col(name) for name, dtype in ENVELOPE.items()]
@@ -145,7 +146,7 @@ def _candidates(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, 
         yield rule, parts[0] if len(parts) == 1 else pl.concat(parts).unique().sort()
     rows = msg.str.contains(vocabulary.general_form).arg_true()
     texts = msg[rows]
-    few = texts.to_list() if len(rows) <= SMALL_SOURCE else None
+    few = texts.to_list() if len(rows) <= SMALL_SOURCE and _short(texts) else None
     for rule, compiled in vocabulary.general if len(rows) else ():
         # Of a few texts python tells it sooner than polars, which keeps no more than 32 expressions ready.
         hit = texts.str.contains(rule.regex) if few is None else pl.Series([compiled.match(text) is not None for text in few])
@@ -167,7 +168,7 @@ def _matches(texts: pl.Series, rule: Rule) -> tuple[pl.Series | None, pl.DataFra
         fields = {g: [f.get(c) if f and g == c else None for f in found] for c, names in rule.groups.items() for g in names}
         whole = [text if f is not None else None for text, f in zip(texts, found, strict=True)]
         groups = pl.DataFrame({_WHOLE: whole, **fields}, schema_overrides=dict.fromkeys([_WHOLE, *fields], pl.String))
-    elif len(texts) <= min(_FEW, SMALL_SOURCE):
+    elif len(texts) <= min(_FEW, SMALL_SOURCE) and _short(texts):
         groups = _few_matches(texts.to_list(), rule)
     else:
         groups = texts.str.extract_groups(f"(?P<{_WHOLE}>{rule.regex})").struct.unnest()
@@ -176,6 +177,12 @@ def _matches(texts: pl.Series, rule: Rule) -> tuple[pl.Series | None, pl.DataFra
         return None, groups
     hit = groups[_WHOLE].is_not_null()
     return hit, groups.clear() if missed == len(texts) else groups.filter(hit)
+
+
+def _short(texts: pl.Series) -> bool:
+    """Return whether python may try rules on these texts."""
+    longest = texts.str.len_bytes().max()
+    return longest is None or int(str(longest)) <= _LONGEST_TRIED
 
 
 def _few_matches(texts: Sequence[str], rule: Rule) -> pl.DataFrame:

@@ -39,6 +39,7 @@ _NO_TAIL = re.compile(
 )
 _PROSE = re.compile(r"(?:[A-Z][a-z']+|I|a|and|but|so|the|this|just|which|we|it) (?:[A-Za-z',-]+ ){2,}")
 WIDEST = 80
+MOST_PIECES = 100  # that a mailer breaks a line into; each further one is held against all before it
 SHORTEST = 40
 LEAST_BROKEN = 66
 PRINTABLE = 76  # the longest line that quoted-printable allows
@@ -102,7 +103,7 @@ class Mail(Wrapper):
         pieces, text = self.record + self.doubt, piece.text.rstrip()
         if self.columns:
             return len(pieces[-1].text) == self.columns and bool(text) and not LOG_LINE.match(text)
-        if not self.wrapped or piece.depth > pieces[0].depth or not _may_be_tail(text):
+        if not self.wrapped or len(pieces) >= MOST_PIECES or piece.depth > pieces[0].depth or not _may_be_tail(text):
             return False
         # What was broken last, with the tails that a later mailer broke off it.
         broken = next(i for i in reversed(range(len(pieces))) if pieces[i].depth >= piece.depth)

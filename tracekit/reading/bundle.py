@@ -24,7 +24,7 @@ _LOG = re.compile(
     r"xl[-_. ]|xm[-_. ]|xen[-_.]|xenserver|qemu|libvirt|libxl|lspci|interrupts|cmdline|proc_cmdline|uname|sysinfo|"
     r"hardware\.txt|basic-environment\.txt|kvm\.txt|virtualization\.txt|crash\.txt|trace|ftrace|kprobe|kallsyms)[^/!]*$"
     r"|[/!](libvirt/(qemu|libxl)|log/xen|log/libvirt|tracing|sos_commands/(xen|kvm))/[^!]*$"
-    r"|(^|[/!])proc/version$|[/!]host_service_logs/[^!]*\.log|virt-launcher[^!]*/logs/[^!]*\.log"
+    r"|(^|[/!])proc/version$|[/!]host_service_logs/[^!]*\.log"
 )
 _NO_LOG = re.compile(
     r"\.(md|rst|html?|css|js|py|pyc|c|h|o|so|ko|rpm|deb|png|jpe?g|gif|svg|pdf|xml|xsl|yaml|yml|toml|conf|cfg|ini|service|rules|"
@@ -54,8 +54,14 @@ class Log(NamedTuple):
 def is_log(name: str) -> bool:
     """Return whether a file of a folder or archive may be a log, by its name and path."""
     if _BUNDLE.search(name):
-        return bool(_LOG.search(name) or _PACKED.search(name))
+        return bool(_LOG.search(name) or _PACKED.search(name) or any(map(_of_a_launcher, name.split("!"))))
     return not _NO_LOG.search(name)
+
+
+def _of_a_launcher(name: str) -> bool:
+    """Return whether it is `virt-launcher-.../logs/...log`."""
+    _, found, behind = name.partition("virt-launcher")
+    return bool(found) and ".log" in behind.partition("/logs/")[2]
 
 
 def machine(name: str) -> str:

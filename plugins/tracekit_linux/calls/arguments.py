@@ -11,9 +11,9 @@ from functools import lru_cache
 from tracekit_linux.calls.functions import REGISTERS, RETURN_NAMES, bare, parameter, signed
 
 # ` vdev=0xff1100 flags=0x24 name="msi-x" data={1,2}`, and in function_graph `pdev=0xff, mode=0 [ALLOW_LEGACY]`.
-FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\{[^}]*\}|[^\s,]+)')
+FIELD = re.compile(r'(?<!\w)(\w++)=("(?:[^"\\]|\\.)*"|\{[^}]{0,4000}\}|[^\s,]+)')
 # `vdev=%di`, `index=$arg3:u32`, `ret=$retval:s32`, `hwsize=+0x18(%si):u32` in a definition.
-FETCH = re.compile(r"(?:(\w+)=)?([%$+@\\-]\S*)")
+FETCH = re.compile(r"(?:(?<!\w)(\w++)=)?([%$+@\\-]\S*)")
 
 Arg = tuple[str, int | None, str]  # name, value, text
 Fetches = Mapping[str, str]

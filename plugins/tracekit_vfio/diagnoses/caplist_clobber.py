@@ -17,7 +17,7 @@ RECORD = "the guest's dmesg (pci ...: [vendor:device] lines) beside the host's"
     needs_any=("kvmtool_assigned", "kvmtool_unknown_capability"),
     across=("pci_device_found",),
 )
-def caplist_clobber(pci_device_found: pl.DataFrame) -> Iterator[Finding | Verdict]:
+def caplist_clobber(pci_device_found: pl.DataFrame, kvmtool_assigned: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
     """The guest sees a vendor id whose high byte is the offset of a capability.
 
     What it finds: a device of the guest with the device id of a host's device, the low byte of its vendor id, and a high byte that can be
@@ -39,7 +39,10 @@ def caplist_clobber(pci_device_found: pl.DataFrame) -> Iterator[Finding | Verdic
         & high.is_between(0x40, 0xFC)
         & (high.mod(4) == 0)
     )
-    for row in clobbered.head(1).iter_rows(named=True):
+    # 5086 and 8086 could each be the other's: the real one is of the device that kvmtool assigned
+    assigned = [] if kvmtool_assigned is None else kvmtool_assigned["bdf"].to_list()
+    likely = clobbered.sort(~pl.col("bdf_real").is_in(assigned), "source", "line", "source_real", "line_real")
+    for row in likely.head(1).iter_rows(named=True):
         yield Finding(
             summary=f"the guest's {row['bdf']} has vendor id {row['vendor']:#06x} for {row['vendor_real']:#06x}: "
             f"the high byte is the place of a capability",
