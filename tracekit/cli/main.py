@@ -253,6 +253,9 @@ def _status() -> int:
         if "--debug" in sys.argv:
             raise
         # typer's own errors of usage come from the click it brings along, under a name that changes with its release
+        if type(e).__name__ == "NoArgsIsHelpError":  # the page of help, where no command was given
+            print(e, file=sys.stderr)
+            return 2
         message = e.format_message() if hasattr(e, "format_message") else str(e)
         known = isinstance(e, TracekitError) or hasattr(e, "format_message")
         complain(message if known else f"internal error: {type(e).__name__}: {message} (--debug shows where)")
