@@ -5,7 +5,7 @@
     python benchmarks/mutants.py --only stale_hwsize --count 0
 
 A change is one of: a comparison turned (`<` into `<=`, `==` into `!=`, `is` into `is not`), `and` for `or`, `not` left out, a number one
-higher. It is tried by the tests about its file: the samples of the diagnosis and those that expect its code, the tests of its family that
+higher. It is tried by the tests about its file: the samples of the diagnosis and those that expect its code, the tests of plugins that
 name it; of a model all samples and tests of its family. All of them must pass without a change first. Each trial is a fork of one process
 that has loaded everything, and ends with the first test that fails. `equivalent.toml` has the changes that no log can show, each with the
 reason; they are printed and not counted.
@@ -252,17 +252,16 @@ class Tests:
         self.texts = {i.path: i.path.read_text(encoding="utf-8") for i in self.items}
 
     def about(self, path: Path) -> list[pytest.Item]:
-        """The samples of a diagnosis, those that expect its code, the tests of its family that name it; of a model all of its family."""
-        family = path.relative_to(ROOT / "plugins").parts[0].removeprefix("tracekit_")
-        tests = [i for i in self.items if family in i.path.parts]
+        """The samples of a diagnosis, those that expect its code, the tests of plugins that name it; of a model all of its family."""
         if path.parent.name == "models":
-            return [*self.sampled(self.of(family)), *tests]
+            family = path.relative_to(ROOT / "plugins").parts[0].removeprefix("tracekit_")
+            return [*self.sampled(self.of(family)), *(i for i in self.items if family in i.path.parts)]
         own = f".{path.stem.replace('_', '-')}"
         code = re.search(r'code="([A-Z]+-[0-9]+)"', path.read_text(encoding="utf-8"))
         words = (path.stem, code[1]) if code else (path.stem,)
         cases = [c for c in self.samples if c.parent.name.endswith(own)]
         others = [c for c, text in self.samples.items() if code and f'"{code[1]}"' in text and c not in cases]
-        named = [i for i in tests if any(w in self.texts[i.path] for w in words)]
+        named = [i for i in self.items if i.path.name not in SAMPLES and any(w in self.texts[i.path] for w in words)]
         return [*self.sampled(cases), *named, *self.sampled(others)]
 
     def sampled(self, cases: Sequence[Path]) -> list[pytest.Item]:

@@ -1,0 +1,144 @@
+"""The guards of IRQ-001, IRQ-002, IRQ-005 and IRQ-007, each from both sides."""
+
+import pytest
+
+from tracekit.findings import Finding
+from tracekit.testing import findings, outcome, run
+
+BANNER = "[    0.000000] Linux version 6.12.0 (x@y) (gcc 12) #1 SMP\n"
+POLLED = "[   30.000000] nvme nvme0: I/O 1 QID 3 timeout, completion polled\n"
+
+
+def of(code: str, *texts: str) -> list[Finding]:
+    return [f for f in findings(*texts) if f.code == code]
+
+
+# IRQ-001
+
+
+def interrupt(at: float, vector: int = 1, injected: bool = True) -> str:
+    handler = f"          <idle>-0 [000] d.h1. {at:12.6f}: irq_handler_entry: irq=61 name=vfio-msix[{vector}](0000:41:00.0)\n"
+    return handler + (
+        f"          <idle>-0 [000] d.h1. {at + 0.00002:12.6f}: kvm_msi_set_irq: dst 2 vec 49 (Fixed|physical|edge)\n" if injected else ""
+    )
+
+
+def recording(delivered: int, *, lost_at: float = 0.5, after: int = 4) -> str:
+    """So many interrupts that were injected, one that was not, and others after it, 1 s apart."""
+    before = "".join(interrupt(100 + i) for i in range(delivered - after))
+    later = "".join(interrupt(100 + delivered - after + i) for i in range(after))
+    return f"# tracer: nop\n#\n{before}{interrupt(100 + delivered - after - 1 + lost_at, injected=False)}{later}"
+
+
+@pytest.mark.parametrize(("delivered", "lost"), [(8, 1), (12, 1), (7, 0)])
+def test_a_loss_is_told_where_eight_deliveries_show_the_route(delivered: int, lost: int) -> None:
+    found = of("IRQ-001", recording(delivered))
+    assert [(f.grade, f.values["lost"], f.values["delivered"]) for f in found] == [("proven", 1, delivered)] * lost
+
+
+def test_an_interrupt_right_before_a_delivered_one_may_have_merged() -> None:
+    assert of("IRQ-001", recording(12, lost_at=0.95)) == []
+
+
+# IRQ-002
+
+
+@pytest.mark.parametrize(("name", "bdf"), [("0000:41:00.0", "0000:41:00.0"), ("41:00.0", None), ("hostdev0", None)])
+def test_a_pending_interrupt_is_of_the_function_that_qemu_names(name: str, bdf: str | None) -> None:
+    lines = f"vfio_msix_enable ({name})\nvfio_msix_vector_do_use ({name}) vector 0 used\nvfio_msix_pba_enable ({name})\n"
+    (f,) = of("IRQ-002", lines)
+    assert (f.subject.label, f.subject.bdf, [e.line for e in f.evidence]) == (name, bdf, [3])
+
+
+@pytest.mark.parametrize("later", ["vfio_msix_pba_disable ({0})", "vfio_msix_disable ({0})", "vfio_msix_vector_do_use ({0}) vector 0 used"])
+def test_a_pending_interrupt_that_something_ends_is_none(later: str) -> None:
+    begun = "vfio_msix_enable ({0})\nvfio_msix_vector_do_use ({0}) vector 0 used\nvfio_msix_pba_enable ({0})\n"
+    mine, other = "0000:41:00.0", "0000:42:00.0"
+    assert of("IRQ-002", begun.format(mine) + later.format(mine) + "\n") == []
+    assert [f.subject.bdf for f in of("IRQ-002", begun.format(mine) + later.format(other) + "\n")] == [mine]
+    assert [f.subject.bdf for f in of("IRQ-002", later.format(mine) + "\n" + begun.format(mine))] == [mine]
+    assert [f.subject.bdf for f in of("IRQ-002", begun.format(mine), later.format(mine) + "\n")] == [mine]  # another log
+
+
+# IRQ-005
+
+
+def snapshot(master: str, enable: str = "+") -> str:
+    return (
+        "41:00.0 Ethernet controller: Example Devices NIC\n"
+        f"\tControl: I/O- Mem+ BusMaster{master} SpecCycle- MemWINV- VGASnoop- ParErr- Stepping- SERR- FastB2B- DisINTx+\n"
+        f"\tCapabilities: [a0] MSI-X: Enable{enable} Count=8 Masked-\n"
+    )
+
+
+def test_a_snapshot_with_msix_on_and_the_bus_master_off_is_possible() -> None:
+    (f,) = of("IRQ-005", snapshot("-"))
+    assert (f.grade, f.subject.bdf) == ("possible", "0000:41:00.0")
+
+
+@pytest.mark.parametrize("text", [snapshot("+"), snapshot("-", "-")])
+def test_a_snapshot_of_a_healthy_device_does_not_clear_it(text: str) -> None:
+    assert of("IRQ-005", text) == []
+    assert outcome(run(text), "IRQ-005").outcome == "not evaluated"
+
+
+# IRQ-007
+
+OOPS = """\
+[   20.000000] BUG: unable to handle page fault for address: ffa0000000000010
+[   20.000001] #PF: supervisor write access in kernel mode
+[   20.000002] Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI
+[   20.000003] CPU: 0 UID: 0 PID: 262 Comm: vfioirq Not tainted 6.12.0 #1
+[   20.000004] RIP: 0010:pci_msix_write_vector_ctrl+0x33/0x100
+[   20.000005] Call Trace:
+[   20.000006]  <TASK>
+[   20.000007]  msix_mask_irq+0x29/0x50
+"""
+WARNING = """\
+[   20.000000] ------------[ cut here ]------------
+[   20.000001] WARNING: CPU: 0 PID: 262 at drivers/pci/msi/msi.c:461 pci_msix_write_vector_ctrl+0x33/0x100
+[   20.000002] CPU: 0 UID: 0 PID: 262 Comm: vfioirq Not tainted 6.12.0 #1
+[   20.000003] RIP: 0010:pci_msix_write_vector_ctrl+0x33/0x100
+[   20.000004] Call Trace:
+[   20.000005]  <TASK>
+[   20.000006]  msix_mask_irq+0x29/0x50
+"""
+
+
+def test_a_crash_of_msi_code_explains_the_silence() -> None:
+    (f,) = of("IRQ-007", BANNER + OOPS + POLLED)
+    assert f.explained_by == "MSI-009"
+
+
+def test_a_warning_of_msi_code_does_not() -> None:
+    assert [f.code for f in findings(BANNER + WARNING) if f.code == "MSI-009"] == ["MSI-009"]
+    (f,) = of("IRQ-007", BANNER + WARNING + POLLED)
+    assert f.explained_by is None
+
+
+def test_a_crash_in_another_log_does_not() -> None:
+    (f,) = of("IRQ-007", BANNER + POLLED, OOPS)
+    assert f.explained_by is None
+
+
+def timeout(at: float, queue: int, device: str = "nvme0", end: str = "completion polled") -> str:
+    return f"[{at:12.6f}] nvme {device}: I/O 1 QID {queue} timeout, {end}\n"
+
+
+def test_two_devices_whose_queues_differ_name_both() -> None:
+    (f,) = of("IRQ-007", timeout(10, 3) + timeout(10.1, 4, "nvme1"))
+    assert (f.subject.label, f.values["devices"], f.values["queues"], f.values["count"]) == ("host", ["nvme0", "nvme1"], ["3", "4"], 2)
+    assert "perhaps the vector of its CPU" not in f.summary
+
+
+def test_two_devices_of_one_queue_point_at_its_cpu_but_not_those_of_the_admin_queue() -> None:
+    for queue, told in ((3, True), (0, False)):
+        (f,) = of("IRQ-007", timeout(10, queue) + timeout(10.1, queue, "nvme1"))
+        assert ("perhaps the vector of its CPU" in f.summary) is told
+
+
+@pytest.mark.parametrize(("count", "named"), [(6, 6), (7, 6)])
+def test_at_most_six_queues_are_named(count: int, named: int) -> None:
+    (f,) = of("IRQ-007", "".join(timeout(10 + n, n) for n in range(1, count + 1)))
+    assert f"(queue {', '.join(str(n) for n in range(1, named + 1))})" in f.summary
+    assert len(f.values["queues"]) == count
