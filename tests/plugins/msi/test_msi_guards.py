@@ -1,0 +1,147 @@
+"""The guards of MSI-001 and MSI-004 and of the replay of enables, each from both sides."""
+
+import pytest
+from kprobes import Trace
+from opening import DEV, back, call, trace
+from tracekit_msi.models.predictions import shown
+
+from tracekit.findings import Finding
+from tracekit.testing import findings, tables
+
+ENABLE, INSERT = "__pci_enable_msix_range", "msi_insert_desc"
+LSPCI = "2e:00.1 Ethernet controller: Example Devices VF\n\tCapabilities: [a0] MSI-X: Enable+ Count={} Masked-\n"
+FAILED = "qemu-system-x86_64: vfio: failed to enable vectors, {}\n"
+
+
+def of(code: str, *texts: str, **named: str) -> list[Finding]:
+    return [f for f in findings(*texts, **named) if f.code == code]
+
+
+# MSI-001 from two sizes and a client's message
+
+
+@pytest.mark.parametrize(("release", "found"), [("6.1.90", 0), ("5.15.0", 0), ("6.2.0", 1), ("6.2.16", 1), ("6.12.0", 1), ("7.0.0", 1)])
+def test_a_table_that_grew_matters_from_6_2_on(release: str, found: int) -> None:
+    texts = (LSPCI.format(8), LSPCI.format(16), FAILED.format("-1"), f"Linux host {release} #1 SMP x86_64 GNU/Linux\n")
+    assert [(f.grade, f.values) for f in of("MSI-001", *texts)] == [("possible", {"old_size": 8, "live": 16, "errno": None})] * found
+
+
+@pytest.mark.parametrize(
+    ("reason", "found"),
+    [("-1", 1), ("-34", 1), ("Numerical result out of range", 1), ("Operation not permitted", 1), ("-28", 0), ("-12", 0), ("-22", 0)],
+)
+def test_another_errno_of_the_client_has_another_cause(reason: str, found: int) -> None:
+    assert len(of("MSI-001", LSPCI.format(8), LSPCI.format(16), FAILED.format(reason))) == found
+
+
+@pytest.mark.parametrize(("first", "second", "found"), [(8, 16, 1), (16, 8, 0), (8, 8, 0)])
+def test_in_one_log_the_smaller_table_comes_first(first: int, second: int, found: int) -> None:
+    log = LSPCI.format(first) + LSPCI.format(second)
+    told = of("MSI-001", log, FAILED.format("-1"))
+    assert [[u.guard for u in f.unchecked] for f in told] == [["the errno and the refused index"]] * found
+
+
+def test_of_two_functions_that_grew_none_is_blamed() -> None:
+    other = [LSPCI.format(n).replace("2e:00.1", "2e:00.2") for n in (4, 8)]
+    assert of("MSI-001", LSPCI.format(8), LSPCI.format(16), *other, FAILED.format("-1")) == []
+
+
+def test_an_insert_whose_return_is_not_recorded_is_no_refusal() -> None:
+    t = Trace()
+    t.open()
+    t.enable(8, 8, made=8)
+    t.disable()
+    t.close()
+    t.open()
+    t.begin(0x24, 2, 0, 16)
+    t.entry(ENABLE, f"dev={t.dev:#x} minvec=1 maxvec=16")
+    t.entry("pci_setup_msix_device_domain", f"dev={t.dev:#x} hwsize=16")
+    t.leave("pci_setup_msix_device_domain", 1)
+    for index in range(4):
+        t.entry(INSERT, f"dev={t.dev + 0xC8:#x} domid=0 index={index}")
+        if index < 3:
+            t.leave(INSERT, 0)
+    assert of("MSI-001", str(t)) == []
+
+
+# MSI-004
+
+
+def granted(asked: int, least: int, got: int, live: int | None) -> str:
+    """An enable by a driver of the host: what it asked for, what it got, and the size of the table where it is recorded."""
+    size = (call("pci_setup_msix_device_domain", f"dev={DEV} hwsize={live}"), back("pci_setup_msix_device_domain", 1)) if live else ()
+    return trace(call(ENABLE, f"dev={DEV} minvec={least} maxvec={asked}"), *size, back(ENABLE, got))
+
+
+@pytest.mark.parametrize(
+    ("asked", "least", "got", "live", "found"),
+    [
+        (8, 1, 4, 8, 1),
+        (8, 1, 4, 5, 1),
+        (8, 1, 4, 4, 0),  # the table has no more
+        (8, 1, 4, None, 0),  # the table's size is not known
+        (8, 1, 8, 16, 0),  # all it asked for
+        (8, 1, -28, 8, 1),
+        (8, 8, -28, 8, 0),  # a fixed count
+        (8, 1, -22, 8, 0),
+    ],
+)
+def test_fewer_than_asked_for_and_fewer_than_the_table_holds(asked: int, least: int, got: int, live: int | None, found: int) -> None:
+    values = {"asked": asked, "min": least, "granted": max(got, 0), "live": live}
+    assert [(f.grade, f.values) for f in of("MSI-004", granted(asked, least, got, live))] == [("proven", values)] * found
+
+
+REFUSED = "[   10.000000] foo 0000:01:00.0: failed to enable MSI-X: -28\n"
+
+
+@pytest.mark.parametrize(
+    ("later", "severity"),
+    [
+        ("[   10.100000] foo: probe of 0000:01:00.0 failed with error -28\n", "high"),
+        ("[   10.100000] foo: probe of 0000:02:00.0 failed with error -28\n", "medium"),  # another device
+        ("[   99.000000] usb 1-1: x\n" * 199 + "[  300.000000] foo: probe of 0000:01:00.0 failed with error -28\n", "high"),
+        ("[   99.000000] usb 1-1: x\n" * 200 + "[  300.000000] foo: probe of 0000:01:00.0 failed with error -28\n", "medium"),  # far below
+    ],
+)
+def test_a_driver_that_gives_up_on_the_device_makes_the_refusal_severe(later: str, severity: str) -> None:
+    banner = "[    0.000000] Linux version 6.1.0 (x@y) (gcc 12) #1 SMP\n"
+    (f,) = of("MSI-004", banner + REFUSED + later)
+    assert f.severity == severity
+
+
+# The replay of enables
+
+
+def predicted(text: str) -> list[tuple[str, str, str, str]]:
+    return tables(text)["predictions"].select("operation", "predicted", "observed", "basis").rows()
+
+
+@pytest.mark.parametrize(
+    ("results", "text"),
+    [
+        ({2}, "2"),
+        ({2, 3}, "2 or 3"),
+        ({2, 3, 4}, "2..4"),
+        ({-28, 1, 2, 3}, "-28 or 1..3"),
+        ({0, 1}, "0 or 1"),
+        ({-34, 0, 1, 2}, "-34 or 0 or 1 or 2"),
+    ],
+)
+def test_results_are_shown_as_ranges_of_three_or_more(results: set[int], text: str) -> None:
+    assert shown(frozenset(results)) == text
+
+
+def test_what_was_granted_once_can_be_had_again() -> None:
+    free = (call("pci_free_irq_vectors", f"dev={DEV}"), back("pci_free_irq_vectors", 0))
+    once = (call(ENABLE, f"dev={DEV} minvec=1 maxvec=8"), back(ENABLE, 8))
+    again = (call(ENABLE, f"dev={DEV} minvec=1 maxvec=16"), back(ENABLE, 12))
+    assert predicted(trace(*once, *free, *again))[-1] == ("enable", "8..16", "12", "healthy")
+
+
+def test_an_enable_without_arguments_returns_the_refusal_of_its_first_insert() -> None:
+    inside = (call(INSERT, f"dev={DEV} domid=0 index=0"), back(INSERT, -28))
+    assert ("enable", "-28", "-28", "known") in predicted(trace(call(ENABLE, f"dev={DEV}"), *inside, back(ENABLE, -28)))
+
+
+def test_an_enable_without_arguments_and_inserts_is_not_predicted() -> None:
+    assert predicted(trace(call(ENABLE, f"dev={DEV}"), back(ENABLE, 4))) == [("enable", None, "4", None)]
