@@ -20,7 +20,9 @@ def of(code: str, *texts: str, **named: str) -> list[Finding]:
 # MSI-001 from two sizes and a client's message
 
 
-@pytest.mark.parametrize(("release", "found"), [("6.1.90", 0), ("5.15.0", 0), ("6.2.0", 1), ("6.2.16", 1), ("6.12.0", 1), ("7.0.0", 1)])
+@pytest.mark.parametrize(
+    ("release", "found"), [("6.1.90", 0), ("5.15.0", 0), ("mainline", 1), ("6.2.0", 1), ("6.2.16", 1), ("6.12.0", 1), ("7.0.0", 1)]
+)
 def test_a_table_that_grew_matters_from_6_2_on(release: str, found: int) -> None:
     texts = (LSPCI.format(8), LSPCI.format(16), FAILED.format("-1"), f"Linux host {release} #1 SMP x86_64 GNU/Linux\n")
     assert [(f.grade, f.values) for f in of("MSI-001", *texts)] == [("possible", {"old_size": 8, "live": 16, "errno": None})] * found
@@ -145,3 +147,33 @@ def test_an_enable_without_arguments_returns_the_refusal_of_its_first_insert() -
 
 def test_an_enable_without_arguments_and_inserts_is_not_predicted() -> None:
     assert predicted(trace(call(ENABLE, f"dev={DEV}"), back(ENABLE, 4))) == [("enable", None, "4", None)]
+
+
+# MSI-009
+
+WARNED = """\
+[    0.000000] Linux version 6.12.0 (x@y) (gcc 12) #1 SMP
+[   26.000000] ------------[ cut here ]------------
+[   26.000001] WARNING: CPU: 0 PID: 262 at arch/x86/mm/ioremap.c:461 {0}+0x33/0x100
+[   26.000002] CPU: 0 UID: 0 PID: 262 Comm: vmm Not tainted 6.12.0 #1
+[   26.000003] RIP: 0010:{0}+0x33/0x100
+[   26.000004] RBP: {1} R08: ff110000054c90b8 R09: ff11000004045828
+[   26.000005] Call Trace:
+[   26.000006]  <TASK>
+[   26.000007]  __pci_enable_msix_range+0x29b/0x520
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "rbp", "errno"),
+    [
+        ("iounmap", "00000000ffffffde", -34),
+        ("iounmap", "00000000fffff001", -4095),
+        ("iounmap", "00000000fffff000", None),  # no errno is that large
+        ("iounmap", "ff11000004cae000", None),
+        ("vunmap", "00000000ffffffde", None),
+    ],
+)
+def test_a_warning_of_iounmap_has_the_errno_in_a_register(function: str, rbp: str, errno: int | None) -> None:
+    (f,) = of("MSI-009", WARNED.format(function, rbp))
+    assert (f.grade, f.severity, f.values["errno"], f.values["msi_function"]) == ("proven", "medium", errno, "__pci_enable_msix_range")
