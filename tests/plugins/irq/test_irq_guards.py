@@ -142,3 +142,60 @@ def test_at_most_six_queues_are_named(count: int, named: int) -> None:
     (f,) = of("IRQ-007", "".join(timeout(10 + n, n) for n in range(1, count + 1)))
     assert f"(queue {', '.join(str(n) for n in range(1, named + 1))})" in f.summary
     assert len(f.values["queues"]) == count
+
+
+# VEC-004, IRQ-003
+
+
+@pytest.mark.parametrize(("count", "named"), [(8, 8), (9, 8)])
+def test_at_most_eight_irqs_are_named(count: int, named: int) -> None:
+    text = BANNER + "".join(f"[{10 + n:12.6f}] irq {n}: Affinity broken due to vector space exhaustion.\n" for n in range(1, count + 1))
+    (f,) = of("VEC-004", text)
+    assert f.summary.startswith(f"{count} irqs ({', '.join(str(n) for n in range(1, named + 1))}) got a vector")
+    assert f.values == {"irqs": list(range(1, count + 1)), "count": count}
+
+
+@pytest.mark.parametrize(("between", "found"), [(0, 1), (3, 1), (4, 0)])
+def test_the_reason_of_a_blocked_request_stands_at_most_four_lines_below(between: int, found: int) -> None:
+    lines = [
+        "DMAR: INTR-REMAP: Request device [[05:00.0] fault index a0",
+        *["usb 1-1: new device"] * between,
+        "INTR-REMAP:[fault reason 34] Present field in the IRTE entry is clear",
+    ]
+    text = "[    0.000000] Linux version 4.9.0 (x@y) (gcc 6) #1 SMP\n" + "".join(f"[{10 + n:12.6f}] {m}\n" for n, m in enumerate(lines))
+    assert [(f.subject.bdf, f.grade) for f in of("IRQ-003", text)] == [("0000:05:00.0", "proven")] * found
+
+
+# IRQ-005 from QEMU's accesses
+
+
+def accesses(*lines: str) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+OFF, ON = "pci_cfg_write edu 00:09.0 @0x4 <- 0x2", "pci_cfg_write edu 00:09.0 @0x4 <- 0x6"
+MSIX_ON, MSIX_OFF = (
+    ("pci_cfg_write edu 00:09.0 @0x42 <- 0x8000", "msix_write_config dev edu enabled 1 masked 0"),
+    (
+        "pci_cfg_write edu 00:09.0 @0x42 <- 0x0",
+        "msix_write_config dev edu enabled 0 masked 0",
+    ),
+)
+MASKED = ("pci_cfg_write edu 00:09.0 @0x42 <- 0xc000", "msix_write_config dev edu enabled 1 masked 1")
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ((OFF, *MSIX_ON, *MSIX_OFF), 1),
+        ((OFF, *MSIX_ON), 1),
+        ((ON, *MSIX_ON, *MSIX_OFF), 0),
+        ((OFF, *MSIX_ON, ON, *MSIX_OFF), 0),  # set within the span
+        ((ON, OFF, *MSIX_ON, *MSIX_OFF), 1),  # the last value before it counts
+        ((OFF, *MSIX_ON, *MSIX_OFF, ON, *MSIX_ON), 0),  # on in one of two spans
+        ((OFF, *MASKED, *MSIX_OFF), 0),  # it was never unmasked
+        ((*MSIX_ON, *MSIX_OFF), 0),  # the register was never seen
+    ],
+)
+def test_msix_on_and_the_bus_master_off_from_first_to_last(lines: tuple[str, ...], found: int) -> None:
+    assert len(of("IRQ-005", accesses(*lines))) == found
