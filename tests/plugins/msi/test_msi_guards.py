@@ -177,3 +177,27 @@ WARNED = """\
 def test_a_warning_of_iounmap_has_the_errno_in_a_register(function: str, rbp: str, errno: int | None) -> None:
     (f,) = of("MSI-009", WARNED.format(function, rbp))
     assert (f.grade, f.severity, f.values["errno"], f.values["msi_function"]) == ("proven", "medium", errno, "__pci_enable_msix_range")
+
+
+# MSI-001 from an enable alone
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "live", "grades"),
+    [
+        (16, 16, 16, ["probable"]),
+        (1, 16, 16, ["probable"]),
+        (16, 8, 16, []),  # the kernel refuses a range that is none
+        (1, 1, 1, []),  # a table of one entry cannot be beyond
+    ],
+)
+def test_an_enable_refused_without_a_recorded_insert(least: int, most: int, live: int, grades: list[str]) -> None:
+    t = Trace()
+    t.open()
+    t.begin(0x24, 2, 0, most)
+    t.entry(ENABLE, f"dev={t.dev:#x} minvec={least} maxvec={most}")
+    t.entry("pci_setup_msix_device_domain", f"dev={t.dev:#x} hwsize={live}")
+    t.leave("pci_setup_msix_device_domain", 1)
+    t.leave(ENABLE, -34)
+    t.leave("vfio_pci_set_irqs_ioctl", -34)
+    assert [f.grade for f in of("MSI-001", str(t)) if f.grade != "possible"] == grades

@@ -4,7 +4,7 @@ import pytest
 from kprobes import Trace
 
 from tracekit.findings import Finding
-from tracekit.testing import findings, tables
+from tracekit.testing import findings, outcome, run, tables
 
 BDF = "0000:41:00.0"
 
@@ -83,3 +83,84 @@ def test_a_positive_result_of_set_irqs_is_a_short_grant(index: int, flags: int, 
     assert [(f.grade, f.values, [(e.line, e.line_end) for e in f.evidence]) for f in told] == [
         ("proven", {"asked": 8, "granted": ret}, [(first, last)])
     ] * found
+
+
+# VFIO-008, VFIO-012
+
+
+@pytest.mark.parametrize(
+    ("flags", "ret", "told"),
+    [(0x24, -28, "inconclusive"), (0x24, 0, "clear"), (0x24, -22, "clear"), (0x21, -28, "clear"), (0x21, 0, "clear")],
+)
+def test_whether_a_guest_was_told_is_asked_where_an_enable_was_short_of_vectors(flags: int, ret: int, told: str) -> None:
+    t = Trace()
+    t.open()
+    t.set_irqs(flags, 2, 0, 4 if flags == 0x24 else 0, ret)
+    assert outcome(run(str(t)), "VFIO-008").outcome == told
+
+
+MISMATCH = "[  100.00000{0}] genirq: Flags mismatch irq 16. 00000000 (vfio-intx(0000:03:00.0)) vs. 00000080 (ehci_hcd:usb1)\n"
+BUSY = (
+    "qemu-system-x86_64: vfio 0000:03:00.0: Failed to set up TRIGGER eventfd signaling for interrupt INTX-0: "
+    "VFIO_DEVICE_SET_IRQS failure: Device or resource busy\n"
+)
+
+
+@pytest.mark.parametrize("count", [5, 6, 7])
+def test_of_a_refused_intx_five_lines_each_are_named(count: int) -> None:
+    (f,) = (f for f in findings("".join(map(MISMATCH.format, range(count))), BUSY * count) if f.code == "VFIO-012")
+    assert (f.values["messages"], f.values["irq"], f.values["shares_with"]) == (count, 16, "ehci_hcd:usb1")
+    assert [e.role for e in f.evidence] == ["cause"] * 5 + ["effect"] * 5
+
+
+@pytest.mark.parametrize("count", [5, 6, 7])
+def test_of_refused_calls_for_intx_five_are_named(count: int) -> None:
+    t = Trace()
+    t.open()
+    for _ in range(count):
+        t.set_irqs(0x24, 0, 0, 1, -16)
+    (f,) = (f for f in findings(str(t)) if f.code == "VFIO-012")
+    assert (f.grade, f.values, [e.role for e in f.evidence]) == (
+        "proven",
+        {"errno": -16, "calls": count},
+        ["cause"] * 5,
+    )
+
+
+@pytest.mark.parametrize(("flags", "index", "ret"), [(0x24, 0, 0), (0x24, 0, -22), (0x24, 2, -16), (0x21, 0, -16)])
+def test_other_results_and_other_indexes_are_no_refused_intx(flags: int, index: int, ret: int) -> None:
+    t = Trace()
+    t.open()
+    t.set_irqs(flags, index, 0, 1 if flags == 0x24 else 0, ret)
+    assert [f.code for f in findings(str(t)) if f.code == "VFIO-012"] == []
+
+
+# VFIO-009
+
+
+def spilled(*places: str) -> str:
+    """A growth from 1 to 4 vectors, with a run of `vfio-intx` before it, inside of it, or after it."""
+    t = Trace()
+
+    def intx(place: str) -> None:
+        if place in places:
+            t.line(f"irq_handler_entry: irq=16 name=vfio-intx({t.bdf})", "<idle>-0")
+
+    t.open()
+    t.enable(1, 16, made=16)
+    t.interrupts(0)
+    intx("before")
+    t.disable()
+    intx("inside")
+    t.enable(4, 16)
+    intx("after")
+    t.interrupts(0)
+    return str(t)
+
+
+@pytest.mark.parametrize(
+    ("places", "found"), [(("inside",), 1), (("before", "inside"), 0), (("after",), 0), (("before",), 0), (("inside", "after"), 1), ((), 0)]
+)
+def test_a_line_interrupt_inside_a_window_and_none_before(places: tuple[str, ...], found: int) -> None:
+    told = [f for f in findings(spilled(*places)) if f.name == "vfio.intx-spill"]
+    assert [f.values["interrupts"] for f in told] == [1] * found
