@@ -201,3 +201,42 @@ def test_an_enable_refused_without_a_recorded_insert(least: int, most: int, live
     t.leave(ENABLE, -34)
     t.leave("vfio_pci_set_irqs_ioctl", -34)
     assert [f.grade for f in of("MSI-001", str(t)) if f.grade != "possible"] == grades
+
+
+def leaked(action: str, between: int, name: str = "e1000e 0000:03:00.0 eth0: (PCI Express:2.5GT/s:Width x1) 52:54:00:00:00:01") -> str:
+    """An irq that is freed with a handler on it, and the WARNING below."""
+    lines = [
+        "Linux version 6.12.0 (x@y) (gcc 12) #1 SMP",
+        name,
+        "------------[ cut here ]------------",
+        f"remove_proc_entry: removing non-empty directory 'irq/45', leaking at least '{action}'",
+        *["usb 1-1: new device"] * between,
+        "WARNING: CPU: 0 PID: 262 at fs/proc/generic.c:717 remove_proc_entry+0x19b/0x1b0",
+        "CPU: 0 UID: 0 PID: 262 Comm: rmmod Not tainted 6.12.0 #1",
+        "RIP: 0010:remove_proc_entry+0x19b/0x1b0",
+        "Call Trace:",
+        " <TASK>",
+        " unregister_irq_proc+0xf3/0x120",
+        " msi_domain_free_irqs_common+0x29/0x50",
+    ]
+    return "".join(f"[{10 + i:12.6f}] {line}\n" for i, line in enumerate(lines))
+
+
+@pytest.mark.parametrize(
+    ("action", "between", "bdf"),
+    [
+        ("eth0-rx-0", 0, "0000:03:00.0"),
+        ("eth0-rx-0", 1, "0000:03:00.0"),
+        ("eth0-rx-0", 2, None),  # too far above
+        ("eth1-rx-0", 0, None),  # an interface that no line names
+    ],
+)
+def test_a_leaked_action_is_of_the_function_whose_interface_it_names(action: str, between: int, bdf: str | None) -> None:
+    (f,) = of("MSI-009", leaked(action, between))
+    assert (f.subject.bdf, f.values["function"]) == (bdf, "remove_proc_entry")
+
+
+def test_an_interface_of_another_log_is_not_that_of_the_leak() -> None:
+    named = "[   11.000000] e1000e 0000:03:00.0 eth0: (PCI Express:2.5GT/s:Width x1) 52:54:00:00:00:01\n"
+    (f,) = of("MSI-009", leaked("eth0-rx-0", 0, "usb 1-1: new device"), named)
+    assert f.subject.bdf is None
