@@ -151,6 +151,34 @@ def test_at_most_six_queues_are_named(count: int, named: int) -> None:
     assert len(f.values["queues"]) == count
 
 
+ATH = "[   30.{0}00000] ath12k_pci 0000:0{1}:00.0: failed to receive control response completion, polling..\n"
+COMPATIBILITY = (
+    "[   20.000000] DMAR: [INTR-REMAP] Request device [00:1c.0] fault index 0x0 [fault reason 0x25] "
+    "Blocked a compatibility format interrupt request\n"
+)
+MISSING = COMPATIBILITY.replace("0x25", "0x22").replace(
+    "Blocked a compatibility format interrupt request", "Present field in the IRTE entry is clear"
+)
+
+
+def test_a_wireless_device_that_copies_a_guests_address_is_blocked_by_the_iommu() -> None:
+    (f,) = of("IRQ-007", BANNER + COMPATIBILITY + ATH.format(1, 3))
+    assert f.explained_by == "IRQ-003"
+    (f,) = of("IRQ-007", BANNER + MISSING + ATH.format(1, 3))
+    assert f.explained_by is None
+
+
+def test_two_devices_at_once_have_a_cause_of_their_own() -> None:
+    (f,) = of("IRQ-007", BANNER + COMPATIBILITY + ATH.format(1, 3) + ATH.format(2, 4))
+    assert (f.values["count"], f.explained_by) == (2, None)
+
+
+def test_time_outs_without_stamps_are_not_known_to_be_at_once() -> None:
+    lost = [timeout(40 + n, 5, f"nvme{n}", "aborting") for n in range(2)]
+    assert len(of("IRQ-007", "".join(lost))) == 1
+    assert of("IRQ-007", "".join(line.partition("] ")[2] for line in lost)) == []
+
+
 # VEC-004, IRQ-003
 
 

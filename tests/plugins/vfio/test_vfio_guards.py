@@ -164,3 +164,36 @@ def spilled(*places: str) -> str:
 def test_a_line_interrupt_inside_a_window_and_none_before(places: tuple[str, ...], found: int) -> None:
     told = [f for f in findings(spilled(*places)) if f.name == "vfio.intx-spill"]
     assert [f.values["interrupts"] for f in told] == [1] * found
+
+
+# VFIO-004
+
+
+@pytest.mark.parametrize(
+    ("flags", "start", "count", "ret", "found"),
+    [
+        (0x24, 4, 1, 0, 0),  # it works at a later try
+        (0x24, 3, 2, 0, 0),
+        (0x24, 4, 3, 0, 0),
+        (0x24, 2, 2, 0, 1),  # others
+        (0x24, 5, 2, 0, 1),
+        (0x24, 4, 1, -28, 1),
+        (0x21, 4, 1, 0, 1),  # a trigger by software wires nothing
+    ],
+)
+def test_a_vector_that_works_at_a_later_try_is_not_dead(flags: int, start: int, count: int, ret: int, found: int) -> None:
+    t = Trace()
+    t.open()
+    t.enable(4, 16, made=16)
+    t.add(4, -28)
+    t.set_irqs(flags, 2, start, count, ret)
+    told = [f for f in findings(str(t)) if f.code == "VFIO-004"]
+    assert [(f.values["vectors"], f.values["errno"]) for f in told] == [([4], -28)] * found
+
+
+def test_a_try_before_is_none_after() -> None:
+    t = Trace()
+    t.open()
+    t.enable(5, 16, made=16)
+    t.add(4, -28)
+    assert [f.values["vectors"] for f in findings(str(t)) if f.code == "VFIO-004"] == [[4]]
