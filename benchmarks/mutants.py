@@ -176,7 +176,8 @@ def graft(old: Any, new: Any) -> bool:
         return True
     if isinstance(old, type) and isinstance(new, type):
         for name, value in vars(new).items():
-            if not name.startswith("__") and not graft(vars(old).get(name), value) and not isinstance(value, property):
+            special = name.startswith("__") and not isinstance(value, FunctionType)
+            if not special and not graft(vars(old).get(name), value) and not isinstance(value, property):
                 setattr(old, name, value)
         return True
     for inner in ("function", "__wrapped__", "__func__", "func", "fget"):  # a diagnosis, a cached function, methods, properties
@@ -243,6 +244,18 @@ class Trials:
             print(f"{mutant.where}: not noticed: {mutant.what}: {mutant.text}", flush=True)
 
 
+def codes_of(path: Path) -> list[str]:
+    """The code of a diagnosis; of a file that diagnoses import, theirs."""
+    texts = {p: p.read_text(encoding="utf-8") for p in path.parent.glob("*.py")}
+    own = re.findall(r'code="([A-Z]+-[0-9]+)"', texts[path])
+    return own or [
+        c
+        for text in texts.values()
+        if f"import {path.stem}" in text or f".{path.stem} " in text
+        for c in re.findall(r'code="([A-Z]+-[0-9]+)"', text)
+    ]
+
+
 class Tests:
     """The tests, by what they are about."""
 
@@ -257,10 +270,10 @@ class Tests:
             family = path.relative_to(ROOT / "plugins").parts[0].removeprefix("tracekit_")
             return [*self.sampled(self.of(family)), *(i for i in self.items if family in i.path.parts)]
         own = f".{path.stem.replace('_', '-')}"
-        code = re.search(r'code="([A-Z]+-[0-9]+)"', path.read_text(encoding="utf-8"))
-        words = (path.stem, code[1]) if code else (path.stem,)
+        codes = codes_of(path)
+        words = (path.stem, *codes)
         cases = [c for c in self.samples if c.parent.name.endswith(own)]
-        others = [c for c, text in self.samples.items() if code and f'"{code[1]}"' in text and c not in cases]
+        others = [c for c, text in self.samples.items() if any(f'"{code}"' in text for code in codes) and c not in cases]
         named = [i for i in self.items if i.path.name not in SAMPLES and any(w in self.texts[i.path] for w in words)]
         return [*self.sampled(cases), *named, *self.sampled(others)]
 
