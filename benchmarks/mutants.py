@@ -5,7 +5,7 @@
     python benchmarks/mutants.py --only stale_hwsize --count 0
 
 A change is one of: a comparison turned (`<` into `<=`, `==` into `!=`, `is` into `is not`), `and` for `or`, `not` left out, a number one
-higher. It is tried by the tests about its file: the samples of the diagnosis and those that expect its code, the tests of its family that
+higher. It is tried by the tests about its file: the samples of the diagnosis and those that expect its code, the tests of plugins that
 name it; of a model all samples and tests of its family. All of them must pass without a change first. Each trial is a fork of one process
 that has loaded everything, and ends with the first test that fails. `equivalent.toml` has the changes that no log can show, each with the
 reason; they are printed and not counted.
@@ -176,7 +176,8 @@ def graft(old: Any, new: Any) -> bool:
         return True
     if isinstance(old, type) and isinstance(new, type):
         for name, value in vars(new).items():
-            if not name.startswith("__") and not graft(vars(old).get(name), value) and not isinstance(value, property):
+            special = name.startswith("__") and not isinstance(value, FunctionType)
+            if not special and not graft(vars(old).get(name), value) and not isinstance(value, property):
                 setattr(old, name, value)
         return True
     for inner in ("function", "__wrapped__", "__func__", "func", "fget"):  # a diagnosis, a cached function, methods, properties
@@ -243,6 +244,18 @@ class Trials:
             print(f"{mutant.where}: not noticed: {mutant.what}: {mutant.text}", flush=True)
 
 
+def codes_of(path: Path) -> list[str]:
+    """The code of a diagnosis; of a file that diagnoses import, theirs."""
+    texts = {p: p.read_text(encoding="utf-8") for p in path.parent.glob("*.py")}
+    own = re.findall(r'code="([A-Z]+-[0-9]+)"', texts[path])
+    return own or [
+        c
+        for text in texts.values()
+        if f"import {path.stem}" in text or f".{path.stem} " in text
+        for c in re.findall(r'code="([A-Z]+-[0-9]+)"', text)
+    ]
+
+
 class Tests:
     """The tests, by what they are about."""
 
@@ -252,17 +265,16 @@ class Tests:
         self.texts = {i.path: i.path.read_text(encoding="utf-8") for i in self.items}
 
     def about(self, path: Path) -> list[pytest.Item]:
-        """The samples of a diagnosis, those that expect its code, the tests of its family that name it; of a model all of its family."""
-        family = path.relative_to(ROOT / "plugins").parts[0].removeprefix("tracekit_")
-        tests = [i for i in self.items if family in i.path.parts]
+        """The samples of a diagnosis, those that expect its code, the tests of plugins that name it; of a model all of its family."""
         if path.parent.name == "models":
-            return [*self.sampled(self.of(family)), *tests]
+            family = path.relative_to(ROOT / "plugins").parts[0].removeprefix("tracekit_")
+            return [*self.sampled(self.of(family)), *(i for i in self.items if family in i.path.parts)]
         own = f".{path.stem.replace('_', '-')}"
-        code = re.search(r'code="([A-Z]+-[0-9]+)"', path.read_text(encoding="utf-8"))
-        words = (path.stem, code[1]) if code else (path.stem,)
+        codes = codes_of(path)
+        words = (path.stem, *codes)
         cases = [c for c in self.samples if c.parent.name.endswith(own)]
-        others = [c for c, text in self.samples.items() if code and f'"{code[1]}"' in text and c not in cases]
-        named = [i for i in tests if any(w in self.texts[i.path] for w in words)]
+        others = [c for c, text in self.samples.items() if any(f'"{code}"' in text for code in codes) and c not in cases]
+        named = [i for i in self.items if i.path.name not in SAMPLES and any(w in self.texts[i.path] for w in words)]
         return [*self.sampled(cases), *named, *self.sampled(others)]
 
     def sampled(self, cases: Sequence[Path]) -> list[pytest.Item]:
@@ -302,8 +314,8 @@ def main() -> int:
     files = sorted(p for part in PARTS for p in (ROOT / "plugins").glob(f"*/{part}/*.py") if p.stem != "__init__" and given.only in p.stem)
     found = sorted((m for path in files for m in mutants(path)), key=lambda m: (m.draw(given.seed), m.place))
     drawn, known = found[: given.count or len(found)], equivalents()
-    if not given.only and (stale := [k for k in known if not any(excuse(m, [k]) for m in found)]):
-        sys.exit(f"equivalent.toml has changes of text that is gone: {stale}")
+    if not given.only and (stale := [k["text"] for k in known if not any(excuse(m, [k]) for m in found)]):
+        print(f"equivalent.toml has changes of text that is gone: {stale}")
     excused = [(m, why) for m in drawn if (why := excuse(m, known))]
     trials = Trials([m for m in drawn if not excuse(m, known)], given.jobs, given.trust)
     os.chdir(ROOT)

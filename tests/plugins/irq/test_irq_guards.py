@@ -1,0 +1,236 @@
+"""The guards of IRQ-001, IRQ-002, IRQ-005 and IRQ-007, each from both sides."""
+
+import pytest
+
+from tracekit.findings import Finding
+from tracekit.testing import findings, outcome, run
+
+BANNER = "[    0.000000] Linux version 6.12.0 (x@y) (gcc 12) #1 SMP\n"
+POLLED = "[   30.000000] nvme nvme0: I/O 1 QID 3 timeout, completion polled\n"
+
+
+def of(code: str, *texts: str) -> list[Finding]:
+    return [f for f in findings(*texts) if f.code == code]
+
+
+# IRQ-001
+
+
+def interrupt(at: float, vector: int = 1, injected: bool = True) -> str:
+    handler = f"          <idle>-0 [000] d.h1. {at:12.6f}: irq_handler_entry: irq=61 name=vfio-msix[{vector}](0000:41:00.0)\n"
+    return handler + (
+        f"          <idle>-0 [000] d.h1. {at + 0.00002:12.6f}: kvm_msi_set_irq: dst 2 vec 49 (Fixed|physical|edge)\n" if injected else ""
+    )
+
+
+def recording(delivered: int, *, lost_at: float = 0.5, after: int = 4) -> str:
+    """So many interrupts that were injected, one that was not, and others after it, 1 s apart."""
+    before = "".join(interrupt(100 + i) for i in range(delivered - after))
+    later = "".join(interrupt(100 + delivered - after + i) for i in range(after))
+    return f"# tracer: nop\n#\n{before}{interrupt(100 + delivered - after - 1 + lost_at, injected=False)}{later}"
+
+
+@pytest.mark.parametrize(("delivered", "lost"), [(8, 1), (12, 1), (7, 0)])
+def test_a_loss_is_told_where_eight_deliveries_show_the_route(delivered: int, lost: int) -> None:
+    found = of("IRQ-001", recording(delivered))
+    assert [(f.grade, f.values["lost"], f.values["delivered"]) for f in found] == [("proven", 1, delivered)] * lost
+
+
+def test_an_interrupt_right_before_a_delivered_one_may_have_merged() -> None:
+    assert of("IRQ-001", recording(12, lost_at=0.95)) == []
+
+
+# IRQ-002
+
+
+@pytest.mark.parametrize(("name", "bdf"), [("0000:41:00.0", "0000:41:00.0"), ("41:00.0", None), ("hostdev0", None)])
+def test_a_pending_interrupt_is_of_the_function_that_qemu_names(name: str, bdf: str | None) -> None:
+    lines = f"vfio_msix_enable ({name})\nvfio_msix_vector_do_use ({name}) vector 0 used\nvfio_msix_pba_enable ({name})\n"
+    (f,) = of("IRQ-002", lines)
+    assert (f.subject.label, f.subject.bdf, [e.line for e in f.evidence]) == (name, bdf, [3])
+
+
+@pytest.mark.parametrize("later", ["vfio_msix_pba_disable ({0})", "vfio_msix_disable ({0})", "vfio_msix_vector_do_use ({0}) vector 0 used"])
+def test_a_pending_interrupt_that_something_ends_is_none(later: str) -> None:
+    begun = "vfio_msix_enable ({0})\nvfio_msix_vector_do_use ({0}) vector 0 used\nvfio_msix_pba_enable ({0})\n"
+    mine, other = "0000:41:00.0", "0000:42:00.0"
+    assert of("IRQ-002", begun.format(mine) + later.format(mine) + "\n") == []
+    assert [f.subject.bdf for f in of("IRQ-002", begun.format(mine) + later.format(other) + "\n")] == [mine]
+    assert [f.subject.bdf for f in of("IRQ-002", later.format(mine) + "\n" + begun.format(mine))] == [mine]
+    assert [f.subject.bdf for f in of("IRQ-002", begun.format(mine), later.format(mine) + "\n")] == [mine]  # another log
+
+
+# IRQ-005
+
+
+def snapshot(master: str, enable: str = "+") -> str:
+    return (
+        "41:00.0 Ethernet controller: Example Devices NIC\n"
+        f"\tControl: I/O- Mem+ BusMaster{master} SpecCycle- MemWINV- VGASnoop- ParErr- Stepping- SERR- FastB2B- DisINTx+\n"
+        f"\tCapabilities: [a0] MSI-X: Enable{enable} Count=8 Masked-\n"
+    )
+
+
+def test_a_snapshot_with_msix_on_and_the_bus_master_off_is_possible() -> None:
+    (f,) = of("IRQ-005", snapshot("-"))
+    assert (f.grade, f.subject.bdf) == ("possible", "0000:41:00.0")
+
+
+@pytest.mark.parametrize("text", [snapshot("+"), snapshot("-", "-")])
+def test_a_snapshot_of_a_healthy_device_does_not_clear_it(text: str) -> None:
+    assert of("IRQ-005", text) == []
+    assert outcome(run(text), "IRQ-005").outcome == "not evaluated"
+
+
+@pytest.mark.parametrize("left_out", ["Control", "MSI-X", "Ethernet"])
+def test_a_snapshot_without_one_of_its_lines_tells_nothing(left_out: str) -> None:
+    text = "".join(line for line in snapshot("-").splitlines(keepends=True) if left_out not in line)
+    result = run(text)
+    assert (result.errors, [f.code for f in result.findings if f.code == "IRQ-005"]) == ((), [])
+
+
+# IRQ-007
+
+OOPS = """\
+[   20.000000] BUG: unable to handle page fault for address: ffa0000000000010
+[   20.000001] #PF: supervisor write access in kernel mode
+[   20.000002] Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI
+[   20.000003] CPU: 0 UID: 0 PID: 262 Comm: vfioirq Not tainted 6.12.0 #1
+[   20.000004] RIP: 0010:pci_msix_write_vector_ctrl+0x33/0x100
+[   20.000005] Call Trace:
+[   20.000006]  <TASK>
+[   20.000007]  msix_mask_irq+0x29/0x50
+"""
+WARNING = """\
+[   20.000000] ------------[ cut here ]------------
+[   20.000001] WARNING: CPU: 0 PID: 262 at drivers/pci/msi/msi.c:461 pci_msix_write_vector_ctrl+0x33/0x100
+[   20.000002] CPU: 0 UID: 0 PID: 262 Comm: vfioirq Not tainted 6.12.0 #1
+[   20.000003] RIP: 0010:pci_msix_write_vector_ctrl+0x33/0x100
+[   20.000004] Call Trace:
+[   20.000005]  <TASK>
+[   20.000006]  msix_mask_irq+0x29/0x50
+"""
+
+
+def test_a_crash_of_msi_code_explains_the_silence() -> None:
+    (f,) = of("IRQ-007", BANNER + OOPS + POLLED)
+    assert f.explained_by == "MSI-009"
+
+
+def test_a_warning_of_msi_code_does_not() -> None:
+    assert [f.code for f in findings(BANNER + WARNING) if f.code == "MSI-009"] == ["MSI-009"]
+    (f,) = of("IRQ-007", BANNER + WARNING + POLLED)
+    assert f.explained_by is None
+
+
+def test_a_crash_in_another_log_does_not() -> None:
+    (f,) = of("IRQ-007", BANNER + POLLED, OOPS)
+    assert f.explained_by is None
+
+
+def timeout(at: float, queue: int, device: str = "nvme0", end: str = "completion polled") -> str:
+    return f"[{at:12.6f}] nvme {device}: I/O 1 QID {queue} timeout, {end}\n"
+
+
+def test_two_devices_whose_queues_differ_name_both() -> None:
+    (f,) = of("IRQ-007", timeout(10, 3) + timeout(10.1, 4, "nvme1"))
+    assert (f.subject.label, f.values["devices"], f.values["queues"], f.values["count"]) == ("host", ["nvme0", "nvme1"], ["3", "4"], 2)
+    assert "perhaps the vector of its CPU" not in f.summary
+
+
+def test_two_devices_of_one_queue_point_at_its_cpu_but_not_those_of_the_admin_queue() -> None:
+    for queue, told in ((3, True), (0, False)):
+        (f,) = of("IRQ-007", timeout(10, queue) + timeout(10.1, queue, "nvme1"))
+        assert ("perhaps the vector of its CPU" in f.summary) is told
+
+
+@pytest.mark.parametrize(("count", "named"), [(6, 6), (7, 6)])
+def test_at_most_six_queues_are_named(count: int, named: int) -> None:
+    (f,) = of("IRQ-007", "".join(timeout(10 + n, n) for n in range(1, count + 1)))
+    assert f"(queue {', '.join(str(n) for n in range(1, named + 1))})" in f.summary
+    assert len(f.values["queues"]) == count
+
+
+ATH = "[   30.{0}00000] ath12k_pci 0000:0{1}:00.0: failed to receive control response completion, polling..\n"
+COMPATIBILITY = (
+    "[   20.000000] DMAR: [INTR-REMAP] Request device [00:1c.0] fault index 0x0 [fault reason 0x25] "
+    "Blocked a compatibility format interrupt request\n"
+)
+MISSING = COMPATIBILITY.replace("0x25", "0x22").replace(
+    "Blocked a compatibility format interrupt request", "Present field in the IRTE entry is clear"
+)
+
+
+def test_a_wireless_device_that_copies_a_guests_address_is_blocked_by_the_iommu() -> None:
+    (f,) = of("IRQ-007", BANNER + COMPATIBILITY + ATH.format(1, 3))
+    assert f.explained_by == "IRQ-003"
+    (f,) = of("IRQ-007", BANNER + MISSING + ATH.format(1, 3))
+    assert f.explained_by is None
+
+
+def test_two_devices_at_once_have_a_cause_of_their_own() -> None:
+    (f,) = of("IRQ-007", BANNER + COMPATIBILITY + ATH.format(1, 3) + ATH.format(2, 4))
+    assert (f.values["count"], f.explained_by) == (2, None)
+
+
+def test_time_outs_without_stamps_are_not_known_to_be_at_once() -> None:
+    lost = [timeout(40 + n, 5, f"nvme{n}", "aborting") for n in range(2)]
+    assert len(of("IRQ-007", "".join(lost))) == 1
+    assert of("IRQ-007", "".join(line.partition("] ")[2] for line in lost)) == []
+
+
+# VEC-004, IRQ-003
+
+
+@pytest.mark.parametrize(("count", "named"), [(8, 8), (9, 8)])
+def test_at_most_eight_irqs_are_named(count: int, named: int) -> None:
+    text = BANNER + "".join(f"[{10 + n:12.6f}] irq {n}: Affinity broken due to vector space exhaustion.\n" for n in range(1, count + 1))
+    (f,) = of("VEC-004", text)
+    assert f.summary.startswith(f"{count} irqs ({', '.join(str(n) for n in range(1, named + 1))}) got a vector")
+    assert f.values == {"irqs": list(range(1, count + 1)), "count": count}
+
+
+@pytest.mark.parametrize(("between", "found"), [(0, 1), (3, 1), (4, 0)])
+def test_the_reason_of_a_blocked_request_stands_at_most_four_lines_below(between: int, found: int) -> None:
+    lines = [
+        "DMAR: INTR-REMAP: Request device [[05:00.0] fault index a0",
+        *["usb 1-1: new device"] * between,
+        "INTR-REMAP:[fault reason 34] Present field in the IRTE entry is clear",
+    ]
+    text = "[    0.000000] Linux version 4.9.0 (x@y) (gcc 6) #1 SMP\n" + "".join(f"[{10 + n:12.6f}] {m}\n" for n, m in enumerate(lines))
+    assert [(f.subject.bdf, f.grade) for f in of("IRQ-003", text)] == [("0000:05:00.0", "proven")] * found
+
+
+# IRQ-005 from QEMU's accesses
+
+
+def accesses(*lines: str) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+OFF, ON = "pci_cfg_write edu 00:09.0 @0x4 <- 0x2", "pci_cfg_write edu 00:09.0 @0x4 <- 0x6"
+MSIX_ON, MSIX_OFF = (
+    ("pci_cfg_write edu 00:09.0 @0x42 <- 0x8000", "msix_write_config dev edu enabled 1 masked 0"),
+    (
+        "pci_cfg_write edu 00:09.0 @0x42 <- 0x0",
+        "msix_write_config dev edu enabled 0 masked 0",
+    ),
+)
+MASKED = ("pci_cfg_write edu 00:09.0 @0x42 <- 0xc000", "msix_write_config dev edu enabled 1 masked 1")
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ((OFF, *MSIX_ON, *MSIX_OFF), 1),
+        ((OFF, *MSIX_ON), 1),
+        ((ON, *MSIX_ON, *MSIX_OFF), 0),
+        ((OFF, *MSIX_ON, ON, *MSIX_OFF), 0),  # set within the span
+        ((ON, OFF, *MSIX_ON, *MSIX_OFF), 1),  # the last value before it counts
+        ((OFF, *MSIX_ON, *MSIX_OFF, ON, *MSIX_ON), 0),  # on in one of two spans
+        ((OFF, *MASKED, *MSIX_OFF), 0),  # it was never unmasked
+        ((*MSIX_ON, *MSIX_OFF), 0),  # the register was never seen
+    ],
+)
+def test_msix_on_and_the_bus_master_off_from_first_to_last(lines: tuple[str, ...], found: int) -> None:
+    assert len(of("IRQ-005", accesses(*lines))) == found

@@ -1,0 +1,199 @@
+"""The guards of windows that are inferred from vector events, and of the replay of SET_IRQS, each from both sides."""
+
+import pytest
+from kprobes import Trace
+
+from tracekit.findings import Finding
+from tracekit.testing import findings, outcome, run, tables
+
+BDF = "0000:41:00.0"
+
+
+def recorded(*events: str, task: str = "qemu-100") -> str:
+    """Lines 3, 4, ...: one event a millisecond, handlers by an idle CPU, others by `task` or the task before `|`."""
+    lines = []
+    for i, event in enumerate(events):
+        who, _, what = event.rpartition("|")
+        who = who or ("<idle>-0" if "irq_handler" in event else task)
+        lines.append(f" {who} [001] ..... {100 + i / 1000:12.6f}: {what}\n")
+    return "# tracer: nop\n#\n" + "".join(lines)
+
+
+def alloc(irq: int, ret: int = 0) -> str:
+    return f"vector_alloc: irq={irq} vector={irq - 21} reserved=1 ret={ret}"
+
+
+def cleared(irq: int) -> str:
+    return f"vector_clear: irq={irq} vector={irq - 21} cpu=1 prev_vector=0 prev_cpu=0"
+
+
+def freed(irq: int) -> str:
+    return f"vector_teardown: irq={irq} is_managed=0 has_reserved=0"
+
+
+def handled(irq: int, vector: int) -> str:
+    return f"irq_handler_entry: irq={irq} name=vfio-msix[{vector}]({BDF})"
+
+
+FIRST = (alloc(61), handled(61, 0))
+AFTER = (handled(61, 0), handled(62, 1))
+
+
+def windows(text: str) -> list[Finding]:
+    return [f for f in findings(text) if f.code == "VFIO-002"]
+
+
+@pytest.mark.parametrize("down", [cleared(61), "vector_deactivate: irq=61 is_managed=0 can_reserve=1 reserve=0"])
+def test_an_irq_that_loses_its_vector_and_returns_with_another_is_a_window(down: str) -> None:
+    (f,) = windows(recorded(*FIRST, down, freed(61), alloc(61), alloc(62), *AFTER))
+    assert (f.grade, f.subject.bdf, f.values["basis"]) == ("probable", BDF, "vectors")
+    assert (f.values["old"], f.values["new"], f.values["vectors_in_use"], f.values["longest_ns"]) == (1, 2, [0], 2_000_000)
+    assert [(e.line, e.role) for e in f.evidence] == [(4, "context"), (5, "cause"), (7, "cause")]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (*FIRST, cleared(61), freed(61), alloc(61), handled(61, 0)),  # as many as before
+        (*FIRST, cleared(61), alloc(61), alloc(62), *AFTER),  # the irq was not freed: it moved to another CPU
+        (*FIRST, cleared(61), freed(61), f"kworker-7|{alloc(61)}", f"kworker-7|{alloc(62)}", *AFTER),  # another task
+        (*FIRST, cleared(61), freed(61), alloc(61, -28), *AFTER),  # it was refused
+        (alloc(61), alloc(62), *AFTER),  # nothing went down
+    ],
+    ids=["no more", "moved", "another task", "refused", "first enable"],
+)
+def test_what_is_no_growth_is_no_window(events: tuple[str, ...]) -> None:
+    assert windows(recorded(*events)) == []
+
+
+def test_with_the_requests_themselves_nothing_is_inferred() -> None:
+    request = "p_set: (vfio_pci_set_irqs_ioctl+0x4/0xd0) vdev=0xff11000000001000 flags=0x21 index=2 start=0 count=0"
+    text = recorded(request, *FIRST, cleared(61), freed(61), alloc(61), alloc(62), *AFTER)
+    assert "vectors" not in tables(text)["windows"]["basis"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("index", "flags", "ret", "found"), [(2, 0x24, 3, 1), (1, 0x24, 3, 1), (0, 0x24, 3, 0), (2, 0x24, 0, 0), (2, 0x21, 3, 0)]
+)
+def test_a_positive_result_of_set_irqs_is_a_short_grant(index: int, flags: int, ret: int, found: int) -> None:
+    t = Trace()
+    t.open()
+    first, last = t.set_irqs(flags, index, 0, 8, ret)
+    told = [f for f in findings(str(t)) if f.code == "MSI-004"]
+    assert [(f.grade, f.values, [(e.line, e.line_end) for e in f.evidence]) for f in told] == [
+        ("proven", {"asked": 8, "granted": ret}, [(first, last)])
+    ] * found
+
+
+# VFIO-008, VFIO-012
+
+
+@pytest.mark.parametrize(
+    ("flags", "ret", "told"),
+    [(0x24, -28, "inconclusive"), (0x24, 0, "clear"), (0x24, -22, "clear"), (0x21, -28, "clear"), (0x21, 0, "clear")],
+)
+def test_whether_a_guest_was_told_is_asked_where_an_enable_was_short_of_vectors(flags: int, ret: int, told: str) -> None:
+    t = Trace()
+    t.open()
+    t.set_irqs(flags, 2, 0, 4 if flags == 0x24 else 0, ret)
+    assert outcome(run(str(t)), "VFIO-008").outcome == told
+
+
+MISMATCH = "[  100.00000{0}] genirq: Flags mismatch irq 16. 00000000 (vfio-intx(0000:03:00.0)) vs. 00000080 (ehci_hcd:usb1)\n"
+BUSY = (
+    "qemu-system-x86_64: vfio 0000:03:00.0: Failed to set up TRIGGER eventfd signaling for interrupt INTX-0: "
+    "VFIO_DEVICE_SET_IRQS failure: Device or resource busy\n"
+)
+
+
+@pytest.mark.parametrize("count", [5, 6, 7])
+def test_of_a_refused_intx_five_lines_each_are_named(count: int) -> None:
+    (f,) = (f for f in findings("".join(map(MISMATCH.format, range(count))), BUSY * count) if f.code == "VFIO-012")
+    assert (f.values["messages"], f.values["irq"], f.values["shares_with"]) == (count, 16, "ehci_hcd:usb1")
+    assert [e.role for e in f.evidence] == ["cause"] * 5 + ["effect"] * 5
+
+
+@pytest.mark.parametrize("count", [5, 6, 7])
+def test_of_refused_calls_for_intx_five_are_named(count: int) -> None:
+    t = Trace()
+    t.open()
+    for _ in range(count):
+        t.set_irqs(0x24, 0, 0, 1, -16)
+    (f,) = (f for f in findings(str(t)) if f.code == "VFIO-012")
+    assert (f.grade, f.values, [e.role for e in f.evidence]) == (
+        "proven",
+        {"errno": -16, "calls": count},
+        ["cause"] * 5,
+    )
+
+
+@pytest.mark.parametrize(("flags", "index", "ret"), [(0x24, 0, 0), (0x24, 0, -22), (0x24, 2, -16), (0x21, 0, -16)])
+def test_other_results_and_other_indexes_are_no_refused_intx(flags: int, index: int, ret: int) -> None:
+    t = Trace()
+    t.open()
+    t.set_irqs(flags, index, 0, 1 if flags == 0x24 else 0, ret)
+    assert [f.code for f in findings(str(t)) if f.code == "VFIO-012"] == []
+
+
+# VFIO-009
+
+
+def spilled(*places: str) -> str:
+    """A growth from 1 to 4 vectors, with a run of `vfio-intx` before it, inside of it, or after it."""
+    t = Trace()
+
+    def intx(place: str) -> None:
+        if place in places:
+            t.line(f"irq_handler_entry: irq=16 name=vfio-intx({t.bdf})", "<idle>-0")
+
+    t.open()
+    t.enable(1, 16, made=16)
+    t.interrupts(0)
+    intx("before")
+    t.disable()
+    intx("inside")
+    t.enable(4, 16)
+    intx("after")
+    t.interrupts(0)
+    return str(t)
+
+
+@pytest.mark.parametrize(
+    ("places", "found"), [(("inside",), 1), (("before", "inside"), 0), (("after",), 0), (("before",), 0), (("inside", "after"), 1), ((), 0)]
+)
+def test_a_line_interrupt_inside_a_window_and_none_before(places: tuple[str, ...], found: int) -> None:
+    told = [f for f in findings(spilled(*places)) if f.name == "vfio.intx-spill"]
+    assert [f.values["interrupts"] for f in told] == [1] * found
+
+
+# VFIO-004
+
+
+@pytest.mark.parametrize(
+    ("flags", "start", "count", "ret", "found"),
+    [
+        (0x24, 4, 1, 0, 0),  # it works at a later try
+        (0x24, 3, 2, 0, 0),
+        (0x24, 4, 3, 0, 0),
+        (0x24, 2, 2, 0, 1),  # others
+        (0x24, 5, 2, 0, 1),
+        (0x24, 4, 1, -28, 1),
+        (0x21, 4, 1, 0, 1),  # a trigger by software wires nothing
+    ],
+)
+def test_a_vector_that_works_at_a_later_try_is_not_dead(flags: int, start: int, count: int, ret: int, found: int) -> None:
+    t = Trace()
+    t.open()
+    t.enable(4, 16, made=16)
+    t.add(4, -28)
+    t.set_irqs(flags, 2, start, count, ret)
+    told = [f for f in findings(str(t)) if f.code == "VFIO-004"]
+    assert [(f.values["vectors"], f.values["errno"]) for f in told] == [([4], -28)] * found
+
+
+def test_a_try_before_is_none_after() -> None:
+    t = Trace()
+    t.open()
+    t.enable(5, 16, made=16)
+    t.add(4, -28)
+    assert [f.values["vectors"] for f in findings(str(t)) if f.code == "VFIO-004"] == [[4]]

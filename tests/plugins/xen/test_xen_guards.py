@@ -1,0 +1,63 @@
+"""The guards of Xen's models and diagnoses, each from both sides."""
+
+import pytest
+
+from tracekit.testing import findings, outcome, run, tables
+
+PORT = "   {0}: VCPU 0: Physical IRQ {1}\n"
+
+
+@pytest.mark.parametrize(
+    ("ports", "dumps"),
+    [
+        (((5, 17), (6, 18), (9, 19)), [[19, 18, 17]]),
+        (((5, 17), (6, 18), (6, 18)), [[18, 17], [18]]),  # a number that does not rise begins another dump
+        (((5, 17), (6, 18), (5, 17)), [[18, 17], [17]]),
+        (((5, 17), (5, 17)), [[17], [17]]),
+    ],
+)
+def test_a_list_of_ports_ends_where_the_number_does_not_rise(ports: tuple[tuple[int, int], ...], dumps: list[list[int]]) -> None:
+    facts = tables("".join(PORT.format(*p) for p in ports))["pirq_facts"]
+    assert facts.filter(facts["fact"] == "ports").select("domid", "value", "pirqs").rows() == [(0, len(p), p) for p in dumps]
+
+
+# XEN-009
+
+OOPS = """\
+[   20.000000] BUG: unable to handle page fault for address: ffffc90040010000
+[   20.000001] #PF: supervisor write access in kernel mode
+[   20.000002] #PF: error_code(0x0003) - permissions violation
+[   20.000003] Oops: 0003 [#1] PREEMPT SMP NOPTI
+[   20.000004] CPU: 0 PID: 1 Comm: swapper/0 Not tainted 6.1.0 #1
+[   20.000005] RIP: 0010:{0}+0x33/0x100
+"""
+BANNER = "[    0.000000] Linux version 6.1.0 (x@y) (gcc 12) #1 SMP\n"
+UNDER_XEN = "[    0.100000] Booting paravirtualized kernel on Xen PV\n"
+MODE = "(XEN) d7v0: Unsupported MSI delivery mode {} for Dom{}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (BANNER + OOPS.format("kfree"), "not evaluated"),
+        (BANNER + UNDER_XEN + OOPS.format("kfree"), "clear"),
+        ("(XEN) Xen version 4.17.3 (builder@example) (gcc 12.2.0) debug=n\n", "clear"),
+        (MODE.format(7, 7), "found"),
+    ],
+)
+def test_a_table_is_cleared_only_where_xen_speaks(text: str, told: str) -> None:
+    assert outcome(run(text), "XEN-009").outcome == told
+
+
+@pytest.mark.parametrize(("mode", "garbage"), [(7, True), (6, False), (3, False)])
+def test_a_mode_of_all_ones_is_a_device_that_was_down(mode: int, garbage: bool) -> None:
+    (f,) = findings(MODE.format(mode, 7) + MODE.format(mode, 3))
+    assert (f.code, f.values) == ("XEN-009", {"delivery_mode": mode, "domids": [3, 7]})
+    assert ("all ones" in f.summary) is garbage
+
+
+@pytest.mark.parametrize(
+    ("xen", "function", "found"), [(UNDER_XEN, "__pci_write_msi_msg", 1), ("", "__pci_write_msi_msg", 0), (UNDER_XEN, "kfree", 0)]
+)
+def test_a_write_to_a_read_only_table_is_xens(xen: str, function: str, found: int) -> None:
+    assert [f.grade for f in findings(BANNER + xen + OOPS.format(function)) if f.code == "XEN-009"] == ["probable"] * found
