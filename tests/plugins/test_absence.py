@@ -58,7 +58,7 @@ CASES = [
     ("VEC-003", BOOT + dmesg("usb 1-1: new device"), "clear", "never exceeded"),
     ("VEC-003", dmesg("usb 1-1: new device"), "not evaluated", "no kernel log from the boot on"),
     ("VEC-003", ftrace("irq_matrix_reserve: online_maps=2 global_avl=300 global_rsvd=20 total_alloc=9"), "clear", "never exceeded"),
-    ("VEC-002", ftrace(GRANTED), "not evaluated", "no vector_reserve_managed event"),
+    ("VEC-002", ftrace(GRANTED), "not evaluated", "no event of a managed irq"),
     ("VEC-002", ftrace(GRANTED, MANAGED), "clear", "no allocation failed"),
     ("VEC-002", ftrace(MANAGED, REFUSED), "inconclusive", "whether at an allocation or at a request is not recorded"),
     ("VEC-001", ftrace(GRANTED), "clear", "every activation got a vector"),
