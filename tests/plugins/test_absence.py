@@ -88,6 +88,11 @@ CASES = [
     ("VFIO-011", ftrace(ATTACH), "inconclusive", "no return value"),
     ("MSI-007", ftrace(ENABLE, ENABLED.format(-12)), "inconclusive", "whether its BAR has an address is not recorded"),
     ("MSI-007", ftrace(ENABLE, ENABLED.format(8)), "clear", "no enable failed"),
+    # An attempt that failed for a reason that no line tells is no all-clear.
+    ("MSI-004", ftrace(ENABLE, ENABLED.format(-5)), "inconclusive", "the enable of line 1 failed with -5; no line says why"),
+    ("MSI-004", ftrace(ENABLE, ENABLED.format(8)), "clear", "every enable got what it asked for"),
+    ("MSI-004", ftrace(CALL.format("0x24", 2, 4), DONE.format(-12)), "inconclusive", "the SET_IRQS of line 1 failed with -12"),
+    ("MSI-004", ftrace(CALL.format("0x24", 2, 4), DONE.format(0)), "not evaluated", "no enabling of vectors"),
     ("MSI-006", dmesg("WARNING: CPU: 0 PID: 1 at drivers/usb/core/hub.c:1 hub_port+0x1/0x2"), "not evaluated", "no enabling of vectors"),
     ("VFIO-012", ftrace(CALL.format("0x24", 0, 1), DONE.format(0)), "clear", "every INTx that was asked for"),
     ("VFIO-012", ftrace(CALL.format("0x24", 0, 1)), "inconclusive", "one SET_IRQS call has no return value"),
