@@ -124,9 +124,9 @@ def test_a_message_that_is_absent_is_clear_in_a_kernel_log_and_not_evaluated_wit
         yield from ()
 
     def outcome(clock: str) -> tuple[str, str, str]:
-        _, o = judge(
-            message, Places({"sources": pl.DataFrame({"source": ["a.log"], "clock": [clock]}), "begun": ROWS}, {"kernel": ("begun",)})
-        )
+        begun = ROWS.with_columns(source=pl.lit("a.log"))
+        sources = pl.DataFrame({"source": ["a.log"], "clock": [clock]})
+        _, o = judge(message, Places({"sources": sources, "begun": begun}, {"kernel": ("begun",)}))
         return o.outcome, o.reason, o.record
 
     assert outcome("printk") == ("clear", "no such line in the kernel log", "")

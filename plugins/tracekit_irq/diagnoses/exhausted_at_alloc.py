@@ -16,8 +16,8 @@ KINDS = {"managed": "a slot on each CPU for a managed irq", "alloc": "a vector a
     code="VEC-002",
     severity="high",
     record=RECORD,
-    shown_by=("vector_reserve_managed",),
-    absent="no vector_reserve_managed event in the input: what is reserved for managed irqs is not recorded",
+    shown_by=("vector_reserve_managed", "vector_alloc_managed"),
+    absent="no event of a managed irq in the input (vector_reserve_managed): what is reserved for them is not recorded",
 )
 def exhausted_at_alloc(
     vector_failures: pl.DataFrame | None = None, vector_alloc: pl.DataFrame | None = None

@@ -7,11 +7,19 @@ from typing import Any
 import polars as pl
 
 from tracekit import (
+    EBADF,
+    EINVAL,
     ENODEV,
     ENOENT,
+    ENOMEM,
     ENOSPC,
+    ENOTSUPP,
+    ENOTTY,
     ENXIO,
     EOPNOTSUPP,
+    ERANGE,
+    VFIO_MSI,
+    VFIO_MSIX,
     Finding,
     Shown,
     Subject,
@@ -20,11 +28,15 @@ from tracekit import (
     diagnosis,
     distinct,
     ended_by,
+    inconclusive,
     near,
     span,
     subject_of,
 )
 
+# Errnos with a diagnosis of their own (MSI-001, MSI-006, MSI-007, VEC-*), and the one of a function that has no MSI-X.
+OF_ENABLES = (ERANGE, ENOSPC, ENOMEM, ENOTSUPP, ENODEV, EINVAL)
+OF_CALLS = (ERANGE, ENOSPC, EINVAL, ENOTTY, EBADF)  # MSI-001, VEC-*, VFIO-005 or harmless, VFIO-007
 NOT_THERE = (ENOENT, ENXIO, ENODEV, EOPNOTSUPP)  # perhaps the function or its bus has no MSI at all
 RECORD = "kprobe and kretprobe on pci_alloc_irq_vectors_affinity (min, max, $retval) and on pci_msix_vec_count"
 GONE_LINES, GONE_MS = 200, 60_000  # a driver that gives up says so soon
@@ -76,8 +88,21 @@ def short_grant(
         *_from_refusals(driver_refusals, ends, (driver_vectors_refused, driver_vectors_reduced)),
     ]
     yield from findings
-    if not findings:
+    if not findings and (failed := _unexplained(enables, op_set_irqs)) is not None:
+        told = f"the {failed['what']} of line {failed['line']} failed with {failed['ret']}; no line says why"
+        yield inconclusive(told, "the kernel log beside the trace; kretprobes on the functions that the call uses, or its function graph")
+    elif not findings:
         yield clear("every enable got what it asked for, or what the table holds")
+
+
+def _unexplained(enables: pl.DataFrame | None, calls: pl.DataFrame | None) -> Mapping[str, Any] | None:
+    """Return an enable, or a SET_IRQS that wires vectors, that failed with an errno which no other diagnosis explains."""
+    wired = (pl.col("data") == "eventfd") & pl.col("index").is_in([VFIO_MSI, VFIO_MSIX])
+    for frame, what, of, known in ((enables, "enable", pl.col("operation") == "enable", OF_ENABLES), (calls, "SET_IRQS", wired, OF_CALLS)):
+        failed = frame.filter(of & (pl.col("ret") < 0) & ~pl.col("ret").is_in(known)) if frame is not None else None
+        if failed is not None and failed.height:
+            return {**failed.row(0, named=True), "what": what}
+    return None
 
 
 class Ends:
