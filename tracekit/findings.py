@@ -77,11 +77,11 @@ class Finding:
 
     name: str = ""
     code: str = ""
-    meaning: str = ""  # what happened and why it matters, from the page of the diagnosis
     explains: tuple[str, ...] = ()
     confirmed_by_replay: bool | None = None
     fixes: tuple[str, ...] = ()
     fingerprint: str = ""
+    meaning: str = ""  # what happened and why it matters, from the page of the diagnosis
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import sys
-import textwrap
 import time
 from collections.abc import Iterable, Sized
 from pathlib import Path
@@ -15,6 +14,7 @@ import typer
 from tracekit import __version__
 from tracekit.cli import author as cli_author
 from tracekit.cli import batch as cli_batch
+from tracekit.cli import explain as cli_explain
 from tracekit.cli import model as cli_model
 from tracekit.cli import redact as cli_redact
 from tracekit.cli import schema as cli_schema
@@ -38,7 +38,6 @@ app = typer.Typer(
 
 _NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _OFFSET = re.compile(r"([+-]?)([0-9]+(?:\.[0-9]+)?)(ns|us|ms|s|)")
-_WIDEST = 120  # columns of running text that an eye follows
 
 
 @app.callback(invoke_without_command=True)
@@ -96,38 +95,6 @@ def analyze(
     raise typer.Exit(cli_status.of_run(run, limit))
 
 
-@app.command()
-def explain(
-    name: Annotated[str, typer.Argument(metavar="NAME|CODE", help="msi.stale-hwsize or MSI-001; a gate: device-msi-domains or KV2.")],
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
-) -> None:
-    """Print the page of a diagnosis: what it finds, why it matters, when it stays quiet, what to do; or a gate's: since when, where."""
-    from tracekit.diagnosing.diagnoses import BLIND_SPOT
-    from tracekit.diagnosing.recipes import family_of
-    from tracekit.plugins import registry as plugins
-    from tracekit.replay.gates import expanded
-
-    registry = plugins.load()
-    gates = registry.gates
-    for gate in gates.values():
-        if name.lower() in (gate.name, gate.code.lower()):
-            say(_filled(expanded(gate.page(), gates)))
-            return
-    diagnoses = [*registry.diagnoses, BLIND_SPOT]
-    for d in diagnoses:
-        if name.lower() in (d.name.lower(), d.code.lower()):
-            tables = [("needs", d.needs), ("takes where present", d.wants)]
-            told = [f"{label}: {', '.join(names)}" for label, names in tables if names]
-            settings = [f"{key} = {value!r}" for key, value in d.settings.items()]
-            told += [f"settings: {', '.join(settings)}"] if settings else []
-            told += [f"to record: {d.record}"] if d.record else []
-            told += [f"commands: tracekit record {family}"] if (family := family_of(d.code)) else []
-            say(_filled("\n".join([f"{d.name} ({d.code}), severity {d.severity}", "", expanded(d.page, gates), "", *told])))
-            return
-    known = [*(n for d in diagnoses for n in (d.name, d.code)), *(n for g in gates.values() for n in (g.name, g.code))]
-    raise UsageError(f"no diagnosis is called {name}{_near(name, known)}")
-
-
 @app.command("plugins")
 def list_plugins(debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False) -> None:
     """Print the plugins, what each brings, and what is wrong with it."""
@@ -145,6 +112,7 @@ def list_plugins(debug: Annotated[bool, typer.Option("--debug", help="Show where
         say(error)
 
 
+app.command()(cli_explain.explain)
 app.command()(cli_schema.schema)
 app.command()(cli_model.replay)
 app.command()(cli_model.state)
@@ -219,13 +187,6 @@ def _near(name: str, names: Iterable[str]) -> str:
 
     near = get_close_matches(name, list(names), n=3)
     return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
-def _filled(page: str) -> str:
-    """A page of text, each of its paragraphs and sections (`What it finds: ...`) as wide as the terminal."""
-    width = min(shutil.get_terminal_size((80, 24)).columns, _WIDEST)
-    parts = re.split(r"\n(?=\n|- |[A-Za-z][A-Za-z ]+:\s)", page)
-    return "\n".join("\n" * part.startswith("\n") + textwrap.fill(part.strip(), width, break_on_hyphens=False) for part in parts)
 
 
 def _plural(noun: str, count: int) -> str:
