@@ -70,7 +70,7 @@ def test_a_batch_over_a_folder_of_an_object_store(store, tmp_path, folder):
     store.pipe("fleet/logs/deeper/c.log", BOOT.encode())
     results = str(tmp_path / "results")
     status, out, err = tracekit("batch", folder, "-o", results)
-    assert (status, out.split(", in ")[0]) == (0, "2 cases analyzed, 1 with a fault, 0 failed, 0 unchanged")
+    assert (status, out.split(", in ")[0]) == (1, "2 cases analyzed, 1 with a fault, 0 failed, 0 unchanged")
     assert "s3://fleet/logs/deeper: is a folder in a remote store" in err
     assert tracekit("batch", folder, "-o", results)[1].startswith("0 cases analyzed, 0 with a fault, 0 failed, 2 unchanged")
     store.pipe("fleet/logs/b.log", (BOOT + FAULT).encode())

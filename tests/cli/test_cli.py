@@ -85,7 +85,7 @@ def test_a_report_goes_into_a_file(log: Path, tmp_path: Path) -> None:
         (["analyze", "LOG", "--color", "blue"], "--color blue: give auto, always or never"),
         (["analyze", "LOG", "-o", "/nowhere/x"], "cannot write /nowhere/x: No such file or directory"),
         (["analyze", "/nowhere/dmesg.txt"], "/nowhere/dmesg.txt: no such file or folder"),
-        (["explain", "MSI-999"], "no diagnosis is called MSI-999"),
+        (["explain", "MSI-999"], "no diagnosis and no gate is called MSI-999"),
         (["schema", "no_such_table"], "no table is called no_such_table"),
     ],
 )
@@ -136,7 +136,7 @@ def test_a_reader_that_goes_away_is_no_error(log: Path) -> None:
 
 def test_explain_and_plugins_print() -> None:
     plugins = tracekit("plugins").stdout
-    assert "tracekit_reports 0.1.0: 6 reports" in plugins
+    assert "tracekit_reports 0.1.0: 7 reports" in plugins
     assert "tracekit_systems 0.1.0: 9 systems" in plugins
     page = tracekit("explain", "msi-001").stdout
     assert page.startswith("msi.stale-hwsize (MSI-001), severity high\n")
@@ -145,6 +145,9 @@ def test_explain_and_plugins_print() -> None:
     gate = tracekit("explain", "KV6").stdout
     assert gate == tracekit("explain", "xen-owns-masks").stdout
     assert "- x86: 5.18 (commit 7e0815b3e099" in gate
+    overview = tracekit("explain").stdout
+    assert "MSI-001   msi.stale-hwsize " in overview and "KV6       xen-owns-masks " in overview
+    assert "did you mean msi.stale-hwsize?" in tracekit("explain", "msi.stale-hwsise").stderr
 
 
 @pytest.mark.parametrize("width", [80, 200])

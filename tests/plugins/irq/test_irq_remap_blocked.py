@@ -120,7 +120,7 @@ def test_the_fault_interrupt_alone_is_inconclusive() -> None:
 def test_the_handler_of_the_fault_interrupt_asks_for_the_kernel_log() -> None:
     text = "# tracer: nop\n#\n          <idle>-0       [000] d.h1.    17.808607: irq_handler_entry: irq=24 name=dmar0\n"
     assert findings(text) == []
-    assert outcome(run(text), "IRQ-003").outcome == "not evaluated"
+    assert outcome(run(text), "IRQ-003").outcome == "inconclusive"
     assert "1 time" in outcome(run(text), "IRQ-003").reason
 
 
