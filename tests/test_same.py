@@ -1,4 +1,4 @@
-"""How a log is handed over changes nothing: sizes of chunks, order of the files, packed or not, a pipe."""
+"""How a log is handed over changes nothing: sizes of chunks, order of the files, packed or not, a pipe, one worker or two, each line twice."""
 
 import io
 import lzma
@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from tracekit.analyze import Engine, Options, analyze
+from tracekit.batch import run as batch
+from tracekit.batch.cases import case as batch_case
+from tracekit.batch.results import Results
 from tracekit.reading import source
 from tracekit.reading.spool import spool
 from tracekit.testing import samples
@@ -100,3 +103,27 @@ def closing(path: str, feeder: int) -> str:
     with open(path, "rb") as stream:
         os.close(feeder)
         return spool(stream)
+
+
+def test_one_worker_and_two_write_the_same_results(tmp_path: Path) -> None:
+    cases = [batch_case(str(folder)) for folder in CASES[::14]]
+    told = []
+    for jobs in (1, 2):
+        place = str(tmp_path / f"results-{jobs}")
+        batch.run(cases, place, None, batch.Settings(jobs=jobs))
+        tables = {name: Results(place).table(name).drop("result").collect() for name in ("findings", "outcomes")}
+        told.append({name: sorted(map(str, table.rows())) for name, table in tables.items()})
+    assert told[0] == told[1] and told[0]["findings"]
+
+
+@pytest.mark.parametrize("folder", CASES, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_a_log_that_holds_each_line_twice_has_the_same_faults(folder: Path, tmp_path: Path, engine: Engine) -> None:
+    """As a log that was collected twice; what can only be seen whole (a packed log, a trace.dat) is left out."""
+    case = Case(folder)
+    if any(n.endswith((".xz", ".gz", ".dat")) for n in case.names):
+        pytest.skip("packed")
+    for n in case.names:
+        (tmp_path / n).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / n).write_bytes(2 * ((folder / n).read_bytes().removesuffix(b"\n") + b"\n"))
+    once, twice = (case.findings(engine, {n: str(root / n) for n in case.names}) for root in (folder, tmp_path))
+    assert {told[0] for told in twice} - {"OBS-001"} == {told[0] for told in once} - {"OBS-001"}
