@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -88,3 +89,9 @@ def test_answers_to_queries_as_json_are_ascii_and_the_same_values() -> None:
     assert told.isascii()
     assert not unseen(told)
     assert json.loads(told) == found.to_dicts()
+
+
+def test_without_a_command_the_help_is_printed_in_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    told = "\n".join(call(monkeypatch, capsys))
+    assert re.search(r"Usage: .*tracekit \[OPTIONS\] \[?COMMAND", told)
+    assert "\\x0a" not in told
