@@ -111,3 +111,21 @@ def test_a_function_below_a_large_segment_is_one() -> None:
         "[    3.000000] DMAR: [INTR-REMAP] Request device [10000:e1:00.0] fault index 0x3000 [fault reason 0x22] Present field in the IRTE entry is clear\n"
     )
     assert [f.subject.bdf for f in run(text).findings if f.grade] == ["10000:e1:00.0"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "\u0662\u0660\u0662\u0666-03-01T10:00:00 host kernel: irq 24: Affinity broken due to vector space exhaustion.",
+        "<6>\u0662\u0660\u0662\u0666-03-01T10:00:00.000000+00:00 host kernel: vfio-pci 0000:01:00.0: enabling device",
+        "Mar \u0661\u0661 10:00:00 host kernel: DMAR: DRHD: handling fault status reg 2",
+        "[    \u0661.000000] irq 24: Affinity broken due to vector space exhaustion.",
+        "\u0666,339,5140900,-;irq 24: Affinity broken due to vector space exhaustion.",
+        '{"__REALTIME_TIMESTAMP": "\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669\u0660", "MESSAGE": "irq 24: x"}',
+        "   qemu-\u0661 [001] .....    16.779983: vector_alloc: irq=\u0661 vector=33 reserved=1 ret=0",
+    ],
+)
+def test_digits_of_other_scripts_are_no_numbers_of_an_envelope(line: str) -> None:
+    whole = "[    2.000000] irq 24: Affinity broken due to vector space exhaustion."
+    for text in (f"{line}\n", f"{line}\n{whole}\n", f"{line}\n" * 30 + whole):
+        assert run(text).errors == ()

@@ -202,7 +202,7 @@ def _executor(place: str, settings: "Settings") -> tuple[Callable[[], Executor] 
 
     if not place:
         return None, settings
-    if not (m := re.fullmatch(r"dask://([^/]+:\d+)", place)):
+    if not (m := re.fullmatch(r"dask://([^/]+:[0-9]+)", place)):
         raise UsageError(f"--executor {place}: give dask://HOST:PORT")
     try:
         distributed: Any = import_module("distributed")
