@@ -20,6 +20,18 @@ def known(folder: Path) -> dict[str, str]:
     return {**own, "PYTHONPATH": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
 
 
+def single(folder: Path, source: str, name: str = "acme", **grammars: str) -> None:
+    """Write a distribution `tracekit-NAME` 1.2 that is one module, beside a folder of grammars (`events`, `envelopes`)."""
+    info = folder / f"tracekit_{name}-1.2.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: tracekit-{name}\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(f"[tracekit]\n{name} = tracekit_{name}_module\n")
+    (folder / f"tracekit_{name}_module.py").write_text(source)
+    for kind, text in grammars.items():
+        (folder / "acme_grammars" / kind).mkdir(parents=True)
+        (folder / "acme_grammars" / kind / f"{name}.lark").write_text(text)
+
+
 def passes(folder: Path) -> str:
     """What pytest says of a package, run from its folder."""
     done = program(folder, known(folder), "-m", "pytest", "-q", "-p", "no:cacheprovider")

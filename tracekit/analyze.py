@@ -9,18 +9,21 @@ import polars as pl
 
 from tracekit import __version__
 from tracekit.diagnosing import recipes
-from tracekit.diagnosing.diagnoses import BLIND_SPOT, blind_spot, judge, settle
+from tracekit.diagnosing.diagnoses import BLIND_SPOT, Diagnosis, blind_spot, judge, settle
 from tracekit.diagnosing.places import Places
 from tracekit.errors import SourceError
 from tracekit.evidence import placed, surroundings, with_text
 from tracekit.findings import Finding, Outcome
 from tracekit.grammar import load as grammar
+from tracekit.guard import aside, guarded
 from tracekit.parsing.capture import RAW, Vocabulary
 from tracekit.parsing.complaint import weight
 from tracekit.parsing.parse import Parsed, parse, parse_together, tables_of
 from tracekit.picture.compose import picture
 from tracekit.picture.lane import LaneSource
 from tracekit.plugins import registry as plugins
+from tracekit.plugins.isolation import IN_PROCESS, Isolation
+from tracekit.plugins.plugin import Plugin
 from tracekit.reading.archive import Limits
 from tracekit.reading.source import Source, discover
 from tracekit.reading.unpack import reason_of
@@ -30,7 +33,7 @@ from tracekit.redaction.tokens import Tokens
 from tracekit.replay import clock
 from tracekit.replay.gates import worded
 from tracekit.replay.model import Model, replay
-from tracekit.replay.whatif import Flip, confirmed, flips
+from tracekit.replay.whatif import Flip, confirmed
 from tracekit.run import NotUnderstood, Run, SourceReport
 from tracekit.tables.pipeline import SOURCES
 from tracekit.timeline import Picture
@@ -48,7 +51,7 @@ class Options:
     `clocks`: offset in ns by source; `sides`: guest or host by source; `keep_tables`: tables the Run carries;
     `pictures`: whether the Run carries a picture of each finding and the lines around its evidence;
     `limits`: what an archive may cost, those of the environment if null;
-    `redaction`: tokens in place of names and addresses.
+    `redaction`: tokens in place of names and addresses; `isolation`: which plugins run in a process of their own.
     """
 
     clocks: Mapping[str, int] = field(default_factory=dict)
@@ -59,6 +62,7 @@ class Options:
     limits: Limits | None = None
     redaction: Tokens | None = None
     case: str = ""  # what stands for the path that is given, where it is redacted
+    isolation: Isolation = IN_PROCESS
 
 
 @dataclass(frozen=True)
@@ -81,12 +85,12 @@ class Engine:
     errors: tuple[str, ...] = ()
 
     @classmethod
-    def load(cls, keep_tables: Sequence[str] = ()) -> "Engine":
+    def load(cls, keep_tables: Sequence[str] = (), isolation: Isolation = IN_PROCESS) -> "Engine":
         """Load plugins and grammars. `keep_tables`: tables to fill beside those that a model or a diagnosis reads.
 
         Models that emit nothing but predictions run only where those are asked for: they score the model and decide no finding.
         """
-        registry = plugins.load()
+        registry = plugins.load(isolation=isolation)
         grammars = grammar.load(registry.grammars)
         complaints = (*grammars.errors, *grammars.warnings)
         for folder, text in complaints:
@@ -114,7 +118,7 @@ def analyze(paths: Sequence[str], options: Options | None = None, engine: Engine
     case = Opened(*discover(paths, options.limits))
     if options.redaction is None or not case.sources:
         return analyze_opened(case, options, engine)
-    engine = engine or Engine.load(options.keep_tables)
+    engine = engine or Engine.load(options.keep_tables, options.isolation)
     redactor = engine.redactor(case.sources, options.redaction)
     redactor.cases = {path: options.case for path in paths if options.case}
     run = analyze_opened(_redacted(case, redactor), _renamed(options, redactor), engine)
@@ -149,17 +153,19 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
     errors = [str(e) for e in case.unread]
     if not sources:
         raise SourceError(errors[0] if errors else "nothing to read")
-    engine = (engine or Engine.load(options.keep_tables)).fresh()
+    engine = (engine or Engine.load(options.keep_tables, options.isolation)).fresh()
     registry = engine.registry
-    tables, parsed, repeats = read(sources, engine, options, errors, case.parsed)
+    with aside(registry.strangers):
+        tables, parsed, repeats = read(sources, engine, options, errors, case.parsed)
+        places = Places(tables, engine.vocabulary.telling)
+        findings, outcomes = diagnose(registry, places)
+        findings = confirmed(findings, flipped(registry, places, {f.code for f in findings})) if findings else findings
     given = {s.path: s for s in sources}
-    places = Places(tables, engine.vocabulary.telling)
-    findings, outcomes = diagnose(registry, places)
-    findings = confirmed(findings, flipped(registry, places, {f.code for f in findings})) if findings else findings
     around = surroundings(findings, sources) if options.pictures else {}
     findings = with_text(findings, sources, repeats)  # which can find that a log is not there any more
     reports = tuple(_source_report(p, clock.described(tables, p.path, p.clock), given[p.path]) for p in parsed)
-    pictures = tuple(drawn(registry, findings, places, parsed)) if options.pictures else ()
+    with aside(registry.strangers):
+        pictures = tuple(drawn(registry, findings, places, parsed)) if options.pictures else ()
     loaded = tuple(p.report() for p in registry.plugins)
     return Run(
         sources=reports,
@@ -181,9 +187,11 @@ def whatif(paths: Sequence[str], options: Options | None = None) -> list[Flip]:
     sources, unread = discover(paths)
     if not sources:
         raise SourceError(str(unread[0]) if unread else "nothing to read")
-    engine = Engine.load()
-    tables, _, _ = read(sources, engine, options or Options(), [])
-    return flipped(engine.registry, Places(tables))
+    options = options or Options()
+    engine = Engine.load(isolation=options.isolation)
+    with aside(engine.registry.strangers):
+        tables, _, _ = read(sources, engine, options, [])
+        return flipped(engine.registry, Places(tables))
 
 
 def read(
@@ -201,8 +209,8 @@ def read(
     events = {n: _owned(_sided(f, options.sides), machines) for n, f in tables_of(parsed).items()}
     tables, streams, repeats = clock.align(events, {p.path: p.clock for p in parsed}, options.clocks, engine.vocabulary.telling)
 
-    def failed(model: type[Model], error: Exception) -> None:
-        registry.owner(model).failed(f"replay {model.__name__}", error)
+    def failed(model: type[Model], error: BaseException) -> None:
+        registry.owner(model).failed(f"replay {model.__name__}", error, f"the model {model.__name__}")
 
     tables |= replay(engine.models, tables, streams, failed)
     if "predictions" in tables:
@@ -238,10 +246,7 @@ def diagnose(registry: plugins.Registry, places: Places) -> tuple[list[Finding],
     findings: list[Finding] = []
     outcomes: list[Outcome] = []
     for d in registry.diagnoses:
-        try:
-            found, outcome = judge(d, places)
-        except Exception as e:
-            found, outcome = [], Outcome(d.name, d.code, "not evaluated", registry.owner(d).failed(f"run {d.code} {d.name}", e))
+        found, outcome = _judged(registry.owner(d), d, places)
         findings += found
         outcomes.append(recipes.named(outcome))
     settled = worded(settle(findings, registry.diagnoses, places), registry.gates, places.tables.get("platforms"))
@@ -255,11 +260,23 @@ def drawn(registry: plugins.Registry, findings: Iterable[Finding], places: Place
     """Yield the picture of each finding. A lane that raises is left out and its plugin named."""
     clock_text = "; ".join(text for p in parsed if " shifted " in (text := clock.described(places.tables, p.path, p.clock)))
 
-    def failed(source: LaneSource, error: Exception) -> None:
-        registry.owner(source).failed(f"draw the lane {source.name}", error)
+    def failed(source: LaneSource, error: BaseException) -> None:
+        registry.owner(source).failed(f"draw the lane {source.name}", error, f"the lane {source.name}")
 
     for f in findings:
         yield picture(f, places, registry.lanes, failed, clock_text)
+
+
+def _judged(plugin: Plugin, d: Diagnosis, places: Places) -> tuple[list[Finding], Outcome]:
+    told: list[tuple[list[Finding], Outcome]] = []
+
+    def failed(error: BaseException) -> None:
+        reason = plugin.failed(f"run {d.code} {d.name}", error, f"the diagnosis {d.code} {d.name}")
+        told.append(([], Outcome(d.name, d.code, "not evaluated", reason)))
+
+    with guarded(failed):
+        told.append(judge(d, places))
+    return told[0]
 
 
 def flipped(registry: plugins.Registry, places: Places, codes: Set[str] | None = None) -> list[Flip]:
@@ -272,13 +289,12 @@ def flipped(registry: plugins.Registry, places: Places, codes: Set[str] | None =
         cured = {code for fix in system.fixes for code in fix.cures}
         if codes is not None and cured and codes.isdisjoint(cured):
             continue
-        try:
+        told = registry.owner(system)
+        with guarded(lambda e, told=told, name=system.__name__: told.failed(f"replay {name}", e, f"the system {name}")):  # type: ignore[misc]
             for place in places:
                 seen = {name: rows for name in system.reads if (rows := places.across(place, name)) is not None}
-                flipped_here = flips(system.instances(registry.machines, seen), registry.gates)
+                flipped_here = system.flipped(registry.machines, seen, registry.gates)
                 made += [replace(f, machine=place.machine, boot=place.boot) for f in flipped_here]
-        except Exception as e:
-            registry.owner(system).failed(f"replay {system.__name__}", e)
     return made
 
 

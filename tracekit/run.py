@@ -45,6 +45,7 @@ class PluginReport:
     diagnoses: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
+    traces: tuple[str, ...] = ()  # where errors were raised
 
 
 @dataclass(frozen=True, slots=True)

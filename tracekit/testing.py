@@ -59,7 +59,7 @@ def outcome(result: Run, code: str) -> Outcome:
 def play(model: type[Model], frames: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     """Replay one model over tables of the test's own, as one stream; raise its errors."""
 
-    def failed(_: type[Model], error: Exception) -> None:
+    def failed(_: type[Model], error: BaseException) -> None:
         raise error
 
     paths = sorted({s for f in frames.values() for s in f["source"].to_list()})

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 MSI = r"(?:MSI(?:-?X)?|msi(?:-?x)?|MSIx)s?"
 # `ret:-28`, `(-28)`, `3/-28`, `-ENOSPC`, `errno: 28`, `fffffffb`
 ERRNO = re.compile(
-    r"(?<![\w.\-])-(?P<number>\d{1,3})(?!\w|\.\d)|(?<![A-Za-z_])-?(?P<name>E[A-Z][A-Z0-9_]{2,12})\b"
-    r"|\b(?:errno|err|error|ret|rc|code|status)[ :=(]+(?P<plain>\d{1,3})\b|\bf{6}(?P<byte>[0-9a-f]{2})\b"
+    r"(?<![\w.\-])-(?P<number>[0-9]{1,3})(?!\w|\.[0-9])|(?<![A-Za-z_])-?(?P<name>E[A-Z][A-Z0-9_]{2,12})\b"
+    r"|\b(?:errno|err|error|ret|rc|code|status)[ :=(]+(?P<plain>[0-9]{1,3})\b|\bf{6}(?P<byte>[0-9a-f]{2})\b"
 )
 WORDS = {
     "No space left on device": names.ENOSPC,
@@ -44,7 +44,7 @@ REQUESTS = re.compile(r"(?:request|regist(?:er|ration))\w*[ _](?:[\w#/-]+ ){0,2}
 IRQ_ALONE = re.compile(r"^(?!.*(?:MSI|vector)).*\b(?:irqs?|interrupts?)\b", re.IGNORECASE)
 # `Only 4 MSI-X interrupts available`, `only got 4 of 9 vectors`, `less vectors (9 out of 17)`
 GRANTED = re.compile(
-    r"\bonly(?: got)? (?P<granted>\d+)(?: (?:out )?of (?P<asked>\d+))?|\((?P<part>\d+) out of (?P<whole>\d+)\)", re.IGNORECASE
+    r"\bonly(?: got)? (?P<granted>[0-9]+)(?: (?:out )?of (?P<asked>[0-9]+))?|\((?P<part>[0-9]+) out of (?P<whole>[0-9]+)\)", re.IGNORECASE
 )
 
 

@@ -14,7 +14,7 @@ def interrupts(scene: Scene) -> Iterator[Lane]:
     if entries is None:
         return
     bdf = (scene.subject.bdf or "").lower()
-    mine = pl.col("irq").is_in(list(scene.irqs)) & ~pl.col("name").str.contains(r"\(\w*:?\w\w:\w\w\.\d\)")
+    mine = pl.col("irq").is_in(list(scene.irqs)) & ~pl.col("name").str.contains(r"\(\w*:?\w\w:\w\w\.[0-9]\)")
     if bdf:
         mine |= pl.col("name").str.to_lowercase().str.contains(bdf, literal=True)
     yield Lane("interrupts", "irq_handler_entry", marks=tuple(scene.moments(entries.filter(mine), "good", "interrupt")))

@@ -6,7 +6,7 @@ LONGEST = 500  # characters of a sentence: on runs of its words an expression ta
 # `timeout, completion polled`, `timed out but was already complete`, `recovered after timeout`: the work was done
 FOUND = re.compile(
     r"(?:time(?:d )?[ -]?out|expired).*(?:polled|poll|completion|complete)"
-    r"|\b(?:recovered|completed|found) after .*time ?out|\brecovered \d",
+    r"|\b(?:recovered|completed|found) after .*time ?out|\brecovered [0-9]",
     re.IGNORECASE,
 )
 # `sent a completion but the driver didn't receive a MSI-X interrupt`

@@ -117,7 +117,7 @@ def _merged(tables: Mapping[str, pl.DataFrame]) -> Iterator[Seen]:
     entries, injections = tables.get("irq_handler_entry"), tables.get("kvm_msi_set_irq")
     if entries is None or injections is None:
         return
-    name = pl.col("name").str.extract_groups(r"^vfio-msi\[(?<vector>\d{1,4})\]\((?<bdf>.*)\)$")
+    name = pl.col("name").str.extract_groups(r"^vfio-msi\[(?<vector>[0-9]{1,4})\]\((?<bdf>.*)\)$")
     mine = entries.with_columns(name.alias("action")).unnest("action").drop_nulls("vector").sort("line")
     after = injections.select("source", pl.col("line").alias("injected"), "vec").sort("injected")
     pairs = mine.join_asof(after, left_on="line", right_on="injected", by="source", strategy="forward", check_sortedness=False)

@@ -220,12 +220,14 @@ def test_hang_memory_and_crash_cost_their_case_only(tmp_path, naughty):
         ("eat.log", "failed", "memory"),
         ("exit.log", "failed", "crash"),
         ("hang.log", "failed", "time"),
-        ("quit.log", "failed", "crash"),
     ]
+    doubts = Results(tmp_path / "r").table("cases").filter(case=str(folder / "quit.log")).collect()["doubts"].to_list()
+    assert doubts == [["plugin naughty 1.0 failed to replay Naughty: SystemExit: 4"]]
     assert {k: r for _, k, r in rows(tmp_path / "r", "failures", "case", "kind", "reason")} == {
         "time": "it takes longer than 10 s",
         "memory": "it takes more memory than 700 MiB",
-        "crash": "its process crashed (status 4) (2 times)",
+        "crash": "its process crashed (status 3) (2 times)",
+        "error": "plugin naughty 1.0 failed to replay Naughty: SystemExit: 4",
     }
 
 

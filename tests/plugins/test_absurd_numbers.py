@@ -2,10 +2,13 @@
 
 import re
 import runpy
+from functools import cache
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from tracekit.grammar import load as grammar
 from tracekit.testing import run
 
 HERE = Path(__file__).parent
@@ -14,6 +17,7 @@ LINES = [
     for place in ("irq/test_irq_lines", "vfio/test_vfio_lines", "xen/test_xen_lines")
     for line in runpy.run_path(str(HERE / f"{place}.py"))["LINES"].values()
 ]
+HEADS = ["[{:5d}.000000] ", "(XEN) ", "   task-1 [000] ..... {:5d}.000000: ", ""]
 
 
 def absurd(line: str, decimal: str, hexadecimal: str) -> str:
@@ -22,10 +26,106 @@ def absurd(line: str, decimal: str, hexadecimal: str) -> str:
     return re.sub(r"(?<![0-9a-zA-Z:.])[0-9]+(?![0-9a-zA-Z:.])", decimal, line)
 
 
-@pytest.mark.parametrize("head", ["[{:5d}.000000] ", "(XEN) ", "   task-1 [000] ..... {:5d}.000000: ", ""])
+@pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize(
     ("decimal", "hexadecimal"), [("9" * 18, "f" * 16), (str(2**64 - 1), "f" * 16), ("9" * 30, "f" * 20)], ids=["18", "64-bit", "30"]
 )
 def test_no_model_and_no_diagnosis_raises(head: str, decimal: str, hexadecimal: str) -> None:
     text = "".join(f"{head.format(i + 1)}{absurd(line, decimal, hexadecimal)}\n" for i, line in enumerate(LINES))
     assert run(text).errors == ()
+
+
+# Instead of a number in a column: what does not fit, what no counter shows, digits that are no ASCII.
+BAD = {"large": str(2**64 + 1), "negative": "-1", "arabic": "\u0661\u0662", "largest": str(2**63 - 1), "fullwidth": "\uff11\uff12"}
+SAMPLES = HERE.parent.parent / "sample_traces"
+
+
+@cache
+def messages() -> dict[str, tuple[str, list[tuple[int, int, bool]]]]:
+    """A message of each rule that has numbers: (text, the places of its numbers and whether each is hexadecimal)."""
+    rules = {n: r for n, r in grammar.load().events.items() if set(r.columns.values()) & {pl.Int64(), pl.UInt64()} and not r.by_lark}
+    texts = [
+        *LINES,
+        *dict.fromkeys(line for log in sorted(SAMPLES.rglob("*.[lt]*")) if log.suffix in (".log", ".txt") for line in lines(log)),
+    ]
+    found = {}
+    for name, rule in rules.items():
+        form = re.compile(r"(?<![^ \]:)>])" + rule.regex.removeprefix("^"))
+        held = (t for t in texts if any(literal in t for literal in rule.literals) or not rule.literals)
+        if (m := next(filter(None, map(form.search, held)), None)) is not None:
+            groups = [
+                (g, rule.columns[c]) for c, names in rule.groups.items() for g in names if rule.columns[c] in (pl.Int64(), pl.UInt64())
+            ]
+            begin = m.start()
+            places = [
+                (m.start(g) - begin, m.end(g) - begin, kind == pl.UInt64()) for g, kind in groups if m[g] and any(map(str.isdigit, m[g]))
+            ]
+            found[name] = (m[0], sorted(set(places), reverse=True))
+    return {name: told for name, told in found.items() if told[1]}
+
+
+def lines(log: Path) -> list[str]:
+    return log.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def with_number(text: str, place: tuple[int, int, bool], number: str) -> str:
+    """The message with one of its numbers replaced."""
+    begin, end, is_hex = place
+    if is_hex and number.isascii() and not number.startswith("-"):
+        number = ("0x" if text[begin:end].startswith("0x") else "") + f"{int(number):x}"
+    return text[:begin] + number + text[end:]
+
+
+def test_most_rules_have_a_message_here() -> None:
+    known = [r for r in grammar.load().events.values() if set(r.columns.values()) & {pl.Int64(), pl.UInt64()}]
+    assert len(messages()) > 0.8 * len(known)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_number_in_any_column_costs_its_own_row(head: str, kind: str) -> None:
+    good = [text for text, _ in messages().values()]
+    bad = [with_number(text, place, BAD[kind]) for text, places in messages().values() for place in places]
+    whole, mixed = (run("".join(f"{head.format(i + 1)}{t}\n" for i, t in enumerate(given))) for given in (good, [*good, *bad]))
+    assert mixed.errors == whole.errors == ()
+    assert run("".join(f"{head.format(i + 1)}{t}\n" for i, t in enumerate([*bad, *good]))).errors == ()
+    for name in grammar.load().events:
+        if name in whole.tables:
+            kept = mixed.tables[name].filter(pl.col("line") <= len(good))
+            assert kept.drop("source", "machine", "boot").equals(whole.tables[name].drop("source", "machine", "boot")), name
+
+
+@pytest.mark.parametrize("number", [str(2**64), "\u0661\u0662"])
+def test_a_line_whose_number_fits_no_column_is_counted(number: str) -> None:
+    line = "[    2.000000] irq 24: Affinity broken due to vector space exhaustion.\n"
+    assert run(line).sources[0].notes == ()
+    (source,) = run(line + line.replace("24", number) * 2).sources
+    assert source.notes == ("line 2: a number that fits no column (not read; 2 such lines)",)
+    assert source.events["irq_affinity_broken"] == 1
+
+
+def test_a_function_below_a_large_segment_is_one() -> None:
+    """VMD's domains begin at 10000."""
+    text = (
+        "[    2.000000] DMAR: DRHD: handling fault status reg 2\n"
+        "[    3.000000] DMAR: [INTR-REMAP] Request device [10000:e1:00.0] fault index 0x3000 [fault reason 0x22] Present field in the IRTE entry is clear\n"
+    )
+    assert [f.subject.bdf for f in run(text).findings if f.grade] == ["10000:e1:00.0"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "\u0662\u0660\u0662\u0666-03-01T10:00:00 host kernel: irq 24: Affinity broken due to vector space exhaustion.",
+        "<6>\u0662\u0660\u0662\u0666-03-01T10:00:00.000000+00:00 host kernel: vfio-pci 0000:01:00.0: enabling device",
+        "Mar \u0661\u0661 10:00:00 host kernel: DMAR: DRHD: handling fault status reg 2",
+        "[    \u0661.000000] irq 24: Affinity broken due to vector space exhaustion.",
+        "\u0666,339,5140900,-;irq 24: Affinity broken due to vector space exhaustion.",
+        '{"__REALTIME_TIMESTAMP": "\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669\u0660", "MESSAGE": "irq 24: x"}',
+        "   qemu-\u0661 [001] .....    16.779983: vector_alloc: irq=\u0661 vector=33 reserved=1 ret=0",
+    ],
+)
+def test_digits_of_other_scripts_are_no_numbers_of_an_envelope(line: str) -> None:
+    whole = "[    2.000000] irq 24: Affinity broken due to vector space exhaustion."
+    for text in (f"{line}\n", f"{line}\n{whole}\n", f"{line}\n" * 30 + whole):
+        assert run(text).errors == ()

@@ -64,7 +64,7 @@ _ROLES = {
     "audio": ("0403", "audio"),
     "accelerator": ("12", "processing accelerators"),
 }
-_BDF = r"(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]"
+_BDF = r"(?:[0-9a-f]{4,5}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]"
 _DRIVER = re.compile(rf"(?:^|[ \]:])([a-z][a-z0-9_-]{{1,30}}) ({_BDF})(?:$|[ :])", re.I)
 _NO_DRIVER = {"pci", "pcieport", "device", "function", "host", "bus", "for", "of", "to", "at"}
 

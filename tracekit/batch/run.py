@@ -20,6 +20,7 @@ from tracekit.batch.rows import TABLES, Reply
 from tracekit.batch.supervise import Refused, Task
 from tracekit.batch.worker import Job
 from tracekit.errors import TracekitError
+from tracekit.plugins.isolation import IN_PROCESS, Isolation
 from tracekit.reading import archive
 from tracekit.redaction.tokens import Tokens
 
@@ -48,11 +49,13 @@ class Settings:
     retry: bool = False
     rehash: bool = False
     redaction: Tokens | None = None
+    isolation: Isolation = IN_PROCESS
 
     @property
     def engine(self) -> str:
-        """Return what decides the result of a case: the code, the limits of archives, and the key of the tokens."""
-        limits = blake2b(repr(self.archives).encode(), key=self.redaction.key if self.redaction else b"", digest_size=4).hexdigest()
+        """Return what decides the result of a case: the code, the limits of archives and of plugins, and the key of the tokens."""
+        key = self.redaction.key if self.redaction else b""
+        limits = blake2b(repr((self.archives, self.isolation)).encode(), key=key, digest_size=4).hexdigest()
         return f"{fingerprint.digest()}-{limits}"
 
     def label(self, case: Case) -> str:
@@ -176,7 +179,7 @@ def _tasks(jobs: Sequence[Job], settings: Settings) -> Iterator[Task]:
 
 
 def _task(jobs: Sequence[Job], settings: Settings) -> Task:
-    return Task(tuple(jobs), fingerprint.digest(), settings.limits, os.getcwd())
+    return Task(tuple(jobs), fingerprint.digest(), settings.limits, os.getcwd(), settings.isolation)
 
 
 def _replies(jobs: Sequence[Job], make: Callable[[], Executor], settings: Settings) -> Generator[Reply | None, None, None]:

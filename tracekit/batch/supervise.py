@@ -3,6 +3,7 @@
 This side is light: it loads neither polars nor plugins. It runs in the threads of one machine's batch, or in the workers of a cluster.
 """
 
+import json
 import os
 import pickle
 import socket
@@ -13,13 +14,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection
 
 from tracekit.batch import fingerprint
 from tracekit.batch.rows import Reply
 from tracekit.batch.worker import Job
 from tracekit.errors import TracekitError
+from tracekit.plugins.isolation import IN_PROCESS, Isolation
+from tracekit.process import memory
 from tracekit.reading.source import is_url
 
 _LOOK = 0.05  # s between two looks at the process
@@ -49,6 +52,7 @@ class Task:
     fingerprint: str
     limits: Budget = field(default_factory=Budget)
     root: str = ""  # where relative paths begin
+    isolation: Isolation = IN_PROCESS
 
 
 def perform(task: Task) -> list[bytes]:
@@ -63,7 +67,7 @@ def perform(task: Task) -> list[bytes]:
         raise Refused(f"{here()} does not see the folder {task.root}: the logs must be there under the same path")
     if not hasattr(_own, "process"):
         adopt([])
-    _own.process.root = task.root
+    _own.process.root, _own.process.isolation = task.root, task.isolation
     seen = [job for job in task.jobs if _sees(task.root, job.path)]
     return [*_own.process.answers(seen, task.limits), *(pickle.dumps(_unseen(job)) for job in task.jobs if job not in seen)]
 
@@ -96,6 +100,7 @@ class Process:
 
     def __init__(self) -> None:
         self.root = self._root = ""
+        self.isolation = self._isolation = IN_PROCESS
         self._closed = False
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -145,7 +150,7 @@ class Process:
                 kind, reason = self._wait(child, limits, time.monotonic())
                 if not kind:
                     replies.append(self._connection.recv_bytes())
-            if not kind and _memory(child.pid) <= _STALE:
+            if not kind and memory(child.pid) <= _STALE:
                 return replies, "", ""
         except (EOFError, OSError):
             kind, reason = self._lost() if begun else ("start", f"its process does not come up: {self._lost()[1]}")
@@ -157,13 +162,13 @@ class Process:
         while not self._connection.poll(_LOOK):
             if time.monotonic() - start > limits.seconds:
                 return "time", f"it takes longer than {limits.seconds:g} s"
-            if _memory(child.pid) > limits.memory:
+            if memory(child.pid) > limits.memory:
                 return "memory", f"it takes more memory than {limits.memory >> 20} MiB"
         return "", ""
 
     def _started(self) -> "subprocess.Popen[bytes]":
         """Return the process, ready. Errors: EOFError where it does not come up, Refused where it is another tracekit."""
-        if self._child is not None and self._child.poll() is None and self._root == self.root:
+        if self._child is not None and self._child.poll() is None and (self._root, self._isolation) == (self.root, self.isolation):
             return self._child
         self.stop()
         if self._closed:
@@ -171,9 +176,10 @@ class Process:
         ours, theirs = socket.socketpair()
         with theirs:
             self._said = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
-            self._connection, self._root = Connection(ours.detach()), self.root
+            self._connection, self._root, self._isolation = Connection(ours.detach()), self.root, self.isolation
+            isolation = json.dumps(asdict(self.isolation))
             self._child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tracekit.batch.worker", str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-P", "-m", "tracekit.batch.worker", str(theirs.fileno()), str(os.getpid()), isolation],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self._said,
@@ -202,12 +208,3 @@ class Process:
         last = self._said.read()[-2000:].decode("utf-8", "replace").strip().splitlines()
         told = f": {last[-1].strip()[:200]}" if last else ""
         return "crash", f"its process crashed ({f'signal {-status}' if status < 0 else f'status {status}'}){told}"
-
-
-def _memory(pid: int) -> int:
-    """Return the memory of a process in bytes; 0 where /proc does not say."""
-    try:
-        with open(f"/proc/{pid}/statm", "rb") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0

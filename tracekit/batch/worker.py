@@ -1,11 +1,11 @@
 """The process that analyzes the cases of a batch, one after another; it is started once and stays warm.
 
-It gets its jobs over a socket whose number is its first argument, and dies with the process that started it, its second.
+It gets its jobs over a socket whose number is its first argument, and dies with the process that started it, its second. The third says
+which plugins run in a process of their own.
 """
 
-import ctypes
+import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,13 @@ from typing import Any
 from tracekit.batch import fingerprint, rows
 from tracekit.batch.rows import Reply
 from tracekit.errors import SourceError
+from tracekit.plugins.isolation import Isolation
+from tracekit.process import die_with
 from tracekit.reading.archive import Limits
 from tracekit.reading.source import shown
 from tracekit.redaction.tokens import Tokens
 from tracekit.speed import in_pool, search_rarely
 
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 _SMALL = 1 << 20  # bytes of a log that may be parsed together with others
 
 
@@ -58,12 +59,12 @@ class Ready:
 
 def main() -> None:
     """Say which tracekit this is, then answer jobs."""
-    _die_with(int(sys.argv[2]))
+    die_with(int(sys.argv[2]))
     connection = Connection(int(sys.argv[1]))
     search_rarely()
     from tracekit.analyze import Engine
 
-    engine = Engine.load()
+    engine = Engine.load(isolation=Isolation(**json.loads(sys.argv[3])))
     connection.send(fingerprint.digest())
     in_pool(partial(_serve, connection, engine))
 
@@ -139,14 +140,6 @@ def _analyzed(
     run = analyze([job.path], options, engine) if opened is None else analyze_opened(opened, options, engine)
     mtime = os.stat(job.path).st_mtime if os.path.exists(job.path) else 0.0
     return "done", *rows.of_run(run, mtime, telling), digest
-
-
-def _die_with(parent: int) -> None:
-    """On Linux the kernel ends this process when the one that started it ends, however it does; it may have done so already."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tracekit.cli import isolate as cli_isolate
 from tracekit.cli import redact as cli_redact
 from tracekit.cli import status as cli_status
 from tracekit.cli.output import complain, offers, rendered, say, write
@@ -52,6 +53,9 @@ def batch(
     fail_on: cli_status.FailOn = cli_status.FAIL_ON,
     redact: cli_redact.Redact = False,
     redaction_map: cli_redact.Map = None,
+    isolate: cli_isolate.Isolate = cli_isolate.ISOLATE,
+    plugin_time: cli_isolate.PluginTime = cli_isolate.TIME,
+    plugin_memory: cli_isolate.PluginMemory = cli_isolate.MEMORY,
     debug: Debug = False,
 ) -> None:
     """Analyze many cases in parallel; stop and start again at will: only what is new or changed is analyzed.
@@ -75,6 +79,7 @@ def batch(
         archives=archive.Limits.given(**{n: archive.size_of(v, f"--max-{n}") for n, v in archives.items() if v}),
         retry=retry,
         rehash=rehash,
+        isolation=cli_isolate.isolation(isolate, plugin_time, plugin_memory).within(time_limit),
     )
     if any(os.path.isdir(p) and os.path.realpath(p) == os.path.realpath(results) for p in (*(paths or []), *case)):
         raise UsageError(f"--output {results}: the results would lie among the logs; give another folder")
@@ -122,8 +127,11 @@ def report(
     limit = cli_status.threshold(fail_on)
     from tracekit.batch import fleet
     from tracekit.batch.results import Results
+    from tracekit.plugins import registry as plugins
+    from tracekit.plugins.isolation import Isolation
 
-    registry = offers(format, "write_fleet")
+    registry = plugins.load(isolation=Isolation())
+    offers(registry, format, "write_fleet")
     kept = Results(results)
     found = fleet.fleet(kept, Results(against) if against else None)
     text, done = rendered(registry, format, found, {}, "write_fleet")
@@ -194,7 +202,7 @@ def _executor(place: str, settings: "Settings") -> tuple[Callable[[], Executor] 
 
     if not place:
         return None, settings
-    if not (m := re.fullmatch(r"dask://([^/]+:\d+)", place)):
+    if not (m := re.fullmatch(r"dask://([^/]+:[0-9]+)", place)):
         raise UsageError(f"--executor {place}: give dask://HOST:PORT")
     try:
         distributed: Any = import_module("distributed")
@@ -221,9 +229,11 @@ def _of_results(place: str, tokens: "Tokens | None") -> "dict[str, pl.LazyFrame]
     if tokens is None:
         return tables
     from tracekit.analyze import Engine
+    from tracekit.plugins.isolation import Isolation
     from tracekit.redaction.frames import redacted
 
-    return redacted({name: table.collect() for name, table in tables.items()}, tokens, Engine.load().vocabulary.rules)
+    rules = Engine.load(isolation=Isolation()).vocabulary.rules
+    return redacted({name: table.collect() for name, table in tables.items()}, tokens, rules)
 
 
 def _of_log(place: str, sql: str, tokens: "Tokens | None") -> "dict[str, pl.DataFrame]":
@@ -231,9 +241,10 @@ def _of_log(place: str, sql: str, tokens: "Tokens | None") -> "dict[str, pl.Data
     from tracekit.analyze import Engine, Options, analyze
     from tracekit.batch import rows
     from tracekit.batch.results import frame
+    from tracekit.plugins.isolation import Isolation
 
     named = tuple(set(re.findall(r"[A-Za-z_][A-Za-z0-9_]*", sql)))
-    engine = Engine.load(named)
+    engine = Engine.load(named, Isolation())
     run = analyze([place], Options(keep_tables=named, redaction=tokens), engine)
     _, told = rows.of_run(run, 0.0, engine.vocabulary.telling)
     own = {n: frame(n, [(0, place, *row) for row in of]).drop("result", "case") for n, of in told.items()}

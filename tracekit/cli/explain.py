@@ -28,9 +28,10 @@ def explain(
     """Print the page of a diagnosis: what it finds, why it matters, when it stays quiet, what to do; or a gate's: since when, where."""
     from tracekit.diagnosing.diagnoses import BLIND_SPOT
     from tracekit.plugins import registry as plugins
+    from tracekit.plugins.isolation import Isolation
     from tracekit.replay.gates import expanded
 
-    registry = plugins.load()
+    registry = plugins.load(isolation=Isolation())
     diagnoses, gates = [*registry.diagnoses, BLIND_SPOT], registry.gates
     if name is None:
         say("\n".join(_overview(diagnoses, gates)))

@@ -15,11 +15,12 @@ from tracekit import __version__
 from tracekit.cli import author as cli_author
 from tracekit.cli import batch as cli_batch
 from tracekit.cli import explain as cli_explain
+from tracekit.cli import isolate as cli_isolate
 from tracekit.cli import model as cli_model
 from tracekit.cli import redact as cli_redact
 from tracekit.cli import schema as cli_schema
 from tracekit.cli import status as cli_status
-from tracekit.cli.output import Output, complain, draws, offers, rendered, say, write
+from tracekit.cli.output import Output, complain, draws, offers, rendered, say, traced, write
 from tracekit.errors import TracekitError, UsageError
 from tracekit.speed import search_rarely
 
@@ -65,6 +66,9 @@ def analyze(
     width: Annotated[int | None, typer.Option(help="Columns of the terminal report.", min=40)] = None,
     redact: cli_redact.Redact = False,
     redaction_map: cli_redact.Map = None,
+    isolate: cli_isolate.Isolate = cli_isolate.ISOLATE,
+    plugin_time: cli_isolate.PluginTime = cli_isolate.TIME,
+    plugin_memory: cli_isolate.PluginMemory = cli_isolate.MEMORY,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Read logs and traces as one case and say what went wrong, how sure that is, and what could not be seen.
@@ -74,22 +78,25 @@ def analyze(
     """
     limit, clocks, sides = cli_status.threshold(fail_on), dict(map(_offset, clock or [])), dict(map(_side, side or []))
     colored, kept = _colored(color, output), cli_redact.map_file(redact, redaction_map, output)
-    from tracekit.analyze import Options
+    isolation = cli_isolate.isolation(isolate, plugin_time, plugin_memory)
+    from tracekit.analyze import Engine, Options
     from tracekit.analyze import analyze as run_all
 
-    registry, tokens = offers(format), cli_redact.tokens(redact, kept)
+    engine, tokens = Engine.load((), isolation), cli_redact.tokens(redact, kept)
+    offers(engine.registry, format)
     progress = ReadMeter() if sys.stderr.isatty() else None
     try:
-        shown = draws(registry, format)
-        run = run_all(paths, Options(clocks=clocks, sides=sides, pictures=shown, progress=progress, redaction=tokens))
+        shown = draws(engine.registry, format)
+        run = run_all(paths, Options(clocks=clocks, sides=sides, pictures=shown, progress=progress, redaction=tokens), engine)
     finally:
         if progress:
             progress.done()
     _known(run, [*clocks, *sides] if tokens is None else [])
     for error in run.errors:
         complain(error)
+    traced(trace for p in run.plugins for trace in p.traces)
     columns = width or shutil.get_terminal_size((80, 24)).columns
-    text, done = rendered(registry, format, run, {"width": columns, "color": colored, "full": full})
+    text, done = rendered(engine.registry, format, run, {"width": columns, "color": colored, "full": full})
     write(text, output if done else None)
     cli_redact.keep(tokens, kept)
     raise typer.Exit(cli_status.of_run(run, limit))
@@ -99,8 +106,9 @@ def analyze(
 def list_plugins(debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False) -> None:
     """Print the plugins, what each brings, and what is wrong with it."""
     from tracekit.analyze import Engine
+    from tracekit.plugins.isolation import Isolation
 
-    engine = Engine.load()
+    engine = Engine.load(isolation=Isolation())
     for p in engine.registry.plugins:
         brings: dict[str, Sized] = {"diagnosis": p.diagnoses, "model": p.models, "report": p.reports, "grammar folder": p.grammars}
         brings |= {"system": p.systems, "machine": p.machines, "gate": p.gates, "lane": p.lanes}
@@ -108,6 +116,7 @@ def list_plugins(debug: Annotated[bool, typer.Option("--debug", help="Show where
         say(f"{p.name} {p.version}: {counts or 'nothing'}")
         for error in p.errors:
             say(f"  {error}")
+        traced(p.traces)
     for error in engine.errors:
         say(error)
 

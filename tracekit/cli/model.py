@@ -80,9 +80,11 @@ def state(
 
 def whatif(paths: Paths, format: Format = "terminal", debug: Debug = False) -> None:
     """Replay the same stimuli with one gate flipped at a time: which faults vanish, which stay, what the fix costs."""
+    from tracekit.analyze import Options
     from tracekit.analyze import whatif as flip
+    from tracekit.plugins.isolation import Isolation
 
-    flips = flip(paths)
+    flips = flip(paths, Options(isolation=Isolation()))
     if _format(format) == "json":
         print(json.dumps([f.as_json() for f in flips], default=str))
         return
@@ -119,8 +121,9 @@ def _flipped(flips: "Sequence[Flip]") -> Iterator[str]:
 
 def _run(paths: list[str]) -> "Run":
     from tracekit.analyze import Options, analyze
+    from tracekit.plugins.isolation import Isolation
 
-    return analyze(paths, Options(keep_tables=("*",)))
+    return analyze(paths, Options(keep_tables=("*",), isolation=Isolation()))
 
 
 def _format(name: str) -> str:

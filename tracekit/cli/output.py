@@ -3,12 +3,13 @@
 import io
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tracekit.errors import OutputError, PluginError, UsageError
+from tracekit.guard import aside, clean, guarded
 from tracekit.unseen import visible
 
 if TYPE_CHECKING:
@@ -77,15 +78,11 @@ def say(text: str) -> None:
     print(visible(text, keep="\n"))
 
 
-def offers(format: str, method: str = "write") -> "Registry":
-    """Return the plugins, if one of them has the report that is asked for. Errors: UsageError with the names that there are."""
-    from tracekit.plugins import registry as plugins
-
-    registry = plugins.load()
+def offers(registry: "Registry", format: str, method: str = "write") -> None:
+    """Look whether a plugin has the report that is asked for. Errors: UsageError with the names that there are."""
     names = sorted(r.name for r in registry.reports if hasattr(r, method))
     if format not in names:
         raise UsageError(f"no report is called {format}; there are {', '.join(names) or 'none'}")
-    return registry
 
 
 def draws(registry: "Registry", format: str) -> bool:
@@ -99,17 +96,30 @@ def rendered(registry: "Registry", format: str, value: Any, options: Mapping[str
     Where it fails, its plugin is named and the page of the terminal stands in (False), so that no finding is lost.
     """
     report = next(r for r in registry.reports if r.name == format)
-    try:
-        text = getattr(report(), method)(value, options)
-        if not isinstance(text, str):
-            raise TypeError(f"it returned {type(text).__name__}, not text")
-        return text, True
-    except Exception as e:
-        told = registry.owner(report).failed(f"write the report {format}", e)
-        if format == "terminal" or "--debug" in sys.argv:
-            raise PluginError(told) from e
-        complain(f"{told}; the page of the terminal instead")
-        return rendered(registry, "terminal", value, options, method)[0], False
+    plugin = registry.owner(report)
+    told: list[str] = []
+    traces = len(plugin.traces)
+    with aside(registry.strangers), guarded(lambda e: told.append(plugin.failed(f"write the report {format}", e, f"the report {format}"))):
+        return _text(getattr(report(), method)(value, options)), True
+    traced(plugin.traces[traces:])
+    if format == "terminal":
+        raise PluginError(told[0])
+    complain(f"{told[0]}; the page of the terminal instead")
+    return rendered(registry, "terminal", value, options, method)[0], False
+
+
+def _text(given: Any) -> str:
+    """What a report returned. Errors: TypeError where it is no text."""
+    if not isinstance(given, str):
+        raise TypeError(f"it returned {type(given).__name__}, not text")
+    return clean(given)
+
+
+def traced(traces: Iterable[str]) -> None:
+    """With `--debug`, print where plugins raised their errors."""
+    if "--debug" in sys.argv:
+        for trace in traces:
+            print(visible(trace, keep="\n"), end="", file=sys.stderr)
 
 
 def write(text: str, output: Path | None) -> None:

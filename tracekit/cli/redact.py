@@ -39,6 +39,7 @@ def redact(
     BDFs, vectors, pirqs, MSI addresses, times and releases stay, and so do findings and their lines. The map is kept beside OUT.
     """
     from tracekit.analyze import Engine
+    from tracekit.plugins.isolation import Isolation
     from tracekit.reading.source import Series, discover
     from tracekit.redaction.redactor import safe_name
     from tracekit.redaction.tokens import Tokens
@@ -51,7 +52,7 @@ def redact(
     if not found:
         raise SourceError("nothing to read")
     logs = [part for s in found for part in (s.parts if isinstance(s, Series) else [s])]
-    redactor = Engine.load().redactor(found, tokens)
+    redactor = Engine.load(isolation=Isolation()).redactor(found, tokens)
     if len(logs) == 1:
         _copied(logs[0], redactor, output)
     elif output is None:

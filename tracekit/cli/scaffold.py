@@ -39,8 +39,9 @@ def write(name: str, code: str | None = None, folder: Path | None = None) -> Pat
 def _code(name: str, family: str, code: str | None) -> str:
     """The code asked for, else the first free one of the family. Errors: UsageError where it or the name is taken."""
     from tracekit.plugins import registry as plugins
+    from tracekit.plugins.isolation import Isolation
 
-    diagnoses = plugins.load().diagnoses
+    diagnoses = plugins.load(isolation=Isolation()).diagnoses
     taken = {d.code for d in diagnoses}
     code = code or next(c for n in count(1) if (c := f"{family.upper()}-{n:03}") not in taken)
     if CODE.fullmatch(code) is None:

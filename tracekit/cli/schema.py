@@ -50,11 +50,12 @@ def _catalog() -> dict[str, Entry]:
     from tracekit.diagnosing import recorded
     from tracekit.grammar import load as grammar
     from tracekit.plugins import registry as plugins
+    from tracekit.plugins.isolation import Isolation
     from tracekit.replay import clock
     from tracekit.tables import pipeline
     from tracekit.tables.envelope import ENVELOPE_COLUMNS, SPAN_COLUMNS
 
-    registry = plugins.load()
+    registry = plugins.load(isolation=Isolation())
     pipe = ("the pipeline", "tracekit/analyze.py")
     entries = {t.name: Entry(t, (), [pipe]) for t in (pipeline.STREAMS, pipeline.SOURCES)}
     grammars = grammar.load(registry.grammars)

@@ -5,22 +5,20 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import polars as pl
 
+from tracekit.diagnosing import sound
 from tracekit.diagnosing.places import Place, Places
 from tracekit.diagnosing.recorded import TOLD, Lost, Shown, doubt
 from tracekit.diagnosing.witnesses import Witness, hear, parameters
 from tracekit.findings import (
     GRADES,
     SEVERITIES,
-    Evidence,
     Finding,
     Outcome,
-    Role,
     Severity,
-    Subject,
     Unchecked,
     Verdict,
     clear,
@@ -28,7 +26,6 @@ from tracekit.findings import (
 )
 
 Log = Literal["kernel", "boot"]
-ORDER = ("inconclusive", "not evaluated", "clear")  # of several verdicts the first of these counts
 _MATTERS = re.compile(r"^Why it matters:(.*?)(?=^[A-Z][A-Za-z ]+:|\Z)", re.MULTILINE | re.DOTALL)
 LOGS: Mapping[Log, str] = {"kernel": "no kernel log in the input", "boot": "no kernel log from the boot on in the input"}
 
@@ -68,6 +65,13 @@ class Diagnosis:
         matters = _MATTERS.search(rest)
         why = matters[1].strip() if matters else ""
         return " ".join(f"{first} {why[:1].upper()}{why[1:]}".split())
+
+    def answers(
+        self, asked: Iterable[Mapping[str, pl.DataFrame | None]], settings: Mapping[str, Any]
+    ) -> Iterable[Sequence[Finding | Verdict]]:
+        """Yield what the diagnosis yields for each of the given tables, if it is sound. Errors: whatever its functions raise."""
+        for tables in asked:
+            yield list(map(sound.result, _told(self, tables, settings)))
 
 
 def diagnosis(
@@ -136,22 +140,25 @@ def judge(d: Diagnosis, places: Places, **settings: Any) -> tuple[list[Finding],
     """Run one diagnosis once for each place of a case: its findings, completed with its identity and their place, and its outcome."""
     found: list[Finding] = []
     outcomes: list[tuple[Place, Outcome]] = []
-    for place in places:
-        findings, outcome = _judge_place(d, places, place, settings)
+    asked = [(place, {n: (places.across if n in d.across else places.rows)(place, n) for n in (*d.needs, *d.wants)}) for place in places]
+    answers = iter(d.answers((tables for _, tables in asked if not _unseen(d, tables)), settings))
+    for place, tables in asked:
+        if why := _unseen(d, tables):
+            outcomes.append((place, Outcome(d.name, d.code, "not evaluated", why, d.record)))
+            continue
+        findings, outcome = _of(d, places, place, tables, next(answers))
         found += findings
         outcomes.append((place, outcome))
     return found, _joined(outcomes, len(found))
 
 
-def _judge_place(d: Diagnosis, places: Places, place: Place, settings: Mapping[str, Any]) -> tuple[list[Finding], Outcome]:
-    """Run one diagnosis over what one place shows of its tables."""
-    tables = {n: (places.across if n in d.across else places.rows)(place, n) for n in (*d.needs, *d.wants)}
-    if why := _unseen(d, tables):
-        return [], Outcome(d.name, d.code, "not evaluated", why, d.record)
-    told = [_sound(r) for r in _told(d, tables, settings)]
+def _of(
+    d: Diagnosis, places: Places, place: Place, tables: Mapping[str, pl.DataFrame | None], told: Sequence[Finding | Verdict]
+) -> tuple[list[Finding], Outcome]:
+    """The findings and the outcome of one diagnosis at one place, from what it yielded there."""
     if findings := [_complete(f, d, place) for f in told if isinstance(f, Finding)]:
         return findings, Outcome(d.name, d.code, "found")
-    verdicts = sorted((v for v in told if isinstance(v, Verdict)), key=lambda v: ORDER.index(v.outcome))
+    verdicts = sorted((v for v in told if isinstance(v, Verdict)), key=lambda v: sound.VERDICTS.index(v.outcome))
     v = verdicts[0] if verdicts else clear()
     if v.outcome == "clear":
         v = _sure(d, v, tables, places, place)
@@ -231,33 +238,6 @@ def _joined(outcomes: Sequence[tuple[Place, Outcome]], found: int) -> Outcome:
     others = [(str(p), o) for p, o in outcomes if o.outcome == "not evaluated"]
     reason = f"{outcome.reason} ({', '.join(same)}); not evaluated for {', '.join(p for p, _ in others)}: {others[0][1].reason}"
     return replace(outcome, outcome="clear in part", reason=reason, record=others[0][1].record)
-
-
-def _sound(f: Any) -> Finding | Verdict:
-    """The finding or verdict, if all of it can be settled and printed. Errors: TypeError, ValueError in words for the author."""
-    if isinstance(f, Verdict):
-        return f
-    if not isinstance(f, Finding):
-        raise TypeError(f"it yielded a {type(f).__name__}, neither a Finding nor a Verdict")
-    if f.grade is not None and f.grade not in GRADES or f.severity is not None and f.severity not in SEVERITIES:
-        raise ValueError(f"it yielded a Finding of grade {f.grade!r}, severity {f.severity!r}")
-    kinds = {"summary": str, "evidence": tuple, "subject": Subject, "advice": str, "unchecked": tuple, "values": Mapping, "windows": tuple}
-    for name, kind in kinds.items():
-        if not isinstance(getattr(f, name), kind):
-            raise TypeError(f"it yielded a Finding whose {name} is a {type(getattr(f, name)).__name__}, not a {kind.__name__}")
-    for e in f.evidence:
-        if not (isinstance(e, Evidence) and isinstance(e.source, str) and isinstance(e.line, int) and e.role in get_args(Role)):
-            raise TypeError(f"it yielded a Finding with the evidence {e!r:.100}")
-    if not (_plain(f.values) and all(map(_plain, f.windows))):
-        raise TypeError(f"it yielded a Finding with values that are no text and no numbers: {f.values!r:.100}")
-    return f
-
-
-def _plain(value: Any) -> bool:
-    """Whether every report can print a value: text, numbers, nothing, and mappings and sequences of these."""
-    if isinstance(value, Mapping):
-        return all(isinstance(k, str) and _plain(v) for k, v in value.items())
-    return value is None or isinstance(value, str | int | float) or isinstance(value, list | tuple) and all(map(_plain, value))
 
 
 def _complete(f: Finding, d: Diagnosis, place: Place) -> Finding:

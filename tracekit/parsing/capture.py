@@ -22,6 +22,7 @@ _FEW = 300  # texts that python matches sooner than polars makes an expression
 _WHOLE = "whole_match"
 _FUNCTION = r"^[0-9a-fA-F]{2,5}:[0-9a-fA-F:]+\.[0-7]$"  # an address of a function, and no placeholder for one
 _LONGEST_TRIED = 500  # characters of a text that python tries a rule on: on longer ones some rules would take seconds, polars is linear
+_UNFIT = r"[0-9]{19,}|0x[0-9a-fA-F]{17,}|[\p{Nd}--[0-9]]+"  # beyond 64 bits, digits of other scripts
 _LONGEST_READ = 500  # characters of a line that is looked at before it is peeled
 _AT_A_WORD = r"(?<![^ \]:)>])"
 COPIES = [(pl.col(name) + "").alias(name) if dtype == pl.String else pl.col(name) for name, dtype in ENVELOPE.items()]
@@ -77,11 +78,12 @@ class Vocabulary:
 @dataclass(frozen=True)
 class Captured:
     """What the rules found in some peeled lines: tables of the captured ones, row numbers (ascending) of what each matches, and of what the
-    rules that did not match all of it have a literal of."""
+    rules that did not match all of it have a literal of. `unfit`: of lines that a rule would match but for a number that fits no column."""
 
     tables: dict[str, pl.DataFrame]
     rows: dict[str, pl.Series]
     missed: dict[str, pl.Series]
+    unfit: dict[str, pl.Series]
 
 
 def capture(peeled: pl.DataFrame, vocabulary: Vocabulary) -> Captured:
@@ -89,17 +91,20 @@ def capture(peeled: pl.DataFrame, vocabulary: Vocabulary) -> Captured:
     tables: dict[str, pl.DataFrame] = {}
     matched: dict[str, pl.Series] = {}
     missed: dict[str, pl.Series] = {}
+    unfit: dict[str, pl.Series] = {}
     msg, place = peeled["msg"], peeled[list(ENVELOPE)]
     for rule, rows in _candidates(msg, vocabulary):
         hit, groups = _matches(msg[rows], rule)
         if rule.literals and groups.height < len(rows):
             missed[rule.name] = rows
+            if len(left := _unfit(msg, rows if hit is None or not groups.height else rows.filter(~hit), rule)):
+                unfit[rule.name] = left
         if groups.is_empty():
             continue
         matched[rule.name] = rows = rows if hit is None else rows.filter(hit)
         if rule.name in vocabulary.captured:
             tables[rule.name] = _kept(place[rows], peeled.height).hstack(groups.select(vocabulary.columns(rule)))
-    return Captured(tables, matched, missed)
+    return Captured(tables, matched, missed, unfit)
 
 
 def split(captured: Captured, heights: Sequence[int]) -> list[Captured]:
@@ -107,7 +112,7 @@ def split(captured: Captured, heights: Sequence[int]) -> list[Captured]:
     if len(heights) == 1:
         return [captured]
     ends = list(accumulate(heights))
-    found = [Captured({}, {}, {}) for _ in heights]
+    found = [Captured({}, {}, {}, {}) for _ in heights]
     for name, rows in captured.rows.items():
         table = captured.tables.get(name)
         for i, at, own in _shares(rows, ends):
@@ -117,7 +122,19 @@ def split(captured: Captured, heights: Sequence[int]) -> list[Captured]:
     for name, rows in captured.missed.items():
         for i, _, own in _shares(rows, ends):
             found[i].missed[name] = own
+    for name, rows in captured.unfit.items():
+        for i, _, own in _shares(rows, ends):
+            found[i].unfit[name] = own
     return found
+
+
+def _unfit(msg: pl.Series, rows: pl.Series, rule: Rule) -> pl.Series:
+    """The rows, of those that a rule does not match, that it matches once each number that fits no column is a small one."""
+    rows = rows.filter(msg[rows].str.contains(_UNFIT))
+    if rule.by_lark or not len(rows):
+        return rows.clear()
+    small = msg[rows].str.replace_all(r"0x[0-9a-fA-F]{17,}", "0x1").str.replace_all(_UNFIT, "1")
+    return rows.filter(small.str.contains(rule.regex))
 
 
 def _shares(rows: pl.Series, ends: Sequence[int]) -> Iterator[tuple[int, int, pl.Series]]:

@@ -7,14 +7,14 @@ import polars as pl
 # pci 0000:01:00.0: failed to allocate 8 MSI-X vectors: -28;  Event logged [IO_PAGE_FAULT domain=0x000c]
 # Words end where letters do: `EDAC DEBUG:` is no `BUG:`, `default` no fault; `IO_PAGE_FAULT` is one.
 _FAULT = (
-    r"fail(?:ed|s|ure|ures|ing)?|errors?|err|err(?:no)? ?[=:] ?-?\d+|can ?not|can[\u2019']t|could not|couldn[\u2019']t|unable|"
+    r"fail(?:ed|s|ure|ures|ing)?|errors?|err|err(?:no)? ?[=:] ?-?[0-9]+|can ?not|can[\u2019']t|could not|couldn[\u2019']t|unable|"
     r"timeouts?|timed ?out|faults?|refus(?:ed|es|ing|al)|reject(?:ed|s|ing)?|denied|invalid|illegal|missed|lost|stuck|stalled|hung|"
     r"exhausted|no space|not enough|out of|insufficient|too (?:many|few)|nobody cared|spurious|stray|unexpected|unhandled|"
     r"overflow(?:ed)?|aborted|panic|oops|bad"
 )
 _CARRIERS = (
     r"msi|msi-?x|msis|irqfds?|intx|gsi|pirqs?|evtchn|event channels?|"
-    r"irte|remap(?:ping|ped)?|dmar?|dmar:.*|amd-vi|vt-d|iommu|smmu|smmu-?v3|gic|gicv\d|its|apic|x2apic|lapic|io_page_fault|vfio|vfio-pci"
+    r"irte|remap(?:ping|ped)?|dmar?|dmar:.*|amd-vi|vt-d|iommu|smmu|smmu-?v3|gic|gicv[0-9]|its|apic|x2apic|lapic|io_page_fault|vfio|vfio-pci"
 )
 _HEAVY = r"msi|msi-?x|irqs?|interrupts?|vectors?|pirqs?|irte|vfio|panic|io_page_fault"
 # What drivers and firmware print at every boot: optional facilities, and counts of what went well.
@@ -28,8 +28,8 @@ _ORDINARY = (
     r"spurious (?:lapic|8259a|native)|debug interrupt\?|resource region|command[ -]line|^> |\bpanic=|"
     r"unhandled: 0(?:$|[^0-9])|irq 2: unable to migrate|"
     # irqbalance: Cannot change IRQ 55 affinity: Input/output error (a managed irq)
-    r"cannot change irq \d+ affinity: input/output|"
-    r"unknown symbol|^ *[a-z]{3,4}: {2,}[0-9]|eprobe_defer|error -517|: -517|^systemd(?:-[a-z]+)?\[\d+\]: |"
+    r"cannot change irq [0-9]+ affinity: input/output|"
+    r"unknown symbol|^ *[a-z]{3,4}: {2,}[0-9]|eprobe_defer|error -517|: -517|^systemd(?:-[a-z]+)?\[[0-9]+\]: |"
     # msi_ec: Your device doesn't support MSI EC: failed;  fwupd: failed to load MSI plugin
     r"(?:^|[^a-z])msi(?:[_-](?:wmi|ec|laptop)| (?:laptop|ec|plugin|update))(?:$|[^a-z])"
 )
@@ -42,15 +42,16 @@ _PASSING = r"(?i)\(MSI(?:-?X)?\)|MSI(?:-?X)? (?:is |are )?(?:intact|enabled)"
 #   i801_smbus 0000:00:1f.4: Timeout waiting for interrupt!;  nvme nvme0: irq setup failed;  IRQ 24: cannot be moved
 _PLAIN = r"irqs?|interrupts?|vectors?"
 _OWNED = (
-    r"(?i)(?:^|[^0-9a-f])[0-9a-f]{2}:[0-9a-f]{2}\.[0-7](?:$|[^0-9a-f])|(?:^|\] )[a-z][\w-]* [a-z][a-z_-]*\d+: |"
-    r"(?:irq|vector)[ #:]*\d+|genirq|irq_?matrix|apic|\(xen\)|xen|kvm|qemu|(?:lost|missed|missing) interrupt(?:$|[^a-z])|remap|spurious"
+    r"(?i)(?:^|[^0-9a-f])[0-9a-f]{2}:[0-9a-f]{2}\.[0-7](?:$|[^0-9a-f])|(?:^|\] )[a-z][\w-]* [a-z][a-z_-]*[0-9]+: |"
+    r"(?:irq|vector)[ #:]*[0-9]+|genirq|irq_?matrix|apic|\(xen\)|xen|kvm|qemu|(?:lost|missed|missing) interrupt(?:$|[^a-z])|remap|spurious"
 )
 # How a message begins that has no stamp: a program, a driver with its device, a bracket, an irq. Sentences of mails do not, nor does a
 # commit's subject (`vfio/pci: fix INTx`), whose words tell what to do.
 #   libvirtd[900]: msi ...;  qemu-system-x86_64: vfio ...;  drv 0000:01:00.0: ...;  (XEN) ...;  [IO_PAGE_FAULT ...];  irq 16: ...
 _HEAD = (
-    r"^[ \t]*(?:[\[(<{\"']|(?:/[\w./\-]+/)?[a-z][\w.\-]*(?:\[\d+\])?: |[A-Z][A-Z0-9_\-]+(?: [A-Z]+)?(?:\[[^\]]*\])?: |[A-Z][A-Z0-9_\-]+:\[|"
-    r"[\w.\-]+:? (?:[A-Z]+ )?[\w.:\-@]*\d[\w.:\-@]*(?: [\w()]+){0,2}: |(?i:AMD-Vi|x2?apic|vt-d)\b)"
+    r"^[ \t]*(?:[\[(<{\"']|(?:/[\w./\-]+/)?[a-z][\w.\-]*(?:\[[0-9]+\])?: "
+    r"|[A-Z][A-Z0-9_\-]+(?: [A-Z]+)?(?:\[[^\]]*\])?: |[A-Z][A-Z0-9_\-]+:\[|"
+    r"[\w.\-]+:? (?:[A-Z]+ )?[\w.:\-@]*[0-9][\w.:\-@]*(?: [\w()]+){0,2}: |(?i:AMD-Vi|x2?apic|vt-d)\b)"
 )
 _TO_DO = (
     r"(?i)^[ \t]*(?:[\w./\-]+: )*(?:fix(?:e[sd])?|add(?:ed)?|do ?n[o']t|handle|avoid|prevent|ensure|revert|remove|"

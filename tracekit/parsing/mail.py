@@ -20,22 +20,24 @@ QUOTES = {
     "initials": re.compile(r"(?:[ \t]{0,3}(?:[A-Za-z]{1,4})?>)+ ?"),
 }
 MARK = 8  # characters in which the first mark ends
-_STAMP = r"\[ *\d{1,10}\.\d{6}\]"
+_STAMP = r"\[ *[0-9]{1,10}\.[0-9]{6}\]"
 # How a log line begins; blanks before it are a paste's indentation.
 LOG_LINE = re.compile(
-    rf"\s*+(?:(?:<\d{{1,3}}>|[a-z]+ *:[a-z]+ *: )?(?:{_STAMP}|\[[A-Z][a-z]{{2}} [A-Z][a-z]{{2}} [ \d]\d )"
-    r"|\((?:XEN|d\d+)\)|<\d{1,3}>[A-Z\d]"
-    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |\[\d{4}-\d\d-\d\d[T ]"
-    r"|\d+@\d+\.\d{6}:|\S.{0,40}-\d+ +(?:\( *[-\d]+\) +)?\[\d{3,}\]|\S.{0,40}-\d+ +\d+[dDbX.]\S{3,6} +\d+us"
-    r"|.{1,16} +\d+ +\[\d{3,}\] +\d+\.\d{6,9}:|(?:\S+ )?(?:/\S*/)?(?:qemu[\w.-]*|kvm): |libxl: )"
+    rf"\s*+(?:(?:<[0-9]{{1,3}}>|[a-z]+ *:[a-z]+ *: )?(?:{_STAMP}|\[[A-Z][a-z]{{2}} [A-Z][a-z]{{2}} [ 0-9][0-9] )"
+    r"|\((?:XEN|d[0-9]+)\)|<[0-9]{1,3}>[A-Z0-9]"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}|[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} "
+    r"|\[[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]"
+    r"|[0-9]+@[0-9]+\.[0-9]{6}:|\S.{0,40}-[0-9]+ +(?:\( *[-0-9]+\) +)?\[[0-9]{3,}\]|\S.{0,40}-[0-9]+ +[0-9]+[dDbX.]\S{3,6} +[0-9]+us"
+    r"|.{1,16} +[0-9]+ +\[[0-9]{3,}\] +[0-9]+\.[0-9]{6,9}:|(?:\S+ )?(?:/\S*/)?(?:qemu[\w.-]*|kvm): |libxl: )"
 )
-_PRINTK = re.compile(rf"\s*+(?:<\d{{1,3}}>)?{_STAMP}")
+_PRINTK = re.compile(rf"\s*+(?:<[0-9]{{1,3}}>)?{_STAMP}")
 _INNER = re.compile(rf"(?<=\S )(?={_STAMP} )")
 _NO_TAIL = re.compile(
     r"\s|[-+]\s|[-+]{3}|@@ |[`~]{3}|</?[A-Za-z!]|\[/?[a-z]+\]|diff --git|\* |=> |[#{}]|"
     r"\[\.\.\.\]|\[snip\]|<snip>|\.\.\.|-- |_{5}|={5}|On .* wrote:|https?://"
     r"|Signed-off-by|From:|Date:|To:|Cc:|\x1b|\[(?:\x1b\S*)? ?(?: OK |FAILED|DEPEND|TIME|WARN|INFO|SKIP)"
-    r"|\[ *\d*(?:\.\d*)?$|(?:\[?[^\s@]+@\S+[: ].*|[~/]\S*|\S+ )[#$](?: |$)|[#$>](?: |$)|\S+ login:"  # systemd, a line cut short, prompts
+    # systemd, a line cut short, prompts
+    r"|\[ *[0-9]*(?:\.[0-9]*)?$|(?:\[?[^\s@]+@\S+[: ].*|[~/]\S*|\S+ )[#$](?: |$)|[#$>](?: |$)|\S+ login:"
 )
 _PROSE = re.compile(r"(?:[A-Z][a-z']+|I|a|and|but|so|the|this|just|which|we|it) (?:[A-Za-z',-]+ ){2,}")
 WIDEST = 80

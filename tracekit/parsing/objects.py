@@ -16,8 +16,8 @@ _TIMES = (
 )
 _HOSTS = ("host", "hostname", "HOSTNAME", "_HOSTNAME", "Hostname", "nodename", "node_name", "node", "host.name", "computer")
 _TAGS = ("SYSLOG_IDENTIFIER", "syslog_identifier", "ident", "appname", "app_name", "program", "component", "process", "tag", "service")
-_ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\d*(Z|[+-]\d\d:?\d\d)?")
-_OWN_DATE = re.compile(r"(?:<\d{1,3}>(?:1 )?)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:|\d{4}-\d\d-\d\d[T ]\d\d:)")
+_ISO = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.,]([0-9]{1,9}))?[0-9]*(Z|[+-][0-9]{2}:?[0-9]{2})?")
+_OWN_DATE = re.compile(r"(?:<[0-9]{1,3}>(?:1 )?)?(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:)")
 _DEEPEST = 4
 
 
@@ -111,7 +111,7 @@ def _wall(value: object) -> str:
         return f"{found[1]}T{found[2]}" + (f".{found[3]}" if found[3] else "") + (found[4] or "")
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return ""
-    number = re.fullmatch(r"(\d{9,19})(?:\.(\d{1,9}))?\d*", f"{value:.6f}" if isinstance(value, float) else str(value))
+    number = re.fullmatch(r"([0-9]{9,19})(?:\.([0-9]{1,9}))?[0-9]*", f"{value:.6f}" if isinstance(value, float) else str(value))
     if number is None:
         return ""
     whole, scale = int(number[1]), 1

@@ -80,6 +80,7 @@ class _Part:
     events: Counter[str]
     envelopes: Counter[str]
     not_understood: dict[str, Example]
+    unfit: list[int]  # lines that no rule reads for a number that fits no column
 
 
 def parse(source: Source, vocabulary: Vocabulary, progress: Callable[[int], None] | None = None) -> Parsed:
@@ -138,6 +139,7 @@ class _Reader:
         """The account of the source, given what its pieces gave."""
         account = self.account
         tables: dict[str, list[pl.DataFrame]] = {}
+        unfit: list[int] = []
         for part in parts:
             for name, frame in part.tables.items():
                 tables.setdefault(name, []).append(frame)
@@ -145,6 +147,9 @@ class _Reader:
             account.events.update(part.events)
             account.envelopes.update(part.envelopes)
             _merge_examples(account.not_understood, part.not_understood)
+            unfit += part.unfit
+        if unfit:
+            account.notes.append(f"line {min(unfit)}: a number that fits no column (not read; {len(unfit)} such lines)")
         account.tables = {n: frames[0] if len(frames) == 1 else pl.concat(frames) for n, frames in tables.items()}
         account.clock = self.layout.clock if self.layout else "none"
         account.notes += self.source.notes()
@@ -229,12 +234,22 @@ def _counted(seen: _Seen, captured: Captured, vocabulary: Vocabulary) -> _Counte
     return _Counted(seen, captured, tables, events, Counter(layout.envelope_counts(marks)), in_event, parts, frames)
 
 
+def _unfit(seen: _Seen, captured: Captured) -> list[int]:
+    """The lines that no rule reads, and one would but for a number that fits no column."""
+    if not captured.unfit:
+        return []
+    read = _scattered(pl.concat(captured.rows.values()), seen.survivors.height) if captured.rows else None
+    rows = pl.concat(captured.unfit.values()).unique().sort()
+    return seen.survivors["line"][rows if read is None else rows.filter(~read[rows])].to_list()
+
+
 def _part(counted: _Counted, complaining: pl.Series) -> _Part:
     """The account of a piece, given which of its survivors complain."""
     bad = counted.seen.marked({"": complaining})
     kinds = {"event": counted.in_event, "part-of-event": counted.parts, "frame": counted.frames & ~counted.parts, "not understood": bad}
     examples = _examples(counted.seen, bad, counted.captured.missed)
-    return _Part(counted.tables, _classes(counted.seen.lines, kinds), counted.events, counted.envelopes, examples)
+    unfit = _unfit(counted.seen, counted.captured)
+    return _Part(counted.tables, _classes(counted.seen.lines, kinds), counted.events, counted.envelopes, examples, unfit)
 
 
 def _complaining(pieces: Sequence[_Counted]) -> list[pl.Series]:

@@ -91,7 +91,7 @@ def _inside_string(held: Sequence[str]) -> bool:
     return sum(len(re.findall(r'(?<!\\)"', line)) for line in held) % 2 == 1
 
 
-_VERBOSE = re.compile(r"[A-Z][a-z]{2} (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?) \S+ \[s=")
+_VERBOSE = re.compile(r"[A-Z][a-z]{2} ([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?) \S+ \[s=")
 _FIELD = re.compile(r"([A-Z_][A-Z0-9_]*)=(.*)", re.S)
 
 
@@ -176,7 +176,7 @@ class Journal(Wrapper):
         yield from self._record()
 
 
-KMSG = re.compile(r"(?:(?=\d*[^\d,;])[^,;]*,)?(\d{1,4}),(\d+),(\d+),([-c+])((?:,[^,;=]+=[^,;]*)*);(.*)", re.S)
+KMSG = re.compile(r"(?:(?=[0-9]*[^0-9,;])[^,;]*,)?([0-9]{1,4}),([0-9]+),([0-9]+),([-c+])((?:,[^,;=]+=[^,;]*)*);(.*)", re.S)
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 
 
@@ -208,7 +208,7 @@ class Kmsg(Wrapper):
         if self.held is None:
             return
         first, last, head = self.held
-        caller = re.search(r",caller=([TC]\d+)", head[5])
+        caller = re.search(r",caller=([TC][0-9]+)", head[5])
         stamp = f"<{head[1]}>{printk_stamp(head[3])[:-1]}" + (f"[{caller[1]:>6}] " if caller else " ")
         yield from spread(first, last, [stamp + text for text in unescaped(self.body).split("\n")])
         self.held = None
@@ -221,7 +221,7 @@ def unescaped(text: str) -> str:
     return re.sub(r"(?:\\x[0-9a-f]{2})+", lambda m: bytes.fromhex(m[0].replace("\\x", "")).decode(errors="replace"), text)
 
 
-GLUED = re.compile(r"(?=<\d{1,3}>(?:1 )?(?:\d{4}-\d\d-\d\dT|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d ))")
+GLUED = re.compile(r"(?=<[0-9]{1,3}>(?:1 )?(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T|[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} ))")
 
 
 class Wire(Wrapper):

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from tracekit.diagnosing.places import Place, Places
 from tracekit.findings import Finding
+from tracekit.guard import guarded
 from tracekit.picture.lane import LaneSource
 from tracekit.picture.scale import Scale
 from tracekit.picture.scene import Scene
@@ -14,7 +16,7 @@ FEWEST = 3  # bars and marks below which a picture says no more than the lines d
 NARROW = 0.03  # share of the width below which the proof gets a picture of its own
 AROUND = 0.6  # of the proof's length, on both sides of it
 
-Failed = Callable[[LaneSource, Exception], object]
+Failed = Callable[[LaneSource, BaseException], object]
 
 
 def picture(f: Finding, places: Places, sources: Iterable[LaneSource], failed: Failed, clock: str = "") -> Picture | None:
@@ -46,10 +48,10 @@ def picture(f: Finding, places: Places, sources: Iterable[LaneSource], failed: F
 
 def _lanes(sources: Iterable[LaneSource], scene: Scene, failed: Failed) -> Iterator[Lane]:
     for source in sources:
-        try:
-            yield from [lane for lane in source.function(scene) if lane.bars or lane.marks]
-        except Exception as e:
-            failed(source, e)
+        found: list[Lane] = []
+        with guarded(partial(failed, source)):
+            found += [lane for lane in source.function(scene) if lane.bars or lane.marks]
+        yield from found
 
 
 def _shades(lanes: Iterable[Lane]) -> tuple[tuple[int, int], ...]:

@@ -1,6 +1,6 @@
 """Plugins: found by entry points, loaded one by one; one that fails is named with its version and the rest goes on."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -10,57 +10,23 @@ import pluggy
 
 from tracekit.diagnosing.diagnoses import Diagnosis
 from tracekit.errors import nearest
+from tracekit.guard import Lost, aside, guarded
 from tracekit.picture.lane import LaneSource
 from tracekit.plugins import hooks, parts
+from tracekit.plugins.guest import Guest
+from tracekit.plugins.isolation import IN_PROCESS, Isolation, is_ours, version_of
+from tracekit.plugins.plugin import Plugin
+from tracekit.plugins.standins import stand_ins
 from tracekit.replay.gates import CODE, Gate, marked
 from tracekit.replay.model import Model
 from tracekit.replay.whatif import System
-from tracekit.run import PluginReport, Report
+from tracekit.run import Report
 from tracekit.tables import pipeline
 from tracekit.tables.declaration import Table
 
 GROUP = "tracekit"
 OWN = frozenset(t.name for t in pipeline.OWN)  # tables that the pipeline makes
 BLIND_SPOT = ("OBS-001", "obs.blind-spot")  # the run's own finding
-
-
-@dataclass
-class Plugin:
-    """One plugin: what it brought, and what went wrong with it."""
-
-    name: str
-    version: str
-    grammars: list[Path] = field(default_factory=list)
-    models: list[type[Model]] = field(default_factory=list)
-    diagnoses: list[Diagnosis] = field(default_factory=list)
-    reports: list[type[Report]] = field(default_factory=list)
-    machines: dict[str, type] = field(default_factory=dict)
-    systems: list[type[System]] = field(default_factory=list)
-    gates: list[Gate] = field(default_factory=list)
-    lanes: list[LaneSource] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def failed(self, doing: str, error: BaseException) -> str:
-        """Note an error of this plugin; returns the line that names it."""
-        return self.wrong(f"failed to {doing}: {type(error).__name__}: {error}")
-
-    def wrong(self, what: str) -> str:
-        """Note what is wrong with this plugin; returns the line that names it."""
-        text = f"plugin {self.name} {self.version} {' '.join(what.split())}"
-        self.errors.append(text)
-        return text
-
-    def readers(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Each model, diagnosis, system and lane with the names of the tables that it reads."""
-        yield from ((f"model {m.__name__}", m.hears()) for m in self.models)
-        yield from ((f"diagnosis {d.code} {d.name}", (*d.needs, *d.wants)) for d in self.diagnoses)
-        yield from ((f"system {s.__name__}", s.reads) for s in self.systems)
-        yield from ((f"lane {s.name}", s.reads) for s in self.lanes)
-
-    def report(self) -> PluginReport:
-        """The plugin as a value."""
-        diagnoses = tuple(f"{d.code} {d.name}" for d in self.diagnoses)
-        return PluginReport(self.name, self.version, diagnoses, tuple(m.__name__ for m in self.models), tuple(self.errors))
 
 
 @dataclass
@@ -87,7 +53,7 @@ class Registry:
     @property
     def machines(self) -> dict[str, type]:
         """Return the machines of all plugins, by name."""
-        return {name: machine for p in self.plugins for name, machine in p.machines.items()}
+        return {name: machine for p in self.plugins if not p.apart for name, machine in p.machines.items()}
 
     @property
     def gates(self) -> dict[str, Gate]:
@@ -111,7 +77,12 @@ class Registry:
 
     def fresh(self) -> "Registry":
         """Return the plugins for another run, which notes its errors apart from these."""
-        return Registry([replace(p, errors=list(p.errors)) for p in self.plugins])
+        return Registry([replace(p, errors=list(p.errors), traces=list(p.traces)) for p in self.plugins])
+
+    @property
+    def strangers(self) -> bool:
+        """Whether code of others runs in this process: what it prints must not get into a report."""
+        return any(not (p.ours or p.apart) for p in self.plugins)
 
     def owner(self, part: object) -> Plugin:
         """Return the plugin that a model or a diagnosis comes from."""
@@ -122,38 +93,63 @@ class Registry:
         return {t for p in self.plugins for _, tables in p.readers() for t in tables}
 
 
-def load(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Registry:
-    """Load every plugin of the entry-point group `tracekit`, those of tracekit itself first. Never raises for a plugin's fault."""
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hooks)
-    registry = Registry()
+def load(entry_points: Iterable[metadata.EntryPoint] | None = None, isolation: Isolation = IN_PROCESS) -> Registry:
+    """Load every plugin of the entry-point group `tracekit`, those of tracekit itself first. Never raises for a plugin's fault.
+
+    `isolation`: which plugins run in a process of their own; what stands for them here are stand-ins.
+    """
     points = metadata.entry_points(group=GROUP) if entry_points is None else entry_points
-    for point in sorted(points, key=lambda p: (p.dist is None or p.dist.name != "tracekit", p.name)):
-        registry.plugins.append(_load_one(manager, point))
+    ordered = sorted(points, key=lambda p: (not is_ours(p), p.name))
+    guests = {p: Guest(p, isolation) for p in ordered if isolation.holds(p)}
+    for guest in guests.values():
+        guest.begin()  # they come up while the others are loaded
+    registry = Registry([_apart(p, guests[p]) if p in guests else alone(p) for p in ordered])
     _drop_repeated(registry)
     _check_gates(registry)
     return registry
 
 
-def _load_one(manager: pluggy.PluginManager, point: metadata.EntryPoint) -> Plugin:
-    plugin = Plugin(point.name, point.dist.version if point.dist else "?")
-    try:
+def _apart(point: metadata.EntryPoint, guest: Guest) -> Plugin:
+    """A plugin that runs in a process of its own, as that process describes it."""
+    plugin = _blank(point)
+    plugin.apart = True
+
+    def failed(error: BaseException) -> None:
+        plugin.failed("load", error, "loading it" if isinstance(error, Lost) else "")
+
+    with guarded(failed):
+        stand_ins(plugin, guest.described(), guest)
+    return plugin
+
+
+def _blank(point: metadata.EntryPoint) -> Plugin:
+    return Plugin(point.name, version_of(point), ours=is_ours(point))
+
+
+def alone(point: metadata.EntryPoint) -> Plugin:
+    """Load one plugin into this process."""
+    plugin = _blank(point)
+    into(plugin, point)
+    return plugin
+
+
+def into(plugin: Plugin, point: metadata.EntryPoint) -> None:
+    """Import the module of a plugin, and take what its hooks give."""
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hooks)
+    with aside(not plugin.ours), guarded(lambda e: plugin.failed("load", e)):
         module = point.load()
         manager.register(module, name=point.name)
-    except (Exception, SystemExit) as e:
-        plugin.failed("load", e)
-        return plugin
-    for what in parts.misnamed(module, {n for n in vars(hooks) if n.startswith("tracekit_")}):
-        plugin.wrong(f"is wrong: {what}")
-    _collect(manager, module, plugin, "tracekit_grammars", plugin.grammars, parts.grammar_folder)
-    _collect(manager, module, plugin, "tracekit_models", plugin.models, parts.model)
-    _collect(manager, module, plugin, "tracekit_diagnoses", plugin.diagnoses, parts.diagnosis)
-    _collect(manager, module, plugin, "tracekit_reports", plugin.reports, parts.report)
-    _collect(manager, module, plugin, "tracekit_systems", plugin.systems, parts.system)
-    _collect(manager, module, plugin, "tracekit_gates", plugin.gates, parts.gate)
-    _collect(manager, module, plugin, "tracekit_lanes", plugin.lanes, parts.lane)
-    _answer(manager, module, plugin, "tracekit_machines", plugin.machines.update)
-    return plugin
+        for what in parts.misnamed(module, {n for n in vars(hooks) if n.startswith("tracekit_")}):
+            plugin.wrong(f"is wrong: {what}")
+        _collect(manager, module, plugin, "tracekit_grammars", plugin.grammars, parts.grammar_folder)
+        _collect(manager, module, plugin, "tracekit_models", plugin.models, parts.model)
+        _collect(manager, module, plugin, "tracekit_diagnoses", plugin.diagnoses, parts.diagnosis)
+        _collect(manager, module, plugin, "tracekit_reports", plugin.reports, parts.report)
+        _collect(manager, module, plugin, "tracekit_systems", plugin.systems, parts.system)
+        _collect(manager, module, plugin, "tracekit_gates", plugin.gates, parts.gate)
+        _collect(manager, module, plugin, "tracekit_lanes", plugin.lanes, parts.lane)
+        _answer(manager, module, plugin, "tracekit_machines", lambda given: plugin.machines.update(parts.machines(given)))
 
 
 def _collect(
@@ -161,7 +157,7 @@ def _collect(
 ) -> None:
     """Take what one hook of one plugin gives, part by part: one that is wrong is named, the others are kept."""
 
-    def failed(error: Exception) -> None:
+    def failed(error: BaseException) -> None:
         plugin.failed(f"answer {hook}", error)
 
     _answer(manager, module, plugin, hook, lambda given: into.extend(parts.sound(given, wrong, failed)))
@@ -171,10 +167,8 @@ def _answer(manager: pluggy.PluginManager, module: object, plugin: Plugin, hook:
     """Call one hook of one plugin; pluggy itself would stop at the first implementation that raises."""
     for impl in getattr(manager.hook, hook).get_hookimpls():
         if impl.plugin is module:
-            try:
+            with guarded(lambda e: plugin.failed(f"answer {hook}", e)):
                 take(impl.function())
-            except (Exception, SystemExit) as e:
-                plugin.failed(f"answer {hook}", e)
 
 
 def _drop_repeated(registry: Registry) -> None:

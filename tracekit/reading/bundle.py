@@ -32,15 +32,17 @@ _NO_LOG = re.compile(
     re.I,
 )
 _ROTATED = re.compile(
-    r"^(?P<stem>.+?)(?P<part>[-.]\d{8}(?:[-T]?\d{2,6})?|\.\d{1,3}|\.old|\.prev(?:ious)?)?(?P<packed>\.(?:gz|xz|bz2|zst))?$"
+    r"^(?P<stem>.+?)(?P<part>[-.][0-9]{8}(?:[-T]?[0-9]{2,6})?|\.[0-9]{1,3}|\.old|\.prev(?:ious)?)?(?P<packed>\.(?:gz|xz|bz2|zst))?$"
 )
 _NODE = re.compile(r"(?:^|[/!])nodes/([^/!]+)/")
 _SOS = re.compile(r"(?:^|[/!])(?:sosreport|scc|nts)[-_](?P<host>[A-Za-z0-9.-]*?[A-Za-z][A-Za-z0-9.]*?)[-_.][^/!]*!")
 _MONTHS = {m: i + 1 for i, m in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"])}
-_ISO = re.compile(r"^(?:<\d+>1? ?)?(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)", re.M)
-_SYSLOG = re.compile(r"^(?:<\d+>)?(" + "|".join(_MONTHS) + r") ([ \d]\d) (\d\d:\d\d:\d\d)", re.M)
-_CTIME = re.compile(r"^(?:<\d+>)?\[[A-Z][a-z]{2} (" + "|".join(_MONTHS) + r") ([ \d]\d) (\d\d:\d\d:\d\d) (\d{4})\]", re.M)
-_SINCE_BOOT = re.compile(r"^(?:<\d+>)?\[ *(\d+\.\d+)\]", re.M)
+_ISO = re.compile(r"^(?:<[0-9]+>1? ?)?([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})", re.M)
+_SYSLOG = re.compile(r"^(?:<[0-9]+>)?(" + "|".join(_MONTHS) + r") ([ 0-9][0-9]) ([0-9]{2}:[0-9]{2}:[0-9]{2})", re.M)
+_CTIME = re.compile(
+    r"^(?:<[0-9]+>)?\[[A-Z][a-z]{2} (" + "|".join(_MONTHS) + r") ([ 0-9][0-9]) ([0-9]{2}:[0-9]{2}:[0-9]{2}) ([0-9]{4})\]", re.M
+)
+_SINCE_BOOT = re.compile(r"^(?:<[0-9]+>)?\[ *([0-9]+\.[0-9]+)\]", re.M)
 
 
 class Log(NamedTuple):

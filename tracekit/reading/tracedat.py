@@ -110,8 +110,8 @@ def _options(text: bytes) -> list[str]:
     lines = []
     if clock := re.search(r"\[Option TRACECLOCK.*\n.*?\[(\w+|x86-tsc)\]", dump):
         lines.append(f"# trace_clock: {clock[1]}")
-    for cpu, counters in re.findall(r"^CPU: (\d+)\n((?:.+\n)+)", dump, re.M):
-        lost = sum(int(n) for n in re.findall(r"^(?:overrun|commit overrun|dropped events): (\d+)", counters, re.M))
+    for cpu, counters in re.findall(r"^CPU: ([0-9]+)\n((?:.+\n)+)", dump, re.M):
+        lost = sum(int(n) for n in re.findall(r"^(?:overrun|commit overrun|dropped events): ([0-9]+)", counters, re.M))
         if lost:
             lines.append(f"CPU:{cpu} [LOST {lost} EVENTS]")
     if uname := re.search(r"\[Option UNAME.*\nLinux \S+ (\S+) ?(.*)", dump):

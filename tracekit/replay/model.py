@@ -2,7 +2,7 @@
 
 from collections import namedtuple
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import repeat
 from operator import attrgetter
 from types import SimpleNamespace
@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
+from tracekit.guard import guarded
 from tracekit.tables.declaration import Table
 from tracekit.tables.envelope import SPAN_COLUMNS
 from tracekit.types import ENVELOPE, Schema, event_schema
@@ -93,6 +94,11 @@ class Model:
                 raise ValueError(f"{type(self).__name__}.tables: {table} has no column {', '.join(sorted(unknown))}")
             self._moved[table] |= values.keys() & ENVELOPE.keys()
         self._emitted[table].append((row, values))
+
+    @classmethod
+    def played(cls, tables: Mapping[str, pl.DataFrame], parts: "Parts") -> Iterable[tuple[str, pl.DataFrame]]:
+        """Run it over every stream of the tables; yield the frames that it emits, by table."""
+        return _replay_one(cls, tables, parts)
 
     def on_end(self) -> None:
         """Called after the last row of the stream: emit what is still live, with a null `ts_end`."""
@@ -192,7 +198,7 @@ def replay(
     models: Sequence[type[Model]],
     tables: Mapping[str, pl.DataFrame],
     streams: pl.DataFrame,
-    failed: Callable[[type[Model], Exception], None],
+    failed: Callable[[type[Model], BaseException], None],
 ) -> dict[str, pl.DataFrame]:
     """Run the models over the event tables, stream by stream; returns the tables they emit.
 
@@ -202,26 +208,23 @@ def replay(
     known = {**tables, "streams": streams}
     for m in models:
         known |= m.blank()
-    parts = _Parts(known, streams)
+    parts = Parts(known, streams)
     for model in in_order(models, failed):
         emitted: dict[str, list[pl.DataFrame]] = {n: [known[n]] for n in model.emits()}
-        try:
-            for name, frame in list(_replay_one(model, known, parts)):
+        with guarded(partial(failed, model)):
+            for name, frame in list(model.played(known, parts)):
                 emitted[name].append(frame)
-        except Exception as e:
-            failed(model, e)
-            continue
-        for name, frames in emitted.items():
-            known[name] = _joined(frames)
-            parts.forget(name)
+            known |= {name: _joined(frames) for name, frames in emitted.items()}
+            for name in emitted:
+                parts.forget(name)
     return {n: known[n] for m in models for n in m.emits()}
 
 
-class _Parts:
+class Parts:
     """The rows of each table by machine, boot and stream, each table divided once however many models hear it."""
 
     def __init__(self, tables: Mapping[str, pl.DataFrame], streams: pl.DataFrame) -> None:
-        self.tables = tables
+        self.tables, self.of_sources = tables, streams
         self.streams = dict(zip(streams["source"], streams["stream"], strict=True))
         self.merged = {stream for stream, merged in zip(streams["stream"], streams["merged"], strict=True) if merged}
         self.made: dict[str, dict[tuple[Any, ...], pl.DataFrame]] = {}
@@ -245,7 +248,7 @@ class _Parts:
         self.made.pop(name, None)
 
 
-def in_order(models: Sequence[type[Model]], failed: Callable[[type[Model], Exception], None] | None = None) -> list[type[Model]]:
+def in_order(models: Sequence[type[Model]], failed: Callable[[type[Model], BaseException], None] | None = None) -> list[type[Model]]:
     """Sort the models, each after those whose tables it hears. Those that hear each other in a circle go to `failed`."""
     done, circles = _sorted(tuple(models))
     for circle in circles:
@@ -286,7 +289,7 @@ def _upstream(model: type[Model], before: Mapping[type[Model], Sequence[type[Mod
     return found
 
 
-def _replay_one(model: type[Model], tables: Mapping[str, pl.DataFrame], divided: _Parts) -> Iterator[tuple[str, pl.DataFrame]]:
+def _replay_one(model: type[Model], tables: Mapping[str, pl.DataFrame], divided: Parts) -> Iterator[tuple[str, pl.DataFrame]]:
     whole = {n: tables[n] for n in model.across if n in tables}
     if set(model.hears()) == set(model.across):
         yield from _emitted(model, (), whole)
@@ -307,12 +310,14 @@ def _emitted(model: type[Model], rows: Iterable[tuple[str, Row]], tables: Mappin
     machine = model()
     for name, frame in machine.run(rows, tables).items():
         if frame is not machine.made.get(name):
-            _check(model, name, frame)
+            check(model, name, frame)
         yield name, frame
 
 
-def _check(model: type[Model], name: str, frame: pl.DataFrame) -> None:
-    """Errors: ValueError when a frame has not the columns that the model declares."""
+def check(model: type[Model], name: str, frame: pl.DataFrame) -> None:
+    """Errors: TypeError, ValueError when a frame has not the columns that the model declares."""
+    if not isinstance(frame, pl.DataFrame):
+        raise TypeError(f"{model.__name__} emits {name!r:.100} as a {type(frame).__name__}, not a polars.DataFrame")
     blank, shapes = model.blank(), model.schemas()
     if name not in blank:
         raise ValueError(f"{model.__name__}.tables has no table {name}")

@@ -80,6 +80,11 @@ class System:
         """Return the systems that the tables hold stimuli for; none where they hold none."""
         raise NotImplementedError
 
+    @classmethod
+    def flipped(cls, machines: Mapping[str, type], tables: Mapping[str, pl.DataFrame], gates: Mapping[str, Gate]) -> Sequence[Flip]:
+        """Flip each gate of its instances; return what each flip changes."""
+        return flips(cls.instances(machines, tables), gates)
+
     def subject(self) -> str:
         """Return the label of its subject as findings print it; empty if no finding names one."""
         return ""
@@ -116,7 +121,17 @@ class System:
 def flips(systems: Iterable[System], gates: Mapping[str, Gate] | None = None) -> list[Flip]:
     """Return every fix of every system, flipped alone against its base; `gates` tell the releases that the fixes' texts mark."""
     declared = gates or {}
-    return [_flip(s, fix, s.faults(s.gates()), declared) for s in systems for fix in s.fixes if s.gates().get(fix.gate) != fix.to]
+    return [sound(_flip(s, fix, s.faults(s.gates()), declared)) for s in systems for fix in s.fixes if s.gates().get(fix.gate) != fix.to]
+
+
+def sound(flip: Flip) -> Flip:
+    """Return a flip that findings can be compared with. Errors: TypeError in words for the author of the system."""
+    codes = (*flip.vanished, *flip.remaining, *flip.new, *flip.assumptions)
+    if not all(isinstance(text, str) for text in (flip.subject, flip.text, *codes)):
+        raise TypeError("its subject, its faults and its assumptions are texts")
+    if not (flip.refutable is None or isinstance(flip.refutable, frozenset | set)):
+        raise TypeError(f"refutable returned a {type(flip.refutable).__name__}, not a set of codes")
+    return flip
 
 
 def _flip(system: System, fix: Fix, base: frozenset[str], declared: Mapping[str, Gate]) -> Flip:

@@ -26,7 +26,8 @@ def msi_misroute(irq_handler_entry: pl.DataFrame, kvm_msi_set_irq: pl.DataFrame)
         yield clear("no plain MSI of VFIO interrupts")
         return
     named = msi.with_columns(
-        pl.col("name").str.extract(r"\[(\d{1,4})\]").cast(pl.Int64).alias("vector"), pl.col("name").str.extract(r"\((.*)\)$").alias("bdf")
+        pl.col("name").str.extract(r"\[([0-9]{1,4})\]").cast(pl.Int64).alias("vector"),
+        pl.col("name").str.extract(r"\((.*)\)$").alias("bdf"),
     )
     injected = kvm_msi_set_irq.select("source", pl.col("line").alias("injected"), "vec").sort("injected")
     pairs = named.sort("line").join_asof(

@@ -9,7 +9,7 @@ import polars as pl
 from tracekit import VFIO_MSIX, Model, Row, Table
 from tracekit_vfio.tables import WINDOWS
 
-NAME = r"^vfio-msi(x?)\[(\d{1,4})\]\(([0-9a-fA-F:.]+)\)$"
+NAME = r"^vfio-msi(x?)\[([0-9]{1,4})\]\(([0-9a-fA-F:.]+)\)$"
 
 
 @dataclass

@@ -264,7 +264,7 @@ def _entries(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Return each run of VFIO's handler: source, line, irq, vector, bdf (the last three null where only the function was traced)."""
     frames = []
     if (events := tables.get("irq_handler_entry")) is not None:
-        named = pl.col("name").str.extract_groups(r"^vfio-msix?\[(\d{1,4})\]\(([0-9a-fA-F:.]+)\)$")
+        named = pl.col("name").str.extract_groups(r"^vfio-msix?\[([0-9]{1,4})\]\(([0-9a-fA-F:.]+)\)$")
         frames.append(
             events.filter(pl.col("name").str.starts_with("vfio-msi"))
             .with_columns(named.alias("of"))

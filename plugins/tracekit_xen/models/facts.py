@@ -87,7 +87,7 @@ class PirqFacts(Model):
         self.dumps[name][1].setdefault(domid, []).append((pirq, e))
 
     def _close(self, name: str) -> None:
-        for domid, entries in self.dumps.pop(name)[1].items():
+        for domid, entries in self.dumps.pop(name, (-1, {}))[1].items():
             pirqs = sorted({p for p, _ in entries}, reverse=True)
             first, last = entries[0][1], entries[-1][1]
             self.emit("pirq_facts", first, fact=name, domid=domid, value=len(pirqs), pirqs=pirqs, ts_end=last.ts, line_end=last.line)

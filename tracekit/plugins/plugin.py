@@ -1,0 +1,60 @@
+"""One plugin: what it brought, and what went wrong with it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tracekit.diagnosing.diagnoses import Diagnosis
+from tracekit.guard import Lost, clean, named, trace
+from tracekit.picture.lane import LaneSource
+from tracekit.replay.gates import Gate
+from tracekit.replay.model import Model
+from tracekit.replay.whatif import System
+from tracekit.run import PluginReport, Report
+
+
+@dataclass
+class Plugin:
+    """One plugin: what it brought, and what went wrong with it."""
+
+    name: str
+    version: str
+    grammars: list[Path] = field(default_factory=list)
+    models: list[type[Model]] = field(default_factory=list)
+    diagnoses: list[Diagnosis] = field(default_factory=list)
+    reports: list[type[Report]] = field(default_factory=list)
+    machines: dict[str, type] = field(default_factory=dict)
+    systems: list[type[System]] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
+    lanes: list[LaneSource] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    traces: list[str] = field(default_factory=list)  # where errors were raised, for `--debug`
+    ours: bool = False  # of the distribution tracekit
+    apart: bool = False  # its code runs in a process of its own; what stands here are stand-ins
+
+    def failed(self, doing: str, error: BaseException, part: str = "its code") -> str:
+        """Note an error that a part of this plugin raised, or that its process is gone; returns the line that names it."""
+        if isinstance(error, Lost):
+            return self.wrong(f"was stopped: {part} {error}")
+        self.traces.append(trace(error))
+        return self.wrong(f"failed to {doing}: {named(error)}")
+
+    def wrong(self, what: str) -> str:
+        """Note what is wrong with this plugin; returns the line that names it."""
+        text = f"plugin {self.name} {self.version} {' '.join(clean(what).split())}"
+        self.errors.append(text)
+        return text
+
+    def readers(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Each model, diagnosis, system and lane with the names of the tables that it reads."""
+        yield from ((f"model {m.__name__}", m.hears()) for m in self.models)
+        yield from ((f"diagnosis {d.code} {d.name}", (*d.needs, *d.wants)) for d in self.diagnoses)
+        yield from ((f"system {s.__name__}", s.reads) for s in self.systems)
+        yield from ((f"lane {s.name}", s.reads) for s in self.lanes)
+
+    def report(self) -> PluginReport:
+        """The plugin as a value."""
+        diagnoses = tuple(f"{d.code} {d.name}" for d in self.diagnoses)
+        return PluginReport(
+            self.name, self.version, diagnoses, tuple(m.__name__ for m in self.models), tuple(self.errors), tuple(self.traces)
+        )
