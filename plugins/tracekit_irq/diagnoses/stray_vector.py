@@ -10,6 +10,7 @@ from tracekit_irq.evidence import Rows, shown, sorted_rows
 
 PLACEHOLDER = 0xEF  # MANAGED_IRQ_SHUTDOWN_VECTOR (arch/x86/include/asm/irq_vectors.h): what an irq without a vector has in its message
 SPURIOUS = 0xFF  # the local APIC's own, which no device sends
+RECEIVED_ILLEGAL = 0x40  # bit 6 of the local APIC's error register: a vector below 16 came in
 WAIT = 300_000_000_000  # ns from a stray to the time-out of what it should have told: drivers wait 30 or 60 s, some retry
 ADVICE = "Compare with what was freed or moved just before; at boot one such line is common and harmless."
 PLACED = (
@@ -32,11 +33,13 @@ def stray_vector(
     nvme_timeout: pl.DataFrame | None = None,
     nvme_completion_polled: pl.DataFrame | None = None,
     net_tx_timeout: pl.DataFrame | None = None,
+    apic_error: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """A CPU received a vector that no irq owns.
 
     What it finds: `No irq handler for vector` (or, since 6.12, `No irq handler for CPU.VECTOR`), in Linux or Xen; and a spurious vector
     that x86 acknowledged. 0xef is the placeholder of an irq that was shut down: with a driver's time-out after it, severity is high.
+    An APIC error of bit 6: a message with a vector below 16 came in, which no CPU takes (of a device, if it is one's: possible).
 
     Why it matters: a message arrived after its irq was freed or moved, or at the wrong CPU; the interrupt it stood for is gone.
 
@@ -52,6 +55,9 @@ def stray_vector(
     acknowledged = irq_spurious_vector.filter(acked(irq_spurious_vector)) if irq_spurious_vector is not None else None
     timeouts = (nvme_timeout, nvme_completion_polled, net_tx_timeout)
     linux, xen, spurious = sorted_rows(irq_no_handler), sorted_rows(xen_no_handler), sorted_rows(acknowledged)
+    illegal = [r for r in sorted_rows(apic_error) if (r["status_before"] | r["status_after"]) & RECEIVED_ILLEGAL]
+    if illegal:
+        yield _illegal(illegal)
     if spurious:
         yield _acknowledged(spurious, [r for f in timeouts for r in sorted_rows(f)])
     if linux or xen:
@@ -98,6 +104,18 @@ def _acknowledged(spurious: Rows, timeouts: Rows) -> Finding:
         advice=PLACED if placeholder else ADVICE,
         values={"count": len(spurious), "vectors": [f"0x{v:x}" for v in vectors], "timeouts": len(late)},
         unchecked=(Unchecked("whose message it was", "events/irq_vectors/vector_deactivate; lspci -vv (address and data of the message)"),),
+    )
+
+
+def _illegal(errors: Rows) -> Finding:
+    cpus = list(dict.fromkeys(_number(r["cpu"]) for r in errors))
+    return Finding(
+        f"the local APIC of CPU {', '.join(cpus[:6])} received an illegal vector, {times(len(errors), 'error')}: that interrupt is lost",
+        "possible",
+        in_order(at(r) for r in shown(errors)),
+        advice="A message with a vector below 16: an MSI whose data is not written or was overwritten, or firmware's own. " + ADVICE,
+        values={"count": len(errors), "cpus": cpus},
+        unchecked=(Unchecked("that the message was a device's MSI", "lspci -vvv (address and data of its messages)"),),
     )
 
 

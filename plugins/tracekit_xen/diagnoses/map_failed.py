@@ -52,6 +52,7 @@ def map_failed(
     xen_pciback_failed: pl.DataFrame | None = None,
     xen_vpci_map_failed: pl.DataFrame | None = None,
     xen_vpci_bind_failed: pl.DataFrame | None = None,
+    xen_vpci_enable_failed: pl.DataFrame | None = None,
     xen_gsi_map_failed: pl.DataFrame | None = None,
     xen_platform: pl.DataFrame | None = None,
     xen_events_said: pl.DataFrame | None = None,
@@ -72,6 +73,7 @@ def map_failed(
         *of_dom0(xen_map_failed, op_xen_setup, hvm_sources(xen_platform, None, op_xen_setup, xen_events_said)),
         *of_device_model(xen_pt_map_failed, xen_pt_old_map_failed, xen_pt_assigned),
         *of_backend(xen_pciback_failed, xen_vpci_map_failed),
+        *of_backend(None, xen_vpci_enable_failed),
         *of_backend(None, _with_errno(xen_vpci_bind_failed)),
     ):
         if not r.starved:
