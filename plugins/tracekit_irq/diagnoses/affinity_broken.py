@@ -9,18 +9,14 @@ from tracekit_irq.evidence import shown, sorted_rows
 
 
 @diagnosis("vec.affinity-broken", code="VEC-004", severity="low", record="dmesg", log="kernel")
-def affinity_broken(
-    irq_affinity_broken: pl.DataFrame | None = None, irqbalance_refused: pl.DataFrame | None = None
-) -> Iterator[Finding | Verdict]:
+def affinity_broken(irq_affinity_broken: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
     """An interrupt got a vector on a CPU outside its affinity, for want of one inside.
 
-    What it finds: `irq N: Affinity broken due to vector space exhaustion`; irqbalance's `Cannot change IRQ N affinity: No space left on
-    device`, which says the same of a CPU that it chose (probable).
+    What it finds: `irq N: Affinity broken due to vector space exhaustion.`
 
     Why it matters: the CPUs that the interrupt should go to have no vector left; the host is near exhaustion, and the interrupt is slow.
 
-    Stays quiet when: the message is not there; a user's own change of affinity prints none; irqbalance may not move a managed irq
-    (`Input/output error`).
+    Stays quiet when: the message is not there; a user's own change of affinity prints none.
 
     Affected: x86, Linux 4.16 and later.
 
@@ -29,17 +25,6 @@ def affinity_broken(
     References: arch/x86/kernel/apic/vector.c, activate_reserved(); since Linux 4.16.
     """
     rows = sorted_rows(irq_affinity_broken)
-    stayed = [r for r in sorted_rows(irqbalance_refused) if "No space left" in r["reason"]]
-    if stayed and not rows:
-        irqs = list(dict.fromkeys(r["irq"] for r in stayed))
-        yield Finding(
-            f"irqbalance could not move {times(len(irqs), 'irq')} ({', '.join(map(str, irqs[:8]))}): its CPUs have no vector left",
-            "probable",
-            in_order(at(r) for r in shown(stayed)),
-            advice="A sign of pressure on the vectors of some CPUs: irqbalance crowds them, or devices need fewer vectors.",
-            values={"irqs": irqs, "count": len(stayed)},
-            unchecked=(Unchecked("how many vectors are left", "/sys/kernel/debug/irq/domains/VECTOR"),),
-        )
     if rows:
         irqs = list(dict.fromkeys(r["irq"] for r in rows))
         yield Finding(
