@@ -38,6 +38,7 @@ TOLD = [
     ("[    2.000000] foofc 0000:01:00.0: request_threaded_irq: -22", ("MSI-004", "possible", BDF)),
     ("qemu-system-x86_64: vfio_err_notifier_handler(0000:01:00.0) Unrecoverable error detected. Please collect any data possible",
      ("IRQ-009", "proven", BDF)),
+    ("[    2.000000] e1000e 0000:01:00.0: enable msix get err fffffffb", ("XEN-008", "proven", BDF)),
     ("[    2.000000] xen:events: irq77: Failed to set port to irq mapping (-12)", ("XEN-004", "proven", "unknown")),
     ("[    2.000000] xen:events: xen map irq failed gsi=0 irq=77 pirq=54 rc=-19", ("XEN-004", "proven", "unknown")),
     ("[00:05.0] msi_msix_update: Updating of MSI-X failed. (err: 22)", ("XEN-004", "proven", "guest's 00:05.0")),
@@ -77,4 +78,38 @@ def test_the_kernels_warning_of_a_missing_domain_is_known_by_the_function_withou
     assert shape(findings(f"{BOOT}\n{warned}\n")) == [
         ("MSI-006", "probable", "an unnamed device", None, [2]),
         ("MSI-009", "proven", "an unnamed device", "MSI-006", [2]),
+    ]
+
+
+STRAY = "__common_interrupt: 4.34 No irq handler for vector"
+WAITED = "nvme nvme1: I/O 206 QID 6 timeout, reset controller"
+
+
+@pytest.mark.parametrize(("later", "severity", "lines"), [(2, "high", [1, 2]), (61, "high", [1, 2]), (70, "low", [1]), (-2, "low", [2])])
+def test_a_stray_is_as_severe_as_the_time_out_that_follows_it(later: int, severity: str, lines: list[int]) -> None:
+    told = sorted([(100, STRAY), (100 + later, WAITED)])
+    (found,) = findings("".join(f"[{at:5d}.000000] {message}\n" for at, message in told))
+    assert (found.code, found.severity, [e.line for e in found.evidence]) == ("IRQ-004", severity, lines)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("drv 0000:01:00.0: Failed to enable MSI-X: -22", "Nothing is short"),
+        ("ath11k_pci 0000:01:00.0: failed to enable msi: -22", "Nothing is short"),
+        ("drv 0000:01:00.0: Failed to enable MSI-X: -28", "Raise what is short"),
+        ("drv 0000:01:00.0: Failed to enable MSI-X", "No line tells why"),
+        ("drv 0000:01:00.0: Failed to request irq 16: -16", "See why the irq was refused"),
+    ],
+)
+def test_advice_about_a_refusal_fits_its_errno(said: str, words: str) -> None:
+    (found,) = findings(f"[    5.000000] {said}\n")
+    assert (found.code, found.advice.startswith(words)) == ("MSI-004", True)
+
+
+def test_what_xen_refused_explains_the_drivers_own_complaint() -> None:
+    lines = ("e1000e 0000:00:00.0: Xen PCI frontend error: -22!", "e1000e 0000:00:00.0: Failed to enable MSI-X: -22")
+    assert shape(findings("".join(f"[    5.00000{n}] {line}\n" for n, line in enumerate(lines)))) == [
+        ("XEN-008", "proven", "0000:00:00.0", None, [1]),
+        ("MSI-004", "probable", "0000:00:00.0", "XEN-008", [2]),
     ]

@@ -12,6 +12,7 @@ PLACEHOLDER = 0xEF  # MANAGED_IRQ_SHUTDOWN_VECTOR (arch/x86/include/asm/irq_vect
 SPURIOUS = 0xFF  # the local APIC's own, which no device sends
 RECEIVED_ILLEGAL = 0x40  # bit 6 of the local APIC's error register: a vector below 16 came in
 WAIT = 300_000_000_000  # ns from a stray to the time-out of what it should have told: drivers wait 30 or 60 s, some retry
+SOON = 65_000_000_000  # ns: the default time-outs, 30 or 60 s, with a moment for the driver to speak
 ADVICE = "Compare with what was freed or moved just before; at boot one such line is common and harmless."
 PLACED = (
     "A device still sends with the message of an irq that was shut down or never got a vector: it was not masked, or its new message was "
@@ -38,7 +39,8 @@ def stray_vector(
     """A CPU received a vector that no irq owns.
 
     What it finds: `No irq handler for vector` (or, since 6.12, `No irq handler for CPU.VECTOR`), in Linux or Xen; and a spurious vector
-    that x86 acknowledged. 0xef is the placeholder of an irq that was shut down: with a driver's time-out after it, severity is high.
+    that x86 acknowledged. 0xef is the placeholder of an irq that was shut down: with a driver's time-out after it, severity is high;
+    so it is where a time-out follows a vector without a handler within a minute.
     An APIC error of bit 6: a message with a vector below 16 came in, which no CPU takes (of a device, if it is one's: possible).
 
     Why it matters: a message arrived after its irq was freed or moved, or at the wrong CPU; the interrupt it stood for is gone.
@@ -64,12 +66,15 @@ def stray_vector(
         places = [f"{_number(r['cpu'])}.{_number(r['vector'])}" for r in linux]
         places += [f"{_number(r['cpu'])}.{_number(r['vector_hex'], '#x')}" for r in xen]
         unique = list(dict.fromkeys(places))
+        late = [t for f in timeouts for t in sorted_rows(f) if any(_follows(s, t, SOON) for s in linux)]
+        effect = f"; {times(len(late), 'time-out')} of a driver after it" if late else ""
         yield Finding(
-            f"{times(len(places), 'interrupt')} without an irq at CPU.vector {', '.join(unique[:6])}",
+            f"{times(len(places), 'interrupt')} without an irq at CPU.vector {', '.join(unique[:6])}{effect}",
             "proven",
-            in_order(at(r) for r in shown(linux + xen)),
+            in_order([*(at(r) for r in shown(linux + xen)), *(at(t, "effect") for t in shown(late))]),
+            severity="high" if late else None,
             advice=ADVICE,
-            values={"count": len(places), "vectors": unique},
+            values={"count": len(places), "vectors": unique, "timeouts": len(late)},
             unchecked=(
                 Unchecked("CPU hotplug at that moment", "dmesg"),
                 Unchecked("whose vector it was", "events/irq_vectors/vector_clear and vector_update"),
@@ -119,8 +124,8 @@ def _illegal(errors: Rows) -> Finding:
     )
 
 
-def _follows(stray: Mapping[str, Any], timeout: Mapping[str, Any]) -> bool:
+def _follows(stray: Mapping[str, Any], timeout: Mapping[str, Any], wait: int = WAIT) -> bool:
     """Whether a time-out stands below a stray of the same log, as long after it as drivers wait."""
     if stray["source"] != timeout["source"] or timeout["line"] < stray["line"]:
         return False
-    return stray["ts"] is None or timeout["ts"] is None or 0 <= timeout["ts"] - stray["ts"] <= WAIT
+    return stray["ts"] is None or timeout["ts"] is None or 0 <= timeout["ts"] - stray["ts"] <= wait

@@ -45,6 +45,11 @@ VFS = (
     "The device's own MSI-X budget is used up, by the physical function, its RDMA or its sub-functions; the CPUs' vectors are not what is "
     "short. Give the physical function fewer (devlink msix_vec_per_pf_max, fewer queues, no RDMA), or each VF fewer."
 )
+UNTOLD = "No line tells why: see what the kernel says beside it, whether MSI is off (pci=nomsi, quirks), and, if vectors are short, VEC-*."
+INVALID = (
+    "Nothing is short: the platform's MSI domain does not take such a request (no multi-vector MSI, no MSI-X, a mode that is on already), "
+    "or the device's capability is wrong. Compare `lspci -vvv` with what the driver asks for."
+)
 ADVICE = "Raise what is short: the device's table, CPU vectors (VEC-*), or remapping entries (VEC-005)."
 IRQ = "See why the irq was refused: a line that another driver does not share (-16), no vector (-28), a wrong number (-22)."
 
@@ -175,8 +180,21 @@ def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None, en
             subject = Subject(label, "pci" if row.get("bdf") else "unknown", row.get("bdf"))
             refusal = "refused" if row[ret] is None else f"refused with {row[ret]}"
             got = refusal if ret == "ret" else f"reduced to {row[ret]}"
+            errno = _number(row[ret]) if ret == "ret" else None
             finding = _finding(row, subject, "proven", f"the vectors of {label} were {got}", {"asked": row.get("asked"), ret: row[ret]})
-            yield ends.of(row, finding)
+            yield ends.of(row, replace(finding, advice=_advice(errno, row.get("granted"))))
+
+
+def _number(errno: Any) -> int | None:
+    """An errno as it stands in a table: a number, or its text."""
+    return int(errno) if errno is not None else None
+
+
+def _advice(errno: int | None, granted: int | None) -> str:
+    """What to do, by what the refusal says: only a shortage is raised."""
+    if granted is not None or errno == ENOSPC:
+        return ADVICE
+    return UNTOLD if errno is None else INVALID if errno == EINVAL else ADVICE
 
 
 def _rows(frame: pl.DataFrame | None) -> list[dict[str, Any]]:
@@ -210,7 +228,7 @@ def _from_refusals(refusals: list[dict[str, Any]], ends: Ends, known: tuple[pl.D
             _said(label, row, dead),
             {k: row[k] for k in ("errno", "asked", "granted", "falls_back", "of_vfs")},
         )
-        advice = VFS if row["of_vfs"] else IRQ if row["what"] == "irq" else ADVICE
+        advice = VFS if row["of_vfs"] else IRQ if row["what"] == "irq" else _advice(row["errno"], row["granted"])
         yield ends.of(row, replace(finding, severity="low" if works else None, advice=advice))
 
 

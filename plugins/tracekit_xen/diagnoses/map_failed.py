@@ -39,6 +39,7 @@ REASONS = {
     "xen.map-failed",
     code="XEN-005",
     severity="high",
+    explains=("MSI-004",),
     record="dmesg of dom0, the device model's log (qemu-dm-*.log), xl dmesg",
     shown_by=("xen_platform", Shown("op_xen_setup", "set-up of Xen's MSIs", ("ret",))),
     absent="no Xen kernel log and no calls of Xen's MSI set-up",
