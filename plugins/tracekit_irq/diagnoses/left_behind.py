@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import ENOSPC, Finding, Subject, Unchecked, Verdict, diagnosis
-from tracekit_irq.evidence import Rows, at, in_order, shown, sorted_rows
+from tracekit import ENOSPC, Finding, Subject, Unchecked, Verdict, at, diagnosis, in_order
+from tracekit_irq.evidence import Rows, shown, sorted_rows
 
 
 @diagnosis("vec.left-behind", code="VEC-008", severity="medium", record="dmesg; events/irq_vectors/vector_alloc", log="kernel")
