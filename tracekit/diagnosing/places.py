@@ -73,8 +73,10 @@ class Places:
         return pl.concat(parts) if parts else None
 
     def related(self, a: Place, b: Place) -> bool:
-        """Return whether one place may tell of another: of itself, and a guest and its host of each other: the only ones of the case, or as
-        the host's command lines state."""
+        """Return whether one place may tell of another: each of itself, a guest and its host of each other.
+
+        They are the only ones of the case, or the host's command lines state it.
+        """
         if a.key == b.key:
             return True
         guest, host = (a, b) if a.machine in self._guests else (b, a)

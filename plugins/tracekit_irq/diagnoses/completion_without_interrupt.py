@@ -161,7 +161,7 @@ def _several(group: list[Polled]) -> Finding:
 
 
 def _advice(polled: Polled) -> str:
-    """What to do; where the driver guesses, first whether it is right."""
+    """Return what to do; where the driver guesses, first whether it is right."""
     return IF_SO + ADVICE.partition(". ")[2] if polled.grade == "possible" else ADVICE
 
 

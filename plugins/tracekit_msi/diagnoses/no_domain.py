@@ -86,7 +86,7 @@ def no_domain(
 
 
 def _too_wide(messages: pl.DataFrame | None) -> Iterator[Finding]:
-    """The address of the platform's MSIs does not fit into the device's register of 32 bits (or 40, 48)."""
+    """Yield devices whose register (of 32, 40 or 48 bits) is too narrow for the address of the platform's MSIs."""
     if messages is None:
         return
     for (bdf,), group in messages.group_by("bdf", maintain_order=True):
@@ -102,7 +102,7 @@ def _too_wide(messages: pl.DataFrame | None) -> Iterator[Finding]:
 
 
 def _by_hypervisor(messages: pl.DataFrame | None) -> Iterator[Finding]:
-    """Hyper-V did not make the interrupt."""
+    """Yield devices for which Hyper-V did not make or move an interrupt."""
     if messages is None:
         return
     for (device,), group in messages.group_by("device", maintain_order=True):

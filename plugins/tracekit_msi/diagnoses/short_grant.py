@@ -186,12 +186,12 @@ def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None, en
 
 
 def _number(errno: Any) -> int | None:
-    """An errno as it stands in a table: a number, or its text."""
+    """Return an errno that stands in a table as a number, or as its text."""
     return int(errno) if errno is not None else None
 
 
 def _advice(errno: int | None, granted: int | None) -> str:
-    """What to do, by what the refusal says: only a shortage is raised."""
+    """Return what to do, by what the refusal says: only a shortage is raised."""
     if granted is not None or errno == ENOSPC:
         return ADVICE
     return UNTOLD if errno is None else INVALID if errno == EINVAL else ADVICE
@@ -202,7 +202,7 @@ def _rows(frame: pl.DataFrame | None) -> list[dict[str, Any]]:
 
 
 def _irqs(refused: pl.DataFrame | None) -> Iterator[dict[str, Any]]:
-    """Irqs that were refused in known words, in the form of `driver_refusals`."""
+    """Yield irqs that were refused in known words, in the form of `driver_refusals`."""
     for r in _rows(refused):
         errno = int(r["ret"]) if r["ret"] is not None else int(r["ret_hex"], 16) - (1 << 32) if r.get("ret_hex") else None
         if errno not in MEMORY:

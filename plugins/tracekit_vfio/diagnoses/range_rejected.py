@@ -56,7 +56,7 @@ def range_rejected(
 
 
 def _by_server(refused: pl.DataFrame) -> Finding:
-    """A server of vfio-user refuses a request of its client: early ones did not know how to disable an index."""
+    """Report a server of vfio-user that refuses a request of its client: early ones did not know how to disable an index."""
     first = refused.row(0, named=True)
     name = first["socket"] or "an unnamed device"
     return Finding(

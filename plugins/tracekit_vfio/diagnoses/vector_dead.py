@@ -115,7 +115,7 @@ def _from_messages(messages: pl.DataFrame | None) -> Iterator[Finding]:
 
 
 def _unnamed(lost: pl.DataFrame | None, without_file: pl.DataFrame | None) -> Iterator[Finding]:
-    """QEMU names neither the device nor the vector: a SET_IRQS of one vector failed, or there was no eventfd for one."""
+    """Yield what QEMU says without a device and vector: a SET_IRQS of one vector failed, or there was no eventfd for one."""
     for frame, why, advice in (
         (lost, "SET_IRQS failed for it", "Record the host's SET_IRQS calls with their return values."),
         (without_file, "QEMU got no eventfd for it", "Raise QEMU's limit of open files (ulimit -n, LimitNOFILE=, max_files of qemu.conf)."),

@@ -72,7 +72,7 @@ def _finding(pairs: list[tuple[Row, Row | None]], reused: set[tuple[str, int]], 
 
 
 def _others(ports: pl.DataFrame | None, restored: pl.DataFrame | None, updated: pl.DataFrame | None) -> Iterator[Finding]:
-    """Bindings that failed at another step: one finding a step."""
+    """Yield bindings that failed at another step: one finding a step."""
     for frame, what, errno in (
         (ports, "Linux has no room for the event channel of irq {irq}", "ret"),
         (restored, "after a resume Xen did not map pirq {pirq} (irq {irq}) again", "ret"),

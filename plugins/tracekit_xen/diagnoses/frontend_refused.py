@@ -52,7 +52,7 @@ def frontend_refused(
 
 
 def _signed(status: int) -> int:
-    """An errno that the frontend prints as 32 bits."""
+    """Return an errno that the frontend prints as 32 bits."""
     return status - (1 << 32) if status >= 1 << 31 else status
 
 
