@@ -40,7 +40,7 @@ FAMILIES: Mapping[str, str] = {
     "msi-setup-failure": MSI_REFUSED,
     "msi-domain-hwsize": "MSI-001 MSI-004 MSI-006 MSI-009",
     "stale-msi-message": "IRQ-001 IRQ-002 IRQ-004 IRQ-007",
-    "msi-lost-affinity": "IRQ-001 IRQ-002 IRQ-004 IRQ-007",
+    "msi-lost-affinity": "IRQ-001 IRQ-002 IRQ-004 IRQ-007 VEC-008",
     "msi-lost-other": "IRQ-001 IRQ-002 IRQ-004 IRQ-007",
     "msi-masking-lost": "IRQ-001 IRQ-002 XEN-006",
     "vfio-irq-state": "VFIO-005 VFIO-003",

@@ -53,6 +53,7 @@ _HOMES = {
     "Column": "tables.declaration",
     "Table": "tables.declaration",
     "GATES_TABLE": "tables.shared",
+    "VM_DEVICES": "tables.shared",
     "PREDICTIONS": "tables.shared",
     **dict.fromkeys(
         (
@@ -164,6 +165,7 @@ if TYPE_CHECKING:
     from tracekit.tables.declaration import Table as Table
     from tracekit.tables.shared import GATES_TABLE as GATES_TABLE
     from tracekit.tables.shared import PREDICTIONS as PREDICTIONS
+    from tracekit.tables.shared import VM_DEVICES as VM_DEVICES
     from tracekit.timeline import Bar as Bar
     from tracekit.timeline import Lane as Lane
     from tracekit.timeline import Mark as Mark

@@ -11,6 +11,7 @@ from tracekit_irq.diagnoses.device_gone import device_gone
 from tracekit_irq.diagnoses.exhausted_at_alloc import exhausted_at_alloc
 from tracekit_irq.diagnoses.exhausted_at_request import exhausted_at_request
 from tracekit_irq.diagnoses.irte_exhausted import irte_exhausted
+from tracekit_irq.diagnoses.left_behind import left_behind
 from tracekit_irq.diagnoses.line_not_shared import line_not_shared
 from tracekit_irq.diagnoses.lost_unexplained import lost_unexplained
 from tracekit_irq.diagnoses.managed_lost import managed_lost
@@ -35,7 +36,7 @@ def tracekit_models() -> list[type]:
 
 @hookimpl
 def tracekit_diagnoses() -> list[object]:
-    """VEC-001 to VEC-007, IRQ-001 to IRQ-010."""
+    """VEC-001 to VEC-008, IRQ-001 to IRQ-010."""
     return [
         exhausted_at_request,
         exhausted_at_alloc,
@@ -44,6 +45,7 @@ def tracekit_diagnoses() -> list[object]:
         irte_exhausted,
         managed_lost,
         cpu_offline_refused,
+        left_behind,
         lost_unexplained,
         stuck_pending,
         remap_blocked,

@@ -42,13 +42,17 @@ def records(
     kernel_panic: pl.DataFrame | None = None,
 ) -> Iterator[Finding]:
     """Messages that a remapping unit refused, one finding per device."""
-    amd = amd_iommu_event.filter(interrupts(amd_iommu_event)) if amd_iommu_event is not None else None
-    by_xen = xen_amd_event.rename({"xen_address": "address"}) if xen_amd_event is not None else None
-    by_xen = by_xen.filter(interrupts(by_xen)) if by_xen is not None else None
     moments, panics = Moments(sorted_rows(pm_resume), sorted_rows(kernel_version)), sorted_rows(kernel_panic)
-    faults = sorted_rows(remap_faults) + [_as_fault(e) for e in sorted_rows(amd) + sorted_rows(by_xen)]
+    faults = sorted_rows(remap_faults) + of_amd(amd_iommu_event, xen_amd_event)
     for bdf, mine in by_device(faults).items():
         yield _with_end(_finding(bdf, mine, alias(bdf, pci_enumerated), moments), mine, panics)
+
+
+def of_amd(events: pl.DataFrame | None, by_xen: pl.DataFrame | None) -> Rows:
+    """Return the interrupt messages that an AMD IOMMU refused, as Linux and Xen tell them, in the form of `remap_faults`."""
+    xen = by_xen.rename({"xen_address": "address"}) if by_xen is not None else None
+    frames = [f.filter(interrupts(f)) for f in (events, xen) if f is not None]
+    return [_as_fault(e) for f in frames for e in sorted_rows(f)]
 
 
 def interrupts(events: pl.DataFrame) -> pl.Series:

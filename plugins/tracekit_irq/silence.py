@@ -15,8 +15,6 @@ DONE_UNTOLD = re.compile(r"(?:sent|posted|received|completed|complete)\b.*\b(?:b
 NOTHING = re.compile(r"\b(?:no|without)\b (?:\w+ ){0,2}completions?\b|\bnot (?:yet )?complete", re.IGNORECASE)
 ANNOUNCED = re.compile(r"(?:polling|poll for it|will poll|trying to poll) ?\.*$", re.IGNORECASE)
 HEDGED = re.compile(r"\b(?:potential|possibl[ey]|probabl[ey]|maybe|perhaps|suspected|might|may)\b|\?", re.IGNORECASE)
-# `No response from codec, disabling MSI`: the driver takes MSI for the reason
-TURNED_OFF = re.compile(r"\b(?:disabling|turning off|switching off|without) MSI", re.IGNORECASE)
 MSI = re.compile(r"\bMSI(?:-?X)?\b", re.IGNORECASE)
 # `Queue = 6`, `QID 3`, `on ring sdma0`, `queue_id: 4`
 QUEUE = re.compile(
@@ -33,7 +31,7 @@ def kind(text: str) -> str | None:
         return None
     if ANNOUNCED.search(text):
         return "announced"
-    if HEDGED.search(text) or TURNED_OFF.search(text):
+    if HEDGED.search(text):
         return "hedged"
     if FOUND.search(text) or DONE_UNTOLD.search(text):
         return "found"

@@ -7,12 +7,13 @@ from tracekit import Model, hookimpl
 
 @hookimpl
 def tracekit_models() -> list[type[Model]]:
-    """Windows, from calls, from the lives of vectors, and from QEMU's trace."""
+    """Windows, from calls, from the lives of vectors, and from QEMU's trace; which guest has which device."""
     from tracekit_vfio.models.predictions import VfioReplay
     from tracekit_vfio.models.vector_windows import QemuWindows, VectorWindows
+    from tracekit_vfio.models.vm_devices import VmDevices
     from tracekit_vfio.models.windows import Windows
 
-    return [Windows, VectorWindows, QemuWindows, VfioReplay]
+    return [Windows, VectorWindows, QemuWindows, VfioReplay, VmDevices]
 
 
 @hookimpl

@@ -28,12 +28,12 @@ def named(top: Path, case: Path, hosts: tuple[str, ...], side: str = "guest", ot
     With `other`, a second guest of that name is silent but for its banner.
     """
     guest = top / "nodes" / "vm1" / "messages"
-    guest.parent.mkdir(parents=True)
+    guest.parent.mkdir(parents=True, exist_ok=True)
     lines = (case / "guest-dmesg.txt").read_text(encoding="utf-8").splitlines()
     guest.write_text("".join(f"Nov 20 10:00:00 vm1 kernel: {line}\n" for line in lines), encoding="utf-8")
     for host in hosts:
         folder = top / "nodes" / host
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         for log in case.iterdir():
             if log.name not in ("guest-dmesg.txt", "expected.toml"):
                 (folder / log.name).write_bytes(log.read_bytes())
@@ -77,3 +77,36 @@ def test_a_device_of_a_named_guest_is_no_function_of_its_host(tmp_path: Path) ->
     assert f.explained_by == "VFIO-001"
     (f,) = [f for f in named(tmp_path / "2", case, ("hv1", "hv2")) if f.code == "IRQ-007"]
     assert (f.subject.bdf is not None, f.explained_by) == (True, None)
+
+
+LIBVIRT = """2026-11-20 09:59:00.000+0000: starting up libvirt version: 9.0.0, qemu version: 7.2.7, kernel: 6.1.0, hostname: {host}
+LC_ALL=C \\
+/usr/bin/qemu-system-x86_64 \\
+-name guest={vm},debug-threads=on \\
+-device '{{"driver":"{driver}","host":"0000:01:00.0","id":"hostdev0","bus":"pci.4","addr":"0x0"}}' \\
+-msg timestamp=on
+"""
+PROXMOX = "/usr/bin/kvm -id 100 -name '{vm},debug-threads=on' -no-shutdown -device {driver},host=0000:01:00.0,id=hostpci0,bus=pci.0,addr=0x10 -m 4096\n"
+
+
+@pytest.mark.parametrize("command", [LIBVIRT, PROXMOX])
+@pytest.mark.parametrize(
+    ("given", "related"),
+    [
+        ((("hv1", "vm1", "vfio-pci"), ("hv1", "vm2", "virtio-net-pci")), True),
+        ((("hv1", "vm1", "vfio-pci"), ("hv2", "vm2", "vfio-pci")), True),
+        ((("hv1", "vm1", "vfio-pci"), ("hv1", "vm2", "vfio-pci")), False),  # whose of the two a line is about nobody says
+        ((("hv2", "vm1", "vfio-pci"),), False),
+        ((("hv1", "web3", "vfio-pci"),), False),
+    ],
+)
+def test_a_command_line_states_which_guest_has_a_device_of_the_host(
+    tmp_path: Path, command: str, given: tuple[tuple[str, str, str], ...], related: bool
+) -> None:
+    name = "vfio.lost-on-resize/fires-silent-until-polled"
+    for n, (host, vm, driver) in enumerate(given):
+        log = tmp_path / "nodes" / host / f"qemu-{n}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(command.format(host=host, vm=vm, driver=driver), encoding="utf-8")
+    found = named(tmp_path, TOP / name, ("hv1",), other="vm2")
+    assert [f.machine for f in found if f.code == ACROSS[name][0]] == (["hv1"] if related else [])

@@ -14,7 +14,9 @@ COUNTER = "a count or note that healthy machines show too"
 LINE = "a line interrupt that is no device's MSI; the message stands beside the driver's own failure, which is read"
 DETAIL = "the detail of a failure whose own message or return value is read"
 DEBUG = "printed by debug builds of Xen alone, beside the refusal that the caller prints, which is read"
-UNSERVED = "pending: a failure for which no diagnosis exists yet"
+HANDLER = "interrupts come in: it is their handler, or a chip's number without a driver, that is wrong, and no device's MSI is lost"
+EMULATED = "about a device that QEMU emulates: none that is passed through"
+OWNER = "who has the device, or how it is reset, when it changes hands; its interrupts are not concerned"
 UNREAD = {
     **dict.fromkeys(("dma_fault", "io_page_fault"), DMA),
     **dict.fromkeys(("error_apic_entry", "spurious_apic_entry", "irq_handler_slow", "irq_affinity_untold", "irte_posting_failed"), COUNTER),
@@ -26,14 +28,11 @@ UNREAD = {
         ("xen_pt_invalid_pirq", "xen_pt_entry_invalid", "xen_mask_failed", "xen_irte_unexpected", "xen_device_unknown"), DETAIL
     ),
     **dict.fromkeys(("xen_access_refused", "xen_action_missing", "xen_irq_in_use", "xen_no_irq"), DEBUG),
-    **dict.fromkeys(("irq_affinity_failed", "irq_affinity_offline", "xen_affinity_broken"), UNSERVED),
-    **dict.fromkeys(("irq_bogus_return", "irq_number_failed", "irq_thread_missing", "irq_unexpected_trap"), UNSERVED),
-    **dict.fromkeys(("kvmtool_irqs_unfit", "kvmtool_setup_failed", "msi_address_too_wide"), UNSERVED),
-    **dict.fromkeys(("qemu_capability_failed", "qemu_irq_info_failed", "qemu_msi_vector_unknown"), UNSERVED),
-    **dict.fromkeys(("qemu_reset_refused", "qemu_vector_lost", "qemu_virtio_vectors_failed", "vfio_irq_info_refused"), UNSERVED),
-    **dict.fromkeys(("vfio_config_conflict", "vfio_device_in_use", "vfio_pf_refused", "vfio_request_unheard", "vfio_vf_foreign"), UNSERVED),
-    **dict.fromkeys(("xen_ioapic_remap_failed", "xen_msi_mode_conflict", "xen_msix_insecure", "xen_pirq_restore_failed"), UNSERVED),
-    **dict.fromkeys(("xen_port_map_failed", "xen_pt_unbind_failed", "xen_pt_update_failed", "xen_vpci_enable_failed"), UNSERVED),
+    **dict.fromkeys(("irq_bogus_return", "irq_thread_missing", "irq_number_failed", "irq_unexpected_trap"), HANDLER),
+    **dict.fromkeys(("xen_affinity_broken", "vfio_irq_info_refused", "vfio_config_conflict", "xen_msix_insecure"), COUNTER),
+    **dict.fromkeys(("qemu_msi_vector_unknown", "qemu_virtio_vectors_failed"), EMULATED),
+    **dict.fromkeys(("vfio_device_in_use", "vfio_request_unheard", "vfio_vf_foreign", "qemu_reset_refused"), OWNER),
+    "xen_ioapic_remap_failed": LINE,
 }
 
 

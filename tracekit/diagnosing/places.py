@@ -1,8 +1,9 @@
 """The places of a case: one machine in one boot each, and what may look from one into another.
 
 A diagnosis sees the rows of one place. The tables that it names in `across` hold the rows of related places too: a guest's beside those
-of the one host of the case. Which machine is a guest is stated (`--side`, Xen's `(d1)`); with several hosts nothing states whose it is,
-and with several guests nothing states which of them a line of the host is about.
+of the one host of the case. Which machine is a guest is stated (`--side`, Xen's `(d1)`). With several hosts or guests the command lines
+of QEMU state whose it is: a host is related to the only guest of the case that they give a device of it; else to none, since nothing
+states which of them a line of the host is about.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import polars as pl
+
+from tracekit.tables.shared import VM_DEVICES
 
 Key = tuple[str, int]  # machine, boot
 ONLY: Key = ("", 0)
@@ -70,11 +73,18 @@ class Places:
         return pl.concat(parts) if parts else None
 
     def related(self, a: Place, b: Place) -> bool:
-        """Return whether one place may tell of another: of itself, and the one guest and the one host of the case of each other."""
+        """Return whether one place may tell of another: each of itself, a guest and its host of each other.
+
+        They are the only ones of the case, or the host's command lines state it.
+        """
         if a.key == b.key:
             return True
-        pair = {a.machine in self._guests, b.machine in self._guests}
-        return pair == {True, False} and len(self._machines - self._guests) == 1 and len(self._machines & self._guests) == 1
+        guest, host = (a, b) if a.machine in self._guests else (b, a)
+        if guest.machine not in self._guests or host.machine in self._guests:
+            return False
+        if len(self._machines - self._guests) == 1 and len(self._machines & self._guests) == 1:
+            return True
+        return self._given.get(host.machine, set()) & self._machines & self._guests == {guest.machine}
 
     @cached_property
     def _keys(self) -> list[Key]:
@@ -88,6 +98,15 @@ class Places:
         rows = {row for f in sides for row in f.iter_rows()}
         hosts = {machine or "" for machine, side in rows if not (side or "").startswith("guest")}
         return frozenset({machine or "" for machine, _ in rows} - hosts)
+
+    @cached_property
+    def _given(self) -> dict[str, set[str]]:
+        """Return the guests that each machine's command lines give a device."""
+        found: dict[str, set[str]] = {}
+        if (stated := self.tables.get(VM_DEVICES.name)) is not None:
+            for machine, vm in stated.select("machine", "vm").unique().iter_rows():
+                found.setdefault(machine or "", set()).add(vm)
+        return found
 
     @cached_property
     def _machines(self) -> frozenset[str]:

@@ -155,7 +155,7 @@ echo 'file drivers/xen/events/events_base.c +p' > /sys/kernel/debug/dynamic_debu
     ),
     "vectors": Recipe(
         "Which CPU ran out of interrupt vectors, at whose request, and who held them?",
-        ("VEC-001", "VEC-002", "VEC-003", "VEC-004", "VEC-006", "VEC-007", "CFG-002", "VEC-005"),
+        ("VEC-001", "VEC-002", "VEC-003", "VEC-004", "VEC-006", "VEC-007", "VEC-008", "CFG-002", "VEC-005"),
         """
 # Each request, its result, and the room that is left: VEC-001, VEC-002, VEC-003, VEC-006, CFG-002.
 # Not all of irq_vectors: the entries of timers and IPIs would push everything else out of the buffer.

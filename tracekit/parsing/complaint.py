@@ -29,6 +29,8 @@ _ORDINARY = (
     r"unhandled: 0(?:$|[^0-9])|irq 2: unable to migrate|"
     # irqbalance: Cannot change IRQ 55 affinity: Input/output error (a managed irq)
     r"cannot change irq [0-9]+ affinity: input/output|"
+    # DMAR: [Firmware Bug]: Your BIOS is broken; bad RMRR;  Cannot get hvm parameter CONSOLE_EVTCHN (18): -22! (each HVM guest)
+    r"\[firmware bug\]|hvm parameter|out of dma mappings|"
     r"unknown symbol|^ *[a-z]{3,4}: {2,}[0-9]|eprobe_defer|error -517|: -517|^systemd(?:-[a-z]+)?\[[0-9]+\]: |"
     # msi_ec: Your device doesn't support MSI EC: failed;  fwupd: failed to load MSI plugin
     r"(?:^|[^a-z])msi(?:[_-](?:wmi|ec|laptop)| (?:laptop|ec|plugin|update))(?:$|[^a-z])"

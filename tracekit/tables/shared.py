@@ -35,3 +35,10 @@ GATES_TABLE = Table(
     ),
     keys=("source", "line", "gate"),
 )
+
+VM_DEVICES = Table(
+    "vm_devices",
+    "A function of the host that a guest has, as its VM manager's command line states it: relates a guest's place to its host's.",
+    (Column("vm", pl.String(), "The guest, as the command line names it."), Column("bdf", pl.String())),
+    keys=("source", "line", "bdf"),
+)

@@ -7,13 +7,18 @@ from typing import Any
 import polars as pl
 
 from tracekit import HOST, Finding, Subject, Unchecked, Verdict, at, clear, diagnosis, in_order, inconclusive, near, times
+from tracekit_irq.diagnoses.remap_blocked import at_doorbell
 from tracekit_irq.evidence import MOST, Rows, seconds, sorted_rows
 from tracekit_irq.polled import Polled, by_device, one_queue, together
+from tracekit_irq.remap_records import of_amd
 
 RECORD = "the kernel log of the machine whose driver it is; there: echo 1 > events/irq/irq_handler_entry/enable"
 ADVICE = (
     "The work was done and its interrupt did not come. With a resize or a failed enable of that vector: that is the cause. Otherwise look "
     "for refused messages (IRQ-003), strays (IRQ-004), masks after resume, and affinity moves."
+)
+IF_SO = (
+    "Only a guess of the driver, or the beginning of its poll: first see whether /proc/interrupts counts for that vector. If it does not: "
 )
 SHARED = "One event made all of them silent: look at what they share (a CPU and its vectors, the host, a suspend), not at each device. "
 LATER = 90_000  # ms: a driver finds out when its time-out ends, 60 s at most by default
@@ -56,6 +61,9 @@ def completion_without_interrupt(
     qemu_enable_vectors_failed: pl.DataFrame | None = None,
     kernel_reports: pl.DataFrame | None = None,
     remap_faults: pl.DataFrame | None = None,
+    amd_iommu_event: pl.DataFrame | None = None,
+    xen_amd_event: pl.DataFrame | None = None,
+    smmu_faults: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """A driver found completed work by polling, because the interrupt did not come.
 
@@ -85,10 +93,12 @@ def completion_without_interrupt(
     for device, failed in _tests(sorted_rows(driver_interrupt_test_failed)).items():
         found = True
         yield _tested(device, failed, foreign)
+    doorbells = at_doorbell(smmu_faults) if smmu_faults is not None else None
+    refused = sorted_rows(remap_faults) + of_amd(amd_iommu_event, xen_amd_event) + sorted_rows(doorbells)
     for group in together(polled):
         found = True
         finding = _one(group[0], sorted_rows(pci_function), foreign) if len(group) == 1 else _several(group)
-        yield replace(finding, explained_by=_cause(group, finding.subject.bdf, kernel_reports, remap_faults))
+        yield replace(finding, explained_by=_cause(group, finding.subject.bdf, kernel_reports, refused))
     for timeouts in one_queue(_timeouts(sorted_rows(nvme_timeout), sorted_rows(net_tx_timeout))):
         found = True
         yield _queue(timeouts)
@@ -98,14 +108,14 @@ def completion_without_interrupt(
         yield clear("drivers that looked after a time-out found no completed work")
 
 
-def _cause(group: list[Polled], bdf: str | None, reports: pl.DataFrame | None, faults: pl.DataFrame | None) -> str | None:
+def _cause(group: list[Polled], bdf: str | None, reports: pl.DataFrame | None, faults: Rows) -> str | None:
     """The code of what explains the silence: the MSI code of this kernel crashed, or the IOMMU refused the device's messages before."""
     first = group[0].rows[0]
     if reports is not None and reports.filter((pl.col("source") == first["source"]) & (pl.col("kind") == "oops")).height:
         return "MSI-009"
-    refused = [] if faults is None or len(group) > 1 else faults.to_dicts()
+    refused = [] if len(group) > 1 else faults
     own = any(f["bdf"] == bdf and bdf is not None and near(f, group[0].rows[-1], 0, LATER) for f in refused)
-    guests = (first.get("driver") or "").startswith("ath") and any(f["reason"] == BYPASS for f in refused)
+    guests = (first.get("driver") or "").startswith("ath") and any(f.get("reason") == BYPASS for f in refused)
     return "IRQ-003" if own or guests else None
 
 
@@ -127,7 +137,7 @@ def _one(polled: Polled, functions: Rows, foreign: bool) -> Finding:
         polled.grade,
         in_order([at(r) for r in polled.rows[:MOST]] + ([at(known, "context")] if known else [])),
         subject=_subject(polled.device, bdf, foreign),
-        advice=ADVICE,
+        advice=_advice(polled),
         values={"device": polled.device, "bdf": bdf, **_values(polled.rows, polled.queues)},
         unchecked=UNCHECKED,
     )
@@ -144,10 +154,15 @@ def _several(group: list[Polled]) -> Finding:
         group[0].grade,
         in_order(at(r) for r in rows[:MOST]),
         subject=HOST,
-        advice=SHARED + ADVICE,
+        advice=SHARED + _advice(group[0]),
         values={"devices": devices, "bdfs": [p.bdf for p in group if p.bdf], **_values(rows, queues)},
         unchecked=UNCHECKED,
     )
+
+
+def _advice(polled: Polled) -> str:
+    """Return what to do; where the driver guesses, first whether it is right."""
+    return IF_SO + ADVICE.partition(". ")[2] if polled.grade == "possible" else ADVICE
 
 
 def _completions(rows: Rows) -> str:

@@ -25,12 +25,14 @@ def device_gone(
     gpu_off_bus: pl.DataFrame | None = None,
     nvme_all_ones: pl.DataFrame | None = None,
     qemu_power_stuck: pl.DataFrame | None = None,
+    qemu_device_error: pl.DataFrame | None = None,
     pci_function: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """The device is off the bus or asleep for good: that is why no interrupts come, and MSI is not the cause.
 
     What it finds: a power state that cannot be changed (`device inaccessible`), a reset that the device does not come back from (`not
-    ready ... giving up`), a lost link, registers that read all ones, a GPU that has fallen off the bus. It informs and is no alarm.
+    ready ... giving up`), a lost link, registers that read all ones, a GPU that has fallen off the bus, a fatal error for which QEMU stops
+    the guest. It informs and is no alarm.
     Why it matters: whoever looks for a lost interrupt here looks in the wrong place; vectors, masks and remapping are not to blame.
     Stays quiet when: the kernel still waits and the device comes back (`waiting` alone).
     Affected: any kernel.
@@ -38,7 +40,7 @@ def device_gone(
     References: drivers/pci/pci.c, pci_power_up() and pci_dev_wait(); drivers/nvme/host/pci.c, nvme_warn_reset().
     """
     given_up = pci_not_ready.filter(pl.col("next") == "giving up") if pci_not_ready is not None else None
-    frames = (pci_unreachable, given_up, pci_link_lost, nvme_all_ones, gpu_off_bus, qemu_power_stuck)
+    frames = (pci_unreachable, given_up, pci_link_lost, nvme_all_ones, gpu_off_bus, qemu_power_stuck, qemu_device_error)
     named = {f["device"]: f["bdf"] for f in sorted_rows(pci_function)}
     for mine in _by_card([r for f in frames for r in sorted_rows(f)], named).values():
         yield _finding(sorted(mine, key=lambda r: (r["source"], r["line"])))
@@ -48,7 +50,7 @@ def _by_card(rows: Rows, named: Mapping[str, str]) -> dict[str | None, Rows]:
     """The rows of each card, with the function of each (`of`): what names none belongs to the only card there is."""
     cards: dict[str | None, Rows] = {}
     for r in rows:
-        function = r.get("bdf") or named.get(r.get("device") or "") or r.get("device") or _told(r.get("who"))
+        function = r.get("bdf") or named.get(r.get("device") or "") or r.get("device") or _told(r.get("who")) or _told(r.get("name"))
         card = function.rpartition(".")[0] or function if function else None
         only = next(iter(cards)) if card is None and len(cards) == 1 else card
         cards.setdefault(only, []).append({**r, "of": function})
@@ -56,7 +58,7 @@ def _by_card(rows: Rows, named: Mapping[str, str]) -> dict[str | None, Rows]:
 
 
 def _told(who: str | None) -> str | None:
-    """The function in `GPU 0000:01:00.0: `; null where there is none."""
+    """The function in `GPU 0000:01:00.0: ` or in QEMU's name of a device; null where there is none."""
     m = re.search(r"[0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", who or "")
     return m[0] if m else None
 
@@ -70,6 +72,8 @@ def _finding(rows: Rows) -> Finding:
         what = f"it does not leave {first['from'] or first['asleep']}"
     elif first.get("reset") is not None:
         what = f"it did not come back within {first['ms']} ms after {first['reset']}"
+    elif all("name" in r for r in rows):
+        what = "it reported a fatal error, for which QEMU stops its guest"
     else:
         what = "it is off the bus or its registers read all ones"
     full = first["of"] and full_bdf(first["of"])

@@ -10,7 +10,9 @@ from tracekit_irq.evidence import Rows, shown, sorted_rows
 
 PLACEHOLDER = 0xEF  # MANAGED_IRQ_SHUTDOWN_VECTOR (arch/x86/include/asm/irq_vectors.h): what an irq without a vector has in its message
 SPURIOUS = 0xFF  # the local APIC's own, which no device sends
+RECEIVED_ILLEGAL = 0x40  # bit 6 of the local APIC's error register: a vector below 16 came in
 WAIT = 300_000_000_000  # ns from a stray to the time-out of what it should have told: drivers wait 30 or 60 s, some retry
+SOON = 65_000_000_000  # ns: the default time-outs, 30 or 60 s, with a moment for the driver to speak
 ADVICE = "Compare with what was freed or moved just before; at boot one such line is common and harmless."
 PLACED = (
     "A device still sends with the message of an irq that was shut down or never got a vector: it was not masked, or its new message was "
@@ -32,11 +34,14 @@ def stray_vector(
     nvme_timeout: pl.DataFrame | None = None,
     nvme_completion_polled: pl.DataFrame | None = None,
     net_tx_timeout: pl.DataFrame | None = None,
+    apic_error: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """A CPU received a vector that no irq owns.
 
     What it finds: `No irq handler for vector` (or, since 6.12, `No irq handler for CPU.VECTOR`), in Linux or Xen; and a spurious vector
-    that x86 acknowledged. 0xef is the placeholder of an irq that was shut down: with a driver's time-out after it, severity is high.
+    that x86 acknowledged. 0xef is the placeholder of an irq that was shut down: with a driver's time-out after it, severity is high;
+    so it is where a time-out follows a vector without a handler within a minute.
+    An APIC error of bit 6: a message with a vector below 16 came in, which no CPU takes (of a device, if it is one's: possible).
 
     Why it matters: a message arrived after its irq was freed or moved, or at the wrong CPU; the interrupt it stood for is gone.
 
@@ -52,18 +57,24 @@ def stray_vector(
     acknowledged = irq_spurious_vector.filter(acked(irq_spurious_vector)) if irq_spurious_vector is not None else None
     timeouts = (nvme_timeout, nvme_completion_polled, net_tx_timeout)
     linux, xen, spurious = sorted_rows(irq_no_handler), sorted_rows(xen_no_handler), sorted_rows(acknowledged)
+    illegal = [r for r in sorted_rows(apic_error) if (r["status_before"] | r["status_after"]) & RECEIVED_ILLEGAL]
+    if illegal:
+        yield _illegal(illegal)
     if spurious:
         yield _acknowledged(spurious, [r for f in timeouts for r in sorted_rows(f)])
     if linux or xen:
         places = [f"{_number(r['cpu'])}.{_number(r['vector'])}" for r in linux]
         places += [f"{_number(r['cpu'])}.{_number(r['vector_hex'], '#x')}" for r in xen]
         unique = list(dict.fromkeys(places))
+        late = [t for f in timeouts for t in sorted_rows(f) if any(_follows(s, t, SOON) for s in linux)]
+        effect = f"; {times(len(late), 'time-out')} of a driver after it" if late else ""
         yield Finding(
-            f"{times(len(places), 'interrupt')} without an irq at CPU.vector {', '.join(unique[:6])}",
+            f"{times(len(places), 'interrupt')} without an irq at CPU.vector {', '.join(unique[:6])}{effect}",
             "proven",
-            in_order(at(r) for r in shown(linux + xen)),
+            in_order([*(at(r) for r in shown(linux + xen)), *(at(t, "effect") for t in shown(late))]),
+            severity="high" if late else None,
             advice=ADVICE,
-            values={"count": len(places), "vectors": unique},
+            values={"count": len(places), "vectors": unique, "timeouts": len(late)},
             unchecked=(
                 Unchecked("CPU hotplug at that moment", "dmesg"),
                 Unchecked("whose vector it was", "events/irq_vectors/vector_clear and vector_update"),
@@ -101,8 +112,20 @@ def _acknowledged(spurious: Rows, timeouts: Rows) -> Finding:
     )
 
 
-def _follows(stray: Mapping[str, Any], timeout: Mapping[str, Any]) -> bool:
+def _illegal(errors: Rows) -> Finding:
+    cpus = list(dict.fromkeys(_number(r["cpu"]) for r in errors))
+    return Finding(
+        f"the local APIC of CPU {', '.join(cpus[:6])} received an illegal vector, {times(len(errors), 'error')}: that interrupt is lost",
+        "possible",
+        in_order(at(r) for r in shown(errors)),
+        advice="A message with a vector below 16: an MSI whose data is not written or was overwritten, or firmware's own. " + ADVICE,
+        values={"count": len(errors), "cpus": cpus},
+        unchecked=(Unchecked("that the message was a device's MSI", "lspci -vvv (address and data of its messages)"),),
+    )
+
+
+def _follows(stray: Mapping[str, Any], timeout: Mapping[str, Any], wait: int = WAIT) -> bool:
     """Whether a time-out stands below a stray of the same log, as long after it as drivers wait."""
     if stray["source"] != timeout["source"] or timeout["line"] < stray["line"]:
         return False
-    return stray["ts"] is None or timeout["ts"] is None or 0 <= timeout["ts"] - stray["ts"] <= WAIT
+    return stray["ts"] is None or timeout["ts"] is None or 0 <= timeout["ts"] - stray["ts"] <= wait

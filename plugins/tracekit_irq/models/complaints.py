@@ -43,7 +43,7 @@ class Complaints(Model):
     on_driver_vf_vectors = on_driver_vectors_told = on_driver_interrupt_missed = on_driver_interrupt_test_failed = _known
     on_ath_response_polled = on_nvme_completion_polled = on_mlx5_eqe_recovered = on_mlx5_command_recovered = _known
     on_xen_msi_create_failed = on_xen_pciback_failed = on_xen_frontend_said = on_xen_frontend_error = _known
-    on_xen_frontend_missing = on_xen_map_failed = on_msi_mode_conflict = on_vmm_complaint = _known
+    on_xen_frontend_missing = on_xen_map_failed = on_msi_mode_conflict = on_vmm_complaint = on_xen_frontend_refused = _known
 
     def on_end(self) -> None:
         for e, driver, device, text in self.complaints:

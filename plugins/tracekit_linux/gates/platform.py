@@ -64,7 +64,18 @@ ARCHITECTURES = {
     POWERPC: ("ppc64le", "ppc64el", "powerpc64le"),
     LOONGARCH: ("loongarch64", "loong64"),
 }
-NEEDS = (*TABLES, "power_said", "interrupt_row", "calls", "probe_entry", "graph_entry", "graph_leaf", "kernel_version", "trace_release")
+NEEDS = (
+    *TABLES,
+    "kvm_said",
+    "power_said",
+    "interrupt_row",
+    "calls",
+    "probe_entry",
+    "graph_entry",
+    "graph_leaf",
+    "kernel_version",
+    "trace_release",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +130,8 @@ def platform(tables: Mapping[str, pl.DataFrame]) -> Platform:
 
 def _told(tables: Mapping[str, pl.DataFrame]) -> Iterator[Platform]:
     for name, (arch, parent) in TABLES.items():
+        if parent == HYPERV and next(_first(tables, "kvm_said"), None) is not None:
+            continue  # KVM shows its guests Hyper-V's enlightenments: the parent is told by irq chips and functions
         for row in _first(tables, name):
             yield Platform(arch, parent, f"{name.replace('_', ' ')} lines", row)
     for row in _first(tables, "power_said"):

@@ -10,10 +10,15 @@ RECORD = "the kernel log"
 
 
 @diagnosis("msi.mode-conflict", code="MSI-005", severity="medium", record=RECORD, log="kernel")
-def mode_conflict(msi_mode_conflict: pl.DataFrame | None = None, kernel_warning: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
+def mode_conflict(
+    msi_mode_conflict: pl.DataFrame | None = None,
+    kernel_warning: pl.DataFrame | None = None,
+    xen_msi_mode_conflict: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
     """A driver enabled MSI or MSI-X while one of them was on already.
 
-    What it finds: the kernel's line that the other mode is already enabled, or its one-time WARNING in `__pci_enable_msix_range` itself.
+    What it finds: the kernel's or Xen's line that the other mode is already enabled, or the kernel's one-time WARNING in
+    `__pci_enable_msix_range` itself.
     Why it matters: the call returns -22; the driver runs without the vectors it wanted.
     Stays quiet when: there is no such line.
     Affected: any kernel; it is the driver that is wrong.
@@ -32,6 +37,18 @@ def mode_conflict(msi_mode_conflict: pl.DataFrame | None = None, kernel_warning:
                 evidence=distinct(e for r in group.head(3).iter_rows(named=True) for e in span(r["source"], r["line"], role="cause")),
                 values={"wanted": first["wanted"], "active": first["active"], "driver": first["driver"], "times": group.height},
                 advice="The driver must free its vectors before it switches; update or report it.",
+            )
+    if xen_msi_mode_conflict is not None:
+        for (bdf,), group in xen_msi_mode_conflict.group_by("bdf", maintain_order=True):
+            found = True
+            active = "MSI" + (group["x"][0] or "")
+            yield Finding(
+                summary=f"Xen was asked for an interrupt of {bdf} while {active} of it was in use",
+                grade="proven",
+                subject=Subject(str(bdf), "pci", str(bdf)),
+                evidence=distinct(e for r in group.head(3).iter_rows(named=True) for e in span(r["source"], r["line"], role="cause")),
+                values={"active": active, "times": group.height},
+                advice="The domain's driver must free its vectors before it switches; detach and assign the device anew.",
             )
     if not found and kernel_warning is not None:
         own = kernel_warning.filter(

@@ -46,12 +46,15 @@ def no_domain(
     its_queue_stuck: pl.DataFrame | None = None,
     gic_redistributor: pl.DataFrame | None = None,
     cpu_not_online: pl.DataFrame | None = None,
+    msi_address_too_wide: pl.DataFrame | None = None,
+    hv_interrupt_refused: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
-    """The platform maps no MSI of the device: it has no MSI or MSI-X domain, or its ITS takes no commands.
+    """The platform maps no MSI of the device: it has no MSI or MSI-X domain, its ITS takes no commands, or its hypervisor makes none.
 
     What it finds: -524 or -19 from an enable in which no descriptor was inserted; the kernel's WARNING in the function that would ask the
     architecture instead of a domain; `ITS queue timeout` and `ITS cmd ... failed` of arm64, which leave the MSIs of a CPU or device
-    unmapped.
+    unmapped; an MSI address that is wider than the device's register (`arch assigned 64-bit MSI address`); Hyper-V's refusal of an
+    interrupt of a passed-through device.
     Why it matters: the device falls back to INTx, or does not work.
     Stays quiet when: descriptors were made first, or Xen's set-up failed (XEN-002).
     Affected: any kernel; mostly platforms whose firmware or IOMMU brings no MSI domain.
@@ -61,8 +64,10 @@ def no_domain(
     drivers/irqchip/irq-gic-v3-its.c, its_wait_for_range_completion().
     """
     yield from its.refused(its_queue_timeout, its_command_failed, its_queue_stuck, gic_redistributor, cpu_not_online)
+    told = [*_too_wide(msi_address_too_wide), *_by_hypervisor(hv_interrupt_refused)]
+    yield from told
     if enables is None:
-        yield from _warned(kernel_warning)
+        yield from _warned(kernel_warning) if not told else ()
         return
     failed = enables.filter(pl.col("ret").is_in(NO_DOMAIN) & pl.col("first_line").is_null() & (pl.col("operation") == "enable"))
     if failed.is_empty() or op_xen_setup is not None or xen_msi_create_failed is not None:
@@ -80,10 +85,45 @@ def no_domain(
         )
 
 
+def _too_wide(messages: pl.DataFrame | None) -> Iterator[Finding]:
+    """Yield devices whose register (of 32, 40 or 48 bits) is too narrow for the address of the platform's MSIs."""
+    if messages is None:
+        return
+    for (bdf,), group in messages.group_by("bdf", maintain_order=True):
+        first = group.row(0, named=True)
+        yield Finding(
+            summary=f"{bdf} cannot send to the platform's MSI address {first['address']:#x}: its register is narrower",
+            grade="proven",
+            subject=Subject(str(bdf), "pci", str(bdf)),
+            evidence=distinct(e for r in group.head(4).iter_rows(named=True) for e in span(r["source"], r["line"], role="cause")),
+            values={"address": first["address"], "driver": first["driver"]},
+            advice="Use MSI-X or a line of the device, or a slot whose bridge has a window of MSIs below 4 GiB.",
+        )
+
+
+def _by_hypervisor(messages: pl.DataFrame | None) -> Iterator[Finding]:
+    """Yield devices for which Hyper-V did not make or move an interrupt."""
+    if messages is None:
+        return
+    for (device,), group in messages.group_by("device", maintain_order=True):
+        status = group["hv_status"][0]
+        yield Finding(
+            summary=f"Hyper-V refused interrupts of the device at {device} (status {status:#x})",
+            grade="probable",
+            subject=Subject(str(device), "unknown", how="`PCI host bridge to bus` below the id in the guest's log names the segment"),
+            evidence=distinct(e for r in group.head(4).iter_rows(named=True) for e in span(r["source"], r["line"], role="cause")),
+            unchecked=(Unchecked("a device that was being removed, or a guest that hibernates", "the guest's log around that line"),),
+            values={"status": status, "count": group.height},
+            advice="Guest and host disagree about the interrupt: update the guest's pci-hyperv, and see the host's event log.",
+        )
+
+
 def _warned(warnings: pl.DataFrame | None) -> Iterator[Finding]:
     """The kernel warns that there is neither a domain nor a fallback."""
-    own = warnings.filter(pl.col("function").is_in(FALLBACKS)).head(1) if warnings is not None else None
-    for row in own.iter_rows(named=True) if own is not None else ():
+    if warnings is None:
+        return
+    own = warnings.filter(pl.col("function").str.replace(r"\..*$", "").is_in(FALLBACKS))
+    for row in own.head(1).iter_rows(named=True):
         yield Finding(
             summary=f"a device has no MSI domain: the kernel warns in {row['function']}",
             grade="probable",

@@ -37,12 +37,18 @@ from tracekit import (
 # Errnos with a diagnosis of their own (MSI-001, MSI-006, MSI-007, VEC-*), and the one of a function that has no MSI-X.
 OF_ENABLES = (ERANGE, ENOSPC, ENOMEM, ENOTSUPP, ENODEV, EINVAL)
 OF_CALLS = (ERANGE, ENOSPC, EINVAL, ENOTTY, EBADF)  # MSI-001, VEC-*, VFIO-005 or harmless, VFIO-007
+MEMORY = (ENOMEM, -517)  # memory was short, or the driver will be asked again: no refusal of an irq
 NOT_THERE = (ENOENT, ENXIO, ENODEV, EOPNOTSUPP)  # perhaps the function or its bus has no MSI at all
 RECORD = "kprobe and kretprobe on pci_alloc_irq_vectors_affinity (min, max, $retval) and on pci_msix_vec_count"
 GONE_LINES, GONE_MS = 200, 60_000  # a driver that gives up says so soon
 VFS = (
     "The device's own MSI-X budget is used up, by the physical function, its RDMA or its sub-functions; the CPUs' vectors are not what is "
     "short. Give the physical function fewer (devlink msix_vec_per_pf_max, fewer queues, no RDMA), or each VF fewer."
+)
+UNTOLD = "No line tells why: see what the kernel says beside it, whether MSI is off (pci=nomsi, quirks), and, if vectors are short, VEC-*."
+INVALID = (
+    "Nothing is short: the platform's MSI domain does not take such a request (no multi-vector MSI, no MSI-X, a mode that is on already), "
+    "or the device's capability is wrong. Compare `lspci -vvv` with what the driver asks for."
 )
 ADVICE = "Raise what is short: the device's table, CPU vectors (VEC-*), or remapping entries (VEC-005)."
 IRQ = "See why the irq was refused: a line that another driver does not share (-16), no vector (-28), a wrong number (-22)."
@@ -63,6 +69,7 @@ def short_grant(
     driver_vectors_refused: pl.DataFrame | None = None,
     driver_vectors_reduced: pl.DataFrame | None = None,
     driver_refusals: pl.DataFrame | None = None,
+    driver_irq_refused: pl.DataFrame | None = None,
     driver_probe_failed: pl.DataFrame | None = None,
     kernel_panic: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
@@ -85,7 +92,7 @@ def short_grant(
         *(_from_enables(enables, devices) if enables is not None else ()),
         *(_from_requests(op_set_irqs, devices) if op_set_irqs is not None else ()),
         *_from_drivers(driver_vectors_refused, driver_vectors_reduced, ends),
-        *_from_refusals(driver_refusals, ends, (driver_vectors_refused, driver_vectors_reduced)),
+        *_from_refusals([*_rows(driver_refusals), *_irqs(driver_irq_refused)], ends, (driver_vectors_refused, driver_vectors_reduced)),
     ]
     yield from findings
     if not findings and (failed := _unexplained(enables, op_set_irqs)) is not None:
@@ -173,15 +180,40 @@ def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None, en
             subject = Subject(label, "pci" if row.get("bdf") else "unknown", row.get("bdf"))
             refusal = "refused" if row[ret] is None else f"refused with {row[ret]}"
             got = refusal if ret == "ret" else f"reduced to {row[ret]}"
+            errno = _number(row[ret]) if ret == "ret" else None
             finding = _finding(row, subject, "proven", f"the vectors of {label} were {got}", {"asked": row.get("asked"), ret: row[ret]})
-            yield ends.of(row, finding)
+            yield ends.of(row, replace(finding, advice=_advice(errno, row.get("granted"))))
 
 
-def _from_refusals(driver_refusals: pl.DataFrame | None, ends: Ends, known: tuple[pl.DataFrame | None, ...]) -> Iterator[Finding]:
+def _number(errno: Any) -> int | None:
+    """Return an errno that stands in a table as a number, or as its text."""
+    return int(errno) if errno is not None else None
+
+
+def _advice(errno: int | None, granted: int | None) -> str:
+    """Return what to do, by what the refusal says: only a shortage is raised."""
+    if granted is not None or errno == ENOSPC:
+        return ADVICE
+    return UNTOLD if errno is None else INVALID if errno == EINVAL else ADVICE
+
+
+def _rows(frame: pl.DataFrame | None) -> list[dict[str, Any]]:
+    return frame.to_dicts() if frame is not None else []
+
+
+def _irqs(refused: pl.DataFrame | None) -> Iterator[dict[str, Any]]:
+    """Yield irqs that were refused in known words, in the form of `driver_refusals`."""
+    for r in _rows(refused):
+        errno = int(r["ret"]) if r["ret"] is not None else int(r["ret_hex"], 16) - (1 << 32) if r.get("ret_hex") else None
+        if errno not in MEMORY:
+            yield {**r, "what": "irq", "errno": errno, "asked": None, "granted": None, "falls_back": False, "of_vfs": False}
+
+
+def _from_refusals(refusals: list[dict[str, Any]], ends: Ends, known: tuple[pl.DataFrame | None, ...]) -> Iterator[Finding]:
     """A driver says in words of its own that it was refused vectors, or got few."""
     told = {_who(r) for f in known if f is not None for r in f.to_dicts()}
     devices: dict[str, list[dict[str, Any]]] = {}
-    for r in driver_refusals.to_dicts() if driver_refusals is not None else ():
+    for r in refusals:
         if _who(r) not in told and not (r["what"] == "irq" and r["errno"] == ENOSPC):
             devices.setdefault(_who(r), []).append(r)
     for label, rows in devices.items():
@@ -196,7 +228,7 @@ def _from_refusals(driver_refusals: pl.DataFrame | None, ends: Ends, known: tupl
             _said(label, row, dead),
             {k: row[k] for k in ("errno", "asked", "granted", "falls_back", "of_vfs")},
         )
-        advice = VFS if row["of_vfs"] else IRQ if row["what"] == "irq" else ADVICE
+        advice = VFS if row["of_vfs"] else IRQ if row["what"] == "irq" else _advice(row["errno"], row["granted"])
         yield ends.of(row, replace(finding, severity="low" if works else None, advice=advice))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, distinct, fallback, span
+from tracekit import Finding, Subject, Unchecked, distinct, fallback, full_bdf, span
 from tracekit_msi.refused_index import RECORD
 
 # `-1` is what every failed ioctl gave QEMU before 10.1; another errno has another cause.
@@ -30,12 +30,13 @@ def sizes(
     if not messages or _too_old(kernel_version):
         return
     failed = next((r for m in messages for r in m.filter(pl.col("reason").str.contains(REASON)).iter_rows(named=True)), None)
-    rebound = op_close is not None and op_close.filter(pl.col("how") == "rebind").height > 0
     functions = op_table_size["bdf"].drop_nulls().unique().sort()
     grown = [pair for bdf in functions if (pair := _pair(op_table_size.filter(pl.col("bdf") == bdf))) is not None]
-    if failed is None or rebound or len(grown) != 1:
+    if failed is None or len(grown) != 1:
         return
     small, large = grown[0]
+    if _rebound(op_close, small["bdf"]):
+        return
     read = f"{small['count']} and {large['count']} entries"
     yield Finding(
         summary=f"the MSI-X table of {small['bdf']} had {read}, no rebind is seen, and an enable failed: an irq domain of the smaller size "
@@ -53,6 +54,12 @@ def sizes(
         values={"old_size": small["count"], "live": large["count"], "errno": None},
         advice="Unbind and rebind the driver of the device, then start the guest again.",
     )
+
+
+def _rebound(closes: pl.DataFrame | None, bdf: str) -> bool:
+    """Return whether the driver of the function was unbound, or that of one which is not named; another's tells nothing."""
+    own = pl.col("bdf").is_null() | pl.col("bdf").is_in([bdf, full_bdf(bdf)])
+    return closes is not None and closes.filter((pl.col("how") == "rebind") & own).height > 0
 
 
 def _pair(mine: pl.DataFrame) -> tuple[dict[str, Any], dict[str, Any]] | None:

@@ -23,6 +23,14 @@ KINDS = {
         "its IOMMU group could not be opened or attached",
         "Bind every device of the group to vfio-pci, and see the rights of /dev/vfio and the kernel log for the reason.",
     ),
+    "capability": (
+        "its VM manager cannot use the interrupts or the MSI-X table that the device shows",
+        "Compare `lspci -vvv` of the device (MSI, MSI-X, BARs) with the manager's message; a device in reset shows nonsense.",
+    ),
+    "virtual functions": (
+        "it is a physical function whose VFs are on",
+        "Switch its VFs off (sriov_numvfs) before it goes to vfio-pci.",
+    ),
 }
 
 
@@ -45,11 +53,17 @@ def never_started(
     qemu_group_absent: pl.DataFrame | None = None,
     qemu_group_refused: pl.DataFrame | None = None,
     qemu_no_iommu: pl.DataFrame | None = None,
+    qemu_irq_info_failed: pl.DataFrame | None = None,
+    qemu_capability_failed: pl.DataFrame | None = None,
+    kvmtool_irqs_unfit: pl.DataFrame | None = None,
+    kvmtool_setup_failed: pl.DataFrame | None = None,
+    vfio_pf_refused: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """The device was never given to a guest: its container, group or memory was refused before any interrupt was set up.
 
     What it finds: a container that could not be set up, a group that is not viable or not opened, guest memory that could not be locked or
-    mapped, a device whose firmware wants a 1:1 mapping. It informs and is no alarm.
+    mapped, a device whose firmware wants a 1:1 mapping or whose capabilities its VM manager cannot use, a physical function whose VFs are
+    on. It informs and is no alarm.
     Why it matters: the guest has no device, so no interrupts; vectors, masks and remapping are not to blame.
     Stays quiet when: the refusal is for want of interrupt remapping (VFIO-011), or a BAR of another device could not be mapped, which QEMU
     goes on without.
@@ -68,6 +82,8 @@ def never_started(
             qemu_group_refused,
             qemu_no_iommu,
         ),
+        "capability": _rows(qemu_irq_info_failed, qemu_capability_failed, kvmtool_irqs_unfit, kvmtool_setup_failed),
+        "virtual functions": _rows(vfio_pf_refused),
     }
     kinds = [kind for kind, rows in found.items() if rows]
     if kinds:

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Verdict, clear, diagnosis, distinct, span, subject_of, unnamed
+from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, span, subject_of, times, unnamed
 from tracekit_vfio.diagnoses.resize_window import CALLS, NO_CALL
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count)"
@@ -20,11 +20,16 @@ RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, s
     shown_by=(CALLS,),
     absent=NO_CALL,
 )
-def range_rejected(refusals: pl.DataFrame | None = None, devices: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
+def range_rejected(
+    refusals: pl.DataFrame | None = None,
+    devices: pl.DataFrame | None = None,
+    libvfio_user_refused: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
     """SET_IRQS was refused because of its range or mode.
 
     What it finds: -22 for vectors beyond those enabled (the host cannot grow in place, which NORESIZE announces), -22 for an index while
-    another one is on, and -34 for an enable of no vectors.
+    another one is on, and -34 for an enable of no vectors; libvfio-user's `invalid IRQ type N` (probable), for a request that it does not
+    serve.
     Why it matters: the vectors that were asked for do not exist. Up to {KV7} the old ones go on; from then on a block that reaches beyond
     them takes those below down with it (VFIO-007).
     Stays quiet when: the call disables what is not enabled (-22, harmless, sent by QEMU before every first enable), or the close finds
@@ -43,8 +48,26 @@ def range_rejected(refusals: pl.DataFrame | None = None, devices: pl.DataFrame |
         done.add((subject.label, r["kind"]))
         found = True
         yield _finding(r, subject)
+    if libvfio_user_refused is not None:
+        found = True
+        yield _by_server(libvfio_user_refused)
     if not found:
         yield clear("no SET_IRQS was refused for its range")
+
+
+def _by_server(refused: pl.DataFrame) -> Finding:
+    """Report a server of vfio-user that refuses a request of its client: early ones did not know how to disable an index."""
+    first = refused.row(0, named=True)
+    name = first["socket"] or "an unnamed device"
+    return Finding(
+        summary=f"the vfio-user server of {name} refused requests for interrupt index {first['irq_type']}, {times(refused.height, 'time')}",
+        grade="probable",
+        subject=Subject(name, "unknown"),
+        evidence=distinct(e for r in refused.head(6).iter_rows(named=True) for e in span(r["source"], r["line"], role="cause")),
+        values={"index": first["irq_type"], "count": refused.height},
+        unchecked=(Unchecked("what the client asked for", "QEMU's trace (-trace 'vfio_*') beside the server's log"),),
+        advice="Update the vfio-user server (libvfio-user): it must serve the disabling and masking of each index that it shows.",
+    )
 
 
 def _finding(r: Mapping[str, Any], subject: Any) -> Finding:

@@ -36,12 +36,14 @@ def vector_dead(
     op_set_irqs: pl.DataFrame | None = None,
     op_alloc_at: pl.DataFrame | None = None,
     qemu_signaling_failed: pl.DataFrame | None = None,
+    qemu_vector_lost: pl.DataFrame | None = None,
+    qemu_eventfd_failed: pl.DataFrame | None = None,
     devices: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """A single vector could not be added or wired; the others of the device go on.
 
     What it finds: SET_IRQS for vectors beyond those enabled, in place, that fails though the host can grow in place, or a client's
-    message that one vector could not be wired.
+    message that one vector could not be wired (possible where it names neither device nor vector).
     Why it matters: the queues on these vectors never interrupt; the guest is not told.
     Stays quiet when: the vector works at a later try, the host cannot grow in place at all (VFIO-005), or nothing else is enabled.
     Affected: clients that add in place: {QV3} and later on {KV4} and later.
@@ -50,6 +52,7 @@ def vector_dead(
     vfio_set_irq_signaling().
     """
     findings = [*_from_calls(op_set_irqs, op_alloc_at, devices), *_from_messages(qemu_signaling_failed)]
+    findings += _unnamed(qemu_vector_lost, qemu_eventfd_failed)
     yield from findings
     if not findings:
         yield clear("no single vector failed")
@@ -95,7 +98,7 @@ def _from_messages(messages: pl.DataFrame | None) -> Iterator[Finding]:
     """QEMU names the vector and the errno's text."""
     if messages is None:
         return
-    vectors = messages.filter((pl.col("kind") != "INTX") & (pl.col("action") == "TRIGGER"))
+    vectors = messages.filter(pl.col("kind").str.starts_with("MSI") & (pl.col("action") == "TRIGGER"))
     for (name,), group in vectors.group_by("name", maintain_order=True):
         first = group.row(0, named=True)
         numbers = sorted(set(group["vector"].to_list()))
@@ -108,4 +111,24 @@ def _from_messages(messages: pl.DataFrame | None) -> Iterator[Finding]:
             unchecked=(Unchecked("the other vectors go on, and this one did not work later", RECORD),),
             values={"vectors": numbers, "message": first["reason"]},
             advice="Record the host's SET_IRQS calls with their return values.",
+        )
+
+
+def _unnamed(lost: pl.DataFrame | None, without_file: pl.DataFrame | None) -> Iterator[Finding]:
+    """Yield what QEMU says without a device and vector: a SET_IRQS of one vector failed, or there was no eventfd for one."""
+    for frame, why, advice in (
+        (lost, "SET_IRQS failed for it", "Record the host's SET_IRQS calls with their return values."),
+        (without_file, "QEMU got no eventfd for it", "Raise QEMU's limit of open files (ulimit -n, LimitNOFILE=, max_files of qemu.conf)."),
+    ):
+        if frame is None:
+            continue
+        errno = frame["ret"][0] if "ret" in frame.columns else None
+        yield Finding(
+            summary=f"a vector of a passed-through device could not be wired: {why}" + (f" with {errno}" if errno is not None else ""),
+            grade="possible",
+            subject=Subject("an unnamed device", "unknown", how="-trace 'vfio_msix_*' of QEMU names it"),
+            evidence=distinct(e for r in frame.head(5).iter_rows(named=True) for e in span(r["source"], r["line"], role="effect")),
+            unchecked=(Unchecked("which device and vector", RECORD),),
+            values={"errno": errno, "messages": frame.height},
+            advice=advice,
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import EEXIST, Finding, Row, Verdict, clear, diagnosis, in_order, subject_of
-from tracekit_xen.places import rows, spans, whole
+from tracekit_xen.places import guest_function, rows, spans, whole
 
 
 @diagnosis(
@@ -21,11 +21,15 @@ def bind_failed(
     xen_irq_obtain_failed: pl.DataFrame | None = None,
     xen_evtchnop_failed: pl.DataFrame | None = None,
     pirq_lives: pl.DataFrame | None = None,
+    xen_port_map_failed: pl.DataFrame | None = None,
+    xen_pirq_restore_failed: pl.DataFrame | None = None,
+    xen_pt_update_failed: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """Xen refused the event channel of a pirq; Linux counts the irq as started all the same.
 
     What it finds: `Failed to obtain physical IRQ N` in the kernel's log (proven: it is the refusal), with the device where its messages
-    tell whose irq N is, and a debug hypervisor's -17 (a channel is open already).
+    tell whose irq N is, and a debug hypervisor's -17 (a channel is open already). Also: no room for the channel's number (`Failed to set
+    port to irq mapping`), a pirq that a resume did not bring back, and the device model's `Updating of MSI failed`.
     Why it matters: the device is deaf on that vector, and no driver is told.
     Stays quiet when: the number is one of a legacy line (below 16), which the kernel merely probes.
     Affected: any release.
@@ -45,7 +49,9 @@ def bind_failed(
     refused = [e for e in rows(xen_evtchnop_failed) if e.ret == EEXIST]
     for pairs in found.values():
         yield _finding(pairs, reused, refused)
-    if not found:
+    others = list(_others(xen_port_map_failed, xen_pirq_restore_failed, xen_pt_update_failed))
+    yield from others
+    if not found and not others:
         yield clear("every pirq was bound to its event channel")
 
 
@@ -63,6 +69,28 @@ def _finding(pairs: list[tuple[Row, Row | None]], reused: set[tuple[str, int]], 
         explained_by="XEN-001" if shared else None,
         values={"irq": message.irq},
     )
+
+
+def _others(ports: pl.DataFrame | None, restored: pl.DataFrame | None, updated: pl.DataFrame | None) -> Iterator[Finding]:
+    """Yield bindings that failed at another step: one finding a step."""
+    for frame, what, errno in (
+        (ports, "Linux has no room for the event channel of irq {irq}", "ret"),
+        (restored, "after a resume Xen did not map pirq {pirq} (irq {irq}) again", "ret"),
+        (updated, "Xen refused to bind an MSI to the guest's vector", "err"),
+    ):
+        mine = list(rows(frame))
+        if mine:
+            first = mine[0]
+            number = -abs(getattr(first, errno))
+            told = what.format(irq=getattr(first, "irq", None), pirq=getattr(first, "pirq", None))
+            yield Finding(
+                f"{told} ({number}): no interrupt arrives there",
+                "proven",
+                in_order(whole(m) for m in mine),
+                guest_function(first.guest_bdf) if frame is updated else subject_of(first),
+                advice="See the hypervisor's log (xl dmesg) at that time, and restart the domain.",
+                values={"errno": number, "count": len(mine)},
+            )
 
 
 def _life_of(m: Row, lives: list[Row]) -> Row | None:

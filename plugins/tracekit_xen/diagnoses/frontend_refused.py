@@ -14,6 +14,7 @@ from tracekit_xen.refusals import hvm_sources
     "xen.frontend-refused",
     code="XEN-008",
     severity="medium",
+    explains=("MSI-004",),
     record="dmesg of the PV guest, dmesg of dom0 (pciback)",
     shown_by=("xen_platform",),
     absent="no kernel log of a Xen guest",
@@ -27,10 +28,12 @@ def frontend_refused(
     call_frame: pl.DataFrame | None = None,
     xen_pv_sign: pl.DataFrame | None = None,
     xen_frontend_said: pl.DataFrame | None = None,
+    xen_frontend_refused: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """The backend refused MSI or MSI-X to a PV guest, or the guest's frontend is not there.
 
-    What it finds: `Xen PCI frontend error: E!` (proven), or `Xen PCI frontend has not registered MSI/MSI-X support!` in a PV guest.
+    What it finds: `Xen PCI frontend error: E!` or `enable msix get err E` (proven), or `Xen PCI frontend has not registered MSI/MSI-X
+    support!` in a PV guest.
     Why it matters: the driver falls back to a line interrupt that the guest may share, or gives up.
     Stays quiet when: an HVM guest prints the second line, which there means that no pirq was free (XEN-002).
     Affected: PV guests.
@@ -40,7 +43,7 @@ def frontend_refused(
     hvm = hvm_sources(xen_platform, pirq_lives)
     pv = pv_sources(xen_platform, cpu_position, call_frame, xen_pv_sign) | {r.source for r in rows(xen_frontend_said)}
     found: dict[str, list[Row]] = {}
-    for r in (*rows(xen_frontend_error), *(m for m in rows(xen_frontend_missing) if m.source not in hvm)):
+    for r in (*rows(xen_frontend_error), *rows(xen_frontend_refused), *(m for m in rows(xen_frontend_missing) if m.source not in hvm)):
         found.setdefault(subject_of(r).label, []).append(r)
     for refusals in found.values():
         yield _finding(refusals, pv)
@@ -48,9 +51,14 @@ def frontend_refused(
         yield clear("no frontend was refused its interrupts")
 
 
+def _signed(status: int) -> int:
+    """Return an errno that the frontend prints as 32 bits."""
+    return status - (1 << 32) if status >= 1 << 31 else status
+
+
 def _finding(refusals: list[Row], pv: set[str]) -> Finding:
     first = refusals[0]
-    errors = sorted({r.ret for r in refusals if hasattr(r, "ret")})
+    errors = sorted({r.ret for r in refusals if hasattr(r, "ret")} | {_signed(r.status) for r in refusals if hasattr(r, "status")})
     said = f"with {', '.join(str(e) for e in errors)}" if errors else "as no frontend is registered"
     sure = bool(errors) or first.source in pv
     return Finding(

@@ -39,6 +39,7 @@ REASONS = {
     "xen.map-failed",
     code="XEN-005",
     severity="high",
+    explains=("MSI-004",),
     record="dmesg of dom0, the device model's log (qemu-dm-*.log), xl dmesg",
     shown_by=("xen_platform", Shown("op_xen_setup", "set-up of Xen's MSIs", ("ret",))),
     absent="no Xen kernel log and no calls of Xen's MSI set-up",
@@ -52,6 +53,7 @@ def map_failed(
     xen_pciback_failed: pl.DataFrame | None = None,
     xen_vpci_map_failed: pl.DataFrame | None = None,
     xen_vpci_bind_failed: pl.DataFrame | None = None,
+    xen_vpci_enable_failed: pl.DataFrame | None = None,
     xen_gsi_map_failed: pl.DataFrame | None = None,
     xen_platform: pl.DataFrame | None = None,
     xen_events_said: pl.DataFrame | None = None,
@@ -72,6 +74,7 @@ def map_failed(
         *of_dom0(xen_map_failed, op_xen_setup, hvm_sources(xen_platform, None, op_xen_setup, xen_events_said)),
         *of_device_model(xen_pt_map_failed, xen_pt_old_map_failed, xen_pt_assigned),
         *of_backend(xen_pciback_failed, xen_vpci_map_failed),
+        *of_backend(None, xen_vpci_enable_failed),
         *of_backend(None, _with_errno(xen_vpci_bind_failed)),
     ):
         if not r.starved:

@@ -18,7 +18,7 @@ RECORD = "xl dmesg from the boot of Xen on, and `xl debug-keys i; xl dmesg` whil
     "xen.pirq-starved",
     code="XEN-002",
     severity="high",
-    explains=("XEN-007",),
+    explains=("XEN-007", "MSI-004"),
     supersedes=("CFG-004",),
     record="dmesg; " + RECORD,
     shown_by=("xen_platform", Shown("op_xen_setup", "set-up of Xen's MSIs", ("ret",))),

@@ -39,11 +39,12 @@ def unmap_failed(
     xen_map_failed: pl.DataFrame | None = None,
     op_xen_setup: pl.DataFrame | None = None,
     xen_platform: pl.DataFrame | None = None,
+    xen_pt_unbind_failed: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """Xen refused to take a pirq back; it stays busy, or was taken by force.
 
-    What it finds: `unmap irq failed`, a failing xen_destroy_irq, the device model's `Unmapping of MSI`, or a debug hypervisor's `forcing
-    unbind` and `not mapped`. Proven: the lines are the refusal.
+    What it finds: `unmap irq failed`, a failing xen_destroy_irq, the device model's `Unmapping` or `Unbinding of MSI`, or a debug
+    hypervisor's `forcing unbind` and `not mapped`. Proven: the lines are the refusal.
     Why it matters: a number that is not given back is missing until the domain dies.
     Stays quiet when: `domain D does not have P anymore` (the domain died first); `mapped, unbound` in an inventory (a device at rest).
     Right after a refused request it is a by-product, low: the error path frees the same irq twice (seen on 6.1).
@@ -53,7 +54,9 @@ def unmap_failed(
     """
     refusals = list(of_dom0(xen_map_failed, op_xen_setup, hvm_sources(xen_platform, None, op_xen_setup)))
     found: dict[tuple[str, str | None], list[_Unmap]] = {}
-    for u in _unmaps(xen_unmap_failed, op_xen_destroy, xen_pt_unmap_failed, (xen_forced_unbind, xen_not_mapped), refusals):
+    for u in _unmaps(
+        xen_unmap_failed, op_xen_destroy, (xen_pt_unmap_failed, xen_pt_unbind_failed), (xen_forced_unbind, xen_not_mapped), refusals
+    ):
         cause = _cause(u.after)
         found.setdefault(("by-product" if cause else u.subject.label, cause), []).append(u)
     for unmaps in found.values():
@@ -65,14 +68,14 @@ def unmap_failed(
 def _unmaps(
     messages: pl.DataFrame | None,
     destroys: pl.DataFrame | None,
-    model: pl.DataFrame | None,
+    model: tuple[pl.DataFrame | None, ...],
     hypervisor: tuple[pl.DataFrame | None, ...],
     refusals: list[Refusal],
 ) -> Iterator[_Unmap]:
     for row in (*rows(messages), *(d for d in rows(destroys) if d.ret is not None and d.ret < 0)):
         after = _right_before(row, refusals)
         yield _Unmap(row, row.ret, _subject(row, after), after)
-    for row in rows(model):
+    for row in rows(*model):
         yield _Unmap(row, -abs(row.err), guest_function(row.guest_bdf), None)
     for row in rows(*hypervisor):
         yield _Unmap(row, None, domain(row.domid), None)

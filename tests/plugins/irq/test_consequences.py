@@ -51,6 +51,25 @@ NAMED = "nvme nvme0: pci function 0000:01:00.0"
 POLLED = "nvme nvme0: I/O 7 QID 3 timeout, completion polled"
 
 
+AMD = "nvme 0000:01:00.0: AMD-Vi: Event logged [IO_PAGE_FAULT domain=0x0012 address=0xfffffffdf8020000 flags=0x0008]"
+SMMU = "arm-smmu-v3 arm-smmu-v3.0.auto: event: F_TRANSLATION client: 0000:01:00.0 sid: 0x100 ssid: 0x0 iova: 0x8090040"
+
+
+@pytest.mark.parametrize("fault", [AMD, SMMU])
+def test_so_does_one_that_amds_or_arms_refused(fault: str) -> None:
+    told = [(f.code, f.explained_by) for f in findings(line(20, NAMED) + line(100, fault) + line(130, POLLED))]
+    assert told == [("IRQ-003", None), ("IRQ-007", "IRQ-003")]
+    other = fault.replace("0000:01:00.0", "0000:02:00.0")
+    assert ("IRQ-007", None) in [(f.code, f.explained_by) for f in findings(line(20, NAMED) + line(100, other) + line(130, POLLED))]
+
+
+def test_advice_about_a_guess_begins_with_the_question_whether_it_is_right() -> None:
+    (guess,) = findings(line(20, "foo 0000:01:00.0 eth0: Potential MSIX issue on Tx side Queue = 3"))
+    (sure,) = findings(line(20, POLLED))
+    assert (guess.grade, guess.advice.startswith("Only a guess")) == ("possible", True)
+    assert (sure.grade, sure.advice.startswith("The work was done")) == ("proven", True)
+
+
 def test_a_message_that_the_iommu_refused_explains_the_silence_of_its_device() -> None:
     found = findings(line(20, NAMED) + line(100, FAULT) + line(130, POLLED))
     assert shape(found) == [("IRQ-003", "proven", "0000:01:00.0", None, [2]), ("IRQ-007", "proven", "nvme0", "IRQ-003", [1, 3])]

@@ -129,6 +129,7 @@ LINES = {
     "kvm_apicv_inhibit_changed": "kvm_apicv_inhibit_changed: set reason=3, inhibits=0x8 IRQWIN",
     "kvm_userspace_exit": "kvm_userspace_exit: reason KVM_EXIT_MMIO (6)",
     "kvm_mmio": "kvm_mmio: mmio write len 4 gpa 0xfe003000 val 0x1",
+    "apic_error": "APIC error on CPU3: 00(40)",
     "cpu_down_failed": "Error taking CPU31 down: -28",
     "pci_unreachable": "vfio-pci 0000:88:00.0: Unable to change power state from D3cold to D0, device inaccessible",
     "pci_not_ready": "vfio-pci 0000:84:00.0: not ready 65535ms after bus reset; giving up",

@@ -1,3 +1,4 @@
+import pytest
 from opening import DEV, back, call, trace
 
 from tracekit.testing import tables
@@ -79,6 +80,15 @@ def test_the_its_offers_no_growth_in_place():
 def test_vectors_are_reserved_on_x86_only():
     assert assumed(BOOT.format("6.12.10-arm64"))["KV1"] is False
     assert assumed(BOOT.format("6.12.10-amd64"))["KV1"] is True
+
+
+@pytest.mark.parametrize(
+    "said", ["kvm-guest: stealtime: cpu 0", "DMI: QEMU Standard PC (Q35 + ICH9, 2009), BIOS 1.16.2", "kvm-clock: using sched offset"]
+)
+def test_a_guest_of_kvm_with_enlightenments_of_hyper_v_is_none_of_hyper_vs(said):
+    boot = BOOT.format("6.12.0-x86_64") + "[    0.000000] Hypervisor detected: Microsoft Hyper-V\n"
+    assert place(boot) == [("x86", "Hyper-V")]
+    assert place(boot + f"[    0.000000] {said}\n") == [("x86", "")]
 
 
 def test_domains_of_hyper_v_pseries_and_s390_have_releases_of_their_own():

@@ -119,6 +119,33 @@ def test_every_index_refused_is_no_domain_and_not_a_stale_one() -> None:
     assert codes(t) == []
 
 
+@pytest.mark.parametrize("index", [0, 3, 8, 15])
+def test_any_index_refused_by_a_domain_of_known_size_below_the_table_is_a_stale_one(index: int) -> None:
+    t = Trace()
+    session(t, 8)
+    t.open()
+    t.enable(16, 16, limit=index)
+    found = only(t, "MSI-001")
+    assert (found.grade, found.values["old_size"], found.values["live"], found.values["index"]) == ("proven", 8, 16, index)
+
+
+@pytest.mark.parametrize(("unbound", "fires"), [("0000:41:00.1", True), ("0000:2e:00.1", False)])
+def test_the_rebind_of_another_function_is_no_cure_of_sizes_seen_twice(unbound: str, fires: bool) -> None:
+    seen = "".join(
+        f"2e:00.1 Ethernet controller: Example VF\n\tCapabilities: [a0] MSI-X: Enable{on} Count={count} Masked-\n"
+        for count, on in ((8, "-"), (16, "+"))
+    )
+    t = Trace(unbound)
+    t.open()
+    t.enable(2, 2, made=2)
+    t.interrupts(0)
+    t.disable()
+    t.close()
+    t.entry("msi_remove_device_irq_domain", f"dev={t.dev + 0xC8:#x} domid=0")
+    found = findings(seen + "qemu-system-x86_64: vfio: failed to enable vectors, -1\n", str(t))
+    assert [f.grade for f in found if f.code == "MSI-001"] == (["possible"] if fires else [])
+
+
 def test_without_the_refused_insert_nothing_is_claimed() -> None:
     t = Trace()
     session(t, 8)

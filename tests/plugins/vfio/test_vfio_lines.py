@@ -10,6 +10,9 @@ FILES = {"vfio.lark", "qemu.lark", "kvmtool.lark", "vm_start.lark"}
 NAME = "(0000:2e:00.1)"
 LINES = {
     "amdvi_remap_failed": "failed to remap interrupt from devid 0x48",
+    "qemu_eventfd_failed": "vfio: Error: event_notifier_init failed",
+    "qemu_device_error": f"vfio_err_notifier_handler{NAME} Unrecoverable error detected. Please collect any data possible and then kill the guest",
+    "libvfio_user_refused": "vfio_user.c:1328:vfio_user_log: *ERROR*: /var/run/dev/8: invalid IRQ type 1",
     "amdvi_ir_refused": "amdvi_ir_err RemapEn is not set",
     "amdvi_ir_remap_msi_req": "amdvi_ir_remap_msi_req addr 0xfee00000, data 0x41, devid 0x48",
     "qemu_container_failed": "vfio 0000:0a:00.0: failed to setup container for group 13: Failed to set group container: Invalid argument",

@@ -237,7 +237,7 @@ def test_a_refused_channel_without_a_shared_number() -> None:
 def test_a_backend_that_refuses() -> None:
     text = "[    7.2] e1000e 0000:00:00.0: enable msix get err fffffffb\n".replace("7.2]", "7.239661]")
     text += "[    7.239684] e1000e 0000:00:00.0: Xen PCI frontend error: -22!\n"
-    assert xen(PV + text) == [("XEN-008", "proven", "0000:00:00.0", None, [3])]
+    assert xen(PV + text) == [("XEN-008", "proven", "0000:00:00.0", None, [2, 3])]
 
 
 def test_a_message_of_all_ones() -> None:

@@ -79,6 +79,8 @@ LINES = {
     "xen_mask_failed": "cannot mask IRQ 48: masking MSI-X on Dom1's 0000:03:00.0",
     "xen_msix_insecure": "Potentially insecure use of MSI-X on 0000:03:00.0 by d1",
     "xen_hvm_bind": "d1: bind: m_gsi=16 g_gsi=36 dev=00.00.5 intx=0",
+    "xen_frontend_refused": "e1000e 0000:00:00.0: enable msix get err fffffffb",
+    "xen_affinity_failed": "Cannot set affinity for IRQ48",
     "xen_affinity_broken": "Broke affinity for IRQ48, new: {0-2}",
     "xen_pt_assigned": "[00:05.0] xen_pt_realize: Assigning real physical device 3b:00.2 to devfn 0x28",
     "xen_pt_requested": "[00:05.0] msi_msix_setup: requested pirq 87 for MSI-X (vec: 0, entry: 0x1)",
