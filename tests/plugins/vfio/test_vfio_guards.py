@@ -13,7 +13,7 @@ def recorded(*events: str, task: str = "qemu-100") -> str:
     """Lines 3, 4, ...: one event a millisecond, handlers by an idle CPU, others by `task` or the task before `|`."""
     lines = []
     for i, event in enumerate(events):
-        who, _, what = event.rpartition("|")
+        who, _, what = event.partition("|") if event.startswith(("<", "kworker")) else ("", "", event)
         who = who or ("<idle>-0" if "irq_handler" in event else task)
         lines.append(f" {who} [001] ..... {100 + i / 1000:12.6f}: {what}\n")
     return "# tracer: nop\n#\n" + "".join(lines)
@@ -197,3 +197,24 @@ def test_a_try_before_is_none_after() -> None:
     t.enable(5, 16, made=16)
     t.add(4, -28)
     assert [f.values["vectors"] for f in findings(str(t)) if f.code == "VFIO-004"] == [[4]]
+
+
+# KVMT-003
+
+
+def injected(vector: int, target: int, between: int) -> tuple[str, ...]:
+    """A handler of plain MSI, other lines, and the injection that follows."""
+    handler = f"irq_handler_entry: irq={70 + vector} name=vfio-msi[{vector}]({BDF})"
+    return (handler, *["sched_waking: comm=x pid=1"] * between, f"<idle>-0|kvm_msi_set_irq: dst 1 vec {target} (Fixed|physical|edge)")
+
+
+@pytest.mark.parametrize(
+    ("targets", "between", "found"),
+    [((40, 40), 0, 1), ((40, 40), 5, 1), ((40, 40), 6, 0), ((40, 41), 0, 0), ((40,), 0, 0), ((40, 40, 40), 0, 1), ((40, 40, 41), 0, 0)],
+)
+def test_vectors_of_plain_msi_that_all_arrive_as_one(targets: tuple[int, ...], between: int, found: int) -> None:
+    text = recorded(*(line for v, target in enumerate(targets) for line in injected(v, target, between)))
+    told = [f for f in findings(text) if f.code == "KVMT-003"]
+    assert [(f.grade, f.subject.bdf, f.values) for f in told] == [
+        ("probable", BDF, {"vectors": list(range(len(targets))), "guest_vector": 40})
+    ] * found
