@@ -91,9 +91,15 @@ def on_arm(platforms: pl.DataFrame | None) -> bool:
 
 
 def subjects(windows: pl.DataFrame) -> list[pl.DataFrame]:
-    """Windows by device; windows that were inferred join those of calls that may be the same device."""
+    """Windows by device; windows that were inferred join those of calls that may be the same device.
+
+    Where one recording of a boot names the function, others with the same two pointers are about it too.
+    """
     if windows.is_empty():
         return []
+    pointers = pl.col("device").is_not_null() & pl.col("vdev").is_not_null()
+    named = pl.when(pl.col("bdf").drop_nulls().n_unique().over("device", "vdev") == 1).then(pl.col("bdf").max().over("device", "vdev"))
+    windows = windows.with_columns(pl.when(pointers).then(pl.coalesce("bdf", named)).otherwise("bdf").alias("bdf"))
     who = pl.coalesce("bdf", pl.col("device").cast(pl.String), pl.col("vdev").cast(pl.String), pl.lit("?"))
     groups = windows.with_columns(who.alias("who")).partition_by("who", maintain_order=True)
     sure = [g for g in groups if (g["basis"] == "calls").any()]

@@ -72,6 +72,12 @@ class Windows(Model):
     def on_op_close(self, e: Row) -> None:
         self._end(e)
 
+    def on_op_reset(self, e: Row) -> None:
+        """Vectors that come back after a reset are a new driver's; those that are enabled stay so (drivers/vfio/pci/vfio_pci_core.c)."""
+        if (pair := self.pairs.pop(self._key(e), None)) is not None:
+            pair.closed = e
+            self._finish(pair)
+
     def on_op_vector(self, e: Row) -> None:
         """Note that a SET_IRQS wires a vector (fd >= 0) or detaches it (fd -1)."""
         if e.fd is not None and e.fd < 0 or e.ret is not None and e.ret < 0:
