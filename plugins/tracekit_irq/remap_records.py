@@ -105,7 +105,7 @@ class Moments:
 
     @staticmethod
     def _early(start: Mapping[str, Any], f: Mapping[str, Any]) -> bool:
-        if not 0 < f["line"] - start["line"]:
+        if not f["line"] - start["line"] > 0:
             return False
         soon = within(start, f, EARLY_MS)
         return f["line"] - start["line"] <= EARLY_LINES if soon is None else soon
