@@ -19,10 +19,12 @@ _FRACTION = r"[0-9][.,]([0-9]{1,9})"
 def tick(row: Any) -> int:
     """Return the resolution of a row's stamp in ns: the last digit that is printed, or that the time has."""
     named = row.get if isinstance(row, Mapping) else partial(getattr, row)
-    ts, raw = named("ts", None), named("ts_raw", None)
-    fraction = re.search(_FRACTION, raw) if raw else None
+    ts, raw = named("ts", None) or 0, named("ts_raw", None)
+    if not raw:
+        return SECOND if ts % SECOND == 0 else 1
+    fraction = re.search(_FRACTION, raw)
     printed = 10 ** (9 - len(fraction[1])) if fraction else SECOND
-    return min(printed, next(step for step in _STEPS if (ts or 0) % step == 0))
+    return min(printed, next(step for step in _STEPS if ts % step == 0))
 
 
 def tick_of(ts: pl.Expr, raw: pl.Expr) -> pl.Expr:
