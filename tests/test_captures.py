@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import polars as pl
 import pytest
-from recordings import GIVEN, TRUTH, blanked, cases, inputs, parts
+from recordings import GIVEN, TRUTH, blanked, cases, inputs, parts, place
 
 import tracekit.analyze
 from tracekit.analyze import Options, analyze
@@ -200,6 +201,50 @@ def test_one_fault_in_five_layouts_is_one_finding(bench: Bench) -> None:
     assert len(runs) == 5
     found = [[(*shape(f), f.subject.label, f.values["old"], f.values["new"]) for f in fs if f.code == "VFIO-002"] for fs in runs]
     assert found == [[("VFIO-002", "proven", "", "0000:00:08.0", 1, 3)]] * 5
+
+
+FTRACE = re.compile(r"^ *(\S.*)-(\d+) +\[(\d+)\] \S+ +(\d+\.\d+): (\w+): (.*)$")
+LAYOUTS = {
+    "trace-cmd report": "{task:>16}-{tid:<5} [{cpu}] {ts:>12}: {event:<21} {text}",
+    "perf script": "{task:>16} {tid:>5}/{tid:<5} [{cpu}] {ts:>12}: some_group:{event} {text}",
+}
+
+
+def address(function: str) -> str:
+    return f"ffffffff{crc32(function.encode()):08x}"
+
+
+def laid_out(data: bytes, layout: str) -> bytes:
+    """ftrace text as another tool prints it: addresses in the parentheses, a return's the other way round; other lines are blank."""
+
+    def line(text: str) -> str:
+        if (m := FTRACE.match(text)) is None:
+            return ""
+        task, tid, cpu, ts, event, rest = m.groups()
+        rest = re.sub(r"^\((\w+)\+0x[^()]* <- (\w+)\)", lambda m: f"({address(m[2])} <- {address(m[1])})", rest)
+        rest = re.sub(r"^\((\w+)\+0x[^()]*\)", lambda m: f"({address(m[1])})", rest)
+        return LAYOUTS[layout].format(task=task, tid=tid, cpu=cpu, ts=ts, event=f"{event}:", text=rest)
+
+    return "\n".join(map(line, data.decode().splitlines())).encode() + b"\n"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("lost-window-1-4-8-arm64-its-6.12", "L-trace-kprobe-lost-1-4-8.txt"),
+        ("lost-window-1-4-8-amd-iommu-6.12", "B-trace-kprobe-lost-1-4-8.txt"),
+        ("lost-window-1-4-8-kprobe-6.1", "trace-kprobe-lost-1-4-8.txt"),
+        ("qemu72-vfio-growth-1-2-3-nested-6.12", "trace-kprobe-host-q7.txt"),
+    ],
+)
+def test_another_tool_prints_the_same_windows_of_the_same_device(bench: Bench, folder: str, name: str, layout: str) -> None:
+    if not place(folder).is_dir():
+        pytest.skip("this recording is not here")
+    (sure,) = [f for f in counted(bench.run(folder, name)) if f.code == "VFIO-002"]
+    found = counted(bench.changed(folder, name, lambda data: laid_out(data, layout)))
+    assert [(f.code, f.grade, f.subject.bdf) for f in found] == [("VFIO-002", "probable", sure.subject.bdf)]
+    assert list(map(window, found[0].windows)) == list(map(window, sure.windows))
 
 
 def test_every_line_of_the_envelopes_is_accounted_for(bench: Bench) -> None:

@@ -50,6 +50,7 @@ _HOMES = {
     ),
     **dict.fromkeys(("Shown", "unanswered", "unnamed"), "diagnosing.recorded"),
     **dict.fromkeys(("Detail", "fallback", "witness"), "diagnosing.witnesses"),
+    **dict.fromkeys(("apart", "tick_of", "within"), "diagnosing.moments"),
     "Column": "tables.declaration",
     "Table": "tables.declaration",
     "GATES_TABLE": "tables.shared",
@@ -76,6 +77,9 @@ if TYPE_CHECKING:
     from tracekit.bdf import full_bdf as full_bdf
     from tracekit.diagnosing.diagnoses import Diagnosis as Diagnosis
     from tracekit.diagnosing.diagnoses import diagnosis as diagnosis
+    from tracekit.diagnosing.moments import apart as apart
+    from tracekit.diagnosing.moments import tick_of as tick_of
+    from tracekit.diagnosing.moments import within as within
     from tracekit.diagnosing.recorded import Shown as Shown
     from tracekit.diagnosing.recorded import unanswered as unanswered
     from tracekit.diagnosing.recorded import unnamed as unnamed

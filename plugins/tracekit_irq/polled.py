@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tracekit import near
+from tracekit import near, within
 from tracekit_irq.evidence import Rows
 
 GRADES = ("proven", "probable", "possible")
 REACH = 20  # lines, or
 REACH_MS = 10_000  # within which a driver says that its poll found nothing
-SAME_MS = 1_000  # devices whose interrupts fail together have one cause
+SAME_MS = 1_000  # devices whose interrupts fail together have one cause; as long as the coarsest stamp
 GRADE_OF = {"found": "proven", "msi": "probable", "fence": "possible", "irq": "possible", "hedged": "possible", "announced": "possible"}
 
 
@@ -72,8 +72,7 @@ def together(found: list[Polled]) -> Iterator[list[Polled]]:
 
 def _same_moment(a: Polled, b: Polled) -> bool:
     first, second = a.rows[0], b.rows[0]
-    timed = first["ts"] is not None and second["ts"] is not None
-    return a.grade == b.grade and first["source"] == second["source"] and timed and second["ts"] - first["ts"] <= SAME_MS * 1_000_000
+    return a.grade == b.grade and first["source"] == second["source"] and within(first, second, SAME_MS) is True
 
 
 def one_queue(timeouts: Rows) -> list[Rows]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import HOST, Evidence, Finding, Subject, Unchecked, at, ended_by, in_order, times, witness
+from tracekit import HOST, Evidence, Finding, Subject, Unchecked, at, ended_by, in_order, times, within, witness
 from tracekit_irq.evidence import MOST, Rows, sorted_rows
 from tracekit_irq.models.remap import bdf_of
 
@@ -25,8 +25,10 @@ MEANS = {
     0x25: "compatibility format blocked",
     0x26: "entry belongs to another source",
 }
-EARLY = 10_000_000_000  # ns of the kernel's clock: firmware's and the last kernel's messages arrive before drivers are bound
-NEAR_RESUME = 3_000_000_000
+# Firmware's and the last kernel's messages arrive before drivers are bound: in the first seconds of the kernel's clock, or as long after
+# its banner by a wall clock; where that was set back meanwhile (no RTC, then NTP), within the lines that a boot prints until then.
+EARLY_MS, EARLY_LINES = 10_000, 800
+NEAR_RESUME_MS = 3_000  # longer than the coarsest stamp, to either side
 INTERRUPT_FLAG = 0x8  # AMD IOMMU event flags, bit I
 BRIDGES = (0x0600, 0x0604)  # class codes: host bridge, PCI bridge
 
@@ -97,11 +99,25 @@ class Moments:
         """Whether the fault came in the first seconds of the kernel, by its own clock or after its banner, or near a resume."""
         if f["ts"] is None:
             return False
-        return f["ts"] < EARLY or self._since(self.starts, f, 0, EARLY) or self._since(self.resumes, f, -NEAR_RESUME, NEAR_RESUME)
+        if f["ts"] < EARLY_MS * 1_000_000 or any(self._early(m, f) for m in self._of(self.starts, f)):
+            return True
+        return any(_near_resume(m, f) for m in self._of(self.resumes, f))
 
     @staticmethod
-    def _since(marks: Rows, f: Mapping[str, Any], low: int, high: int) -> bool:
-        return any(m["source"] == f["source"] and m["ts"] is not None and low <= f["ts"] - m["ts"] < high for m in marks)
+    def _of(marks: Rows, f: Mapping[str, Any]) -> Rows:
+        return [m for m in marks if m["source"] == f["source"] and m["ts"] is not None]
+
+    @staticmethod
+    def _early(start: Mapping[str, Any], f: Mapping[str, Any]) -> bool:
+        if not f["line"] - start["line"] > 0:
+            return False
+        soon = within(start, f, EARLY_MS)
+        return f["line"] - start["line"] <= EARLY_LINES if soon is None else soon
+
+
+def _near_resume(resume: Mapping[str, Any], f: Mapping[str, Any]) -> bool:
+    first, second = (resume, f) if resume["line"] < f["line"] else (f, resume)
+    return within(first, second, NEAR_RESUME_MS) is True
 
 
 def severity(f: Mapping[str, Any], other: str | None, moments: Moments) -> str:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import polars as pl
 
-from tracekit import Model, Row, Schema, Table
+from tracekit import Model, Row, Schema, Table, tick_of
 from tracekit_linux.tables import CLOCK_RELATIONS
 
 # Message -> the functions of which one prints it, and so surrounds it (drivers/vfio/pci, arch/x86/pci/xen.c, drivers/iommu/intel/dmar.c).
@@ -22,8 +22,9 @@ PRINTED_IN: Mapping[str, tuple[str, ...]] = {
     "dmar_fault_status": ("dmar_fault",),
     "remap_fault": ("dmar_fault",),
 }
-STAMP = 1_000  # ns: stamps are cut to the microsecond
-NEAR = 20_000_000  # ns: clocks that nobody set apart agree within milliseconds
+STAMP = 1_000  # ns: a tracer's stamps are cut to the microsecond; a message's to what its log prints
+# ns: clocks that nobody set apart agree within milliseconds. It is held against spans of offsets, as wide as the stamps are coarse.
+NEAR = 20_000_000
 MOST_PAIRS = 100_000
 MESSAGE: Schema = {
     "source": pl.String(),
@@ -31,6 +32,7 @@ MESSAGE: Schema = {
     "boot": pl.Int32(),
     "line": pl.Int64(),
     "ts": pl.Int64(),
+    "ts_raw": pl.String(),
     "kind": pl.String(),
     "function": pl.String(),
     "errno": pl.Int64(),  # the call's return value, where the message prints it
@@ -160,7 +162,7 @@ def _pairs(said: pl.DataFrame, made: pl.DataFrame) -> list[Pair]:
     )
     low, high = (pl.col(c) - pl.col("ts") for c in ("begin", "end"))
     keyed = pl.col("errno").is_not_null() | pl.col("pid").is_not_null()
-    spans = ((low - STAMP).alias("low"), (high + STAMP).alias("high"))
+    spans = ((low - tick_of(pl.col("ts"), pl.col("ts_raw"))).alias("low"), (high + STAMP).alias("high"))
     found = both.head(MOST_PAIRS).select(*spans, "kind", "line", "id", "call_line", keyed)
     return [Pair(*row) for row in found.iter_rows()]
 

@@ -76,6 +76,7 @@ OPERATIONS = (
         "A VFIO user closed a device, or a driver was unbound: one row per close, however many calls show it.",
         Column("how", _TEXT, "What shows it: close_device, index5 (the kernel's own SET_IRQS while closing), rebind."),
     ),
+    _operation("op_reset", "A VFIO user reset a device (VFIO_DEVICE_RESET)."),
     _operation(
         "op_set_irqs",
         "A VFIO_DEVICE_SET_IRQS request; one row even where several levels of the call are recorded.",

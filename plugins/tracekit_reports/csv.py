@@ -7,7 +7,7 @@ from typing import Any
 
 from tracekit import Finding, Fleet, Run, csv_cell
 from tracekit_reports import fleets
-from tracekit_reports.story import places
+from tracekit_reports.story import leading, places
 
 COLUMNS = (
     *("code", "name", "severity", "grade", "subject", "bdf", "summary", "explained_by"),
@@ -59,7 +59,7 @@ def _records(fleet: Fleet) -> Iterator[dict[str, Any]]:
 
 
 def _row(f: Finding) -> tuple[Any, ...]:
-    first = f.evidence[0] if f.evidence else None
+    first = next(iter(leading(f.evidence)), None)
     source, line = (first.source, first.line) if first else ("", "")
     identity = (f.code, f.name, f.severity, f.grade, f.subject.label, f.subject.bdf)
     return (*identity, f.summary, f.explained_by, source, line, places(f), f.advice, f.fingerprint)

@@ -9,7 +9,21 @@ from itertools import pairwise
 from typing import Any
 
 from tracekit import Bar, Evidence, Finding, Mark, Outcome, Picture, Run
-from tracekit_reports.story import Fault, Story, by_source, checked, confidence, headline, places, plural, quoted, shown, story, visible
+from tracekit_reports.story import (
+    Fault,
+    Story,
+    by_source,
+    checked,
+    confidence,
+    headline,
+    leading,
+    places,
+    plural,
+    quoted,
+    shown,
+    story,
+    visible,
+)
 from tracekit_reports.svg import DEFS, drawing
 from tracekit_reports.svg import STYLE as PICTURE
 
@@ -160,7 +174,7 @@ def _consequence(f: Finding) -> str:
 
 
 def _evidence(f: Finding, around: Around) -> Iterator[str]:
-    for source, group in by_source(f.evidence):
+    for source, group in by_source(leading(f.evidence)):
         yield f"<h3>{_safe(source)}</h3>"
         yield f'<div class="scroll" tabindex="0"><table>{"".join(_line(f, e) for e in group)}</table></div>'
         yield from _surroundings(group, around.get(source, {}))

@@ -7,6 +7,7 @@ from math import isfinite
 from typing import Any
 
 from tracekit import Evidence, Finding, Fleet, Outcome, Run, SourceReport
+from tracekit_reports.story import leading
 
 SCHEMA = "tracekit.run/1"
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -99,7 +100,7 @@ def _finding(f: Finding) -> dict[str, Any]:
         "entity": {"kind": s.kind, "bdf": s.bdf, "label": s.label, "aliases": list(s.aliases), "how": s.how},
         "summary": f.summary,
         "advice": f.advice,
-        "evidence": [_evidence(e) for e in f.evidence],
+        "evidence": [_evidence(e) for e in leading(f.evidence)],
         "explains": list(f.explains),
         "explained_by": f.explained_by,
         "confirmed_by_replay": f.confirmed_by_replay,

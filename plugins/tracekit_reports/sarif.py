@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from tracekit import Evidence, Finding, Run
 from tracekit_reports.json import dumped
-from tracekit_reports.story import chosen, is_fact, shown
+from tracekit_reports.story import chosen, is_fact, leading, shown
 
 _LEVEL = {"critical": "error", "high": "error", "medium": "warning", "low": "note", "info": "note"}
 
@@ -52,7 +52,7 @@ def _result(f: Finding) -> dict[str, Any]:
         "level": "note" if quiet else _LEVEL[f.severity or "info"],
         "message": {"text": body + (f" {f.advice}" if f.advice else "")},
         "locations": [_location(e) for e in chosen(f.evidence, 1)[0]],
-        "relatedLocations": [{"id": i, **_location(e), "message": {"text": e.role}} for i, e in enumerate(f.evidence)],
+        "relatedLocations": [{"id": i, **_location(e), "message": {"text": e.role}} for i, e in enumerate(leading(f.evidence))],
         "partialFingerprints": {"tracekit/v1": f.fingerprint},
         "properties": {"grade": f.grade, "explainedBy": f.explained_by, "subject": f.subject.label},
     }

@@ -111,10 +111,14 @@ def checked(told: Story, full: bool) -> str:
 
 
 def chosen(evidence: Iterable[Evidence], most: int) -> tuple[list[Evidence], int]:
-    """Return at most `most` pieces of evidence, causes before effects before context, in their own order; and how many were left out."""
-    given = list(evidence)
-    best = sorted(range(len(given)), key=lambda i: _LEADING.get(given[i].role, 3))[:most]
-    return [given[i] for i in sorted(best)], max(0, len(given) - most)
+    """Return at most `most` pieces of evidence, those first that prove the headline; and how many were left out."""
+    given = leading(evidence)
+    return given[:most], max(0, len(given) - most)
+
+
+def leading(evidence: Iterable[Evidence]) -> list[Evidence]:
+    """Return causes before effects, cures and context: what proves the headline comes first. Within a role the order is the diagnosis's."""
+    return sorted(evidence, key=lambda e: _LEADING.get(e.role, 3))
 
 
 def by_source(evidence: Iterable[Evidence]) -> Iterator[tuple[str, list[Evidence]]]:

@@ -35,7 +35,20 @@ WINDOWS = Table(
         Column("recovered_line", _INT, "A later enable that worked, after one that failed."),
         Column("closed_line", _INT, "Where the device was closed, if that ended it."),
         Column("closed_ts", _INT, "Time of that close.", "ns"),
-        Column("span", _INT, "Time from the start of the disable to the end of the enable.", "ns"),
+        Column("span", _INT, "Time from the start of the disable to the end of the enable: the window is no longer.", "ns"),
+        Column(
+            "no_handler",
+            _INT,
+            "The longest time that a vector of both sets had no handler: from the call that took it away to the return of the one that set "
+            "it, or to the allocation of its CPU vector in that; null where these are not recorded.",
+            "ns",
+        ),
+        Column(
+            "no_vectors",
+            _INT,
+            "Time from the call that freed the vectors to the return of the one that allocated new ones; null where they are not recorded.",
+            "ns",
+        ),
         Column("wired", pl.List(pl.Int64()), "The vectors that had an eventfd before the disable."),
         Column("irqs", pl.List(pl.Int64()), "Their irqs, where known."),
         Column(

@@ -71,6 +71,32 @@ def test_a_probe_is_understood_by_its_definition(family: str, definition: str) -
         assert [a["name"] for a in calls["args"][0]] == args
 
 
+PRINTF = re.compile(r'^(\S+) \{ printf\("(.*)\\n", (.*)\); \}$', re.MULTILINE)
+
+
+def bpftrace(probe: str, *values: object, task: tuple[str, int, int] = ("qemu-system-x86", 4711, 3), at: int = 1_234_005_678) -> str:
+    """The line that a probe of the recipe prints."""
+    text = next(text for name, text, _ in PRINTF.findall(RECIPES["bpftrace"].commands) if name == probe)
+    return text.replace("ll", "") % (*task, at // 10**9, at % 10**9 // 1000, *values) + "\n"
+
+
+def test_what_bpftrace_prints_is_read_like_ftrace_text() -> None:
+    asked, ended = "kprobe:vfio_pci_set_irqs_ioctl", "kretprobe:vfio_pci_set_irqs_ioctl"
+    handled = bpftrace("tracepoint:irq:irq_handler_entry", 29, "vfio-msix[0](0000:00:08.0)", task=("swapper/1", 0, 1))
+    text = "".join(
+        bpftrace(asked, 0xFF11000004E80800, flags, 2, 0, count) + bpftrace(ended, 0) + handled
+        for flags, count in ((0x24, 1), (0x21, 0), (0x24, 3))
+    )
+    found = tables(text)
+    assert found["op_set_irqs"].select("vdev", "flags", "index", "start", "count", "ret", "bdf", "ts", "hint").rows() == [
+        (0xFF11000004E80800, flags, 2, 0, count, 0, "0000:00:08.0", 1_234_005_000, False)
+        for flags, count in ((0x24, 1), (0x21, 0), (0x24, 3))
+    ]
+    assert found["irq_handler_entry"].select("irq", "name", "tid", "on_cpu").unique().rows() == [(29, "vfio-msix[0](0000:00:08.0)", 0, 1)]
+    for probe, text, values in PRINTF.findall(RECIPES["bpftrace"].commands):
+        assert text.count("%") == values.count(",") + 1, probe
+
+
 def test_an_outcome_names_its_family_where_something_could_be_recorded() -> None:
     outcome = Outcome("vfio.resize-window", "VFIO-002", "not evaluated", "no window", "probes")
     assert named(outcome).record == "probes (tracekit record resize)"
@@ -82,7 +108,11 @@ def test_an_outcome_names_its_family_where_something_could_be_recorded() -> None
 def test_the_command_lists_the_families_and_prints_one(capsys: pytest.CaptureFixture[str]) -> None:
     cli_author.record(None)
     listed = capsys.readouterr().out.splitlines()
-    assert listed[::3] == list(RECIPES) == ["stale-hwsize", "resize", "pirq", "vectors", "remapping", "delivery", "xen-hypervisor", "qemu"]
+    assert (
+        listed[::3]
+        == list(RECIPES)
+        == ["stale-hwsize", "resize", "pirq", "vectors", "remapping", "delivery", "xen-hypervisor", "qemu", "perf-trace", "bpftrace"]
+    )
     for family in RECIPES:
         cli_author.record(family)
         text = capsys.readouterr().out

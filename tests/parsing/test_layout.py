@@ -214,7 +214,7 @@ def test_counters_have_no_time() -> None:
 
 def test_verbose_latency() -> None:
     row = first("              sh     149   0 1 00000002 00000000 [0141b84d] 269.983ms (+0.054ms): irq_matrix_free: bit=35")
-    assert (row["task"], row["tid"], row["msg"]) == ("sh", 149, "irq_matrix_free: bit=35")
+    assert (row["task"], row["tid"], row["msg"], row["ts"]) == ("sh", 149, "irq_matrix_free: bit=35", 269_983_000)
 
 
 GRAPH = {

@@ -83,6 +83,36 @@ p alloc pci_alloc_irq_vectors_affinity dev=$arg1:x64 min=$arg2:s32 max=$arg3:s32
 r alloc_ret pci_alloc_irq_vectors_affinity ret=$retval:s32
 """
 
+
+def _printed(probe: str, text: str, *values: str) -> str:
+    """A probe of bpftrace that prints a line in ftrace's layout."""
+    line = f"%16s-%-7d [%03d] ..... %5llu.%06llu: {text}"
+    stamp = "comm, tid, cpu, nsecs / 1000000000, nsecs % 1000000000 / 1000"
+    return f'{probe} {{ printf("{line}\\n", {", ".join([stamp, *values])}); }}\n'
+
+
+def _entered(function: str, name: str, arguments: str, *numbers: int) -> str:
+    return _printed(f"kprobe:{function}", f"{name}: ({function}+0x0/0x0) {arguments}", *(f"arg{n}" for n in numbers))
+
+
+def _left(function: str, name: str) -> str:
+    return _printed(f"kretprobe:{function}", f"{name}: ([unknown/kretprobe'd] <- {function}) ret=%d", "(int32)retval")
+
+
+_BPFTRACE = (
+    "// Every request for a device's interrupts, and its result: VFIO-002, VFIO-003, VFIO-005.\n"
+    + _entered("vfio_pci_set_irqs_ioctl", "set_irqs", "vdev=0x%llx flags=0x%x index=%u start=%u count=%u", 0, 1, 2, 3, 4)
+    + _left("vfio_pci_set_irqs_ioctl", "set_irqs_ret")
+    + "// What an enable was granted, the domain's size, the index that is refused: MSI-001.\n"
+    + _entered("__pci_enable_msix_range", "enable", "dev=0x%llx minvec=%d maxvec=%d", 0, 2, 3)
+    + _left("__pci_enable_msix_range", "enable_ret")
+    + _entered("pci_setup_msix_device_domain", "setup", "dev=0x%llx hwsize=%u", 0, 1)
+    + _entered("msi_create_device_irq_domain", "create", "dev=0x%llx domid=%u hwsize=%u", 0, 1, 3)
+    + _left("msi_insert_desc", "insert_ret")
+    + "// The vectors' handlers: which were in use, and of which function: VFIO-002.\n"
+    + _printed("tracepoint:irq:irq_handler_entry", "irq_handler_entry: irq=%d name=%s", "args->irq", "str(args->name)")
+)
+
 RECIPES: dict[str, Recipe] = {
     "stale-hwsize": Recipe(
         "Was the MSI irq domain of a function made for the size of an earlier table?",
@@ -240,6 +270,37 @@ vtd_ir_*
 END
 # qemu-system-x86_64 ... -trace events=trace-events.txt -msg timestamp=on -D qemu-trace.log 2> qemu-stderr.log
 # pci_cfg_read and vfio_region_* are called often: leave them out. `mono` in the host's trace (tracekit record resize) fits these stamps.
+""",
+        tracing=False,
+    ),
+    "perf-trace": Recipe(
+        "Which ioctls did a client make, and what did the kernel do in each (perf trace)?",
+        ("VFIO-002", "VFIO-003", "VFIO-005", "MSI-001"),
+        "T=/sys/kernel/tracing\n"
+        + _probes(f"""
+{_SET_IRQS}{_ENABLE}
+# The size a domain is made with, and the index that is refused: MSI-001.
+p setup pci_setup_msix_device_domain dev=$arg1:x64 hwsize=$arg2:u32
+p create msi_create_device_irq_domain dev=$arg1:x64 domid=$arg2:u32 hwsize=$arg4:u32
+r insert_ret msi_insert_desc ret=$retval:s32
+""")
+        + """
+# System calls with the probes between them, until ^C; the vectors' handlers name the function: VFIO-002, VFIO-003, VFIO-005.
+perf trace -a -T -o perf-trace.txt -e ioctl -e 'tk:*' -e irq:irq_handler_entry --filter 'name ~ "vfio-*"'
+# perf prints addresses: the definitions say which functions they are.
+cat $T/kprobe_events > kprobe_events.txt
+for e in $T/events/tk/*/; do [ -d "$e" ] && echo "-:tk/$(basename "$e")" >> $T/kprobe_events; done
+""",
+        tracing=False,
+    ),
+    "bpftrace": Recipe(
+        "The same as resize, where tracefs is not at hand and bpftrace is.",
+        ("VFIO-002", "VFIO-003", "VFIO-005", "MSI-001"),
+        f"""
+cat > set-irqs.bt <<'END'
+{_BPFTRACE}END
+# Lines as ftrace prints them, until ^C; a function that this kernel lacks or inlines: take its probe out.
+bpftrace set-irqs.bt -o trace.txt
 """,
         tracing=False,
     ),

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from tracekit.bdf import full_bdf
+from tracekit.diagnosing.moments import within
 from tracekit.findings import Evidence, Subject
 
 DEVICE = ("entity", "device", "vdev", "bdf")  # columns that tell which device a row is about, the best first
@@ -85,39 +86,31 @@ def lost_between(gap: pl.DataFrame | None, source: str, line: int, end: int | No
     return gap is not None and gap.filter(inside).height > 0
 
 
-SECOND = 1_000_000_000  # ns: the coarsest stamp of a wrapper
-
-
 def near(earlier: Any, later: Any, lines: int, ms: int = 10) -> bool:
     """Whether row `later` stands below row `earlier` of the same source, at most so many lines or so much time away.
 
-    Time counts too since a record may take many lines: `journalctl -o json-pretty` writes more than ten.
+    Time counts too since a record may take many lines: `journalctl -o json-pretty` writes more than ten. Stamps that are too coarse for so
+    short a time, or a clock that was set back, leave it to the lines.
     """
-    (source, line, ts), (other, below, then) = _place(earlier), _place(later)
+    (source, line), (other, below) = _place(earlier), _place(later)
     if source != other or below < line:
         return False
-    return below - line <= lines or (ts is not None and then is not None and 0 <= then - ts <= ms * 1_000_000)
+    return below - line <= lines or within(earlier, later, ms) is True
 
 
 def at_once(earlier: Any, later: Any, lines: int, ms: int) -> bool:
-    """Whether row `later` follows the end of row `earlier` of the same source at once: time decides where both have one, else lines.
+    """Whether row `later` follows the end of row `earlier` of the same source at once: time decides where stamps can tell it, else lines.
 
-    Stamps of whole seconds tie within one second; the order and distance of the lines decide then.
+    Stamps of whole seconds tie within a second for all that is shorter; after a clock was set back stamps tell nothing.
     """
-    (source, end, ended), (other, line, ts) = _end(earlier), _place(later)
+    (source, own), (other, line) = _place(earlier), _place(later)
+    named = _columns(earlier)
+    end: int = named("line_end") or own
+    ended = named("ts_end") or named("ts")
     if source != other or line <= end:
         return False
-    if ended is None or ts is None:
-        return line - end <= lines
-    tied = ended % SECOND == 0 and ts % SECOND == 0 and ts - ended <= SECOND
-    return ts - ended <= ms * 1_000_000 or (tied and line - end <= lines)
-
-
-def _end(row: Any) -> tuple[str, int, int | None]:
-    """Source, line and time at which a row ends; one that is no span ends where it stands."""
-    source, line, ts = _place(row)
-    named = _columns(row)
-    return source, named("line_end") or line, named("ts_end") or ts
+    soon = within({"ts": ended, "ts_raw": named("ts_raw")}, later, ms)
+    return line - end <= lines if soon is None else soon
 
 
 def ended_by(row: Mapping[str, Any], panics: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -129,9 +122,9 @@ def ended_by(row: Mapping[str, Any], panics: Iterable[Mapping[str, Any]]) -> Map
     return next((p for p in panics if at_once(row, p, 50, 60_000 if ABOUT_INTERRUPTS.search(p["panic_reason"]) else 2_000)), None)
 
 
-def _place(row: Any) -> tuple[str, int, int | None]:
-    """Source, line and time of a model's row or a table's."""
-    return (row["source"], row["line"], row["ts"]) if isinstance(row, Mapping) else (row.source, row.line, row.ts)
+def _place(row: Any) -> tuple[str, int]:
+    """Source and line of a model's row or a table's."""
+    return (row["source"], row["line"]) if isinstance(row, Mapping) else (row.source, row.line)
 
 
 def span(source: str, line: int | None, end: int | None = None, role: Any = "context") -> Iterator[Evidence]:

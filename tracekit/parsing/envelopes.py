@@ -340,6 +340,10 @@ def _filled(own: Mapping[str, pl.Expr], rule: Rule) -> dict[str, pl.Expr]:
     if stamps := [c for c in own if c in STAMPS and not (c == "delta" and "stamp" in own)]:
         raw = pl.coalesce([own[c] for c in stamps])
         new["ts"] = pl.when(raw.is_null()).then("ts").otherwise(pl.coalesce([STAMPS[c][0](own[c]) for c in stamps]))
+        if "took" in own:
+            # perf trace puts the stamp of its entry before the line of a call that returns: `... [continued]: ioctl())`.
+            took = STAMPS["stamp_ms"][0](own["took"]).fill_null(0)
+            new["ts"] += pl.when(message.str.starts_with("... [continued]")).then(took).otherwise(0)
         new["ts_raw"] = pl.coalesce(raw, "ts_raw")
         new["envelope"] = pl.when(raw.is_null() & (pl.col("envelope") != "none")).then("envelope").otherwise(pl.lit(rule.name))
     else:

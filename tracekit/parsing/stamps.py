@@ -16,6 +16,11 @@ def seconds(text: pl.Expr) -> pl.Expr:
     return digits * pl.lit(10, dtype=pl.Int64).pow(9 - decimals)
 
 
+def milliseconds(text: pl.Expr) -> pl.Expr:
+    """`269.983` (thousandths of a second, with decimals) as ns."""
+    return seconds(text) // 1000
+
+
 def scaled(factor: int) -> Convert:
     """Whole numbers of a unit of `factor` ns."""
     return lambda text: text.str.to_integer(strict=False) * factor
@@ -51,7 +56,7 @@ STAMPS: dict[str, tuple[Convert, str]] = {
     "stamp": (seconds, "seconds since boot"),
     "unix": (seconds, "unix time"),
     "stamp_us": (scaled(1_000), "microseconds since the buffer's start"),
-    "stamp_ms": (seconds, "milliseconds since the buffer's start"),
+    "stamp_ms": (milliseconds, "milliseconds since the buffer's start"),
     "iso": (civil("%Y-%m-%d %H:%M:%S"), "wall clock"),
     "iso_comma": (civil("%Y-%m-%d %H:%M:%S"), "wall clock"),
     "ctime": (civil("%a %b %e %H:%M:%S %Y"), "wall clock"),

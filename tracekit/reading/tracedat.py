@@ -1,7 +1,8 @@
 """A trace.dat rendered as the text of `trace-cmd report`, with what only the binary file knows.
 
 trace-cmd 3.1 prints probe events with bare addresses, returns as `(FUNCTION <- CALLER)`; ftrace text has names, and the caller first. With
-the symbols of the file the probe lines are put into ftrace's form, so that one grammar reads both.
+the symbols of the file the probe lines are put into ftrace's form, so that one grammar reads both. It leaves out the return values of a
+function graph: those of `trace-cmd report -R` are put behind the calls.
 """
 
 import bisect
@@ -10,6 +11,8 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, NamedTuple
+
+from tracekit.reading.graphreturns import with_returns
 
 MAGIC = b"\x17\x08\x44tracing"
 _ADDRESSES = re.compile(rb": +\(([0-9a-f]{8,16})(?: <- ([0-9a-f]{8,16}))?\)")
@@ -35,16 +38,31 @@ def render(file: str) -> tuple[list[str], Iterator[bytes], list[str]]:
 
     The loss lines read like those of trace_pipe (`CPU:0 [LOST 12 EVENTS]`), the release like the kernel's banner.
     """
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        report = ["trace-cmd", "report", "-i", file]
-        status = subprocess.run(report, stdout=out, stderr=err, stdin=subprocess.DEVNULL, check=False).returncode
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as raw:
+        status = _report(file, out, err)
         err.seek(0)
         notes = [] if status == 0 else [f"trace-cmd report ended with {status}: {_last_line(err.read())}"]
         out.seek(0)
-        names = _names(file, _needed(out))
+        names, graph = _names(file, _needed(out)), _has_graph(out)
         out.seek(0)
         blocks = [_named(block, names) for block in _line_blocks(out)]
+        if graph:
+            _report(file, raw, err, "-R")
+            raw.seek(0)
+            lines = (line for block in blocks for line in block.splitlines())
+            blocks = [b"".join(line + b"\n" for line in with_returns(lines, raw))]
     return _options(_dump(file, "--options")), iter(blocks), notes
+
+
+def _report(file: str, out: IO[bytes], err: IO[bytes], *options: str) -> int:
+    command = ["trace-cmd", "report", *options, "-i", file]
+    return subprocess.run(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, check=False).returncode
+
+
+def _has_graph(stream: IO[bytes]) -> bool:
+    """Return whether a report has calls of a function graph."""
+    stream.seek(0)
+    return any(b" funcgraph_e" in block for block in _line_blocks(stream))
 
 
 def _last_line(text: bytes) -> str:

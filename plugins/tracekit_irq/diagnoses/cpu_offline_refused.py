@@ -9,7 +9,7 @@ from tracekit_irq.evidence import Rows, shown, sorted_rows
 
 VECTORS_OF_A_CPU = 256  # of the x86 architecture; a count above it cannot be one of a CPU's vectors
 REACH = 12
-REACH_MS = 1000
+REACH_MS = 1000  # no shorter than the coarsest stamp
 
 
 @diagnosis("vec.cpu-offline-refused", code="VEC-007", severity="medium", record="dmesg; /sys/kernel/debug/irq/domains/VECTOR", log="kernel")

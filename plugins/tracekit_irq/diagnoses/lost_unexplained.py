@@ -5,12 +5,14 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Shown, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive, times
+from tracekit import Evidence, Finding, Shown, Subject, Unchecked, Verdict, clear, diagnosis, inconclusive, tick_of, times
 
 RECORD = (
     "echo 1 > events/irq/irq_handler_entry/enable; echo 1 > events/kvm/kvm_msi_set_irq/enable; device and driver counters of both sides"
 )
-SOON = 1_000_000  # ns: eventfd to KVM is microseconds; a busy host needs more
+# ns: eventfd to KVM is microseconds; a busy host needs more. It is a property of the host: a recording whose stamps are coarser than this
+# cannot pair handlers with injections, and is left out.
+SOON = 1_000_000
 LATE = 100_000_000  # ns without any injection of that vector: no merge can still be under way
 LEARNED = 8  # deliveries that must have shown which guest vector belongs to the host's
 
@@ -52,6 +54,7 @@ def lost_unexplained(
     handlers = irq_handler_entry.filter(OF_VFIO)
     if handlers.is_empty():
         return
+    handlers = handlers.filter(tick_of(pl.col("ts"), pl.col("ts_raw")).min().over("source") <= SOON)
     sources = [f["source"].unique() for f in (gap, windows, kvm_pi_irte_update) if f is not None]
     excluded = pl.concat(sources).unique().to_list() if sources else []
     found, judged = False, False
@@ -67,7 +70,8 @@ def lost_unexplained(
     if not found and judged:
         yield clear("each handler entry of a VFIO vector was followed by its injection")
     elif not found:
-        yield inconclusive("too few interrupts, lost events or a resize: which injection belongs to which vector cannot be learned", RECORD)
+        why = "too few interrupts, coarse stamps, lost events or a resize: which injection belongs to which vector cannot be learned"
+        yield inconclusive(why, RECORD)
 
 
 def _injections(injected: pl.DataFrame) -> pl.DataFrame:

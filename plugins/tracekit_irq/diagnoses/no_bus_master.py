@@ -56,13 +56,13 @@ def no_bus_master(
     """A device has MSI-X on and was never allowed to master the bus, so no message can leave it.
 
     What it finds: every span in which MSI-X is enabled and unmasked (config writes as an emulated device's QEMU traces them) has bit 2 of
-    the command register clear from its first line to its last; or so have the last of these spans, while it was set in earlier ones
-    (possible: a user that does not set the bit); or a snapshot of `lspci -vv` has `MSI-X: Enable+` with `BusMaster-` (possible).
+    the command register clear from its first line to its last; or a
+    snapshot of `lspci -vv` has `MSI-X: Enable+` with `BusMaster-` (possible).
 
     Why it matters: an MSI is a memory write by the device. Everything else is set up, nothing is refused, and no interrupt ever comes.
 
-    Stays quiet when: bit 2 is set within the last of these spans (drivers often set it after the enable), MSI-X is off (a closed device),
-    the function is an IOMMU, or the device was seen to interrupt.
+    Stays quiet when: bit 2 is set within any of these spans (drivers often set it after the enable; inconclusive if it is clear in the
+    last), MSI-X is off (a closed device), the function is an IOMMU, or the device was seen to interrupt.
 
     Affected: any release; a client or a driver that does not set the bit.
 
@@ -73,7 +73,7 @@ def no_bus_master(
     traced = (
         device_spans(msix_write_config, pci_cfg_write, pci_cfg_read) if msix_write_config is not None and pci_cfg_write is not None else {}
     )
-    found = [f for (dev, slot), spans in traced.items() for f in _told(dev, slot, spans)]
+    found = [_finding(dev, slot, spans) for (dev, slot), spans in traced.items() if spans and all(s.mute for s in spans)]
     if lspci_device is not None and lspci_capability is not None and lspci_command is not None:
         snapshots = _snapshots(lspci_device, lspci_capability, lspci_command)
         found += [f for f in snapshots if not _interrupted(irq_handler_entry, str(f.subject.bdf))]
@@ -83,7 +83,7 @@ def no_bus_master(
         which = f" of {', '.join(unknown[:4])}" if unknown else ""
         yield inconclusive(f"MSI-X was enabled, and no access to the command register{which} is recorded", RECORD)
     elif not found:
-        yield clear("bus mastering was on in the last span of every device that had MSI-X enabled")
+        yield _last_users(traced) or clear("bus mastering was on in the last span of every device that had MSI-X enabled")
 
 
 def device_spans(enables: pl.DataFrame, writes: pl.DataFrame, reads: pl.DataFrame | None) -> dict[tuple[str, str], list[Span]]:
@@ -128,16 +128,19 @@ class _Device:
             self.spans.append(self.open)
 
 
-def _told(dev: str, slot: str, spans: list[Span]) -> Iterator[Finding]:
-    """The spans with bus mastering off, if they are all, or the last ones and complete."""
-    last = list(takewhile(lambda s: s.mute, reversed(spans)))[::-1]
-    if last and (len(last) == len(spans) or all(s.end is not None for s in last)):
-        yield _finding(dev, slot, last, len(spans) - len(last))
+def _last_users(traced: Mapping[tuple[str, str], list[Span]]) -> Verdict | None:
+    """Why it is open whether bus mastering was on: the last user of a device never set it, after others had."""
+    for (dev, slot), spans in traced.items():
+        last = list(takewhile(lambda s: s.mute, reversed(spans)))
+        if last and all(s.end is not None for s in last):
+            where = f"in its last {times(len(last), 'span')} (line {last[-1].enable} of {last[-1].source})"
+            told = f"{slot} ({dev}) had MSI-X on and bus mastering off {where}, and on in earlier ones"
+            return inconclusive(f"{told}: whether it was to interrupt then is not in the log", RECORD)
+    return None
 
 
-def _finding(dev: str, slot: str, spans: list[Span], before: int) -> Finding:
-    """`before`: how many spans with bus mastering on came before these."""
-    closed = any(s.end is not None for s in spans) and not before
+def _finding(dev: str, slot: str, spans: list[Span]) -> Finding:
+    closed = any(s.end is not None for s in spans)
     first = spans[0]
     evidence = [Evidence(first.source, first.command_line, "cause")] if first.command_line is not None else []
     evidence += [Evidence(s.source, s.write, "cause", s.enable) for s in spans[:MOST]]
@@ -146,7 +149,7 @@ def _finding(dev: str, slot: str, spans: list[Span], before: int) -> Finding:
     # One without a disable may be cut off just before the driver sets the bit.
     return Finding(
         f"{slot} ({dev}) had MSI-X on in {times(len(spans), 'span')} and bus mastering off in all of them (command register "
-        f"{', '.join(f'0x{v:x}' for v in values[:4])})" + (f", after {times(before, 'span')} with it on" if before else ""),
+        f"{', '.join(f'0x{v:x}' for v in values[:4])})",
         "proven" if closed else "possible",
         in_order(evidence),
         subject=_subject(dev, slot),

@@ -11,7 +11,7 @@ from tracekit import Finding, Subject, Unchecked, Verdict, at, diagnosis, in_ord
 from tracekit_irq.evidence import Rows, shown, sorted_rows
 
 REACH = 120  # lines: a report with its stack trace and list of handlers is shorter
-REACH_MS = 1000
+REACH_MS = 1000  # no shorter than the coarsest stamp
 ADVICE = {
     "edge": "An MSI or MSI-X interrupt: mostly a false positive of the spurious detector (work done elsewhere before the handler looked).",
     "line": "The device asserts a line that its driver does not serve. The line stays off until reboot or rebind.",

@@ -7,6 +7,7 @@ from zlib import crc32
 import polars as pl
 
 from tracekit import ENVELOPE, Model, Row, Schema, Table
+from tracekit_linux.calls import perf_trace
 from tracekit_linux.calls.functions import FUNCTIONS
 from tracekit_linux.calls.pairing import GRAPH, Call, Lane, Line, Pairing
 from tracekit_linux.calls.symbols import Names
@@ -34,11 +35,12 @@ class Calls(Model):
     """Pairs and nests calls: a stack a lane; a lane is a task, else a CPU of a function graph, else the source."""
 
     tables: ClassVar[tuple[Table, ...]] = (CALLS,)
-    needs = KINDS
+    needs = (*KINDS, *perf_trace.NEEDS)
     across = ("kprobe_definition", "kallsyms_symbol")
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
         """Return the calls of all sources of the stream; each place is taken from the row where the call began."""
+        tables = perf_trace.as_traced(tables)
         names, none = Names(tables), self.blank()["calls"]
         made = [none]
         for frame in sources_of(merged(tables)):

@@ -208,7 +208,7 @@ def _set_devices(nodes: Iterable[Node]) -> None:
     for n in nodes:
         returned = n.row.ret if n.name == "msi_desc_to_pci_dev" else None
         n.device = int(returned) & MASK if returned else n.pointer("dev")
-        if not returned and n.device is not None and n.name in TAKES_DEVICE:
+        if not returned and n.device is not None and (n.name in TAKES_DEVICE or n.name not in FUNCTIONS):
             inside.append(n)
     apart = set(map(id, inside))
     known = sorted({n.device for n in nodes if n.device is not None and n.name in FUNCTIONS and id(n) not in apart})

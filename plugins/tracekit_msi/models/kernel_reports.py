@@ -21,7 +21,7 @@ REPORTER = re.compile(
 )
 FRAMES = 10  # reliable frames, from the top, that can show what failed
 REACH = 80  # lines between the head of a report and its frames
-REACH_MS = 1000
+REACH_MS = 1000  # a report is printed at once; no shorter than the coarsest stamp
 
 
 @dataclass

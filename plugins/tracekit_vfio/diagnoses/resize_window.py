@@ -91,9 +91,15 @@ def on_arm(platforms: pl.DataFrame | None) -> bool:
 
 
 def subjects(windows: pl.DataFrame) -> list[pl.DataFrame]:
-    """Windows by device; windows that were inferred join those of calls that may be the same device."""
+    """Windows by device; windows that were inferred join those of calls that may be the same device.
+
+    Where one recording of a boot names the function, others with the same two pointers are about it too.
+    """
     if windows.is_empty():
         return []
+    pointers = pl.col("device").is_not_null() & pl.col("vdev").is_not_null()
+    named = pl.when(pl.col("bdf").drop_nulls().n_unique().over("device", "vdev") == 1).then(pl.col("bdf").max().over("device", "vdev"))
+    windows = windows.with_columns(pl.when(pointers).then(pl.coalesce("bdf", named)).otherwise("bdf").alias("bdf"))
     who = pl.coalesce("bdf", pl.col("device").cast(pl.String), pl.col("vdev").cast(pl.String), pl.lit("?"))
     groups = windows.with_columns(who.alias("who")).partition_by("who", maintain_order=True)
     sure = [g for g in groups if (g["basis"] == "calls").any()]
@@ -140,15 +146,17 @@ def _finding(group: pl.DataFrame, devices: pl.DataFrame | None, gap: pl.DataFram
     vectors = sorted({u["vector"] for w in counted["in_use"].to_list() for u in w if u["vector"] is not None})
     using = f"{numbered(vectors)} in use" if vectors or sure else "vectors enabled"
     steps = ", ".join(f"{w['old']} -> {w['new']}" for w in counted.select("old", "new").unique(maintain_order=True).iter_rows(named=True))
-    inner = [w["span"] for w in group.iter_rows(named=True) if w["basis"] == "vectors" and basis == "calls" and w["span"] is not None]
-    # From call to return is an upper bound; from the first vector cleared to the last one set is inside of it.
+    window = max(counted.iter_rows(named=True), key=lambda w: w["span"] or 0)
+    # From call to return is an upper bound; the times without handler and without vectors lie inside of it.
+    inner = {"no handler": window["no_handler"], "no vectors": window["no_vectors"] or _by_vectors(group, window)}
     longest = f", longest at most {max(spans) / 1e6:.3f} ms" if spans else ""
-    longest += f" (without vectors {max(inner) / 1e6:.3f} ms)" if spans and inner else ""
+    told = ", ".join(f"{what} {_ms(ns)}" for what, ns in inner.items() if ns is not None)
+    longest += f" ({told})" if spans and told else ""
     return Finding(
         summary=f"{times(n, 'window')} without interrupts while the vectors of {subject.label} grew {steps}, {using}{longest}",
         grade="proven" if sure else "probable",
         subject=subject,
-        evidence=distinct(e for w in group.iter_rows(named=True) for e in _evidence(w)),
+        evidence=distinct(e for w in (window, *group.iter_rows(named=True)) for e in _evidence(w)),
         unchecked=(LOST, *(() if used else (IN_USE,)), *((NOTHING_BETWEEN,) if lost else ()), *unnamed(counted["hint"].any())),
         values={
             "windows": n,
@@ -156,12 +164,26 @@ def _finding(group: pl.DataFrame, devices: pl.DataFrame | None, gap: pl.DataFram
             "new": counted["new"][-1],
             "total_ns": sum(spans) if spans else None,
             "longest_ns": max(spans) if spans else None,
-            "longest_without_vectors_ns": max(inner) if inner else None,
+            "longest_no_handler_ns": inner["no handler"],
+            "longest_no_vectors_ns": inner["no vectors"],
             "vectors_in_use": vectors,
             "basis": basis,
         },
         windows=tuple(as_window(w) for w in counted.iter_rows(named=True)),
     )
+
+
+def _by_vectors(group: pl.DataFrame, window: Mapping[str, Any]) -> int | None:
+    """How long irq_vectors events show a window of calls without vectors."""
+    if window["basis"] != "calls" or window["disable_ts"] is None:
+        return None
+    inside = (pl.col("basis") == "vectors") & (pl.col("disable_ts") >= window["disable_ts"]) & (pl.col("enable_ts") <= window["enable_ts"])
+    found = group.filter(inside)["span"].drop_nulls()
+    return int(str(found[0])) if found.len() else None
+
+
+def _ms(ns: int) -> str:
+    return f"{ns / 1e6:.1f} ms" if ns >= 100_000 else f"{ns / 1e6:.3f} ms"
 
 
 def as_window(w: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,6 +198,8 @@ def as_window(w: Mapping[str, Any]) -> dict[str, Any]:
         "ts": w["disable_ts"],
         "ts_end": w["enable_ts"],
         "span_ns": w["span"],
+        "no_handler_ns": w["no_handler"],
+        "no_vectors_ns": w["no_vectors"],
         "vectors_in_use": [u["vector"] for u in w["in_use"]],
         "entries_before": {str(u["vector"]) if u["vector"] is not None else "?": u["entries"] for u in w["in_use"]},
         "inferred": w["basis"] != "calls",
@@ -183,11 +207,11 @@ def as_window(w: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _evidence(w: Mapping[str, Any]) -> Iterator[Evidence]:
-    for u in w["in_use"]:
-        yield from span(w["source"], u["first"], u["last"])
     yield from span(w["source"], w["line"], w["disable_end"], "cause")
     if w["enable_line"] != w["line"]:
         yield from span(w["source"], w["enable_line"], w["enable_end"], "cause")
+    for u in w["in_use"]:
+        yield from span(w["source"], u["first"], u["last"])
 
 
 def _quiet(windows: pl.DataFrame) -> Verdict:

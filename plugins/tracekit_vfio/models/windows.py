@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from tracekit import EINVAL, ERANGE, VFIO_INTX, VFIO_MSIX, VFIO_NONE, VFIO_TRIGGER, Model, Row, Table, device_of
+from tracekit_vfio.models import bounds
 from tracekit_vfio.tables import REFUSALS, WINDOWS
 
 Key = tuple[str, Any]
@@ -45,7 +46,7 @@ class Windows(Model):
     """
 
     tables: ClassVar[tuple[Table, ...]] = (WINDOWS, REFUSALS)
-    needs: ClassVar[tuple[str, ...]] = ("irq_handler_entry", "graph_entry", "graph_leaf")
+    needs: ClassVar[tuple[str, ...]] = ("irq_handler_entry", "graph_entry", "graph_leaf", *bounds.NEEDS)
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,13 +65,19 @@ class Windows(Model):
                 who.setdefault(row.source, set()).add(key)
         self.several = {source for source, keys in who.items() if len(keys) > 1}
         frames = super().run(heard, tables)
-        return frames | {"windows": with_use(frames["windows"], tables)}
+        return frames | {"windows": bounds.with_bounds(with_use(frames["windows"], tables), tables)}
 
     def on_op_open(self, e: Row) -> None:
         self._end(e)
 
     def on_op_close(self, e: Row) -> None:
         self._end(e)
+
+    def on_op_reset(self, e: Row) -> None:
+        """Vectors that come back after a reset are a new driver's; those that are enabled stay so (drivers/vfio/pci/vfio_pci_core.c)."""
+        if (pair := self.pairs.pop(self._key(e), None)) is not None:
+            pair.closed = e
+            self._finish(pair)
 
     def on_op_vector(self, e: Row) -> None:
         """Note that a SET_IRQS wires a vector (fd >= 0) or detaches it (fd -1)."""

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import CAP_MSI, EINVAL, ENODEV, ENOSPC, PREDICTIONS, Model, Row, Table
+from tracekit import CAP_MSI, EINVAL, ENODEV, ENOSPC, PREDICTIONS, Model, Row, Table, apart
 from tracekit_xen.machines.xen_domain import ANY, PirqSpace, Prediction, one
 from tracekit_xen.tables import PIRQ_LIVES
 
 # Two allocations of one device that are further apart are two times of enabling it: an enable takes all its numbers at once.
+# Stamps of whole seconds show a pause from two seconds on: one second may have turned in between.
 PAUSE_NS = 1_000_000_000
 LATEST = 4  # lives of one pirq and irq that a teardown may be about; earlier ones are long over
 HVM_SETUP = "xen_hvm_setup_msi_irqs"  # it returns -19 for whatever Xen said
@@ -252,8 +253,8 @@ class PirqLives(Model):
     def _enabled_anew(self, e: Row) -> None:
         """End the earlier lives of a device that takes numbers again after a pause."""
         mine = self._open("bdf", e.bdf, "guest")
-        latest = max((x.at.ts for x in mine if x.at.ts is not None), default=None)
-        if latest is not None and e.ts is not None and e.ts - latest >= PAUSE_NS:
+        latest = max((x.at for x in mine), key=lambda at: (at.ts or 0, at.line), default=None)
+        if latest is not None and (span := apart(latest, e)) is not None and span[0] >= PAUSE_NS:
             for life in mine:
                 self._release(life, e, "enabled anew")
 

@@ -90,10 +90,10 @@ def test_the_terminal_page_says_what_who_how_sure_where_and_what_to_do() -> None
         "  irq domain has hwsize 8, the MSI-X table 16: index 8 is refused with -34\n"
         "  device        0000:00:08.0; inferred from handler names\n"
         "  seen in       trace.txt\n"
-        "         24 context k_setup: hwsize=8\n"
         "    461-464 cause   vfioirq-262 [000] ..... 26.551163: r_insd: (msix_setup_msi_descs+0xe1/0x120 <-\n"
         "                    msi_insert_desc) ret=-34\n"
         "        464         ret=-34\n"
+        "         24 context k_setup: hwsize=8\n"
         "  what to do    Unbind the device and bind it again.\n"
         "  not checked   the kernel's release. Would settle it: uname -a\n"
         "  leads to      MSI-009 msi.setup-warning, proven: WARNING in iounmap below __pci_enable_msix_range\n"
@@ -166,8 +166,8 @@ def test_the_json_document_keeps_its_contract() -> None:
         "entity": {"kind": "pci", "bdf": "0000:00:08.0", "label": "0000:00:08.0", "aliases": [], "how": "inferred from handler names"},
         "summary": STALE.summary, "advice": STALE.advice,
         "evidence": [
-            PLACE | {"line": 24, "line_end": None, "role": "context", "text": "k_setup: hwsize=8", "text_end": None},
             PLACE | {"line": 461, "line_end": 464, "role": "cause", "text": INSERT, "text_end": "ret=-34"},
+            PLACE | {"line": 24, "line_end": None, "role": "context", "text": "k_setup: hwsize=8", "text_end": None},
         ],
         "explains": ["MSI-009"], "explained_by": None, "confirmed_by_replay": None, "fixes": [],
         "unchecked": [{"guard": "the kernel's release", "would_settle": "uname -a"}],

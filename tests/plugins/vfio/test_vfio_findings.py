@@ -46,6 +46,53 @@ def test_each_growth_of_a_vector_in_use_is_a_window(counts: tuple[int, ...]) -> 
     assert outcome(run(str(t)), "VFIO-001").outcome == "inconclusive"
 
 
+def taken_down(t: Trace, *vectors: int) -> None:
+    """A disable with the calls inside it."""
+    t.begin(0x21, 2, 0, 0)
+    for vector in vectors:
+        t.entry("vfio_msi_set_vector_signal", f"vdev={t.vdev:#x} vector={vector} fd=-1 msix=1")
+    t.entry("pci_free_irq_vectors", f"dev={t.dev:#x}")
+    t.leave("vfio_pci_set_irqs_ioctl", 0)
+
+
+def test_a_window_is_an_upper_bound_with_two_inner_ones() -> None:
+    t = Trace()
+    t.open()
+    t.enable(1, 16, made=16)
+    t.interrupts(0)
+    taken_down(t, 0)  # lines 100 us apart: the handler goes in the 2nd, the vectors in the 3rd
+    t.wait(2)
+    t.enable(2, 16)
+    t.interrupts(0)
+    taken_down(t, 0, 1)
+    t.enable(3, 16)
+    (f,) = [f for f in found(str(t)) if f.code == "VFIO-002"]
+    first, second = f.windows
+    assert (first["no_handler_ns"] < first["span_ns"], first["no_vectors_ns"] < first["no_handler_ns"]) == (True, True)
+    assert first["span_ns"] - first["no_handler_ns"] == 500_000  # the call before it, vector 1's and the return after it
+    told = f"at most {first['span_ns'] / 1e6:.3f} ms (no handler {first['no_handler_ns'] / 1e6:.1f} ms, no vectors {first['no_vectors_ns'] / 1e6:.1f} ms)"
+    assert f.summary.endswith(told)
+    assert (f.values["longest_no_handler_ns"], f.values["longest_no_vectors_ns"]) == (first["no_handler_ns"], first["no_vectors_ns"])
+    assert [e.role for e in f.evidence[:3]] == ["cause", "cause", "context"]
+    assert f.evidence[0].line == first["line"]
+    assert second["no_handler_ns"] is not None
+
+
+def test_the_lines_of_the_longest_window_come_first() -> None:
+    t = Trace()
+    t.open()
+    t.enable(1, 16, made=16)
+    t.interrupts(0)
+    for count, ms in ((2, 1), (3, 30), (4, 2)):
+        t.disable()
+        t.wait(ms)
+        t.enable(count, 16)
+        t.interrupts(0)
+    (f,) = [f for f in found(str(t)) if f.code == "VFIO-002"]
+    assert (f.evidence[0].line, f.windows[1]["new"]) == (f.windows[1]["line"], 3)
+    assert (f.windows[1]["no_handler_ns"], f.summary.endswith(" ms")) == (None, True)  # the calls inside are not recorded
+
+
 def test_a_recording_given_twice_has_its_windows_once() -> None:
     t = Trace()
     grown(t, 1, 4, 8)

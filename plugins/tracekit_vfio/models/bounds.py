@@ -1,0 +1,58 @@
+"""Inner bounds of windows: how long no handler was set and no vectors were allocated, where the calls inside are recorded."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+NEEDS = ("op_vector", "op_free", "op_alloc", "vector_alloc", "vector_activate")
+Rows = list[dict[str, Any]]
+
+
+def with_bounds(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Fill `no_handler` and `no_vectors`. From call to return a window is an upper bound; the calls inside tell more."""
+    if windows.is_empty() or not any(name in tables for name in ("op_vector", "op_free")):
+        return windows
+    bounds = [_bounds(w, tables) for w in windows.iter_rows(named=True)]
+    handlers, vectors = zip(*bounds, strict=True)
+    return windows.with_columns(
+        pl.Series("no_handler", handlers, dtype=pl.Int64),
+        pl.Series("no_vectors", vectors, dtype=pl.Int64),
+    )
+
+
+def _bounds(w: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -> tuple[int | None, int | None]:
+    if w["disable_ts"] is None or w["enable_ts"] is None or w["enable_line"] is None:
+        return None, None
+    down, up = (w["line"], w["disable_end"] or w["line"]), (w["enable_line"], w["enable_end"] or w["enable_line"])
+    taken = {v["vector"]: v["ts"] for v in _of(tables, "op_vector", w, down) if v["fd"] is not None and v["fd"] < 0}
+    given = {v["vector"]: _set(v, tables, w) for v in _of(tables, "op_vector", w, up) if _wires(v)}
+    silent = [end - begin for v, begin in taken.items() if (end := given.get(v)) is not None and begin is not None]
+    freed = [f["ts"] for f in _of(tables, "op_free", w, down) if f["ts"] is not None]
+    made = [a["ts_end"] for a in _of(tables, "op_alloc", w, up) if a["ts_end"] is not None and (a["ret"] or 0) > 0]
+    return max(silent, default=None), made[0] - freed[0] if freed and made else None
+
+
+def _wires(v: Mapping[str, Any]) -> bool:
+    return v["vector"] is not None and v["fd"] is not None and v["fd"] >= 0 and (v["ret"] is None or v["ret"] >= 0)
+
+
+def _set(v: Mapping[str, Any], tables: Mapping[str, pl.DataFrame], w: Mapping[str, Any]) -> int | None:
+    """When the handler of a vector was set: at the return of the call, else where its CPU vector is allocated in it, else at its entry."""
+    if v["ts_end"] is not None:
+        return int(v["ts_end"])
+    inside = (v["line"], w["enable_end"] or v["line"])
+    events = [e for name in ("vector_alloc", "vector_activate") for e in _of(tables, name, w, inside) if e["irq"] == v["irq"]]
+    first = min(events, key=lambda e: e["line"], default=v)
+    return None if first["ts"] is None else int(first["ts"])
+
+
+def _of(tables: Mapping[str, pl.DataFrame], name: str, w: Mapping[str, Any], lines: tuple[int, int]) -> Rows:
+    """The rows of the window's task between two lines of its source."""
+    return list(_inside(tables.get(name), w, lines))
+
+
+def _inside(frame: pl.DataFrame | None, w: Mapping[str, Any], lines: tuple[int, int]) -> Iterator[dict[str, Any]]:
+    if frame is not None:
+        here = (pl.col("source") == w["source"]) & pl.col("line").is_between(*lines) & pl.col("tid").eq_missing(pl.lit(w["tid"], pl.Int64))
+        yield from frame.filter(here).sort("line").iter_rows(named=True)
