@@ -87,8 +87,8 @@ def _body(run: Run, told: Story, title: str) -> Iterator[str]:
     yield f"<h1{'' if told.faults or run.doubts else ' class=good'}>{_safe(title)}</h1>"
     yield from _list("", [_safe(e) for e in run.errors])
     yield from _list("Why an all-clear is not to be trusted", [_safe(d.text) for d in run.doubts])
-    for fault in told.faults:
-        yield from _fault(fault, run.picture(fault.finding), run.around)
+    for number, fault in enumerate(told.faults, 1):
+        yield from _fault(fault, run.picture(fault.finding), run.around, f"f{number}")
     yield from _list("Facts", [f"<b>{_safe(f.code)}</b> {_safe(f.name)}: {_safe(f.summary)}" for f in told.facts])
     yield from _list("Not decided", [_outcome(o) for o in told.open])
     yield f"<p>{_safe(checked(told, full=True))}</p>"
@@ -99,30 +99,30 @@ def _body(run: Run, told: Story, title: str) -> Iterator[str]:
     yield f"<footer>tracekit {_safe(run.version)}</footer>"
 
 
-def _fault(fault: Fault, picture: Picture | None, around: Around) -> Iterator[str]:
+def _fault(fault: Fault, picture: Picture | None, around: Around, key: str) -> Iterator[str]:
     f = fault.finding
     device = f.subject.label + (f"; {f.subject.how}" if f.subject.how else "") + (f"; on {f.machine}" if f.machine else "")
     yield f'<article class="{_safe(f.severity or "info")}"><span class="tag">{_safe(f.severity or "info")}</span>'
     yield f"<h2>{_safe(f.summary)}</h2>"
     yield f'<p class="what"><b>{_safe(f.code)}</b> {_safe(f.name)} · <code>{_safe(device)}</code> · <b>{_safe(confidence(f))}</b></p>'
-    yield from _picture(picture, f)
+    yield from _picture(picture, f, key)
     if f.advice:
         yield f'<p class="do"><b>What to do.</b> {_safe(f.advice)}</p>'
     yield from _list("Fixed by", [_safe(x) for x in f.fixes])
     if f.meaning:
         yield f"<h3>What this means</h3><p>{_safe(f.meaning)}</p>"
-    yield from _whole(picture, f)
+    yield from _whole(picture, f, key)
     yield from _windows(f)
-    yield from _evidence(f, around)
+    yield from _evidence(f, around, key)
     yield from _list("Leads to", [_consequence(c) for c in fault.consequences])
     yield from _list("Not checked", [f"{_safe(u.guard)}. Would settle it: {_safe(u.would_settle)}" for u in f.unchecked])
     yield "</article>"
 
 
-def _picture(picture: Picture | None, f: Finding) -> Iterator[str]:
+def _picture(picture: Picture | None, f: Finding, key: str) -> Iterator[str]:
     """Yield the part that shows the proof, else the whole."""
     if picture is not None:
-        yield _scrolled(drawing(picture.focus or picture.whole, _anchors(f)))
+        yield _scrolled(drawing(picture.focus or picture.whole, _anchors(f, key)))
 
 
 def _scrolled(svg: str) -> str:
@@ -130,22 +130,22 @@ def _scrolled(svg: str) -> str:
     return f'<div class="scroll picture" tabindex="0" title="+, - and 0 zoom, so do Ctrl and the wheel">{svg}</div>'
 
 
-def _whole(picture: Picture | None, f: Finding) -> Iterator[str]:
+def _whole(picture: Picture | None, f: Finding, key: str) -> Iterator[str]:
     """Yield the whole recording, where the first picture shows a part of it."""
     if picture is not None and picture.focus is not None:
         clock = f"<p>{_safe(picture.whole.clock)}</p>" if picture.whole.clock else ""
-        yield f"<h3>The whole recording</h3>{_scrolled(drawing(picture.whole, _anchors(f)))}{clock}"
+        yield f"<h3>The whole recording</h3>{_scrolled(drawing(picture.whole, _anchors(f, key)))}{clock}"
 
 
-def _anchors(f: Finding) -> Callable[[Bar | Mark], str]:
+def _anchors(f: Finding, key: str) -> Callable[[Bar | Mark], str]:
     """Return what gives a bar the address of its line on the page; nothing where the line is no evidence of the finding."""
     lines = {(e.source, e.line) for e in f.evidence}
-    return lambda item: f"#{_anchor(f, item.source, item.line)}" if (item.source, item.line) in lines else ""
+    return lambda item: f"#{_anchor(f, key, item.source, item.line)}" if (item.source, item.line) in lines else ""
 
 
-def _anchor(f: Finding, source: str, line: int) -> str:
+def _anchor(f: Finding, key: str, source: str, line: int) -> str:
     sources = list(dict.fromkeys(e.source for e in f.evidence))
-    return f"{f.code}-{f.fingerprint}-{sources.index(source)}-L{line}"
+    return f"{key}-{sources.index(source)}-L{line}"
 
 
 def _windows(f: Finding) -> Iterator[str]:
@@ -173,10 +173,10 @@ def _consequence(f: Finding) -> str:
     return f"<b>{_safe(f.code)}</b> {_safe(f.name)}, {_safe(confidence(f))}: {_safe(f.summary)} <code>{_safe(places(f))}</code>"
 
 
-def _evidence(f: Finding, around: Around) -> Iterator[str]:
+def _evidence(f: Finding, around: Around, key: str) -> Iterator[str]:
     for source, group in by_source(leading(f.evidence)):
         yield f"<h3>{_safe(source)}</h3>"
-        yield f'<div class="scroll" tabindex="0"><table>{"".join(_line(f, e) for e in group)}</table></div>'
+        yield f'<div class="scroll" tabindex="0"><table>{"".join(_line(f, e, key) for e in group)}</table></div>'
         yield from _surroundings(group, around.get(source, {}))
 
 
@@ -194,9 +194,9 @@ def _surroundings(group: list[Evidence], lines: Mapping[int, str]) -> Iterator[s
     yield f'<details><summary>The lines around</summary><div class="scroll" tabindex="0"><table>{"".join(rows)}</table></div></details>'
 
 
-def _line(f: Finding, e: Evidence) -> str:
+def _line(f: Finding, e: Evidence, key: str) -> str:
     cells = f'<td class="{_safe(e.role)}">{_safe(e.role)}</td>'
-    place = f' id="{_safe(_anchor(f, e.source, e.line))}"'
+    place = f' id="{_safe(_anchor(f, key, e.source, e.line))}"'
     rows = (f'<td class="n">{n}</td>{cells}<td>{_safe(text.strip())}</td></tr>' for n, text in quoted(e))
     return "".join(f"<tr{'' if i else place}>{row}" for i, row in enumerate(rows))
 
