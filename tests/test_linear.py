@@ -60,13 +60,14 @@ class Used:
     where: str
 
 
-# Not run on the text of a log: grammars, the command line, and names of files, which have at most 4096 characters; nor on more than the first
+# Not run on the text of a log: grammars, the command line, names that plugins declare, and names of files, which have at most 4096 characters; nor on more than the first
 # 500 characters of a sentence.
 #
 # Those of redaction are left out, and three of them are not linear: `search._CLASS`, serial numbers with escaped quotes and behind blanks.
 OTHERS = (
     *("tracekit.grammar", "tracekit.cli", "tracekit.reading.bundle", "tracekit.redaction"),
     *("tracekit_irq.complaint", "tracekit_irq.silence"),
+    *("tracekit.plugins.parts", "tracekit.replay.gates"),
 )
 
 

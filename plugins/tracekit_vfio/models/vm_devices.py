@@ -8,7 +8,7 @@ from tracekit import VM_DEVICES, Model, Row, Table, full_bdf
 # `-name guest=vm1,debug-threads=on`, `-name 'vm1,debug-threads=on'`, `-name vm1`
 NAME = re.compile(r"-name [\"']?(?:guest=)?(?P<name>[^\s,\"']+)")
 # `vfio-pci,host=0000:01:00.0`, `"driver":"vfio-pci","host":"0000:01:00.0"`
-DEVICE = re.compile(r"vfio-pci[^\s}]*?\bhost\"?[=:] ?\"?(?P<bdf>(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])")
+ASSIGNED = re.compile(r"vfio-pci[^\s}]{0,400}?\bhost\"?[=:] ?\"?(?P<bdf>(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])")
 
 
 class VmDevices(Model):
@@ -33,5 +33,5 @@ class VmDevices(Model):
 
     def _give(self, e: Row, text: str) -> None:
         if (vm := self.vm.get(e.source)) is not None:
-            for device in DEVICE.finditer(text):
+            for device in ASSIGNED.finditer(text):
                 self.emit("vm_devices", e, vm=vm, bdf=full_bdf(device["bdf"]), line_end=e.line)

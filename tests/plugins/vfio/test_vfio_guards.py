@@ -48,7 +48,7 @@ def test_an_irq_that_loses_its_vector_and_returns_with_another_is_a_window(down:
     (f,) = windows(recorded(*FIRST, down, freed(61), alloc(61), alloc(62), *AFTER))
     assert (f.grade, f.subject.bdf, f.values["basis"]) == ("probable", BDF, "vectors")
     assert (f.values["old"], f.values["new"], f.values["vectors_in_use"], f.values["longest_ns"]) == (1, 2, [0], 2_000_000)
-    assert [(e.line, e.role) for e in f.evidence] == [(4, "context"), (5, "cause"), (7, "cause")]
+    assert [(e.line, e.role) for e in f.evidence] == [(5, "cause"), (7, "cause"), (4, "context")]
 
 
 @pytest.mark.parametrize(
