@@ -270,7 +270,8 @@ def test_python_tries_rules_on_short_texts_only(monkeypatch: pytest.MonkeyPatch)
 )
 def test_one_that_is_not_linear_is_found(expression: str, method: str, patience: None) -> None:
     signal.setitimer(signal.ITIMER_VIRTUAL, 1, 1)
-    assert slow(Used(re.compile(expression), method, "here")) is not None
+    tried = (slow(Used(re.compile(expression), method, "here")) for _ in range(5))  # a busy machine blurs one measurement
+    assert any(told is not None for told in tried)
 
 
 @pytest.mark.parametrize(

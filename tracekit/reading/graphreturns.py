@@ -12,7 +12,10 @@ from collections.abc import Iterable, Iterator
 _RAW = re.compile(rb"\[([0-9]+)\].{0,80}? funcgraph_exit: +func=([^ ]+) retval=(0x[0-9a-f]+|-?[0-9]+) ")
 # qemu-kvm-342   [000]     5.000005: funcgraph_entry:        2.000 us   |      msi_insert_desc();
 # qemu-kvm-342   [000]     5.000010: funcgraph_exit:         4.000 us   |      }
-_ENDS = re.compile(rb"\[([0-9]+)\].{0,80}? funcgraph_(?:entry|exit): [^|]{0,80}\| *(?:([^ (}]{1,99})[^(]{0,40}\([^()]*\);|\})(?: /\* ([^*]*) \*/)?$")
+_ENDS = re.compile(
+    rb"\[([0-9]+)\].{0,80}? funcgraph_(?:entry|exit): [^|]{0,80}\| *"
+    rb"(?:([^ (}]{1,99})[^(]{0,40}\([^()]*\);|\})(?: /\* ([^*]*) \*/)?$"
+)
 _TOLD = re.compile(rb"(?:^|[ ])(?:= |ret=)")  # a trace-cmd that prints them itself
 
 
