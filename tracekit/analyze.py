@@ -197,7 +197,7 @@ def whatif(paths: Sequence[str], options: Options | None = None) -> list[Flip]:
 def read(
     sources: Sequence[Source], engine: Engine, options: Options, errors: list[str], given: Mapping[str, Parsed] | None = None
 ) -> tuple[dict[str, pl.DataFrame], list[Parsed], pl.DataFrame]:
-    """(all tables of the case: events, then what the models emit; the accounts of the sources; the repeated lines). `given`: sources that
+    """Return (all tables of the case, the accounts of the sources, the repeated lines). `given`: sources that
     are parsed already, by path."""
     errors += engine.errors
     registry = engine.registry

@@ -30,13 +30,13 @@ from tracekit_irq.models.vectors import Vectors
 
 @hookimpl
 def tracekit_models() -> list[type]:
-    """The vector pool's replay, what drivers tell of it in known words and in their own, and faults of IOMMUs in one form."""
+    """Return the vector pool's replay, what drivers tell of it in known words and in their own, and faults of IOMMUs in one form."""
     return [Vectors, MessageResults, Complaints, RemapFaults, SmmuFaults]
 
 
 @hookimpl
 def tracekit_diagnoses() -> list[object]:
-    """VEC-001 to VEC-008, IRQ-001 to IRQ-010."""
+    """Return VEC-001 to VEC-008, IRQ-001 to IRQ-010."""
     return [
         exhausted_at_request,
         exhausted_at_alloc,
@@ -61,7 +61,7 @@ def tracekit_diagnoses() -> list[object]:
 
 @hookimpl
 def tracekit_machines() -> dict[str, type]:
-    """The CPU vectors of a host, and one remapping table."""
+    """Return the CPU vectors of a host, and one remapping table."""
     from tracekit_irq.machines.irte_pool import IrtePool
     from tracekit_irq.machines.vector_pool import VectorPool
 

@@ -61,7 +61,7 @@ class Complaint:
 
 
 def read(text: str) -> Complaint | None:
-    """The complaint in a driver's sentence, or None where it is about something else than vectors."""
+    """Return the complaint in a driver's sentence, or None where it is about something else than vectors."""
     text = text[:LONGEST]
     error = errno_of(text)
     if error in OTHER_TROUBLE or OTHER_PART.search(text) or SETTING.search(text):
@@ -79,7 +79,7 @@ def read(text: str) -> Complaint | None:
 
 
 def errno_of(text: str) -> int | None:
-    """The errno in any of its spellings, as a positive number."""
+    """Return the errno in any of its spellings, as a positive number."""
     for found in ERRNO.finditer(text):
         number = _errno(found)
         if number is not None and 0 < number < 600:

@@ -19,7 +19,7 @@ def emulated(
     amdvi_remap_failed: pl.DataFrame | None = None,
     amdvi_ir_refused: pl.DataFrame | None = None,
 ) -> Iterator[Finding]:
-    """One finding of all that it says: most lines are printed once a process, some name an index, some a source id, some neither."""
+    """Yield one finding of all that it says: most lines are printed once a process, some name an index, some a source id, some neither."""
     told = (vtd_irte_not_present, vtd_irte_sid, vtd_irte_wrong, amdvi_remap_failed, amdvi_ir_refused)
     frames = [f for f in told if f is not None]
     if not frames:
@@ -48,6 +48,6 @@ def function_of(sid: int) -> str:
 
 
 def _why(reasons: pl.DataFrame | None) -> str:
-    """The first reasons in the emulator's words."""
+    """Return the first reasons in the emulator's words."""
     texts: Sequence[str] = reasons["words"].unique(maintain_order=True).to_list()[:2] if reasons is not None else ()
     return f": {'; '.join(t.rstrip('. ') for t in texts)}" if texts else ""

@@ -10,7 +10,7 @@ Rows = list[dict[str, Any]]
 
 
 def shown(rows: Rows) -> Rows:
-    """The first rows, as many as a finding shows."""
+    """Return the first rows, as many as a finding shows."""
     return rows[:MOST]
 
 

@@ -24,18 +24,18 @@ class Polled:
 
     @property
     def bdf(self) -> str | None:
-        """The function's address, if one of the lines has it."""
+        """Return the function's address, if one of the lines has it."""
         return next((r["bdf"] for r in self.rows if r.get("bdf")), None)
 
     @property
     def queues(self) -> list[str]:
-        """The queues that the lines name."""
+        """Return the queues that the lines name."""
         names = (r.get("queue") if r.get("queue") is not None else r.get("queue_name") for r in self.rows)
         return sorted({str(n) for n in names if n is not None})
 
 
 def by_device(known: Rows, silences: Rows, unanswered: Rows) -> list[Polled]:
-    """What each device's driver found or guessed; polls that were announced and found nothing are left out."""
+    """Return what each device's driver found or guessed; polls that were announced and found nothing are left out."""
     rows = [{**r, "grade": "proven"} for r in known] + [{**r, "grade": GRADE_OF[r["kind"]]} for r in silences]
     devices: dict[str, Rows] = {}
     for r in sorted(rows, key=lambda r: (r["source"], r["line"])):
@@ -45,12 +45,12 @@ def by_device(known: Rows, silences: Rows, unanswered: Rows) -> list[Polled]:
 
 
 def name_of(r: Mapping[str, Any]) -> str:
-    """The device of a row as its driver names it."""
+    """Return the device of a row as its driver names it."""
     return str(r.get("device") or r.get("bdf") or r.get("driver") or "an unnamed device")
 
 
 def _grade(rows: Rows) -> str:
-    """The best grade of the rows; a graphics fence that its timer found again and again is more than possible."""
+    """Return the best grade of the rows; a graphics fence that its timer found again and again is more than possible."""
     fences = sum(r.get("kind") == "fence" for r in rows)
     return "probable" if fences > 1 and all(r["grade"] == "possible" for r in rows) else min((r["grade"] for r in rows), key=GRADES.index)
 

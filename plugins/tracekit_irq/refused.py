@@ -12,7 +12,7 @@ NOT_X86 = "ITS|GIC|XIVE|XICS|PLIC"
 
 
 def maybe_x86(interrupts: pl.DataFrame | None) -> bool:
-    """Whether no irq chip of /proc/interrupts is another architecture's."""
+    """Return whether no irq chip of /proc/interrupts is another architecture's."""
     return interrupts is None or not interrupts["chip"].str.contains(NOT_X86).any()
 
 
@@ -23,7 +23,7 @@ def lines(
     probes: pl.DataFrame | None,
     functions: pl.DataFrame | None,
 ) -> Rows:
-    """Drivers' lines with -28, in order, with `who` (a BDF where one is known) and `step` (irq, vectors, probe)."""
+    """Return drivers' lines with -28, in order, with `who` (a BDF where one is known) and `step` (irq, vectors, probe)."""
     bdfs = {f["device"]: f["bdf"] for f in sorted_rows(functions)}
     steps = (("irq", sorted_rows(irqs)), ("vectors", sorted_rows(vectors) + sorted_rows(refusals)), ("probe", sorted_rows(probes)))
     rows = [{**r, "step": r.get("what", step)} for step, part in steps for r in part]
@@ -34,10 +34,10 @@ def lines(
 
 
 def names_interrupts(told: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether one of the refusals is about interrupts by its own words."""
+    """Return whether one of the refusals is about interrupts by its own words."""
     return any(r["step"] == "irq" for r in told)
 
 
 def follows(probe: Mapping[str, Any], told: Rows, near: int) -> bool:
-    """Whether a refusal that names interrupts stands just before: without the warning, -28 of a probe may be about anything."""
+    """Return whether a refusal that names interrupts stands just before: without the warning, -28 of a probe may be about anything."""
     return any(r["step"] != "probe" and r["source"] == probe["source"] and 0 < probe["line"] - r["line"] <= near for r in told)

@@ -58,14 +58,14 @@ def of_amd(events: pl.DataFrame | None, by_xen: pl.DataFrame | None) -> Rows:
 
 
 def interrupts(events: pl.DataFrame) -> pl.Series:
-    """AMD-Vi events about an interrupt: the flag says so, or the address is that of interrupts (0xfee....., 0xfdf8......)."""
+    """Return which AMD-Vi events are of an interrupt: by the flag, or by the address of interrupts (0xfee....., 0xfdf8......)."""
     address = events["address"] & 0xFFFFFFFFFF
     msi = address.is_between(0xFEE00000, 0xFEEFFFFF) | address.is_between(0xFDF8000000, 0xFDF8FFFFFF)
     return ((events["flags"].fill_null(0) & INTERRUPT_FLAG) != 0) | (msi & (events["kind"] != "IO_PAGE_FAULT"))
 
 
 def by_device(faults: Rows) -> dict[str | None, Rows]:
-    """The faults of each device."""
+    """Return the faults of each device."""
     devices: dict[str | None, Rows] = {}
     for f in faults:
         devices.setdefault(f["bdf"], []).append(f)
@@ -73,7 +73,7 @@ def by_device(faults: Rows) -> dict[str | None, Rows]:
 
 
 def alias(bdf: str | None, enumerated: pl.DataFrame | None) -> str | None:
-    """Why an id is no endpoint: an I/O APIC's or HPET's source id, a bridge, or a function that the kernel did not find; else None."""
+    """Return why an id is no endpoint (an I/O APIC's or HPET's source id, a bridge, a function that the kernel did not find), or None."""
     if bdf is None:
         return None
     _, bus_text, place = bdf.split(":")  # the segment has four digits, or five behind a VMD
@@ -96,7 +96,7 @@ class Moments:
         self.resumes, self.starts = resumes, starts
 
     def ordinary(self, f: Mapping[str, Any]) -> bool:
-        """Whether the fault came in the first seconds of the kernel, by its own clock or after its banner, or near a resume."""
+        """Return whether the fault came in the first seconds of the kernel, by its own clock or after its banner, or near a resume."""
         if f["ts"] is None:
             return False
         if f["ts"] < EARLY_MS * 1_000_000 or any(self._early(m, f) for m in self._of(self.starts, f)):
@@ -121,7 +121,7 @@ def _near_resume(resume: Mapping[str, Any], f: Mapping[str, Any]) -> bool:
 
 
 def severity(f: Mapping[str, Any], other: str | None, moments: Moments) -> str:
-    """low: no endpoint, early at boot, or at resume; medium: a sender that bypasses remapping; high: else."""
+    """Return low: no endpoint, early at boot, or at resume; medium: a sender that bypasses remapping; high: else."""
     if other or moments.ordinary(f):
         return "low"
     return "medium" if f["reason"] in (0x20, 0x23, 0x25) else "high"
@@ -164,7 +164,7 @@ def _finding(bdf: str | None, faults: Rows, other: str | None, moments: Moments)
 
 
 def _with_end(finding: Finding, faults: Rows, panics: Rows) -> Finding:
-    """The finding as severe as what it led to: where the machine stopped right after, that is its end."""
+    """Return the finding as severe as what it led to: where the machine stopped right after, that is its end."""
     end = next((p for f in reversed(faults) if (p := ended_by(f, panics)) is not None), None)
     if end is None:
         return finding

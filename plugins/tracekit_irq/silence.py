@@ -24,7 +24,7 @@ QUEUE = re.compile(
 
 
 def kind(text: str) -> str | None:
-    """`found`: work that was done and not told; `announced`: a poll begins;
+    """Return `found`: work that was done and not told; `announced`: a poll begins;
     `hedged`: the driver guesses; `msi`, `irq`: it says that one was missed; None: nothing was done, so that no interrupt is missing."""
     text = text[:LONGEST]
     if NOTHING.search(text):
@@ -39,6 +39,6 @@ def kind(text: str) -> str | None:
 
 
 def queue(text: str) -> str | None:
-    """The queue or ring that the sentence names."""
+    """Return the queue or ring that the sentence names."""
     found = QUEUE.search(text)
     return found["queue"] if found else None

@@ -18,7 +18,7 @@ def tracekit_models() -> list[type[Model]]:
 
 @hookimpl
 def tracekit_diagnoses() -> list[Any]:
-    """MSI-001 to MSI-009."""
+    """Return MSI-001 to MSI-009."""
     from tracekit_msi.diagnoses.hwsize_latent import hwsize_latent
     from tracekit_msi.diagnoses.kernel_bug import kernel_bug
     from tracekit_msi.diagnoses.mode_conflict import mode_conflict
@@ -34,7 +34,7 @@ def tracekit_diagnoses() -> list[Any]:
 
 @hookimpl
 def tracekit_machines() -> dict[str, type]:
-    """The PCI function and its irq domain."""
+    """Return the PCI function and its irq domain."""
     from tracekit_msi.machines.msi_domain import MsiDomain
     from tracekit_msi.machines.pci_function import PciFunction
 

@@ -71,5 +71,5 @@ def _finding(waits: Rows, failed: Rows, parts: Rows, missing: Rows) -> Finding:
 
 
 def _command(function: str) -> str:
-    """`its_build_mapc_cmd+0x0/0x60` -> `mapc`."""
+    """Return `its_build_mapc_cmd+0x0/0x60` -> `mapc`."""
     return function.partition("+")[0].removeprefix("its_build_").removesuffix("_cmd")

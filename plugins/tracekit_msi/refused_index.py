@@ -77,7 +77,7 @@ def _stale(enables: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_gaps(enables: pl.DataFrame, gap: pl.DataFrame | None) -> pl.DataFrame:
-    """Where events were lost inside an attempt, the absence of a new domain is not shown."""
+    """Return where events were lost inside an attempt, the absence of a new domain is not shown."""
     if gap is None:
         return enables
     lost = [lost_between(gap, *place) for place in enables.select("source", "line", "line_end").iter_rows()]
@@ -142,7 +142,7 @@ def _grade(row: Mapping[str, Any], others: pl.DataFrame) -> Any:
 
 
 def _takes_fewer(row: Mapping[str, Any], others: pl.DataFrame) -> bool:
-    """Whether the next enable of the function keeps the domain too, and gets no more vectors than were inserted."""
+    """Return whether the next enable of the function keeps the domain too, and gets no more vectors than were inserted."""
     later = others.filter((pl.col("source") == row["source"]) & (pl.col("line") > row["line_end"])).head(1)
     return later.height > 0 and not later["created"][0] and (later["ret"][0] or 0) in range(1, row["fail_index"] + 1)
 
@@ -177,6 +177,6 @@ def _evidence(row: Mapping[str, Any], others: pl.DataFrame, again: pl.DataFrame,
 
 
 def _cure(row: Mapping[str, Any], others: pl.DataFrame) -> dict[str, Any] | None:
-    """A later enable that made the domain anew and got its vectors."""
+    """Return a later enable that made the domain anew and got its vectors."""
     later = others.filter((pl.col("source") == row["source"]) & (pl.col("line") > row["line"]) & pl.col("created") & (pl.col("ret") > 0))
     return later.row(0, named=True) if later.height else None

@@ -139,6 +139,6 @@ def _outcome(o: Outcome) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that Markdown shows as it is: on one line, nothing in it is markup, a mention or a link."""
+    """Return text that Markdown shows as it is: on one line, nothing in it is markup, a mention or a link."""
     text = _LINK.sub(r"\1\\.", _SPECIAL.sub(r"\\\1", visible(" ".join(text.split()))))
     return _BLOCK.sub(lambda m: f"{m[1]}\\{m[2]}", text).replace("://", ":\u200b//")

@@ -31,7 +31,7 @@ class SarifReport:
 
 
 def _invocation(run: Run) -> dict[str, Any]:
-    """Whether the run was whole; why not as notifications, which viewers show above the results."""
+    """Return whether the run was whole; why not as notifications, which viewers show above the results."""
     told = [{"level": "warning", "descriptor": {"id": d.kind}, "message": {"text": d.text}} for d in run.doubts]
     return {"executionSuccessful": not run.doubts, "toolExecutionNotifications": told}
 

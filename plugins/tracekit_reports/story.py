@@ -46,7 +46,7 @@ def story(run: Run) -> Story:
 
 
 def _repeats(code: str) -> bool:
-    """OBS rows gather for programs what a page says beside each finding and open outcome."""
+    """Return whether a code is an OBS row: it gathers for programs what a page says beside each finding and open outcome."""
     return code.startswith("OBS")
 
 
@@ -155,7 +155,7 @@ def confidence(f: Finding) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """`1 line`, `2,000 lines`."""
+    """Return `1 line`, `2,000 lines`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 

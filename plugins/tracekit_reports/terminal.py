@@ -159,7 +159,7 @@ def _evidence(f: Finding, width: int, full: bool) -> Iterator[RenderableType]:
 
 
 def _fitted(text: str, width: int) -> str:
-    """A line of a log, runs of blanks squeezed; the middle goes where it would take more than three lines of the terminal."""
+    """Return a line of a log, runs of blanks squeezed; the middle goes where it would take more than three lines of the terminal."""
     lines = wrap(" ".join(visible(text).split()), max(20, width), break_on_hyphens=False)
     if len(lines) > _LINES_EACH:
         lines = [lines[0] + " …", *lines[1 - _LINES_EACH :]]
@@ -167,7 +167,7 @@ def _fitted(text: str, width: int) -> str:
 
 
 def _end(path: str, width: int) -> str:
-    """A path; of a long one the end, where the file's name is."""
+    """Return a path; of a long one the end, where the file's name is."""
     return path if len(path) <= width else "…" + path[1 - width :]
 
 

@@ -18,7 +18,7 @@ def tracekit_models() -> list[type[Model]]:
 
 @hookimpl
 def tracekit_diagnoses() -> list[Any]:
-    """VFIO-001 to VFIO-013, KVMT-001 to KVMT-003, CFG-001 to CFG-003."""
+    """Return VFIO-001 to VFIO-013, KVMT-001 to KVMT-003, CFG-001 to CFG-003."""
     from tracekit_vfio.diagnoses.block_rollback import block_rollback
     from tracekit_vfio.diagnoses.caplist_clobber import caplist_clobber
     from tracekit_vfio.diagnoses.early_enable import early_enable
@@ -64,7 +64,7 @@ def tracekit_diagnoses() -> list[Any]:
 
 @hookimpl
 def tracekit_machines() -> dict[str, type]:
-    """The opened device, its VMM, the guest, the delivery of one vector, and what they can do together."""
+    """Return the opened device, its VMM, the guest, the delivery of one vector, and what they can do together."""
     from tracekit_vfio.machines.configuration import Configuration
     from tracekit_vfio.machines.delivery import Delivery
     from tracekit_vfio.machines.guest import Guest

@@ -55,7 +55,7 @@ class Diagnosis:
 
     @property
     def page(self) -> str:
-        """The user's page: the docstring with its fixed sections."""
+        """Return the user's page: the docstring with its fixed sections."""
         return inspect.getdoc(self.function) or ""
 
     @property
@@ -155,7 +155,7 @@ def judge(d: Diagnosis, places: Places, **settings: Any) -> tuple[list[Finding],
 def _of(
     d: Diagnosis, places: Places, place: Place, tables: Mapping[str, pl.DataFrame | None], told: Sequence[Finding | Verdict]
 ) -> tuple[list[Finding], Outcome]:
-    """The findings and the outcome of one diagnosis at one place, from what it yielded there."""
+    """Return the findings and the outcome of one diagnosis at one place, from what it yielded there."""
     if findings := [_complete(f, d, place) for f in told if isinstance(f, Finding)]:
         return findings, Outcome(d.name, d.code, "found")
     verdicts = sorted((v for v in told if isinstance(v, Verdict)), key=lambda v: sound.VERDICTS.index(v.outcome))
@@ -166,7 +166,7 @@ def _of(
 
 
 def _told(d: Diagnosis, tables: Mapping[str, pl.DataFrame | None], settings: Mapping[str, Any]) -> Iterator[Any]:
-    """What the witnesses tell, and what the function tells where none of them has a finding."""
+    """Yield what the witnesses yield, and what the function yields where none of them has a finding."""
     heard = list(hear(d.witnesses, tables, d.severity))
     yield from heard
     if any(isinstance(h, Finding) for h in heard):
@@ -208,7 +208,7 @@ def _logs_of(d: Diagnosis, places: Places, place: Place) -> tuple[set[str], bool
 
 
 def _unseen(d: Diagnosis, tables: Mapping[str, Any]) -> str:
-    """Why a diagnosis cannot be evaluated on these tables; nothing where it can."""
+    """Return why a diagnosis cannot be evaluated on these tables; nothing where it can."""
     if missing := [n for n in d.needs if tables[n] is None]:
         return _absent(d, missing)
     if d.needs_any and all(tables[n] is None for n in d.needs_any):
@@ -222,7 +222,7 @@ def _absent(d: Diagnosis, names: Sequence[str]) -> str:
 
 
 def _joined(outcomes: Sequence[tuple[Place, Outcome]], found: int) -> Outcome:
-    """The outcome of a diagnosis over all places: that of the place where it says most, which is named where there are several.
+    """Return the outcome of a diagnosis over all places: that of the place where it says most, which is named where there are several.
 
     What is clear at one place and not evaluated at another is *clear in part*: it is no all-clear of the case.
     """
@@ -304,13 +304,13 @@ def _explained(found: list[Finding], by_code: Mapping[str, Diagnosis], places: P
 
 
 def _replaces(acute: Finding, other: Finding, places: Places) -> bool:
-    """Whether a finding takes the place of another: not if it is merely possible, nor if the device is known of only one of the two."""
+    """Return whether a finding replaces another: not if it is merely possible, nor if only one of the two names its device."""
     informs = other.grade is None
     return acute.grade != "possible" and _same_subject(acute, other, places) and (informs or acute.subject.bdf == other.subject.bdf)
 
 
 def _same_subject(root: Finding, other: Finding, places: Places) -> bool:
-    """Whether two findings may be about the same device: in one place or in related ones, and with no two names that differ."""
+    """Return whether two findings may be about the same device: in one place or in related ones, and with no two names that differ."""
     a, b = root.subject.bdf, other.subject.bdf
     return places.related(_place_of(root), _place_of(other)) and (a is None or b is None or a == b)
 

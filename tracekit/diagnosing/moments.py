@@ -28,7 +28,7 @@ def tick(row: Any) -> int:
 
 
 def tick_of(ts: pl.Expr, raw: pl.Expr) -> pl.Expr:
-    """The same for columns."""
+    """Return the commands for columns."""
     decimals = raw.str.extract(_FRACTION).str.len_bytes().fill_null(0).cast(pl.Int64)
     printed = pl.lit(10, dtype=pl.Int64).pow(9 - decimals)
     held = pl.coalesce([pl.when(ts % step == 0).then(step) for step in _STEPS])

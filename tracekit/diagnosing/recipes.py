@@ -22,7 +22,7 @@ class Recipe:
 
 
 def script(recipe: Recipe) -> str:
-    """The commands as text for a shell (sh, as root): set-up, the recipe's own, and what to save once the fault was seen."""
+    """Return the commands as text for a shell (sh, as root): set-up, the recipe's own, and what to save once the fault was seen."""
     head = f"# {recipe.asks}\n# Feeds {' '.join(recipe.feeds)}.\n# As root, in an empty folder; load the drivers first.\n"
     own = recipe.commands.strip() + "\n"
     return "\n".join([head, _BEGIN, own, _END] if recipe.tracing else [head, own, _SIDE])
@@ -35,13 +35,13 @@ def family_of(code: str) -> str | None:
 
 @lru_cache(maxsize=512)
 def named(outcome: Outcome) -> Outcome:
-    """The outcome, what it would have recorded followed by the command that prints how."""
+    """Return the outcome with the command that prints how to record what it needs."""
     family = family_of(outcome.code)
     return replace(outcome, record=f"{outcome.record} (tracekit record {family})") if outcome.record and family else outcome
 
 
 def _probes(text: str) -> str:
-    """Lines `p|r name function fetches`, comments and blank lines kept, as definitions of kprobe_events in the group tk."""
+    """Return lines `p|r name function fetches`, comments and blank lines kept, as definitions of kprobe_events in the group tk."""
     return re.sub(r"^([pr]) (.+)$", r"echo '\1:tk/\2' >> $T/kprobe_events", text.strip(), flags=re.MULTILINE)
 
 
@@ -85,7 +85,7 @@ r alloc_ret pci_alloc_irq_vectors_affinity ret=$retval:s32
 
 
 def _printed(probe: str, text: str, *values: str) -> str:
-    """A probe of bpftrace that prints a line in ftrace's layout."""
+    """Return a probe of bpftrace that prints a line in ftrace's layout."""
     line = f"%16s-%-7d [%03d] ..... %5llu.%06llu: {text}"
     stamp = "comm, tid, cpu, nsecs / 1000000000, nsecs % 1000000000 / 1000"
     return f'{probe} {{ printf("{line}\\n", {", ".join([stamp, *values])}); }}\n'

@@ -59,7 +59,7 @@ class Lost:
 
 
 def _overwritten(entries: pl.DataFrame | None) -> pl.DataFrame:
-    """The heads of traces that lost what came before their first line."""
+    """Return the heads of traces that lost what came before their first line."""
     return pl.DataFrame() if entries is None else entries.filter(pl.col("kept") < pl.col("written"))
 
 

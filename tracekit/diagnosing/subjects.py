@@ -34,7 +34,7 @@ def _columns(row: Any) -> Callable[[str], Any]:
 
 
 def _how(entity: int | None, bdf: str, devices: pl.DataFrame | None) -> str | None:
-    """Why the BDF is that of the pointers, if it was inferred."""
+    """Return why the BDF is that of the pointers, if it was inferred."""
     if devices is None or entity is None:
         return None
     known = devices.filter((pl.col("entity") == entity) & (pl.col("bdf") == bdf) & pl.col("how").str.starts_with("inferred"))
@@ -42,13 +42,13 @@ def _how(entity: int | None, bdf: str, devices: pl.DataFrame | None) -> str | No
 
 
 def numbered(vectors: Iterable[int]) -> str:
-    """`vector 3`, `vectors 0, 3`, or `a vector` where none is known."""
+    """Return `vector 3`, `vectors 0, 3`, or `a vector` where none is known."""
     numbers = sorted(vectors)
     return f"vector{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}" if numbers else "a vector"
 
 
 def times(n: int, what: str) -> str:
-    """`1 window`, `2 windows`."""
+    """Return `1 window`, `2 windows`."""
     return f"{n} {what}{'s' if n != 1 else ''}"
 
 
@@ -81,13 +81,13 @@ def callers(calls: pl.DataFrame | None, row: Mapping[str, Any], call: int | None
 
 
 def lost_between(gap: pl.DataFrame | None, source: str, line: int, end: int | None) -> bool:
-    """Whether the recording lost events between two of its lines: what is absent there proves nothing."""
+    """Return whether the recording lost events between two of its lines: what is absent there proves nothing."""
     inside = (pl.col("source") == source) & (pl.col("line") > line) & (pl.col("line") < (end if end is not None else line))
     return gap is not None and gap.filter(inside).height > 0
 
 
 def near(earlier: Any, later: Any, lines: int, ms: int = 10) -> bool:
-    """Whether row `later` stands below row `earlier` of the same source, at most so many lines or so much time away.
+    """Return whether row `later` stands below row `earlier` of the same source, at most so many lines or so much time away.
 
     Time counts too since a record may take many lines: `journalctl -o json-pretty` writes more than ten. Stamps that are too coarse for so
     short a time, or a clock that was set back, leave it to the lines.
@@ -99,7 +99,7 @@ def near(earlier: Any, later: Any, lines: int, ms: int = 10) -> bool:
 
 
 def at_once(earlier: Any, later: Any, lines: int, ms: int) -> bool:
-    """Whether row `later` follows the end of row `earlier` of the same source at once: time decides where stamps can tell it, else lines.
+    """Return whether row `later` follows the end of row `earlier` of the same source at once: by time where stamps tell, else by lines.
 
     Stamps of whole seconds tie within a second for all that is shorter; after a clock was set back stamps tell nothing.
     """
@@ -114,7 +114,7 @@ def at_once(earlier: Any, later: Any, lines: int, ms: int) -> bool:
 
 
 def ended_by(row: Mapping[str, Any], panics: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The panic that a refused interrupt led to, if the machine stopped so soon that nothing else can be meant.
+    """Return the panic that a refused interrupt led to, if the machine stopped so soon that nothing else can be meant.
 
     Within two seconds any panic (50 lines where there are no times); within a minute, while a boot may still wait for its disk, one that
     names interrupts, timers or the root device.
@@ -128,7 +128,7 @@ def _place(row: Any) -> tuple[str, int]:
 
 
 def span(source: str, line: int | None, end: int | None = None, role: Any = "context") -> Iterator[Evidence]:
-    """One evidence for the lines from `line` to `end`; nothing if there is no line."""
+    """Yield one evidence for the lines from `line` to `end`; nothing if there is no line."""
     if line is not None:
         yield Evidence(source, line, role, end if end is not None and end > line else None)
 
@@ -148,5 +148,5 @@ def in_order(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
 
 
 def distinct(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
-    """The evidence without repeated places, in the order given."""
+    """Return the evidence without repeated places, in the order given."""
     return tuple({(e.source, e.line, e.line_end): e for e in evidence}.values())

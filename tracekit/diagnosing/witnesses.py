@@ -78,7 +78,7 @@ def hear(witnesses: Sequence[Witness], tables: Mapping[str, pl.DataFrame | None]
 
 
 def _joined(told: Sequence[tuple[int, Finding | Detail]], severity: Severity) -> Iterator[Finding]:
-    """One finding per subject: the best graded one leads, and what other witnesses tell of the subject is added to it."""
+    """Yield one finding per subject: the best graded one leads, and what other witnesses tell of the subject is added to it."""
     findings = [(n, t) for n, t in told if isinstance(t, Finding)]
     yield from (f for _, f in findings if f.subject.kind == "unknown")  # two devices without a name may be two
     for subject in dict.fromkeys(t.subject.label for _, t in findings if t.subject.kind != "unknown"):
@@ -96,7 +96,7 @@ def _rank(f: Finding) -> int:
 
 
 def _together(lead: Finding, parts: Sequence[Finding | Detail], severity: Severity) -> Finding:
-    """The leading finding with the lines, words and values of all parts, as severe as the most severe of them."""
+    """Return the leading finding with the lines, words and values of all parts, as severe as the most severe of them."""
     details = [p for p in parts if isinstance(p, Detail)]
     values: dict[str, Any] = {}
     ordered: list[Finding | Detail] = [*(p for p in parts if isinstance(p, Finding) and p is not lead), lead, *details]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def digest_of(places: Iterable[tuple[Path, Path]]) -> str:
-    """What the lowered rules depend on: this code, the files, and the folders of plugins, which errors and rules for lark name."""
+    """Return what the lowered rules depend on: this code, the files, and the folders of plugins, which errors and rules for lark name."""
     here = Path(__file__).parent
     h = hashlib.blake2b(digest_size=16)
     for folder, f in [*((here, f) for f in sorted(here.glob("*.py"))), (here, built_in_folder() / "common.lark"), *places]:
@@ -25,7 +25,7 @@ def digest_of(places: Iterable[tuple[Path, Path]]) -> str:
 
 
 def _cache_files(digest: str) -> list[Path]:
-    """Where lowered rules may lie: beside the shipped grammars (made when the wheel is built), then the user's cache."""
+    """Return where lowered rules may lie: beside the shipped grammars (made when the wheel is built), then the user's cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return [built_in_folder() / "lowered.json", cache / "tracekit" / f"grammars-{digest}.json"]
 
@@ -55,14 +55,14 @@ def keep(grammars: Grammars) -> None:
 
 
 def grammars_to_json(grammars: Grammars) -> str:
-    """The lowered rules as text, for the cache."""
+    """Return the lowered rules as text, for the cache."""
     pack = {n: [{**vars(r), "marks": packed(r.marks)} for r in getattr(grammars, n).values()] for n in ("events", "envelopes")}
     notes = {n: [(str(folder), text) for folder, text in getattr(grammars, n)] for n in ("errors", "warnings")}
     return json.dumps({"digest": grammars.digest, **pack, **notes})
 
 
 def grammars_from_json(data: Mapping[str, Any]) -> Grammars:
-    """The inverse of `grammars_to_json`, given the parsed text."""
+    """Return the inverse of `grammars_to_json`, given the parsed text."""
     events, envelopes = ({r["name"]: _rule(r) for r in data[part]} for part in ("events", "envelopes"))
     errors, warnings = (tuple((Path(folder), text) for folder, text in data[part]) for part in ("errors", "warnings"))
     return Grammars(events, envelopes, data["digest"], errors, warnings)

@@ -20,7 +20,7 @@ MIN_LITERAL = 5
 
 
 def lower_file(path: Path, warnings: list[str] | None = None) -> Iterator[Rule]:
-    """The event rules of one grammar file, lowered. Errors: GrammarError naming the file and the rule.
+    """Yield the event rules of one grammar file, lowered. Errors: GrammarError naming the file and the rule.
 
     With a list for `warnings`, a rule that cannot be lowered, or is not one-pass, is noted there and kept.
     """
@@ -54,7 +54,7 @@ class _Lowering:
         self.reserved = frozenset() if path.parent.name == "envelopes" else frozenset(ENVELOPE)
 
     def starts(self) -> list[str]:
-        """The rules that `start` lists."""
+        """Return the rules that `start` lists."""
         return [str(getattr(v.children[0], "name", v.children[0])) for v in self.rules["start"].find_data("value")]
 
     def rule(self, name: str, doc: str, marked: Marked, warnings: list[str] | None = None) -> Rule:
@@ -80,7 +80,7 @@ class _Lowering:
         return Rule(name, f"^{regex(node)}$", groups, kinds, strong, form, doc, self.file, marked.line, marks, by_lark, said)
 
     def _node(self, tree: Any, fields: dict[str, list[str]], kinds: dict[str, str], path: tuple[str, ...]) -> Node:
-        """The pattern of a tree of lark's grammar loader; fields met on the way are noted in `fields` and `kinds`."""
+        """Return the pattern of a tree of lark's grammar loader; fields met on the way are noted in `fields` and `kinds`."""
 
         def sub(t: Any) -> Node:
             return self._node(t, fields, kinds, path)
@@ -104,7 +104,7 @@ class _Lowering:
         return self._unlowered(f"{tree.data} cannot be lowered; event rules are flat", path[0])
 
     def _unlowered(self, why: str, rule: str) -> Node:
-        """A part that only lark can parse: an error in a built-in grammar, else it may hold anything."""
+        """Return a part that only lark can parse: an error in a built-in grammar, else it may hold anything."""
         if not self.lenient:
             raise GrammarError(f"{self.file}: {rule}: {why}")
         self.unlowered = why
@@ -133,7 +133,7 @@ class _Lowering:
         return self._node(self.rules[name], fields, kinds, (*path, name))
 
     def _terminal_of(self, name: str) -> tuple[str, str] | None:
-        """(terminal, expression) if the rule is a field rule, that is, names exactly one terminal; `_rules` are always inlined."""
+        """Return (terminal, expression) if the rule is a field rule, that is, names exactly one terminal; `_rules` are always inlined."""
         if name.startswith("_") or name not in self.rules:
             return None
         leaves = list(self.rules[name].scan_values(lambda _: True))
@@ -165,12 +165,12 @@ def _load_lark(text: str, path: Path) -> tuple[dict[str, Any], dict[str, Node]]:
 
 
 def _terminal(pattern: Any) -> Node:
-    """A terminal as lark compiled it: a fixed text stays one, so that it can serve as a prefilter."""
+    """Return a terminal as lark compiled it: a fixed text stays one, so that it can serve as a prefilter."""
     return Lit(pattern.value) if pattern.type == "str" and not pattern.flags else Term("", pattern.to_regexp())
 
 
 def import_common(_base: str | None, grammar_path: str) -> tuple[str, str]:
-    """Lark's import hook: `.common` is the built-in `common.lark`."""
+    """Resolve an import for lark: `.common` is the built-in `common.lark`."""
     if grammar_path != "common.lark":
         raise OSError(grammar_path)
     path = built_in_folder() / "common.lark"
@@ -178,7 +178,7 @@ def import_common(_base: str | None, grammar_path: str) -> tuple[str, str]:
 
 
 def _comments(text: str) -> dict[str, str]:
-    """The comment block directly above each rule."""
+    """Return the comment block directly above each rule."""
     found: dict[str, str] = {}
     block: list[str] = []
     for line in text.splitlines():
@@ -194,5 +194,5 @@ def _comments(text: str) -> dict[str, str]:
 
 
 def _behind(text: str) -> dict[str, str]:
-    """The comment behind each field rule: `queue: DEC // Number of the queue.`"""
+    """Return the comment behind each field rule: `queue: DEC // Number of the queue.`"""
     return dict(re.findall(r"^([a-z][a-z0-9_]*): (?:[A-Z_]+|/.+/|\"[^\"]+\") // (.+)$", text, re.MULTILINE))

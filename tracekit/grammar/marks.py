@@ -182,7 +182,7 @@ def packed(marks: Marks) -> dict[str, object]:
 
 
 def _found(path: Path, text: str, rules: Collection[str]) -> tuple[list[_Said], dict[str, tuple[int, list[_Said]]]]:
-    """(the marks at the head of a file; of each rule its line and the marks directly above it)."""
+    """Return (the marks at the head of a file; of each rule its line and the marks directly above it)."""
     head: list[_Said] = []
     above: dict[str, tuple[int, list[_Said]]] = {}
     block: list[_Said] = []
@@ -248,7 +248,7 @@ def _value(said: _Said, declared: Mark) -> str | tuple[str, ...]:
 
 
 def explained() -> Iterator[tuple[str, str, str, str]]:
-    """(name, where it may stand, values, meaning) of each mark, as a page for authors shows them."""
+    """Yield (name, where it may stand, values, meaning) of each mark, as a page for authors shows them."""
     forms = {"texts": '`"a", "b"`', "names": "`field, field`", "name": "`rule`"}
     for name, mark in DECLARED.items():
         values = "; ".join(f"`{word}` ({sentence})" for word, sentence in mark.values.items()) or forms[mark.kind]

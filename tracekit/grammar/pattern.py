@@ -56,12 +56,12 @@ Node = Lit | Term | Seq | Alt | Opt
 
 
 def escape(text: str) -> str:
-    """`text` as an expression that Rust's regex crate and Python read alike."""
+    """Return `text` as an expression that Rust's regex crate and Python read alike."""
     return re.sub(r"([\\.+*?()|\[\]{}^$#&~-])", r"\\\1", text)
 
 
 def regex(node: Node) -> str:
-    """The expression of a pattern."""
+    """Return the expression of a pattern."""
     match node:
         case Lit(text):
             return escape(text)
@@ -131,7 +131,7 @@ def _runs(items: tuple[Node, ...]) -> Iterator[str]:
 
 
 def ambiguous(node: Node, exempt: frozenset[str] = frozenset()) -> str | None:
-    """Why the pattern is not one-pass, or None: a terminal could go on with the character that what follows begins with."""
+    """Return why the pattern is not one-pass, or None: a terminal could go on with the character that what follows begins with."""
     return _check(node, END, exempt)
 
 
@@ -154,7 +154,7 @@ def _check(node: Node, after: CharSet, exempt: frozenset[str]) -> str | None:
 
 
 def first(node: Node, after: CharSet) -> CharSet:
-    """The characters a match of `node` followed by `after` can begin with."""
+    """Return the characters a match of `node` followed by `after` can begin with."""
     match node:
         case Lit(text):
             return _bit(ord(text[0])) if text else after
@@ -176,13 +176,13 @@ def first(node: Node, after: CharSet) -> CharSet:
 
 
 def extending(expression: str) -> CharSet:
-    """The characters with which a complete match of a terminal could still go on."""
+    """Return the characters with which a complete match of a terminal could still go on."""
     return _glushkov(expression)[1]
 
 
 @lru_cache(maxsize=1024)
 def _glushkov(expression: str) -> tuple[CharSet, CharSet, bool]:
-    """(first characters, characters that may extend a match, whether it matches nothing)."""
+    """Return (first characters, characters that may extend a match, whether it matches nothing)."""
     a = _Automaton()
     begin, last, nullable = a.walk(list(sre_parse.parse(expression)))
     extend = 0
@@ -203,7 +203,7 @@ class _Automaton:
         self.follow: dict[int, set[int]] = {}
 
     def walk(self, items: list[tuple[object, object]]) -> tuple[set[int], set[int], bool]:
-        """(first positions, last positions, nullable) of a sequence."""
+        """Return (first positions, last positions, nullable) of a sequence."""
         begin: set[int] = set()
         last: set[int] = set()
         nullable = True
@@ -232,7 +232,7 @@ class _Automaton:
         return p, set(p), False
 
     def _repeat(self, low: int, high: object, body: object) -> tuple[set[int], set[int], bool]:
-        """A repetition: short fixed parts are unrolled (so that `{2}` does not look open-ended), the rest is a loop."""
+        """Return a repetition: short fixed parts are unrolled (so that `{2}` does not look open-ended), the rest is a loop."""
         copies = min(low, 8)
         begin, last, nullable = self.walk(list(body) * copies)  # type: ignore[call-overload]
         if high == low:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def fields_by_lark(rule: Rule, text: str) -> dict[str, str] | None:
-    """What lark's Earley parser finds in one message: column -> text, or None if it is no match."""
+    """Return what lark's Earley parser finds in one message: column -> text, or None if it is no match."""
     from lark.exceptions import LarkError
 
     try:

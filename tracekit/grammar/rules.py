@@ -47,12 +47,12 @@ class Rule:
 
     @property
     def columns(self) -> dict[str, pl.DataType]:
-        """The rule's own columns and their types, in the order of the text."""
+        """Return the rule's own columns and their types, in the order of the text."""
         return {c: TERMINAL_TYPES.get(t, pl.String()) for c, t in self.terminals.items()}
 
     @property
     def table(self) -> Table:
-        """The declaration of its table: the comment above the rule, and those of its field rules (`How long it took. [us]`)."""
+        """Return the declaration of its table: the comment above the rule, and those of its field rules (`How long it took. [us]`)."""
         return Table(self.name, self.doc, tuple(_column(c, kind, self.said) for c, kind in self.columns.items()))
 
 
@@ -76,7 +76,7 @@ class Grammars:
 
     @property
     def telling(self) -> dict[str, tuple[str, ...]]:
-        """The events that tell something to tracekit itself, by what they tell (mark `tells`)."""
+        """Return the events that tell something to tracekit itself, by what they tell (mark `tells`)."""
         found: dict[str, tuple[str, ...]] = {}
         for rule in self.events.values():
             if what := rule.marks.tells:
@@ -85,7 +85,7 @@ class Grammars:
 
 
 def built_in_folder() -> Path:
-    """The folder of the shipped grammars."""
+    """Return the folder of the shipped grammars."""
     spec = find_spec("tracekit_grammars")
     places = spec.submodule_search_locations if spec else None
     for place in places or ():

@@ -51,7 +51,7 @@ class Vocabulary:
         self.wanted_prefilter = _prefilter(heard)
 
     def reads(self, text: str) -> bool:
-        """Whether an event rule matches the end of a line, from the start of a word on: what stands before it may be any envelope.
+        """Return whether an event rule matches the end of a line, from the start of a word on: what stands before it may be any envelope.
 
         For the few lines of which a wrapper must know it before anything is peeled; rules without a literal are left out.
         """
@@ -64,12 +64,12 @@ class Vocabulary:
         )
 
     def blank(self, names: Iterable[str]) -> dict[str, pl.DataFrame]:
-        """An event table without rows for each name that is one."""
+        """Return an event table without rows for each name that is one."""
         own = {name: rule.columns for name, rule in self.rules.items()} | {RAW: RAW_SCHEMA}
         return {name: pl.DataFrame(schema=event_schema(own[name])) for name in names if name in own}
 
     def columns(self, rule: Rule) -> list[pl.Expr]:
-        """What makes the columns of a rule's table of its captured groups."""
+        """Return what makes the columns of a rule's table of its captured groups."""
         if rule.name not in self._columns:
             self._columns[rule.name] = [_column(name, rule, dtype) for name, dtype in rule.columns.items()]
         return self._columns[rule.name]
@@ -108,7 +108,7 @@ def capture(peeled: pl.DataFrame, vocabulary: Vocabulary) -> Captured:
 
 
 def split(captured: Captured, heights: Sequence[int]) -> list[Captured]:
-    """What was found, for each of the frames that were looked at as one, given how many rows each has."""
+    """Return what was found, for each of the frames that were looked at as one, given how many rows each has."""
     if len(heights) == 1:
         return [captured]
     ends = list(accumulate(heights))
@@ -129,7 +129,7 @@ def split(captured: Captured, heights: Sequence[int]) -> list[Captured]:
 
 
 def _unfit(msg: pl.Series, rows: pl.Series, rule: Rule) -> pl.Series:
-    """The rows, of those that a rule does not match, that it matches once each number that fits no column is a small one."""
+    """Return the rows, of those that a rule does not match, that it matches once each number that fits no column is a small one."""
     rows = rows.filter(msg[rows].str.contains(_UNFIT))
     if rule.by_lark or not len(rows):
         return rows.clear()
@@ -138,7 +138,7 @@ def _unfit(msg: pl.Series, rows: pl.Series, rule: Rule) -> pl.Series:
 
 
 def _shares(rows: pl.Series, ends: Sequence[int]) -> Iterator[tuple[int, int, pl.Series]]:
-    """(which frame, where in `rows` its share begins, its share as row numbers of its own), given where the frames end."""
+    """Yield (which frame, where in `rows` its share begins, its share as row numbers of its own), given where the frames end."""
     numbers = rows.to_list()
     at = 0
     while at < len(numbers):
@@ -149,12 +149,12 @@ def _shares(rows: pl.Series, ends: Sequence[int]) -> Iterator[tuple[int, int, pl
 
 
 def _kept(rows: pl.DataFrame, of: int) -> pl.DataFrame:
-    """The rows without their chunk of so many lines: strings would keep the whole of a large one in memory, so they are copied."""
+    """Return the rows without their chunk of so many lines: strings would keep the whole of a large one in memory, so they are copied."""
     return rows if of <= SMALL_SOURCE else rows.select(COPIES)
 
 
 def _candidates(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, pl.Series]]:
-    """Each rule that has candidates, with their row numbers: those that hold a literal of it, or have the shape of its matches."""
+    """Yield each rule that has candidates, with their row numbers: those that hold a literal of it, or have the shape of its matches."""
     if msg.is_empty():
         return
     holding = _holding(pl.DataFrame({"text": msg}).select_seq(vocabulary.held))
@@ -172,14 +172,14 @@ def _candidates(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, 
 
 
 def _holding(found: pl.DataFrame) -> dict[str, pl.Series]:
-    """Text -> numbers of the rows that hold it, of the texts in each row."""
+    """Map each text to the numbers of the rows that hold it."""
     exploded = found.with_row_index("row").explode("text").drop_nulls()
     by_text = exploded.group_by("text", maintain_order=True).agg(pl.col("row").unique().sort())
     return dict(zip(by_text["text"], by_text["row"], strict=True))
 
 
 def _matches(texts: pl.Series, rule: Rule) -> tuple[pl.Series | None, pl.DataFrame]:
-    """(which texts the rule matches, null where it is all; what it captures of these, a column a group)."""
+    """Return (which texts the rule matches, null where it is all; what it captures of these, a column a group)."""
     if rule.by_lark:
         found = [fields_by_lark(rule, text) for text in texts]
         fields = {g: [f.get(c) if f and g == c else None for f in found] for c, names in rule.groups.items() for g in names}
@@ -203,7 +203,7 @@ def _short(texts: pl.Series) -> bool:
 
 
 def _few_matches(texts: Sequence[str], rule: Rule) -> pl.DataFrame:
-    """The same of a few texts: python keeps the expressions of all rules ready, polars makes each anew."""
+    """Match a few texts with Python, which keeps the expressions of all rules ready; polars compiles each anew."""
     expression = _compiled(rule.regex)
     found = [expression.match(text) for text in texts]
     cells: dict[str, int | str] = {_WHOLE: 0, **{name: name for name in expression.groupindex}}
@@ -228,6 +228,6 @@ def _column(name: str, rule: Rule, dtype: pl.DataType) -> pl.Expr:
 
 
 def _prefilter(rules: Sequence[Rule]) -> str:
-    """One expression that every line matches which one of the rules could match."""
+    """Return one expression that every line matches which one of the rules could match."""
     parts = {escape(t) for r in rules for t in r.texts} | {r.shape for r in rules if not r.texts}
     return "|".join(sorted(parts)) or NOTHING

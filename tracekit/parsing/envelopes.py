@@ -96,22 +96,22 @@ class Layout:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """What is the same for layouts that peel alike."""
+        """Return what is the same for layouts that peel alike."""
         return self.noise, tuple(tuple(r.name for r in layer) for layer in self.layers)
 
     @property
     def dense(self) -> bool:
-        """Whether most lines are calls, or a symbol table's."""
+        """Return whether most lines are calls, or a symbol table's."""
         return self.symbols or any(self._share(name) > 0.3 for name, tracer in self._tracers.items() if tracer == "calls")
 
     @property
     def trace(self) -> bool:
-        """Whether most lines are those of a tracer."""
+        """Return whether most lines are those of a tracer."""
         return sum(map(self._share, self._tracers)) > 0.5
 
     @property
     def _tracers(self) -> dict[str, str]:
-        """The rules of tracers that the first lines have, with their marks."""
+        """Return the rules of tracers that the first lines have, with their marks."""
         return {name: tracer for name in self.counts if (tracer := self.rules[name].marks.tracer)}
 
     def _share(self, name: str) -> float:
@@ -119,7 +119,7 @@ class Layout:
         return self.counts.get(name, 0) / most if most else 0.0
 
     def clean(self, text: pl.Series) -> pl.Series:
-        """Lines without what a serial line, a terminal or a web page left in them."""
+        """Return lines without what a serial line, a terminal or a web page left in them."""
         return clean(text, self.noise)
 
     def peel(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -130,7 +130,7 @@ class Layout:
         return self.peel_together([frame])[0]
 
     def peel_together(self, frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
-        """The same of frames of several sources whose layouts have the same layers and noise."""
+        """Peel frames of several sources whose layouts have the same layers and noise."""
         frame = frames[0] if len(frames) == 1 else pl.concat(frames)
         peeled = _peel_layers(_fresh(frame), self.layers)
         ends = accumulate(f.height for f in frames)
@@ -143,7 +143,7 @@ class Layout:
         return peeled[["line", *_COLUMNS, "msg"]]
 
     def _again(self, peeled: pl.DataFrame, missed: pl.Series) -> pl.DataFrame:
-        """Lines that no settled rule takes: a part of the log may be of another kind than its start."""
+        """Peel the lines that no settled rule takes: a part of the log may be of another kind than its start."""
         lines = peeled.filter(missed)
         other = Layout.settle(self.rules, lines["msg"].sample(min(1000, lines.height), seed=0).to_list())
         if not other.layers:
@@ -168,7 +168,7 @@ class Layout:
 
     @property
     def _event(self) -> str:
-        """What takes the name of an event from a line of this tracer."""
+        """Return what takes the name of an event from a line of this tracer."""
         tracers = self._tracers
         kind = next(kind for kind in _EVENTS if kind in tracers.values())
         if kind != "bare-name":
@@ -178,31 +178,31 @@ class Layout:
 
     @property
     def _common(self) -> list[Rule]:
-        """The envelopes that most of the first lines had, outermost first."""
+        """Return the envelopes that most of the first lines had, outermost first."""
         main = [max(layer, key=lambda r: self.counts[r.name]) for layer in self.layers]
         most = max((self.counts[r.name] for r in main), default=0)
         return [r for r in main if self.counts[r.name] * 2 >= most]
 
     def envelope_counts(self, marks: pl.DataFrame) -> dict[str, int]:
-        """How many lines have the envelope that most of the first lines had, and how many another or none."""
+        """Return how many lines have the envelope that most of the first lines had, and how many another or none."""
         hits = int(marks["envelope"].sum())
         common, other = (self._common[-1].name, "other") if self.layers else ("", "none")
         return {n: c for n, c in {common: hits, other: marks.height - hits}.items() if c}
 
 
 def _prefix(rule: Rule) -> str:
-    """A rule's expression without the message at its end: what stands before it tells the shape, and is five times as fast."""
+    """Return a rule's expression without the message at its end: what stands before it tells the shape, and is five times as fast."""
     return re.sub(r"\(\?P<msg>\[\^[^\]]*\][^)]*\)", "", rule.regex).removesuffix("$")
 
 
 def _head(rule: Rule) -> str:
-    """A rule's expression up to its message, without names of groups."""
+    """Return a rule's expression up to its message, without names of groups."""
     before = re.split(r"(?:\(\?:)?\(\?P<msg[^>]*>", rule.regex, maxsplit=1)[0]
     return re.sub(r"\(\?P<[^>]*>", "(?:", before).removeprefix("^")
 
 
 def _layers(rules: Mapping[str, Rule]) -> tuple[tuple[Rule, ...], ...]:
-    """The rules of each layer, outermost first."""
+    """Return the rules of each layer, outermost first."""
     found: dict[str, list[Rule]] = {name: [] for name in LAYERS}
     for rule in rules.values():
         found[rule.marks.layer].append(rule)
@@ -210,19 +210,19 @@ def _layers(rules: Mapping[str, Rule]) -> tuple[tuple[Rule, ...], ...]:
 
 
 def _per_file(rule: Rule) -> bool:
-    """Whether a rule's shape is too common to be believed on single lines."""
+    """Return whether a rule's shape is too common to be believed on single lines."""
     return rule.marks.believed == "in-half"
 
 
 def _follows(rule: Rule, rules: Mapping[str, Rule], used: Mapping[str, int], written: int) -> bool:
-    """Whether other lines begin with a stamp of the same layer and clock: then one in the middle of a line is believed."""
+    """Return whether other lines begin with a stamp of the same layer and clock: then one in the middle of a line is believed."""
     same = (rule.marks.layer, rule.marks.clock)
     alike = (count for name, count in used.items() if (rules[name].marks.layer, rules[name].marks.clock) == same)
     return rule.marks.clock != "" and sum(alike) >= PER_FILE_SHARE * written
 
 
 def _clock(used: Mapping[str, int], rules: Mapping[str, Rule], sample: Sequence[str]) -> str:
-    """What the stamps of the innermost common layer are; a trace names its clock only where trace-cmd saved it."""
+    """Return what the stamps of the innermost common layer are; a trace names its clock only where trace-cmd saved it."""
     most = max(used.values(), default=0)
     stamped = [n for n, count in used.items() if count * 10 >= most and STAMPS.keys() & rules[n].columns.keys()]
     if not stamped:
@@ -236,18 +236,18 @@ def _clock(used: Mapping[str, int], rules: Mapping[str, Rule], sample: Sequence[
 
 
 def constant(value: bool | str, length: int) -> pl.Series:
-    """A column of one value."""
+    """Return a column of one value."""
     return pl.Series([value]).new_from_index(0, length)
 
 
 def _fresh(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame to peel: the text as `msg`, and empty envelope columns."""
+    """Return the frame to peel: the text as `msg`, and empty envelope columns."""
     at = pl.int_range(pl.len(), dtype=pl.UInt32).alias("_at")
     return frame.select(at, pl.exclude("text"), pl.col("text").alias("msg"), **_COLUMNS)
 
 
 def _try_layers(lines: list[str], layers: Sequence[Sequence[Rule]], admit: Callable[[Rule, int], bool]) -> None:
-    """What peeling would do to a few lines, one by one: each of the many rules costs less than an expression made ready for frames."""
+    """Peel a few lines one by one: for these, each of the many rules costs less than an expression compiled for frames."""
     enveloped: set[int] = set()
     for layer in layers:
         rest = _any_of(tuple((rule.marks.found_by, rule.regex) for rule in layer))(lines)
@@ -265,7 +265,7 @@ def _try_layers(lines: list[str], layers: Sequence[Sequence[Rule]], admit: Calla
 
 @lru_cache(maxsize=64)
 def _any_of(rules: tuple[tuple[tuple[str, ...], str], ...]) -> Callable[[Sequence[str]], list[int]]:
-    """What tells which lines one of several (signs, expression) matches: most lines have no envelope of a layer.
+    """Return a function that selects the lines which one of several (signs, expression) matches: most lines have no envelope of a layer.
 
     An expression with signs is tried on lines that hold one of them: it begins with a text of any length, so it is slow.
     """
@@ -296,7 +296,7 @@ def _peel_layers(frame: pl.DataFrame, layers: Sequence[Sequence[Rule]]) -> pl.Da
 
 
 def _peel_layer(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
-    """One layer off: each rule takes the lines that those before it missed."""
+    """Take one layer off: each rule takes the lines that those before it missed."""
     done: list[pl.DataFrame] = []
     rest = frame
     for rule in rules:
@@ -315,7 +315,7 @@ def _peel_layer(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
 
 
 def _match(frame: pl.DataFrame, rule: Rule) -> tuple[int, pl.DataFrame, pl.DataFrame]:
-    """(how many lines match, these with the groups captured, the others)."""
+    """Return (how many lines match, these with the groups captured, the others)."""
     groups = frame["msg"].str.extract_groups(f"(?P<{_WHOLE}>{rule.regex})").struct.unnest()
     missed = groups[_WHOLE].null_count()
     if missed == frame.height:
@@ -334,7 +334,7 @@ def _taken(frame: pl.DataFrame, rule: Rule) -> pl.DataFrame:
 
 
 def _filled(own: Mapping[str, pl.Expr], rule: Rule) -> dict[str, pl.Expr]:
-    """The new values of the envelope columns, given the rule's fields."""
+    """Return the new values of the envelope columns, given the rule's fields."""
     message = next((text for field, text in own.items() if _is(field, "msg")), pl.lit(""))
     new: dict[str, pl.Expr] = {"msg": message.fill_null("")}
     if stamps := [c for c in own if c in STAMPS and not (c == "delta" and "stamp" in own)]:
@@ -362,12 +362,12 @@ def _filled(own: Mapping[str, pl.Expr], rule: Rule) -> dict[str, pl.Expr]:
 
 
 def _is(field_name: str, meaning: str) -> bool:
-    """Whether a field has a meaning: by its name, or by the start of it where a rule or file needs several forms (`msg_word`)."""
+    """Return whether a field has a meaning: by its name, or by the start of it where a rule or file needs several forms (`msg_word`)."""
     return field_name == meaning or field_name.startswith(f"{meaning}_")
 
 
 def _caller(own: Mapping[str, pl.Expr]) -> dict[str, pl.Expr]:
-    """`T123` is a thread, `C1` a CPU in interrupt context."""
+    """Read a caller: `T123` is a thread, `C1` a CPU in interrupt context."""
     if "caller" not in own:
         return {}
     number = own["caller"].str.slice(1).str.to_integer(strict=False)
@@ -392,7 +392,7 @@ def _side(own: Mapping[str, pl.Expr], rule: Rule) -> dict[str, pl.Expr]:
 
 
 def _event_name(msg: pl.Expr, rule: Rule) -> dict[str, pl.Expr]:
-    """trace-cmd pads event names, other tracers write one blank; with `-R` the addresses of probes are fields like others."""
+    """Return the name of the event: trace-cmd pads it, other tracers write one blank; with `-R` addresses of probes are fields."""
     if rule.marks.tracer != "padded-name":
         return {}
     named = msg.str.replace("^([A-Za-z_][A-Za-z0-9_.]*): +", "${1}: ")

@@ -21,16 +21,16 @@ class Wrapper:
     name = "none"
 
     def feed(self, lines: Sequence[str], first_line: int) -> Iterator[Logical]:
-        """The logical lines that are complete; `first_line` is the number of the first of `lines`."""
+        """Yield the logical lines that are complete; `first_line` is the number of the first of `lines`."""
         for number, line in enumerate(lines, first_line):
             yield from self.take(number, line)
 
     def close(self) -> Iterator[Logical]:
-        """What is left at the end of the source."""
+        """Yield what is left at the end of the source."""
         yield from ()
 
     def take(self, number: int, line: str) -> Iterator[Logical]:
-        """The logical lines that one more physical line completes."""
+        """Yield the logical lines that one more physical line completes."""
         yield Logical(number, number, line)
 
 

@@ -91,7 +91,7 @@ class Mail(Wrapper):
         self.record = [piece]
 
     def _decoded(self, number: int, line: str) -> tuple[int, str]:
-        """(first physical line, text) with soft line breaks taken out; -1 while one goes on."""
+        """Return (first physical line, text) with soft line breaks taken out; -1 while one goes on."""
         first, before = (self.soft.number, self.soft.text) if self.soft else (number, "")
         line = line.rstrip("\r")
         if line.endswith("="):
@@ -101,7 +101,7 @@ class Mail(Wrapper):
         return first, _printed(before + line)
 
     def _continues(self, piece: _Piece) -> bool:
-        """Whether a line is the wrapped tail of the record held, or may be."""
+        """Return whether a line is the wrapped tail of the record held, or may be."""
         pieces, text = self.record + self.doubt, piece.text.rstrip()
         if self.columns:
             return len(pieces[-1].text) == self.columns and bool(text) and not LOG_LINE.match(text)
@@ -118,7 +118,7 @@ class Mail(Wrapper):
         return any(LOG_LINE.match(p.text) or _INNER.search(p.text) for p in self.record[:1] + self.record[-1:])
 
     def _finished(self, after: _Piece | None = None) -> Iterator[Logical]:
-        """The record held as logical lines, and the tails in doubt: part of it if what comes after goes on in the record's depth."""
+        """Yield the record held as logical lines, and the tails in doubt: part of it if what comes after goes on in the record's depth."""
         if not self.record:
             return
         if after is not None and after.depth == self.record[0].depth and LOG_LINE.match(after.text):
@@ -130,7 +130,7 @@ class Mail(Wrapper):
         self.record, self.doubt = [], []
 
     def _gained(self) -> int:
-        """How many pieces belong together: all, but where fewer of them are an event and all are none."""
+        """Return how many pieces belong together: all, but where fewer of them are an event and all are none."""
         pieces = self.record
         if self.reads is None or len(pieces) == 1 or _INNER.search(self._text(pieces)[0]):
             return len(pieces)
@@ -139,12 +139,12 @@ class Mail(Wrapper):
         return first or next((n for n in range(1, len(pieces)) if self.reads(pieces[n].text.strip())), len(pieces))
 
     def _joined(self, pieces: Sequence[_Piece]) -> Iterator[Logical]:
-        """Some pieces joined, and split before every stamp that stands inside."""
+        """Yield some pieces joined, and split before every stamp that stands inside."""
         text, starts = self._text(pieces)
         yield from _split(text.rstrip(), starts, pieces[-1].number_end)
 
     def _text(self, pieces: Sequence[_Piece]) -> tuple[str, list[tuple[int, int]]]:
-        """The text of some pieces joined, and where in it each begins: (place, line)."""
+        """Return the text of some pieces joined, and where in it each begins: (place, line)."""
         text, starts = "", []
         for piece in pieces:
             before = text if self.columns or not text else f"{text.rstrip()} "
@@ -159,12 +159,12 @@ class Mail(Wrapper):
 
 
 def _printed(text: str) -> str:
-    """Quoted-printable text decoded."""
+    """Decode quoted-printable text."""
     return quopri.decodestring(text.encode()).decode(errors="replace")
 
 
 def _split(text: str, starts: list[tuple[int, int]], end: int) -> Iterator[Logical]:
-    """One logical line for each stamp in a joined text, each at the physical line where it begins."""
+    """Yield one logical line for each stamp in a joined text, each at the physical line where it begins."""
     cuts = [0]
     for at in (m.start() for m in _INNER.finditer(text)):
         before = text[cuts[-1] : at]
@@ -178,7 +178,7 @@ def _split(text: str, starts: list[tuple[int, int]], end: int) -> Iterator[Logic
 
 
 def unquoted(line: str, quote: str) -> tuple[int, str]:
-    """(depth, text) of a line without its quote marks; an escaped `>From` is no quote."""
+    """Return (depth, text) of a line without its quote marks; an escaped `>From` is no quote."""
     if not quote or (found := QUOTES[quote].match(line)) is None:
         return 0, line
     marks = sum(c in ">|" for c in found[0])
@@ -187,7 +187,7 @@ def unquoted(line: str, quote: str) -> tuple[int, str]:
 
 
 def quoted_by(sample: list[str]) -> str:
-    """Which quote marks the lines of a mail have, if any: most lines have them, or several log lines stand behind them."""
+    """Return which quote marks the lines of a mail have, if any: most lines have them, or several log lines stand behind them."""
     written = [line for line in sample if line.strip()]
     quoting = [line for line in written if ">" in line[:MARK] or "|" in line[:MARK]]
     behind = {name: [line[m.end() :] for line in quoting if (m := marks.match(line))] for name, marks in QUOTES.items()}
@@ -199,7 +199,7 @@ def quoted_by(sample: list[str]) -> str:
 
 
 def is_wrapped(sample: list[str], quote: str) -> bool:
-    """Whether a mailer broke lines: log lines have tails, and few log lines are longer than a mail's, or the tails are many."""
+    """Return whether a mailer broke lines: log lines have tails, and few log lines are longer than a mail's, or the tails are many."""
     texts = [unquoted(line.replace("\0", ""), quote)[1] for line in sample]
     if not any(_may_be_broken(text) and _may_be_tail(below.rstrip()) for text, below in pairwise(texts)):
         return False
@@ -211,28 +211,28 @@ def is_wrapped(sample: list[str], quote: str) -> bool:
 
 
 def _may_be_broken(text: str) -> bool:
-    """Whether a line is as long as those that a mailer breaks, whatever stands below it."""
+    """Return whether a line is as long as those that a mailer breaks, whatever stands below it."""
     return SHORTEST <= len(text.expandtabs().rstrip()) <= WIDEST and bool(LOG_LINE.match(text) or _INNER.search(text))
 
 
 def _may_be_tail(text: str) -> bool:
-    """Whether a line looks like the rest of one that was broken, whatever stands before it."""
+    """Return whether a line looks like the rest of one that was broken, whatever stands before it."""
     return bool(text) and not LOG_LINE.match(text) and not _NO_TAIL.match(text)
 
 
 def is_padded(sample: list[str]) -> bool:
-    """Whether a terminal or a mailer left blanks at the ends of lines: most log lines have them."""
+    """Return whether a terminal or a mailer left blanks at the ends of lines: most log lines have them."""
     padded = [line for line in sample if line.rstrip("\r").endswith((" ", "\t"))]
     return bool(padded) and _logs(padded) * 2 > _logs(sample)
 
 
 def _logs(lines: list[str]) -> int:
-    """How many of the lines are log lines."""
+    """Return how many of the lines are log lines."""
     return sum(LOG_LINE.match(line) is not None for line in lines)
 
 
 def cut_at(sample: list[str]) -> int:
-    """The width of the terminal that broke lines, 0 if none did: no line is longer, and several that fill it have a rest below."""
+    """Return the width of the terminal that broke lines, 0 if none did: no line is longer, and several that fill it have a rest below."""
     width = max(map(len, sample), default=0)
     filled = [below for line, below in pairwise(sample) if len(line) == width and LOG_LINE.match(line)]
     rests = sum(bool(below.strip()) and not LOG_LINE.match(below) for below in filled)
@@ -240,7 +240,7 @@ def cut_at(sample: list[str]) -> int:
 
 
 def is_printable(sample: list[str]) -> bool:
-    """Whether lines still are quoted-printable: soft breaks or escapes, and no equals sign that is not part of one."""
+    """Return whether lines still are quoted-printable: soft breaks or escapes, and no equals sign that is not part of one."""
     signs = [line.rstrip("\r") for line in sample if "=" in line]
     if any(re.search(r"=(?![0-9A-F]{2}|$)", line) for line in signs):
         return False

@@ -23,7 +23,7 @@ _TAG = (
 
 
 def _quoted(mark: str) -> tuple[str, str, str]:
-    """A whole line in quotes, also as an item of a list: how lists of Markdown, YAML and Ansible print one."""
+    """Return a whole line in quotes, also as an item of a list: how lists of Markdown, YAML and Ansible print one."""
     return rf"\n[ \t]*(?:{_ITEM})?{mark}(?:{_BEGINS})", rf"^[ \t]*(?:{_ITEM})?{mark}((?:{_BEGINS}).*?){mark}[,;.]?[ \t]*$", "${1}"
 
 
@@ -86,7 +86,7 @@ def clean(text: pl.Series, kinds: Sequence[int]) -> pl.Series:
 
 
 def _retyped(text: pl.Series) -> pl.Series:
-    """Lines as they stood on the terminal: each backspace takes the character before it."""
+    """Return lines as they stood on the terminal: each backspace takes the character before it."""
     rows = text.str.contains("\x08", literal=True).arg_true()
     return text.scatter(rows, [_without_backspaces(line) for line in text[rows]]) if len(rows) else text
 

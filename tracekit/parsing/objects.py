@@ -121,7 +121,7 @@ def _wall(value: object) -> str:
 
 
 def journal_lines(fields: Mapping[str, Any]) -> list[str]:
-    """A journal record as lines: `ISO host kernel: [   12.345678] text`, `ISO host tag[pid]: text` (fields: systemd's logs-show.c)."""
+    """Return a record as lines: `ISO host kernel: [   12.345678] text`, `ISO host tag[pid]: text` (fields: systemd's logs-show.c)."""
     message = _value(fields.get("MESSAGE"))
     kernel = fields.get("_TRANSPORT") == "kernel"
     tag = _value(fields.get("SYSLOG_IDENTIFIER")) or _value(fields.get("_COMM")) or ("kernel" if kernel else "unknown")
@@ -135,7 +135,7 @@ def journal_lines(fields: Mapping[str, Any]) -> list[str]:
 
 
 def _value(value: Any) -> str:
-    """A field's text: a string, an array of byte numbers, or the first of several."""
+    """Return a field's text: a string, an array of byte numbers, or the first of several."""
     if isinstance(value, list):
         if value and all(isinstance(v, int) and 0 <= v < 256 for v in value):
             return bytes(value).decode(errors="replace")
@@ -151,7 +151,7 @@ def _iso(microseconds: str) -> str:
 
 
 def printk_stamp(microseconds: str) -> str:
-    """The kernel's own stamp of a record, as printk prints it."""
+    """Return the kernel's own stamp of a record, as printk prints it."""
     if not microseconds.isdigit():
         return ""
     return f"[{int(microseconds) // 1_000_000:5d}.{int(microseconds) % 1_000_000:06d}] "

@@ -48,7 +48,7 @@ class _Piece:
     layout: Layout
 
     def named(self, peeled: pl.DataFrame) -> pl.DataFrame:
-        """Some of the lines without their envelopes, with the name of the source in each row."""
+        """Return some of the lines without their envelopes, with the name of the source in each row."""
         return peeled.replace_column(peeled.get_column_index("source"), constant(self.source, peeled.height).alias("source"))
 
 
@@ -62,7 +62,7 @@ class _Seen:
     which: pl.Series | None = None
 
     def marked(self, rows: Mapping[str, pl.Series]) -> pl.Series:
-        """Which lines are among these rows of the survivors; of several logical lines in one, all are if one is."""
+        """Return which lines are among these rows of the survivors; of several logical lines in one, all are if one is."""
         mask = _scattered(pl.concat(rows.values()), self.survivors.height) if rows else constant(False, self.survivors.height)
         if self.which is not None:
             mask = _scattered(self.which.arg_true().filter(mask), self.lines.height)
@@ -94,7 +94,7 @@ def parse(source: Source, vocabulary: Vocabulary, progress: Callable[[int], None
 
 
 def parse_together(sources: Sequence[Source], vocabulary: Vocabulary, progress: Callable[[int], None] | None = None) -> list[Parsed]:
-    """The same of several small sources, whose lines are looked for in one go: most operations cost as much for one source as for many."""
+    """Read several small sources and look for their lines in one go: most operations cost as much for one source as for many."""
     readers = [_Reader(source, vocabulary) for source in sources]
     pieces = [(reader, piece) for reader in readers for piece in reader.pieces(progress)]
     parts = _work([piece for _, piece in pieces], vocabulary)
@@ -113,7 +113,7 @@ class _Reader:
         self.account = Parsed(source.path)
 
     def pieces(self, progress: Callable[[int], None] | None = None) -> Iterator[_Piece]:
-        """All lines of the source."""
+        """Yield all lines of the source."""
         chunks = iter(self.source.chunks())
         head = next(chunks, None)
         if head is None:
@@ -136,7 +136,7 @@ class _Reader:
         return _Piece(self.source.path, lines, self.layout)
 
     def parsed(self, parts: Iterable[_Part]) -> Parsed:
-        """The account of the source, given what its pieces gave."""
+        """Return the account of the source, given what its pieces gave."""
         account = self.account
         tables: dict[str, list[pl.DataFrame]] = {}
         unfit: list[int] = []
@@ -187,7 +187,7 @@ def _look(piece: _Piece, vocabulary: Vocabulary) -> _Seen:
 
 
 def _peel(seen: Sequence[_Seen]) -> list[pl.DataFrame]:
-    """The survivors of each piece without their envelopes; those with layouts of one shape are peeled together."""
+    """Return the survivors of each piece without their envelopes; those with layouts of one shape are peeled together."""
     alike: dict[tuple[object, ...], list[int]] = {}
     for i, s in enumerate(seen):
         alike.setdefault(s.piece.layout.shape, []).append(i)
@@ -212,7 +212,7 @@ class _Counted:
     frames: pl.Series
 
     def unknown(self) -> pl.Series:
-        """The numbers of the survivors of which nothing is known."""
+        """Return the numbers of the survivors of which nothing is known."""
         left = ~(self.in_event | self.parts | self.frames)
         return (left if self.seen.which is None else left.filter(self.seen.which)).arg_true()
 
@@ -235,7 +235,7 @@ def _counted(seen: _Seen, captured: Captured, vocabulary: Vocabulary) -> _Counte
 
 
 def _unfit(seen: _Seen, captured: Captured) -> list[int]:
-    """The lines that no rule reads, and one would but for a number that fits no column."""
+    """Return the lines that no rule reads, and one would but for a number that fits no column."""
     if not captured.unfit:
         return []
     read = _scattered(pl.concat(captured.rows.values()), seen.survivors.height) if captured.rows else None
@@ -244,7 +244,7 @@ def _unfit(seen: _Seen, captured: Captured) -> list[int]:
 
 
 def _part(counted: _Counted, complaining: pl.Series) -> _Part:
-    """The account of a piece, given which of its survivors complain."""
+    """Return the account of a piece, given which of its survivors complain."""
     bad = counted.seen.marked({"": complaining})
     kinds = {"event": counted.in_event, "part-of-event": counted.parts, "frame": counted.frames & ~counted.parts, "not understood": bad}
     examples = _examples(counted.seen, bad, counted.captured.missed)
@@ -272,7 +272,7 @@ def _messages(seen: _Seen, rows: pl.Series) -> pl.Series:
 
 
 def _scattered(rows: pl.Series, height: int) -> pl.Series:
-    """So many times false, but for some rows."""
+    """Return a mask of this height that is true at some rows."""
     mask = constant(False, height)
     mask.scatter(rows, True)
     return mask
@@ -293,7 +293,7 @@ def _copied(name: str) -> pl.Expr:
 
 
 def _classes(lines: pl.DataFrame, marks: Mapping[str, pl.Series]) -> Counter[str]:
-    """How many physical lines are of each class, given the logical lines of each; of several of these in one the first class counts."""
+    """Count the physical lines of each class, given the logical lines; of several of these in one line the first class counts."""
     if "line_end" not in lines.columns:
         classes = Counter({name: int(mark.sum()) for name, mark in marks.items()})
         return +classes + Counter(text=lines.height - classes.total())
@@ -310,7 +310,7 @@ def _logical_frame(lines: Iterable[Logical]) -> pl.DataFrame:
 
 
 def _examples(seen: _Seen, bad: pl.Series, missed: Mapping[str, pl.Series]) -> dict[str, Example]:
-    """One example for each kind of line that was not understood, by the rule that it resembles: the one that looks most like a fault."""
+    """Return one example per kind of line that was not understood, by the rule that it resembles: the one most like a fault."""
     if not bad.any():
         return {}
     line = seen.survivors["line"]
@@ -350,7 +350,7 @@ def _in_order(tasks: Iterator[Callable[[], list[_Part]]]) -> Iterator[list[_Part
 
 
 def tables_of(parsed: Sequence[Parsed]) -> dict[str, pl.DataFrame]:
-    """The event tables of all sources, one frame a name."""
+    """Return the event tables of all sources, one frame a name."""
     parts: dict[str, list[pl.DataFrame]] = {}
     for p in parsed:
         for name, frame in p.tables.items():

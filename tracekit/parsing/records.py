@@ -41,13 +41,13 @@ class Json(Wrapper):
             yield from self._objects(number)
 
     def _before_object(self, number: int) -> Iterator[Logical]:
-        """Lines that opened an outer object hold nothing themselves."""
+        """Drop the lines that opened an outer object: they hold nothing themselves."""
         if number > self.first and "}" not in self.held[-1]:
             yield Logical(self.first, number - 1, "")
             self.held, self.first = [], number
 
     def _objects(self, number: int) -> Iterator[Logical]:
-        """The complete objects in the lines held."""
+        """Yield the complete objects in the lines held."""
         text = "\n".join(self.held)
         if len(self.held) == 1 and (fields := fields_of(text)) is not None and any(isinstance(v, dict) for v in fields.values()):
             yield from spread(self.first, number, self._written(text))
@@ -71,7 +71,7 @@ class Json(Wrapper):
         return [*boot, *(object_lines(fields) or text.split("\n"))]
 
     def _boot(self, boot: str) -> list[str]:
-        """journalctl's own marker where a new boot begins."""
+        """Return journalctl's own marker where a new boot begins."""
         old, self.boot = self.boot, boot or self.boot
         return [f"-- Boot {boot} --"] if old and boot and boot != old else []
 
@@ -82,7 +82,7 @@ class Json(Wrapper):
 
 
 def _opens(line: str) -> bool:
-    """Whether an object begins on a line that ends none before."""
+    """Return whether an object begins on a line that ends none before."""
     outside = _STRING.sub("", line)
     return "{" in outside and "}" not in outside.split("{")[0]
 
@@ -154,7 +154,7 @@ class Journal(Wrapper):
         return True
 
     def _record(self) -> Iterator[Logical]:
-        """The record held, ending before the current line."""
+        """Yield the record held, ending before the current line."""
         if not self.first:
             return
         texts = self._lines()
@@ -215,7 +215,7 @@ class Kmsg(Wrapper):
 
 
 def unescaped(text: str) -> str:
-    """`\\xHH` of the record format back to the bytes they stand for."""
+    """Turn `\\xHH` of the record format back into the bytes it stands for."""
     if "\\x" not in text:
         return text
     return re.sub(r"(?:\\x[0-9a-f]{2})+", lambda m: bytes.fromhex(m[0].replace("\\x", "")).decode(errors="replace"), text)

@@ -9,7 +9,7 @@ _ISO_ZONE = r"([+-])([0-9]{2}):?([0-9]{2})$"
 
 
 def seconds(text: pl.Expr) -> pl.Expr:
-    """`12.345678` (any number of decimals up to nine) as ns, without going through floating point."""
+    """Return `12.345678` (any number of decimals up to nine) as ns, without going through floating point."""
     dot = text.str.find(".", literal=True).cast(pl.Int64)
     decimals = text.str.len_bytes().cast(pl.Int64) - dot - 1
     digits = text.str.replace(".", "", literal=True).str.to_integer(strict=False)
@@ -17,7 +17,7 @@ def seconds(text: pl.Expr) -> pl.Expr:
 
 
 def milliseconds(text: pl.Expr) -> pl.Expr:
-    """`269.983` (thousandths of a second, with decimals) as ns."""
+    """Return `269.983` (thousandths of a second, with decimals) as ns."""
     return seconds(text) // 1000
 
 
@@ -40,14 +40,14 @@ def civil(layout: str, prefix: str = "") -> Convert:
 
 
 def _zone(text: pl.Expr) -> pl.Expr:
-    """The offset from UTC in ns; 0 where none is printed."""
+    """Return the offset from UTC in ns; 0 where none is printed."""
     parts = text.str.extract_groups(_ISO_ZONE).struct
     minutes = parts.field("2").str.to_integer(strict=False) * 60 + parts.field("3").str.to_integer(strict=False)
     return pl.when(parts.field("1") == "-").then(-minutes).otherwise(minutes).fill_null(0) * 60_000_000_000
 
 
 def timeless(text: pl.Expr) -> pl.Expr:
-    """A stamp that orders lines but tells no time: counters, cycles, differences to the line before."""
+    """Return a stamp that orders lines but tells no time: counters, cycles, differences to the line before."""
     return pl.lit(None, dtype=pl.Int64)
 
 

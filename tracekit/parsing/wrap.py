@@ -18,7 +18,7 @@ _JOURNAL_FIELD = re.compile(r"(?:    )?(?:__CURSOR|__REALTIME_TIMESTAMP|_BOOT_ID
 
 
 def detect(sample: list[str], reads: Callable[[str], bool] | None = None) -> Wrapper | None:
-    """The wrapper that the first lines of a source need, or None; `reads` knows the text of an event."""
+    """Return the wrapper that the first lines of a source need, or None; `reads` knows the text of an event."""
     written = [line for line in sample if line.strip()]
     if not written:
         return None

@@ -116,7 +116,7 @@ class Guest:
         return answer
 
     def _last_word(self, child: Child) -> str:
-        """How the process ended."""
+        """Return how the process ended."""
         try:
             status = child.wait(_END)
         except subprocess.TimeoutExpired:

@@ -142,17 +142,17 @@ def lane(part: Any) -> str:
 
 
 def _names(given: Any) -> bool:
-    """Whether it is a tuple of names of tables; a text by itself would be taken letter by letter."""
+    """Return whether it is a tuple of names of tables; a text by itself would be taken letter by letter."""
     return isinstance(given, tuple) and _texts(*given)
 
 
 def _texts(*given: Any) -> bool:
-    """Whether all are texts that can be written: no subclass, no lone surrogate."""
+    """Return whether all are texts that can be written: no subclass, no lone surrogate."""
     return all(type(text) is str and clean(text) == text for text in given)
 
 
 def sound(parts: Any, wrong: Callable[[Any], str], failed: Callable[[BaseException], object]) -> Iterator[Any]:
-    """The parts a hook returned that are what they should be; `failed` hears of the others."""
+    """Yield the parts a hook returned that are what they should be; `failed` hears of the others."""
     if isinstance(parts, str) or not isinstance(parts, Iterable):
         failed(TypeError(f"it returned {_named(parts)}, not a list"))
         return
@@ -170,7 +170,7 @@ def _is_sound(part: Any, wrong: Callable[[Any], str], failed: Callable[[BaseExce
 
 
 def misnamed(module: object, hooks: Collection[str]) -> Iterator[str]:
-    """What looks like a hook in a plugin's module and is none: a name that no hook has, a hook without its mark."""
+    """Yield what looks like a hook in a plugin's module and is none: a name that no hook has, a hook without its mark."""
     for name, value in list(vars(module).items()):
         marked = hasattr(value, "tracekit_impl")
         if marked and name not in hooks:
@@ -180,5 +180,5 @@ def misnamed(module: object, hooks: Collection[str]) -> Iterator[str]:
 
 
 def _named(part: Any) -> str:
-    """A function or class by its name, a value by its type."""
+    """Return a function or class by its name, a value by its type."""
     return str(getattr(part, "__name__", None) or ("None" if part is None else f"a {type(part).__name__}"))

@@ -46,14 +46,14 @@ class Plugin:
         return text
 
     def readers(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Each model, diagnosis, system and lane with the names of the tables that it reads."""
+        """Yield each model, diagnosis, system and lane with the names of the tables that it reads."""
         yield from ((f"model {m.__name__}", m.hears()) for m in self.models)
         yield from ((f"diagnosis {d.code} {d.name}", (*d.needs, *d.wants)) for d in self.diagnoses)
         yield from ((f"system {s.__name__}", s.reads) for s in self.systems)
         yield from ((f"lane {s.name}", s.reads) for s in self.lanes)
 
     def report(self) -> PluginReport:
-        """The plugin as a value."""
+        """Return the plugin as a value."""
         diagnoses = tuple(f"{d.code} {d.name}" for d in self.diagnoses)
         return PluginReport(
             self.name, self.version, diagnoses, tuple(m.__name__ for m in self.models), tuple(self.errors), tuple(self.traces)

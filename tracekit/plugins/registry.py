@@ -47,7 +47,7 @@ class Registry:
 
     @property
     def grammars(self) -> dict[Path, Plugin]:
-        """The grammar folders of all plugins, beside the built-in one, and whose they are."""
+        """Return the grammar folders of all plugins, beside the built-in one, and whose they are."""
         return {g: p for p in self.plugins for g in p.grammars}
 
     @property
@@ -81,7 +81,7 @@ class Registry:
 
     @property
     def strangers(self) -> bool:
-        """Whether code of others runs in this process: what it prints must not get into a report."""
+        """Return whether code of others runs in this process: what it prints must not get into a report."""
         return any(not (p.ours or p.apart) for p in self.plugins)
 
     def owner(self, part: object) -> Plugin:
@@ -89,7 +89,7 @@ class Registry:
         return next(p for p in self.plugins if any(part in parts for parts in (p.models, p.diagnoses, p.reports, p.systems, p.lanes)))
 
     def asked_for(self) -> set[str]:
-        """Names of all tables that a model, a diagnosis or a system reads."""
+        """Return names of all tables that a model, a diagnosis or a system reads."""
         return {t for p in self.plugins for _, tables in p.readers() for t in tables}
 
 
@@ -110,7 +110,7 @@ def load(entry_points: Iterable[metadata.EntryPoint] | None = None, isolation: I
 
 
 def _apart(point: metadata.EntryPoint, guest: Guest) -> Plugin:
-    """A plugin that runs in a process of its own, as that process describes it."""
+    """Return a plugin that runs in a process of its own, as that process describes it."""
     plugin = _blank(point)
     plugin.apart = True
 
@@ -206,7 +206,7 @@ def _check_gates(registry: Registry) -> None:
 
 
 def _agrees(plugin: Plugin, model: type[Model], declared: dict[str, Table]) -> bool:
-    """Whether the tables a model emits are those that other models declare under these names."""
+    """Return whether the tables a model emits are those that other models declare under these names."""
     for table in model.tables:
         if declared.get(table.name, table) != table or table.name in OWN:
             told = "is declared otherwise: models that emit one table share its declaration"

@@ -103,7 +103,7 @@ def _diagnosis(d: Diagnosis) -> Mapping[str, Any]:
 
 
 def _shown(value: Any) -> Any:
-    """A setting as `explain` prints it."""
+    """Return a setting as `explain` prints it."""
     try:
         return sound.plain(value)
     except (TypeError, ValueError):
@@ -138,7 +138,7 @@ class _Asked(Diagnosis):
 
     @property
     def page(self) -> str:
-        """The user's page."""
+        """Return the user's page."""
         return self.text
 
     def answers(self, asked: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> Iterable[Sequence[Finding | Verdict]]:

@@ -139,7 +139,7 @@ def compression(head: bytes) -> str:
 
 
 def opened(stream: Stream, spend: Callable[[Iterable[bytes]], Iterator[bytes]], most: int) -> tuple[Stream, int]:
-    """(what a stream holds once it is unpacked, how often that was; never more than `most` + 1 times). `spend` counts what comes out."""
+    """Return (what a stream holds once unpacked, how often it was, at most `most` + 1 times). `spend` counts what comes out."""
     layers = 0
     while layers <= most and (kind := compression(stream.peek(10))):
         stream = Stream(spend(expand(kind, stream.blocks())))
@@ -229,7 +229,7 @@ class _Step:
 
 
 def reason_of(error: BaseException) -> str:
-    """What an error of `BROKEN` or of a remote store says, in one line."""
+    """Return what an error of `BROKEN` or of a remote store says, in one line."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__

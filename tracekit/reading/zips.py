@@ -22,12 +22,12 @@ Spend = Callable[[Iterable[bytes]], Iterator[bytes]]
 
 
 def is_zip(head: bytes) -> bool:
-    """Whether the first bytes are a zip's, be it empty."""
+    """Return whether the first bytes are a zip's, be it empty."""
     return head.startswith((_LOCAL, _END))
 
 
 def entries(stream: Stream, file: IO[bytes] | None, most: int, spend: Spend) -> Iterator[Entry]:
-    """The entries in their order; each can be read until the next is asked for.
+    """Yield the entries in their order; each can be read until the next is asked for.
 
     Errors: `BROKEN`, LimitError over `most` entries, SourceError where entries overlap.
     """
@@ -48,7 +48,7 @@ def entries(stream: Stream, file: IO[bytes] | None, most: int, spend: Spend) -> 
 
 
 def _directory(file: IO[bytes], most: int) -> zipfile.ZipFile:
-    """The zip's directory. Its size is looked at first: Python keeps all of it in memory."""
+    """Return the zip's directory. Its size is looked at first: Python keeps all of it in memory."""
     file.seek(-min(file.seek(0, io.SEEK_END), 66 << 10), io.SEEK_END)
     tail = file.read()
     end, end64 = tail.rfind(_END), tail.rfind(_END64)
@@ -106,7 +106,7 @@ def _packed_blocks(file: IO[bytes], info: zipfile.ZipInfo) -> Iterator[bytes]:
 
 
 def _kind(info: zipfile.ZipInfo) -> str:
-    """What the upper half of the attributes says where a Unix system made the zip."""
+    """Return what the upper half of the attributes says where a Unix system made the zip."""
     mode = info.external_attr >> 16
     if info.is_dir() or stat.S_ISDIR(mode):
         return "folder"
@@ -129,7 +129,7 @@ def _refusal(flags: int, method: int) -> str:
 
 
 def _forward(stream: Stream, spend: Spend) -> Iterator[Entry]:
-    """The entries by their local headers. Links cannot be told from files here: only the directory says."""
+    """Yield the entries by their local headers. Links cannot be told from files here: only the directory says."""
     while stream.peek(4) == _LOCAL:
         header = struct.unpack("<4s5H3I2H", stream.read(30))
         flags, method, packed, name_length, extra_length = header[2], header[3], header[7], header[9], header[10]
@@ -181,7 +181,7 @@ class _Data:
 
 
 def _packed(extra: bytes, packed: int) -> int:
-    """The packed size; that of large entries stands in the zip64 field, behind the unpacked one."""
+    """Return the packed size; that of large entries stands in the zip64 field, behind the unpacked one."""
     at = 0
     while packed == 0xFFFFFFFF and at + 4 <= len(extra):
         tag, size = struct.unpack_from("<2H", extra, at)
@@ -192,7 +192,7 @@ def _packed(extra: bytes, packed: int) -> int:
 
 
 def _skip_descriptor(stream: Stream) -> None:
-    """The checksum and sizes behind an entry: with or without their mark, of 4 or 8 bytes."""
+    """Skip the checksum and sizes behind an entry: with or without their mark, of 4 or 8 bytes."""
     head = stream.peek(28)
     mark = 4 if head[:4] == b"PK\x07\x08" else 0
     for size in (mark + 12, mark + 20):

@@ -58,7 +58,7 @@ class Names:
             self.found.setdefault(domain.casefold(), "domain")
 
     def is_word(self, name: str) -> bool:
-        """Whether a name is a word that logs use for other things, so that it names nobody."""
+        """Return whether a name is a word that logs use for other things, so that it names nobody."""
         folded = name.casefold()
         return folded in _COMMON or folded in self.words
 

@@ -111,7 +111,7 @@ class Redactor:
 
 
 def _public(name: str) -> bool:
-    """Whether a domain is that of a project whose name stands in every kernel of a distribution."""
+    """Return whether a domain is that of a project whose name stands in every kernel of a distribution."""
     return name.lower().endswith(_PUBLIC)
 
 

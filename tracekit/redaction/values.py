@@ -59,7 +59,7 @@ class Shape:
 
 
 def _is_address(m: re.Match[str], value: str) -> bool:
-    """Whether a number of four parts is an address: no release by its numbers or by the word before it, no mask, nobody's."""
+    """Return whether a number of four parts is an address: no release by its numbers or by the word before it, no mask, nobody's."""
     first, second, third, _ = map(int, value.split("."))
     if first < 10 and second < 26 and third < 10:  # 6.1.0.12: of addresses one in 5,000 is such, of releases most are
         return False
@@ -68,7 +68,7 @@ def _is_address(m: re.Match[str], value: str) -> bool:
 
 
 def _is_ip6(_: re.Match[str], value: str) -> bool:
-    """Whether a text of hex digits and colons is an address: `::` alone and a name of C++ have no digit."""
+    """Return whether a text of hex digits and colons is an address: `::` alone and a name of C++ have no digit."""
     if value in _STAYS or not any(c.isdigit() for c in value):
         return False
     try:

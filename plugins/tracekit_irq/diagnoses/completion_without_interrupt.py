@@ -109,7 +109,7 @@ def completion_without_interrupt(
 
 
 def _cause(group: list[Polled], bdf: str | None, reports: pl.DataFrame | None, faults: Rows) -> str | None:
-    """The code of what explains the silence: the MSI code of this kernel crashed, or the IOMMU refused the device's messages before."""
+    """Return the code that explains the silence: the kernel's MSI code crashed, or the IOMMU refused the device's messages before."""
     first = group[0].rows[0]
     if reports is not None and reports.filter((pl.col("source") == first["source"]) & (pl.col("kind") == "oops")).height:
         return "MSI-009"
@@ -186,7 +186,7 @@ UNCHECKED = (
 
 
 def _timeouts(nvme: Rows, net: Rows) -> Rows:
-    """Time-outs of queues, in order, with `name` of the controller or interface."""
+    """Return time-outs of queues, in order, with `name` of the controller or interface."""
     named = [{**r, "name": r["device"]} for r in nvme] + [
         {**r, "name": r["netdev"] or r["interface"] or r["bdf"] or r["device"]} for r in net
     ]

@@ -47,7 +47,7 @@ def device_gone(
 
 
 def _by_card(rows: Rows, named: Mapping[str, str]) -> dict[str | None, Rows]:
-    """The rows of each card, with the function of each (`of`): what names none belongs to the only card there is."""
+    """Return the rows of each card, with the function of each (`of`): what names none belongs to the only card there is."""
     cards: dict[str | None, Rows] = {}
     for r in rows:
         function = r.get("bdf") or named.get(r.get("device") or "") or r.get("device") or _told(r.get("who")) or _told(r.get("name"))
@@ -58,7 +58,7 @@ def _by_card(rows: Rows, named: Mapping[str, str]) -> dict[str | None, Rows]:
 
 
 def _told(who: str | None) -> str | None:
-    """The function in `GPU 0000:01:00.0: ` or in QEMU's name of a device; null where there is none."""
+    """Return the function in `GPU 0000:01:00.0: ` or in QEMU's name of a device; null where there is none."""
     m = re.search(r"[0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", who or "")
     return m[0] if m else None
 

@@ -39,12 +39,12 @@ NEAR = 8  # lines
 
 
 def attempts(failures: pl.DataFrame) -> Rows:
-    """The failed attempts of requests, in order."""
+    """Return the failed attempts of requests, in order."""
     return sorted_rows(failures.filter(pl.col("kind").is_in(KINDS)))
 
 
 def around(frame: pl.DataFrame | None, failures: pl.DataFrame) -> Rows:
-    """The rows of a table of spans that contain the first failed attempt."""
+    """Return the rows of a table of spans that contain the first failed attempt."""
     first = next(iter(attempts(failures)), None)
     if first is None or frame is None:
         return []
@@ -55,14 +55,14 @@ def around(frame: pl.DataFrame | None, failures: pl.DataFrame) -> Rows:
 
 @witness
 def requests(vector_failures: pl.DataFrame, op_set_irqs: pl.DataFrame) -> Iterator[Detail]:
-    """The SET_IRQS in which the first attempt failed."""
+    """Yield the SET_IRQS in which the first attempt failed."""
     mine = around(op_set_irqs, vector_failures)
     yield Detail(tuple([at(r, "context") for r in mine] + [at(r, "effect", line="line_end") for r in mine]))
 
 
 @witness
 def grants(vector_failures: pl.DataFrame, op_alloc: pl.DataFrame, op_set_irqs: pl.DataFrame | None = None) -> Iterator[Detail]:
-    """The allocation of the same request, which had granted what could not be had."""
+    """Yield the allocation of the same request, which had granted what could not be had."""
     granted = around(op_alloc, vector_failures)
     for r in around(op_set_irqs, vector_failures)[-1:] if not granted else ():
         line = attempts(vector_failures)[0]["line"]
@@ -75,7 +75,7 @@ def grants(vector_failures: pl.DataFrame, op_alloc: pl.DataFrame, op_set_irqs: p
 
 @witness
 def activations(vector_failures: pl.DataFrame) -> Iterator[Finding]:
-    """The attempts themselves: every CPU was tried and none had a vector."""
+    """Yield the attempts themselves: every CPU was tried and none had a vector."""
     failed = attempts(vector_failures)
     if not failed:
         return
@@ -99,7 +99,7 @@ def activations(vector_failures: pl.DataFrame) -> Iterator[Finding]:
 
 
 def _last_taken(f: dict[str, Any]) -> Iterator[Evidence]:
-    """Where the pool was last seen; up to the activation that found it empty, when that follows at once."""
+    """Yield where the pool was last seen; up to the activation that found it empty, when that follows at once."""
     if f["global_avl"] is not None:
         begin = f["begin_line"]
         near = begin is not None and 0 < begin - f["avl_line"] <= NEAR
@@ -108,7 +108,7 @@ def _last_taken(f: dict[str, Any]) -> Iterator[Evidence]:
 
 @witness
 def returns(vector_failures: pl.DataFrame, calls: pl.DataFrame) -> Iterator[Detail]:
-    """The calls around the first attempt that gave its -28 back."""
+    """Yield the calls around the first attempt that gave its -28 back."""
     for f in attempts(vector_failures)[:1]:
         inside = (pl.col("line") < f["line"]) & (pl.col("line_end") > f["line"])
         # A function of which only the return is probed has no span; the chain's returns follow at once.

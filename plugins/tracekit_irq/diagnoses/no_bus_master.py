@@ -31,7 +31,7 @@ class Span:
 
     @property
     def mute(self) -> bool:
-        """Whether the register is known and bus mastering was off throughout."""
+        """Return whether the register is known and bus mastering was off throughout."""
         return bool(self.command) and not any(c & BUS_MASTER for c in self.command)
 
 
@@ -87,7 +87,7 @@ def no_bus_master(
 
 
 def device_spans(enables: pl.DataFrame, writes: pl.DataFrame, reads: pl.DataFrame | None) -> dict[tuple[str, str], list[Span]]:
-    """The enabled spans of each device of a QEMU log: (type, place) -> spans."""
+    """Return the enabled spans of each device of a QEMU log: (type, place) -> spans."""
     last_write = writes.sort("line").select("source", "dev", "slot", "line", pl.col("line").alias("write"))
     msix = enables.sort("line").join_asof(last_write, on="line", by=["source", "dev"], check_sortedness=False).drop_nulls("slot")
     accesses = [writes] if reads is None else [writes, reads]
@@ -129,7 +129,7 @@ class _Device:
 
 
 def _last_users(traced: Mapping[tuple[str, str], list[Span]]) -> Verdict | None:
-    """Why it is open whether bus mastering was on: the last user of a device never set it, after others had."""
+    """Return why it is open whether bus mastering was on: the last user of a device never set it, after others had."""
     for (dev, slot), spans in traced.items():
         last = list(takewhile(lambda s: s.mute, reversed(spans)))
         if last and all(s.end is not None for s in last):
@@ -160,7 +160,7 @@ def _finding(dev: str, slot: str, spans: list[Span]) -> Finding:
 
 
 def _subject(dev: str, slot: str) -> Subject:
-    """QEMU prints bus:device.function of segment 0; before 7.0 device:function of bus 0."""
+    """Name the function: QEMU prints bus:device.function of segment 0; before 7.0 device:function of bus 0."""
     if "." in slot:
         return Subject(f"{slot} ({dev})", bdf=full_bdf(slot))
     device, _, function = slot.partition(":")

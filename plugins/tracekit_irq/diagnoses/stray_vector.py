@@ -83,7 +83,7 @@ def stray_vector(
 
 
 def _number(value: int | None, form: str = "d") -> str:
-    """A number, or a question mark where a person took it out."""
+    """Return a number, or a question mark where a person took it out."""
     return format(value, form) if value is not None else "?"
 
 
@@ -125,7 +125,7 @@ def _illegal(errors: Rows) -> Finding:
 
 
 def _follows(stray: Mapping[str, Any], timeout: Mapping[str, Any], wait: int = WAIT) -> bool:
-    """Whether a time-out stands below a stray of the same log, as long after it as drivers wait."""
+    """Return whether a time-out stands below a stray of the same log, as long after it as drivers wait."""
     if stray["source"] != timeout["source"] or timeout["line"] < stray["line"]:
         return False
     return stray["ts"] is None or timeout["ts"] is None or 0 <= timeout["ts"] - stray["ts"] <= wait

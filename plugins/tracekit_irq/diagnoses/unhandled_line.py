@@ -62,6 +62,6 @@ KINDS = {"edge": " (MSI or MSI-X)", "line": " (a line interrupt)", "unknown": ""
 
 
 def _near(report: Mapping[str, Any], rows: Rows) -> Rows:
-    """Rows that belong to a report: the same source, soon after. `rows` are in the order of source and line."""
+    """Return rows that belong to a report: the same source, soon after. `rows` are in the order of source and line."""
     begin = bisect_left(rows, (report["source"], report["line"]), key=lambda r: (r["source"], r["line"]))
     return list(takewhile(lambda r: near(report, r, REACH, REACH_MS), (rows[i] for i in range(begin, len(rows)))))

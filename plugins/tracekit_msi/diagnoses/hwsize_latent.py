@@ -89,7 +89,7 @@ def _finding(row: Mapping[str, Any], grade: Any, others: pl.DataFrame, devices: 
 
 
 def _by_snapshot(known: pl.DataFrame, sizes: pl.DataFrame | None, devices: pl.DataFrame | None) -> Iterator[Finding]:
-    """A size that lspci printed, without a time: it may be of another moment."""
+    """Yield a size that lspci printed, without a time: it may be of another moment."""
     if sizes is None:
         return
     for size in sizes.filter((pl.col("origin") == "lspci") & pl.col("bdf").is_not_null()).iter_rows(named=True):

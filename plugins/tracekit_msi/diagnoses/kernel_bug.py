@@ -71,14 +71,14 @@ def _evidence(r: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def errno_of(r: Mapping[str, Any]) -> int | None:
-    """The error in RBP where iounmap() warns inside the error path of an enable (6.12)."""
+    """Return the error in RBP where iounmap() warns inside the error path of an enable (6.12)."""
     if r["function"] != "iounmap" or r["rbp"] is None or not r["rbp"] & 0xFFFFFFFF > 0xFFFFF000:
         return None
     return int((r["rbp"] & 0xFFFFFFFF) - (1 << 32))
 
 
 def subject_of_report(r: Mapping[str, Any], devices: pl.DataFrame | None) -> Subject:
-    """The pci_dev in RBX of the iounmap WARNING, or the function that vfio-pci named last."""
+    """Return the pci_dev in RBX of the iounmap WARNING, or the function that vfio-pci named last."""
     pointer = r["rbx"] if r["function"] == "iounmap" else None
     alias = (f"pci_dev {pointer:#x}",) if pointer is not None else ()
     if pointer is not None and devices is not None:

@@ -119,7 +119,7 @@ def _by_hypervisor(messages: pl.DataFrame | None) -> Iterator[Finding]:
 
 
 def _warned(warnings: pl.DataFrame | None) -> Iterator[Finding]:
-    """The kernel warns that there is neither a domain nor a fallback."""
+    """Yield the kernel's warning that there is neither a domain nor a fallback."""
     if warnings is None:
         return
     own = warnings.filter(pl.col("function").str.replace(r"\..*$", "").is_in(FALLBACKS))

@@ -120,11 +120,11 @@ class Ends:
         self.panics = panics.to_dicts() if panics is not None else []
 
     def given_up(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """The line in which the driver gives up on the device soon after the refusal."""
+        """Return the line in which the driver gives up on the device soon after the refusal."""
         return next((g for g in self.gone if _who(g) == _who(row) and near(row, g, GONE_LINES, GONE_MS)), None)
 
     def of(self, row: Mapping[str, Any], finding: Finding) -> Finding:
-        """The finding as severe as what the refusal led to, with the lines that tell."""
+        """Return the finding as severe as what the refusal led to, with the lines that tell."""
         dead, panic = self.given_up(row), ended_by(row, self.panics)
         if dead is None and panic is None:
             return finding
@@ -154,7 +154,7 @@ def _from_enables(enables: pl.DataFrame, devices: pl.DataFrame | None) -> Iterat
 
 
 def _from_requests(op_set_irqs: pl.DataFrame, devices: pl.DataFrame | None) -> Iterator[Finding]:
-    """SET_IRQS returned a positive number: only so many vectors could be had."""
+    """Yield SET_IRQS that returned a positive number: only so many vectors could be had."""
     for row in op_set_irqs.filter((pl.col("ret") > 0) & (pl.col("data") == "eventfd") & pl.col("index").is_in([1, 2])).iter_rows(
         named=True
     ):
@@ -169,7 +169,7 @@ def _from_requests(op_set_irqs: pl.DataFrame, devices: pl.DataFrame | None) -> I
 
 
 def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None, ends: Ends) -> Iterator[Finding]:
-    """A driver says that it got too few, or none."""
+    """Yield what drivers print of too few vectors, or none."""
     for frame, ret in ((refused, "ret"), (reduced, "granted")):
         if frame is None:
             continue
@@ -210,7 +210,7 @@ def _irqs(refused: pl.DataFrame | None) -> Iterator[dict[str, Any]]:
 
 
 def _from_refusals(refusals: list[dict[str, Any]], ends: Ends, known: tuple[pl.DataFrame | None, ...]) -> Iterator[Finding]:
-    """A driver says in words of its own that it was refused vectors, or got few."""
+    """Yield refusals and short grants that drivers print in words of their own."""
     told = {_who(r) for f in known if f is not None for r in f.to_dicts()}
     devices: dict[str, list[dict[str, Any]]] = {}
     for r in refusals:
@@ -237,12 +237,12 @@ def _who(r: Mapping[str, Any]) -> str:
 
 
 def _counts(errno: int | None) -> bool:
-    """Whether an errno tells a refusal of something that is there."""
+    """Return whether an errno tells a refusal of something that is there."""
     return errno is not None and errno not in NOT_THERE
 
 
 def _said(label: str, row: Mapping[str, Any], dead: bool) -> str:
-    """The refusal in one sentence: what remains, and for whom."""
+    """Return the refusal in one sentence: what remains, and for whom."""
     if row["of_vfs"]:
         left = f"{row['granted']} MSI-X interrupts" if row["granted"] is not None else "too few MSI-X interrupts"
         return f"{label} has {left} left for its VFs: its own budget is used up"

@@ -27,7 +27,7 @@ from tracekit_msi.refused_index import RECORD, refused_index
 
 @fallback
 def returns(op_set_irqs: pl.DataFrame, enables: pl.DataFrame | None = None, devices: pl.DataFrame | None = None) -> Iterator[Finding]:
-    """Only the ioctl's -34 is recorded."""
+    """Yield findings where only the ioctl's -34 is recorded."""
     failed = op_set_irqs.filter(
         (pl.col("ret") == ERANGE)
         & ((pl.col("start") + pl.col("count")) > 0).fill_null(True)

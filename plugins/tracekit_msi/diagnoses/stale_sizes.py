@@ -25,7 +25,7 @@ def sizes(
     op_close: pl.DataFrame | None = None,
     kernel_version: pl.DataFrame | None = None,
 ) -> Iterator[Finding]:
-    """A function whose table was smaller at another time, and a client that could not enable vectors, with no rebind in between."""
+    """Yield functions whose table was smaller at another time, where a client could not enable vectors and no rebind came between."""
     messages = [m for m in (qemu_enable_vectors_failed, qemu_enable_msix_failed) if m is not None]
     if not messages or _too_old(kernel_version):
         return
@@ -63,7 +63,7 @@ def _rebound(closes: pl.DataFrame | None, bdf: str) -> bool:
 
 
 def _pair(mine: pl.DataFrame) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """The rows of the smaller and the larger size; in one source the smaller must come first."""
+    """Return the rows of the smaller and the larger size; in one source the smaller must come first."""
     rows = mine.sort("count", "line").to_dicts()
     small, large = rows[0], rows[-1]
     if small["count"] == large["count"] or (small["source"] == large["source"] and small["line"] > large["line"]):
@@ -72,7 +72,7 @@ def _pair(mine: pl.DataFrame) -> tuple[dict[str, Any], dict[str, Any]] | None:
 
 
 def _too_old(versions: pl.DataFrame | None) -> bool:
-    """Whether every release of the case is older than the domains that have a size."""
+    """Return whether every release of the case is older than the domains that have a size."""
     if versions is None or versions.is_empty():
         return False
     found = versions["release"].str.extract_groups(RELEASE).struct.unnest().drop_nulls()

@@ -68,7 +68,7 @@ def table_unmapped(
 
 
 def _aborted(reports: pl.DataFrame | None) -> Iterator[Finding]:
-    """A bus abort at an instruction of the function that writes the table's entries."""
+    """Yield a bus abort at an instruction of the function that writes the table's entries."""
     if reports is None:
         return
     own = reports.filter((pl.col("kind") == "oops") & pl.col("what").str.contains(ABORT) & pl.col("function").str.contains(TABLE))

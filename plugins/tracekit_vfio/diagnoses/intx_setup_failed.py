@@ -75,7 +75,7 @@ def intx_setup_failed(
 
 
 def _refused(calls: list[dict[str, Any]]) -> Finding:
-    """A SET_IRQS for INTx that returned -EBUSY; -EINVAL is the client's order of calls (VFIO-005)."""
+    """Return a SET_IRQS for INTx that returned -EBUSY; -EINVAL is the client's order of calls (VFIO-005)."""
     subject = subject_of(calls[0])
     means, advice = REASONS[BUSY]
     return Finding(
@@ -93,7 +93,7 @@ def _lines(frame: pl.DataFrame | None, wanted: pl.Expr) -> list[dict[str, Any]]:
 
 
 def _device(row: Mapping[str, Any]) -> str | None:
-    """`vfio-intx(0000:03:00.0)`: the function in its action; null where the action names none."""
+    """Return `vfio-intx(0000:03:00.0)`: the function in its action; null where the action names none."""
     return str(row["action"]).partition("(")[2].rstrip(")") or None
 
 

@@ -56,7 +56,7 @@ def intx_spill(
 
 
 def _would_show(w: dict[str, object], entries: pl.DataFrame | None) -> bool:
-    """Whether the recording of a window shows handlers of any irq: entries of others than VFIO's MSI are there."""
+    """Return whether the recording of a window shows handlers of any irq: entries of others than VFIO's MSI are there."""
     if w["bdf"] is None or entries is None:
         return False
     return entries.filter((pl.col("source") == w["source"]) & ~pl.col("name").str.starts_with("vfio-msi")).height > 0
@@ -73,7 +73,7 @@ def _handled(w: dict[str, object], entries: pl.DataFrame | None) -> list[int]:
 
 
 def _uncared(w: dict[str, object], messages: pl.DataFrame | None) -> list[int]:
-    """The kernel's `nobody cared` between the lines of the window (a console with the trace in it)."""
+    """Return the kernel's `nobody cared` between the lines of the window (a console with the trace in it)."""
     if messages is None:
         return []
     inside = (pl.col("source") == w["source"]) & (pl.col("line") > w["line"]) & (pl.col("line") < w["line_end"])

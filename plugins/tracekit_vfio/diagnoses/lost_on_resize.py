@@ -105,12 +105,12 @@ class Heard:
     merged: frozenset[str]
 
     def ordered(self, w: Mapping[str, Any], p: Mapping[str, Any]) -> bool:
-        """Whether it is known which of a window and a time-out came first."""
+        """Return whether it is known which of a window and a time-out came first."""
         on_one_clock = {w["source"], p["source"]} <= self.merged and w["enable_ts"] is not None and p["ts"] is not None
         return bool(w["source"] == p["source"] or on_one_clock)
 
     def follows(self, w: Mapping[str, Any], p: Mapping[str, Any], timeout_s: int) -> bool:
-        """Whether the time-out is known to come after the window, within a driver's patience."""
+        """Return whether the time-out is known to come after the window, within a driver's patience."""
         if not self.ordered(w, p) or (w["source"] == p["source"] and p["line"] < w["line"]):
             return False
         if w["enable_ts"] is None or p["ts"] is None:
@@ -118,7 +118,7 @@ class Heard:
         return bool((0 if w["source"] != p["source"] else -SECOND) <= p["ts"] - w["enable_ts"] <= timeout_s * SECOND)
 
     def silent(self, w: Mapping[str, Any], p: Mapping[str, Any], vector: int) -> bool:
-        """Whether a vector's handler is known not to have run from the window to the time-out: others ran after it, nothing was lost."""
+        """Return whether a vector's handler is known not to have run up to the time-out: others ran after it, nothing was lost."""
         if self.entries is None or not w["handlers"] or w["bdf"] is None:
             return False
         mine = self.entries.filter((pl.col("source") == w["source"]) & (pl.col("line") > w["line"]))
@@ -129,7 +129,7 @@ class Heard:
 
 
 def _polled(windows: pl.DataFrame, polled: pl.DataFrame | None, heard: Heard, timeout_s: int) -> Iterator[Finding]:
-    """A driver of the guest that found its completion by polling soon after a window; which device it is rests on the case."""
+    """Yield a driver of the guest that found its completion by polling soon after a window; which device it is rests on the case."""
     if polled is None or windows.is_empty():
         return
     for p in polled.head(1).iter_rows(named=True):

@@ -114,7 +114,7 @@ def _proven(w: dict[str, Any], subject: Subject) -> Finding:
 
 
 def _from_messages(frames: tuple[pl.DataFrame | None, ...], windows: pl.DataFrame | None) -> Iterator[Finding]:
-    """A client's message, alone; with QEMU's trace of a growth that was not confirmed, the device and the order are known."""
+    """Yield a client's message, alone; with QEMU's trace of a growth that was not confirmed, the device and the order are known."""
     messages = [row for f in frames if f is not None for row in f.iter_rows(named=True)]
     if not messages:
         return

@@ -86,7 +86,7 @@ def resize_window(
 
 
 def on_arm(platforms: pl.DataFrame | None) -> bool:
-    """Whether the host is arm64, where no released interrupt parent adds vectors in place."""
+    """Return whether the host is arm64, where no released interrupt parent adds vectors in place."""
     return platforms is not None and bool((platforms["arch"] == "arm64").all())
 
 
@@ -128,7 +128,7 @@ def best(group: pl.DataFrame) -> pl.DataFrame:
 
 
 def _compatible(sure: pl.DataFrame, inferred: pl.DataFrame) -> bool:
-    """Whether both are about the same function: QEMU's log has no machine or boot of its own."""
+    """Return whether both are about the same function: QEMU's log has no machine or boot of its own."""
     a, b = sure["bdf"][0], inferred["bdf"][0]
     return a is not None and a == b
 
@@ -174,7 +174,7 @@ def _finding(group: pl.DataFrame, devices: pl.DataFrame | None, gap: pl.DataFram
 
 
 def _by_vectors(group: pl.DataFrame, window: Mapping[str, Any]) -> int | None:
-    """How long irq_vectors events show a window of calls without vectors."""
+    """Return how long irq_vectors events show a window of calls without vectors."""
     if window["basis"] != "calls" or window["disable_ts"] is None:
         return None
     inside = (pl.col("basis") == "vectors") & (pl.col("disable_ts") >= window["disable_ts"]) & (pl.col("enable_ts") <= window["enable_ts"])
@@ -187,7 +187,7 @@ def _ms(ns: int) -> str:
 
 
 def as_window(w: Mapping[str, Any]) -> dict[str, Any]:
-    """A window as a finding reports it; times in ns, null where the lines have none."""
+    """Return a window as a finding reports it; times in ns, null where the lines have none."""
     return {
         "source": w["source"],
         "line": w["line"],
@@ -215,7 +215,7 @@ def _evidence(w: Mapping[str, Any]) -> Iterator[Evidence]:
 
 
 def _quiet(windows: pl.DataFrame) -> Verdict:
-    """Why none of the pairs is a finding."""
+    """Return why none of the pairs is a finding."""
     grown = windows.filter(pl.col("kind") == "growth")
     if grown.height:
         return clear(f"{times(grown.height, 'growth window')}, but no vector had interrupted before")

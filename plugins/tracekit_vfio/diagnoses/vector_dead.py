@@ -95,7 +95,7 @@ def _finding(at: Mapping[str, Any], subject: Subject, failed: pl.DataFrame, requ
 
 
 def _from_messages(messages: pl.DataFrame | None) -> Iterator[Finding]:
-    """QEMU names the vector and the errno's text."""
+    """Yield what QEMU prints: the vector and the errno's text."""
     if messages is None:
         return
     vectors = messages.filter(pl.col("kind").str.starts_with("MSI") & (pl.col("action") == "TRIGGER"))

@@ -48,7 +48,7 @@ def _set(v: Mapping[str, Any], tables: Mapping[str, pl.DataFrame], w: Mapping[st
 
 
 def _of(tables: Mapping[str, pl.DataFrame], name: str, w: Mapping[str, Any], lines: tuple[int, int]) -> Rows:
-    """The rows of the window's task between two lines of its source."""
+    """Return the rows of the window's task between two lines of its source."""
     return list(_inside(tables.get(name), w, lines))
 
 

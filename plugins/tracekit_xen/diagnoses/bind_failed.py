@@ -94,6 +94,6 @@ def _others(ports: pl.DataFrame | None, restored: pl.DataFrame | None, updated: 
 
 
 def _life_of(m: Row, lives: list[Row]) -> Row | None:
-    """The latest of the uses of an irq, in order, that began before the message."""
+    """Return the latest of the uses of an irq, in order, that began before the message."""
     before = bisect_right(lives, m.line, key=lambda x: x.line)
     return lives[before - 1] if before else None

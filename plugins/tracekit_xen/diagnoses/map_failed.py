@@ -89,7 +89,7 @@ def map_failed(
 
 
 def _with_errno(frame: pl.DataFrame | None) -> pl.DataFrame | None:
-    """A binding that failed; a word that is no address of an MSI has no errno and is another fault."""
+    """Return a binding that failed; a word that is no address of an MSI has no errno and is another fault."""
     return frame.filter(pl.col("ret").is_not_null()) if frame is not None else None
 
 

@@ -63,7 +63,7 @@ def msix_table_fault(
 
 
 def _hidden(told: list[Row], why: Row) -> Finding:
-    """vPCI found the table where it cannot be, or could not set it up, and shows the domain a function without MSI-X."""
+    """Report that vPCI found the table where it cannot be, or could not set it up, and shows the domain a function without MSI-X."""
     what = getattr(why, "wrong", None)
     reason = f"its table is {what.strip()}" if what else f"vPCI could not set it up ({why.ret})"
     return Finding(
@@ -92,7 +92,7 @@ def _bad_mode(modes: list[Row]) -> Finding:
 
 
 def _position(head: Row, positions: pl.DataFrame | None) -> Row | None:
-    """The PC of a report whose head says: a write to a read-only page, if it is in an accessor of the table."""
+    """Return the PC of a report whose head says: a write to a read-only page, if it is in an accessor of the table."""
     if not WRITE_TO_READ_ONLY.match(head.what or ""):
         return None
     below = [p for p in rows(positions) if near(head, p, AWAY)]

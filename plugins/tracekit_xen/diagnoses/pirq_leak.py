@@ -71,7 +71,7 @@ def pirq_leak(
 
 
 def _withheld(lives: list[Row], least: int, hvm: Set[str]) -> Iterator[_Leak]:
-    """Numbers let go that Xen passed over: a later request got a lower one. None of the source's numbers may come twice."""
+    """Yield numbers let go that Xen passed over: a later request got a lower one. None of the source's numbers may come twice."""
     for source in dict.fromkeys(x.source for x in lives):
         mine = [x for x in lives if x.source == source and x.basis in ("guest", "calls")]
         if _recurs(mine):
@@ -92,7 +92,7 @@ def _withheld(lives: list[Row], least: int, hvm: Set[str]) -> Iterator[_Leak]:
 
 
 def _never_unmapped(requested: pl.DataFrame | None, unmaps: pl.DataFrame | None, least: int) -> Iterator[_Leak]:
-    """Numbers for which the device model asked a successor for the same entry without unmapping them."""
+    """Yield numbers for which the device model asked a successor for the same entry without unmapping them."""
     entries: dict[tuple[str, str | None, str | None, str], list[Row]] = {}
     for r in rows(requested):
         entries.setdefault((r.source, r.guest_bdf, r.x, r.entry), []).append(r)
@@ -114,7 +114,7 @@ def _never_unmapped(requested: pl.DataFrame | None, unmaps: pl.DataFrame | None,
 
 
 def _never_mapped(lives: list[Row], least: int) -> Iterator[_Leak]:
-    """Numbers that debug code allocated: they were never mapped, so they can never be given back."""
+    """Yield numbers that debug code allocated: they were never mapped, so they can never be given back."""
     for source in dict.fromkeys(x.source for x in lives):
         latest = {x.pirq: x for x in sorted(lives, key=lambda x: x.line) if x.source == source and x.basis == "debug"}
         gone = sorted((x for x in latest.values() if x.irq is None), key=lambda x: x.line)
@@ -126,7 +126,7 @@ def _never_mapped(lives: list[Row], least: int) -> Iterator[_Leak]:
 
 
 def _recurs(lives: list[Row]) -> bool:
-    """Whether a number was handed out twice in one source."""
+    """Return whether a number was handed out twice in one source."""
     return len({(x.source, x.pirq) for x in lives}) < len(lives)
 
 

@@ -68,7 +68,7 @@ def _shared(lives: list[Row]) -> list[list[tuple[Row, Row]]]:
 
 
 def _quiet(lives: pl.DataFrame, contradicted: bool) -> Verdict:
-    """Why there is no finding."""
+    """Return why there is no finding."""
     if contradicted:
         return inconclusive("the debug lines contradict each other: most ends of event channels have no begin", "the log from its boot on")
     if not (holes := lives.filter(pl.col("end") == "lost sight")).is_empty():
@@ -79,7 +79,7 @@ def _quiet(lives: pl.DataFrame, contradicted: bool) -> Verdict:
 
 
 def _strays(lives: pl.DataFrame) -> Row | None:
-    """A guest's re-use of a pirq whose earlier use is not in the log: it may have been another device's."""
+    """Return a guest's re-use of a pirq whose earlier use is not in the log: it may have been another device's."""
     seen: set[tuple[str, int]] = set()
     for x in sorted(rows(lives), key=lambda x: (x.source, x.line)):
         if x.basis == "guest" and x.reused and (x.source, x.pirq) not in seen:
@@ -101,7 +101,7 @@ def _other_user(life: Row, users: list[Row], ended: bool) -> Row | None:
 
 
 def _finding(shared: list[tuple[Row, Row]], refused: tuple[list[Row], list[Row]], unmaps: list[Row]) -> Finding:
-    """One finding for two users, however many numbers they share."""
+    """Return one finding for two users, however many numbers they share."""
     life, other = shared[0]
     irqs, pirqs = {x.irq for pair in shared for x in pair}, [x.pirq for x, _ in shared]
     failures = [m for m in refused[0] if m.source == life.source and m.line > life.line and m.irq in irqs] + refused[1]
@@ -126,5 +126,5 @@ def _finding(shared: list[tuple[Row, Row]], refused: tuple[list[Row], list[Row]]
 
 
 def _begin(life: Row) -> Row:
-    """A life's first line alone."""
+    """Return a life's first line alone."""
     return Row(source=life.source, line=life.line)

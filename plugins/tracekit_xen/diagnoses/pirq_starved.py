@@ -71,7 +71,7 @@ def pirq_starved(
 
 
 def _handed_out(lives: pl.DataFrame | None, domid: int | None, hvm: Set[str]) -> list[Row]:
-    """The lives of the numbers that the domain was given: dom0's calls, or a guest's messages and calls."""
+    """Return the lives of the numbers that the domain was given: dom0's calls, or a guest's messages and calls."""
     return [x for x in rows(lives) if x.given and _owner(x, hvm) == domid]
 
 
@@ -104,7 +104,7 @@ def _finding(domid: int | None, refusals: list[Refusal], space: Room, lives: lis
 
 
 def _refused(r: Refusal, asked: list[Row]) -> Iterator[Evidence]:
-    """The line of the refusal; of a call, its span too, and that of the enable around it."""
+    """Yield the line of the refusal; of a call, its span too, and that of the enable around it."""
     yield at_end(r.row)
     if whole(r.row).line_end is not None:
         yield whole(r.row, "context")
@@ -113,7 +113,7 @@ def _refused(r: Refusal, asked: list[Row]) -> Iterator[Evidence]:
 
 
 def _shortage(refusals: list[Refusal], space: Room, lives: list[Row], wanted: int | None, short: float) -> tuple[str, tuple[Evidence, ...]]:
-    """What shows that the space was short, and the lines that tell; empty where nothing does."""
+    """Return what shows that the space was short, and the lines that tell; empty where nothing does."""
     if any(r.by == "hypervisor" for r in refusals):
         return "Xen says that none is free", ()
     if space.free is not None and space.extra is not None and space.free < max(wanted or 0, space.extra * short):

@@ -82,7 +82,7 @@ def _unmaps(
 
 
 def _subject(row: Row, after: Refusal | None) -> Subject:
-    """The function of the refused request before it: the message names none."""
+    """Return the function of the refused request before it: the message names none."""
     if after is None:
         return subject_of(row)
     s = after.subject
@@ -90,7 +90,7 @@ def _subject(row: Row, after: Refusal | None) -> Subject:
 
 
 def _right_before(row: Row, refusals: list[Refusal]) -> Refusal | None:
-    """The latest refusal of the same source, if it was a moment ago."""
+    """Return the latest refusal of the same source, if it was a moment ago."""
     earlier = [r for r in refusals if r.row.source == row.source and _last(r.row) < row.line]
     latest = max(earlier, key=lambda r: _last(r.row), default=None)
     return latest if latest is not None and at_once(latest.row, row, AT_ONCE_LINES, AT_ONCE_MS) else None
@@ -115,7 +115,7 @@ def _finding(unmaps: list[_Unmap], destroys: pl.DataFrame | None) -> Finding:
 
 
 def _evidence(u: _Unmap, destroys: pl.DataFrame | None) -> Iterator[Evidence]:
-    """The refusal to take back; of a call, also the earlier one that gave the same irq back."""
+    """Yield the refusal to take back; of a call, also the earlier one that gave the same irq back."""
     yield whole(u.row)
     irq = getattr(u.row, "irq", None)
     if irq is None or u.after is None:
