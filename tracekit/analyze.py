@@ -76,7 +76,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Engine:
-    """What every analysis needs, whatever its input: the plugins, the models that run, and the event rules made ready. Made once for many
+    """Hold what every analysis needs, whatever its input: plugins, the models that run, and the compiled event rules. Loaded once for many
     cases."""
 
     registry: plugins.Registry

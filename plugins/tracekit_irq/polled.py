@@ -1,4 +1,4 @@
-"""Work that a driver found done although no interrupt had told, by device and by how sure that is."""
+"""Completed work that a driver found although no interrupt had come, by device and by how sure that is."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ QUEUE = re.compile(
 
 
 def kind(text: str) -> str | None:
-    """Return `found`: work that was done and not told; `announced`: a poll begins;
+    """Return `found`: work that was done without an interrupt; `announced`: a poll begins;
     `hedged`: the driver guesses; `msi`, `irq`: it says that one was missed; None: nothing was done, so that no interrupt is missing."""
     text = text[:LONGEST]
     if NOTHING.search(text):

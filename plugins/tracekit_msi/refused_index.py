@@ -111,7 +111,7 @@ def _finding(
         severity="critical" if deaf else "high",
         evidence=distinct(_evidence(row, others, again, calls)),
         unchecked=(
-            *(() if row["armed"] else (Unchecked("no domain was made inside the refused attempt", ARM_CREATION),)),
+            *(() if row["armed"] else (Unchecked("no domain was created inside the refused attempt", ARM_CREATION),)),
             *((Unchecked("the errno of the refused insert", RECORD),) if unknown else ()),
             *unnamed(row["hint"]),
         ),
@@ -156,7 +156,7 @@ def _evidence(row: Mapping[str, Any], others: pl.DataFrame, again: pl.DataFrame,
             yield from span(row["made_source"], made["setup_line"], made["setup_end"], "cause")
         yield from span(row["made_source"], row["made_line"], row["made_end"], "cause")
     else:
-        yield from span(source, row["line"])  # from here to the return no domain was made
+        yield from span(source, row["line"])  # from here to the return no domain was created
     if row["setup_line"] != row["live_line"]:
         yield from span(source, row["live_line"], role="cause")
     yield from span(source, row["setup_line"], row["setup_end"], "cause")
@@ -177,6 +177,6 @@ def _evidence(row: Mapping[str, Any], others: pl.DataFrame, again: pl.DataFrame,
 
 
 def _cure(row: Mapping[str, Any], others: pl.DataFrame) -> dict[str, Any] | None:
-    """Return a later enable that made the domain anew and got its vectors."""
+    """Return a later enable that created the domain again and got its vectors."""
     later = others.filter((pl.col("source") == row["source"]) & (pl.col("line") > row["line"]) & pl.col("created") & (pl.col("ret") > 0))
     return later.row(0, named=True) if later.height else None

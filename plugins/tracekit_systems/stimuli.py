@@ -185,7 +185,7 @@ def label_of(rows: list[Row]) -> str:
 
 
 def _limit(enables: list[Row], made: Recording) -> int | None:
-    """Return the size of a domain that was made before the recording, from the first enables that used it."""
+    """Return the size of a domain that was created before the recording, from the first enables that used it."""
     for e in enables:
         if e.created or e.removed_line is not None:
             return None
@@ -199,7 +199,7 @@ Timed = tuple[int, int, Stimulus]
 
 
 def _of_enables(enables: list[Row], growths: set[int]) -> Iterator[Timed]:
-    """Demands; an enable that ends a growth is the unmask that the window stands for; a domain made anew tells of an unbind before it."""
+    """Yield demands. An enable that ends a growth is the unmask of its window; a new domain implies an unbind before it."""
     for earlier, e in zip([None, *enables], enables, strict=False):
         if earlier is not None and e.created and e.removed_line is None:
             yield e.line, 0, Stimulus("rebind")

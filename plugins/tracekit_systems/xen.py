@@ -26,7 +26,7 @@ class Step:
 
 @dataclass
 class Domain:
-    """What was recorded of a domain: its label, the steps, and their space. `told`: by calls or lives, not by refusals."""
+    """Hold what was recorded of a domain: its label, the steps, and their space. `told`: from calls or lives, not from refusals."""
 
     label: str
     steps: list[Step] = field(default_factory=list)

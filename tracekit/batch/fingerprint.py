@@ -1,4 +1,4 @@
-"""Which tracekit this is: the digest of its code, its plugins and its grammars. Results of one digest can be told from those of another."""
+"""Identify this tracekit: the digest of its code, its plugins and its grammars, by which results of different versions differ."""
 
 import hashlib
 import sys

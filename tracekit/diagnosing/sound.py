@@ -1,4 +1,4 @@
-"""What a diagnosis hands over, looked at before it is used: all of it can be settled, sorted and printed, or its author is told why not."""
+"""What a diagnosis hands over, looked at before it is used: all of it can be settled, sorted and printed, or an error says why not."""
 
 import math
 from collections.abc import Mapping, Sequence

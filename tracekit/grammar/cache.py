@@ -25,7 +25,7 @@ def digest_of(places: Iterable[tuple[Path, Path]]) -> str:
 
 
 def _cache_files(digest: str) -> list[Path]:
-    """Return where lowered rules may lie: beside the shipped grammars (made when the wheel is built), then the user's cache."""
+    """Return where lowered rules may lie: beside the shipped grammars (written when the wheel is built), then the user's cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return [built_in_folder() / "lowered.json", cache / "tracekit" / f"grammars-{digest}.json"]
 

@@ -1,4 +1,4 @@
-"""Capturing: the event rules of a run made ready, and what they find in messages: a table a rule."""
+"""Capture: the compiled event rules of a run, and what they find in messages: one table per rule."""
 
 import re
 from bisect import bisect_left, bisect_right
@@ -29,7 +29,7 @@ COPIES = [(pl.col(name) + "").alias(name) if dtype == pl.String else pl.col(name
 
 
 class Vocabulary:
-    """The event rules of a run, made ready: which are captured, and the prefilter that finds their candidate lines."""
+    """Hold the compiled event rules of a run: which are captured, and the prefilter that finds their candidate lines."""
 
     def __init__(self, grammars: Grammars, wanted: Iterable[str]) -> None:
         names = set(wanted)
@@ -179,7 +179,7 @@ def _holding(found: pl.DataFrame) -> dict[str, pl.Series]:
 
 
 def _matches(texts: pl.Series, rule: Rule) -> tuple[pl.Series | None, pl.DataFrame]:
-    """Return (which texts the rule matches, null where it is all; what it captures of these, a column a group)."""
+    """Return (which texts the rule matches, null where it is all; what it captures of these, one column per group)."""
     if rule.by_lark:
         found = [fields_by_lark(rule, text) for text in texts]
         fields = {g: [f.get(c) if f and g == c else None for f in found] for c, names in rule.groups.items() for g in names}

@@ -46,7 +46,7 @@ _WHOLE = "whole_match"
 _SYMBOL = re.compile(r"[0-9a-f]{8,16} [A-Za-z] [^ ]+$")
 
 _COLUMNS: dict[str, pl.Expr] = {
-    "source": pl.lit(None, dtype=pl.String),  # told later
+    "source": pl.lit(None, dtype=pl.String),  # filled in later
     "boot": pl.lit(0, dtype=pl.Int32),
     "ts": pl.lit(None, dtype=pl.Int64),
     "ts_raw": pl.lit(None, dtype=pl.String),

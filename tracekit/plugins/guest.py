@@ -166,7 +166,7 @@ class _Values(pickle.Unpickler):
     """Reads values of tracekit's and polars' own types, and no others."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return a class that an answer may be made of. Errors: UnpicklingError."""
+        """Return a class that an answer may contain. Errors: UnpicklingError."""
         known = name in _BUILTINS if module == "builtins" else module.split(".")[0] in _PACKAGES
         if not known:
             raise pickle.UnpicklingError(f"{module}.{name}")

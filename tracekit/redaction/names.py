@@ -40,7 +40,7 @@ _KNOWN_MOST = 400  # known names by which lines are passed over
 
 @dataclass
 class Names:
-    """Names of a case by kind, told by where they stand; `words`: words of the grammars, which no name may take from the log."""
+    """Collect the names of a case by kind, from where they stand; `words`: words of the grammars, which no name may take from the log."""
 
     words: frozenset[str]
     found: dict[str, str] = field(default_factory=dict)  # name, letters folded -> kind

@@ -51,7 +51,7 @@ class Redactor:
         return text
 
     def _made(self) -> Iterator[tuple[str, Change]]:
-        """Yield (sign, change) in the order in which values are replaced: what is told by its shape first, names last."""
+        """Yield (sign, change) in the order in which values are replaced: what its shape tells first, names last."""
         yield '"MESSAGE" ?: ?\\[', lambda text: _ARRAY.sub(self._array, text)
         home = os.path.expanduser("~")
         own = Shape("path", re.compile(re.escape(home) + r"/(?P<v>[^\s'\"<>,;:)\]}|]+)"))

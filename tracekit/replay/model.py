@@ -1,4 +1,4 @@
-"""Models: state machines that hear rows and emit rows. No I/O, no global state; made anew for each stream of a replay."""
+"""Models: state machines that hear rows and emit rows. No I/O, no global state; each stream of a replay gets new ones."""
 
 from collections import namedtuple
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
@@ -65,7 +65,7 @@ class Model:
 
     @classmethod
     def schemas(cls) -> Mapping[str, Schema]:
-        """Full schemas of the tables this model emits; made once."""
+        """Return the full schemas of the tables that this model emits."""
         if cls._shapes is None:
             spans = {c.name: c.type for c in SPAN_COLUMNS}
             cls._shapes = {t.name: pl.Schema(event_schema({**spans, **t.schema})) for t in cls.tables}
@@ -73,14 +73,14 @@ class Model:
 
     @classmethod
     def blank(cls) -> Mapping[str, pl.DataFrame]:
-        """Return a frame without rows for each table this model emits; made once, since many small logs need no more."""
+        """Return a frame without rows for each table that this model emits: many small logs need no more."""
         if cls._blank is None:
             cls._blank = {name: pl.DataFrame(schema=schema) for name, schema in cls.schemas().items()}
         return cls._blank
 
     @classmethod
     def _own_columns(cls) -> Mapping[str, Set[str]]:
-        """Return the columns of each table that are not those of the envelope; made once."""
+        """Return the columns of each table that are not those of the envelope."""
         if cls._owned is None:
             cls._owned = {name: schema.keys() - ENVELOPE.keys() for name, schema in cls.schemas().items()}
         return cls._owned
@@ -176,7 +176,7 @@ def _own(values: Sequence[dict[str, Any]], columns: Sequence[str]) -> dict[str, 
 
 
 def _places(rows: Sequence[Row]) -> dict[str, Sequence[Any]]:
-    """Return the envelope columns of the rows; one that was made by hand may lack some."""
+    """Return the envelope columns of the rows; a row of a test may lack some."""
     try:
         found = list(map(attrgetter(*ENVELOPE), rows))
     except AttributeError:

@@ -1,4 +1,4 @@
-"""IRQ-007: a driver found by polling what an interrupt should have told."""
+"""IRQ-007: a driver found by polling work whose interrupt had not come."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -88,7 +88,7 @@ def _number(value: int | None, form: str = "d") -> str:
 
 
 def acked(events: pl.DataFrame) -> pl.Series:
-    """Spurious vectors that a device sent: pending in the local APIC, and not its own. Up to 5.2 the fate is not told."""
+    """Spurious vectors that a device sent: pending in the local APIC, and not its own. Up to 5.2 the log does not say which."""
     fate = events["fate"].str.to_lowercase()
     pending = fate.str.contains("acked", literal=True) | fate.str.contains("should never happen", literal=True)
     return pending & (events["number"].str.to_integer(base=16, strict=False) != SPURIOUS)

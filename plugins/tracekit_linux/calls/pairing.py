@@ -222,7 +222,7 @@ class Pairing:
         return None
 
     def _leave(self, lane: Lane, call: Call) -> None:
-        """Before a probe's entry: open calls that cannot have made it have ended unseen."""
+        """End open calls that cannot be callers of a probe's entry: their returns are not recorded."""
         for i, c in enumerate(lane.stack):
             if c.indent >= 0:
                 continue

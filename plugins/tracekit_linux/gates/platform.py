@@ -80,7 +80,7 @@ NEEDS = (
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """An architecture and an interrupt parent, each empty while unknown, and the row that told the more exact of them."""
+    """Hold an architecture and an interrupt parent, each empty while unknown, and the row that shows the more exact of them."""
 
     arch: str = ""
     parent: str = ""
@@ -131,7 +131,7 @@ def platform(tables: Mapping[str, pl.DataFrame]) -> Platform:
 def _told(tables: Mapping[str, pl.DataFrame]) -> Iterator[Platform]:
     for name, (arch, parent) in TABLES.items():
         if parent == HYPERV and next(_first(tables, "kvm_said"), None) is not None:
-            continue  # KVM shows its guests Hyper-V's enlightenments: the parent is told by irq chips and functions
+            continue  # KVM shows its guests Hyper-V's enlightenments: irq chips and functions show the parent
         for row in _first(tables, name):
             yield Platform(arch, parent, f"{name.replace('_', ' ')} lines", row)
     for row in _first(tables, "power_said"):

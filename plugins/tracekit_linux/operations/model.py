@@ -97,7 +97,7 @@ class Reading:
         self.wired: dict[int, int] = {}  # id(request) -> how many vectors without number it has wired
         self.recorded = {n.name for n in identities.tree.nodes}
         self.closed: set[int] = set()
-        self.positions: dict[int, int] = {}  # id(attempt) -> how many inserts it has made
+        self.positions: dict[int, int] = {}  # id(attempt) -> how many inserts it has had
 
     def operations(self, node: Node) -> list[tuple[str, Values]]:
         """Return the operations that a call is, with all their columns."""

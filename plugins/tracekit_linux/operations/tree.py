@@ -28,7 +28,7 @@ IRQ_EVENTS = ("vector_setup", "vector_activate", "vector_alloc")
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One call, with those it made."""
+    """Hold one call and its callees."""
 
     row: Row
     name: str  # the function, or the guess
@@ -72,7 +72,7 @@ class Node:
         return next((n for n in self.chain() if n is not self and n.name in names), None)
 
     def below(self, *names: str) -> list["Node"]:
-        """Return the calls of these functions that it made, at any depth, in order."""
+        """Return its callees among these functions, at any depth, in order."""
         found = []
         for child in self.children:
             if child.name in names:
@@ -231,5 +231,5 @@ def bdf_of_action(name: str) -> tuple[int, str] | None:
 
 
 def place(row: Row) -> dict[str, Any]:
-    """Return the span columns of a row made from a call."""
+    """Return the span columns of a call's row."""
     return {"ts_end": row.ts_end, "line_end": row.line_end}

@@ -1,1 +1,1 @@
-"""Diagnoses of this family, one a file."""
+"""Diagnoses of this family, one per file."""

@@ -1,4 +1,4 @@
-"""CFG-002: a shortage of the host could not be told to the guest."""
+"""CFG-002: the guest could not learn of a shortage of the host."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""VFIO-008: the host was short of vectors, and the guest was not told."""
+"""VFIO-008: the host was short of vectors, and the guest could not know."""
 
 from collections.abc import Iterator
 

@@ -54,7 +54,7 @@ def _through_qemu(entries: pl.DataFrame | None, used: pl.DataFrame | None, relea
         if f is not None
     ]
     rows = pl.concat(steps).sort("source", "line")
-    spells: dict[tuple[str, str, int], list[list[int]]] = {}  # one a time unmasked: the line of the unmask, then of the interrupts
+    spells: dict[tuple[str, str, int], list[list[int]]] = {}  # one per time unmasked: the line of the unmask, then of the interrupts
     for source, line, _, _, name, vector, step in rows.iter_rows():
         mine = spells.setdefault((source, name, vector), [])
         if step == "use":
