@@ -245,8 +245,8 @@ def diagnose(registry: plugins.Registry, places: Places) -> tuple[list[Finding],
     """Run every diagnosis and return its outcome. One that raises is not evaluated, and its plugin is named."""
     findings: list[Finding] = []
     outcomes: list[Outcome] = []
-    for d in registry.diagnoses:
-        found, outcome = _judged(registry.owner(d), d, places)
+    for d, plugin in registry.judges:
+        found, outcome = _judged(plugin, d, places)
         findings += found
         outcomes.append(recipes.named(outcome))
     settled = worded(settle(findings, registry.diagnoses, places), registry.gates, places.tables.get("platforms"))

@@ -180,31 +180,39 @@ def _told(d: Diagnosis, tables: Mapping[str, pl.DataFrame | None], settings: Map
 
 def _sure(d: Diagnosis, v: Verdict, tables: Mapping[str, pl.DataFrame | None], places: Places, place: Place) -> Verdict:
     """Return a verdict of "clear" where the fault would have shown, in a log or a table; else why it is none."""
-    logs, whole = _logs_of(d, places, place)
+    seen = places.once(place, _seen)
+    logs = seen.logs if d.log == "kernel" or d.log and seen.whole else frozenset[str]()
     if not logs and (d.log or d.shown_by) and not any(s.within(tables) for s in d.shown_by):
         return not_evaluated(_absent(d, [s.table for s in d.shown_by]))
-    lost = Lost(*(places.told(place, what) for what in TOLD))
-    told = {name for what in TOLD for name in places.telling.get(what, ())}
-    read = [t for n, t in tables.items() if n not in told and t is not None and "source" in t.columns] if lost else []
+    lost = seen.lost
+    read = [t for n, t in tables.items() if n not in seen.told and t is not None and "source" in t.columns] if lost else []
     looked_at = logs.union(*(t["source"].unique() for t in read))
     if (why := doubt(() if logs else d.shown_by, tables, lost, looked_at)) is not None:
         return why
     if not logs or v != clear():
         return v
-    return clear("no such line in the kernel log" + ("" if whole else ", which does not begin with the boot"))
+    return clear("no such line in the kernel log" + ("" if seen.whole else ", which does not begin with the boot"))
 
 
-def _logs_of(d: Diagnosis, places: Places, place: Place) -> tuple[set[str], bool]:
-    """Return the kernel logs of a place that a diagnosis reads messages in, and whether one of them begins with the boot."""
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Hold what a place was recorded with: its kernel logs, whether one begins with the boot, what was lost, and in which tables."""
+
+    logs: frozenset[str]
+    whole: bool
+    lost: Lost | None
+    told: frozenset[str]
+
+
+def _seen(places: Places, place: Place) -> _Seen:
+    """Return what a place was recorded with. A log with wall clocks alone is a kernel's where it has the first line of a boot."""
     sources, starts = places.rows(place, "sources"), places.told(place, "kernel")
-    if d.log is None or sources is None:
-        return set(), False
     begun = set(starts["source"]) if starts is not None else set()
-    clocks = sources.select("source", "clock").unique().iter_rows()
-    # A log with wall clocks alone is known by the first line of a boot.
-    logs = {s for s, clock in clocks if clock == "printk" or clock.startswith("wall") and s in begun}
-    whole = bool(logs & begun)
-    return (logs if whole or d.log == "kernel" else set()), whole
+    clocks = sources.select("source", "clock").unique().iter_rows() if sources is not None else ()
+    logs = frozenset(s for s, clock in clocks if clock == "printk" or clock.startswith("wall") and s in begun)
+    lost = Lost(*(places.told(place, what) for what in TOLD))
+    told = frozenset(name for what in TOLD for name in places.telling.get(what, ()))
+    return _Seen(logs, bool(logs & begun), lost if lost else None, told)
 
 
 def _unseen(d: Diagnosis, tables: Mapping[str, Any]) -> str:

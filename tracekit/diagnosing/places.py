@@ -6,14 +6,16 @@ of QEMU state whose it is: a host is related to the only guest of the case that 
 states which of them a line of the host is about.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar, cast
 
 import polars as pl
 
 from tracekit.tables.shared import VM_DEVICES
 
+_T = TypeVar("_T")
 Key = tuple[str, int]  # machine, boot
 ONLY: Key = ("", 0)
 
@@ -42,6 +44,7 @@ class Places:
         self.tables = {name: frame for name, frame in tables.items() if frame.height}
         self.telling = telling or {}
         self._divided: dict[str, dict[Key, pl.DataFrame]] = {}
+        self._made: dict[tuple[object, Key], object] = {}
 
     def __iter__(self) -> Iterator[Place]:
         yield from (Place(*key) for key in self._keys)
@@ -62,6 +65,13 @@ class Places:
             return frames[0] if frames else None
         common = [c for c in frames[0].columns if all(c in f.columns for f in frames)]
         return pl.concat([f.select(common) for f in frames])
+
+    def once(self, place: Place, make: Callable[["Places", Place], _T]) -> _T:
+        """Return what `make` gives for a place; it is called once, however many diagnoses ask."""
+        key = (make, place.key)
+        if key not in self._made:
+            self._made[key] = make(self, place)
+        return cast(_T, self._made[key])
 
     def across(self, place: Place, name: str) -> pl.DataFrame | None:
         """Return the rows of a table that are of this place or of one that is related to it, in the order of the table."""

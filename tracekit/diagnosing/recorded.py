@@ -63,7 +63,7 @@ def _overwritten(entries: pl.DataFrame | None) -> pl.DataFrame:
     return pl.DataFrame() if entries is None else entries.filter(pl.col("kept") < pl.col("written"))
 
 
-def doubt(shown: Sequence[Shown], tables: Mapping[str, pl.DataFrame | None], lost: Lost, looked_at: Iterable[str]) -> Verdict | None:
+def doubt(shown: Sequence[Shown], tables: Mapping[str, pl.DataFrame | None], lost: Lost | None, looked_at: Iterable[str]) -> Verdict | None:
     """Return why "nothing was found" is no evidence; None where all of these tables would have shown it.
 
     `lost`: the events that recordings lost; `looked_at`: the sources in which the fault was looked for.
@@ -72,7 +72,7 @@ def doubt(shown: Sequence[Shown], tables: Mapping[str, pl.DataFrame | None], los
     for s, frame in present:
         if (mute := unanswered(frame if s.of is None else frame.filter(s.of), what=s.what, needs=s.columns)) is not None:
             return mute
-    why = lost.among(frozenset(looked_at))
+    why = lost.among(frozenset(looked_at)) if lost is not None else ""
     return inconclusive(why, LARGER) if why else None
 
 

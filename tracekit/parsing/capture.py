@@ -163,7 +163,7 @@ def _candidates(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, 
         yield rule, parts[0] if len(parts) == 1 else pl.concat(parts).unique().sort()
     rows = msg.str.contains(vocabulary.general_form).arg_true()
     texts = msg[rows]
-    few = texts.to_list() if len(rows) <= SMALL_SOURCE and _short(texts) else None
+    few = _few(texts) if len(rows) <= SMALL_SOURCE else None
     for rule, compiled in vocabulary.general if len(rows) else ():
         # Of a few texts python tells it sooner than polars, which keeps no more than 32 expressions ready.
         hit = texts.str.contains(rule.regex) if few is None else pl.Series([compiled.match(text) is not None for text in few])
@@ -185,8 +185,8 @@ def _matches(texts: pl.Series, rule: Rule) -> tuple[pl.Series | None, pl.DataFra
         fields = {g: [f.get(c) if f and g == c else None for f in found] for c, names in rule.groups.items() for g in names}
         whole = [text if f is not None else None for text, f in zip(texts, found, strict=True)]
         groups = pl.DataFrame({_WHOLE: whole, **fields}, schema_overrides=dict.fromkeys([_WHOLE, *fields], pl.String))
-    elif len(texts) <= min(_FEW, SMALL_SOURCE) and _short(texts):
-        groups = _few_matches(texts.to_list(), rule)
+    elif len(texts) <= min(_FEW, SMALL_SOURCE) and (few := _few(texts)) is not None:
+        groups = _few_matches(few, rule)
     else:
         groups = texts.str.extract_groups(f"(?P<{_WHOLE}>{rule.regex})").struct.unnest()
     missed = groups[_WHOLE].null_count()
@@ -196,10 +196,10 @@ def _matches(texts: pl.Series, rule: Rule) -> tuple[pl.Series | None, pl.DataFra
     return hit, groups.clear() if missed == len(texts) else groups.filter(hit)
 
 
-def _short(texts: pl.Series) -> bool:
-    """Return whether python may try rules on these texts."""
-    longest = texts.str.len_bytes().max()
-    return longest is None or int(str(longest)) <= _LONGEST_TRIED
+def _few(texts: pl.Series) -> list[str] | None:
+    """Return the texts for Python to try rules on; None where one of them is too long for that."""
+    few: list[str] = texts.to_list()
+    return few if max(map(len, few), default=0) <= _LONGEST_TRIED else None
 
 
 def _few_matches(texts: Sequence[str], rule: Rule) -> pl.DataFrame:

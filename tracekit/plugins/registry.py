@@ -43,7 +43,12 @@ class Registry:
     @property
     def diagnoses(self) -> list[Diagnosis]:
         """Return the diagnoses of all plugins, by code."""
-        return sorted((d for p in self.plugins for d in p.diagnoses), key=lambda d: d.code)
+        return [d for d, _ in self.judges]
+
+    @property
+    def judges(self) -> list[tuple[Diagnosis, Plugin]]:
+        """Return the diagnoses of all plugins, by code, each with its plugin."""
+        return sorted(((d, p) for p in self.plugins for d in p.diagnoses), key=lambda judge: judge[0].code)
 
     @property
     def grammars(self) -> dict[Path, Plugin]:

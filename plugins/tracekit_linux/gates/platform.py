@@ -98,13 +98,22 @@ class Platforms(Model):
         """Emit the platform of each machine that the case names, and of what names none."""
         guest = pl.col("side").fill_null("").str.starts_with("guest")
         filled = {n: f for n, f in tables.items() if f.height}
-        places = sorted({row for f in filled.values() for row in f.select("machine", guest.alias("guest")).unique().iter_rows()})
+        places = sorted({place for f in filled.values() for place in _places(f)})
         for machine, inside in places:
             mine = (pl.col("machine") == machine) & (guest == inside)
             place = platform(filled if len(places) == 1 else {n: f.filter(mine) for n, f in filled.items()})
             if place.row is not None:
                 self.emit("platforms", place.row, arch=place.arch, parent=place.parent, why=place.why, line_end=place.row.line)
         return self.frames()
+
+
+def _places(frame: pl.DataFrame) -> Iterator[tuple[str, bool]]:
+    """Yield (machine, whether it is a guest's) of all rows, without a search where all are of one."""
+    sides = frame["side"]
+    if frame["machine"].n_unique() == 1 and sides.n_unique() == 1:
+        yield frame["machine"][0], (sides[0] or "").startswith("guest")
+    else:
+        yield from frame.select("machine", pl.col("side").fill_null("").str.starts_with("guest").alias("guest")).unique().iter_rows()
 
 
 def platform_of(platforms: pl.DataFrame | None, row: Row) -> Platform:
@@ -153,7 +162,7 @@ def _named(
 ) -> Iterator[tuple[str, str, str]]:
     """Yield a name of a column for each prefix that one has, with the architecture and parent that the prefix stands for."""
     frame = tables.get(table)
-    names = [] if frame is None else sorted(frame[column].drop_nulls().unique().to_list())
+    names = [] if frame is None else sorted(set(frame[column].unique()) - {None})
     for prefix, arch, parent in prefixes:
         if (name := next((n for n in names if n.startswith(prefix)), None)) is not None:
             yield name, arch, parent

@@ -20,8 +20,7 @@ def ims_unsupported(probe_return: pl.DataFrame) -> Iterator[Finding | Verdict]:
     What to do: use MSI-X.
     References: Linux drivers/pci/msi/api.c, pci_create_ims_domain() (since 6.2).
     """
-    asked = probe_return.filter(pl.col("function") == "pci_create_ims_domain")
-    refused = asked.filter(pl.col("args").str.contains(r"=(?:0x)?0+(?: |$)"))
+    refused = probe_return.filter((pl.col("function") == "pci_create_ims_domain") & pl.col("args").str.contains(r"=(?:0x)?0+(?: |$)"))
     if refused.is_empty():
         yield clear("no IMS domain was refused")
         return
