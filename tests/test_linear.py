@@ -25,6 +25,8 @@ import pytest
 from tracekit.analyze import Engine
 from tracekit.parsing import capture
 from tracekit.parsing.envelopes import Layout
+from tracekit.redaction.contexts import CONTEXTS
+from tracekit.redaction.values import SHAPES
 
 PACKAGES = ["tracekit", *(f"tracekit_{n}" for n in ("irq", "linux", "msi", "reports", "systems", "vfio", "xen"))]
 METHODS = ("match", "search", "fullmatch", "sub", "subn", "findall", "finditer", "split")
@@ -62,10 +64,8 @@ class Used:
 
 # Not run on the text of a log: grammars, the command line, names that plugins declare, and names of files, which have at most 4096 characters; nor on more than the first
 # 500 characters of a sentence.
-#
-# Those of redaction are left out, and three of them are not linear: `search._CLASS`, serial numbers with escaped quotes and behind blanks.
 OTHERS = (
-    *("tracekit.grammar", "tracekit.cli", "tracekit.reading.bundle", "tracekit.redaction"),
+    *("tracekit.grammar", "tracekit.cli", "tracekit.reading.bundle"),
     *("tracekit_irq.complaint", "tracekit_irq.silence"),
     *("tracekit.plugins.parts", "tracekit.replay.gates"),
 )
@@ -98,6 +98,12 @@ def patterns(value: object, depth: int = 0) -> Iterator["re.Pattern[Any]"]:
             yield from patterns(inner, depth + 1)
 
 
+def of_redaction() -> Iterator[Used]:
+    """The expressions of values and of the words around names."""
+    for kept in (*SHAPES, *CONTEXTS):
+        yield Used(kept.expression, "sub", f"tracekit.redaction: {kept.kind} {kept.expression.pattern}")
+
+
 def written(text: str, name: str) -> Iterator[Used]:
     """The expressions that stand in calls: `re.search("..", text)`, `re.compile("..").sub`."""
     for node in ast.walk(ast.parse(text)):
@@ -115,7 +121,7 @@ def written(text: str, name: str) -> Iterator[Used]:
 def of_modules() -> list[Used]:
     loaded = list(dict.fromkeys(modules()))
     texts = {m.__name__: Path(str(m.__file__)).read_text(encoding="utf-8") for m in loaded if m.__file__}
-    kept = [u for m in loaded for u in compiled(m, texts)]
+    kept = [*(u for m in loaded for u in compiled(m, texts)), *of_redaction()]
     known = {u.pattern for u in kept}
     return list(dict.fromkeys(kept + [u for name, text in texts.items() for u in written(text, name) if u.pattern not in known]))
 

@@ -94,10 +94,10 @@ CONTEXTS: tuple[Context, ...] = (
         rf"(?i)\b(?:domain|vm|guest|machine){_Q}?(?: name)?[=: ]+{_Q}([A-Za-z0-9][\w.-]*){_Q}",
         rf"(?i)\bdomain id=[0-9]+ name={_Q}?([A-Za-z0-9][\w.-]*)",
         r"<name>([A-Za-z0-9][\w.-]*)</name>",
-        r"(?m)^\s*name\s*=\s*[\"']([^\"'\n]+)[\"']",
+        r"(?m)^[ \t]*name[ \t]*=[ \t]*[\"']([^\"'\n]+)[\"']",
         # /var/lib/libvirt/qemu/domain-3-web01/monitor.sock, machine-qemu\x2d3\x2dweb01.scope
         r"/domain-[0-9]+-([A-Za-z0-9][\w.-]*)",
-        r"qemu\\+x2d[0-9]+\\+x2d([\w.\\-]+?)\.scope",
+        r"qemu\\+x2d[0-9]+\\+x2d([\w.\\-]{1,250}?)\.scope",
         # /var/log/libvirt/qemu/web01.log, /etc/xen/web01.cfg, /var/lib/libvirt/images/web01.qcow2
         r"/(?:libvirt/(?:qemu|images|lxc|libxl)|xen)/(?:save/|autostart/|nvram/|dump/|auto/|images/|guests?/)?(?:qemu-dm-|xl-|guest-)?([A-Za-z0-9][\w.-]*?)(?:_VARS)?\.(?:xml|log|cfg|qcow2|img|raw|monitor|sock|pid|fd|save|hvm)\b",
         # virsh list: ` 3     web01   running`; xl list: `web01   3  2048  2  -b----  12.3`

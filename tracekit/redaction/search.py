@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import polars as pl
 
 _LOOKS = re.compile(r"\(\?<?[!=][^()]*\)")
-_CLASS = re.compile(r"\[(?:\\.|[^\]\\])+\]")
+_CLASS = re.compile(r"(?<!\\)\[(?:\\.|[^\[\]\\])++\]")
 Change = Callable[[str], str]
 
 

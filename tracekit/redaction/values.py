@@ -124,13 +124,13 @@ SHAPES: tuple[Shape, ...] = (
     # serial=nvme17, -device ..,serial=deadbeef, ID_SERIAL_SHORT=..
     Shape("serial", re.compile(r"(?i)(?<![a-z])(?:id_)?serial(?:_short)?=[\"']?(?P<v>[A-Za-z0-9][\w.:-]{2,}\w)"), _named),
     # "serial": "S3Z2NB0K123456X"
-    Shape("serial", re.compile(r"(?i)\\*\"serial(?:_?number)?\\*\" ?: ?\\*\"(?P<v>[^\"\\\n]{3,})"), _named),
+    Shape("serial", re.compile(r"(?i)\"serial(?:_?number)?\\*\" ?: ?\\*\"(?P<v>[^\"\\\n]{3,})"), _named),
     # usb 1-1: SerialNumber: 4C530001230917, S/N ABC123, [SN] Serial number: MT2134X01234, ppin 0x2ebc..
     Shape(
         "serial",
         re.compile(
             r"(?i)(?<![a-z0-9_])(?:serial(?:[ _-]?(?:number|num|no\.?|nr\.?))?|s/n|sn|service tag|asset tag|ppin)"
-            r"(?:\]| is)?[ \t]*[:=#(]?[ \t]*[\"'<]?(?P<v>[A-Za-z0-9][A-Za-z0-9_.-]{3,}[A-Za-z0-9])(?![\w/]|:[0-9A-Fa-f]{2})"
+            r"(?:\]| is)?(?:[ \t]*[:=#(])?[ \t]*[\"'<]?(?P<v>[A-Za-z0-9][A-Za-z0-9_.-]{3,}[A-Za-z0-9])(?![\w/]|:[0-9A-Fa-f]{2})"
         ),
         _has_digit,
     ),

@@ -49,8 +49,10 @@ def block_rollback(
             if op_vector is not None
             else None
         )
-        first_bad = stop["vector"][0] if stop is not None and stop.height else r["start"] + r["count"] - 1
-        block = [v for v in range(r["start"], first_bad) if v < r["enabled"]]
+        known = None not in (r["start"], r["enabled"])  # a cut line shows neither
+        last = r["start"] + r["count"] - 1 if known else None
+        first_bad = stop["vector"][0] if stop is not None and stop.height else last
+        block = range(r["start"], min(first_bad, r["enabled"])) if known and first_bad is not None else range(0)
         used = _interrupted(irq_handler_entry, r["source"], r["bdf"], block, r["since_line"], r["line"])
         if not used:
             yield inconclusive(
@@ -75,7 +77,7 @@ def block_rollback(
 
 
 def _interrupted(
-    entries: pl.DataFrame | None, source: str, bdf: str | None, block: list[int], since: int | None, until: int
+    entries: pl.DataFrame | None, source: str, bdf: str | None, block: range, since: int | None, until: int
 ) -> dict[int, int]:
     """Return the vectors of the block that interrupted since they were enabled, with their last line; without a BDF of the only device."""
     if entries is None or since is None:

@@ -28,7 +28,7 @@ def msi_misroute(irq_handler_entry: pl.DataFrame, kvm_msi_set_irq: pl.DataFrame)
     named = msi.with_columns(
         pl.col("name").str.extract(r"\[([0-9]{1,4})\]").cast(pl.Int64).alias("vector"),
         pl.col("name").str.extract(r"\((.*)\)$").alias("bdf"),
-    )
+    ).drop_nulls(["vector", "bdf"])  # a name that is cut
     injected = kvm_msi_set_irq.select("source", pl.col("line").alias("injected"), "vec").sort("injected")
     pairs = named.sort("line").join_asof(
         injected, left_on="line", right_on="injected", by="source", strategy="forward", check_sortedness=False
