@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tracekit.cli import complete
 from tracekit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,12 +14,25 @@ if TYPE_CHECKING:
     from tracekit.config.entries import Entry
     from tracekit.diagnosing.diagnoses import Diagnosis
 
-Select = Annotated[list[str] | None, typer.Option(metavar="CODE,...", help="Ask only these diagnoses: MSI-001, msi.stale-hwsize, MSI.")]
-Ignore = Annotated[list[str] | None, typer.Option(metavar="CODE,...", help="Do not ask these diagnoses.")]
-Severity = Annotated[list[str] | None, typer.Option(metavar="CODE=SEVERITY", help="Give findings another severity: CFG=low.")]
+Select = Annotated[
+    list[str] | None,
+    typer.Option(metavar="CODE,...", autocompletion=complete.diagnoses, help="Ask only these diagnoses: MSI-001, msi.stale-hwsize, MSI."),
+]
+Ignore = Annotated[
+    list[str] | None, typer.Option(metavar="CODE,...", autocompletion=complete.diagnoses, help="Do not ask these diagnoses.")
+]
+Severity = Annotated[
+    list[str] | None,
+    typer.Option(metavar="CODE=SEVERITY", autocompletion=complete.severities, help="Give findings another severity: CFG=low."),
+]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A setting of a diagnosis: vfio.lost-on-resize.timeout=2min (tracekit config show)."),
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        autocompletion=complete.settings,
+        help="A setting of a diagnosis: vfio.lost-on-resize.timeout=2min (tracekit config show).",
+    ),
 ]
 Baseline = Annotated[
     str | None, typer.Option(metavar="RESULTS", help="Results of a batch, or a report in JSON: what is in there is known, and suppressed.")

@@ -15,6 +15,7 @@ import typer
 from tracekit import __version__
 from tracekit.cli import author as cli_author
 from tracekit.cli import batch as cli_batch
+from tracekit.cli import complete
 from tracekit.cli import config as cli_config
 from tracekit.cli import control as cli_control
 from tracekit.cli import explain as cli_explain
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="tracekit",
     help="Say from logs and traces why a passed-through PCI device stopped interrupting, and on which lines.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich would cost half of the start
@@ -54,7 +54,9 @@ def _options(version: Annotated[bool, typer.Option("--version", "-V", help="Prin
 @app.command()
 def analyze(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Logs, traces, folders of them, - for standard input: one case.")],
-    format: Annotated[str, typer.Option("--format", "-f", help="terminal, json, markdown, html, svg, sarif, csv.")] = "terminal",
+    format: Annotated[
+        str, typer.Option("--format", "-f", autocompletion=complete.formats, help="terminal, json, markdown, html, svg, sarif, csv.")
+    ] = "terminal",
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there.")] = None,
     full: Annotated[bool, typer.Option("--full", help="All evidence; why diagnoses were not evaluated; what was read.")] = False,
     fail_on: cli_status.FailOn = cli_status.FAIL_ON,
@@ -226,7 +228,7 @@ def main() -> None:
 
 def _status() -> int:
     try:
-        status = app(standalone_mode=False) or 0
+        status = app(prog_name="tracekit", standalone_mode=False) or 0
         sys.stdout.flush()
         return status
     except (KeyboardInterrupt, typer.Abort):
