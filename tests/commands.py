@@ -15,7 +15,10 @@ def tracekit(*arguments: object, given: bytes = b"", **environment: str) -> subp
     env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS")} | environment
     streams = {"stdin": io.TextIOWrapper(io.BytesIO(given)), "stdout": _text(), "stderr": _text()}
     with mock.patch.multiple(sys, argv=args, **streams), mock.patch.dict(os.environ, env, clear=True):
-        status = cli._status()
+        try:
+            status = cli._status()
+        except SystemExit as end:  # of the shell's completion
+            status = int(end.code or 0)
     return subprocess.CompletedProcess(args, status, _written(streams["stdout"]), _written(streams["stderr"]))
 
 

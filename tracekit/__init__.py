@@ -37,6 +37,7 @@ _HOMES = {
     "Report": "run",
     "Run": "run",
     "SourceReport": "run",
+    "Suppressed": "run",
     "TracekitError": "errors",
     **dict.fromkeys(("Gate", "Since", "gate_value"), "replay.gates"),
     "Fix": "replay.whatif",
@@ -165,6 +166,7 @@ if TYPE_CHECKING:
     from tracekit.run import Report as Report
     from tracekit.run import Run as Run
     from tracekit.run import SourceReport as SourceReport
+    from tracekit.run import Suppressed as Suppressed
     from tracekit.tables.declaration import Column as Column
     from tracekit.tables.declaration import Table as Table
     from tracekit.tables.shared import GATES_TABLE as GATES_TABLE

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import date
 from itertools import takewhile
 
 import polars as pl
 
 from tracekit import __version__
+from tracekit.config.control import Control
 from tracekit.diagnosing import recipes
 from tracekit.diagnosing.diagnoses import BLIND_SPOT, Diagnosis, blind_spot, judge, settle
 from tracekit.diagnosing.places import Places
@@ -76,13 +78,14 @@ class Opened:
 
 @dataclass(frozen=True)
 class Engine:
-    """Hold what every analysis needs, whatever its input: plugins, the models that run, and the compiled event rules. Loaded once for many
-    cases."""
+    """Hold what every analysis needs, whatever its input: plugins, the models that run, the compiled event rules, and what the user set.
+    Loaded once for many cases."""
 
     registry: plugins.Registry
     models: Sequence[type[Model]]
     vocabulary: Vocabulary
     errors: tuple[str, ...] = ()
+    control: Control = field(default_factory=Control)
 
     @classmethod
     def load(cls, keep_tables: Sequence[str] = (), isolation: Isolation = IN_PROCESS) -> "Engine":
@@ -158,8 +161,9 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
     with aside(registry.strangers):
         tables, parsed, repeats = read(sources, engine, options, errors, case.parsed)
         places = Places(tables, engine.vocabulary.telling)
-        findings, outcomes = diagnose(registry, places)
+        findings, outcomes = diagnose(registry, places, engine.control)
         findings = confirmed(findings, flipped(registry, places, {f.code for f in findings})) if findings else findings
+    findings, suppressed = engine.control.divided(findings, today := date.today())
     given = {s.path: s for s in sources}
     around = surroundings(findings, sources) if options.pictures else {}
     findings = with_text(findings, sources, repeats)  # which can find that a log is not there any more
@@ -177,6 +181,8 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
         plugins=loaded,
         errors=(*errors, *(e for p in loaded for e in p.errors)),
         version=__version__,
+        suppressed=suppressed,
+        settings=tuple(engine.control.notes(suppressed, today)),
         doubts=doubts(reports, outcomes, [e for e in errors if e not in engine.errors], loaded, engine.errors),
         tables={n: placed(t, sources) for n, t in tables.items() if n in options.keep_tables or "*" in options.keep_tables},
     )
@@ -241,13 +247,13 @@ def _parsed(
             errors.append(f"{source.path}: cannot be read: {reason_of(e)}")
 
 
-def diagnose(registry: plugins.Registry, places: Places) -> tuple[list[Finding], list[Outcome]]:
-    """Run every diagnosis and return its outcome. One that raises is not evaluated, and its plugin is named."""
+def diagnose(registry: plugins.Registry, places: Places, control: Control) -> tuple[list[Finding], list[Outcome]]:
+    """Run every diagnosis but those left out, and return its outcome. One that raises is not evaluated, and its plugin is named."""
     findings: list[Finding] = []
     outcomes: list[Outcome] = []
-    for d, plugin in registry.judges:
-        found, outcome = _judged(plugin, d, places)
-        findings += found
+    for d, plugin in ((d, p) for d, p in registry.judges if d.code not in control.left_out):
+        found, outcome = _judged(plugin, d, places, control.settings.get(d.code, {}))
+        findings += control.severe(found)
         outcomes.append(recipes.named(outcome))
     settled = worded(settle(findings, registry.diagnoses, places), registry.gates, places.tables.get("platforms"))
     spot = blind_spot(settled, outcomes)
@@ -267,7 +273,7 @@ def drawn(registry: plugins.Registry, findings: Iterable[Finding], places: Place
         yield picture(f, places, registry.lanes, failed, clock_text)
 
 
-def _judged(plugin: Plugin, d: Diagnosis, places: Places) -> tuple[list[Finding], Outcome]:
+def _judged(plugin: Plugin, d: Diagnosis, places: Places, settings: Mapping[str, object]) -> tuple[list[Finding], Outcome]:
     told: list[tuple[list[Finding], Outcome]] = []
 
     def failed(error: BaseException) -> None:
@@ -275,7 +281,7 @@ def _judged(plugin: Plugin, d: Diagnosis, places: Places) -> tuple[list[Finding]
         told.append(([], Outcome(d.name, d.code, "not evaluated", reason)))
 
     with guarded(failed):
-        told.append(judge(d, places))
+        told.append(judge(d, places, **settings))
     return told[0]
 
 

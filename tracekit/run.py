@@ -57,6 +57,15 @@ class Doubt:
 
 
 @dataclass(frozen=True, slots=True)
+class Suppressed:
+    """Hold a finding that the user keeps out of the report: `by` which setting, and the `reason` given there."""
+
+    finding: Finding
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """Hold the outcome of one analysis."""
 
@@ -68,6 +77,8 @@ class Run:
     errors: tuple[str, ...] = ()  # sources that could not be read, plugins that failed: one line each
     version: str = ""
     doubts: tuple[Doubt, ...] = ()  # why an all-clear is not to be trusted; none: the input was whole and known
+    suppressed: tuple[Suppressed, ...] = ()  # findings that the user's settings keep out of `findings`
+    settings: tuple[str, ...] = ()  # what to know of these settings: their file, what they leave out, what expired or matches nothing
     pictures: tuple[Picture | None, ...] = ()  # one per finding, only when asked for; None where there is too little to draw
     around: Mapping[str, Mapping[int, str]] = field(default_factory=dict, repr=False)  # lines by file, beside the pictures
     tables: Mapping[str, "pl.DataFrame"] = field(default_factory=dict, repr=False)  # only when asked for

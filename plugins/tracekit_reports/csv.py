@@ -32,6 +32,8 @@ class CsvReport:
         rows.writerow(COLUMNS)
         rows.writerows([cell(v) for v in _row(f)] for f in run.findings)
         rows.writerows([cell({"name": f"not to be trusted: {d.kind}", "summary": d.text}.get(c)) for c in COLUMNS] for d in run.doubts)
+        rows.writerows([cell({"name": f"suppressed by {s.by}", **_brief(s.finding)}.get(c)) for c in COLUMNS] for s in run.suppressed)
+        rows.writerows([cell({"name": "settings", "summary": text}.get(c)) for c in COLUMNS] for text in run.settings)
         return out.getvalue()
 
     def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
@@ -56,6 +58,11 @@ def _records(fleet: Fleet) -> Iterator[dict[str, Any]]:
         yield {"record": "doubtful", "case": x["case"], "text": x["reason"]}
     for x in fleet.missing:
         yield {"record": "missing", "case": x["case"], "text": x["reason"]}
+
+
+def _brief(f: Finding) -> dict[str, Any]:
+    """Return what a row without a code says of a suppressed finding."""
+    return {"subject": f.subject.label, "bdf": f.subject.bdf, "summary": f"{f.code}: {f.summary}", "fingerprint": f.fingerprint}
 
 
 def _row(f: Finding) -> tuple[Any, ...]:

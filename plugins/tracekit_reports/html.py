@@ -20,6 +20,7 @@ from tracekit_reports.story import (
     places,
     plural,
     quoted,
+    settings,
     shown,
     story,
     visible,
@@ -91,6 +92,7 @@ def _body(run: Run, told: Story, title: str) -> Iterator[str]:
         yield from _fault(fault, run.picture(fault.finding), run.around, f"f{number}")
     yield from _list("Facts", [f"<b>{_safe(f.code)}</b> {_safe(f.name)}: {_safe(f.summary)}" for f in told.facts])
     yield from _list("Not decided", [_outcome(o) for o in told.open])
+    yield from _list("Settings", list(map(_safe, settings(run))))
     yield f"<p>{_safe(checked(told, full=True))}</p>"
     yield from _folded("Checked and clear", [_outcome(o) for o in told.clear])
     yield from _folded("Checked and clear of some machines only", [_outcome(o) for o in told.partly])

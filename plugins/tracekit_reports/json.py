@@ -71,6 +71,8 @@ def document(run: Run) -> dict[str, Any]:
         ],
         "errors": list(run.errors),
         "trust": {"trusted": not run.doubts, "reasons": [{"kind": d.kind, "text": d.text} for d in run.doubts]},
+        "suppressed": [{"by": s.by, "reason": s.reason, "finding": _finding(s.finding)} for s in run.suppressed],
+        "settings": list(run.settings),
     }
 
 

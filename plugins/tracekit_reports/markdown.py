@@ -6,7 +6,7 @@ from typing import Any
 
 from tracekit import Finding, Fleet, FleetFault, Outcome, Run
 from tracekit_reports import fleets
-from tracekit_reports.story import Fault, by_source, checked, chosen, confidence, headline, places, quoted, shown, story, visible
+from tracekit_reports.story import Fault, by_source, checked, chosen, confidence, headline, places, quoted, settings, shown, story, visible
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&!@$])")
 _LINK = re.compile(r"(?i)\b(www)\.")
@@ -70,6 +70,7 @@ def _document(run: Run, full: bool) -> Iterator[str]:
         yield from _fault(fault, full)
     yield from _listed("Facts", [f"**{plain(f.code)}** {plain(f.name)}: {plain(f.summary)}" for f in told.facts])
     yield from _listed("Not decided", [_outcome(o) for o in told.open])
+    yield from _listed("Settings", list(map(plain, settings(run))))
     yield plain(checked(told, full))
     if full:
         yield ""

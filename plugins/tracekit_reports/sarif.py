@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from tracekit import Evidence, Finding, Run
+from tracekit import Evidence, Finding, Run, Suppressed
 from tracekit_reports.json import dumped
 from tracekit_reports.story import chosen, is_fact, leading, shown
 
@@ -23,7 +23,7 @@ class SarifReport:
         scan: dict[str, Any] = {
             "tool": {"driver": driver},
             "columnKind": "unicodeCodePoints",
-            "results": [_result(f) for f in run.findings if f.evidence],
+            "results": [*(_result(f) for f in run.findings if f.evidence), *(_suppressed(s) for s in run.suppressed if s.finding.evidence)],
         }
         scan["invocations"] = [_invocation(run)]
         schema = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -33,15 +33,21 @@ class SarifReport:
 def _invocation(run: Run) -> dict[str, Any]:
     """Return whether the run was whole; why not as notifications, which viewers show above the results."""
     told = [{"level": "warning", "descriptor": {"id": d.kind}, "message": {"text": d.text}} for d in run.doubts]
+    told += [{"level": "note", "descriptor": {"id": "settings"}, "message": {"text": text}} for text in run.settings]
     return {"executionSuccessful": not run.doubts, "toolExecutionNotifications": told}
 
 
 def _rules(run: Run) -> list[dict[str, Any]]:
-    named = {f.code: f.name for f in run.findings if f.evidence}
+    named = {f.code: f.name for f in (*run.findings, *(s.finding for s in run.suppressed)) if f.evidence}
     return [
         {"id": code, "name": name, "shortDescription": {"text": name}, "properties": {"tags": ["reliability"]}}
         for code, name in sorted(named.items())
     ]
+
+
+def _suppressed(s: Suppressed) -> dict[str, Any]:
+    """A result that viewers keep out of sight, with the reason."""
+    return {**_result(s.finding), "suppressions": [{"kind": "external", "justification": s.reason or s.by}]}
 
 
 def _result(f: Finding) -> dict[str, Any]:

@@ -78,14 +78,31 @@ def headline(run: Run, told: Story) -> str:
     place = basename(run.sources[0].path) if len(run.sources) == 1 else plural(len(run.sources), "source")
     read = f"{'standard input' if place == '-' else visible(place)} ({plural(lines, 'line')}{_unread(run)})"
     if not told.faults and run.doubts and run.doubts[0].kind == "nothing evaluated":
-        return f"Nothing could be checked in {read}: {run.doubts[0].text.removesuffix(': nothing could be checked')}."
+        return f"Nothing could be checked in {read}: {run.doubts[0].text.removesuffix(': nothing could be checked')}.{suppressed(run)}"
     remarks = sum(map(is_remark, told.facts))
     clear = f"No fault of interrupts in {read}; {plural(remarks, 'remark')}" if remarks else f"Nothing wrong found in {read}"
     if not told.faults:
-        return f"{clear}, but this all-clear is not to be trusted: {doubt(run)}." if run.doubts else f"{clear}."
+        return (f"{clear}, but this all-clear is not to be trusted: {doubt(run)}." if run.doubts else f"{clear}.") + suppressed(run)
     grades = [f.finding.grade for f in told.faults]
     counts = ", ".join(f"{grades.count(g)} {g}" for g in ("proven", "probable", "possible") if g in grades)
-    return f"{plural(len(grades), 'finding')} ({counts}) in {read}." + (f" There may be more: {doubt(run)}." if run.doubts else "")
+    return (
+        f"{plural(len(grades), 'finding')} ({counts}) in {read}."
+        + (f" There may be more: {doubt(run)}." if run.doubts else "")
+        + suppressed(run)
+    )
+
+
+def suppressed(run: Run) -> str:
+    """Return how many findings the user's settings keep out of the report, as a sentence; nothing where there are none."""
+    return f" Suppressed: {plural(len(run.suppressed), 'finding')}." if run.suppressed else ""
+
+
+def settings(run: Run) -> list[str]:
+    """Return what to know of the user's settings: what they say of themselves, then each finding that they suppress."""
+    told = [
+        f"{s.finding.code} {s.finding.name}, {s.finding.subject.label}: {s.finding.summary} ({places(s.finding)})" for s in run.suppressed
+    ]
+    return [*run.settings, *(f"suppressed by {s.by}: {text}" for s, text in zip(run.suppressed, told, strict=True))]
 
 
 def doubt(run: Run) -> str:

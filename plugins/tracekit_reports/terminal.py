@@ -24,6 +24,7 @@ from tracekit_reports.story import (
     is_remark,
     places,
     quoted,
+    settings,
     shown,
     story,
     visible,
@@ -101,6 +102,8 @@ def page(run: Run, width: int, full: bool) -> Iterator[RenderableType]:
     yield Text(checked(told, full), style="dim" if told.faults else "")
     for d in run.doubts if full else run.doubts[1:]:
         yield _labelled("not trusted", Text(visible(d.text)))
+    for text in settings(run) if full else run.settings:
+        yield _labelled("settings", Text(visible(text)))
     if full:
         yield from _rest(run, told)
 

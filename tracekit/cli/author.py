@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tracekit.cli import complete
 from tracekit.errors import UsageError
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")]
@@ -12,7 +13,10 @@ new = typer.Typer(help="Begin a plugin of one's own.", no_args_is_help=True, ric
 
 
 def record(
-    family: Annotated[str | None, typer.Argument(metavar="[FAMILY]", help="What to record; without, the families are listed.")] = None,
+    family: Annotated[
+        str | None,
+        typer.Argument(metavar="[FAMILY]", autocompletion=complete.recipes, help="What to record; without, the families are listed."),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Print the shell commands that record what a family of faults leaves, at little cost."""

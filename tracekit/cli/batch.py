@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tracekit.cli import complete
 from tracekit.cli import isolate as cli_isolate
 from tracekit.cli import redact as cli_redact
 from tracekit.cli import status as cli_status
@@ -111,7 +112,9 @@ def batch(
 
 def report(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="The folder of results of a batch.")],
-    format: Annotated[str, typer.Option("--format", "-f", help="terminal, json, markdown, csv, or one of a plugin.")] = "terminal",
+    format: Annotated[
+        str, typer.Option("--format", "-f", autocompletion=complete.formats, help="terminal, json, markdown, csv, or one of a plugin.")
+    ] = "terminal",
     against: Annotated[
         Path | None, typer.Option(metavar="OLD", help="Results of an earlier batch: say what is new, known and gone.")
     ] = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tracekit.cli import complete
 from tracekit.cli.output import say
 from tracekit.errors import UsageError, nearest
 
@@ -21,7 +22,9 @@ _WIDEST = 120  # columns of running text that an eye follows
 def explain(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME|CODE]", help="msi.stale-hwsize, MSI-001; a gate: KV2; nothing: a line on each."),
+        typer.Argument(
+            metavar="[NAME|CODE]", autocompletion=complete.pages, help="msi.stale-hwsize, MSI-001; a gate: KV2; nothing: a line on each."
+        ),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:

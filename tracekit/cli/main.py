@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Sized
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,9 @@ import typer
 from tracekit import __version__
 from tracekit.cli import author as cli_author
 from tracekit.cli import batch as cli_batch
+from tracekit.cli import complete
+from tracekit.cli import config as cli_config
+from tracekit.cli import control as cli_control
 from tracekit.cli import explain as cli_explain
 from tracekit.cli import isolate as cli_isolate
 from tracekit.cli import model as cli_model
@@ -30,7 +34,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="tracekit",
     help="Say from logs and traces why a passed-through PCI device stopped interrupting, and on which lines.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich would cost half of the start
@@ -42,7 +45,7 @@ _OFFSET = re.compile(r"([+-]?)([0-9]+(?:\.[0-9]+)?)(ns|us|ms|s|)")
 
 
 @app.callback(invoke_without_command=True)
-def _options(version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
+def _options(version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and end.")] = False) -> None:
     if version:
         print(f"tracekit {__version__}")
         raise typer.Exit(0)
@@ -51,7 +54,9 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Print the 
 @app.command()
 def analyze(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Logs, traces, folders of them, - for standard input: one case.")],
-    format: Annotated[str, typer.Option("--format", "-f", help="terminal, json, markdown, html, svg, sarif, csv.")] = "terminal",
+    format: Annotated[
+        str, typer.Option("--format", "-f", autocompletion=complete.formats, help="terminal, json, markdown, html, svg, sarif, csv.")
+    ] = "terminal",
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there.")] = None,
     full: Annotated[bool, typer.Option("--full", help="All evidence; why diagnoses were not evaluated; what was read.")] = False,
     fail_on: cli_status.FailOn = cli_status.FAIL_ON,
@@ -64,6 +69,12 @@ def analyze(
     side: Annotated[list[str] | None, typer.Option(metavar="SOURCE=SIDE", help="Say whose log a source is: guest or host.")] = None,
     color: Annotated[str, typer.Option(metavar="WHEN", help="auto, always or never.")] = "auto",
     width: Annotated[int | None, typer.Option(help="Columns of the terminal report.", min=40)] = None,
+    select: cli_control.Select = None,
+    ignore: cli_control.Ignore = None,
+    severity: cli_control.Severity = None,
+    settings: cli_control.Set = None,
+    baseline: cli_control.Baseline = None,
+    config: cli_control.Config = None,
     redact: cli_redact.Redact = False,
     redaction_map: cli_redact.Map = None,
     isolate: cli_isolate.Isolate = cli_isolate.ISOLATE,
@@ -79,10 +90,12 @@ def analyze(
     limit, clocks, sides = cli_status.threshold(fail_on), dict(map(_offset, clock or [])), dict(map(_side, side or []))
     colored, kept = _colored(color, output), cli_redact.map_file(redact, redaction_map, output)
     isolation = cli_isolate.isolation(isolate, plugin_time, plugin_memory)
+    wishes = cli_control.entries(config, select, ignore, severity, settings, baseline)
     from tracekit.analyze import Engine, Options
     from tracekit.analyze import analyze as run_all
 
     engine, tokens = Engine.load((), isolation), cli_redact.tokens(redact, kept)
+    engine = replace(engine, control=cli_control.control(wishes, engine.registry.diagnoses))
     offers(engine.registry, format)
     progress = ReadMeter() if sys.stderr.isatty() else None
     try:
@@ -131,6 +144,7 @@ app.command()(cli_batch.report)
 app.command()(cli_batch.query)
 app.command()(cli_redact.redact)
 app.command()(cli_author.record)
+app.add_typer(cli_config.config, name="config")
 app.add_typer(cli_author.new, name="new")
 app.command()(cli_author.expect)
 
@@ -214,7 +228,7 @@ def main() -> None:
 
 def _status() -> int:
     try:
-        status = app(standalone_mode=False) or 0
+        status = app(prog_name="tracekit", standalone_mode=False) or 0
         sys.stdout.flush()
         return status
     except (KeyboardInterrupt, typer.Abort):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tracekit.cli import complete
 from tracekit.cli.output import say
 from tracekit.errors import UsageError, nearest
 
@@ -30,11 +31,14 @@ class Entry:
 
 
 def schema(
-    table: Annotated[str | None, typer.Argument(metavar="[TABLE]", help="One table; without, all of them with a line each.")] = None,
+    table: Annotated[
+        str | None,
+        typer.Argument(metavar="[TABLE]", autocompletion=complete.tables, help="One table; without, all of them with a line each."),
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Print what a table's rows and columns mean, which model or grammar emits it, and who reads it."""
-    entries = _catalog()
+    entries = catalog()
     if table is None:
         say("\n".join(_list(entries)))
     elif table in entries:
@@ -43,7 +47,7 @@ def schema(
         raise UsageError(f"no table is called {table}{nearest(table, entries)}")
 
 
-def _catalog() -> dict[str, Entry]:
+def catalog() -> dict[str, Entry]:
     """Return every table by name."""
     from tracekit import analyze
     from tracekit.batch import rows

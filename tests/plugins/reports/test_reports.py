@@ -157,7 +157,19 @@ def test_two_findings_that_explain_each_other_are_still_told() -> None:
 
 def test_the_json_document_keeps_its_contract() -> None:
     document = json.loads(write("json", SICK))
-    assert list(document) == ["schema", "version", "sources", "findings", "outcomes", "gates", "plugins", "errors", "trust"]
+    assert list(document) == [
+        "schema",
+        "version",
+        "sources",
+        "findings",
+        "outcomes",
+        "gates",
+        "plugins",
+        "errors",
+        "trust",
+        "suppressed",
+        "settings",
+    ]
     assert document["schema"] == "tracekit.run/1"
     source = {k: document["sources"][0][k] for k in ("path", "lines", "events", "envelopes", "not_understood", "clock")}
     assert source == {"path": "trace.txt", "lines": 613, "events": 300, "envelopes": {"ftrace": 601}, "not_understood": 2, "clock": "none"}

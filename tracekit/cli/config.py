@@ -1,0 +1,63 @@
+"""`tracekit config show`: every setting that holds here, and where its value comes from."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tracekit.cli import control as cli_control
+from tracekit.cli.output import say
+
+if TYPE_CHECKING:
+    from tracekit.config.entries import Entry
+    from tracekit.diagnosing.diagnoses import Diagnosis
+
+config = typer.Typer(help="See the settings that hold here.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@config.callback()
+def _config() -> None:
+    """See the settings that hold here."""
+
+
+@config.command()
+def show(
+    select: cli_control.Select = None,
+    ignore: cli_control.Ignore = None,
+    severity: cli_control.Severity = None,
+    settings: cli_control.Set = None,
+    baseline: cli_control.Baseline = None,
+    config: cli_control.Config = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
+) -> None:
+    """Print every setting with its value and where that comes from: the defaults, a file, an option."""
+    from tracekit.plugins import registry as plugins
+    from tracekit.plugins.isolation import Isolation
+
+    told = cli_control.entries(config, select, ignore, severity, settings, baseline)
+    diagnoses = plugins.load(isolation=Isolation()).diagnoses
+    cli_control.control(told, diagnoses)  # names what is wrong with it
+    rows = list(_rows(told, diagnoses))
+    wide = max(len(name) for name, _, _ in rows)
+    for name, value, origin in rows:
+        say(f"{name:<{wide}} = {value}  ({origin})")
+
+
+def _rows(told: "Sequence[Entry]", diagnoses: "Sequence[Diagnosis]") -> "Iterator[tuple[str, str, str]]":
+    """Yield (name, value, where it is from)."""
+    from tracekit.config.control import Control
+
+    for key, none in (("select", "all diagnoses"), ("ignore", "none"), ("baseline", "none")):
+        given = [e for e in told if e.key == key]
+        yield from ((key, e.value if isinstance(e.value, str) else ", ".join(e.value), e.origin) for e in given)
+        if not given:
+            yield key, none, "default"
+    yield from ((f"severity.{e.name}", str(e.value), e.origin) for e in told if e.key == "severity")
+    for d in diagnoses:
+        for name, default in d.settings.items():
+            ours = [e for e in told if e.key == "set" and name in Control.of([e], diagnoses).settings.get(d.code, {})]
+            value, origin = (Control.of(ours, diagnoses).settings[d.code][name], ours[-1].origin) if ours else (default, "default")
+            yield f"set.{d.name}.{name}", str(value), origin
+    for e in told:
+        if e.key == "suppress":
+            yield "suppress", ", ".join(f"{k} = {v}" for k, v in e.value.items()), e.origin

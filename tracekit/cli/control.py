@@ -1,0 +1,90 @@
+"""The options that say what is asked and what is known, and the file that they stand in for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tracekit.cli import complete
+from tracekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from tracekit.config.control import Control
+    from tracekit.config.entries import Entry
+    from tracekit.diagnosing.diagnoses import Diagnosis
+
+Select = Annotated[
+    list[str] | None,
+    typer.Option(metavar="CODE,...", autocompletion=complete.diagnoses, help="Ask only these diagnoses: MSI-001, msi.stale-hwsize, MSI."),
+]
+Ignore = Annotated[
+    list[str] | None, typer.Option(metavar="CODE,...", autocompletion=complete.diagnoses, help="Do not ask these diagnoses.")
+]
+Severity = Annotated[
+    list[str] | None,
+    typer.Option(metavar="CODE=SEVERITY", autocompletion=complete.severities, help="Give findings another severity: CFG=low."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        autocompletion=complete.settings,
+        help="A setting of a diagnosis: vfio.lost-on-resize.timeout=2min (tracekit config show).",
+    ),
+]
+Baseline = Annotated[
+    str | None, typer.Option(metavar="RESULTS", help="Results of a batch, or a report in JSON: what is in there is known, and suppressed.")
+]
+Config = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Settings; without, the nearest tracekit.toml or [tool.tracekit] upwards. 'none' for none."),
+]
+
+
+def entries(
+    config: str | None,
+    select: Sequence[str] | None = None,
+    ignore: Sequence[str] | None = None,
+    severity: Sequence[str] | None = None,
+    settings: Sequence[str] | None = None,
+    baseline: str | None = None,
+) -> "list[Entry]":
+    """Return what the file and the options say together. Errors: UsageError."""
+    from tracekit.config import entries as written
+
+    path = written.found(Path.cwd()) if config is None else None if config == "none" else Path(config)
+    file = [] if path is None else written.of_file(path)
+    options = written.of_options(select or (), ignore or (), severity or (), settings or (), baseline)
+    return written.together(file, options)
+
+
+def control(told: "Sequence[Entry]", diagnoses: "Sequence[Diagnosis]") -> "Control":
+    """Resolve what was written, and read the baseline. Errors: UsageError; TracekitError where the baseline cannot be read."""
+    from tracekit.config.control import Control
+
+    if not told:
+        return Control()
+    baseline = next((e.value for e in told if e.key == "baseline"), None)
+    return Control.of(told, diagnoses, _known(baseline) if baseline else frozenset())
+
+
+def _known(place: str) -> frozenset[tuple[str, str, str]]:
+    """Return the findings of a baseline by their keys. Errors: TracekitError."""
+    import json
+
+    from tracekit.batch.results import Results, is_results
+    from tracekit.config.control import key
+
+    columns = ("fingerprint", "machine", "kind", "subject", "bdf")
+    if is_results(place):
+        return frozenset(key(*row) for row in Results(place).table("findings").select(columns).collect().iter_rows())
+    try:
+        found = json.loads(Path(place).read_bytes())["findings"]
+        of = [(f["fingerprint"], f["machine"], f["entity"]["kind"], f["entity"]["label"], f["entity"]["bdf"]) for f in found]
+    except OSError as e:
+        raise UsageError(f"--baseline {place}: {e.strerror}") from e
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"--baseline {place}: give the results of a batch, or what `tracekit analyze --format json` wrote") from None
+    return frozenset(key(*row) for row in of)
