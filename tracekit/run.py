@@ -69,6 +69,7 @@ class Run:
     version: str = ""
     doubts: tuple[Doubt, ...] = ()  # why an all-clear is not to be trusted; none: the input was whole and known
     pictures: tuple[Picture | None, ...] = ()  # one per finding, only when asked for; None where there is too little to draw
+    pages: Mapping[str, str] = field(default_factory=dict, repr=False)  # of the diagnoses with a finding, by code
     around: Mapping[str, Mapping[int, str]] = field(default_factory=dict, repr=False)  # lines by file, beside the pictures
     tables: Mapping[str, "pl.DataFrame"] = field(default_factory=dict, repr=False)  # only when asked for
 

@@ -51,7 +51,7 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Print the 
 @app.command()
 def analyze(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Logs, traces, folders of them, - for standard input: one case.")],
-    format: Annotated[str, typer.Option("--format", "-f", help="terminal, json, markdown, html, svg, sarif, csv.")] = "terminal",
+    format: Annotated[str, typer.Option("--format", "-f", help="terminal, html, svg, markdown, json, sarif, junit, csv, ...")] = "terminal",
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there.")] = None,
     full: Annotated[bool, typer.Option("--full", help="All evidence; why diagnoses were not evaluated; what was read.")] = False,
     fail_on: cli_status.FailOn = cli_status.FAIL_ON,
