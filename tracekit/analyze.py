@@ -33,7 +33,7 @@ from tracekit.redaction.redactor import Redactor
 from tracekit.redaction.sources import redacted, redacted_error, redactor_of
 from tracekit.redaction.tokens import Tokens
 from tracekit.replay import clock
-from tracekit.replay.gates import worded
+from tracekit.replay.gates import expanded, worded
 from tracekit.replay.model import Model, replay
 from tracekit.replay.whatif import Flip, confirmed
 from tracekit.run import NotUnderstood, Run, SourceReport
@@ -175,6 +175,7 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
         sources=reports,
         findings=tuple(findings),
         pictures=pictures,
+        pages={d.code: expanded(d.page, registry.gates) for d in registry.diagnoses if d.code in {f.code for f in findings}},
         around=around,
         outcomes=tuple(outcomes),
         gates=tuple(_gates(tables, sources)),

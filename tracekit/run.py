@@ -80,6 +80,7 @@ class Run:
     suppressed: tuple[Suppressed, ...] = ()  # findings that the user's settings keep out of `findings`
     settings: tuple[str, ...] = ()  # what to know of these settings: their file, what they leave out, what expired or matches nothing
     pictures: tuple[Picture | None, ...] = ()  # one per finding, only when asked for; None where there is too little to draw
+    pages: Mapping[str, str] = field(default_factory=dict, repr=False)  # of the diagnoses with a finding, by code
     around: Mapping[str, Mapping[int, str]] = field(default_factory=dict, repr=False)  # lines by file, beside the pictures
     tables: Mapping[str, "pl.DataFrame"] = field(default_factory=dict, repr=False)  # only when asked for
 

@@ -1,4 +1,4 @@
-"""Reports: a run as a terminal page, JSON, Markdown, HTML, SARIF, CSV or SVG."""
+"""Reports: a run as a page for people or as what a program reads."""
 
 from tracekit import hookimpl
 
@@ -6,12 +6,15 @@ from tracekit import hookimpl
 @hookimpl
 def tracekit_reports() -> list[type]:
     """Return the built-in reports, by the name that `--format` takes."""
+    from tracekit_reports.annotations import GithubReport, GitlabReport
     from tracekit_reports.csv import CsvReport
     from tracekit_reports.html import HtmlReport
     from tracekit_reports.json import JsonReport
+    from tracekit_reports.junit import JunitReport
     from tracekit_reports.markdown import MarkdownReport
     from tracekit_reports.sarif import SarifReport
     from tracekit_reports.svg import SvgReport
     from tracekit_reports.terminal import TerminalReport
 
-    return [TerminalReport, JsonReport, MarkdownReport, HtmlReport, SarifReport, CsvReport, SvgReport]
+    people = [TerminalReport, MarkdownReport, HtmlReport, SvgReport]
+    return [*people, JsonReport, SarifReport, JunitReport, CsvReport, GithubReport, GitlabReport]

@@ -17,7 +17,10 @@ FLEET_SCHEMA = "tracekit.fleet/1"
 
 
 class JsonReport:
-    """`--format json`: one document of schema `tracekit.run/1`; lists in stable order, log text unaltered (escaped by JSON itself)."""
+    """`--format json`: one document of schema `tracekit.run/1`, described by `run.schema.json` beside this file.
+
+    Lists are in stable order, log text is unaltered (escaped by JSON itself).
+    """
 
     name = "json"
 
@@ -101,6 +104,7 @@ def _finding(f: Finding) -> dict[str, Any]:
         "subject": s.label,
         "entity": {"kind": s.kind, "bdf": s.bdf, "label": s.label, "aliases": list(s.aliases), "how": s.how},
         "summary": f.summary,
+        "meaning": f.meaning,
         "advice": f.advice,
         "evidence": [_evidence(e) for e in leading(f.evidence)],
         "explains": list(f.explains),

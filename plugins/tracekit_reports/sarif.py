@@ -1,31 +1,46 @@
-"""The run as SARIF 2.1.0, as GitHub code scanning reads it."""
+"""The run as SARIF 2.1.0, as GitHub code scanning and the viewers of IDEs read it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from posixpath import normpath
 from typing import Any
 from urllib.parse import quote
 
 from tracekit import Evidence, Finding, Run, Suppressed
 from tracekit_reports.json import dumped
-from tracekit_reports.story import chosen, is_fact, leading, shown
+from tracekit_reports.story import chain_of, chosen, is_fact, leading, shown
 
 _LEVEL = {"critical": "error", "high": "error", "medium": "warning", "low": "note", "info": "note"}
+_WHAT = {"cause": "Cause", "effect": "Effect", "context": "Context", "cure": "Cure"}
+_SECTION = re.compile(r"^([A-Z][a-z][a-z ]{2,30}):", re.MULTILINE)  # Why it matters: ...
+_HERE, _ROOT = "SRCROOT", "ROOT"  # bases of relative and of absolute paths; who reads the report gives the first one's folder
+_BASES = {
+    _HERE: {"description": {"text": "The folder that tracekit ran in: paths that were given are relative to it."}},
+    _ROOT: {"uri": "file:///", "description": {"text": "The root of the file system: for paths that were given from there."}},
+}
 
 
 class SarifReport:
-    """`--format sarif`: findings that have lines as results; consequences and facts as notes."""
+    """`--format sarif`: findings that have lines as results, with the chain of their causes; consequences and facts as notes."""
 
     name = "sarif"
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
         """Return the document, ending in a line break."""
-        run = shown(run)
-        driver = {"name": "tracekit", "version": run.version or "0", "rules": _rules(run)}
+        pages, run = run.pages, shown(run)
+        rules = list(_rules(run, pages))
+        at = {rule["id"]: i for i, rule in enumerate(rules)}
+        found = [f for f in run.findings if f.evidence]
         scan: dict[str, Any] = {
-            "tool": {"driver": driver},
+            "tool": {"driver": {"name": "tracekit", "version": run.version or "0", "rules": rules}},
+            "invocations": [_invocation(run)],
+            "originalUriBaseIds": _BASES,
             "columnKind": "unicodeCodePoints",
-            "results": [*(_result(f) for f in run.findings if f.evidence), *(_suppressed(s) for s in run.suppressed if s.finding.evidence)],
+            "results": [
+                *({**_result(f), "ruleIndex": at[f.code], "codeFlows": [_flow(chain_of(f, found))]} for f in found),
+                *({**_suppressed(s), "ruleIndex": at[s.finding.code]} for s in run.suppressed if s.finding.evidence),
+            ],
         }
-        scan["invocations"] = [_invocation(run)]
         schema = "https://json.schemastore.org/sarif-2.1.0.json"
         return dumped({"$schema": schema, "version": "2.1.0", "runs": [scan]}) + "\n"
 
@@ -37,12 +52,27 @@ def _invocation(run: Run) -> dict[str, Any]:
     return {"executionSuccessful": not run.doubts, "toolExecutionNotifications": told}
 
 
-def _rules(run: Run) -> list[dict[str, Any]]:
-    named = {f.code: f.name for f in (*run.findings, *(s.finding for s in run.suppressed)) if f.evidence}
-    return [
-        {"id": code, "name": name, "shortDescription": {"text": name}, "properties": {"tags": ["reliability"]}}
-        for code, name in sorted(named.items())
-    ]
+def _rules(run: Run, pages: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    first: dict[str, Finding] = {}
+    for f in (*run.findings, *(s.finding for s in run.suppressed)):
+        if f.evidence:
+            first.setdefault(f.code, f)
+    for code, f in sorted(first.items()):
+        page = pages.get(code) or f.meaning or f.name
+        yield {
+            "id": code,
+            "name": f.name,
+            "shortDescription": {"text": page.partition("\n\n")[0].strip() or f.name},
+            "fullDescription": {"text": f.meaning or page.partition("\n\n")[0].strip() or f.name},
+            "help": {"text": page, "markdown": _markdown(f"{f.name} ({code})", page)},
+            "defaultConfiguration": {"level": _LEVEL[f.severity or "info"]},
+            "properties": {"tags": ["reliability"]},
+        }
+
+
+def _markdown(title: str, page: str) -> str:
+    """Return a page as Markdown: its sections are paragraphs that begin with their names in bold."""
+    return f"# {title}\n\n" + _SECTION.sub(r"\n**\1:**", page).replace("\n\n\n", "\n\n")
 
 
 def _suppressed(s: Suppressed) -> dict[str, Any]:
@@ -52,7 +82,7 @@ def _suppressed(s: Suppressed) -> dict[str, Any]:
 
 def _result(f: Finding) -> dict[str, Any]:
     quiet = f.explained_by is not None or is_fact(f)
-    body = f"{f.summary} ({f.subject.label}; {f.grade or 'information'})"
+    body = f"{f.summary.rstrip('.')} ({f.subject.label}; {f.grade or 'information'})."
     return {
         "ruleId": f.code,
         "level": "note" if quiet else _LEVEL[f.severity or "info"],
@@ -64,10 +94,24 @@ def _result(f: Finding) -> dict[str, Any]:
     }
 
 
+def _flow(chain: list[Finding]) -> dict[str, Any]:
+    """Return the way from the root cause to a finding: the lines of each finding of the chain, in the order of the log."""
+    steps = [(f, e) for f in chain for e in sorted(f.evidence, key=lambda e: (e.source, e.line))]
+    told = [{"location": {**_location(e), "message": {"text": f"{_WHAT.get(e.role, e.role)}: {f.summary}"}}} for f, e in steps]
+    return {"threadFlows": [{"locations": told}]}
+
+
 def _location(e: Evidence) -> dict[str, Any]:
     region: dict[str, Any] = {"startLine": max(1, e.line)}
     if e.line_end is not None:
-        region["endLine"] = max(e.line, e.line_end)
+        region["endLine"] = max(1, e.line, e.line_end)
     if e.text:
         region["snippet"] = {"text": e.text}
-    return {"physicalLocation": {"artifactLocation": {"uri": quote(e.source, errors="backslashreplace")}, "region": region}}
+    return {"physicalLocation": {"artifactLocation": artifact(e.source), "region": region}}
+
+
+def artifact(source: str) -> dict[str, str]:
+    """Return where a source is: a path that is relative to one of the bases."""
+    absolute = source.startswith("/")
+    path = normpath(source).lstrip("/") if source else "-"
+    return {"uri": quote(path, errors="backslashreplace"), "uriBaseId": _ROOT if absolute else _HERE}

@@ -62,14 +62,18 @@ def is_remark(f: Finding) -> bool:
 
 def root_of(f: Finding, findings: list[Finding]) -> Finding:
     """Return the finding at the end of the chain of `explained_by`; the finding itself without an explanation or in a ring."""
-    seen, last = [id(f)], f
-    while causes := [r for r in findings if r.code == last.explained_by]:
-        same = [r for r in causes if r.subject.bdf == f.subject.bdf]
-        last = (same or causes)[0]
-        if id(last) in seen:
-            return f
-        seen.append(id(last))
-    return last
+    return chain_of(f, findings)[0]
+
+
+def chain_of(f: Finding, findings: list[Finding]) -> list[Finding]:
+    """Return the findings from the root cause to this one, along `explained_by`; the finding alone in a ring or without an explanation."""
+    chain = [f]
+    while causes := [r for r in findings if r.code == chain[0].explained_by]:
+        cause = next((r for r in causes if r.subject.bdf == chain[0].subject.bdf), causes[0])
+        if any(cause is known for known in chain):
+            return [f]
+        chain.insert(0, cause)
+    return chain
 
 
 def headline(run: Run, told: Story) -> str:

@@ -55,7 +55,8 @@ def _options(version: Annotated[bool, typer.Option("--version", "-V", help="Prin
 def analyze(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Logs, traces, folders of them, - for standard input: one case.")],
     format: Annotated[
-        str, typer.Option("--format", "-f", autocompletion=complete.formats, help="terminal, json, markdown, html, svg, sarif, csv.")
+        str,
+        typer.Option("--format", "-f", autocompletion=complete.formats, help="terminal, html, svg, markdown, json, sarif, junit, csv, ..."),
     ] = "terminal",
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there.")] = None,
     full: Annotated[bool, typer.Option("--full", help="All evidence; why diagnoses were not evaluated; what was read.")] = False,

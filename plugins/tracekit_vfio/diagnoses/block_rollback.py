@@ -76,9 +76,7 @@ def block_rollback(
         )
 
 
-def _interrupted(
-    entries: pl.DataFrame | None, source: str, bdf: str | None, block: range, since: int | None, until: int
-) -> dict[int, int]:
+def _interrupted(entries: pl.DataFrame | None, source: str, bdf: str | None, block: range, since: int | None, until: int) -> dict[int, int]:
     """Return the vectors of the block that interrupted since they were enabled, with their last line; without a BDF of the only device."""
     if entries is None or since is None:
         return {}

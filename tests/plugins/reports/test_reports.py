@@ -176,7 +176,7 @@ def test_the_json_document_keeps_its_contract() -> None:
     assert document["findings"][0] == {
         "name": "msi.stale-hwsize", "code": "MSI-001", "severity": "high", "grade": "proven", "subject": "0000:00:08.0",
         "entity": {"kind": "pci", "bdf": "0000:00:08.0", "label": "0000:00:08.0", "aliases": [], "how": "inferred from handler names"},
-        "summary": STALE.summary, "advice": STALE.advice,
+        "summary": STALE.summary, "meaning": "", "advice": STALE.advice,
         "evidence": [
             PLACE | {"line": 461, "line_end": 464, "role": "cause", "text": INSERT, "text_end": "ret=-34"},
             PLACE | {"line": 24, "line_end": None, "role": "context", "text": "k_setup: hwsize=8", "text_end": None},
