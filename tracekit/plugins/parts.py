@@ -14,6 +14,7 @@ from tracekit.picture.lane import LaneSource
 from tracekit.replay.gates import CODE, NAME, Gate, Since
 from tracekit.replay.model import Model
 from tracekit.replay.whatif import System
+from tracekit.simulate.simulator import Simulator
 from tracekit.tables.declaration import Column, Table
 from tracekit.tables.envelope import ENVELOPE_COLUMNS, SPAN_COLUMNS
 
@@ -95,6 +96,13 @@ def system(part: Any) -> str:
     """Return why a part is no system; empty if it is one."""
     if not (inspect.isclass(part) and issubclass(part, System)):
         return f"{_named(part)} is no subclass of tracekit.System"
+    return "" if _names(part.reads) else f"{part.__name__}.reads is no tuple of names of tables"
+
+
+def simulator(part: Any) -> str:
+    """Return why a part is no simulator; empty if it is one."""
+    if not (inspect.isclass(part) and issubclass(part, Simulator)):
+        return f"{_named(part)} is no subclass of tracekit.Simulator"
     return "" if _names(part.reads) else f"{part.__name__}.reads is no tuple of names of tables"
 
 

@@ -16,6 +16,7 @@ from tracekit.replay.gates import CODE, Gate, marked
 from tracekit.replay.model import Model
 from tracekit.replay.whatif import System
 from tracekit.run import PluginReport, Report
+from tracekit.simulate.simulator import Simulator
 from tracekit.tables import pipeline
 from tracekit.tables.declaration import Table
 
@@ -38,6 +39,7 @@ class Plugin:
     systems: list[type[System]] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
     lanes: list[LaneSource] = field(default_factory=list)
+    simulators: list[type[Simulator]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
     def failed(self, doing: str, error: BaseException) -> str:
@@ -56,6 +58,7 @@ class Plugin:
         yield from ((f"diagnosis {d.code} {d.name}", (*d.needs, *d.wants)) for d in self.diagnoses)
         yield from ((f"system {s.__name__}", s.reads) for s in self.systems)
         yield from ((f"lane {s.name}", s.reads) for s in self.lanes)
+        yield from ((f"simulator {s.__name__}", s.reads) for s in self.simulators)
 
     def report(self) -> PluginReport:
         """The plugin as a value."""
@@ -105,6 +108,11 @@ class Registry:
         return sorted((s for p in self.plugins for s in p.lanes), key=lambda s: s.order)
 
     @property
+    def simulators(self) -> list[type[Simulator]]:
+        """Return the simulators of all plugins."""
+        return [s for p in self.plugins for s in p.simulators]
+
+    @property
     def reports(self) -> list[type[Report]]:
         """Return the report classes of all plugins."""
         return [r for p in self.plugins for r in p.reports]
@@ -152,6 +160,7 @@ def _load_one(manager: pluggy.PluginManager, point: metadata.EntryPoint) -> Plug
     _collect(manager, module, plugin, "tracekit_systems", plugin.systems, parts.system)
     _collect(manager, module, plugin, "tracekit_gates", plugin.gates, parts.gate)
     _collect(manager, module, plugin, "tracekit_lanes", plugin.lanes, parts.lane)
+    _collect(manager, module, plugin, "tracekit_simulators", plugin.simulators, parts.simulator)
     _answer(manager, module, plugin, "tracekit_machines", plugin.machines.update)
     return plugin
 
