@@ -39,6 +39,9 @@ _HOMES = {
     "SourceReport": "run",
     "Suppressed": "run",
     "TracekitError": "errors",
+    **dict.fromkeys(("Answer", "Fault", "Grid", "Pool", "Step"), "simulate.answer"),
+    **dict.fromkeys(("Device", "Scenario", "release_of"), "simulate.scenario"),
+    **dict.fromkeys(("Parts", "Simulator"), "simulate.simulator"),
     **dict.fromkeys(("Gate", "Since", "gate_value"), "replay.gates"),
     "Fix": "replay.whatif",
     "System": "replay.whatif",
@@ -167,6 +170,16 @@ if TYPE_CHECKING:
     from tracekit.run import Run as Run
     from tracekit.run import SourceReport as SourceReport
     from tracekit.run import Suppressed as Suppressed
+    from tracekit.simulate.answer import Answer as Answer
+    from tracekit.simulate.answer import Fault as Fault
+    from tracekit.simulate.answer import Grid as Grid
+    from tracekit.simulate.answer import Pool as Pool
+    from tracekit.simulate.answer import Step as Step
+    from tracekit.simulate.scenario import Device as Device
+    from tracekit.simulate.scenario import Scenario as Scenario
+    from tracekit.simulate.scenario import release_of as release_of
+    from tracekit.simulate.simulator import Parts as Parts
+    from tracekit.simulate.simulator import Simulator as Simulator
     from tracekit.tables.declaration import Column as Column
     from tracekit.tables.declaration import Table as Table
     from tracekit.tables.shared import GATES_TABLE as GATES_TABLE

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from tracekit import Evidence, Finding, Fleet, Outcome, Run, SourceReport
+from tracekit import Answer, Evidence, Finding, Fleet, Grid, Outcome, Run, SourceReport
+from tracekit_reports import simulation
 from tracekit_reports.story import leading
 
 SCHEMA = "tracekit.run/1"
@@ -14,6 +15,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _LARGEST = 2**64  # of the numbers that logs have; Python itself prints none of more than 4,300 digits
 _DEEPEST = 20
 FLEET_SCHEMA = "tracekit.fleet/1"
+ANSWER_SCHEMA = "tracekit.answer/1"
 
 
 class JsonReport:
@@ -32,6 +34,14 @@ class JsonReport:
         """Return the document of a batch, of schema `tracekit.fleet/1`."""
         told = {"schema": FLEET_SCHEMA, **vars(fleet), "faults": [vars(f) for f in fleet.faults]}
         return dumped(told) + "\n"
+
+    def write_answer(self, answer: Answer, options: Mapping[str, Any]) -> str:
+        """Return the answer to a scenario, of schema `tracekit.answer/1`."""
+        return dumped({"schema": ANSWER_SCHEMA, **simulation.document(answer)}) + "\n"
+
+    def write_grid(self, grid: Grid, options: Mapping[str, Any]) -> str:
+        """Return the cells of a grid, of the same schema."""
+        return dumped({"schema": ANSWER_SCHEMA, "cells": simulation.cells(grid)}) + "\n"
 
 
 def dumped(value: Any) -> str:

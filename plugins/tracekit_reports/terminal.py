@@ -1,7 +1,7 @@
 """The page on the terminal: what is wrong, with which device, how sure, on which lines, what to do, what could not be seen."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tracekit import Finding, Fleet, FleetFault, Outcome, Picture, Run
-from tracekit_reports import fleets
+from tracekit import Answer, Finding, Fleet, FleetFault, Grid, Outcome, Picture, Run
+from tracekit_reports import fleets, simulation
 from tracekit_reports.blocks import blocks
 from tracekit_reports.story import (
     Fault,
@@ -45,19 +45,34 @@ class TerminalReport:
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
         """Return the page. `options`: width (columns, 80), color (off), full (off)."""
-        out, width = io.StringIO(), max(40, int(options.get("width") or 80))
-        color = bool(options.get("color"))
-        console = Console(
-            file=out, width=width, force_terminal=color, color_system="standard" if color else None, no_color=not color,
-            highlight=False, markup=False, emoji=False, legacy_windows=False, force_jupyter=False, _environ={},
-        )  # fmt: skip
-        for part in page(shown(run), width, bool(options.get("full"))):
-            console.print(part)
-        return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+        width = max(40, int(options.get("width") or 80))
+        return _printed(page(shown(run), width, bool(options.get("full"))), width, bool(options.get("color")))
 
     def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
         """Return the page of a batch: a headline, many faults in brief first, then each with its lines."""
         return "\n".join(_fleet(shown(fleet))).rstrip("\n") + "\n"
+
+    def write_answer(self, answer: Answer, options: Mapping[str, Any]) -> str:
+        """Return the page of a simulation: the faults with their first step, the cost, and the run as a picture. `names`: of the codes."""
+        width = max(40, int(options.get("width") or 80))
+        told = [Text(visible(line)) for line in simulation.lines(answer, options.get("names") or {}, bool(options.get("full")))]
+        drawn = [Text(), *blocks(answer.timeline, min(width, _WIDEST))] if answer.timeline and answer.timeline.lanes else []
+        return _printed([*told, *drawn], width, bool(options.get("color")))
+
+    def write_grid(self, grid: Grid, options: Mapping[str, Any]) -> str:
+        """Return the verdict of every cell as a table, as wide as it is."""
+        return "\n".join(map(visible, simulation.table(grid))) + "\n"
+
+
+def _printed(parts: Iterable[RenderableType], width: int, color: bool) -> str:
+    out = io.StringIO()
+    console = Console(
+        file=out, width=width, force_terminal=color, color_system="standard" if color else None, no_color=not color,
+        highlight=False, markup=False, emoji=False, legacy_windows=False, force_jupyter=False, _environ={},
+    )  # fmt: skip
+    for part in parts:
+        console.print(part)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
 def _fleet(fleet: Fleet) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Systems: the machines of the other plugins composed, so that a recording's stimuli can be replayed with one gate flipped."""
 
-from tracekit import System, hookimpl
+from tracekit import Simulator, System, hookimpl
 
 
 @hookimpl
@@ -15,3 +15,11 @@ def tracekit_systems() -> list[type[System]]:
     from tracekit_systems.xen import HvmPirqs, XenPirqs
 
     return [MsiVfio, KvmtoolDevice, Configured, HostVectors, RemappingTable, AmdTable, XenPirqs, HvmPirqs, XenMasks]
+
+
+@hookimpl
+def tracekit_simulators() -> list[type[Simulator]]:
+    """Return what runs a scenario forward."""
+    from tracekit_systems.scenarios.simulator import Forward
+
+    return [Forward]

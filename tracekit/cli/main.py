@@ -23,6 +23,7 @@ from tracekit.cli import isolate as cli_isolate
 from tracekit.cli import model as cli_model
 from tracekit.cli import redact as cli_redact
 from tracekit.cli import schema as cli_schema
+from tracekit.cli import simulate as cli_simulate
 from tracekit.cli import status as cli_status
 from tracekit.cli.output import Output, complain, draws, offers, rendered, say, traced, write
 from tracekit.errors import TracekitError, UsageError
@@ -125,7 +126,7 @@ def list_plugins(debug: Annotated[bool, typer.Option("--debug", help="Show where
     engine = Engine.load(isolation=Isolation())
     for p in engine.registry.plugins:
         brings: dict[str, Sized] = {"diagnosis": p.diagnoses, "model": p.models, "report": p.reports, "grammar folder": p.grammars}
-        brings |= {"system": p.systems, "machine": p.machines, "gate": p.gates, "lane": p.lanes}
+        brings |= {"system": p.systems, "machine": p.machines, "gate": p.gates, "lane": p.lanes, "simulator": p.simulators}
         counts = ", ".join(f"{len(v)} {_plural(k, len(v))}" for k, v in brings.items() if v)
         say(f"{p.name} {p.version}: {counts or 'nothing'}")
         for error in p.errors:
@@ -140,6 +141,7 @@ app.command()(cli_schema.schema)
 app.command()(cli_model.replay)
 app.command()(cli_model.state)
 app.command()(cli_model.whatif)
+app.command()(cli_simulate.simulate)
 app.command()(cli_batch.batch)
 app.command()(cli_batch.report)
 app.command()(cli_batch.query)

@@ -43,6 +43,11 @@ def tracekit_systems() -> list[type]:  # type: ignore[empty-body]
 
 
 @hookspec
+def tracekit_simulators() -> list[type]:  # type: ignore[empty-body]
+    """Subclasses of `tracekit.Simulator`: compositions of machines that run a scenario forward."""
+
+
+@hookspec
 def tracekit_lanes() -> list[LaneSource]:  # type: ignore[empty-body]
     """Functions decorated with `@tracekit.lane`: what the picture of a finding shows over time."""
 

@@ -15,6 +15,7 @@ from tracekit.picture.lane import LaneSource
 from tracekit.replay.gates import CODE, NAME, Gate, Since
 from tracekit.replay.model import Model
 from tracekit.replay.whatif import Fix, System
+from tracekit.simulate.simulator import Simulator
 from tracekit.tables.declaration import Column, Table
 from tracekit.tables.envelope import ENVELOPE_COLUMNS, SPAN_COLUMNS
 
@@ -130,6 +131,13 @@ def machines(given: Any) -> dict[str, type]:
     if not (isinstance(given, dict) and all(_texts(name) and inspect.isclass(made) for name, made in given.items())):
         raise TypeError(f"it returned {_named(given)}, not a dictionary of classes by name")
     return given
+
+
+def simulator(part: Any) -> str:
+    """Return why a part is no simulator; empty if it is one."""
+    if not (inspect.isclass(part) and issubclass(part, Simulator)):
+        return f"{_named(part)} is no subclass of tracekit.Simulator"
+    return "" if _names(part.reads) else f"{part.__name__}.reads is no tuple of names of tables"
 
 
 def lane(part: Any) -> str:

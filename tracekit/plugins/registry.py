@@ -21,6 +21,7 @@ from tracekit.replay.gates import CODE, Gate, marked
 from tracekit.replay.model import Model
 from tracekit.replay.whatif import System
 from tracekit.run import Report
+from tracekit.simulate.simulator import Simulator
 from tracekit.tables import pipeline
 from tracekit.tables.declaration import Table
 
@@ -74,6 +75,11 @@ class Registry:
     def lanes(self) -> list[LaneSource]:
         """Return the lanes of all plugins, in the order in which they are drawn."""
         return sorted((s for p in self.plugins for s in p.lanes), key=lambda s: s.order)
+
+    @property
+    def simulators(self) -> list[type[Simulator]]:
+        """Return the simulators of all plugins."""
+        return [s for p in self.plugins for s in p.simulators]
 
     @property
     def reports(self) -> list[type[Report]]:
@@ -154,6 +160,7 @@ def into(plugin: Plugin, point: metadata.EntryPoint) -> None:
         _collect(manager, module, plugin, "tracekit_systems", plugin.systems, parts.system)
         _collect(manager, module, plugin, "tracekit_gates", plugin.gates, parts.gate)
         _collect(manager, module, plugin, "tracekit_lanes", plugin.lanes, parts.lane)
+        _collect(manager, module, plugin, "tracekit_simulators", plugin.simulators, parts.simulator)
         _answer(manager, module, plugin, "tracekit_machines", lambda given: plugin.machines.update(parts.machines(given)))
 
 

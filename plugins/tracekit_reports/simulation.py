@@ -1,0 +1,95 @@
+"""The answer to a scenario for a reader: faults with their first step, what the guest sees, what it costs; a grid as a table."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tracekit import Answer, Fault, Grid, Pool
+from tracekit_reports.story import plural
+
+MS = 1_000_000
+
+
+def lines(answer: Answer, names: Mapping[str, str], full: bool) -> Iterator[str]:
+    """Yield the page of one answer without its picture. `names`: the name of each code."""
+    faults = answer.first()
+    yield f"{plural(len(faults), 'fault')}: {answer.verdict}" if faults else "No fault."
+    for f in faults:
+        yield ""
+        yield f"{f.code}  {names.get(f.code, '')}  {f.subject}"
+        yield f"  first at {_step(f)}"
+        if f.step.ends:
+            yield f"  {f.step.ends}"
+    yield from _part("What the guest sees", answer.guest)
+    yield from _part("Interrupts", answer.signals)
+    yield from _part("What it costs at the worst moment", [_pool(p) for p in answer.pools])
+    yield from _part("Without an occasion yet", [f"{code}  {names.get(code, '')}" for code in answer.risks])
+    yield from _part("Assumed", answer.assumptions)
+    if full:
+        told = [f"{s.number:>4}  {s.at / MS:>10.3f} ms  {s.subject}: {s.what}{f' ({s.ends})' if s.ends else ''}" for s in answer.steps]
+        yield from _part("Steps", told)
+
+
+def table(grid: Grid) -> Iterator[str]:
+    """Yield a table: with two settings the second runs across, else one row a cell."""
+    if len(grid.names) == 2:
+        yield from _across(grid)
+        return
+    yield from _aligned([[*grid.names, "faults"], *([*values, answer.verdict] for values, answer in grid.cells)])
+
+
+def document(answer: Answer) -> dict[str, Any]:
+    """Return an answer as JSON types."""
+    return {
+        "faults": [_fault(f) for f in answer.first()],
+        "risks": list(answer.risks),
+        "guest": list(answer.guest),
+        "interrupts": list(answer.signals),
+        "cost": [{"pool": p.name, "most": p.most, "size": p.size} for p in answer.pools],
+        "assumptions": list(answer.assumptions),
+        "gates": dict(answer.gates),
+        "steps": [_row(s) for s in answer.steps],
+    }
+
+
+def cells(grid: Grid) -> list[dict[str, Any]]:
+    """Return the cells of a grid as JSON types, without their steps."""
+    return [
+        {"set": dict(zip(grid.names, values, strict=True)), **{k: v for k, v in document(answer).items() if k not in ("steps", "gates")}}
+        for values, answer in grid.cells
+    ]
+
+
+def _across(grid: Grid) -> Iterator[str]:
+    rows = list(dict.fromkeys(values[0] for values, _ in grid.cells))
+    columns = list(dict.fromkeys(values[1] for values, _ in grid.cells))
+    told = {values: answer.verdict for values, answer in grid.cells}
+    yield from _aligned([[grid.names[0], *(f"{grid.names[1]} {c}" for c in columns)], *([r, *(told[r, c] for c in columns)] for r in rows)])
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    yield from ("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _part(title: str, rows: Sequence[str]) -> Iterator[str]:
+    if rows:
+        yield ""
+        yield f"{title}:"
+        yield from (f"  {row}" for row in rows)
+
+
+def _step(f: Fault) -> str:
+    return f"step {f.step.number}, {f.step.at / MS:.3f} ms: {f.step.what}"
+
+
+def _pool(p: Pool) -> str:
+    short = ": too few" if p.size is not None and p.most > p.size else ""
+    return f"{p.name}: {p.most:,}" + (f" of {p.size:,}{short}" if p.size is not None else "")
+
+
+def _fault(f: Fault) -> dict[str, Any]:
+    return {"code": f.code, "subject": f.subject, "first": _row(f.step)}
+
+
+def _row(s: Any) -> dict[str, Any]:
+    return {"step": s.number, "at_ns": s.at, "subject": s.subject, "what": s.what, "ends": s.ends}

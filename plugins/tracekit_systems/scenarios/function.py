@@ -1,0 +1,163 @@
+"""One passed-through function in a scenario: its table and irq domain, the opened device, the client, the guest's driver."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from tracekit import EINVAL, VFIO_MSI, VFIO_MSIX, Device
+from tracekit_systems.scenarios.kernel import Kernel
+from tracekit_systems.scenarios.world import MS, US, World
+
+NORESIZE = 0x8
+
+
+class FunctionRun:
+    """Drive one function through its sessions, and note the faults of each step."""
+
+    def __init__(self, world: World, device: Device, name: str, irq: int) -> None:
+        self.world, self.device, self.name = world, device, name
+        self.index = VFIO_MSI if device.kind == "msi" else VFIO_MSIX
+        self.kernel = Kernel(world, device, name, irq, self.index)
+        self.vfio: Any = None
+        self.vmm: Any = None
+        self.sent: list[tuple[Any, int]] = []
+        self.used: set[int] = set()
+        self.deliveries: dict[int, Any] = {}
+        self.signals: list[tuple[int, int, int]] = []  # when, which vector, which of its signals
+        self.wanted: set[int] = set()
+        self.told = True
+        self.torn = False
+
+    def signal(self, vector: int) -> None:
+        """Let the device signal a vector now."""
+        d = self._delivery(vector)
+        d.signal()
+        self.signals.append((self.world.now, vector, len(d.signals) - 1))
+        if d.phase == "on":
+            self._handled(vector)
+        self.world.step(self.name, f"the device signals vector {vector}", d.signals[-1])
+
+    def rebind(self) -> None:
+        """Unbind and bind the driver in the host."""
+        self.kernel.unbind()
+        self.world.step(self.name, "the driver in the host is unbound and bound")
+
+    def begin(self, session: int) -> None:
+        """Open the device and load the guest's driver."""
+        if self.world.gates["rebind_between_sessions"] and session > 1:
+            self.rebind()
+        size = self.device.entries(session)
+        self.kernel.resize(size)
+        self.vfio = self.world.machines["VfioDevice"](dynamic=self.kernel.dynamic, sparse=self.world.gates.get("KV7", False))
+        self.vmm = self.world.machines["Vmm"](self.policy(), size, batched=self.world.gates.get("QV2", False), index=self.index, intx=False)
+        self.world.call(self.name, "vfio_pci_core_enable")
+        self.world.step(self.name, f"session {session}: the client opens the device, whose table has {size} entries")
+        self._load(self.device.wanted(session))
+
+    def end(self) -> None:
+        """Close the device."""
+        if self.vfio is None:
+            return
+        self.world.call(self.name, "vfio_pci_core_close_device")
+        self.kernel.close(self.vfio)
+        self._phase(set(self.deliveries), "off")
+        self.world.end(f"{self.name} windows")
+        self.vfio = self.vmm = None
+        self.world.step(self.name, "the client closes the device")
+        self.world.wait(MS)
+
+    def policy(self) -> str:
+        """Return how the client adds a vector."""
+        client = self.world.scenario.client
+        if client.name == "kvmtool" or self.world.gates["vectors_up_front"]:
+            return "full"
+        if client.policy != "auto":
+            return client.policy
+        noresize = self.vfio.flags(self.index) & NORESIZE
+        return "dyn" if self.index == VFIO_MSIX and self.world.gates.get("QV3") and not noresize else "incr"
+
+    def deaf(self) -> set[int]:
+        """Return the vectors that the guest believes enabled and that nothing serves."""
+        return self.wanted - (self.vfio.wired if self.vfio else set())
+
+    def _load(self, count: int) -> None:
+        """Load the guest's driver: a guest that asks the host first takes no more than there is."""
+        guest = self.world.scenario.guest
+        if guest.kind == "b":
+            count, asked = min(count, self.kernel.room(count)), count
+            self.told = count == asked
+        vectors = list(range(count))
+        self.wanted = set(vectors)
+        first = vectors if guest.unmask == "before enable" else []
+        self._act("enables MSI" + ("-X" if self.index == VFIO_MSIX else ""), first, lambda: self.vmm.guest_enables(first, self.send))
+        for vector in [] if first else vectors:
+            self._act(f"unmasks vector {vector}", [vector], partial(self.vmm.guest_unmasks, vector, self.send))
+
+    def _act(self, what: str, vectors: Iterable[int], act: Callable[[], None]) -> None:
+        """Let the guest do one thing; judge what its client sent to the kernel for it."""
+        self.sent, self.torn = [], False
+        alive, used, lane = bool(self.vfio.allocated), set(self.used), f"{self.name} windows"
+        before, began = len(self.signals), self.world.now
+        step = self.world.step(self.name, f"the guest {what}")
+        act()
+        if self.vfio.wired:
+            self.world.end(lane)
+        ret = self.sent[-1][1] if self.sent else 0
+        asked = "; ".join(f"SET_IRQS {r.start}+{r.count} {r.data}: {n}" for r, n in self.sent)
+        self.world.steps[step.number - 1] = step = type(step)(step.number, began, self.name, step.what, asked)
+        self._judge(ret, alive, used, before)
+        self.world.measure()
+        self.world.wait(MS)
+        if self.world.scenario.guest.traffic:
+            for vector in sorted(self.vfio.wired & self.wanted if self.vfio else ()):
+                self._handled(vector)
+
+    def _judge(self, ret: int, alive: bool, used: set[int], before: int) -> None:
+        """Note the faults of what was sent: `alive` vectors were there before, `used` ones had interrupted."""
+        found = [*self.kernel.noticed]
+        self.kernel.noticed.clear()
+        if self.torn and ret == 0 and used:
+            found.append("VFIO-002")
+            found += ["VFIO-006"] if self.kernel.dynamic else []
+            lost = any(v in used and self.deliveries[v].signals[n] == "lost-possible" for _, v, n in self.signals[before:])
+            found += ["VFIO-001"] if lost else []
+        elif self.torn and ret != 0:
+            found.append("VFIO-003")
+        elif not self.torn and ret < 0 and alive:
+            found.append("VFIO-005" if ret == EINVAL else "VFIO-004")
+        for code in found:
+            self.world.fault(code, self.name)
+
+    def send(self, request: Any) -> int:
+        """Carry a SET_IRQS out."""
+        window = self.world.scenario.client.window * US  # a disable takes two fifths of it, the enable the rest
+        off = request.data == "none" and request.count == 0
+        was = set(self.vfio.wired)
+        if off and was:
+            self.world.begin(f"{self.name} windows", "down", "bad")
+            self._phase(was, "freed")
+        self.world.wait(window * (2 if off else 3) // 5)
+        ret = self.kernel.set_irqs(self.vfio, request)
+        if off and ret == 0:
+            self.torn = bool(was)
+            self.used.clear()
+        self._phase(was - self.vfio.wired, "off")
+        self._phase(self.vfio.wired, "on")
+        self.sent.append((request, ret))
+        self.world.begin(f"{self.name} vectors", f"{len(self.vfio.wired)} vectors", "vectors")
+        if not self.vfio.wired:
+            self.world.end(f"{self.name} vectors")
+        return ret
+
+    def _phase(self, vectors: Iterable[int], phase: str) -> None:
+        for vector in sorted(vectors):
+            if self._delivery(vector).move(phase):
+                self._handled(vector)
+
+    def _delivery(self, vector: int) -> Any:
+        return self.deliveries.setdefault(vector, self.world.machines["Delivery"]())
+
+    def _handled(self, vector: int) -> None:
+        """Let the host's handler run."""
+        self.used.add(vector)
+        self.world.irq(self.name, "irq_handler_entry", irq=self.kernel.irq + vector, vector=vector)

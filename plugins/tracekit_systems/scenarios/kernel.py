@@ -1,0 +1,212 @@
+"""The kernel's side of one function in a scenario: SET_IRQS into the PCI core, the irq domain, CPU vectors and remapping entries."""
+
+from typing import Any
+
+from tracekit import (
+    ENOSPC,
+    ENOTTY,
+    ERANGE,
+    LARGEST_TABLE,
+    VFIO_DATA_EVENTFD,
+    VFIO_DATA_NONE,
+    VFIO_MSI,
+    VFIO_MSIX,
+    VFIO_NONE,
+    VFIO_TRIGGER,
+    Device,
+)
+from tracekit_systems.scenarios.world import World
+
+
+class Kernel:
+    """The machines of `drivers/pci/msi/` for one function, with the pools of the host behind them.
+
+    `noticed`: faults of the last request that show below VFIO.
+    """
+
+    def __init__(self, world: World, device: Device, name: str, irq: int, index: int) -> None:
+        gates, host = world.gates, world.scenario.host
+        own = gates.get("KV2", False)
+        self.world, self.name, self.irq, self.index = world, name, irq, index
+        self.domain = world.machines["MsiDomain"](own, "none" if own else "global")
+        self.dynamic = gates.get("KV4", False) and index == VFIO_MSIX
+        self.function = world.machines["PciFunction"](
+            self.domain,
+            dynamic=self.dynamic,
+            strict=gates.get("KV3", False),
+            by_count=gates.get("KV8", False),
+            several=host.remapping or host.arch != "x86",
+        )
+        self.noticed: list[str] = []
+
+    def resize(self, size: int) -> None:
+        """Let the table have another size."""
+        if self.index == VFIO_MSI:
+            self.function.msi_count = size
+        else:
+            self.function.msix_count = size
+        self.world.begin(f"{self.name} table", f"table {size}", "calm")
+
+    def unbind(self) -> None:
+        """Unbind the driver, which removes the domain."""
+        if self.domain.per_device and self.domain.kind != "none":
+            self.world.call(self.name, "msi_remove_device_irq_domain", domid=0)
+        self.function.unbind()
+        self.world.end(f"{self.name} domain")
+
+    def close(self, vfio: Any) -> None:
+        """Close the device: what is enabled is freed."""
+        on, flags = vfio.irq_type, VFIO_TRIGGER | VFIO_DATA_NONE
+        self.world.call(self.name, "vfio_pci_set_irqs_ioctl", flags=flags, index=on, start=0, count=0)
+        if on != VFIO_NONE:
+            vfio.close()
+            self.function.free()
+            self._freed()
+        self.world.back(self.name, "vfio_pci_set_irqs_ioctl", 0 if on != VFIO_NONE else ENOTTY)
+        self.world.end(f"{self.name} vectors")
+
+    def room(self, count: int) -> int:
+        """Return how many vectors could be had: what the domain, the remapping table and the CPUs still give."""
+        limits = [count, self.world.vectors.available]
+        size = self.domain.limit() if self.domain.kind == "msix" else None
+        limits += [size] if size is not None else []
+        limits += [self._entries_left()] if self.world.irtes is not None else []
+        return max(int(min(limits)), 0)
+
+    def set_irqs(self, vfio: Any, r: Any) -> int:
+        """Carry out one request, and return its result."""
+        data = VFIO_DATA_EVENTFD if r.data == "eventfd" else VFIO_DATA_NONE
+        self.world.call(self.name, "vfio_pci_set_irqs_ioctl", flags=VFIO_TRIGGER | data, index=r.index, start=r.start, count=r.count)
+        wanted = range(r.start, r.start + r.count)
+        new = [v for v in wanted if v not in vfio.wired]
+        short = r.data == "eventfd" and self.world.gates.get("KV1", True) and self.world.vectors.available < len(new)
+        wiring = ENOSPC if short else 0
+        got = vfio.set_irqs(r.index, r.start, r.count, r.data, alloc=self._alloc, alloc_at=self._alloc_at, wiring=wiring)
+        ret = int(min(got)) if got else 0
+        if r.data == "eventfd":
+            self._wire(vfio, list(wanted), ret)
+        elif ret == 0 and r.count == 0:
+            self.function.free()
+            self._freed()
+        if r.data == "eventfd" and ret != 0 and not vfio.allocated and self.function.vectors:
+            self.function.free()
+            self._freed()
+        self.world.back(self.name, "vfio_pci_set_irqs_ioctl", ret)
+        return ret
+
+    def _wire(self, vfio: Any, vectors: list[int], ret: int) -> None:
+        """Request the irqs of the vectors: here the CPU vector is taken."""
+        have = vfio.allocated or self.function.vectors
+        for v in vectors:
+            if v not in have:
+                continue
+            self.world.call(self.name, "vfio_msi_set_vector_signal", vector=v, fd=20 + v, msix=int(self.index == VFIO_MSIX))
+            got = ENOSPC if ENOSPC in self.world.vectors.activate(self.irq + v) else 0
+            self.world.irq(self.name, "vector_alloc", irq=self.irq + v, vector=40 + v % 180 if got == 0 else 0, reserved=1, ret=got)
+            self.world.back(self.name, "vfio_msi_set_vector_signal", got)
+            if got == ENOSPC:
+                self.noticed.append("VEC-001")
+                break
+        for v in vectors if ret != 0 else ():
+            if v not in vfio.wired:
+                self.world.vectors.deactivate(self.irq + v)
+
+    def _alloc(self, count: int) -> Any:
+        """Enable so many vectors."""
+        if self.index == VFIO_MSI:
+            return self._alloc_msi(count)
+        kept, size = self.domain.kind == "msix", self.function.msix_count
+        self.world.call(self.name, "__pci_enable_msix_range", minvec=1, maxvec=count)
+        self._limit()
+        result = self.function.enable_msix(1, count)
+        ret = int(min(result))
+        if self.domain.per_device:
+            self._set_up(kept, size)
+        self._inserts(min(count, size), ret)
+        self.world.back(self.name, "__pci_enable_msix_range", ret)
+        if kept and self._smaller():
+            self.noticed.append("MSI-001" if ret == ERANGE else "MSI-002")
+        elif kept and self.domain.hwsize is not None and self.domain.hwsize > size:
+            self.noticed.append("MSI-003")
+        self._granted(ret, count)
+        return result
+
+    def _alloc_msi(self, count: int) -> Any:
+        self.world.call(self.name, "__pci_enable_msi_range", minvec=1, maxvec=count)
+        result = self.function.enable_msi(1, count)
+        self.world.back(self.name, "__pci_enable_msi_range", int(min(result)))
+        self._granted(int(min(result)), count)
+        return result
+
+    def _granted(self, ret: int, count: int) -> None:
+        """Take what the enable needs of the host's pools."""
+        if 0 < ret < count or ret == ENOSPC:
+            left = self.world.irtes is not None and self._entries_left() < count
+            self.noticed.append("VEC-005" if left else "VEC-002")
+        for v in range(max(ret, 0)):
+            self.world.vectors.allocate(self.irq + v, maskable=self.index == VFIO_MSIX)
+        if self.world.irtes is not None:
+            self.world.entries[self.name] = max(ret, 0)
+        if self.world.vectors.warnings and "VEC-003" not in self.noticed:
+            self.noticed.append("VEC-003")
+
+    def _alloc_at(self, index: int) -> Any:
+        """Add one vector in place."""
+        self.world.call(self.name, "pci_msix_alloc_irq_at", index=index)
+        result = self.function.alloc_at(index)
+        ret = int(min(result))
+        if self.domain.per_device:
+            self._insert(index, ret if ret < 0 else 0)
+        self.world.back(self.name, "pci_msix_alloc_irq_at", ret)
+        if ret == ERANGE and self._smaller():
+            self.noticed.append("MSI-001")
+        if ret >= 0:
+            self.world.vectors.allocate(self.irq + index)
+            if self.world.irtes is not None:
+                self.world.entries[self.name] = self.world.entries.get(self.name, 0) + 1
+        return {0} if ret >= 0 else result
+
+    def _limit(self) -> None:
+        """Say how many irqs the parent can give: remapping entries, and CPU vectors where these are taken at the allocation."""
+        limits = [self._entries_left()] if self.world.irtes is not None else []
+        limits += [self.world.vectors.available] if not self.world.gates.get("KV1", True) else []
+        self.function.room = min(limits) if limits else None
+
+    def _entries_left(self) -> int:
+        shared = self.world.scenario.host.iommu == "intel"
+        others = sum(n for name, n in self.world.entries.items() if shared and name != self.name)
+        return (self.world.irtes or 0) - others
+
+    def _smaller(self) -> bool:
+        return bool(self.domain.per_device and self.domain.hwsize is not None and self.domain.hwsize < self.function.msix_count)
+
+    def _set_up(self, kept: bool, size: int) -> None:
+        """Note how the irq domain was found or made."""
+        self.world.call(self.name, "pci_setup_msix_device_domain", hwsize=size)
+        if not kept and self.domain.kind == "msix":
+            self.world.call(self.name, "msi_create_device_irq_domain", domid=0, hwsize=size)
+            self.world.back(self.name, "msi_create_device_irq_domain", 1)
+            self.world.begin(f"{self.name} domain", f"hwsize {size}", "domain")
+        self.world.back(self.name, "pci_setup_msix_device_domain", 1)
+
+    def _inserts(self, count: int, ret: int) -> None:
+        """Note the descriptors: one after the other up to the first that is refused."""
+        limit = self.domain.limit() if self.domain.per_device else None
+        for index in range(count):
+            refused = ret == ERANGE and limit is not None and index >= limit
+            self._insert(index, ERANGE if refused else 0)
+            if refused:
+                return
+
+    def _insert(self, index: int, ret: int) -> None:
+        name = "msi_insert_desc" if self.domain.per_device else "msi_add_msi_desc"
+        self.world.call(self.name, name, **({"domid": 0} if self.domain.per_device else {}), index=index)
+        self.world.back(self.name, name, ret)
+
+    def _freed(self) -> None:
+        """Give everything back to the pools."""
+        for irq in [i for i in self.world.vectors.irqs if self.irq <= i < self.irq + LARGEST_TABLE]:
+            self.world.vectors.free(irq)
+        self.world.entries.pop(self.name, None)
+        if self.world.gates["domain_removed_on_disable"]:
+            self.unbind()

@@ -1,0 +1,100 @@
+"""A scenario from a log: releases, devices, table sizes, sessions and rebinds, as far as the log shows them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from tracekit import VFIO_MSI
+from tracekit_systems.stimuli import READS, Recording, recordings
+
+RELEASES = {"kernel_version": ("host", "kernel"), "qemu_version": ("client", "version")}
+TABLES = (*READS, *RELEASES, "platforms", "vfio_msix_early_setup", "interrupt_row")
+
+
+def like(tables: Mapping[str, pl.DataFrame]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the settings, and what the log leaves open."""
+    made: dict[str, Any] = {}
+    open_questions = []
+    for name, (part, setting) in RELEASES.items():
+        frame = tables.get(name)
+        if told := _release(frame):
+            made.setdefault(part, {})[setting] = told
+        else:
+            open_questions.append(f"no line tells {part}.{setting}: the default stands")
+    platforms = tables.get("platforms")
+    if platforms is not None and platforms.height and (arch := platforms["arch"][0]) in ("x86", "arm64", "s390", "powerpc", "loongarch"):
+        made.setdefault("host", {})["arch"] = arch
+        if parent := platforms["parent"][0]:
+            made["host"]["parent"] = parent
+    devices, rebinds = _devices(tables)
+    if devices:
+        made |= {"devices": devices, "rebinds": sorted(rebinds)}
+        made["guest"] = {"traffic": True, "unmask": "before enable" if _at_once(tables) else "after enable"}
+    else:
+        open_questions.append("no device with MSI-X vectors behind VFIO: the default device stands")
+    return made, tuple(open_questions)
+
+
+def _release(frame: pl.DataFrame | None) -> str:
+    """Return the first release that the lines of a host, or of no known side, tell."""
+    if frame is None or frame.is_empty():
+        return ""
+    host = frame.filter(pl.col("side") != "guest")
+    return str((host if host.height else frame)["release"][0])
+
+
+def _devices(tables: Mapping[str, pl.DataFrame]) -> tuple[list[dict[str, Any]], set[int]]:
+    """Return the devices with what they asked for, and the sessions before which a driver was bound anew."""
+    found: dict[str, dict[str, Any]] = {}
+    rebinds: set[int] = set()
+    for r in recordings(tables):
+        sizes, before, most = _sessions(r)
+        if sizes and r.label not in found:
+            found[r.label] = {"name": r.label, "table": _short(sizes), "queues": most, "kind": "msi" if r.index == VFIO_MSI else "msix"}
+            rebinds |= before
+    for name, entries in _set_up(tables.get("vfio_msix_early_setup")):
+        found.setdefault(name, {"name": name, "table": [entries]})
+    return list(found.values()), rebinds
+
+
+def _sessions(r: Recording) -> tuple[list[int], set[int], int]:
+    """Return the table's size in each session, the sessions that a rebind comes before, and the most vectors that were asked for."""
+    # A domain that was there before the recording tells of a session at its size.
+    sizes: list[int] = [] if r.limit is None else [r.limit]
+    rebinds: set[int] = set()
+    size, most, inside = r.limit or 1, 1, False
+    for s in r.stimuli:
+        if s.what == "table":
+            size = s.number
+        elif s.what in ("open", "close", "rebind"):
+            inside = False
+            if s.what == "rebind":
+                rebinds.add(len(sizes) + 1)
+        elif s.what in ("enable", "unmask", "driver enable"):
+            if not inside:
+                sizes.append(size)
+            inside = True
+            sizes[-1] = max(size, 1)
+            most = max(most, s.number + (s.what == "unmask"))
+    return sizes, {n for n in rebinds if 1 < n <= len(sizes)}, most
+
+
+def _short(sizes: list[int]) -> list[int]:
+    """Return the sizes without the end that only repeats."""
+    count = len(sizes)
+    while count > 1 and sizes[count - 1] == sizes[count - 2]:
+        count -= 1
+    return sizes[:count]
+
+
+def _set_up(frame: pl.DataFrame | None) -> list[tuple[str, int]]:
+    return (
+        [] if frame is None else [(str(n), int(e)) for n, e in frame.select("name", "entries").unique(maintain_order=True).iter_rows() if e]
+    )
+
+
+def _at_once(tables: Mapping[str, pl.DataFrame]) -> bool:
+    """Return whether the first thing a client sent enabled several vectors."""
+    firsts = (next((s for s in r.stimuli if s.what == "enable"), None) for r in recordings(tables))
+    return any(s is not None and s.number > 1 for s in firsts)

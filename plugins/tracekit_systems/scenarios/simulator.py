@@ -1,0 +1,180 @@
+"""Run a scenario: functions behind VFIO, or an HVM guest of Xen, on one host."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+import polars as pl
+
+from tracekit import LARGEST_TABLE, Answer, Parts, Pool, Scenario, Simulator
+from tracekit_systems.scenarios.function import FunctionRun
+from tracekit_systems.scenarios.hvm import HvmRun
+from tracekit_systems.scenarios.like import TABLES, like
+from tracekit_systems.scenarios.picture import timeline
+from tracekit_systems.scenarios.setting import SWITCHES, gates_of
+from tracekit_systems.scenarios.world import MS, World
+
+FIRST_IRQ = 40
+INTEL_ENTRIES, AMD_ENTRIES = 65536, 512
+FEW = 0.9  # of the CPU vectors: where so many are taken, the next guest may get none
+
+
+class Forward(Simulator):
+    """Compose the machines of MSI, VFIO, vectors and pirqs."""
+
+    name: ClassVar[str] = "forward"
+    switches: ClassVar[tuple[str, ...]] = SWITCHES
+    reads: ClassVar[tuple[str, ...]] = TABLES
+
+    def like(self, tables: Mapping[str, pl.DataFrame]) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Return the settings that a log shows."""
+        return like(tables)
+
+    def run(self, scenario: Scenario, parts: Parts) -> Answer:
+        """Return what a scenario leads to."""
+        gates, assumed = gates_of(scenario, parts.gates, parts.flips)
+        world = World(scenario, parts.machines, gates, parts.machines["VectorPool"](reserves=gates.get("KV1", True)))
+        if scenario.host.xen:
+            return _xen(world, assumed)
+        size, others = _pools(world)
+        if scenario.host.iommu == "amd" and world.irtes is not None and not scenario.host.irtes:
+            assumed += (f"the AMD IOMMU is taken to have {AMD_ENTRIES} entries a device; older kernels have 256",)
+        runs = _functions(world)
+        _schedule(world, runs)
+        for session in range(1, scenario.last + 1):
+            _session(world, runs, session)
+        guest = tuple(line for run in runs for line in _seen(run))
+        for run in runs:
+            run.end()
+        return Answer(
+            faults=tuple(f for f in world.faults if not (f.code == "MSI-002" and _acute(world, f.subject))),
+            risks=_risks(world, runs, size, others),
+            guest=guest,
+            pools=tuple(_taken(world, size, others)),
+            steps=tuple(world.steps),
+            signals=tuple(_signals(runs)),
+            assumptions=assumed,
+            gates=gates,
+            timeline=timeline(world),
+            events=tuple(world.events),
+        )
+
+
+def _xen(world: World, assumed: tuple[str, ...]) -> Answer:
+    """Run an HVM guest."""
+    run = HvmRun(world)
+    for session in range(1, world.scenario.last + 1):
+        run.session(session)
+    return Answer(
+        faults=tuple(world.faults),
+        guest=tuple(f"{slot}: no interrupt; Linux counts it as started" for slot in sorted(run.deaf())),
+        pools=(Pool("pirqs", world.most.get("pirqs", 0), world.scenario.host.pirqs),),
+        steps=tuple(world.steps),
+        assumptions=assumed,
+        gates=world.gates,
+        timeline=timeline(world),
+    )
+
+
+def _pools(world: World) -> tuple[int, int]:
+    """Set the host's pools up. Return the CPU vectors that there are, and those that others hold: the host, and guests like this one."""
+    host, guest = world.scenario.host, world.scenario.guest
+    each = sum(d.functions * max(d.wanted(n) for n in range(1, world.scenario.last + 1)) for d in world.scenario.devices)
+    size, others = host.cpus * host.vectors, host.in_use + max(guest.count - 1, 0) * each
+    world.vectors.online(0, max(size - others, 0))
+    if host.arch == "x86" and host.remapping:
+        world.irtes = host.irtes or (INTEL_ENTRIES if host.iommu == "intel" else AMD_ENTRIES)
+        if host.iommu == "intel" and others:
+            world.entries["other devices"] = others
+    return size, others
+
+
+def _functions(world: World) -> list[FunctionRun]:
+    runs: list[FunctionRun] = []
+    for d in world.scenario.devices:
+        for n in range(d.functions):
+            name = d.name if d.functions == 1 else f"{d.name} #{n}"
+            runs.append(FunctionRun(world, d, name, FIRST_IRQ + LARGEST_TABLE * len(runs)))
+    return runs
+
+
+def _schedule(world: World, runs: list[FunctionRun]) -> None:
+    """Put the interrupts that are asked about on the clock."""
+    for i in world.scenario.interrupts:
+        run = next((r for r in runs if i.device in ("", r.device.name)), runs[0])
+        world.due.append((int(i.at * MS), partial(run.signal, i.vector)))
+    world.due.sort(key=lambda d: d[0])
+
+
+def _session(world: World, runs: list[FunctionRun], session: int) -> None:
+    for run in runs:
+        run.end()
+    if session in world.scenario.rebinds:
+        for run in runs:
+            run.rebind()
+    for run in runs:
+        if run.device.used(session):
+            run.begin(session)
+
+
+def _seen(run: FunctionRun) -> Iterator[str]:
+    """Yield what the guest sees of one function at the end."""
+    if run.vfio is None:
+        return
+    deaf, count = sorted(run.deaf()), len(run.wanted)
+    if deaf:
+        told = "no write to a mask can fail, so its driver is not told"
+        yield f"{run.name}: {count - len(deaf)} of {count} vectors interrupt; {_spans(deaf)} never: {told}"
+    elif not run.told:
+        yield f"{run.name}: the host grants {count} vectors and the driver is told: it takes fewer queues"
+    else:
+        yield f"{run.name}: all {count} vectors interrupt"
+
+
+def _spans(numbers: list[int]) -> str:
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+
+
+def _acute(world: World, subject: str) -> bool:
+    return any(f.code == "MSI-001" and f.subject == subject for f in world.faults)
+
+
+def _risks(world: World, runs: list[FunctionRun], size: int, others: int) -> tuple[str, ...]:
+    """Return what the configuration leads to on an occasion: windows at a growth, a shortage that the guest cannot learn of."""
+    client, guest = world.scenario.client, world.scenario.guest
+    found = set()
+    for run in runs:
+        modern = bool(world.gates.get("QV3")) or client.name == "kvmtool"
+        policy = "full" if client.name == "kvmtool" else client.policy if client.policy != "auto" else "dyn" if modern else "incr"
+        made = world.machines["Configuration"](
+            guest=guest.kind,
+            reworked=modern and run.kernel.dynamic,
+            policy=policy,
+            dynamic=run.kernel.dynamic,
+            device="MSI" if run.device.kind == "msi" else "MSI-X",
+            reservation=world.gates.get("KV1", True),
+        )
+        most = max(run.device.wanted(n) for n in range(1, world.scenario.last + 1))
+        found |= {"CFG-001"} if most > 1 and made.growth() == "lossy" else set()
+        if made.shortage() == "blind" and world.most.get("CPU vectors", 0) + others >= FEW * size:
+            found.add("CFG-002")
+    return tuple(sorted(found))
+
+
+def _taken(world: World, size: int, others: int) -> Iterator[Pool]:
+    yield Pool("CPU vectors", world.most.get("CPU vectors", 0) + others, size)
+    if world.irtes is not None:
+        yield Pool("IRTEs", world.most.get("IRTEs", 0), world.irtes)
+
+
+def _signals(runs: list[FunctionRun]) -> Iterator[str]:
+    """Yield what became of each interrupt that was asked about."""
+    words = {
+        "delivered": "delivered at once",
+        "delayed": "pending, delivered late",
+        "lost-possible": "lost, unless the device keeps it pending",
+    }
+    for at, name, vector, verdict in sorted(
+        (at, run.name, vector, run.deliveries[vector].signals[n]) for run in runs for at, vector, n in run.signals
+    ):
+        yield f"{at / MS:.3f} ms {name} vector {vector}: {words[verdict]}"

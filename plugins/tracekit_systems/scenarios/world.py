@@ -1,0 +1,97 @@
+"""The host while a scenario runs: its clock, its pools, what happened so far."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracekit import Bar, Fault, Scenario, Step
+
+US, MS = 1_000, 1_000_000
+SOURCE = "simulation"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A call, a return or an interrupt, as a trace would have it. `args`: arguments by name; `ret`: what a return gives back."""
+
+    at: int
+    kind: str
+    device: str
+    function: str
+    args: Mapping[str, int]
+    ret: int = 0
+
+
+@dataclass
+class World:
+    """What all devices share. `vectors` is the machine of the CPU vectors; entries of the remapping table are counted: MSI-X takes them
+    one by one, so that no gap between them matters."""
+
+    scenario: Scenario
+    machines: Mapping[str, Any]
+    gates: Mapping[str, bool]
+    vectors: Any
+    irtes: int | None = None
+    entries: dict[str, int] = field(default_factory=dict)
+    now: int = 0
+    steps: list[Step] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    bars: dict[str, list[Bar]] = field(default_factory=dict)
+    most: dict[str, int] = field(default_factory=dict)
+    due: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
+
+    def step(self, subject: str, what: str, ends: str = "") -> Step:
+        """Note one step."""
+        self.steps.append(Step(len(self.steps) + 1, self.now, subject, what, ends))
+        return self.steps[-1]
+
+    def fault(self, code: str, subject: str) -> None:
+        """Note a fault at the last step."""
+        if not any(f.code == code and f.subject == subject for f in self.faults):
+            self.faults.append(Fault(code, subject, self.steps[-1]))
+
+    def wait(self, ns: int) -> None:
+        """Let time pass; interrupts that are due come on their way."""
+        until = self.now + ns
+        while self.due and self.due[0][0] <= until:
+            at, signal = self.due.pop(0)
+            self.now = max(self.now, at)
+            signal()
+        self.now = until
+
+    def call(self, device: str, function: str, **args: int) -> None:
+        """Note a call of a kernel function."""
+        self.now += US
+        self.events.append(Event(self.now, "call", device, function, args))
+
+    def back(self, device: str, function: str, ret: int) -> None:
+        """Note its return."""
+        self.now += US
+        self.events.append(Event(self.now, "return", device, function, {}, ret))
+
+    def irq(self, device: str, name: str, **args: int) -> None:
+        """Note a trace event about an irq."""
+        self.now += US
+        self.events.append(Event(self.now, "event", device, name, args))
+
+    def begin(self, lane: str, text: str, tone: Any) -> None:
+        """Begin a bar in a lane, which ends the one before it."""
+        self.end(lane)
+        self.bars.setdefault(lane, []).append(Bar(self.now, None, text, tone, SOURCE, len(self.steps)))
+
+    def end(self, lane: str) -> None:
+        """End the bar that is open in a lane."""
+        bars = self.bars.get(lane)
+        if bars and bars[-1].end is None:
+            last = bars[-1]
+            bars[-1] = Bar(last.begin, self.now, last.text, last.tone, SOURCE, last.line, len(self.steps))
+
+    def peak(self, name: str, value: int) -> None:
+        """Keep the worst moment of a pool."""
+        self.most[name] = max(self.most.get(name, 0), value)
+
+    def measure(self) -> None:
+        """Keep the worst moment of all pools."""
+        self.peak("CPU vectors", sum(c.allocated for c in self.vectors.cpus.values()))
+        self.peak("IRTEs", sum(self.entries.values()))

@@ -1,0 +1,126 @@
+"""A scenario as a value: the host, the client, the guest, the devices, and what happens to them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def one_of(*choices: str) -> Any:
+    """Declare a setting with a few possible values, the first of which is the default."""
+    return field(default=choices[0], metadata={"choices": choices})
+
+
+def release_of(text: str) -> tuple[int, ...]:
+    """Return a release as numbers: `6.12.3-rc1` is (6, 12, 3)."""
+    numbers = []
+    for part in text.split("-")[0].split("+")[0].split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        numbers.append(int(digits))
+    return tuple(numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The host. `parent`: the interrupt parent where it is not the usual one of the architecture (`GIC ITS`, `Hyper-V`).
+
+    `vectors`: CPU vectors of one CPU that devices can have; `in_use`: those that the host's own devices hold. `irtes`: entries of the
+    remapping table, 0 for those of the IOMMU's kind. `xen`: release of the hypervisor, empty without one; `pirqs`: numbers that a domain
+    can have for MSI.
+    """
+
+    arch: str = one_of("x86", "arm64", "s390", "powerpc", "loongarch")
+    parent: str = ""
+    kernel: str = field(default="6.12", metadata={"release": True})
+    cpus: int = 8
+    vectors: int = 201
+    in_use: int = 0
+    remapping: bool = True
+    iommu: str = one_of("intel", "amd")
+    irtes: int = 0
+    xen: str = field(default="", metadata={"release": True})
+    pirqs: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The VMM. `policy`: how it adds a vector; `auto` is what its release does on this host. `window`: us from a disable to the enable."""
+
+    name: str = one_of("qemu", "kvmtool")
+    version: str = field(default="8.2", metadata={"release": True})
+    policy: str = one_of("auto", "incr", "dyn", "full")
+    window: int = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """The guests. `kind`: a has no paravirtual interface to allocate vectors, b one that the host answers, c one that it does not.
+
+    `unmask`: whether the driver unmasks its vectors after it has enabled MSI-X or before. `count`: how many such guests run; `traffic`:
+    whether each vector interrupts as soon as it is there.
+    """
+
+    kernel: str = field(default="6.6", metadata={"release": True})
+    kind: str = one_of("a", "b", "c")
+    unmask: str = one_of("after enable", "before enable")
+    count: int = 1
+    traffic: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One passed-through function. `table`: entries of its MSI-X table in session 1, 2, ...; the last one stays.
+
+    `queues`: vectors that the guest's driver wants, 0 for the whole table. `kind`: MSI-X, or plain MSI with `table` vectors.
+    `sessions`: those in which it is used; none given: in all. `reload`: whether its driver is loaded anew in each session (Xen).
+    `functions`: so many alike (VFs).
+    """
+
+    name: str = "0000:3d:00.0"
+    table: tuple[int, ...] = (8,)
+    queues: int = 0
+    kind: str = one_of("msix", "msi")
+    sessions: tuple[int, ...] = ()
+    reload: bool = True
+    functions: int = 1
+
+    def entries(self, session: int) -> int:
+        """Return the size of the table in a session, which count from 1."""
+        return self.table[min(session, len(self.table)) - 1]
+
+    def wanted(self, session: int) -> int:
+        """Return how many vectors the driver asks for: no more than there are entries."""
+        size = self.entries(session)
+        return min(self.queues or size, size)
+
+    def used(self, session: int) -> bool:
+        """Return whether the device is used in a session."""
+        return not self.sessions or session in self.sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """The device signals a vector `at` so many milliseconds after the begin."""
+
+    vector: int = 0
+    at: float = 0.0
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What is asked. `sessions`: how often the device is opened, 0 for once a table size; `rebinds`: sessions before which its driver in
+    the host is unbound and bound."""
+
+    host: Host = field(default_factory=Host)
+    client: Client = field(default_factory=Client)
+    guest: Guest = field(default_factory=Guest)
+    devices: tuple[Device, ...] = (Device(),)
+    interrupts: tuple[Interrupt, ...] = ()
+    sessions: int = 0
+    rebinds: tuple[int, ...] = ()
+
+    @property
+    def last(self) -> int:
+        """Return the number of the last session."""
+        return self.sessions or max(*(len(d.table) for d in self.devices), *(max(d.sessions, default=1) for d in self.devices), 1)
