@@ -77,7 +77,7 @@ def test_a_report_goes_into_a_file(log: Path, tmp_path: Path) -> None:
     [
         (["analyze"], "Missing argument"),
         (["analize"], "No such command"),
-        (["analyze", "LOG", "--format", "pdf"], "no report is called pdf; there are csv, html, json"),
+        (["analyze", "LOG", "--format", "pdf"], "no report is called pdf; there are csv, github, gitlab"),
         (["analyze", "LOG", "--fail-on", "sure"], "--fail-on sure: give one of proven, probable, possible"),
         (["analyze", "LOG", "--clock", "LOG"], "give SOURCE=OFFSET"),
         (["analyze", "LOG", "--clock", "other.log=+1s"], "no source is called other.log"),
@@ -136,7 +136,7 @@ def test_a_reader_that_goes_away_is_no_error(log: Path) -> None:
 
 def test_explain_and_plugins_print() -> None:
     plugins = tracekit("plugins").stdout
-    assert "tracekit_reports 0.1.0: 7 reports" in plugins
+    assert "tracekit_reports 0.1.0: 10 reports" in plugins
     assert "tracekit_systems 0.1.0: 9 systems" in plugins
     page = tracekit("explain", "msi-001").stdout
     assert page.startswith("msi.stale-hwsize (MSI-001), severity high\n")
