@@ -98,6 +98,7 @@ def _finding(
     unknown = row["fail_ret"] is None and row["ret"] is None
     deaf = (
         windows is not None
+        and row["request"] is not None
         and same_function(windows, row).filter((pl.col("kind") == "failed") & (pl.col("request") == row["request"])).height > 0
     )
     size = f"hwsize {old}" if old is not None else "an older hwsize"

@@ -1,14 +1,18 @@
 """The commands about many cases: batch, report, query."""
 
 import json
+import logging
 import os
 import re
 import sys
 import time
+import weakref
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, InvalidStateError
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from tracekit.batch.run import Progress, Settings
     from tracekit.redaction.tokens import Tokens
 
+_MISSED = 10  # s in a row without a scheduler before it counts as gone
 _UNSEEN = re.compile(r"[^\n\x20-\x7e]")  # JSON escapes it
 _ODD = r"^\s*[=+\-@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}]|[^\x20-\x7e]"  # texts that a cell of CSV may not hold as they are
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")]
@@ -220,7 +225,35 @@ def _executor(place: str, settings: "Settings") -> tuple[Callable[[], Executor] 
     except TimeoutError:
         raise TracekitError(f"the Dask cluster at {m[1]} has no workers") from None
     workers = sum(client.ncores().values())
-    return (lambda: client.get_executor(pure=False, retries=0)), replace(settings, jobs=max(workers, 1), together=64)
+    gone = TracekitError(f"the Dask scheduler at {m[1]} is gone; what was done is kept: the same command goes on")
+    return (lambda: _watched(client, gone)), replace(settings, jobs=max(workers, 1), together=64)
+
+
+def _watched(client: Any, gone: TracekitError) -> Executor:
+    """Return an executor of a Dask cluster whose tasks fail once its scheduler does not answer: Dask itself would wait for ever."""
+    executor: Executor = client.get_executor(pure=False, retries=0)
+    flying: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
+    submit = executor.submit
+
+    def submitted(*given: Any, **named: Any) -> "Future[Any]":
+        future = submit(*given, **named)
+        flying.add(future)
+        return future
+
+    def watch() -> None:
+        missed = 0
+        while missed < _MISSED and client.status != "closed":
+            time.sleep(1)
+            missed = 0 if client.status == "running" else missed + 1
+        if client.status != "closed":
+            logging.disable()  # what Dask prints of a lost scheduler says less than the one line
+        for future in list(flying):
+            with suppress(InvalidStateError):
+                future.set_exception(gone)
+
+    executor.submit = submitted  # type: ignore[method-assign]
+    Thread(target=watch, daemon=True).start()
+    return executor
 
 
 def _of_results(place: str, tokens: "Tokens | None") -> "dict[str, pl.LazyFrame] | dict[str, pl.DataFrame]":

@@ -6,7 +6,7 @@ looked at once more, by all rules, when they come.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate, compress, count
@@ -133,12 +133,13 @@ class Layout:
         """Peel frames of several sources whose layouts have the same layers and noise."""
         frame = frames[0] if len(frames) == 1 else pl.concat(frames)
         peeled = _peel_layers(_fresh(frame), self.layers)
-        ends = accumulate(f.height for f in frames)
-        return [self._completed(peeled.slice(end - f.height, f.height)) for f, end in zip(frames, ends, strict=True)]
+        if not self.rules or not (peeled["envelope"] == "none").any():
+            return divided(peeled[["line", *_COLUMNS, "msg"]], frames)
+        return [self._completed(part) for part in divided(peeled, frames)]
 
     def _completed(self, peeled: pl.DataFrame) -> pl.DataFrame:
         missed = peeled["envelope"] == "none"
-        if missed.any() and self.rules:
+        if missed.any():
             peeled = self._again(peeled, missed)
         return peeled[["line", *_COLUMNS, "msg"]]
 
@@ -151,6 +152,11 @@ class Layout:
         fresh = lines.with_columns(clean(lines["msg"], other.noise).alias("msg"))
         more = _peel_layers(fresh, other.layers)
         return pl.concat([peeled.filter(~missed), more]).sort("_at")
+
+    @property
+    def marking(self) -> tuple[str, ...]:
+        """Return what is the same for layouts that mark alike."""
+        return (self._event if self.trace else "", *(rule.name for rule in self._common[:1]))
 
     def marks(self, text: pl.Series) -> pl.DataFrame:
         """What the shape of each line tells: whether it only `frames` others (headers, blank lines, rules, markers), is `part` of the event
@@ -188,6 +194,12 @@ class Layout:
         hits = int(marks["envelope"].sum())
         common, other = (self._common[-1].name, "other") if self.layers else ("", "none")
         return {n: c for n, c in {common: hits, other: marks.height - hits}.items() if c}
+
+
+def divided(frame: pl.DataFrame, like: Iterable[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Divide a frame into parts as high as these."""
+    heights = [f.height for f in like]
+    return [frame.slice(end - height, height) for height, end in zip(heights, accumulate(heights), strict=True)]
 
 
 def _prefix(rule: Rule) -> str:

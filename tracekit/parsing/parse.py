@@ -11,12 +11,13 @@ import polars as pl
 
 from tracekit.parsing.capture import COPIES, RAW, RAW_SCHEMA, SMALL_SOURCE, Captured, Vocabulary, capture, split
 from tracekit.parsing.complaint import complaints, messages, weight
-from tracekit.parsing.envelopes import Layout, constant
+from tracekit.parsing.envelopes import Layout, constant, divided
 from tracekit.parsing.wrap import Logical, Wrapper, detect
 from tracekit.reading.source import Source
 
 SAMPLE_LINES = 1000
 WORKERS = 2
+_CHUNKS = 64  # of a frame: what polars does with a frame takes longer for each
 _NO_KIND = pl.DataFrame(schema={"line": pl.Int64, "event": pl.String})
 CLASSES = ("event", "part-of-event", "frame", "text", "not understood", "rejected")
 
@@ -171,7 +172,7 @@ def _work(pieces: Sequence[_Piece], vocabulary: Vocabulary) -> list[_Part]:
     seen = [_look(piece, vocabulary) for piece in pieces]
     peeled = _peel(seen)
     found = split(capture(pl.concat(peeled), vocabulary), [p.height for p in peeled]) if peeled else []
-    counted = [_counted(s, own, vocabulary) for s, own in zip(seen, found, strict=True)]
+    counted = [_counted(s, own, marks, vocabulary) for s, own, marks in zip(seen, found, _marks(seen), strict=True)]
     return [_part(c, rows) for c, rows in zip(counted, _complaining(counted), strict=True)]
 
 
@@ -217,10 +218,22 @@ class _Counted:
         return (left if self.seen.which is None else left.filter(self.seen.which)).arg_true()
 
 
-def _counted(seen: _Seen, captured: Captured, vocabulary: Vocabulary) -> _Counted:
-    """Count the events of a piece, given what was captured of it."""
+def _marks(seen: Sequence[_Seen]) -> list[pl.DataFrame]:
+    """Return the marks of the lines of each piece; those with layouts that mark alike are marked together."""
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for i, s in enumerate(seen):
+        alike.setdefault(s.piece.layout.marking, []).append(i)
+    marked: dict[int, pl.DataFrame] = {}
+    for own in alike.values():
+        lines = [seen[i].lines for i in own]
+        text = pl.concat([f["text"] for f in lines]) if len(own) > 1 else lines[0]["text"]
+        marked.update(zip(own, divided(seen[own[0]].piece.layout.marks(text), lines), strict=True))
+    return [marked[i] for i in range(len(seen))]
+
+
+def _counted(seen: _Seen, captured: Captured, marks: pl.DataFrame, vocabulary: Vocabulary) -> _Counted:
+    """Count the events of a piece, given what was captured of it, and the marks of its lines."""
     lines, layout = seen.lines, seen.piece.layout
-    marks = layout.marks(lines["text"])
     tables = dict(captured.tables)
     events = Counter({name: len(rows) for name, rows in captured.rows.items()})
     in_event = seen.marked(captured.rows)
@@ -355,4 +368,4 @@ def tables_of(parsed: Sequence[Parsed]) -> dict[str, pl.DataFrame]:
     for p in parsed:
         for name, frame in p.tables.items():
             parts.setdefault(name, []).append(frame)
-    return {name: pl.concat(frames) for name, frames in parts.items()}
+    return {name: pl.concat(frames, rechunk=len(frames) > _CHUNKS) for name, frames in parts.items()}

@@ -59,6 +59,8 @@ class Json(Wrapper):
         texts = [t for m in found for t in self._written(m[0])]
         rest = text[found[-1].end() :] if found else ""
         goes_on = bool(_OPEN.search(rest)) and "\n" not in rest
+        if goes_on and number == self.first:  # it begins on the only line of the one before: a line is told once
+            return
         at = self.first + next((i for i, held in enumerate(self.held) if _MESSAGE.search(held)), 0)
         yield from spread(self.first, number - goes_on, texts or [text if not found else ""], min(at, number - goes_on))
         self.held, self.first = ([rest], number) if goes_on else ([], 0)
@@ -77,7 +79,9 @@ class Json(Wrapper):
 
     def close(self) -> Iterator[Logical]:
         if self.held:
-            yield from spread(self.first, self.first + len(self.held) - 1, ["\n".join(self.held)])
+            text = "\n".join(self.held)
+            whole = [t for m in _FLAT_OBJECT.finditer(text) for t in self._written(m[0])] if len(self.held) == 1 else []
+            yield from spread(self.first, self.first + len(self.held) - 1, whole or [text])
             self.held = []
 
 

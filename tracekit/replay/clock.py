@@ -4,6 +4,7 @@
 the user, or the same printk stamps in both.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def _streams(paths: Sequence[str], clocks: Mapping[str, int], machines: Mapping[
     heads = [p for p in dict.fromkeys(to.values()) if p is not None]
     number = {p: i + 1 for i, p in enumerate(sources)} | {p: -i for i, p in enumerate(heads)}
     number |= {p: number[head] if head is not None else 0 for p, head in to.items()}
-    merged = {n for n in number.values() if list(number.values()).count(n) > 1}
+    merged = {n for n, count in Counter(number.values()).items() if count > 1}
     return pl.DataFrame([(p, number[p], number[p] in merged) for p in sources], schema=STREAMS.schema, orient="row")
 
 

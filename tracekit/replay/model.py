@@ -18,6 +18,7 @@ from tracekit.types import ENVELOPE, Schema, event_schema
 # A row as a model hears it: one attribute a column (`e.irq`, `e.line`); made of a table it is a tuple with names, which is cheaper.
 Row = SimpleNamespace
 ROWS_AT_ONCE = 8192
+_CHUNKS = 64  # of a frame: what polars does with a frame takes longer for each
 _FEW = 30  # rows up to which a frame is made sooner row by row than column by column
 
 
@@ -350,4 +351,4 @@ def _ends(frame: pl.DataFrame, rows: Sequence[Row], column: str) -> list[Any]:
 def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Concatenate the frames that have rows."""
     filled = [f for f in frames if f.height]
-    return pl.concat(filled) if len(filled) > 1 else (filled or frames)[0]
+    return pl.concat(filled, rechunk=len(filled) > _CHUNKS) if len(filled) > 1 else (filled or frames)[0]

@@ -25,12 +25,13 @@ def vf_count_refused(sriov_vf_msix_count_write: pl.DataFrame) -> Iterator[Findin
     What to do: -16: unbind the VF's driver; -95: the PF's driver has no support; -22: the number was negative.
     References: Linux drivers/pci/iov.c, sriov_vf_msix_count_store() (since 5.13).
     """
-    for row in sriov_vf_msix_count_write.iter_rows(named=True):
+    for row in sriov_vf_msix_count_write.filter(pl.col("reason").str.strip_chars() != "").iter_rows(named=True):
+        vf = f"VF {row['bdf']}" if row["bdf"] else "a VF"
         errno, why, advice = WHY.get(row["reason"], (None, row["reason"], "See the reason."))
         yield Finding(
-            summary=f"the MSI-X count of VF {row['bdf']} was not changed: {why}",
+            summary=f"the MSI-X count of {vf} was not changed: {why}",
             grade="proven",
-            subject=Subject(row["bdf"], "pci", row["bdf"]),
+            subject=Subject(row["bdf"] or "a VF", "pci", row["bdf"]),
             evidence=distinct(span(row["source"], row["line"], role="cause")),
             values={"errno": errno, "reason": row["reason"]},
             advice=advice,
