@@ -10,7 +10,6 @@ import pytest
 
 from tracekit.analyze import Engine, Options, analyze
 from tracekit.findings import Finding
-from tracekit.plugins import registry as plugins
 from tracekit.simulate.answer import Answer
 from tracekit.simulate.settings import scenario, written
 from tracekit.simulate.simulator import Parts

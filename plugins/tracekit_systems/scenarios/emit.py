@@ -8,6 +8,7 @@ from tracekit_systems.scenarios.world import Event
 BEGIN_S = 200  # the run begins so many seconds after the boot
 TASK = "qemu-system-x86-4211"
 VDEV, PCI_DEV, STEP = 0xFF11000010000000, 0xFF11000020000000, 0x4000
+COMPILERS = {"x86": "x86_64", "arm64": "aarch64", "powerpc": "powerpc64le", "s390": "s390x", "loongarch": "loongarch64"}
 OF_VFIO = ("vfio_",)
 OF_MSI_CORE = ("msi_",)
 MODULES = {"vfio_": " [vfio_pci_core]"}
@@ -40,7 +41,8 @@ def dmesg(answer: Answer, scenario: Scenario) -> str:
 
 def _boot(scenario: Scenario) -> Iterator[str]:
     host = scenario.host
-    yield f"[    0.000000] Linux version {host.kernel} (builder@example) ({'aarch64' if host.arch == 'arm64' else 'x86_64'}-linux-gnu-gcc 12.2.0) #1 SMP"
+    machine = COMPILERS.get(host.arch, host.arch)
+    yield f"[    0.000000] Linux version {host.kernel} (builder@example) ({machine}-linux-gnu-gcc 12.2.0) #1 SMP"
     if host.arch == "arm64":
         yield "[    0.000000] GICv3: 480 SPIs implemented"
         yield "[    0.000000] ITS [mem 0x08080000-0x0809ffff]"
