@@ -116,7 +116,7 @@ class FunctionRun:
     def _act(self, what: str, act: Callable[[], None]) -> None:
         """Let the guest do one thing; judge what its client sent to the kernel for it."""
         self.sent, self.torn = [], False
-        alive, used, lane = bool(self.vfio.allocated), set(self.used), f"{self.name} windows"
+        alive, used, lane = set(self.vfio.wired), set(self.used), f"{self.name} windows"
         before, began = len(self.signals), self.world.now
         step = self.world.step(self.name, f"the guest {what}")
         act()
@@ -133,8 +133,8 @@ class FunctionRun:
             for vector in sorted(self.vfio.wired & self.wanted if self.vfio else ()):
                 self._handled(vector)
 
-    def _judge(self, step: Step, ret: int, alive: bool, used: set[int], before: int) -> None:
-        """Note the faults of what was sent: `alive` vectors were there before, `used` ones had interrupted."""
+    def _judge(self, step: Step, ret: int, alive: set[int], used: set[int], before: int) -> None:
+        """Note the faults of what was sent: `alive` vectors were wired before, `used` ones had interrupted."""
         found = [*self.kernel.noticed]
         self.kernel.noticed.clear()
         if self.torn and ret == 0 and used:
@@ -145,7 +145,10 @@ class FunctionRun:
         elif self.torn and ret != 0:
             found.append("VFIO-003")
         elif not self.torn and ret < 0 and alive:
-            found.append("VFIO-005" if ret == EINVAL else "VFIO-004")
+            request = self.sent[-1][0]
+            detached = alive & set(range(request.start, request.start + request.count))
+            one = request.count == 1
+            found += ["VFIO-005"] if ret == EINVAL else ["VFIO-004"] if one else ["VFIO-007"] if detached else []
         for code in found:
             self.world.fault(code, self.name, step)
 
