@@ -21,6 +21,7 @@ CALLERS = {  # function -> from where it is called, as a return probe prints it
     "msi_insert_desc": "msix_setup_msi_descs+0xe1/0x120",
     "msi_add_msi_desc": "msix_setup_msi_descs+0xdc/0x110",
     "pci_msix_alloc_irq_at": "vfio_msi_alloc_irq+0x4a/0x80 [vfio_pci_core]",
+    "request_threaded_irq": "vfio_msi_set_vector_signal+0x1c2/0x320 [vfio_pci_core]",
     "vfio_msi_set_vector_signal": "vfio_msi_set_block+0x60/0xc0 [vfio_pci_core]",
 }
 
@@ -74,7 +75,8 @@ def _text(e: Event, names: Mapping[str, int], kind: str, offset: int) -> str:
     if e.kind == "return":
         return f"r_{e.function}: ({CALLERS.get(e.function, '[unknown/kretprobe]')} <- {e.function}) ret={e.ret}"
     module = next((m for begin, m in MODULES.items() if e.function.startswith(begin)), "")
-    told = f"{_pointer(e.function, names[e.device], offset)} {_arguments(e.args)}".rstrip()
+    pointer = "" if e.function == "request_threaded_irq" else _pointer(e.function, names[e.device], offset)
+    told = f"{pointer} {_arguments(e.args)}".strip()
     return f"k_{e.function}: ({e.function}+0x4/0x320{module}) {told}"
 
 

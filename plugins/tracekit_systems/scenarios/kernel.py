@@ -108,9 +108,7 @@ class Kernel:
                 self.world.back(self.name, "vfio_msi_set_vector_signal", 0)
                 continue
             got = ENOSPC if ENOSPC in self.world.vectors.activate(self.irq + v) else 0
-            self.world.irq(self.name, "vector_activate", irq=self.irq + v, is_managed=0, can_reserve=1, reserve=0)
-            for _ in range(2 if got else 1):  # the wanted CPUs, then any
-                self.world.irq(self.name, "vector_alloc", irq=self.irq + v, vector=0 if got else 40 + v % 180, reserved=1, ret=got)
+            self._vector_events(self.irq + v, 40 + v % 180, got)
             self.world.back(self.name, "vfio_msi_set_vector_signal", got)
             if got == ENOSPC:
                 self.noticed.append("VEC-001")
@@ -118,6 +116,16 @@ class Kernel:
         for v in vectors if ret != 0 else ():
             if v not in vfio.wired:
                 self.world.vectors.deactivate(self.irq + v)
+
+    def _vector_events(self, irq: int, vector: int, got: int) -> None:
+        """Note the trace events of x86's vectors, where a refused irq is tried on the wanted CPUs, then on any; elsewhere the request."""
+        if self.world.scenario.host.arch != "x86":
+            self.world.call(self.name, "request_threaded_irq", irq=irq)
+            self.world.back(self.name, "request_threaded_irq", got)
+            return
+        self.world.irq(self.name, "vector_activate", irq=irq, is_managed=0, can_reserve=1, reserve=0)
+        for _ in range(2 if got else 1):
+            self.world.irq(self.name, "vector_alloc", irq=irq, vector=0 if got else vector, reserved=1, ret=got)
 
     def _alloc(self, count: int) -> Any:
         """Enable so many vectors."""

@@ -21,6 +21,7 @@ FIRST_IRQ = 40
 BDF = re.compile(r"([0-9a-f]{4}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
 INTEL_ENTRIES, AMD_ENTRIES = 65536, 512
 PLENTY = 1 << 40
+MOST = 2_000_000  # vectors that are taken and given back
 FEW = 0.9  # of the CPU vectors: where so many are taken, the next guest may get none
 
 
@@ -45,6 +46,7 @@ class Forward(Simulator):
 
     def run(self, scenario: Scenario, parts: Parts) -> Answer:
         """Return what a scenario leads to."""
+        _bounded(scenario)
         gates, assumed = gates_of(scenario, parts.gates, parts.flips)
         world = World(scenario, parts.machines, gates, parts.machines["VectorPool"](reserves=gates.get("KV1", True)))
         if scenario.host.xen:
@@ -71,6 +73,14 @@ class Forward(Simulator):
             timeline=timeline(world),
             events=tuple(world.events),
         )
+
+
+def _bounded(scenario: Scenario) -> None:
+    """Refuse what would run for minutes. Errors: TracekitError."""
+    if any(size > LARGEST_TABLE for d in scenario.devices for size in d.table):
+        raise TracekitError(f"devices.table: an MSI-X table has at most {LARGEST_TABLE} entries")
+    if sum(d.functions * d.wanted(n) ** 2 for d in scenario.devices for n in range(1, scenario.last + 1)) > MOST:
+        raise TracekitError("too many vectors, functions and sessions for one run: ask about fewer of them (guest.count costs nothing)")
 
 
 def _xen(world: World, assumed: tuple[str, ...]) -> Answer:

@@ -105,7 +105,7 @@ def _others_live(requests: pl.DataFrame, at: Mapping[str, Any]) -> bool:
     """Return whether other vectors were wired since the last disable, and none of them is what this request takes the place of."""
     before = requests.filter((pl.col("line") < at["line"]) & (pl.col("ret") == 0))
     off = before.filter((pl.col("data") == "none") & (pl.col("count") == 0))["line"].max()
-    wired = before.filter((pl.col("data") == "eventfd") & (pl.col("line") > (off or 0)))  # type: ignore[operator]
+    wired = before.filter((pl.col("data") == "eventfd") & (pl.col("line") > (off or 0)))
     return wired.filter((pl.col("start") != at["start"]) | (pl.col("count") > 1)).height > 0
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tracekit import Answer, Parts
+from tracekit import Answer, Parts, TracekitError
 from tracekit.plugins import registry as plugins
 from tracekit.simulate.ask import flips
 from tracekit.simulate.settings import changed, scenario
@@ -144,3 +144,11 @@ def test_the_picture_shows_the_domain_beside_the_table() -> None:
     assert drawn is not None
     lanes = {lane.name: [bar.text for bar in lane.bars] for lane in drawn.lanes}
     assert (lanes["table"], lanes["domain"]) == (["table 8", "table 16"], ["hwsize 8"])
+
+
+@pytest.mark.parametrize(
+    "settings", [("devices.table=4096",), ("devices.table=2048",), ("devices.functions=100000",), ("sessions=100000",)]
+)
+def test_a_run_that_would_take_minutes_is_refused(settings: tuple[str, ...]) -> None:
+    with pytest.raises(TracekitError):
+        ask(*settings)
