@@ -159,11 +159,11 @@ class Kernel:
         """Take what the enable needs of the host's pools."""
         if 0 < ret < count or ret == ENOSPC:
             left = self.world.irtes is not None and self._entries_left() < count
-            self.noticed.append("VEC-005" if left else "VEC-002")
-            self.noticed += ["MSI-004"] if ret > 0 or count > 1 and self.index == VFIO_MSIX else []
             if left:
-                intel = self.world.scenario.host.iommu == "intel"
-                self.world.message(self.name, "DMAR-IR: IR0: can't allocate an IRTE" if intel else "AMD-Vi: Failed to allocate IRTE")
+                self._no_entry()
+            else:
+                self.noticed.append("VEC-002")
+            self.noticed += ["MSI-004"] if ret > 0 or count > 1 and self.index == VFIO_MSIX else []
         for v in range(max(ret, 0)):
             self.world.vectors.allocate(self.irq + v, maskable=self.index == VFIO_MSIX)
         if self.world.irtes is not None:
@@ -177,9 +177,13 @@ class Kernel:
         """Add one vector in place."""
         self.world.call(self.name, "pci_msix_alloc_irq_at", index=index)
         result = self.function.alloc_at(index)
+        if min(result) >= 0 and self.world.irtes is not None and self._entries_left() <= len(self.function.vectors) - 1:
+            self.function.free_at(index)
+            result = frozenset((ENOSPC,))
+            self._no_entry()
         ret = int(min(result))
         if self.domain.per_device:
-            self._insert(index, ret if ret < 0 else 0)
+            self._insert(index, ERANGE if ret == ERANGE else 0)
         self.world.back(self.name, "pci_msix_alloc_irq_at", ret)
         if ret == ERANGE and self._smaller():
             self.noticed.append("MSI-001")
@@ -188,6 +192,12 @@ class Kernel:
             if self.world.irtes is not None:
                 self.world.entries[self.name] = self.world.entries.get(self.name, 0) + 1
         return {0} if ret >= 0 else result
+
+    def _no_entry(self) -> None:
+        """Note that the remapping table is full."""
+        intel = self.world.scenario.host.iommu == "intel"
+        self.noticed.append("VEC-005")
+        self.world.message(self.name, "DMAR-IR: IR0: can't allocate an IRTE" if intel else "AMD-Vi: Failed to allocate IRTE")
 
     def _limit(self) -> None:
         """Say how many irqs the parent can give: remapping entries, and CPU vectors where these are taken at the allocation."""

@@ -138,6 +138,8 @@ def _schedule(world: World, runs: list[FunctionRun]) -> None:
     """Put the interrupts that are asked about on the clock."""
     for i in world.scenario.interrupts:
         run = next((r for r in runs if i.device in ("", r.device.name)), runs[0])
+        if i.vector >= (size := max(run.device.table)):
+            raise TracekitError(f"interrupts.vector = {i.vector}: the table of {run.device.name} has {size} entries, the first is 0")
         world.due.append((int(i.at * MS), partial(run.signal, i.vector)))
     world.due.sort(key=lambda d: d[0])
 
@@ -158,7 +160,7 @@ def _seen(run: FunctionRun) -> Iterator[str]:
     if run.vfio is None:
         return
     deaf, count = sorted(run.deaf()), len(run.wanted)
-    if lost := sorted({v for _, v, n in run.signals if run.deliveries[v].signals[n] == "lost-possible"}):
+    if lost := sorted({v for _, v, n in run.signals if v in run.wanted and run.deliveries[v].signals[n] == "lost-possible"}):
         yield f"{run.name}: an interrupt of vector {_spans(lost)} never comes; its queue waits until the driver polls it"
     if deaf:
         told = "no write to a mask can fail, so its driver is not told"

@@ -137,6 +137,13 @@ def test_entries_of_the_remapping_table_run_out() -> None:
     told = ask("devices.table=16", "host.irtes=8", "guest.unmask=before enable", "client.version=10.1")
     assert (told.verdict, told.pools[1].size) == ("MSI-004, VEC-005", 8)
     assert ask("devices.table=16", "host.irtes=16", "guest.unmask=before enable", "client.version=10.1").verdict == "none"
+    grown = ask("devices.table=8", "host.irtes=3", "client.version=10.1")
+    assert (grown.verdict, grown.guest[0].split(";")[0]) == ("VEC-005, VFIO-004", "0000:3d:00.0: 3 of 8 vectors interrupt")
+
+
+def test_an_interrupt_of_no_vector_is_refused() -> None:
+    with pytest.raises(TracekitError, match=r"the table of 0000:3d:00\.0 has 8 entries"):
+        ask(interrupts=[{"vector": 8}])
 
 
 def test_the_picture_shows_the_domain_beside_the_table() -> None:
