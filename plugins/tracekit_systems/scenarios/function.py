@@ -4,11 +4,16 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from tracekit import EINVAL, VFIO_MSI, VFIO_MSIX, Device
+from tracekit import EINVAL, VFIO_MSI, VFIO_MSIX, Device, Step
+from tracekit_systems.scenarios.client import KvmtoolClient
 from tracekit_systems.scenarios.kernel import Kernel
-from tracekit_systems.scenarios.world import MS, US, World
+from tracekit_systems.scenarios.world import MS, US, World, vectors
 
 NORESIZE = 0x8
+UNSAFE = (  # drivers/vfio/vfio_iommu_type1.c
+    'vfio_iommu_type1_attach_group: No interrupt remapping support.  Use the module param "allow_unsafe_interrupts" to enable VFIO'
+    " IOMMU support on this platform"
+)
 
 
 class FunctionRun:
@@ -48,8 +53,15 @@ class FunctionRun:
             self.rebind()
         size = self.device.entries(session)
         self.kernel.resize(size)
+        host = self.world.scenario.host
+        if host.arch == "x86" and not host.remapping:
+            self.world.step(self.name, "VFIO refuses the group: there is no interrupt remapping")
+            self.world.fault("VFIO-011", self.name)
+            self.world.message(self.name, UNSAFE)
+            return
         self.vfio = self.world.machines["VfioDevice"](dynamic=self.kernel.dynamic, sparse=self.world.gates.get("KV7", False))
-        self.vmm = self.world.machines["Vmm"](self.policy(), size, batched=self.world.gates.get("QV2", False), index=self.index, intx=False)
+        self.vmm = self._client(size)
+        self.world.message(self.name, f"vfio-pci {self.name}: enabling device (0000 -> 0002)")
         self.world.call(self.name, "vfio_pci_core_enable")
         self.world.step(self.name, f"session {session}: the client opens the device, whose table has {size} entries")
         self._load(self.device.wanted(session))
@@ -62,9 +74,17 @@ class FunctionRun:
         self.kernel.close(self.vfio)
         self._phase(set(self.deliveries), "off")
         self.world.end(f"{self.name} windows")
+        self.used.clear()
         self.vfio = self.vmm = None
         self.world.step(self.name, "the client closes the device")
         self.world.wait(MS)
+
+    def _client(self, size: int) -> Any:
+        """Return the client as it starts: QEMU, or kvmtool, whose own machine is for MSI-X."""
+        client, machines = self.world.scenario.client, self.world.machines
+        if client.name == "kvmtool" and client.policy == "auto" and self.index == VFIO_MSIX:
+            return KvmtoolClient(machines["Kvmtool"](size))
+        return machines["Vmm"](self.policy(), size, batched=self.world.gates.get("QV2", False), index=self.index, intx=False)
 
     def policy(self) -> str:
         """Return how the client adds a vector."""
@@ -86,17 +106,17 @@ class FunctionRun:
         if guest.kind == "b":
             count, asked = min(count, self.kernel.room(count)), count
             self.told = count == asked
-        vectors = list(range(count))
-        self.wanted = set(vectors)
-        first = vectors if guest.unmask == "before enable" else []
-        self._act("enables MSI" + ("-X" if self.index == VFIO_MSIX else ""), first, lambda: self.vmm.guest_enables(first, self.send))
-        for vector in [] if first else vectors:
-            self._act(f"unmasks vector {vector}", [vector], partial(self.vmm.guest_unmasks, vector, self.send))
+        asked_for = list(range(count))
+        self.wanted = set(asked_for)
+        first = asked_for if guest.unmask == "before enable" else []
+        self._act("enables MSI" + ("-X" if self.index == VFIO_MSIX else ""), lambda: self.vmm.guest_enables(first, self.send))
+        for vector in [] if first else asked_for:
+            self._act(f"unmasks vector {vector}", partial(self.vmm.guest_unmasks, vector, self.send))
 
-    def _act(self, what: str, vectors: Iterable[int], act: Callable[[], None]) -> None:
+    def _act(self, what: str, act: Callable[[], None]) -> None:
         """Let the guest do one thing; judge what its client sent to the kernel for it."""
         self.sent, self.torn = [], False
-        alive, used, lane = bool(self.vfio.allocated), set(self.used), f"{self.name} windows"
+        alive, used, lane = set(self.vfio.wired), set(self.used), f"{self.name} windows"
         before, began = len(self.signals), self.world.now
         step = self.world.step(self.name, f"the guest {what}")
         act()
@@ -105,15 +125,16 @@ class FunctionRun:
         ret = self.sent[-1][1] if self.sent else 0
         asked = "; ".join(f"SET_IRQS {r.start}+{r.count} {r.data}: {n}" for r, n in self.sent)
         self.world.steps[step.number - 1] = step = type(step)(step.number, began, self.name, step.what, asked)
-        self._judge(ret, alive, used, before)
+        self._judge(step, ret, alive, used, before)
         self.world.measure()
         self.world.wait(MS)
+        self.world.irq("", "irq_handler_entry", irq=27)
         if self.world.scenario.guest.traffic:
             for vector in sorted(self.vfio.wired & self.wanted if self.vfio else ()):
                 self._handled(vector)
 
-    def _judge(self, ret: int, alive: bool, used: set[int], before: int) -> None:
-        """Note the faults of what was sent: `alive` vectors were there before, `used` ones had interrupted."""
+    def _judge(self, step: Step, ret: int, alive: set[int], used: set[int], before: int) -> None:
+        """Note the faults of what was sent: `alive` vectors were wired before, `used` ones had interrupted."""
         found = [*self.kernel.noticed]
         self.kernel.noticed.clear()
         if self.torn and ret == 0 and used:
@@ -124,9 +145,12 @@ class FunctionRun:
         elif self.torn and ret != 0:
             found.append("VFIO-003")
         elif not self.torn and ret < 0 and alive:
-            found.append("VFIO-005" if ret == EINVAL else "VFIO-004")
+            request = self.sent[-1][0]
+            detached = alive & set(range(request.start, request.start + request.count))
+            one = request.count == 1
+            found += ["VFIO-005"] if ret == EINVAL else ["VFIO-004"] if one else ["VFIO-007"] if detached else []
         for code in found:
-            self.world.fault(code, self.name)
+            self.world.fault(code, self.name, step)
 
     def send(self, request: Any) -> int:
         """Carry a SET_IRQS out."""
@@ -144,13 +168,13 @@ class FunctionRun:
         self._phase(was - self.vfio.wired, "off")
         self._phase(self.vfio.wired, "on")
         self.sent.append((request, ret))
-        self.world.begin(f"{self.name} vectors", f"{len(self.vfio.wired)} vectors", "vectors")
+        self.world.begin(f"{self.name} vectors", vectors(len(self.vfio.wired)), "vectors")
         if not self.vfio.wired:
             self.world.end(f"{self.name} vectors")
         return ret
 
-    def _phase(self, vectors: Iterable[int], phase: str) -> None:
-        for vector in sorted(vectors):
+    def _phase(self, moved: Iterable[int], phase: str) -> None:
+        for vector in sorted(moved):
             if self._delivery(vector).move(phase):
                 self._handled(vector)
 

@@ -1,7 +1,7 @@
 """An HVM guest of Xen in a scenario: its devices take pirqs and give them back, or not."""
 
 from tracekit import ENODEV, Device
-from tracekit_systems.scenarios.world import MS, World
+from tracekit_systems.scenarios.world import MS, World, vectors
 
 GSIS = 24  # numbers below are lines of the IO-APIC
 LEAST_LEAK = 3  # numbers that must be lost before it is called a leak
@@ -41,7 +41,7 @@ class HvmRun:
         self._measured()
 
     def _load(self, d: Device, count: int) -> None:
-        step = self.world.step(d.name, f"the guest loads the driver, which takes {count} vectors")
+        step = self.world.step(d.name, f"the guest loads the driver, which takes {vectors(count)}")
         mine = self.on.setdefault(d.name, [])
         pirqs = []
         for n in range(count):
@@ -61,5 +61,5 @@ class HvmRun:
 
     def _measured(self) -> None:
         self.world.peak("pirqs", len(self.guest.space.held))
-        self.world.begin("pirqs", f"{len(self.guest.space.held)} pirqs", "vectors")
+        self.world.begin("pirqs", f"{(held := len(self.guest.space.held))} {'pirq' if held == 1 else 'pirqs'}", "vectors")
         self.world.wait(MS)

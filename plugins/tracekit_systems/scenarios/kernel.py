@@ -1,5 +1,6 @@
 """The kernel's side of one function in a scenario: SET_IRQS into the PCI core, the irq domain, CPU vectors and remapping entries."""
 
+from collections.abc import Set
 from typing import Any
 
 from tracekit import (
@@ -78,13 +79,14 @@ class Kernel:
         data = VFIO_DATA_EVENTFD if r.data == "eventfd" else VFIO_DATA_NONE
         self.world.call(self.name, "vfio_pci_set_irqs_ioctl", flags=VFIO_TRIGGER | data, index=r.index, start=r.start, count=r.count)
         wanted = range(r.start, r.start + r.count)
-        new = [v for v in wanted if v not in vfio.wired]
+        new = [v for v in wanted if v not in vfio.wired and v not in r.empty]
         short = r.data == "eventfd" and self.world.gates.get("KV1", True) and self.world.vectors.available < len(new)
         wiring = ENOSPC if short else 0
         got = vfio.set_irqs(r.index, r.start, r.count, r.data, alloc=self._alloc, alloc_at=self._alloc_at, wiring=wiring)
         ret = int(min(got)) if got else 0
         if r.data == "eventfd":
-            self._wire(vfio, list(wanted), ret)
+            self._wire(vfio, list(wanted), r.empty, ret)
+            vfio.wired -= r.empty
         elif ret == 0 and r.count == 0:
             self.function.free()
             self._freed()
@@ -94,15 +96,19 @@ class Kernel:
         self.world.back(self.name, "vfio_pci_set_irqs_ioctl", ret)
         return ret
 
-    def _wire(self, vfio: Any, vectors: list[int], ret: int) -> None:
-        """Request the irqs of the vectors: here the CPU vector is taken."""
+    def _wire(self, vfio: Any, vectors: list[int], empty: Set[int], ret: int) -> None:
+        """Request the irqs of the vectors: here the CPU vector is taken; none for those without an eventfd (`empty`)."""
         have = vfio.allocated or self.function.vectors
         for v in vectors:
             if v not in have:
                 continue
-            self.world.call(self.name, "vfio_msi_set_vector_signal", vector=v, fd=20 + v, msix=int(self.index == VFIO_MSIX))
+            fd = -1 if v in empty else 20 + v
+            self.world.call(self.name, "vfio_msi_set_vector_signal", vector=v, fd=fd, msix=int(self.index == VFIO_MSIX))
+            if v in empty:
+                self.world.back(self.name, "vfio_msi_set_vector_signal", 0)
+                continue
             got = ENOSPC if ENOSPC in self.world.vectors.activate(self.irq + v) else 0
-            self.world.irq(self.name, "vector_alloc", irq=self.irq + v, vector=40 + v % 180 if got == 0 else 0, reserved=1, ret=got)
+            self._vector_events(self.irq + v, 40 + v % 180, got)
             self.world.back(self.name, "vfio_msi_set_vector_signal", got)
             if got == ENOSPC:
                 self.noticed.append("VEC-001")
@@ -110,6 +116,16 @@ class Kernel:
         for v in vectors if ret != 0 else ():
             if v not in vfio.wired:
                 self.world.vectors.deactivate(self.irq + v)
+
+    def _vector_events(self, irq: int, vector: int, got: int) -> None:
+        """Note the trace events of x86's vectors, where a refused irq is tried on the wanted CPUs, then on any; elsewhere the request."""
+        if self.world.scenario.host.arch != "x86":
+            self.world.call(self.name, "request_threaded_irq", irq=irq)
+            self.world.back(self.name, "request_threaded_irq", got)
+            return
+        self.world.irq(self.name, "vector_activate", irq=irq, is_managed=0, can_reserve=1, reserve=0)
+        for _ in range(2 if got else 1):
+            self.world.irq(self.name, "vector_alloc", irq=irq, vector=0 if got else vector, reserved=1, ret=got)
 
     def _alloc(self, count: int) -> Any:
         """Enable so many vectors."""
@@ -133,7 +149,8 @@ class Kernel:
 
     def _alloc_msi(self, count: int) -> Any:
         self.world.call(self.name, "__pci_enable_msi_range", minvec=1, maxvec=count)
-        result = self.function.enable_msi(1, count)
+        wanted = min(count, self.function.msi_count or 1)
+        result = self.function.enable_msi(1, count) if wanted <= self.world.vectors.available else frozenset((ENOSPC,))
         self.world.back(self.name, "__pci_enable_msi_range", int(min(result)))
         self._granted(int(min(result)), count)
         return result
@@ -142,21 +159,31 @@ class Kernel:
         """Take what the enable needs of the host's pools."""
         if 0 < ret < count or ret == ENOSPC:
             left = self.world.irtes is not None and self._entries_left() < count
-            self.noticed.append("VEC-005" if left else "VEC-002")
+            if left:
+                self._no_entry()
+            else:
+                self.noticed.append("VEC-002")
+            self.noticed += ["MSI-004"] if ret > 0 or count > 1 and self.index == VFIO_MSIX else []
         for v in range(max(ret, 0)):
             self.world.vectors.allocate(self.irq + v, maskable=self.index == VFIO_MSIX)
         if self.world.irtes is not None:
             self.world.entries[self.name] = max(ret, 0)
-        if self.world.vectors.warnings and "VEC-003" not in self.noticed:
+        if self.world.vectors.warnings:
+            self.world.vectors.warnings = 0
+            self.world.message(self.name, "Interrupt reservation exceeds available resources")
             self.noticed.append("VEC-003")
 
     def _alloc_at(self, index: int) -> Any:
         """Add one vector in place."""
         self.world.call(self.name, "pci_msix_alloc_irq_at", index=index)
         result = self.function.alloc_at(index)
+        if min(result) >= 0 and self.world.irtes is not None and self._entries_left() <= len(self.function.vectors) - 1:
+            self.function.free_at(index)
+            result = frozenset((ENOSPC,))
+            self._no_entry()
         ret = int(min(result))
         if self.domain.per_device:
-            self._insert(index, ret if ret < 0 else 0)
+            self._insert(index, ERANGE if ret == ERANGE else 0)
         self.world.back(self.name, "pci_msix_alloc_irq_at", ret)
         if ret == ERANGE and self._smaller():
             self.noticed.append("MSI-001")
@@ -165,6 +192,12 @@ class Kernel:
             if self.world.irtes is not None:
                 self.world.entries[self.name] = self.world.entries.get(self.name, 0) + 1
         return {0} if ret >= 0 else result
+
+    def _no_entry(self) -> None:
+        """Note that the remapping table is full."""
+        intel = self.world.scenario.host.iommu == "intel"
+        self.noticed.append("VEC-005")
+        self.world.message(self.name, "DMAR-IR: IR0: can't allocate an IRTE" if intel else "AMD-Vi: Failed to allocate IRTE")
 
     def _limit(self) -> None:
         """Say how many irqs the parent can give: remapping entries, and CPU vectors where these are taken at the allocation."""

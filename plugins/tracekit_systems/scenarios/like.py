@@ -1,15 +1,15 @@
 """A scenario from a log: releases, devices, table sizes, sessions and rebinds, as far as the log shows them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from tracekit import VFIO_MSI
+from tracekit import VFIO_MSI, gate_value
 from tracekit_systems.stimuli import READS, Recording, recordings
 
 RELEASES = {"kernel_version": ("host", "kernel"), "qemu_version": ("client", "version")}
-TABLES = (*READS, *RELEASES, "platforms", "vfio_msix_early_setup", "interrupt_row")
+TABLES = (*READS, *RELEASES, "gates", "platforms")
 
 
 def like(tables: Mapping[str, pl.DataFrame]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -20,19 +20,24 @@ def like(tables: Mapping[str, pl.DataFrame]) -> tuple[dict[str, Any], tuple[str,
         frame = tables.get(name)
         if told := _release(frame):
             made.setdefault(part, {})[setting] = told
-        else:
-            open_questions.append(f"no line tells {part}.{setting}: the default stands")
     platforms = tables.get("platforms")
     if platforms is not None and platforms.height and (arch := platforms["arch"][0]) in ("x86", "arm64", "s390", "powerpc", "loongarch"):
         made.setdefault("host", {})["arch"] = arch
         if parent := platforms["parent"][0]:
             made["host"]["parent"] = parent
-    devices, rebinds = _devices(tables)
+    recorded = recordings(tables)
+    devices, rebinds = _devices(recorded, tables.get("vfio_msix_early_setup"))
     if devices:
-        made |= {"devices": devices, "rebinds": sorted(rebinds)}
-        made["guest"] = {"traffic": True, "unmask": "before enable" if _at_once(tables) else "after enable"}
+        made |= {"devices": devices, "rebinds": sorted(rebinds), "guest": _guest(recorded)}
     else:
         open_questions.append("no device with MSI-X vectors behind VFIO: the default device stands")
+    if "kernel" not in made.get("host", {}) and (release := _kernel_by_gates(tables.get("gates"))):
+        made.setdefault("host", {})["kernel"] = release
+    if "client" not in made and (policy := _policy(recorded)):
+        made["client"] = {"policy": policy}
+    for part, setting in RELEASES.values():
+        if not {setting, "policy"} & made.get(part, {}).keys():
+            open_questions.append(f"no line tells {part}.{setting}: the default stands")
     return made, tuple(open_questions)
 
 
@@ -44,16 +49,39 @@ def _release(frame: pl.DataFrame | None) -> str:
     return str((host if host.height else frame)["release"][0])
 
 
-def _devices(tables: Mapping[str, pl.DataFrame]) -> tuple[list[dict[str, Any]], set[int]]:
+def _kernel_by_gates(gates: pl.DataFrame | None) -> str:
+    """Return a release that behaves as the log shows, where none is printed."""
+    own, grows = gate_value(gates, "KV2"), gate_value(gates, "KV4")
+    if own is False:
+        return "6.1"
+    return "6.2" if own and grows is False else ""
+
+
+def _policy(recorded: Sequence[Recording]) -> str:
+    """Return how the client was seen to add a vector; empty where it added none."""
+    if any(r.resized for r in recorded):
+        return "incr"
+    return "dyn" if any(r.appended or r.refused for r in recorded) else ""
+
+
+def _guest(recorded: Sequence[Recording]) -> dict[str, Any]:
+    """Return whether several vectors were enabled at once, and whether any interrupted before the client grew."""
+    firsts = (next((s for s in r.stimuli if s.what == "enable"), None) for r in recorded)
+    at_once = any(s is not None and s.number > 1 for s in firsts)
+    quiet = any(r.resized for r in recorded) and not any(s.what == "interrupt" for r in recorded for s in r.stimuli)
+    return {"traffic": not quiet, "unmask": "before enable" if at_once and _policy(recorded) == "" else "after enable"}
+
+
+def _devices(recorded: Sequence[Recording], set_up: pl.DataFrame | None) -> tuple[list[dict[str, Any]], set[int]]:
     """Return the devices with what they asked for, and the sessions before which a driver was bound anew."""
     found: dict[str, dict[str, Any]] = {}
     rebinds: set[int] = set()
-    for r in recordings(tables):
+    for r in recorded:
         sizes, before, most = _sessions(r)
         if sizes and r.label not in found:
             found[r.label] = {"name": r.label, "table": _short(sizes), "queues": most, "kind": "msi" if r.index == VFIO_MSI else "msix"}
             rebinds |= before
-    for name, entries in _set_up(tables.get("vfio_msix_early_setup")):
+    for name, entries in _set_up(set_up):
         found.setdefault(name, {"name": name, "table": [entries]})
     return list(found.values()), rebinds
 
@@ -92,9 +120,3 @@ def _set_up(frame: pl.DataFrame | None) -> list[tuple[str, int]]:
     return (
         [] if frame is None else [(str(n), int(e)) for n, e in frame.select("name", "entries").unique(maintain_order=True).iter_rows() if e]
     )
-
-
-def _at_once(tables: Mapping[str, pl.DataFrame]) -> bool:
-    """Return whether the first thing a client sent enabled several vectors."""
-    firsts = (next((s for s in r.stimuli if s.what == "enable"), None) for r in recordings(tables))
-    return any(s is not None and s.number > 1 for s in firsts)

@@ -1,12 +1,14 @@
 """Run a scenario: functions behind VFIO, or an HVM guest of Xen, on one host."""
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import LARGEST_TABLE, Answer, Parts, Pool, Scenario, Simulator
+from tracekit import LARGEST_TABLE, Answer, Parts, Pool, Scenario, Simulator, TracekitError
+from tracekit_systems.scenarios.emit import dmesg, ftrace
 from tracekit_systems.scenarios.function import FunctionRun
 from tracekit_systems.scenarios.hvm import HvmRun
 from tracekit_systems.scenarios.like import TABLES, like
@@ -15,7 +17,11 @@ from tracekit_systems.scenarios.setting import SWITCHES, gates_of
 from tracekit_systems.scenarios.world import MS, World
 
 FIRST_IRQ = 40
+# 0000:3d:00.0
+BDF = re.compile(r"([0-9a-f]{4}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
 INTEL_ENTRIES, AMD_ENTRIES = 65536, 512
+PLENTY = 1 << 40
+MOST = 2_000_000  # vectors that are taken and given back
 FEW = 0.9  # of the CPU vectors: where so many are taken, the next guest may get none
 
 
@@ -26,12 +32,21 @@ class Forward(Simulator):
     switches: ClassVar[tuple[str, ...]] = SWITCHES
     reads: ClassVar[tuple[str, ...]] = TABLES
 
+    emits: ClassVar[tuple[str, ...]] = ("ftrace", "dmesg")
+
+    def emit(self, answer: Answer, scenario: Scenario, kind: str) -> str:
+        """Return the lines of a run. Errors: TracekitError where the lines are a Xen guest's."""
+        if scenario.host.xen:
+            raise TracekitError("the lines of a Xen guest are not written yet; leave --emit out")
+        return {"ftrace": ftrace, "dmesg": dmesg}[kind](answer, scenario)
+
     def like(self, tables: Mapping[str, pl.DataFrame]) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Return the settings that a log shows."""
         return like(tables)
 
     def run(self, scenario: Scenario, parts: Parts) -> Answer:
         """Return what a scenario leads to."""
+        _bounded(scenario)
         gates, assumed = gates_of(scenario, parts.gates, parts.flips)
         world = World(scenario, parts.machines, gates, parts.machines["VectorPool"](reserves=gates.get("KV1", True)))
         if scenario.host.xen:
@@ -60,6 +75,14 @@ class Forward(Simulator):
         )
 
 
+def _bounded(scenario: Scenario) -> None:
+    """Refuse what would run for minutes. Errors: TracekitError."""
+    if any(size > LARGEST_TABLE for d in scenario.devices for size in d.table):
+        raise TracekitError(f"devices.table: an MSI-X table has at most {LARGEST_TABLE} entries")
+    if sum(d.functions * d.wanted(n) ** 2 for d in scenario.devices for n in range(1, scenario.last + 1)) > MOST:
+        raise TracekitError("too many vectors, functions and sessions for one run: ask about fewer of them (guest.count costs nothing)")
+
+
 def _xen(world: World, assumed: tuple[str, ...]) -> Answer:
     """Run an HVM guest."""
     run = HvmRun(world)
@@ -77,10 +100,14 @@ def _xen(world: World, assumed: tuple[str, ...]) -> Answer:
 
 
 def _pools(world: World) -> tuple[int, int]:
-    """Set the host's pools up. Return the CPU vectors that there are, and those that others hold: the host, and guests like this one."""
+    """Set the host's pools up. Return the CPU vectors that there are, and those that others hold: the host, and guests like this one.
+
+    Only x86 has so few vectors a CPU that they run out.
+    """
     host, guest = world.scenario.host, world.scenario.guest
     each = sum(d.functions * max(d.wanted(n) for n in range(1, world.scenario.last + 1)) for d in world.scenario.devices)
-    size, others = host.cpus * host.vectors, host.in_use + max(guest.count - 1, 0) * each
+    size = host.cpus * host.vectors if host.arch == "x86" else PLENTY
+    others = host.in_use + max(guest.count - 1, 0) * each
     world.vectors.online(0, max(size - others, 0))
     if host.arch == "x86" and host.remapping:
         world.irtes = host.irtes or (INTEL_ENTRIES if host.iommu == "intel" else AMD_ENTRIES)
@@ -93,15 +120,26 @@ def _functions(world: World) -> list[FunctionRun]:
     runs: list[FunctionRun] = []
     for d in world.scenario.devices:
         for n in range(d.functions):
-            name = d.name if d.functions == 1 else f"{d.name} #{n}"
-            runs.append(FunctionRun(world, d, name, FIRST_IRQ + LARGEST_TABLE * len(runs)))
+            runs.append(FunctionRun(world, d, _name(d.name, n), FIRST_IRQ + LARGEST_TABLE * len(runs)))
     return runs
+
+
+def _name(first: str, number: int) -> str:
+    """Return the BDF of a function so many after the first; a name that is none is counted."""
+    if number == 0:
+        return first
+    if (m := BDF.fullmatch(first)) is None:
+        return f"{first} #{number}"
+    at = (int(m[2], 16) << 8 | int(m[3], 16) << 3 | int(m[4])) + number
+    return f"{m[1]}:{at >> 8:02x}:{at >> 3 & 0x1F:02x}.{at & 7}"
 
 
 def _schedule(world: World, runs: list[FunctionRun]) -> None:
     """Put the interrupts that are asked about on the clock."""
     for i in world.scenario.interrupts:
         run = next((r for r in runs if i.device in ("", r.device.name)), runs[0])
+        if i.vector >= (size := max(run.device.table)):
+            raise TracekitError(f"interrupts.vector = {i.vector}: the table of {run.device.name} has {size} entries, the first is 0")
         world.due.append((int(i.at * MS), partial(run.signal, i.vector)))
     world.due.sort(key=lambda d: d[0])
 
@@ -122,6 +160,8 @@ def _seen(run: FunctionRun) -> Iterator[str]:
     if run.vfio is None:
         return
     deaf, count = sorted(run.deaf()), len(run.wanted)
+    if lost := sorted({v for _, v, n in run.signals if v in run.wanted and run.deliveries[v].signals[n] == "lost-possible"}):
+        yield f"{run.name}: an interrupt of vector {_spans(lost)} never comes; its queue waits until the driver polls it"
     if deaf:
         told = "no write to a mask can fail, so its driver is not told"
         yield f"{run.name}: {count - len(deaf)} of {count} vectors interrupt; {_spans(deaf)} never: {told}"
@@ -162,7 +202,8 @@ def _risks(world: World, runs: list[FunctionRun], size: int, others: int) -> tup
 
 
 def _taken(world: World, size: int, others: int) -> Iterator[Pool]:
-    yield Pool("CPU vectors", world.most.get("CPU vectors", 0) + others, size)
+    what = "CPU vectors" if size < PLENTY else "vectors"
+    yield Pool(what, world.most.get("CPU vectors", 0) + others, size if size < PLENTY else None)
     if world.irtes is not None:
         yield Pool("IRTEs", world.most.get("IRTEs", 0), world.irtes)
 

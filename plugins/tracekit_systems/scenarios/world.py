@@ -12,7 +12,7 @@ SOURCE = "simulation"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A call, a return or an interrupt, as a trace would have it. `args`: arguments by name; `ret`: what a return gives back."""
+    """A call, a return, a trace event, or a message of the kernel log, which is then in `function`. `ret`: what a return gives back."""
 
     at: int
     kind: str
@@ -46,10 +46,10 @@ class World:
         self.steps.append(Step(len(self.steps) + 1, self.now, subject, what, ends))
         return self.steps[-1]
 
-    def fault(self, code: str, subject: str) -> None:
-        """Note a fault at the last step."""
+    def fault(self, code: str, subject: str, step: Step | None = None) -> None:
+        """Note a fault at a step; at the last one where none is given."""
         if not any(f.code == code and f.subject == subject for f in self.faults):
-            self.faults.append(Fault(code, subject, self.steps[-1]))
+            self.faults.append(Fault(code, subject, step or self.steps[-1]))
 
     def wait(self, ns: int) -> None:
         """Let time pass; interrupts that are due come on their way."""
@@ -75,6 +75,11 @@ class World:
         self.now += US
         self.events.append(Event(self.now, "event", device, name, args))
 
+    def message(self, device: str, text: str) -> None:
+        """Note a line of the kernel log."""
+        self.now += US
+        self.events.append(Event(self.now, "message", device, text, {}))
+
     def begin(self, lane: str, text: str, tone: Any) -> None:
         """Begin a bar in a lane, which ends the one before it."""
         self.end(lane)
@@ -95,3 +100,8 @@ class World:
         """Keep the worst moment of all pools."""
         self.peak("CPU vectors", sum(c.allocated for c in self.vectors.cpus.values()))
         self.peak("IRTEs", sum(self.entries.values()))
+
+
+def vectors(count: int) -> str:
+    """Return a count in words."""
+    return f"{count} vector" if count == 1 else f"{count} vectors"

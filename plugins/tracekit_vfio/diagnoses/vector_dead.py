@@ -1,11 +1,14 @@
 """VFIO-004: one vector could not be added or wired while others live."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import polars as pl
 
 from tracekit import (
+    EINVAL,
+    VFIO_MSI,
+    VFIO_MSIX,
     Finding,
     Shown,
     Subject,
@@ -51,7 +54,9 @@ def vector_dead(
     References: Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_set_vector_signal() (6.5: e4163438e015); QEMU hw/vfio/device.c,
     vfio_set_irq_signaling().
     """
-    findings = [*_from_calls(op_set_irqs, op_alloc_at, devices), *_from_messages(qemu_signaling_failed)]
+    added = list(_from_calls(op_set_irqs, op_alloc_at, devices))
+    wired = _from_wiring(op_set_irqs, devices, {f.subject.label for f in added})
+    findings = [*added, *wired, *_from_messages(qemu_signaling_failed)]
     findings += _unnamed(qemu_vector_lost, qemu_eventfd_failed)
     yield from findings
     if not findings:
@@ -77,6 +82,50 @@ def _from_calls(op_set_irqs: pl.DataFrame | None, op_alloc_at: pl.DataFrame | No
             continue
         done.add(subject.label)
         yield _finding(at, subject, same_function(failed, at), requests.filter(pl.col("call") == at["request"]))
+
+
+def _from_wiring(op_set_irqs: pl.DataFrame | None, devices: pl.DataFrame | None, done: Set[str]) -> Iterator[Finding]:
+    """Requests for one vector whose irq could not be requested, while vectors wired before it live; -22 is a matter of range (VFIO-005)."""
+    if op_set_irqs is None:
+        return
+    single = (pl.col("data") == "eventfd") & (pl.col("count") == 1) & pl.col("index").is_in([VFIO_MSI, VFIO_MSIX])
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    subjects: dict[str, Subject] = {}
+    for at in op_set_irqs.filter(single & (pl.col("ret") < 0) & (pl.col("ret") != EINVAL)).iter_rows(named=True):
+        requests = same_function(op_set_irqs, at).filter(pl.col("index") == at["index"])
+        subject = subject_of(at, devices)
+        if subject.label not in done and _others_live(requests, at) and not _works_later(requests, at):
+            subjects.setdefault(subject.label, subject)
+            found.setdefault(subject.label, []).append(at)
+    for label, rows in found.items():
+        yield _unwired(rows, subjects[label])
+
+
+def _others_live(requests: pl.DataFrame, at: Mapping[str, Any]) -> bool:
+    """Return whether other vectors were wired since the last disable, and none of them is what this request takes the place of."""
+    before = requests.filter((pl.col("line") < at["line"]) & (pl.col("ret") == 0))
+    off = before.filter((pl.col("data") == "none") & (pl.col("count") == 0))["line"].max()
+    wired = before.filter((pl.col("data") == "eventfd") & (pl.col("line") > (off or 0)))
+    return wired.filter((pl.col("start") != at["start"]) | (pl.col("count") > 1)).height > 0
+
+
+def _works_later(requests: pl.DataFrame, at: Mapping[str, Any]) -> bool:
+    """Return whether a later request wires the vector."""
+    later = requests.filter((pl.col("line") > at["line"]) & (pl.col("ret") == 0) & (pl.col("data") == "eventfd"))
+    return later.filter((pl.col("start") <= at["start"]) & (pl.col("start") + pl.col("count") > at["start"])).height > 0
+
+
+def _unwired(rows: list[Mapping[str, Any]], subject: Subject) -> Finding:
+    vectors = sorted({r["start"] for r in rows})
+    return Finding(
+        summary=f"{numbered(vectors)} of {subject.label} could not be wired ({rows[0]['ret']}); the others go on",
+        grade="probable" if rows[0]["hint"] else "proven",
+        subject=subject,
+        evidence=distinct(e for r in rows[:5] for e in span(r["source"], r["line"], r["line_end"], "effect")),
+        unchecked=unnamed(rows[0]["hint"]),
+        values={"vectors": vectors, "errno": rows[0]["ret"]},
+        advice="Find the reason of the errno; queues on these vectors never interrupt until the vector is wired again.",
+    )
 
 
 def _finding(at: Mapping[str, Any], subject: Subject, failed: pl.DataFrame, request: pl.DataFrame) -> Finding:

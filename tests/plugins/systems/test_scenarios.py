@@ -2,7 +2,7 @@
 
 import pytest
 
-from tracekit import Answer, Parts
+from tracekit import Answer, Parts, TracekitError
 from tracekit.plugins import registry as plugins
 from tracekit.simulate.ask import flips
 from tracekit.simulate.settings import changed, scenario
@@ -124,7 +124,7 @@ def test_an_its_has_the_stale_domain_later_and_never_grows_in_place() -> None:
     [
         (("guest.count=30", "host.cpus=96"), "none", (480, 19296)),
         (("guest.count=30", "host.cpus=2"), "VEC-001, VEC-003", (402, 402)),
-        (("guest.count=30", "host.cpus=2", "host.kernel=4.14"), "VEC-002", (402, 402)),
+        (("guest.count=30", "host.cpus=2", "host.kernel=4.14"), "MSI-004, VEC-002", (402, 402)),
     ],
 )
 def test_thirty_guests_of_sixteen_queues(settings: tuple[str, ...], verdict: str, taken: tuple[int, int]) -> None:
@@ -135,8 +135,15 @@ def test_thirty_guests_of_sixteen_queues(settings: tuple[str, ...], verdict: str
 
 def test_entries_of_the_remapping_table_run_out() -> None:
     told = ask("devices.table=16", "host.irtes=8", "guest.unmask=before enable", "client.version=10.1")
-    assert (told.verdict, told.pools[1].size) == ("VEC-005", 8)
+    assert (told.verdict, told.pools[1].size) == ("MSI-004, VEC-005", 8)
     assert ask("devices.table=16", "host.irtes=16", "guest.unmask=before enable", "client.version=10.1").verdict == "none"
+    grown = ask("devices.table=8", "host.irtes=3", "client.version=10.1")
+    assert (grown.verdict, grown.guest[0].split(";")[0]) == ("VEC-005, VFIO-004", "0000:3d:00.0: 3 of 8 vectors interrupt")
+
+
+def test_an_interrupt_of_no_vector_is_refused() -> None:
+    with pytest.raises(TracekitError, match=r"the table of 0000:3d:00\.0 has 8 entries"):
+        ask(interrupts=[{"vector": 8}])
 
 
 def test_the_picture_shows_the_domain_beside_the_table() -> None:
@@ -144,3 +151,11 @@ def test_the_picture_shows_the_domain_beside_the_table() -> None:
     assert drawn is not None
     lanes = {lane.name: [bar.text for bar in lane.bars] for lane in drawn.lanes}
     assert (lanes["table"], lanes["domain"]) == (["table 8", "table 16"], ["hwsize 8"])
+
+
+@pytest.mark.parametrize(
+    "settings", [("devices.table=4096",), ("devices.table=2048",), ("devices.functions=100000",), ("sessions=100000",)]
+)
+def test_a_run_that_would_take_minutes_is_refused(settings: tuple[str, ...]) -> None:
+    with pytest.raises(TracekitError):
+        ask(*settings)

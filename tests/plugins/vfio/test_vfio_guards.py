@@ -199,6 +199,39 @@ def test_a_try_before_is_none_after() -> None:
     assert [f.values["vectors"] for f in findings(str(t)) if f.code == "VFIO-004"] == [[4]]
 
 
+@pytest.mark.parametrize(
+    ("wired", "start", "count", "ret", "then", "found"),
+    [
+        (2, 2, 1, -28, (), [[2]]),  # added by the PCI core, refused when its irq is requested
+        (2, 1, 1, -28, (), [[1]]),  # wired anew
+        (1, 0, 1, -28, (), []),  # the only one
+        (2, 2, 1, -22, (), []),  # a matter of range
+        (2, 0, 2, -28, (), []),  # a block
+        (2, 2, 1, -28, (2, 1, 0), []),  # a later try works
+        (2, 2, 1, -28, (1, 1, 0), [[2]]),  # another's
+        (2, 2, 1, -28, (3, 1, -28), [[2, 3]]),
+    ],
+)
+def test_a_vector_whose_irq_is_refused_while_others_live(
+    wired: int, start: int, count: int, ret: int, then: tuple[int, ...], found: list[list[int]]
+) -> None:
+    t = Trace()
+    t.open()
+    t.enable(wired, 16, made=16)
+    for request in ((start, count, ret), then) if then else ((start, count, ret),):
+        t.set_irqs(0x24, 2, *request)
+    assert [f.values["vectors"] for f in findings(str(t)) if f.code == "VFIO-004"] == found
+
+
+def test_a_vector_that_is_refused_after_a_disable_is_no_single_one() -> None:
+    t = Trace()
+    t.open()
+    t.enable(2, 16, made=16)
+    t.disable()
+    t.set_irqs(0x24, 2, 0, 1, -28)
+    assert [f.code for f in findings(str(t)) if f.code == "VFIO-004"] == []
+
+
 # KVMT-003
 
 
