@@ -1,5 +1,6 @@
 """Test plugins: log text in, tables and findings out; check samples against their expected findings."""
 
+import os
 import sys
 import tempfile
 import tomllib
@@ -13,6 +14,7 @@ import polars as pl
 from tracekit.analyze import Engine, Options, analyze, read
 from tracekit.diagnosing.diagnoses import Diagnosis
 from tracekit.findings import Evidence, Finding, Outcome
+from tracekit.plugins.loose import VARIABLE
 from tracekit.reading.source import discover
 from tracekit.replay.model import Model, replay
 from tracekit.run import Run
@@ -22,8 +24,8 @@ KEYS = frozenset({"origin", "releases", "sides", "clocks", "not_understood", "fi
 
 
 def engine(*keep_tables: str) -> Engine:
-    """Return an engine for many analyses: it is loaded once for each `sys.path`, since plugins are found there."""
-    return _loaded(keep_tables, tuple(sys.path))
+    """Return an engine for many analyses: it is loaded once for each `sys.path` and TRACEKIT_PLUGINS, since plugins are found there."""
+    return _loaded(keep_tables, (*sys.path, os.environ.get(VARIABLE, "")))
 
 
 @lru_cache(maxsize=4)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tracekit.cli import complete
+from tracekit.cli import plugins as cli_plugins
 from tracekit.errors import UsageError
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")]
@@ -47,6 +48,7 @@ def diagnosis(
 
 def expect(
     cases: Annotated[list[Path], typer.Argument(metavar="CASE...", help="Folders of samples: sample_traces/NAME/fires-*.")],
+    plugins: cli_plugins.Plugins = None,
     debug: Debug = False,
 ) -> None:
     """Print what a sample's expected.toml would say now: to be read before it is kept."""

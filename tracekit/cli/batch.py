@@ -15,6 +15,7 @@ import typer
 
 from tracekit.cli import complete
 from tracekit.cli import isolate as cli_isolate
+from tracekit.cli import plugins as cli_plugins
 from tracekit.cli import redact as cli_redact
 from tracekit.cli import status as cli_status
 from tracekit.cli.output import complain, offers, rendered, say, write
@@ -54,6 +55,7 @@ def batch(
     fail_on: cli_status.FailOn = cli_status.FAIL_ON,
     redact: cli_redact.Redact = False,
     redaction_map: cli_redact.Map = None,
+    plugins: cli_plugins.Plugins = None,
     isolate: cli_isolate.Isolate = cli_isolate.ISOLATE,
     plugin_time: cli_isolate.PluginTime = cli_isolate.TIME,
     plugin_memory: cli_isolate.PluginMemory = cli_isolate.MEMORY,
@@ -148,6 +150,7 @@ def query(
     format: Annotated[str, typer.Option("--format", "-f", help="table, csv or json.")] = "table",
     redact: cli_redact.Redact = False,
     redaction_map: cli_redact.Map = None,
+    plugins: cli_plugins.Plugins = None,
     debug: Debug = False,
 ) -> None:
     """Ask the tables of a batch, or of one analysis, in SQL."""
