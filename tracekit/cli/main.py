@@ -26,6 +26,7 @@ from tracekit.cli import redact as cli_redact
 from tracekit.cli import schema as cli_schema
 from tracekit.cli import simulate as cli_simulate
 from tracekit.cli import status as cli_status
+from tracekit.cli import test as cli_test
 from tracekit.cli.output import Output, complain, draws, offers, rendered, traced, write
 from tracekit.errors import TracekitError, UsageError
 from tracekit.speed import search_rarely
@@ -134,6 +135,7 @@ app.command()(cli_author.record)
 app.add_typer(cli_config.config, name="config")
 app.add_typer(cli_author.new, name="new")
 app.command()(cli_author.expect)
+app.command()(cli_test.test)
 
 
 class ReadMeter:
