@@ -23,6 +23,7 @@ from tracekit.cli import isolate as cli_isolate
 from tracekit.cli import model as cli_model
 from tracekit.cli import plugins as cli_plugins
 from tracekit.cli import redact as cli_redact
+from tracekit.cli import sample as cli_sample
 from tracekit.cli import schema as cli_schema
 from tracekit.cli import simulate as cli_simulate
 from tracekit.cli import status as cli_status
@@ -136,6 +137,7 @@ app.add_typer(cli_config.config, name="config")
 app.add_typer(cli_author.new, name="new")
 app.command()(cli_author.expect)
 app.command()(cli_test.test)
+app.command()(cli_sample.sample)
 
 
 class ReadMeter:
