@@ -22,6 +22,7 @@ from tracekit.cli import explain as cli_explain
 from tracekit.cli import isolate as cli_isolate
 from tracekit.cli import model as cli_model
 from tracekit.cli import plugins as cli_plugins
+from tracekit.cli import record as cli_record
 from tracekit.cli import redact as cli_redact
 from tracekit.cli import sample as cli_sample
 from tracekit.cli import schema as cli_schema
@@ -132,7 +133,7 @@ app.command()(cli_batch.batch)
 app.command()(cli_batch.report)
 app.command()(cli_batch.query)
 app.command()(cli_redact.redact)
-app.command()(cli_author.record)
+app.command()(cli_record.record)
 app.add_typer(cli_config.config, name="config")
 app.add_typer(cli_author.new, name="new")
 app.command()(cli_author.expect)
