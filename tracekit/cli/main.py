@@ -18,6 +18,7 @@ from tracekit.cli import batch as cli_batch
 from tracekit.cli import complete
 from tracekit.cli import config as cli_config
 from tracekit.cli import control as cli_control
+from tracekit.cli import doctor as cli_doctor
 from tracekit.cli import explain as cli_explain
 from tracekit.cli import isolate as cli_isolate
 from tracekit.cli import model as cli_model
@@ -134,6 +135,7 @@ app.command()(cli_batch.report)
 app.command()(cli_batch.query)
 app.command()(cli_redact.redact)
 app.command()(cli_record.record)
+app.command()(cli_doctor.doctor)
 app.add_typer(cli_config.config, name="config")
 app.add_typer(cli_author.new, name="new")
 app.command()(cli_author.expect)
