@@ -122,7 +122,7 @@ WRITTEN = {
     "parsing/envelopes.py": {"ftrace": CLOCK, "caller": KEY},
     "parsing/objects.py": {"caller": KEY},
     "replay/clock.py": {"printk": CLOCK},
-    **{name: {"xen": PROJECT} for name in ("batch/fleet.py", "batch/results.py", "batch/rows.py")},
+    **{name: {"xen": PROJECT} for name in ("batch/fleet.py", "batch/results.py", "batch/rows.py", "cli/sample.py")},
     "diagnosing/subjects.py": {"irq_handler_entry": TYPED},
     "numbers.py": {"vector_alloc": "the event whose arguments some kernels swap, in a comment"},
     "parsing/complaint.py": {"io_page_fault": "the word of a line: IO_PAGE_FAULT"},

@@ -8,6 +8,7 @@ import pytest
 
 from tracekit.analyze import Engine, analyze
 from tracekit.cli import main as cli
+from tracekit.cli.plugins import list_plugins
 from tracekit.plugins import registry as plugins
 from tracekit.testing import run
 
@@ -484,7 +485,7 @@ def tracekit_systems():
 
 def test_the_list_of_plugins_tells_all_that_is_wrong(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
     install(START + LIVES.replace("on_acme_stuck", "on_acme_other") + models("Lives"), events="start: (")
-    cli.list_plugins()
+    list_plugins()
     lines = capsys.readouterr().out.splitlines()
     at = lines.index("acme 1.2: 1 model, 1 grammar folder")
     assert lines[at + 1].startswith(f"  {NAMED}has a grammar to mend: ")

@@ -1,9 +1,11 @@
 """Test plugins: log text in, tables and findings out; check samples against their expected findings."""
 
+import os
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import ndiff
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,18 +14,20 @@ import polars as pl
 
 from tracekit.analyze import Engine, Options, analyze, read
 from tracekit.diagnosing.diagnoses import Diagnosis
+from tracekit.errors import nearest
 from tracekit.findings import Evidence, Finding, Outcome
+from tracekit.plugins.loose import VARIABLE
 from tracekit.reading.source import discover
 from tracekit.replay.model import Model, replay
 from tracekit.run import Run
 
 EXPECTED = "expected.toml"
-KEYS = frozenset({"origin", "releases", "sides", "clocks", "not_understood", "finding"})
+KEYS = frozenset({"origin", "releases", "sides", "clocks", "not_understood", "not_evaluated", "finding"})
 
 
 def engine(*keep_tables: str) -> Engine:
-    """Return an engine for many analyses: it is loaded once for each `sys.path`, since plugins are found there."""
-    return _loaded(keep_tables, tuple(sys.path))
+    """Return an engine for many analyses: it is loaded once for each `sys.path` and TRACEKIT_PLUGINS, since plugins are found there."""
+    return _loaded(keep_tables, (*sys.path, os.environ.get(VARIABLE, "")))
 
 
 @lru_cache(maxsize=4)
@@ -114,6 +118,50 @@ def check_sample(case: Path) -> None:
     assert sum(n.count for n in not_understood) == want.get("not_understood", 0), not_understood
 
 
+def differences(case: Path) -> list[str]:
+    """Return what keeps a sample from passing, a line each: `- ` what is expected and missing, `+ ` what is found besides; nothing where it
+    passes.
+
+    Where `check_sample` stops at the first difference this names all. A quiet sample whose diagnosis was not evaluated proves nothing and
+    fails too, unless its `expected.toml` says `not_evaluated = true`: the point is that its lines are not read as others.
+    """
+    try:
+        want = expected(case)
+    except (AssertionError, ValueError) as e:
+        return [str(e)]
+    result, found = _analyzed(case, want)
+    told = [f"error: {e}" for e in result.errors]
+    wanted = want.get("finding", [])
+    if found != wanted:
+        told += [d for d in ndiff(_lines(wanted), _lines(found)) if d[:2] in ("- ", "+ ")] or ["the same findings in another order"]
+    if (count := sum(n.count for s in result.sources for n in s.not_understood)) != want.get("not_understood", 0):
+        told.append(f"not_understood: {want.get('not_understood', 0)} expected, {count} found")
+    return told + list(_unproven(case, result, bool(want.get("not_evaluated"))))
+
+
+def _unproven(case: Path, result: Run, allowed: bool) -> Iterator[str]:
+    """Yield why the name of a case promises more than it shows."""
+    name, kind = case.parent.name, case.name.partition("-")[0]
+    fired = name in {f.name for f in result.findings}
+    if kind in ("fires", "quiet") and fired != (kind == "fires"):
+        yield f"{name} is {'' if fired else 'not '}found in a case called {case.name}"
+    of = next((o for o in result.outcomes if o.name == name), None)
+    if kind == "quiet" and of is not None and (of.outcome == "not evaluated") != allowed:
+        yield f"not_evaluated = true, but {name} is {of.outcome}" if allowed else f"quiet only since {name} was not evaluated: {of.reason}"
+    if kind in ("fires", "quiet") and of is None:
+        yield f"no diagnosis is called {name}{nearest(name, [o.name for o in result.outcomes])}"
+
+
+def _lines(findings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return findings as lines that can be compared: the finding, then each piece of evidence with its code before it."""
+    told = []
+    for f in findings:
+        cause = f", explained by {f['explained_by']}" if "explained_by" in f else ""
+        told.append(f"{f.get('code')} {f.get('grade', 'information')} on {f.get('subject')}{cause}")
+        told += [f"{f.get('code')} {place}" for place in f.get("evidence", ())]
+    return told
+
+
 def expected_now(case: Path) -> str:
     """Return the `expected.toml` that a case would need now, its `origin` and `releases` unchanged. Read it before you keep it."""
     path = case / EXPECTED
@@ -122,6 +170,8 @@ def expected_now(case: Path) -> str:
     text = f"origin = {_quoted(told.get('origin', ''))}\nreleases = [{', '.join(map(_quoted, told.get('releases', [])))}]\n"
     if count := sum(n.count for s in result.sources for n in s.not_understood):
         text += f"not_understood = {count}\n"
+    if told.get("not_evaluated"):
+        text += "not_evaluated = true\n"
     if told.get("sides"):
         text += "\n[sides]\n" + "".join(f"{_quoted(k)} = {_quoted(v)}\n" for k, v in told["sides"].items())
     if told.get("clocks"):
@@ -168,6 +218,6 @@ def _write(folder: str, name: str, text: str) -> str:
 
 
 __all__ = [
-    *("check_sample", "engine", "expected", "expected_now", "findings", "outcome", "play"),
+    *("check_sample", "differences", "engine", "expected", "expected_now", "findings", "outcome", "play"),
     *("run", "samples", "shape", "tables", "unsampled"),
 ]

@@ -5,7 +5,7 @@ from typing import Any
 
 from tracekit import Evidence, Finding, Run
 from tracekit_reports.json import dumped
-from tracekit_reports.story import chosen, is_fact, shown
+from tracekit_reports.story import chosen, is_fact, settings, shown
 
 _GITHUB = {"critical": "error", "high": "error", "medium": "warning"}
 _GITLAB = {"critical": "blocker", "high": "critical", "medium": "major", "low": "minor", "info": "info"}
@@ -17,10 +17,12 @@ class GithubReport:
     name = "github"
 
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
-        """Return one line per finding, then one per reason not to trust an all-clear."""
+        """Return one line per finding, then one per reason not to trust an all-clear, then what settings suppress."""
         run = shown(run)
         lines = [_command(f, e) for f, e in _placed(run)]
-        return "".join(f"{line}\n" for line in [*lines, *(f"::warning title=not to be trusted::{_data(d.text)}" for d in run.doubts)])
+        lines += [f"::warning title=not to be trusted::{_data(d.text)}" for d in run.doubts]
+        lines += [f"::notice title=suppressed::{_data(text)}" for text in settings(run)]
+        return "".join(f"{line}\n" for line in lines)
 
 
 class GitlabReport:

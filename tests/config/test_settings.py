@@ -65,7 +65,7 @@ def test_a_suppressed_fault_and_what_follows_from_it_are_counted_and_change_no_s
     page = tracekit("analyze", TRACE, "--full").stdout
     assert f"Suppressed: {len(before)} finding" in " ".join(page.split())[:400]
     assert "suppressed by MSI-001 (known)" in " ".join(page.split())
-    for report in ("markdown", "html", "svg", "csv"):
+    for report in ("markdown", "html", "svg", "csv", "junit", "github"):
         assert "uppressed" in tracekit("analyze", TRACE, "-f", report).stdout, report
     results = json.loads(tracekit("analyze", TRACE, "-f", "sarif").stdout)["runs"][0]["results"]
     assert {"kind": "external", "justification": "known"} in [s for r in results for s in r.get("suppressions", ())]

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tracekit.cli import author as cli_author
+from tracekit.cli import record as cli_record
 from tracekit.diagnosing.recipes import RECIPES, family_of, named, script
 from tracekit.errors import UsageError
 from tracekit.findings import Outcome
@@ -106,7 +106,7 @@ def test_an_outcome_names_its_family_where_something_could_be_recorded() -> None
 
 
 def test_the_command_lists_the_families_and_prints_one(capsys: pytest.CaptureFixture[str]) -> None:
-    cli_author.record(None)
+    cli_record.record(None)
     listed = capsys.readouterr().out.splitlines()
     assert (
         listed[::3]
@@ -114,9 +114,9 @@ def test_the_command_lists_the_families_and_prints_one(capsys: pytest.CaptureFix
         == ["stale-hwsize", "resize", "pirq", "vectors", "remapping", "delivery", "xen-hypervisor", "qemu", "perf-trace", "bpftrace"]
     )
     for family in RECIPES:
-        cli_author.record(family)
+        cli_record.record(family)
         text = capsys.readouterr().out
         assert text.startswith(f"# {RECIPES[family].asks}\n")
         assert text.endswith("tracekit analyze .\n")
     with pytest.raises(UsageError, match="^no family is called nonsense; there are stale-hwsize, resize, "):
-        cli_author.record("nonsense")
+        cli_record.record("nonsense")

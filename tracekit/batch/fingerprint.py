@@ -8,6 +8,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from tracekit import __version__
+from tracekit.plugins import loose
 
 _READ = {".py", ".lark"}
 
@@ -30,6 +31,8 @@ def _parts() -> Iterator[tuple[str, Path]]:
         version = point.dist.version if point.dist else "?"
         for place in _places(point.module):
             yield f"{point.name} {version}", place
+    for own in loose.points():
+        yield f"{own.name} {own.version}", own.path.parent if own.path.name == "__init__.py" else own.path
     for package in ("tracekit", "tracekit_grammars"):
         for place in _places(package):
             yield package, place

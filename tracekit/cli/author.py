@@ -1,33 +1,15 @@
-"""The commands for those who record logs and who write plugins: record, new, expect."""
+"""The commands for those who write plugins: new, expect."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tracekit.cli import complete
+from tracekit.cli import plugins as cli_plugins
 from tracekit.errors import UsageError
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")]
 new = typer.Typer(help="Begin a plugin of one's own.", no_args_is_help=True, rich_markup_mode=None)
-
-
-def record(
-    family: Annotated[
-        str | None,
-        typer.Argument(metavar="[FAMILY]", autocompletion=complete.recipes, help="What to record; without, the families are listed."),
-    ] = None,
-    debug: Debug = False,
-) -> None:
-    """Print the shell commands that record what a family of faults leaves, at little cost."""
-    from tracekit.diagnosing.recipes import RECIPES, script
-
-    if family is None:
-        print("\n".join(f"{name}\n  {r.asks}\n  {' '.join(r.feeds)}" for name, r in RECIPES.items()))
-    elif family in RECIPES:
-        print(script(RECIPES[family]), end="")
-    else:
-        raise UsageError(f"no family is called {family}; there are {', '.join(RECIPES)}")
 
 
 @new.command()
@@ -47,6 +29,7 @@ def diagnosis(
 
 def expect(
     cases: Annotated[list[Path], typer.Argument(metavar="CASE...", help="Folders of samples: sample_traces/NAME/fires-*.")],
+    plugins: cli_plugins.Plugins = None,
     debug: Debug = False,
 ) -> None:
     """Print what a sample's expected.toml would say now: to be read before it is kept."""

@@ -19,6 +19,7 @@ import typer
 
 from tracekit.cli import complete
 from tracekit.cli import isolate as cli_isolate
+from tracekit.cli import plugins as cli_plugins
 from tracekit.cli import redact as cli_redact
 from tracekit.cli import status as cli_status
 from tracekit.cli.output import complain, offers, rendered, say, write
@@ -59,6 +60,7 @@ def batch(
     fail_on: cli_status.FailOn = cli_status.FAIL_ON,
     redact: cli_redact.Redact = False,
     redaction_map: cli_redact.Map = None,
+    plugins: cli_plugins.Plugins = None,
     isolate: cli_isolate.Isolate = cli_isolate.ISOLATE,
     plugin_time: cli_isolate.PluginTime = cli_isolate.TIME,
     plugin_memory: cli_isolate.PluginMemory = cli_isolate.MEMORY,
@@ -153,6 +155,7 @@ def query(
     format: Annotated[str, typer.Option("--format", "-f", help="table, csv or json.")] = "table",
     redact: cli_redact.Redact = False,
     redaction_map: cli_redact.Map = None,
+    plugins: cli_plugins.Plugins = None,
     debug: Debug = False,
 ) -> None:
     """Ask the tables of a batch, or of one analysis, in SQL."""

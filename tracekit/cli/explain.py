@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tracekit.cli import complete
+from tracekit.cli import plugins as cli_plugins
 from tracekit.cli.output import say
 from tracekit.errors import UsageError, nearest
 
@@ -26,15 +27,16 @@ def explain(
             metavar="[NAME|CODE]", autocompletion=complete.pages, help="msi.stale-hwsize, MSI-001; a gate: KV2; nothing: a line on each."
         ),
     ] = None,
+    plugins: cli_plugins.Plugins = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Print the page of a diagnosis: what it finds, why it matters, when it stays quiet, what to do; or a gate's: since when, where."""
     from tracekit.diagnosing.diagnoses import BLIND_SPOT
-    from tracekit.plugins import registry as plugins
+    from tracekit.plugins import registry as loaded
     from tracekit.plugins.isolation import Isolation
     from tracekit.replay.gates import expanded
 
-    registry = plugins.load(isolation=Isolation())
+    registry = loaded.load(isolation=Isolation())
     diagnoses, gates = [*registry.diagnoses, BLIND_SPOT], registry.gates
     if name is None:
         say("\n".join(_overview(diagnoses, gates)))

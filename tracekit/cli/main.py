@@ -5,7 +5,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,14 +18,19 @@ from tracekit.cli import batch as cli_batch
 from tracekit.cli import complete
 from tracekit.cli import config as cli_config
 from tracekit.cli import control as cli_control
+from tracekit.cli import doctor as cli_doctor
 from tracekit.cli import explain as cli_explain
 from tracekit.cli import isolate as cli_isolate
 from tracekit.cli import model as cli_model
+from tracekit.cli import plugins as cli_plugins
+from tracekit.cli import record as cli_record
 from tracekit.cli import redact as cli_redact
+from tracekit.cli import sample as cli_sample
 from tracekit.cli import schema as cli_schema
 from tracekit.cli import simulate as cli_simulate
 from tracekit.cli import status as cli_status
-from tracekit.cli.output import Output, complain, draws, offers, rendered, say, traced, write
+from tracekit.cli import test as cli_test
+from tracekit.cli.output import Output, complain, draws, offers, rendered, traced, write
 from tracekit.errors import TracekitError, UsageError
 from tracekit.speed import search_rarely
 
@@ -79,6 +84,7 @@ def analyze(
     config: cli_control.Config = None,
     redact: cli_redact.Redact = False,
     redaction_map: cli_redact.Map = None,
+    plugins: cli_plugins.Plugins = None,
     isolate: cli_isolate.Isolate = cli_isolate.ISOLATE,
     plugin_time: cli_isolate.PluginTime = cli_isolate.TIME,
     plugin_memory: cli_isolate.PluginMemory = cli_isolate.MEMORY,
@@ -117,25 +123,7 @@ def analyze(
     raise typer.Exit(cli_status.of_run(run, limit))
 
 
-@app.command("plugins")
-def list_plugins(debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False) -> None:
-    """Print the plugins, what each brings, and what is wrong with it."""
-    from tracekit.analyze import Engine
-    from tracekit.plugins.isolation import Isolation
-
-    engine = Engine.load(isolation=Isolation())
-    for p in engine.registry.plugins:
-        brings: dict[str, Sized] = {"diagnosis": p.diagnoses, "model": p.models, "report": p.reports, "grammar folder": p.grammars}
-        brings |= {"system": p.systems, "machine": p.machines, "gate": p.gates, "lane": p.lanes, "simulator": p.simulators}
-        counts = ", ".join(f"{len(v)} {_plural(k, len(v))}" for k, v in brings.items() if v)
-        say(f"{p.name} {p.version}: {counts or 'nothing'}")
-        for error in p.errors:
-            say(f"  {error}")
-        traced(p.traces)
-    for error in engine.errors:
-        say(error)
-
-
+app.command("plugins")(cli_plugins.list_plugins)
 app.command()(cli_explain.explain)
 app.command()(cli_schema.schema)
 app.command()(cli_model.replay)
@@ -146,10 +134,13 @@ app.command()(cli_batch.batch)
 app.command()(cli_batch.report)
 app.command()(cli_batch.query)
 app.command()(cli_redact.redact)
-app.command()(cli_author.record)
+app.command()(cli_record.record)
+app.command()(cli_doctor.doctor)
 app.add_typer(cli_config.config, name="config")
 app.add_typer(cli_author.new, name="new")
 app.command()(cli_author.expect)
+app.command()(cli_test.test)
+app.command()(cli_sample.sample)
 
 
 class ReadMeter:
@@ -213,10 +204,6 @@ def _near(name: str, names: Iterable[str]) -> str:
 
     near = get_close_matches(name, list(names), n=3)
     return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
-def _plural(noun: str, count: int) -> str:
-    return noun if count == 1 else {"diagnosis": "diagnoses"}.get(noun, noun + "s")
 
 
 def main() -> None:

@@ -39,5 +39,5 @@ def is_ours(point: "metadata.EntryPoint") -> bool:
 
 
 def version_of(point: "metadata.EntryPoint") -> str:
-    """Return the version of a plugin's distribution."""
-    return point.dist.version if point.dist else "?"
+    """Return the version of a plugin's distribution; of one without, what its file says."""
+    return point.dist.version if point.dist else str(getattr(point, "version", "?"))

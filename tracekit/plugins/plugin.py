@@ -32,6 +32,8 @@ class Plugin:
     errors: list[str] = field(default_factory=list)
     traces: list[str] = field(default_factory=list)  # where errors were raised, for `--debug`
     ours: bool = False  # of the distribution tracekit
+    place: str = ""  # its file, where nobody installed it
+    seconds: float = 0.0  # that loading it took
     apart: bool = False  # its code runs in a process of its own; what stands here are stand-ins
 
     def failed(self, doing: str, error: BaseException, part: str = "its code") -> str:

@@ -1,5 +1,6 @@
 """Plugins: found by entry points, loaded one by one; one that fails is named with its version and the rest goes on."""
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from importlib import metadata
@@ -12,7 +13,7 @@ from tracekit.diagnosing.diagnoses import Diagnosis
 from tracekit.errors import nearest
 from tracekit.guard import Lost, aside, guarded
 from tracekit.picture.lane import LaneSource
-from tracekit.plugins import hooks, parts
+from tracekit.plugins import hooks, loose, parts
 from tracekit.plugins.guest import Guest
 from tracekit.plugins.isolation import IN_PROCESS, Isolation, is_ours, version_of
 from tracekit.plugins.plugin import Plugin
@@ -109,7 +110,7 @@ def load(entry_points: Iterable[metadata.EntryPoint] | None = None, isolation: I
 
     `isolation`: which plugins run in a process of their own; what stands for them here are stand-ins.
     """
-    points = metadata.entry_points(group=GROUP) if entry_points is None else entry_points
+    points = (*metadata.entry_points(group=GROUP), *loose.points()) if entry_points is None else entry_points
     ordered = sorted(points, key=lambda p: (not is_ours(p), p.name))
     guests = {p: Guest(p, isolation) for p in ordered if isolation.holds(p)}
     for guest in guests.values():
@@ -122,7 +123,7 @@ def load(entry_points: Iterable[metadata.EntryPoint] | None = None, isolation: I
 
 def _apart(point: metadata.EntryPoint, guest: Guest) -> Plugin:
     """Return a plugin that runs in a process of its own, as that process describes it."""
-    plugin = _blank(point)
+    plugin, start = _blank(point), time.perf_counter()
     plugin.apart = True
 
     def failed(error: BaseException) -> None:
@@ -130,17 +131,19 @@ def _apart(point: metadata.EntryPoint, guest: Guest) -> Plugin:
 
     with guarded(failed):
         stand_ins(plugin, guest.described(), guest)
+    plugin.seconds = time.perf_counter() - start
     return plugin
 
 
 def _blank(point: metadata.EntryPoint) -> Plugin:
-    return Plugin(point.name, version_of(point), ours=is_ours(point))
+    return Plugin(point.name, version_of(point), ours=is_ours(point), place=point.value if isinstance(point, loose.Loose) else "")
 
 
 def alone(point: metadata.EntryPoint) -> Plugin:
     """Load one plugin into this process."""
-    plugin = _blank(point)
+    plugin, start = _blank(point), time.perf_counter()
     into(plugin, point)
+    plugin.seconds = time.perf_counter() - start
     return plugin
 
 

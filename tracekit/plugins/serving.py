@@ -18,7 +18,7 @@ import polars as pl
 from tracekit.findings import Finding, Verdict
 from tracekit.guard import message, trace
 from tracekit.picture.scene import Scene
-from tracekit.plugins import registry
+from tracekit.plugins import loose, registry
 from tracekit.plugins.isolation import is_ours
 from tracekit.plugins.plugin import Plugin
 from tracekit.plugins.standins import Facts, facts
@@ -35,7 +35,7 @@ class Served:
     """One plugin and what can be asked of it; each method is one request."""
 
     def __init__(self, name: str, value: str, version: str) -> None:
-        self.point = metadata.EntryPoint(name, value, registry.GROUP)
+        self.point = loose.point(name, value)
         self.plugin = Plugin(name, version)
 
     def load(self) -> Facts:

@@ -1,0 +1,89 @@
+"""Plugins that nobody installed: a file, a package, a folder; the document's own example; those that are broken."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from commands import tracekit
+
+from tracekit.batch import fingerprint
+
+ROOT = Path(__file__).parents[2]
+LOG = "[    1.000000] Linux version 6.12.0 (builder) #1 SMP\n[    2.000000] ring 0000:03:00.0: queue 2 made no progress\n"
+
+
+@pytest.fixture
+def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The plugin of docs/plugins.md, beside a log."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r"`ring\.py` for .*?```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "dmesg.txt").write_text(LOG)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "ring.py").write_text(source)
+    return tmp_path / "own" / "ring.py"
+
+
+def findings(folder: Path, *options: str, **env: str) -> list[tuple[str, str, int]]:
+    done = tracekit("analyze", folder / "dmesg.txt", "-f", "json", *options, **env)
+    return [(f["code"], f["summary"], f["evidence"][0]["line"]) for f in json.loads(done.stdout)["findings"] if f["grade"]]
+
+
+FOUND = [("RING-001", "queue 2 is stuck", 2)]
+
+
+@pytest.mark.parametrize("isolate", ["foreign", "none"])
+def test_a_file_with_a_grammar_and_a_function_is_a_plugin(ring: Path, tmp_path: Path, isolate: str) -> None:
+    assert findings(tmp_path, "--plugins", str(ring), "--isolate", isolate) == FOUND
+    assert findings(tmp_path) == []
+
+
+def test_the_environment_names_plugins_too(ring: Path, tmp_path: Path) -> None:
+    assert findings(tmp_path, TRACEKIT_PLUGINS=str(ring.parent)) == FOUND
+
+
+def test_a_package_is_one_plugin(ring: Path, tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "rings.py").write_text(ring.read_text())
+    (package / "__init__.py").write_text("from .rings import GRAMMAR, stuck\n")
+    assert findings(tmp_path, "--plugins", str(package)) == FOUND
+    assert "\npackage ?: 1 diagnosis, 1 grammar folder\n" in tracekit("plugins", "--plugins", package).stdout
+
+
+def test_plugins_are_listed_with_all_that_they_bring_and_why_one_was_not_loaded(ring: Path) -> None:
+    (ring.parent / "broken.py").write_text("import nowhere\n")
+    (ring.parent / "test_ring.py").write_text("raise SystemExit\n")
+    told = tracekit("plugins", "--plugins", ring.parent).stdout
+    assert re.search(
+        rf"\nring 0\.2: 1 diagnosis, 1 grammar folder\n  from: {ring}\n"
+        r"  hooks: tracekit_diagnoses, tracekit_grammars\n  codes: RING-001\n  tables: ring_stuck\n  loaded in: [0-9,]+ ms\n",
+        told,
+    )
+    assert "  plugin broken ? failed to load: ModuleNotFoundError: No module named 'nowhere'" in told
+    assert "test_ring" not in told
+
+
+def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
+    done = tracekit("analyze", tmp_path, "--plugins", tmp_path / "nix")
+    assert (done.returncode, done.stderr) == (2, f"tracekit: --plugins {tmp_path / 'nix'}: there is no such file or folder\n")
+    told = tracekit("plugins", TRACEKIT_PLUGINS=str(tmp_path / "nix.py")).stdout
+    assert f"plugin nix ? failed to load: FileNotFoundError: there is no file and no folder {tmp_path / 'nix.py'}" in told
+
+
+def test_a_code_that_is_taken_is_refused_by_name(ring: Path, tmp_path: Path) -> None:
+    ring.write_text(ring.read_text().replace("RING-001", "MSI-001"))
+    told = tracekit("plugins", "--plugins", ring).stdout
+    assert "plugin ring 0.2 is wrong: diagnosis MSI-001 ring.stuck is left out, MSI-001 is taken" in told
+
+
+def test_a_batch_hears_such_a_plugin_and_analyzes_anew_where_it_changed(ring: Path, tmp_path: Path) -> None:
+    fingerprint.digest.cache_clear()
+    batch = ("batch", tmp_path / "dmesg.txt", "-o", tmp_path / "results", "-j", "1")
+    assert "1 with a fault" in tracekit(*batch, "--plugins", ring).stdout
+    fingerprint.digest.cache_clear()
+    assert "1 unchanged" in tracekit(*batch, "--plugins", ring).stdout
+    fingerprint.digest.cache_clear()
+    assert "1 case analyzed, 0 with a fault" in tracekit(*batch).stdout
+    fingerprint.digest.cache_clear()
