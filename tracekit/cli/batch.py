@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -13,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tracekit.cli import complete
+from tracekit.cli import formats as cli_formats
 from tracekit.cli import isolate as cli_isolate
 from tracekit.cli import redact as cli_redact
 from tracekit.cli import status as cli_status
-from tracekit.cli.output import complain, offers, rendered, say, write
+from tracekit.cli.output import complain, say
 from tracekit.errors import TracekitError, UsageError
 from tracekit.unseen import csv_cell, visible
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from tracekit.batch.run import Progress, Settings
+    from tracekit.plugins.registry import Registry
     from tracekit.redaction.tokens import Tokens
 
 _UNSEEN = re.compile(r"[^\n\x20-\x7e]")  # JSON escapes it
@@ -111,18 +113,17 @@ def batch(
 
 
 def report(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="The folder of results of a batch.")],
-    format: Annotated[
-        str, typer.Option("--format", "-f", autocompletion=complete.formats, help="terminal, json, markdown, csv, or one of a plugin.")
-    ] = "terminal",
+    results: Annotated[Path, typer.Argument(metavar="RESULTS|RUN", help="Results of a batch, or a run that `analyze --save` kept.")],
+    format: cli_formats.Formats = None,
     against: Annotated[
         Path | None, typer.Option(metavar="OLD", help="Results of an earlier batch: say what is new, known and gone.")
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Of a kept run: all evidence; what was not evaluated; what was read.")] = False,
     fail_on: cli_status.FailOn = cli_status.FAIL_ON,
     debug: Debug = False,
 ) -> None:
-    """Say of the results of a batch which fault is on how many machines, and what could not be read.
+    """Say of the results of a batch which fault is on how many machines, and what could not be read; or report a run that was kept.
 
     Exit status: 0 nothing wrong, and all cases were whole and known; 1 a finding; 2 no case could be read, or the results are damaged;
     3 nothing wrong found, but a case failed, is missing, or its all-clear is not to be trusted.
@@ -133,13 +134,29 @@ def report(
     from tracekit.plugins import registry as plugins
     from tracekit.plugins.isolation import Isolation
 
+    asked = cli_formats.wanted(format, output)
     registry = plugins.load(isolation=Isolation())
-    offers(registry, format, "write_fleet")
+    if results.is_file():
+        if against is not None:
+            raise UsageError(f"--against {against}: {results} is one run; only results of batches are compared")
+        raise typer.Exit(_report_of_run(results, registry, asked, full, limit))
+    cli_formats.known(registry, asked, "write_fleet")
     kept = Results(results)
     found = fleet.fleet(kept, Results(against) if against else None)
-    text, done = rendered(registry, format, found, {}, "write_fleet")
-    write(text, output if done else None)
+    cli_formats.written(registry, asked, found, lambda w: {}, "write_fleet")
     raise typer.Exit(cli_status.of_results(kept, limit))
+
+
+def _report_of_run(
+    path: Path, registry: "Registry", asked: "list[cli_formats.Wanted]", full: bool, limit: cli_status.Threshold | None
+) -> int:
+    """Write the reports of a run that was kept; return the exit status, which is that of the analysis."""
+    from tracekit import stored
+
+    cli_formats.known(registry, asked)
+    run = stored.load(path)
+    cli_formats.written(registry, asked, run, lambda w: {"width": shutil.get_terminal_size((80, 24)).columns, "full": full})
+    return cli_status.of_run(run, limit)
 
 
 def query(
