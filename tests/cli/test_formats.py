@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tracekit import stored
-from tracekit.analyze import Engine, Options, analyze
 from tracekit.cli import formats
 from tracekit.cli import main as cli
 from tracekit.errors import SourceError
+from tracekit.pipeline import Engine, Options, analyze
 from tracekit.testing import samples
 
 ROOT = Path(__file__).resolve().parents[2]

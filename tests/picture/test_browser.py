@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tracekit_reports.html import HtmlReport
 
-from tracekit.analyze import Options, analyze
+from tracekit.pipeline import Options, analyze
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LOG = Path(__file__).resolve().parents[2] / "sample_traces/vfio.resize-window/fires-guest-disable-then-growth-6.12/trace.txt"

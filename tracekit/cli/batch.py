@@ -248,7 +248,7 @@ def _of_results(place: str, tokens: "Tokens | None") -> "dict[str, pl.LazyFrame]
     tables = {name: results.table(name) for name in TABLES}
     if tokens is None:
         return tables
-    from tracekit.analyze import Engine
+    from tracekit.pipeline import Engine
     from tracekit.plugins.isolation import Isolation
     from tracekit.redaction.frames import redacted
 
@@ -258,9 +258,9 @@ def _of_results(place: str, tokens: "Tokens | None") -> "dict[str, pl.LazyFrame]
 
 def _of_log(place: str, sql: str, tokens: "Tokens | None") -> "dict[str, pl.DataFrame]":
     """The tables of one analysis that the query names, without rows where the log has none, and its findings and outcomes."""
-    from tracekit.analyze import Engine, Options, analyze
     from tracekit.batch import rows
     from tracekit.batch.results import frame
+    from tracekit.pipeline import Engine, Options, analyze
     from tracekit.plugins.isolation import Isolation
 
     named = tuple(set(re.findall(r"[A-Za-z_][A-Za-z0-9_]*", sql)))

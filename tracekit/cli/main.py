@@ -96,8 +96,8 @@ def analyze(
     isolation = cli_isolate.isolation(isolate, plugin_time, plugin_memory)
     wishes = cli_control.entries(config, select, ignore, severity, settings, baseline)
     from tracekit import stored
-    from tracekit.analyze import Engine, Options
-    from tracekit.analyze import analyze as run_all
+    from tracekit.pipeline import Engine, Options
+    from tracekit.pipeline import analyze as run_all
 
     engine, tokens = Engine.load((), isolation), cli_redact.tokens(redact, kept)
     engine = replace(engine, control=cli_control.control(wishes, engine.registry.diagnoses))
@@ -132,7 +132,7 @@ def analyze(
 @app.command("plugins")
 def list_plugins(debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False) -> None:
     """Print the plugins, what each brings, and what is wrong with it."""
-    from tracekit.analyze import Engine
+    from tracekit.pipeline import Engine
     from tracekit.plugins.isolation import Isolation
 
     engine = Engine.load(isolation=Isolation())
