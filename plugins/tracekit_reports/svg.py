@@ -62,6 +62,12 @@ class SvgReport:
         style = f'<style>{STYLE}{_PAGE}</style><rect class="paper" width="100%" height="100%"/>{DEFS}'
         return f'<svg class="tl" xmlns="http://www.w3.org/2000/svg" {size}>{style}{"".join(parts)}</svg>\n'
 
+    def write_timeline(self, t: Timeline) -> str:
+        """Return one timeline as a drawing of its own, as a notebook shows it."""
+        paper = f'<style>{STYLE}{_PAGE}</style><rect class="paper" width="100%" height="100%"/>{DEFS}'
+        size = f'width="100%" viewBox="0 0 {WIDTH} {height(t)}"'
+        return f'<svg class="tl" xmlns="http://www.w3.org/2000/svg" {size}>{paper}{drawing(t, lambda _: "")}</svg>'
+
 
 def _source_line(item: Bar | Mark) -> str:
     return f"{item.source}#L{item.line}"
