@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from importlib import import_module
 from pathlib import Path
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _UNSEEN = re.compile(r"[^\n\x20-\x7e]")  # JSON escapes it
 _ODD = r"^\s*[=+\-@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}]|[^\x20-\x7e]"  # texts that a cell of CSV may not hold as they are
+_KERNEL = 0xFFFF_0000_0000_0000  # from here on addresses are the kernel's, on x86 and arm64
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")]
 
 
@@ -180,7 +181,7 @@ def query(
     try:
         found = pl.SQLContext(tables, eager=True).execute(sql)
     except pl.exceptions.PolarsError as e:
-        raise UsageError(f"the query cannot be answered: {str(e).splitlines()[0]} (tables: {', '.join(sorted(tables))})") from e
+        raise UsageError(f"the query cannot be answered: {str(e).splitlines()[0]} (tables: {', '.join(_names(tables, place))})") from e
     sys.stdout.write(_printed(found, format))
     cli_redact.keep(tokens, kept)
 
@@ -271,6 +272,14 @@ def _of_log(place: str, sql: str, tokens: "Tokens | None") -> "dict[str, pl.Data
     return engine.vocabulary.blank(named) | own | dict(run.tables)
 
 
+def _names(tables: Mapping[str, object], place: str) -> list[str]:
+    """Return the names of all tables that can be asked, of a log also those that the query does not name."""
+    from tracekit.batch.results import is_results
+    from tracekit.cli.schema import catalog
+
+    return sorted(tables if is_results(place) else {*tables, *catalog()})
+
+
 def _printed(found: "pl.DataFrame", format: str) -> str:
     import polars as pl
 
@@ -278,6 +287,7 @@ def _printed(found: "pl.DataFrame", format: str) -> str:
         return found.select(_cells(s) for s in found.iter_columns()).rename(csv_cell).write_csv()
     if format == "json":
         return _UNSEEN.sub(_escaped, found.write_json()) + "\n"
+    found = found.select(_hexadecimal(s) for s in found.iter_columns())
     with pl.Config(
         tbl_rows=-1,
         tbl_cols=-1,
@@ -287,6 +297,15 @@ def _printed(found: "pl.DataFrame", format: str) -> str:
         tbl_hide_column_data_types=True,
     ):
         return visible(f"{found}\n", keep="\n")
+
+
+def _hexadecimal(column: "pl.Series") -> "pl.Series":
+    """Return a column of kernel addresses as people read them; others as they are."""
+    import polars as pl
+
+    if column.dtype != pl.UInt64 or (column.max() or 0) < _KERNEL:  # type: ignore[operator]
+        return column
+    return pl.Series(column.name, [None if v is None else hex(v) for v in column], dtype=pl.String)
 
 
 def _cells(column: "pl.Series") -> "pl.Series":

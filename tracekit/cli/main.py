@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import sys
-import time
 from collections.abc import Iterable, Sized
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from tracekit.cli import redact as cli_redact
 from tracekit.cli import schema as cli_schema
 from tracekit.cli import simulate as cli_simulate
 from tracekit.cli import status as cli_status
+from tracekit.cli.meter import ReadMeter, size_of
 from tracekit.cli.output import Output, complain, say, traced
 from tracekit.errors import TracekitError, UsageError
 from tracekit.speed import search_rarely
@@ -103,7 +103,7 @@ def analyze(
     engine = replace(engine, control=cli_control.control(wishes, engine.registry.diagnoses))
     asked += [cli_formats.to_open()] if open_page else []
     cli_formats.known(engine.registry, asked)
-    progress = ReadMeter() if sys.stderr.isatty() else None
+    progress = ReadMeter(size_of(paths)) if sys.stderr.isatty() else None
     try:
         shown = save is not None or cli_formats.drawing(engine.registry, asked)
         run = run_all(paths, Options(clocks=clocks, sides=sides, pictures=shown, progress=progress, redaction=tokens), engine)
@@ -162,28 +162,6 @@ app.command()(cli_author.record)
 app.add_typer(cli_config.config, name="config")
 app.add_typer(cli_author.new, name="new")
 app.command()(cli_author.expect)
-
-
-class ReadMeter:
-    """How far the reading is, on a terminal's standard error, and only once it takes long."""
-
-    def __init__(self, patience_s: float = 1.0) -> None:
-        self.read = 0
-        self.shown = False
-        self.begin = time.monotonic()
-        self.patience_s = patience_s
-
-    def __call__(self, count: int) -> None:
-        """`count` more bytes were read."""
-        self.read += count
-        if time.monotonic() - self.begin >= self.patience_s:
-            self.shown = True
-            print(f"\rread {self.read / 1e6:,.0f} MB", end="", file=sys.stderr, flush=True)
-
-    def done(self) -> None:
-        """Take the line away."""
-        if self.shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _offset(text: str) -> tuple[str, int]:
