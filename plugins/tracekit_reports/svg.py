@@ -91,7 +91,7 @@ def _drawing(t: Timeline, href: Href) -> Iterator[str]:
         return LABELS + scale(position) * inside
 
     size = f'viewBox="0 0 {WIDTH} {height(t)}"'
-    yield f'<svg class="tl" xmlns="http://www.w3.org/2000/svg" {size} data-from="{LABELS}" role="img" aria-label="{_safe(_caption(t))}">'
+    yield f'<svg class="tl" xmlns="http://www.w3.org/2000/svg" {size} data-from="{LABELS}" role="group" aria-label="{_safe(_caption(t))}">'
     for a, b in t.shades:
         yield f'<rect class="shade" x="{x(a):.1f}" y="{TOP - 4}" width="{max(x(b) - x(a), 1):.1f}" height="{ROW * len(t.lanes) + 4}"/>'
     yield from _axis(t, scale, x)
