@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from tracekit.analyze import Engine, analyze
 from tracekit.errors import SourceError
+from tracekit.pipeline import Engine, analyze
 
 SIZE = 64 << 10
 CLASSES = " \t0a[](){}\"',:;=-+._<>|\\/*#@&%~\r\n\x1b\xe9"

@@ -42,9 +42,9 @@ from typing import Any
 
 from mutations import ROOT, made
 
-from tracekit.analyze import Engine, Opened, Options, analyze_opened, open_together
 from tracekit.errors import SourceError
 from tracekit.findings import Finding
+from tracekit.pipeline import Engine, Opened, Options, analyze_opened, open_together
 from tracekit.reading.source import discover
 from tracekit.run import Run
 

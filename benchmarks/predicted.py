@@ -14,7 +14,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 import recordings  # noqa: E402
 
-from tracekit.analyze import Engine, Options, analyze  # noqa: E402
+from tracekit.pipeline import Engine, Options, analyze  # noqa: E402
 from tracekit.replay.score import Score, score, unpredicted  # noqa: E402
 
 SCORED = ("predictions",)

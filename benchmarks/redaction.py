@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tracekit.analyze import Engine
+from tracekit.pipeline import Engine
 from tracekit.reading.source import discover
 from tracekit.redaction.tokens import Tokens
 

@@ -45,7 +45,7 @@ def tracekit(*args: str) -> list[str]:
 
 def vocabulary(folder: Path) -> tuple[Path, int]:
     """A file of the literals of the whole vocabulary, one a line, and how many they are."""
-    from tracekit.analyze import Engine
+    from tracekit.pipeline import Engine
 
     rules = Engine.load().vocabulary.rules.values()
     texts = sorted({text for r in rules if r.marks.sought_in != "small-sources" for text in r.texts})

@@ -23,10 +23,10 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 import recordings  # noqa: E402
 
-from tracekit.analyze import Engine, Options, analyze  # noqa: E402
 from tracekit.diagnosing.diagnoses import Finding  # noqa: E402
 from tracekit.grammar import load as grammar  # noqa: E402
 from tracekit.parsing.capture import Vocabulary  # noqa: E402
+from tracekit.pipeline import Engine, Options, analyze  # noqa: E402
 from tracekit.run import Run  # noqa: E402
 
 MSI_REFUSED = "MSI-004 MSI-005 MSI-006 MSI-007 VFIO-003 VFIO-005 VEC-001 VEC-002 VEC-005"

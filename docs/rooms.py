@@ -17,7 +17,7 @@ PART = ("machines", "models", "diagnoses")
 
 
 def room(module: str) -> str:
-    """Return the room of a module: `reading`, `analyze`, or the hall."""
+    """Return the room of a module: `reading`, `pipeline`, or the hall."""
     name = module.split(".")[1]
     return name if name in (*ROOMS, *ALONE) else "hall"
 
@@ -61,7 +61,7 @@ def imports(package: str) -> Iterator[tuple[str, str]]:
 
 
 ROOMS = sorted(p.parent.name for p in (PAGE.parent.parent / "tracekit").glob("*/__init__.py"))
-ALONE = ("analyze", "evidence", "testing")
+ALONE = ("pipeline", "evidence", "testing")
 HALL = sorted({p.stem for p in (PAGE.parent.parent / "tracekit").glob("[a-z]*.py")} - {*ALONE})
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.analyze import Engine, analyze
+from tracekit.pipeline import Engine, analyze
 from tracekit.run import Run
 
 SAMPLES = Path(__file__).parent.parent / "sample_traces"

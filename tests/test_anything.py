@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from tracekit.analyze import Engine
+from tracekit.pipeline import Engine
 
 FILE = Path(__file__).parent.parent / "benchmarks" / "anything.py"
 MOST = 60  # ordinary logs: one takes 15 ms, so that this is 1 s

@@ -15,9 +15,9 @@ import polars as pl
 import pytest
 from recordings import GIVEN, TRUTH, blanked, cases, inputs, parts, place
 
-import tracekit.analyze
-from tracekit.analyze import Options, analyze
+import tracekit.pipeline
 from tracekit.findings import Finding
+from tracekit.pipeline import Options, analyze
 from tracekit.run import Run
 from tracekit.testing import engine
 
@@ -45,7 +45,7 @@ class Bench:
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     parsed: dict[str, Any] = {}
-    parse = tracekit.analyze.parse
+    parse = tracekit.pipeline.parse
 
     def once(source: Any, *rest: Any) -> Any:
         if "changed-" in source.path:
@@ -55,7 +55,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         return parsed[source.path]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tracekit.analyze, "parse", once)
+        patch.setattr(tracekit.pipeline, "parse", once)
         yield Bench(tmp_path_factory.mktemp("captures"))
 
 

@@ -22,9 +22,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tracekit.analyze import Engine
 from tracekit.parsing import capture
 from tracekit.parsing.envelopes import Layout
+from tracekit.pipeline import Engine
 from tracekit.redaction.contexts import CONTEXTS
 from tracekit.redaction.values import SHAPES
 

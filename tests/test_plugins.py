@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.analyze import Engine, analyze
 from tracekit.cli import main as cli
 from tracekit.cli.plugins import list_plugins
+from tracekit.pipeline import Engine, analyze
 from tracekit.plugins import registry as plugins
 from tracekit.testing import run
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.analyze import Engine, Options, analyze
 from tracekit.batch import run as batch
 from tracekit.batch.cases import case as batch_case
 from tracekit.batch.results import Results
+from tracekit.pipeline import Engine, Options, analyze
 from tracekit.reading import source
 from tracekit.reading.spool import spool
 from tracekit.testing import samples

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.analyze import Options, analyze
+from tracekit.pipeline import Options, analyze
 from tracekit.testing import engine, samples
 
 HERE = Path(__file__).parent

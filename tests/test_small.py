@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tracekit.analyze import analyze
 from tracekit.cli.main import app
 from tracekit.findings import Finding
+from tracekit.pipeline import analyze
 from tracekit.run import Run
 from tracekit.testing import engine
 

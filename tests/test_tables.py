@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from columns import wrong_columns
 
-from tracekit.analyze import Engine, Options, read
 from tracekit.grammar import load as grammar
+from tracekit.pipeline import Engine, Options, read
 from tracekit.plugins import registry as plugins
 from tracekit.reading.source import discover
 from tracekit.tables import pipeline

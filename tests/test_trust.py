@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from commands import tracekit
 
-from tracekit.analyze import Engine, analyze
 from tracekit.batch import rows
 from tracekit.parsing.complaint import complaints, weight
+from tracekit.pipeline import Engine, analyze
 from tracekit.reading import source as reading
 from tracekit.testing import run
 

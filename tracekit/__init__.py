@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Options": "analyze",
+    **dict.fromkeys(("analyze", "Engine", "Options"), "pipeline"),
     "before": "replay.clock",
     "clear": "findings",
     "Diagnosis": "diagnosing.diagnoses",
@@ -77,7 +77,6 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from tracekit.analyze import Options as Options
     from tracekit.bdf import full_bdf as full_bdf
     from tracekit.diagnosing.diagnoses import Diagnosis as Diagnosis
     from tracekit.diagnosing.diagnoses import diagnosis as diagnosis
@@ -156,6 +155,9 @@ if TYPE_CHECKING:
     from tracekit.picture.lane import lane as lane
     from tracekit.picture.scale import Scale as Scale
     from tracekit.picture.scene import Scene as Scene
+    from tracekit.pipeline import Engine as Engine
+    from tracekit.pipeline import Options as Options
+    from tracekit.pipeline import analyze as analyze
     from tracekit.plugins.hooks import hookimpl as hookimpl
     from tracekit.replay.clock import before as before
     from tracekit.replay.gates import Gate as Gate
@@ -205,3 +207,7 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(f"tracekit.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

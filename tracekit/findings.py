@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Literal, get_args
 
 Grade = Literal["proven", "probable", "possible"]
@@ -82,6 +83,9 @@ class Finding:
     fixes: tuple[str, ...] = ()
     fingerprint: str = ""
     meaning: str = ""  # what happened and why it matters, from the page of the diagnosis
+
+    def _repr_html_(self) -> str:
+        return str(import_module("tracekit.reporting").summary(self))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tracekit.findings import Finding, Outcome
-from tracekit.timeline import Picture
+from tracekit.timeline import Picture, Timeline
 
 if TYPE_CHECKING:
     import polars as pl
@@ -87,6 +88,18 @@ class Run:
     def picture(self, f: Finding) -> Picture | None:
         """Return the picture of a finding; None where none was asked for, or there is too little to draw."""
         return next((p for mine, p in zip(self.findings, self.pictures, strict=False) if mine is f), None)
+
+    def timeline(self, device: str) -> Timeline | None:
+        """Return the lanes of a device over time: those of the first finding about it that has a picture (`Options.pictures`)."""
+        about = (p for f, p in zip(self.findings, self.pictures, strict=False) if p and device in (f.subject.bdf, f.subject.label))
+        return next((p.whole for p in about), None)
+
+    def report(self, format: str = "terminal", **options: Any) -> str:
+        """Return a report, by the name that `--format` takes. `options`: width (int), color (bool), full (bool). Errors: UsageError."""
+        return str(import_module("tracekit.reporting").report(self, format, options))
+
+    def _repr_html_(self) -> str:
+        return str(import_module("tracekit.reporting").page(self))
 
 
 class Report(Protocol):

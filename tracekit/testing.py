@@ -12,10 +12,10 @@ from typing import Any
 
 import polars as pl
 
-from tracekit.analyze import Engine, Options, analyze, read
 from tracekit.diagnosing.diagnoses import Diagnosis
 from tracekit.errors import nearest
 from tracekit.findings import Evidence, Finding, Outcome
+from tracekit.pipeline import Engine, Options, analyze, read
 from tracekit.plugins.loose import VARIABLE
 from tracekit.reading.source import discover
 from tracekit.replay.model import Model, replay

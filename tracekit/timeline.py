@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Literal, get_args
 
 # What a bar or mark means; a report gives each tone a colour, and `bad` a pattern too.
@@ -79,6 +80,9 @@ class Timeline:
     sources: tuple[str, ...] = ()
     clock: str = ""
     folds: bool = True  # long stretches in which nothing happens are folded
+
+    def _repr_html_(self) -> str:
+        return str(import_module("tracekit.reporting").drawing(self))
 
     def cut(self, begin: int, end: int) -> "Timeline":
         """Return the part between two positions, on an axis without folds; lanes with nothing there stay."""

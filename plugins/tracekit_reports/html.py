@@ -81,7 +81,7 @@ class HtmlReport:
             f'<svg class="defs" aria-hidden="true">{DEFS}</svg>' if any(run.pictures) else "",
         ]
         script = [f"<script>{_ZOOM}</script>"] if any(run.pictures) else []
-        return "\n".join([*head, *_body(run, told, title), *script, "</body></html>"]) + "\n"
+        return "\n".join([*head, "<main>", *_body(run, told, title), "</main>", *script, "</body></html>"]) + "\n"
 
 
 def _body(run: Run, told: Story, title: str) -> Iterator[str]:

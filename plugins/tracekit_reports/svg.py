@@ -62,6 +62,12 @@ class SvgReport:
         style = f'<style>{STYLE}{_PAGE}</style><rect class="paper" width="100%" height="100%"/>{DEFS}'
         return f'<svg class="tl" xmlns="http://www.w3.org/2000/svg" {size}>{style}{"".join(parts)}</svg>\n'
 
+    def write_timeline(self, t: Timeline) -> str:
+        """Return one timeline as a drawing of its own, as a notebook shows it."""
+        paper = f'<style>{STYLE}{_PAGE}</style><rect class="paper" width="100%" height="100%"/>{DEFS}'
+        size = f'width="100%" viewBox="0 0 {WIDTH} {height(t)}"'
+        return f'<svg class="tl" xmlns="http://www.w3.org/2000/svg" {size}>{paper}{drawing(t, lambda _: "")}</svg>'
+
 
 def _source_line(item: Bar | Mark) -> str:
     return f"{item.source}#L{item.line}"
@@ -85,7 +91,7 @@ def _drawing(t: Timeline, href: Href) -> Iterator[str]:
         return LABELS + scale(position) * inside
 
     size = f'viewBox="0 0 {WIDTH} {height(t)}"'
-    yield f'<svg class="tl" xmlns="http://www.w3.org/2000/svg" {size} data-from="{LABELS}" role="img" aria-label="{_safe(_caption(t))}">'
+    yield f'<svg class="tl" xmlns="http://www.w3.org/2000/svg" {size} data-from="{LABELS}" role="group" aria-label="{_safe(_caption(t))}">'
     for a, b in t.shades:
         yield f'<rect class="shade" x="{x(a):.1f}" y="{TOP - 4}" width="{max(x(b) - x(a), 1):.1f}" height="{ROW * len(t.lanes) + 4}"/>'
     yield from _axis(t, scale, x)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.analyze import Engine, Options, analyze
 from tracekit.batch import rows
 from tracekit.diagnosing import recorded
 from tracekit.grammar import load as grammar
 from tracekit.grammar.marks import DECLARED
 from tracekit.parsing.capture import Vocabulary
+from tracekit.pipeline import Engine, Options, analyze
 from tracekit.replay import clock
 
 GRAMMAR = """\

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tracekit import analyze
-from tracekit.analyze import Engine
+from tracekit import pipeline
 from tracekit.batch import cases, worker
 from tracekit.batch.worker import Job, Ready, answer, together
+from tracekit.pipeline import Engine
 
 SAMPLES = Path(__file__).parents[2] / "sample_traces"
 LOGS = [f for f in sorted(SAMPLES.rglob("*")) if f.suffix in (".log", ".txt") and f.is_file()]
@@ -48,7 +48,7 @@ def test_packed_and_broken_cases_are_opened_once_and_answered_as_alone(
     given = jobs(*sorted(tmp_path.iterdir()))
     alone = [answer(job, engine, Ready()) for job in given]
     ready = together(given, engine)
-    monkeypatch.setattr(analyze, "discover", None)
+    monkeypatch.setattr(pipeline, "discover", None)
     shared = [answer(job, engine, ready) for job in given]
     assert [r.status for r in shared] == ["done", "failed", "done", "failed", "done"]
     assert shared == [replace(a, seconds=s.seconds) for a, s in zip(alone, shared, strict=True)]
@@ -60,7 +60,7 @@ def test_one_that_cannot_be_parsed_leaves_the_others_to_be_parsed_alone(
     def broken(*given: Any) -> None:
         raise OSError("a bad sector")
 
-    monkeypatch.setattr(analyze, "parse_together", broken)
+    monkeypatch.setattr(pipeline, "parse_together", broken)
     given = jobs(*LOGS[:2])
     assert together(given, engine) == Ready()
     assert [answer(job, engine, Ready()).status for job in given] == ["done", "done"]
@@ -74,7 +74,7 @@ def test_a_log_that_grows_while_it_is_parsed_has_the_digest_of_before(
     for file in files:
         file.write_bytes(LOGS[0].read_bytes())
     before = cases.digest(str(files[0]))
-    parse = analyze.parse_together
+    parse = pipeline.parse_together
 
     def growing(*given: Any) -> Sequence[Any]:
         found = parse(*given)
@@ -82,7 +82,7 @@ def test_a_log_that_grows_while_it_is_parsed_has_the_digest_of_before(
             log.write("[  900.000000] one more line\n")
         return found
 
-    monkeypatch.setattr(analyze, "parse_together", growing)
+    monkeypatch.setattr(pipeline, "parse_together", growing)
     given = jobs(*files)
     reply = answer(given[0], engine, together(given, engine))
     assert (reply.status, reply.digest) == ("done", before)

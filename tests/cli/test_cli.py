@@ -1,6 +1,7 @@
 """The command line as a user meets it: exit status, one clear line for each mistake, nothing heavy for --help."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from commands import tracekit
 
 from tracekit.cli import main as cli
 from tracekit.cli import status
-from tracekit.cli.main import ReadMeter
+from tracekit.cli.meter import ReadMeter, size_of, told
 from tracekit.errors import UsageError
 from tracekit.findings import Finding
 from tracekit.run import Run, SourceReport
@@ -202,12 +203,19 @@ def test_what_makes_the_exit_status_1(fail_on: str, alarms: int) -> None:
     assert status.of_run(Run((SourceReport("a", 1),), found, ()), limit) == (alarms > 0)
 
 
-def test_progress_waits_until_it_takes_long(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_waits_until_it_takes_long_and_goes_away(capsys: pytest.CaptureFixture[str]) -> None:
     quick, slow = ReadMeter(patience_s=1000), ReadMeter(patience_s=0)
     for p in (quick, slow):
         p(3_000_000)
         p.done()
-    assert capsys.readouterr().err == "\rread 3 MB\r\x1b[K"
+    assert re.fullmatch(r"\rread 3 MB, [0-9,]+ MB/s\x1b\[K\r\x1b\[K", capsys.readouterr().err)
+
+
+def test_progress_tells_rate_and_time_left_where_the_size_is_known(log: Path) -> None:
+    assert told(50_000_000, 200_000_000, 2.0) == "read 50 of 200 MB, 25 MB/s, 0:06 left"
+    assert told(50_000_000, 0, 2.0) == "read 50 MB, 25 MB/s"
+    assert size_of([str(log)]) == len(LOG)
+    assert size_of([str(log), "-"]) == 0
 
 
 def test_an_interrupt_is_status_130(monkeypatch: pytest.MonkeyPatch) -> None:

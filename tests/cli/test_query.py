@@ -2,6 +2,7 @@
 
 import json
 
+import polars as pl
 import pytest
 
 from tracekit.batch import cases
@@ -90,6 +91,17 @@ def test_a_query_that_cannot_be_answered_is_told_in_one_line(ask, results, log, 
         with pytest.raises(UsageError, match="^the query cannot be answered: .*") as error:
             ask(place, sql)
         assert told in str(error.value) and "\n" not in str(error.value)
+
+
+def test_all_tables_of_a_log_are_named_where_one_is_unknown(ask, log):
+    with pytest.raises(UsageError, match=r"\(tables: .*devices, .*findings, .*irq_matrix_alloc, .*windows\W"):
+        ask(log, "SELECT x FROM nonsense")
+
+
+def test_addresses_are_hexadecimal_for_people_and_numbers_for_programs():
+    found = pl.DataFrame({"device": [0xFFFF8881024F2000, None], "count": [3, 4]}, schema={"device": pl.UInt64, "count": pl.UInt64})
+    assert "0xffff8881024f2000" in cli_batch._printed(found, "table") and "┆ 3 " in cli_batch._printed(found, "table")
+    assert cli_batch._printed(found, "csv") == f"device,count\n{0xFFFF8881024F2000},3\n,4\n"
 
 
 def test_formats_and_places_that_are_not_there(ask, log, tmp_path):

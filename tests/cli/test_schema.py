@@ -67,4 +67,4 @@ def test_the_list_has_a_line_a_table_and_marks_those_that_nobody_reads() -> None
 
 @pytest.mark.parametrize("table", ["raw_event", "streams", "sources", "divergences"])
 def test_tables_of_the_pipeline_have_pages(table: str) -> None:
-    assert parts(schema(table), "emitted by") == ["the pipeline  tracekit/analyze.py"]
+    assert parts(schema(table), "emitted by") == ["the pipeline  tracekit/pipeline.py"]

@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 
 from tracekit import Finding, clear, diagnosis, inconclusive
-from tracekit.analyze import Engine, Options, analyze
 from tracekit.diagnosing.diagnoses import judge
 from tracekit.diagnosing.places import Place, Places
+from tracekit.pipeline import Engine, Options, analyze
 from tracekit.testing import samples
 
 SAMPLES = samples(Path(__file__).parents[2] / "sample_traces")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tracekit import Finding
-from tracekit.analyze import Engine, Options, analyze
+from tracekit.pipeline import Engine, Options, analyze
 
 TOP = Path(__file__).parents[2] / "sample_traces"
 ACROSS = {

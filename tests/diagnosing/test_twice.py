@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.analyze import Engine, Options, analyze
 from tracekit.findings import GRADES, Finding
+from tracekit.pipeline import Engine, Options, analyze
 from tracekit.testing import expected, samples
 
 CASES = [c for c in samples(Path(__file__).parents[2] / "sample_traces") if c.name.startswith("fires-")]

@@ -2,7 +2,7 @@
 
 import re
 
-from tracekit.analyze import Engine
+from tracekit.pipeline import Engine
 
 # A rule is named for what it says; these words in its name make it a complaint.
 COMPLAINT = re.compile(

@@ -7,11 +7,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tracekit.analyze import Engine, Options, analyze
 from tracekit.grammar import load as grammar
 from tracekit.parsing import capture
 from tracekit.parsing import parse as parsing
 from tracekit.parsing.capture import RAW, Vocabulary
+from tracekit.pipeline import Engine, Options, analyze
 from tracekit.run import Run
 from tracekit.testing import shape
 

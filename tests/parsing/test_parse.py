@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 import tracekit.parsing.parse as parsing
-from tracekit.analyze import Engine
 from tracekit.parsing import capture
 from tracekit.parsing.parse import parse, parse_together
+from tracekit.pipeline import Engine
 from tracekit.reading.source import discover
 from tracekit.testing import run, tables
 
@@ -70,7 +70,7 @@ def test_a_kernel_line_that_almost_parses_is_counted_and_shown() -> None:
 
 
 def test_bytes_that_are_not_utf8_are_replaced_and_noted(tmp_path) -> None:
-    from tracekit.analyze import analyze
+    from tracekit.pipeline import analyze
 
     log = tmp_path / "bad.log"
     log.write_bytes(b"[    1.000000] usb \xff\xfe\n[    2.000000] DMAR-IR: Failed to allocate IRTE\n")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.analyze import Engine, Options, analyze
+from tracekit.pipeline import Engine, Options, analyze
 
 POLLED = "nvme nvme3: I/O 12 QID 7 timeout, completion polled"
 STAMPED = f"[ 4711.123456] {POLLED}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.analyze import Options, analyze
+from tracekit.pipeline import Options, analyze
 from tracekit.run import Run
 
 REFUSALS = (

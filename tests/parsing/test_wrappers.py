@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.analyze import analyze
+from tracekit.pipeline import analyze
 from tracekit.testing import engine
 
 SAMPLES = [

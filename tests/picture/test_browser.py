@@ -3,13 +3,14 @@
 import os
 import shutil
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tracekit_reports.html import HtmlReport
 
-from tracekit.analyze import Options, analyze
+from tracekit.pipeline import Options, analyze
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LOG = Path(__file__).resolve().parents[2] / "sample_traces/vfio.resize-window/fires-guest-disable-then-growth-6.12/trace.txt"
@@ -86,3 +87,20 @@ def test_it_is_whole_without_script(browser: Any, tmp_path: Path) -> None:
     tab.locator("summary", has_text="The lines around").first.click()
     assert tab.locator("details[open] tr").count() > 20
     context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(page: tuple[Any, list[str]], scheme: str) -> None:
+    tab, _ = page
+    tab.emulate_media(color_scheme=scheme)
+    axe = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    found = tab.evaluate(
+        f"async () => {{ {axe}; return (await axe.run()).violations.map(v => [v.id, v.nodes.map(n => n.html.slice(0, 200))]) }}"
+    )
+    assert found == []
+
+
+def test_it_prints_all_of_it_on_pages(page: tuple[Any, list[str]]) -> None:
+    tab, said = page
+    assert len(tab.pdf(format="A4")) > 10_000
+    assert said == []

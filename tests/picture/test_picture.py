@@ -13,13 +13,13 @@ from tracekit_reports.html import HtmlReport
 from tracekit_reports.svg import SvgReport
 from tracekit_reports.terminal import TerminalReport
 
-from tracekit.analyze import Options, analyze
 from tracekit.diagnosing.places import Places
 from tracekit.findings import Finding, Subject
 from tracekit.picture.compose import picture
 from tracekit.picture.lane import lane
 from tracekit.picture.scale import FOLD, MOST_FOLDS, Scale
 from tracekit.picture.scene import MOST_MARKS, Scene
+from tracekit.pipeline import Options, analyze
 from tracekit.run import Run
 from tracekit.testing import run as run_text
 from tracekit.timeline import Bar, Lane, Mark, Picture, Timeline

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.analyze import Options, analyze
 from tracekit.errors import SourceError
+from tracekit.pipeline import Options, analyze
 from tracekit.reading import bundle
 from tracekit.reading.bundle import Log
 from tracekit.testing import shape

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tracekit import analyze as pipeline
-from tracekit.analyze import Engine, analyze, analyze_opened
+from tracekit import pipeline
 from tracekit.errors import SourceError
 from tracekit.parsing.parse import parse
+from tracekit.pipeline import Engine, analyze, analyze_opened
 from tracekit.reading.held import Room
 from tracekit.reading.source import Source, discover
 from tracekit.run import Run

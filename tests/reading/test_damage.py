@@ -18,8 +18,8 @@ from typing import IO
 
 import pytest
 
-from tracekit.analyze import Engine, analyze
 from tracekit.cli.output import rendered
+from tracekit.pipeline import Engine, analyze
 from tracekit.reading import zips
 from tracekit.run import Run
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.analyze import Options, analyze
+from tracekit.pipeline import Options, analyze
 from tracekit.reading.graphreturns import with_returns
 from tracekit.reading.source import discover
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from recordings import GIVEN, inputs
 
-from tracekit.analyze import Engine, Options, analyze
+from tracekit.pipeline import Engine, Options, analyze
 from tracekit.redaction.redactor import Redactor
 from tracekit.redaction.tokens import Tokens
 from tracekit.run import Run

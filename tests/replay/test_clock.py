@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from tracekit import before
-from tracekit.analyze import Options, analyze
+from tracekit.pipeline import Options, analyze
 from tracekit.testing import run
 
 TRACE = """\

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from recordings import GIVEN, TRUTH, blanked, inputs
 
-from tracekit.analyze import Options, analyze
+from tracekit.pipeline import Options, analyze
 from tracekit.run import Run
 
 pytestmark = pytest.mark.skipif(not GIVEN.is_dir(), reason="no recordings beside this checkout")

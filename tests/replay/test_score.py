@@ -3,8 +3,8 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tracekit.analyze import Engine, Options, analyze
 from tracekit.findings import Evidence, Finding
+from tracekit.pipeline import Engine, Options, analyze
 from tracekit.replay.score import score, state, timeline, unpredicted
 from tracekit.testing import tables
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tracekit.analyze import Engine, Options, analyze
 from tracekit.findings import Finding
+from tracekit.pipeline import Engine, Options, analyze
 from tracekit.simulate.answer import Answer
 from tracekit.simulate.settings import scenario, written
 from tracekit.simulate.simulator import Parts

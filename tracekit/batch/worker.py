@@ -62,7 +62,7 @@ def main() -> None:
     die_with(int(sys.argv[2]))
     connection = Connection(int(sys.argv[1]))
     search_rarely()
-    from tracekit.analyze import Engine
+    from tracekit.pipeline import Engine
 
     engine = Engine.load(isolation=Isolation(**json.loads(sys.argv[3])))
     connection.send(fingerprint.digest())
@@ -84,8 +84,8 @@ def _serve(connection: "Connection[Any, Any]", engine: Any) -> None:
 def together(jobs: Sequence[Job], engine: Any) -> Ready:
     """Open the small files among some cases, and parse their logs in one go. Where one of them fails none is ready: each is analyzed alone
     then, and tells its reason."""
-    from tracekit.analyze import open_together
     from tracekit.batch import cases
+    from tracekit.pipeline import open_together
 
     small = [job for job in jobs if job.size <= _SMALL and not job.known and job.key is None and os.path.isfile(job.path)]
     if len(small) < 2:
@@ -128,8 +128,8 @@ def answer(job: Job, engine: Any, ready: Ready) -> Reply:
 def _analyzed(
     job: Job, engine: Any, ready: Ready, tokens: Tokens | None
 ) -> tuple[str, dict[str, Any], dict[str, list[tuple[Any, ...]]], str]:
-    from tracekit.analyze import Options, analyze, analyze_opened
     from tracekit.batch import cases
+    from tracekit.pipeline import Options, analyze, analyze_opened
 
     digest = ready.digests.get(job.path) or cases.digest(job.path)
     if digest == job.known:

@@ -4,10 +4,11 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, InvalidStateError
 from contextlib import suppress
 from importlib import import_module
@@ -17,12 +18,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tracekit.cli import complete
+from tracekit.cli import formats as cli_formats
 from tracekit.cli import isolate as cli_isolate
 from tracekit.cli import plugins as cli_plugins
 from tracekit.cli import redact as cli_redact
 from tracekit.cli import status as cli_status
-from tracekit.cli.output import complain, offers, rendered, say, write
+from tracekit.cli.output import complain, say
 from tracekit.errors import TracekitError, UsageError
 from tracekit.unseen import csv_cell, visible
 
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
     import polars as pl
 
     from tracekit.batch.run import Progress, Settings
+    from tracekit.plugins.registry import Registry
     from tracekit.redaction.tokens import Tokens
 
 _MISSED = 10  # s in a row without a scheduler before it counts as gone
 _UNSEEN = re.compile(r"[^\n\x20-\x7e]")  # JSON escapes it
 _ODD = r"^\s*[=+\-@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}]|[^\x20-\x7e]"  # texts that a cell of CSV may not hold as they are
+_KERNEL = 0xFFFF_0000_0000_0000  # from here on addresses are the kernel's, on x86 and arm64
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")]
 
 
@@ -118,18 +121,17 @@ def batch(
 
 
 def report(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="The folder of results of a batch.")],
-    format: Annotated[
-        str, typer.Option("--format", "-f", autocompletion=complete.formats, help="terminal, json, markdown, csv, or one of a plugin.")
-    ] = "terminal",
+    results: Annotated[Path, typer.Argument(metavar="RESULTS|RUN", help="Results of a batch, or a run that `analyze --save` kept.")],
+    format: cli_formats.Formats = None,
     against: Annotated[
         Path | None, typer.Option(metavar="OLD", help="Results of an earlier batch: say what is new, known and gone.")
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Of a kept run: all evidence; what was not evaluated; what was read.")] = False,
     fail_on: cli_status.FailOn = cli_status.FAIL_ON,
     debug: Debug = False,
 ) -> None:
-    """Say of the results of a batch which fault is on how many machines, and what could not be read.
+    """Say of the results of a batch which fault is on how many machines, and what could not be read; or report a run that was kept.
 
     Exit status: 0 nothing wrong, and all cases were whole and known; 1 a finding; 2 no case could be read, or the results are damaged;
     3 nothing wrong found, but a case failed, is missing, or its all-clear is not to be trusted.
@@ -140,13 +142,29 @@ def report(
     from tracekit.plugins import registry as plugins
     from tracekit.plugins.isolation import Isolation
 
+    asked = cli_formats.wanted(format, output)
     registry = plugins.load(isolation=Isolation())
-    offers(registry, format, "write_fleet")
+    if results.is_file():
+        if against is not None:
+            raise UsageError(f"--against {against}: {results} is one run; only results of batches are compared")
+        raise typer.Exit(_report_of_run(results, registry, asked, full, limit))
+    cli_formats.known(registry, asked, "write_fleet")
     kept = Results(results)
     found = fleet.fleet(kept, Results(against) if against else None)
-    text, done = rendered(registry, format, found, {}, "write_fleet")
-    write(text, output if done else None)
+    cli_formats.written(registry, asked, found, lambda w: {}, "write_fleet")
     raise typer.Exit(cli_status.of_results(kept, limit))
+
+
+def _report_of_run(
+    path: Path, registry: "Registry", asked: "list[cli_formats.Wanted]", full: bool, limit: cli_status.Threshold | None
+) -> int:
+    """Write the reports of a run that was kept; return the exit status, which is that of the analysis."""
+    from tracekit import stored
+
+    cli_formats.known(registry, asked)
+    run = stored.load(path)
+    cli_formats.written(registry, asked, run, lambda w: {"width": shutil.get_terminal_size((80, 24)).columns, "full": full})
+    return cli_status.of_run(run, limit)
 
 
 def query(
@@ -171,7 +189,7 @@ def query(
     try:
         found = pl.SQLContext(tables, eager=True).execute(sql)
     except pl.exceptions.PolarsError as e:
-        raise UsageError(f"the query cannot be answered: {str(e).splitlines()[0]} (tables: {', '.join(sorted(tables))})") from e
+        raise UsageError(f"the query cannot be answered: {str(e).splitlines()[0]} (tables: {', '.join(_names(tables, place))})") from e
     sys.stdout.write(_printed(found, format))
     cli_redact.keep(tokens, kept)
 
@@ -267,7 +285,7 @@ def _of_results(place: str, tokens: "Tokens | None") -> "dict[str, pl.LazyFrame]
     tables = {name: results.table(name) for name in TABLES}
     if tokens is None:
         return tables
-    from tracekit.analyze import Engine
+    from tracekit.pipeline import Engine
     from tracekit.plugins.isolation import Isolation
     from tracekit.redaction.frames import redacted
 
@@ -277,9 +295,9 @@ def _of_results(place: str, tokens: "Tokens | None") -> "dict[str, pl.LazyFrame]
 
 def _of_log(place: str, sql: str, tokens: "Tokens | None") -> "dict[str, pl.DataFrame]":
     """The tables of one analysis that the query names, without rows where the log has none, and its findings and outcomes."""
-    from tracekit.analyze import Engine, Options, analyze
     from tracekit.batch import rows
     from tracekit.batch.results import frame
+    from tracekit.pipeline import Engine, Options, analyze
     from tracekit.plugins.isolation import Isolation
 
     named = tuple(set(re.findall(r"[A-Za-z_][A-Za-z0-9_]*", sql)))
@@ -290,6 +308,14 @@ def _of_log(place: str, sql: str, tokens: "Tokens | None") -> "dict[str, pl.Data
     return engine.vocabulary.blank(named) | own | dict(run.tables)
 
 
+def _names(tables: Mapping[str, object], place: str) -> list[str]:
+    """Return the names of all tables that can be asked, of a log also those that the query does not name."""
+    from tracekit.batch.results import is_results
+    from tracekit.cli.schema import catalog
+
+    return sorted(tables if is_results(place) else {*tables, *catalog()})
+
+
 def _printed(found: "pl.DataFrame", format: str) -> str:
     import polars as pl
 
@@ -297,6 +323,7 @@ def _printed(found: "pl.DataFrame", format: str) -> str:
         return found.select(_cells(s) for s in found.iter_columns()).rename(csv_cell).write_csv()
     if format == "json":
         return _UNSEEN.sub(_escaped, found.write_json()) + "\n"
+    found = found.select(_hexadecimal(s) for s in found.iter_columns())
     with pl.Config(
         tbl_rows=-1,
         tbl_cols=-1,
@@ -306,6 +333,15 @@ def _printed(found: "pl.DataFrame", format: str) -> str:
         tbl_hide_column_data_types=True,
     ):
         return visible(f"{found}\n", keep="\n")
+
+
+def _hexadecimal(column: "pl.Series") -> "pl.Series":
+    """Return a column of kernel addresses as people read them; others as they are."""
+    import polars as pl
+
+    if column.dtype != pl.UInt64 or (column.max() or 0) < _KERNEL:  # type: ignore[operator]
+        return column
+    return pl.Series(column.name, [None if v is None else hex(v) for v in column], dtype=pl.String)
 
 
 def _cells(column: "pl.Series") -> "pl.Series":

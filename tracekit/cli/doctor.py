@@ -23,7 +23,7 @@ def doctor(
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Say which questions a log can answer and which not, and the one command that would add most."""
-    from tracekit.analyze import Engine, Options, analyze
+    from tracekit.pipeline import Engine, Options, analyze
     from tracekit.plugins.isolation import Isolation
 
     isolation = Isolation()

@@ -60,7 +60,7 @@ def excerpt(lines: Sequence[Line], code: str, most: int) -> list[Line]:
 
 def run_of(lines: Sequence[Line]) -> "Run":
     """Analyze some lines; the evidence has the sources and line numbers of these."""
-    from tracekit.analyze import analyze
+    from tracekit.pipeline import analyze
     from tracekit.testing import engine
 
     with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import sys
-import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +14,11 @@ import typer
 from tracekit import __version__
 from tracekit.cli import author as cli_author
 from tracekit.cli import batch as cli_batch
-from tracekit.cli import complete
 from tracekit.cli import config as cli_config
 from tracekit.cli import control as cli_control
 from tracekit.cli import doctor as cli_doctor
 from tracekit.cli import explain as cli_explain
+from tracekit.cli import formats as cli_formats
 from tracekit.cli import isolate as cli_isolate
 from tracekit.cli import model as cli_model
 from tracekit.cli import plugins as cli_plugins
@@ -30,7 +29,8 @@ from tracekit.cli import schema as cli_schema
 from tracekit.cli import simulate as cli_simulate
 from tracekit.cli import status as cli_status
 from tracekit.cli import test as cli_test
-from tracekit.cli.output import Output, complain, draws, offers, rendered, traced, write
+from tracekit.cli.meter import ReadMeter, size_of
+from tracekit.cli.output import Output, complain, traced
 from tracekit.errors import TracekitError, UsageError
 from tracekit.speed import search_rarely
 
@@ -60,11 +60,12 @@ def _options(version: Annotated[bool, typer.Option("--version", "-V", help="Prin
 @app.command()
 def analyze(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Logs, traces, folders of them, - for standard input: one case.")],
-    format: Annotated[
-        str,
-        typer.Option("--format", "-f", autocompletion=complete.formats, help="terminal, html, svg, markdown, json, sarif, junit, csv, ..."),
-    ] = "terminal",
+    format: cli_formats.Formats = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the run, so that `tracekit report FILE` can write any report of it.")
+    ] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the HTML page in a browser too.")] = False,
     full: Annotated[bool, typer.Option("--full", help="All evidence; why diagnoses were not evaluated; what was read.")] = False,
     fail_on: cli_status.FailOn = cli_status.FAIL_ON,
     clock: Annotated[
@@ -95,19 +96,22 @@ def analyze(
     Exit status: 0 nothing wrong, and the input was whole and known; 1 a finding; 2 nothing could be read; 3 nothing wrong found, but this
     all-clear is not to be trusted (a log cut or not readable, a failed plugin, nothing that could be checked, complaints not understood).
     """
+    asked = cli_formats.wanted(format, output)
     limit, clocks, sides = cli_status.threshold(fail_on), dict(map(_offset, clock or [])), dict(map(_side, side or []))
-    colored, kept = _colored(color, output), cli_redact.map_file(redact, redaction_map, output)
+    colored, kept = _colored(color), cli_redact.map_file(redact, redaction_map, cli_formats.first_file(asked) or save)
     isolation = cli_isolate.isolation(isolate, plugin_time, plugin_memory)
     wishes = cli_control.entries(config, select, ignore, severity, settings, baseline)
-    from tracekit.analyze import Engine, Options
-    from tracekit.analyze import analyze as run_all
+    from tracekit import stored
+    from tracekit.pipeline import Engine, Options
+    from tracekit.pipeline import analyze as run_all
 
     engine, tokens = Engine.load((), isolation), cli_redact.tokens(redact, kept)
     engine = replace(engine, control=cli_control.control(wishes, engine.registry.diagnoses))
-    offers(engine.registry, format)
-    progress = ReadMeter() if sys.stderr.isatty() else None
+    asked += [cli_formats.to_open()] if open_page else []
+    cli_formats.known(engine.registry, asked)
+    progress = ReadMeter(size_of(paths)) if sys.stderr.isatty() else None
     try:
-        shown = draws(engine.registry, format)
+        shown = save is not None or cli_formats.drawing(engine.registry, asked)
         run = run_all(paths, Options(clocks=clocks, sides=sides, pictures=shown, progress=progress, redaction=tokens), engine)
     finally:
         if progress:
@@ -117,8 +121,16 @@ def analyze(
         complain(error)
     traced(trace for p in run.plugins for trace in p.traces)
     columns = width or shutil.get_terminal_size((80, 24)).columns
-    text, done = rendered(engine.registry, format, run, {"width": columns, "color": colored, "full": full})
-    write(text, output if done else None)
+    if save is not None:
+        stored.save(run, save)
+    cli_formats.written(
+        engine.registry,
+        asked,
+        run,
+        lambda w: {"width": columns, "color": colored and (w.output is None or color == "always"), "full": full},
+    )
+    if open_page and asked[-1].output:
+        cli_formats.show(asked[-1].output)
     cli_redact.keep(tokens, kept)
     raise typer.Exit(cli_status.of_run(run, limit))
 
@@ -141,28 +153,6 @@ app.add_typer(cli_author.new, name="new")
 app.command()(cli_author.expect)
 app.command()(cli_test.test)
 app.command()(cli_sample.sample)
-
-
-class ReadMeter:
-    """How far the reading is, on a terminal's standard error, and only once it takes long."""
-
-    def __init__(self, patience_s: float = 1.0) -> None:
-        self.read = 0
-        self.shown = False
-        self.begin = time.monotonic()
-        self.patience_s = patience_s
-
-    def __call__(self, count: int) -> None:
-        """`count` more bytes were read."""
-        self.read += count
-        if time.monotonic() - self.begin >= self.patience_s:
-            self.shown = True
-            print(f"\rread {self.read / 1e6:,.0f} MB", end="", file=sys.stderr, flush=True)
-
-    def done(self) -> None:
-        """Take the line away."""
-        if self.shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _offset(text: str) -> tuple[str, int]:
@@ -192,10 +182,10 @@ def _known(run: "Run", sources: Iterable[str]) -> None:
             raise UsageError(f"no source is called {source}" + (f"; call it {' or '.join(ends)}" if ends else _near(source, paths)))
 
 
-def _colored(when: str, output: Path | None) -> bool:
+def _colored(when: str) -> bool:
     if when not in ("auto", "always", "never"):
         raise UsageError(f"--color {when}: give auto, always or never")
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or output is not None or not sys.stdout.isatty()
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
     return when == "always" or (when == "auto" and not plain)
 
 

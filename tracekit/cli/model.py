@@ -80,8 +80,8 @@ def state(
 
 def whatif(paths: Paths, format: Format = "terminal", debug: Debug = False) -> None:
     """Replay the same stimuli with one gate flipped at a time: which faults vanish, which stay, what the fix costs."""
-    from tracekit.analyze import Options
-    from tracekit.analyze import whatif as flip
+    from tracekit.pipeline import Options
+    from tracekit.pipeline import whatif as flip
     from tracekit.plugins.isolation import Isolation
 
     flips = flip(paths, Options(isolation=Isolation()))
@@ -120,7 +120,7 @@ def _flipped(flips: "Sequence[Flip]") -> Iterator[str]:
 
 
 def _run(paths: list[str]) -> "Run":
-    from tracekit.analyze import Options, analyze
+    from tracekit.pipeline import Options, analyze
     from tracekit.plugins.isolation import Isolation
 
     return analyze(paths, Options(keep_tables=("*",), isolation=Isolation()))

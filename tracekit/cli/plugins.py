@@ -11,7 +11,7 @@ from tracekit.cli.output import say, traced
 from tracekit.errors import UsageError
 
 if TYPE_CHECKING:
-    from tracekit.analyze import Engine
+    from tracekit.pipeline import Engine
     from tracekit.plugins.plugin import Plugin
 
 
@@ -44,7 +44,7 @@ def list_plugins(
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Print the plugins: what each brings, through which hooks, how long it took to load, and what is wrong with it."""
-    from tracekit.analyze import Engine
+    from tracekit.pipeline import Engine
     from tracekit.plugins.isolation import Isolation
 
     engine = Engine.load(isolation=Isolation())

@@ -38,7 +38,7 @@ def redact(
 
     BDFs, vectors, pirqs, MSI addresses, times and releases stay, and so do findings and their lines. The map is kept beside OUT.
     """
-    from tracekit.analyze import Engine
+    from tracekit.pipeline import Engine
     from tracekit.plugins.isolation import Isolation
     from tracekit.reading.source import Series, discover
     from tracekit.redaction.redactor import safe_name

@@ -53,8 +53,8 @@ def sample(
 
 def _releases(folder: Path) -> list[str]:
     """Return the releases that the lines name."""
-    from tracekit.analyze import Options, analyze
     from tracekit.batch import rows
+    from tracekit.pipeline import Options, analyze
     from tracekit.testing import engine
 
     own = engine()

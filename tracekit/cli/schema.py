@@ -51,7 +51,7 @@ def schema(
 
 def catalog() -> dict[str, Entry]:
     """Return every table by name."""
-    from tracekit import analyze
+    from tracekit import pipeline as steps
     from tracekit.batch import rows
     from tracekit.diagnosing import recorded
     from tracekit.grammar import load as grammar
@@ -62,7 +62,7 @@ def catalog() -> dict[str, Entry]:
     from tracekit.tables.envelope import ENVELOPE_COLUMNS, SPAN_COLUMNS
 
     registry = plugins.load(isolation=Isolation())
-    pipe = ("the pipeline", "tracekit/analyze.py")
+    pipe = ("the pipeline", "tracekit/pipeline.py")
     entries = {t.name: Entry(t, (), [pipe]) for t in (pipeline.STREAMS, pipeline.SOURCES)}
     grammars = grammar.load(registry.grammars)
     for rule in grammars.events.values():
@@ -77,7 +77,7 @@ def catalog() -> dict[str, Entry]:
     told = {module: [n for what in module.TOLD for n in grammars.telling.get(what, ())] for module in (clock, rows, recorded)}
     core = (
         ("boots of a log", clock, told[clock]),
-        ("reports, as the gates of a run", analyze, list(analyze.READS)),
+        ("reports, as the gates of a run", steps, list(steps.READS)),
         ("tracekit batch", rows, told[rows]),
         ("whether nothing found is evidence", recorded, told[recorded]),
     )

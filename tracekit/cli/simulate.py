@@ -78,7 +78,7 @@ def _tree(simulator: "Simulator", scenario: Path | None, like: Sequence[str]) ->
 
     if not like:
         return trees.read(scenario) if scenario else {}
-    from tracekit.analyze import Options, analyze
+    from tracekit.pipeline import Options, analyze
 
     seen, open_questions = simulator.like(analyze(like, Options(keep_tables=simulator.reads)).tables)
     for question in open_questions:

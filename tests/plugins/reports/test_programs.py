@@ -13,8 +13,8 @@ from tracekit_reports.json import JsonReport
 from tracekit_reports.junit import JunitReport
 from tracekit_reports.sarif import SarifReport
 
-from tracekit.analyze import Engine, Options, analyze
 from tracekit.findings import Evidence, Finding, Outcome, Subject
+from tracekit.pipeline import Engine, Options, analyze
 from tracekit.run import Doubt, Run, SourceReport
 from tracekit.testing import samples
 

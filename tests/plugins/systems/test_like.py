@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.analyze import Engine, Options, analyze
+from tracekit.pipeline import Engine, Options, analyze
 from tracekit.simulate.settings import scenario
 from tracekit.simulate.simulator import Parts
 

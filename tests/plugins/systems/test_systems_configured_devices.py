@@ -6,8 +6,8 @@ import pytest
 from kprobes import Trace
 from tracekit_vfio.machines.configuration import Configuration
 
-from tracekit.analyze import flipped
 from tracekit.diagnosing.places import Places
+from tracekit.pipeline import flipped
 from tracekit.plugins import registry as plugins
 from tracekit.replay.whatif import Flip
 from tracekit.testing import tables

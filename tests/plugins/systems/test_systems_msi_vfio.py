@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from kprobes import Trace
 
-from tracekit.analyze import Options, analyze, flipped, whatif
 from tracekit.diagnosing.places import Places
+from tracekit.pipeline import Options, analyze, flipped, whatif
 from tracekit.plugins import registry as plugins
 from tracekit.replay.whatif import Flip
 from tracekit.run import Run

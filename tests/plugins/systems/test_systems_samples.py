@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tracekit.analyze import Options, analyze, flipped, whatif
 from tracekit.diagnosing.places import Places
+from tracekit.pipeline import Options, analyze, flipped, whatif
 from tracekit.plugins import registry as plugins
 from tracekit.testing import run
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tracekit.analyze import flipped
 from tracekit.diagnosing.places import Places
+from tracekit.pipeline import flipped
 from tracekit.plugins import registry as plugins
 from tracekit.replay.whatif import Flip
 from tracekit.run import Run

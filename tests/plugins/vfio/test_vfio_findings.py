@@ -8,9 +8,9 @@ from zlib import crc32
 import pytest
 from kprobes import Trace
 
-from tracekit.analyze import Options, analyze
 from tracekit.diagnosing.recorded import UNNAMED
 from tracekit.findings import Finding
+from tracekit.pipeline import Options, analyze
 from tracekit.testing import findings, outcome, run, shape
 
 WINDOWS = ("VFIO-001", "VFIO-002", "VFIO-003", "VFIO-005", "VFIO-006", "VFIO-009", "MSI-001")

@@ -1,0 +1,53 @@
+"""Screenshots of the HTML report: `python docs/screenshots.py FOLDER` makes three sizes in both themes;
+without a folder those of README.md.
+
+It drives the machine's Chromium (see `.ci/run`) through playwright.
+"""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import sync_playwright
+
+import tracekit
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZES = {"phone": (400, 800), "laptop": (1280, 800), "wide": (1920, 1080)}
+SAMPLES = {
+    "resize-window": "vfio.resize-window/fires-guest-disable-then-growth-6.12/trace.txt",
+    "stale-hwsize": "msi.stale-hwsize/fires-kprobe-8-16-6.12/trace.txt",
+}
+README = {"resize-window": "light", "stale-hwsize": "dark"}
+
+
+def taken(tab: Any, page: Path, size: tuple[int, int], scheme: str, file: Path) -> None:
+    """Write what the first screen shows."""
+    tab.emulate_media(color_scheme=scheme)
+    tab.set_viewport_size({"width": size[0], "height": size[1]})
+    tab.goto(page.as_uri())
+    tab.screenshot(path=str(file))
+    print(f"{file}: {file.stat().st_size // 1024} KB")
+
+
+def main(folder: Path | None) -> None:
+    """Make the pages, then the screenshots."""
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as p:
+        chromium = p.chromium.launch(executable_path=shutil.which("chromium") or shutil.which("chromium-browser"), args=["--no-sandbox"])
+        tab = chromium.new_page()
+        for name, log in SAMPLES.items():
+            page = Path(scratch) / f"{name}.html"
+            run = tracekit.analyze([f"sample_traces/{log}"], tracekit.Options(pictures=True))
+            page.write_text(run.report("html"), encoding="utf-8")
+            if folder is None:
+                taken(tab, page, SIZES["laptop"], README[name], ROOT / f"docs/{name}.png")
+                continue
+            for size, scheme in ((s, c) for s in SIZES for c in ("light", "dark")):
+                taken(tab, page, SIZES[size], scheme, folder / f"{name}-{size}-{scheme}.png")
+        chromium.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)

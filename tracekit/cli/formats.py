@@ -1,0 +1,85 @@
+"""Which reports a command writes, and where: `-f html=page.html -f json=run.json`."""
+
+import tempfile
+import webbrowser
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from tracekit.cli import complete
+from tracekit.cli.output import complain, draws, offers, rendered, write
+from tracekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from tracekit.plugins.registry import Registry
+
+NAMES = "terminal, html, svg, markdown, json, sarif, junit, csv, github, gitlab"
+Formats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        "-f",
+        metavar="FORMAT[=FILE]",
+        autocompletion=complete.formats,
+        help=f"{NAMES}; more than once with =FILE. [default: terminal]",
+    ),
+]
+Options = Callable[["Wanted"], Mapping[str, Any]]
+
+
+class Wanted(NamedTuple):
+    """A report and the file it goes to; standard output if null."""
+
+    format: str
+    output: Path | None
+
+
+def wanted(formats: Sequence[str] | None, output: Path | None) -> list[Wanted]:
+    """Return the reports that the options ask for. Errors: UsageError where two would go to one place."""
+    given = [(name, Path(file) if file else None) for name, _, file in (f.partition("=") for f in formats or ["terminal"])]
+    bare = [name for name, file in given if file is None]
+    if len(bare) > 1:
+        raise UsageError(f"--format {bare[0]} and --format {bare[1]} would be written to one place: give a file, as in {bare[1]}=FILE")
+    if output is not None and not bare:
+        raise UsageError(f"--output {output}: every report has a file of its own")
+    asked = [Wanted(name, file or output) for name, file in given]
+    files = [w.output for w in asked if w.output]
+    if len(set(files)) < len(files):
+        raise UsageError("two reports would be written to one file")
+    return asked
+
+
+def first_file(asked: Iterable[Wanted]) -> Path | None:
+    """Return the first file that a report goes to: the map of a redaction lies beside it."""
+    return next((w.output for w in asked if w.output is not None), None)
+
+
+def known(registry: "Registry", asked: Iterable[Wanted], method: str = "write") -> None:
+    """Look whether there is each report that is asked for. Errors: UsageError."""
+    for w in asked:
+        offers(registry, w.format, method)
+
+
+def drawing(registry: "Registry", asked: Iterable[Wanted]) -> bool:
+    """Return whether one of the reports shows pictures."""
+    return any(draws(registry, w.format) for w in asked)
+
+
+def written(registry: "Registry", asked: Iterable[Wanted], value: Any, options: Options, method: str = "write") -> None:
+    """Write the reports; what fails to be one is replaced by the page of the terminal on standard output."""
+    for w in asked:
+        text, done = rendered(registry, w.format, value, options(w), method)
+        write(text, w.output if done else None)
+
+
+def to_open() -> Wanted:
+    """Return the page for `--open`, in a folder of its own, which the system clears away."""
+    return Wanted("html", Path(tempfile.mkdtemp(prefix="tracekit-")) / "report.html")
+
+
+def show(page: Path) -> None:
+    """Open a page in the reader's browser; where there is none, say where the page is."""
+    if not page.is_file() or not webbrowser.open(page.resolve().as_uri()):
+        complain(f"no browser could be opened; the page is {page}")
