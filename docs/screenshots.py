@@ -1,5 +1,4 @@
-"""Screenshots of the HTML report: `python docs/screenshots.py FOLDER` makes three sizes in both themes;
-without a folder those of README.md.
+"""Screenshots of the HTML report: `python docs/screenshots.py FOLDER` makes three sizes in both themes; without a folder those of README.md.
 
 It drives the machine's Chromium (see `.ci/run`) through playwright.
 """
