@@ -1,8 +1,7 @@
 """Screenshots of the HTML report: `python docs/screenshots.py FOLDER` makes three sizes in both themes.
 
-Without a folder it makes those of README.md.
 
-It drives the machine's Chromium (see `.ci/run`) through playwright.
+Without a folder it makes those of README.md. It drives the machine's Chromium (see `.ci/run`) through playwright.
 """
 
 import shutil
