@@ -76,7 +76,7 @@ def lost_unexplained(
 
 def _injections(injected: pl.DataFrame) -> pl.DataFrame:
     """When which guest vector was injected: ts, target (destination and vector as one number)."""
-    target = pl.col("dst").cast(pl.Int64) * 256 + pl.col("vec")
+    target = pl.col("dst").cast(pl.Int64, strict=False) * 256 + pl.col("vec")
     return injected.drop_nulls("ts").select("ts", pl.col("ts").alias("next"), target.alias("target")).sort("ts")
 
 
