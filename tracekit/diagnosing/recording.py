@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from tracekit.diagnosing.recipes import RECIPES, Recipe
 
 HANDLERS = '"vfio-*"'  # the name of every handler of vfio-pci, in a filter
-_DEFINITION = re.compile(r"^echo '([pr]:tk/\S+ \S+[^']*)' >> \$T/kprobe_events$", re.MULTILINE)
+_DEFINITION = re.compile(r"^echo '([pr]:tk/[^' ]+ [^']+)' >> \$T/kprobe_events$", re.MULTILINE)
 _ENABLE = re.compile(r"echo 1 > \$T/events/(\S+)/enable")
 _FILTER = re.compile(r"echo '([^']*)' > \$T/events/(\S+)/filter")
 
