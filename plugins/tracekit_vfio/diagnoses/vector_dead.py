@@ -88,7 +88,12 @@ def _from_wiring(op_set_irqs: pl.DataFrame | None, devices: pl.DataFrame | None,
     """Requests for one vector whose irq could not be requested, while vectors wired before it live; -22 is a matter of range (VFIO-005)."""
     if op_set_irqs is None:
         return
-    single = (pl.col("data") == "eventfd") & (pl.col("count") == 1) & pl.col("index").is_in([VFIO_MSI, VFIO_MSIX])
+    single = (
+        (pl.col("data") == "eventfd")
+        & (pl.col("count") == 1)
+        & pl.col("index").is_in([VFIO_MSI, VFIO_MSIX])
+        & pl.col("start").is_not_null()
+    )
     found: dict[str, list[Mapping[str, Any]]] = {}
     subjects: dict[str, Subject] = {}
     for at in op_set_irqs.filter(single & (pl.col("ret") < 0) & (pl.col("ret") != EINVAL)).iter_rows(named=True):
