@@ -31,7 +31,7 @@ from tracekit.redaction.values import SHAPES
 PACKAGES = ["tracekit", *(f"tracekit_{n}" for n in ("irq", "linux", "msi", "reports", "systems", "vfio", "xen"))]
 METHODS = ("match", "search", "fullmatch", "sub", "subn", "findall", "finditer", "split")
 SHORT, LONG = 10_000, 20_000
-FLOOR_S = 0.02  # of CPU: 20 KB take a quadratic expression ten times as long
+FLOOR_S = 0.05  # below this of CPU time twice the length says nothing, and hurts nobody
 RATIO = 3.0  # a linear one takes twice as long for twice the text, a quadratic one four times
 RUNS = [
     *" \t\r0a[](){}\"',:;=-+._<>|\\/*#@&%\x1b\x00é",
@@ -241,7 +241,8 @@ def patience() -> Iterator[None]:
 def test_every_expression_is_linear(patience: None) -> None:
     collected = of_modules()
     assert len(collected) > 80
-    assert [told for used in collected if (told := slow(used))] == []
+    # A busy machine blurs one measurement: what is slow is so three times.
+    assert [told for used in collected if (told := slow(used)) and slow(used) and slow(used)] == []
 
 
 def test_python_tries_rules_on_short_texts_only(monkeypatch: pytest.MonkeyPatch) -> None:
