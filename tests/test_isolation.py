@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from acme import GRAMMAR, NAMED, START, STUCK
 from packages import single
 
 from tracekit.batch.results import Results
@@ -18,31 +19,6 @@ from tracekit.plugins.isolation import Isolation
 LOG = """\
 [    1.000000] Linux version 6.12.0 (builder) #1 SMP
 [    2.000000] acme 0000:03:00.0: ring 2 made no progress
-"""
-GRAMMAR = """\
-%import .common (BDF, DEC)
-start: acme_stuck
-// Tests.
-acme_stuck: "acme " bdf ": ring " ring " made no progress"
-bdf: BDF
-ring: DEC
-"""
-START = """\
-import ctypes, os, sys, time
-from pathlib import Path
-import polars as pl
-from tracekit import Column, Evidence, Finding, Fix, Gate, Model, Since, System, Table, Verdict, clear, diagnosis, hookimpl
-
-@hookimpl
-def tracekit_grammars():
-    return [Path(__file__).parent / "acme_grammars"]
-"""
-STUCK = """
-@diagnosis("acme.stuck", code="ACME-001", severity="high", record="dmesg")
-def stuck(acme_stuck):
-    "Rings that are stuck."
-    for e in acme_stuck.iter_rows(named=True):
-        yield Finding(f"ring {e['ring']} is stuck", "proven", (Evidence(e["source"], e["line"], "cause"),))
 """
 BAD = """
 @diagnosis("acme.bad", code="ACME-002", severity="high", record="dmesg")
@@ -57,7 +33,6 @@ def tracekit_diagnoses():
 """
 GOOD = BAD.replace("BODY", "pass")
 HOG = "held = [b'x' * (i + (1 << 20)) for i in range(1 << 20)]"
-NAMED = "plugin acme 1.2 "
 Analyze = Callable[..., tuple[int, dict, str]]
 
 

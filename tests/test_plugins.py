@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from acme import GRAMMAR, NAMED, START, STUCK
+from packages import single
 
 from tracekit.cli import main as cli
 from tracekit.cli.plugins import list_plugins
@@ -22,39 +24,12 @@ FAILED = """\
  qemu-100     [001] .....    16.795977: k_set: (vfio_pci_set_irqs_ioctl+0x4/0xd0 [vfio_pci_core]) vdev=0xff11000005067000 flags=0x21 index=2 start=0 count=0
  qemu-100     [001] .....    16.796977: r_set: (vfio_pci_core_ioctl+0x109/0xf60 [vfio_pci_core] <- vfio_pci_set_irqs_ioctl) ret=-5
 """
-GRAMMAR = """\
-%import .common (BDF, DEC)
-start: acme_stuck
-// Tests.
-acme_stuck: "acme " bdf ": ring " ring " made no progress"
-bdf: BDF
-ring: DEC
-"""
+Install = Callable[..., None]
 
 
 def table(column: str) -> str:
     """A model whose table has one column."""
     return f"type('M', (Model,), {{'tables': (Table('x', 'A row.', ({column},)),)}})"
-
-
-START = """\
-from pathlib import Path
-import polars as pl
-from tracekit import HOST, Column, Evidence, Finding, Model, System, Table, clear, diagnosis, hookimpl
-
-@hookimpl
-def tracekit_grammars():
-    return [Path(__file__).parent / "acme_grammars"]
-"""
-STUCK = """
-@diagnosis("acme.stuck", code="ACME-001", severity="high", record="dmesg")
-def stuck(acme_stuck):
-    "Rings that are stuck."
-    for e in acme_stuck.iter_rows(named=True):
-        yield Finding(f"ring {e['ring']} is stuck", "proven", (Evidence(e["source"], e["line"], "cause"),))
-"""
-NAMED = "plugin acme 1.2 "
-Install = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +43,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str) -> Iter
     """Install a package `acme` 1.2 that is one module, beside a folder of grammars."""
 
     def write(source: str, **grammars: str) -> None:
-        info = tmp_path / "tracekit_acme-1.2.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tracekit-acme\nVersion: 1.2\n")
-        (info / "entry_points.txt").write_text("[tracekit]\nacme = tracekit_acme_module\n")
-        (tmp_path / "tracekit_acme_module.py").write_text(source)
-        for name, text in (grammars or {"events": GRAMMAR}).items():
-            folder = tmp_path / "acme_grammars" / name
-            folder.mkdir(parents=True)
-            (folder / "acme.lark").write_text(text)
+        single(tmp_path, source, **(grammars or {"events": GRAMMAR}))
 
     monkeypatch.setenv("XDG_CACHE_HOME", cache)
     monkeypatch.syspath_prepend(str(tmp_path))
