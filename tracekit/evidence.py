@@ -1,6 +1,6 @@
 """Add the text and the file of each line that findings and rows rest on."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,24 +9,28 @@ import polars as pl
 from tracekit.findings import Evidence, Finding
 from tracekit.parsing.objects import printed
 from tracekit.reading.source import Series, Source
+from tracekit.timeline import Picture, Where
 
-AROUND = 10  # lines shown before and after a line of evidence
+BESIDE = 10  # lines that a picture's report shows before and after a line of evidence
 
 
-def with_text(findings: Sequence[Finding], sources: Sequence[Source], repeats: pl.DataFrame) -> list[Finding]:
-    """Return the findings with the text of their evidence lines, and with the places where other sources repeat those lines."""
-    lines: dict[str, set[int]] = {}
+def with_text(
+    findings: Sequence[Finding], sources: Sequence[Source], repeats: pl.DataFrame, beside: int = 0
+) -> tuple[list[Finding], dict[str, dict[int, str]]]:
+    """Return the findings with the text of their evidence lines, and with the places where other sources repeat those lines.
+
+    Also the lines that stand up to `beside` lines from these, by file and line; none where that is 0.
+    """
+    ends: dict[str, set[int]] = {}
     for f in findings:
         for e in f.evidence:
-            lines.setdefault(e.source, set()).update(n for n in (e.line, e.line_end) if n is not None)
-    by_path = {s.path: s for s in sources}
-    texts = {path: source.text_of(lines[path]) for path, source in by_path.items() if path in lines}
+            ends.setdefault(e.source, set()).update(n for n in (e.line, e.line_end) if n is not None)
+    near = range(-beside, beside + 1)
+    texts = {s.path: s.text_of({n + i for n in ends[s.path] for i in near if n + i > 0}) for s in sources if s.path in ends}
+    place = _places(sources)
     also: dict[tuple[str, int], list[tuple[str, int]]] = {}
     for source, line, of_source, of_line in repeats.iter_rows():
         also.setdefault((of_source, of_line), []).append((source, line))
-
-    def place(source: str, line: int) -> tuple[str, int]:
-        return by_path[source].place(line) if source in by_path else (source, line)
 
     def complete(e: Evidence) -> Evidence:
         given = texts.get(e.source, {})
@@ -36,25 +40,36 @@ def with_text(findings: Sequence[Finding], sources: Sequence[Source], repeats: p
         line_end = end[1] if end and end[0] == source else None
         return replace(e, source=source, line=line, line_end=line_end, text=printed(given.get(e.line, "")), text_end=last, also=twins)
 
-    return [
+    completed = [
         replace(f, evidence=tuple(complete(e) for e in f.evidence), windows=tuple(_placed_window(w, place) for w in f.windows))
         for f in findings
     ]
+    return completed, _around(texts, place) if beside else {}
 
 
-def surroundings(findings: Sequence[Finding], sources: Sequence[Source]) -> dict[str, dict[int, str]]:
-    """Return the lines around the evidence, by file and line; of findings whose evidence has no text yet."""
+def _around(texts: Mapping[str, Mapping[int, str]], place: Where) -> dict[str, dict[int, str]]:
     found: dict[str, dict[int, str]] = {}
-    for s in sources:
-        ends = {n for f in findings for e in f.evidence if e.source == s.path for n in (e.line, e.line_end) if n is not None}
-        wanted = {n + i for n in ends for i in range(-AROUND, AROUND + 1) if n + i > 0}
-        for n, text in sorted(s.text_of(wanted).items()) if wanted else ():
-            path, line = s.place(n)
+    for source, lines in texts.items():
+        for n, text in sorted(lines.items()):
+            path, line = place(source, n)
             found.setdefault(path, {})[line] = printed(text)
     return found
 
 
-def _placed_window(window: Mapping[str, Any], place: Callable[[str, int], tuple[str, int]]) -> Mapping[str, Any]:
+def placed_pictures(pictures: Iterable[Picture | None], sources: Sequence[Source]) -> Iterator[Picture | None]:
+    """Yield pictures whose bars and marks name the files and lines of joined logs, as evidence does."""
+    place = _places(sources)
+    for p in pictures:
+        yield p and replace(p, whole=p.whole.placed(place), focus=p.focus and p.focus.placed(place))
+
+
+def _places(sources: Sequence[Source]) -> Where:
+    """Return a function from a source and its line to the file and line that a user sees."""
+    by_path = {s.path: s for s in sources}
+    return lambda source, line: by_path[source].place(line) if source in by_path else (source, line)
+
+
+def _placed_window(window: Mapping[str, Any], place: Where) -> Mapping[str, Any]:
     """Return a window with the file and the lines that it spans."""
     lines = {k: place(window["source"], window[k]) for k in ("line", "line_end") if "source" in window and window.get(k) is not None}
     return {**window, **({"source": lines["line"][0]} if "line" in lines else {}), **{k: line for k, (_, line) in lines.items()}}

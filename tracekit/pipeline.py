@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -14,7 +15,7 @@ from tracekit.diagnosing import recipes
 from tracekit.diagnosing.diagnoses import BLIND_SPOT, Diagnosis, blind_spot, judge, settle
 from tracekit.diagnosing.places import Places
 from tracekit.errors import SourceError
-from tracekit.evidence import placed, surroundings, with_text
+from tracekit.evidence import BESIDE, placed, placed_pictures, with_text
 from tracekit.findings import Finding, Outcome
 from tracekit.grammar import load as grammar
 from tracekit.guard import aside, guarded
@@ -29,9 +30,6 @@ from tracekit.plugins.plugin import Plugin
 from tracekit.reading.archive import Limits
 from tracekit.reading.source import Source, discover
 from tracekit.reading.unpack import reason_of
-from tracekit.redaction.redactor import Redactor
-from tracekit.redaction.sources import redacted, redacted_error, redactor_of
-from tracekit.redaction.tokens import Tokens
 from tracekit.replay import clock
 from tracekit.replay.gates import expanded, worded
 from tracekit.replay.model import Model, replay
@@ -40,6 +38,10 @@ from tracekit.run import NotUnderstood, Run, SourceReport
 from tracekit.tables.pipeline import SOURCES
 from tracekit.timeline import Picture
 from tracekit.trust import doubts
+
+if TYPE_CHECKING:  # redaction is loaded where it is asked for
+    from tracekit.redaction.redactor import Redactor
+    from tracekit.redaction.tokens import Tokens
 
 READS = ("gates",)  # what a run shows of the model: its reports print it
 _TOGETHER = 128  # small logs that are parsed in one go
@@ -62,7 +64,7 @@ class Options:
     pictures: bool = False
     progress: Callable[[int], None] | None = None
     limits: Limits | None = None
-    redaction: Tokens | None = None
+    redaction: "Tokens | None" = None
     case: str = ""  # what stands for the path that is given, where it is redacted
     isolation: Isolation = IN_PROCESS
 
@@ -88,12 +90,14 @@ class Engine:
     control: Control = field(default_factory=Control)
 
     @classmethod
-    def load(cls, keep_tables: Sequence[str] = (), isolation: Isolation = IN_PROCESS) -> "Engine":
-        """Load plugins and grammars. `keep_tables`: tables to fill beside those that a model or a diagnosis reads.
+    def load(cls, keep_tables: Sequence[str] = (), isolation: Isolation = IN_PROCESS, simulators: bool = False) -> "Engine":
+        """Load plugins and grammars.
+
+        `keep_tables`: tables to fill beside those that a model or a diagnosis reads; `simulators`: load those too.
 
         Models that emit nothing but predictions run only where those are asked for: they score the model and decide no finding.
         """
-        registry = plugins.load(isolation=isolation)
+        registry = plugins.load(isolation=isolation, simulators=simulators)
         grammars = grammar.load(registry.grammars)
         complaints = (*grammars.errors, *grammars.warnings)
         for folder, text in complaints:
@@ -106,8 +110,10 @@ class Engine:
         vocabulary = Vocabulary(grammars, [*grammars.events, RAW] if "*" in keep_tables else wanted)
         return cls(registry, models, vocabulary, tuple(text for folder, text in complaints if folder not in registry.grammars))
 
-    def redactor(self, sources: Sequence[Source], tokens: Tokens) -> Redactor:
+    def redactor(self, sources: Sequence[Source], tokens: "Tokens") -> "Redactor":
         """Read the sources once for the names in them; return what replaces these by tokens."""
+        from tracekit.redaction.sources import redactor_of
+
         return redactor_of(sources, tokens, self.vocabulary.envelopes, self.vocabulary.rules)
 
     def fresh(self) -> "Engine":
@@ -130,11 +136,13 @@ def analyze(paths: Sequence[str], options: Options | None = None, engine: Engine
     )
 
 
-def _redacted(case: Opened, redactor: Redactor) -> Opened:
+def _redacted(case: Opened, redactor: "Redactor") -> Opened:
+    from tracekit.redaction.sources import redacted, redacted_error
+
     return Opened([redacted(s, redactor) for s in case.sources], [redacted_error(e, redactor) for e in case.unread])
 
 
-def _renamed(options: Options, redactor: Redactor) -> Options:
+def _renamed(options: Options, redactor: "Redactor") -> Options:
     """Return the options with the sources called as the run calls them."""
     clocks = {redactor.path(s): offset for s, offset in options.clocks.items()}
     return replace(options, clocks=clocks, sides={redactor.path(s): side for s, side in options.sides.items()})
@@ -165,16 +173,15 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
         findings = confirmed(findings, flipped(registry, places, {f.code for f in findings})) if findings else findings
     findings, suppressed = engine.control.divided(findings, today := date.today())
     given = {s.path: s for s in sources}
-    around = surroundings(findings, sources) if options.pictures else {}
-    findings = with_text(findings, sources, repeats)  # which can find that a log is not there any more
-    reports = tuple(_source_report(p, clock.described(tables, p.path, p.clock), given[p.path]) for p in parsed)
     with aside(registry.strangers):
-        pictures = tuple(drawn(registry, findings, places, parsed)) if options.pictures else ()
+        drawings = tuple(drawn(registry, findings, places, parsed)) if options.pictures else ()
+    findings, around = with_text(findings, sources, repeats, BESIDE if options.pictures else 0)  # it can find that a log is gone
+    reports = tuple(_source_report(p, clock.described(tables, p.path, p.clock), given[p.path]) for p in parsed)
     loaded = tuple(p.report() for p in registry.plugins)
     return Run(
         sources=reports,
         findings=tuple(findings),
-        pictures=pictures,
+        pictures=tuple(placed_pictures(drawings, sources)),
         pages={d.code: expanded(d.page, registry.gates) for d in registry.diagnoses if d.code in {f.code for f in findings}},
         around=around,
         outcomes=tuple(outcomes),

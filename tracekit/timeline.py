@@ -1,6 +1,6 @@
 """Values of a picture: lanes of bars and marks over one axis. Reports draw them; nothing here knows how."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Literal, get_args
@@ -9,6 +9,7 @@ from typing import Literal, get_args
 Tone = Literal["good", "bad", "calm", "vectors", "domain", "handler"]
 TONES: tuple[str, ...] = get_args(Tone)
 Unit = Literal["ns", "line"]
+Where = Callable[[str, int], tuple[str, int]]  # a source and a line of it to the file and line that a user sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ class Lane:
     marks: tuple[Mark, ...] = ()
     shades: bool = False
 
+    def placed(self, place: Where) -> "Lane":
+        """Return the lane with the files and lines of joined logs. A bar that ends in another file has no last line."""
+        return replace(self, bars=tuple(_placed(b, place) for b in self.bars), marks=tuple(_at(m, place) for m in self.marks))
+
     def sources(self) -> Iterator[str]:
         """Yield the source of every bar and mark."""
         yield from (bar.source for bar in self.bars)
@@ -84,6 +89,11 @@ class Timeline:
     def _repr_html_(self) -> str:
         return str(import_module("tracekit.reporting").drawing(self))
 
+    def placed(self, place: Where) -> "Timeline":
+        """Return the timeline with the files and lines of joined logs."""
+        lanes = tuple(lane.placed(place) for lane in self.lanes)
+        return replace(self, lanes=lanes, sources=tuple(dict.fromkeys(source for lane in lanes for source in lane.sources())))
+
     def cut(self, begin: int, end: int) -> "Timeline":
         """Return the part between two positions, on an axis without folds; lanes with nothing there stay."""
         lanes = tuple(
@@ -96,6 +106,17 @@ class Timeline:
         )
         shades = tuple((max(a, begin), min(b, end)) for a, b in self.shades if a <= end and b >= begin)
         return replace(self, begin=begin, end=end, lanes=lanes, shades=shades, folds=False)
+
+
+def _at(mark: Mark, place: Where) -> Mark:
+    source, line = place(mark.source, mark.line)
+    return replace(mark, source=source, line=line)
+
+
+def _placed(bar: Bar, place: Where) -> Bar:
+    source, line = place(bar.source, bar.line)
+    last, end = place(bar.source, bar.line_end) if bar.line_end is not None else ("", None)
+    return replace(bar, source=source, line=line, line_end=end if last == source else None)
 
 
 def _clipped(bar: Bar, begin: int, end: int) -> Bar:

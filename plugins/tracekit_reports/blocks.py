@@ -29,13 +29,14 @@ def blocks(t: Timeline, width: int) -> Iterator[Text]:
         yield Text.assemble(
             (f"{_cut(visible(lane.name), LABELS):<{LABELS}}", "dim"), " ", _lane(t, lane, x, inside, [x(a) for a, _ in scale.folds])
         )
-    if len(shown) < len(t.lanes):
-        yield Text(f"{'':{LABELS}} {len(t.lanes) - len(shown)} more lanes like these: --format html", style="dim")
+    if hidden := sum(bool(lane.bars or lane.marks) for lane in t.lanes) - len(shown):
+        yield Text(f"{'':{LABELS}} {hidden} more lanes like these: --format html", style="dim")
     yield Text(f"{'':{LABELS}} {_axis(t, inside)}", style="dim")
 
 
 def _few(lanes: Sequence[Lane]) -> list[Lane]:
-    """Return all lanes, or of those from one table the first few where a screen would not hold them."""
+    """Return the lanes with something on them; of those from one table the first few where a screen would not hold all."""
+    lanes = [lane for lane in lanes if lane.bars or lane.marks]
     if len(lanes) <= MOST_LANES:
         return list(lanes)
     alike: Counter[str] = Counter()

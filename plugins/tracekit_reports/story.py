@@ -151,10 +151,12 @@ def by_source(evidence: Iterable[Evidence]) -> Iterator[tuple[str, list[Evidence
 
 
 def quoted(e: Evidence) -> list[tuple[str, str]]:
-    """Return (lines, text without colours) of the line; of a span its lines with the first text, then the last line with the last."""
+    """Return (lines, text without colours) of the line; of a span its lines with the first text, then the
+    last line with the last; without its number where it stands in the next file of a rotated log.
+    """
     if not e.text_end:
         return [(span(e), _PAINT.sub("", e.text))]
-    return [(span(e), _PAINT.sub("", e.text)), (str(e.line_end), _PAINT.sub("", e.text_end))]
+    return [(span(e), _PAINT.sub("", e.text)), (str(e.line_end or ""), _PAINT.sub("", e.text_end))]
 
 
 def span(e: Evidence) -> str:

@@ -165,3 +165,18 @@ def test_the_page_shows_the_lines_around_the_evidence_and_runs_no_script_but_its
     (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     assert f"script-src 'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" in page
     assert "<script" not in HtmlReport().write(drawn(QUIET), {})
+
+
+def test_bars_of_a_rotated_log_name_the_file_and_line_that_a_user_sees(tmp_path: Path) -> None:
+    lines = LONG.read_text().splitlines(keepends=True)
+    (tmp_path / "trace.log.1").write_text("".join(lines[:60]))
+    (tmp_path / "trace.log").write_text("".join(lines[60:]))
+    whole, rotated = first(drawn(LONG)), first(drawn(tmp_path))
+    assert [shown(t) for t in (whole.whole, whole.focus or whole.whole)] == [
+        shown(t) for t in (rotated.whole, rotated.focus or rotated.whole)
+    ]
+    places = [(b.source, b.line) for lane in rotated.whole.lanes for b in lane.bars]
+    expected = [b.line for lane in whole.whole.lanes for b in lane.bars]
+    assert places == [(str(tmp_path / "trace.log.1"), n) if n <= 60 else (str(tmp_path / "trace.log"), n - 60) for n in expected]
+    page = HtmlReport().write(drawn(tmp_path), {})
+    assert set(re.findall(r'href="#([^"]+)"', page)) and "None" not in TerminalReport().write(drawn(tmp_path), {"width": 100})

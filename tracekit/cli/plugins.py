@@ -47,7 +47,7 @@ def list_plugins(
     from tracekit.pipeline import Engine
     from tracekit.plugins.isolation import Isolation
 
-    engine = Engine.load(isolation=Isolation())
+    engine = Engine.load(isolation=Isolation(), simulators=True)
     for p in engine.registry.plugins:
         counts = ", ".join(f"{len(v)} {_plural(k, len(v))}" for k, (_, v) in _brings(p).items() if v)
         say(f"{p.name} {p.version}: {counts or 'nothing'}")

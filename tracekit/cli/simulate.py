@@ -45,7 +45,7 @@ def simulate(
     from tracekit.simulate.answer import Grid
     from tracekit.simulate.simulator import Parts
 
-    registry = plugins.load()
+    registry = plugins.load(simulators=True)
     offers(registry, format, "write_answer")
     simulator = next((s() for s in registry.simulators), None)
     if simulator is None:

@@ -13,7 +13,7 @@ from tracekit.picture.scene import Scene
 from tracekit.timeline import Bar, Lane, Picture, Timeline
 
 FEWEST = 3  # bars and marks below which a picture says no more than the lines do
-NARROW = 0.03  # share of the width below which the proof gets a picture of its own
+NARROW = 0.08  # share of the width below which the proof gets a picture of its own
 AROUND = 0.6  # of the proof's length, on both sides of it
 
 Failed = Callable[[LaneSource, BaseException], object]

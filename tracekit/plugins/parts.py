@@ -15,7 +15,6 @@ from tracekit.picture.lane import LaneSource
 from tracekit.replay.gates import CODE, NAME, Gate, Since
 from tracekit.replay.model import Model
 from tracekit.replay.whatif import Fix, System
-from tracekit.simulate.simulator import Simulator
 from tracekit.tables.declaration import Column, Table
 from tracekit.tables.envelope import ENVELOPE_COLUMNS, SPAN_COLUMNS
 
@@ -135,6 +134,8 @@ def machines(given: Any) -> dict[str, type]:
 
 def simulator(part: Any) -> str:
     """Return why a part is no simulator; empty if it is one."""
+    from tracekit.simulate.simulator import Simulator
+
     if not (inspect.isclass(part) and issubclass(part, Simulator)):
         return f"{_named(part)} is no subclass of tracekit.Simulator"
     return "" if _names(part.reads) else f"{part.__name__}.reads is no tuple of names of tables"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tracekit.diagnosing.diagnoses import Diagnosis
 from tracekit.guard import Lost, clean, named, trace
@@ -11,7 +12,9 @@ from tracekit.replay.gates import Gate
 from tracekit.replay.model import Model
 from tracekit.replay.whatif import System
 from tracekit.run import PluginReport, Report
-from tracekit.simulate.simulator import Simulator
+
+if TYPE_CHECKING:
+    from tracekit.simulate.simulator import Simulator
 
 
 @dataclass
@@ -28,7 +31,7 @@ class Plugin:
     systems: list[type[System]] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
     lanes: list[LaneSource] = field(default_factory=list)
-    simulators: list[type[Simulator]] = field(default_factory=list)
+    simulators: "list[type[Simulator]]" = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     traces: list[str] = field(default_factory=list)  # where errors were raised, for `--debug`
     ours: bool = False  # of the distribution tracekit

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -22,9 +22,11 @@ from tracekit.replay.gates import CODE, Gate, marked
 from tracekit.replay.model import Model
 from tracekit.replay.whatif import System
 from tracekit.run import Report
-from tracekit.simulate.simulator import Simulator
 from tracekit.tables import pipeline
 from tracekit.tables.declaration import Table
+
+if TYPE_CHECKING:
+    from tracekit.simulate.simulator import Simulator
 
 GROUP = "tracekit"
 OWN = frozenset(t.name for t in pipeline.OWN)  # tables that the pipeline makes
@@ -78,8 +80,8 @@ class Registry:
         return sorted((s for p in self.plugins for s in p.lanes), key=lambda s: s.order)
 
     @property
-    def simulators(self) -> list[type[Simulator]]:
-        """Return the simulators of all plugins."""
+    def simulators(self) -> "list[type[Simulator]]":
+        """Return the simulators of all plugins, where they were asked for."""
         return [s for p in self.plugins for s in p.simulators]
 
     @property
@@ -105,17 +107,20 @@ class Registry:
         return {t for p in self.plugins for _, tables in p.readers() for t in tables}
 
 
-def load(entry_points: Iterable[metadata.EntryPoint] | None = None, isolation: Isolation = IN_PROCESS) -> Registry:
+def load(
+    entry_points: Iterable[metadata.EntryPoint] | None = None, isolation: Isolation = IN_PROCESS, simulators: bool = False
+) -> Registry:
     """Load every plugin of the entry-point group `tracekit`, those of tracekit itself first. Never raises for a plugin's fault.
 
-    `isolation`: which plugins run in a process of their own; what stands for them here are stand-ins.
+    `isolation`: which plugins run in a process of their own; what stands for them here are stand-ins. `simulators`: ask for those too; no
+    analysis needs them.
     """
     points = (*metadata.entry_points(group=GROUP), *loose.points()) if entry_points is None else entry_points
     ordered = sorted(points, key=lambda p: (not is_ours(p), p.name))
     guests = {p: Guest(p, isolation) for p in ordered if isolation.holds(p)}
     for guest in guests.values():
         guest.begin()  # they come up while the others are loaded
-    registry = Registry([_apart(p, guests[p]) if p in guests else alone(p) for p in ordered])
+    registry = Registry([_apart(p, guests[p]) if p in guests else alone(p, simulators) for p in ordered])
     _drop_repeated(registry)
     _check_gates(registry)
     return registry
@@ -139,15 +144,15 @@ def _blank(point: metadata.EntryPoint) -> Plugin:
     return Plugin(point.name, version_of(point), ours=is_ours(point), place=point.value if isinstance(point, loose.Loose) else "")
 
 
-def alone(point: metadata.EntryPoint) -> Plugin:
+def alone(point: metadata.EntryPoint, simulators: bool = False) -> Plugin:
     """Load one plugin into this process."""
     plugin, start = _blank(point), time.perf_counter()
-    into(plugin, point)
+    into(plugin, point, simulators)
     plugin.seconds = time.perf_counter() - start
     return plugin
 
 
-def into(plugin: Plugin, point: metadata.EntryPoint) -> None:
+def into(plugin: Plugin, point: metadata.EntryPoint, simulators: bool = False) -> None:
     """Import the module of a plugin, and take what its hooks give."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hooks)
@@ -163,7 +168,8 @@ def into(plugin: Plugin, point: metadata.EntryPoint) -> None:
         _collect(manager, module, plugin, "tracekit_systems", plugin.systems, parts.system)
         _collect(manager, module, plugin, "tracekit_gates", plugin.gates, parts.gate)
         _collect(manager, module, plugin, "tracekit_lanes", plugin.lanes, parts.lane)
-        _collect(manager, module, plugin, "tracekit_simulators", plugin.simulators, parts.simulator)
+        if simulators:
+            _collect(manager, module, plugin, "tracekit_simulators", plugin.simulators, parts.simulator)
         _answer(manager, module, plugin, "tracekit_machines", lambda given: plugin.machines.update(parts.machines(given)))
 
 

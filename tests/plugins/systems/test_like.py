@@ -31,7 +31,8 @@ LIKE = {
 
 @cache
 def engine() -> Engine:
-    return Engine.load(tuple(Engine.load().registry.simulators[0].reads))
+    reads = Engine.load(simulators=True).registry.simulators[0].reads
+    return Engine.load(tuple(reads), simulators=True)
 
 
 @pytest.mark.parametrize("sample", LIKE)

@@ -7,7 +7,7 @@ from tracekit.plugins import registry as plugins
 from tracekit.simulate.ask import flips
 from tracekit.simulate.settings import changed, scenario
 
-REGISTRY = plugins.load()
+REGISTRY = plugins.load(simulators=True)
 SIMULATOR = REGISTRY.simulators[0]()
 GROWN = ("devices.queues=12", "devices.table=8,16")
 NVME = {"name": "0000:00:05.0", "table": [1], "sessions": [1, 3]}
