@@ -55,8 +55,8 @@ def lost_on_resize(
     """An interrupt of a vector in use was lost while the client took the vectors down to add one.
 
     What it finds: a growth window (VFIO-002) with evidence of an interrupt that got nowhere: a remapping fault of the device inside the
-    window, or a guest driver that found a completion by polling after the window; that proves it where the two logs are on one clock
-    (`--clock`) and the vector of the queue did not interrupt from the window to the time-out.
+    window (in one log, or in two on one clock), or a guest driver that found a completion by polling after the window; that proves it
+    where the two logs are on one clock (`--clock`) and the vector of the queue did not interrupt from the window to the time-out.
     Why it matters: the guest waits for an interrupt that never comes; a queue hangs until its driver times out.
     Stays quiet when: a window is all there is (that is VFIO-002), the enable failed (VFIO-003), the vectors were not in use, the guest
     disabled the interrupts itself, or nothing names an interrupt.
@@ -68,7 +68,10 @@ def lost_on_resize(
     """
     used = windows.filter((pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers")))
     heard = Heard(irq_handler_entry, gap, frozenset() if streams is None else frozenset(streams.filter("merged")["source"]))
-    found = list(_faulted(used, remap_fault)) or list(_polled(_still_enabled(windows, used), nvme_completion_polled, heard, timeout_s))
+    found = list(_faulted(used, remap_fault, heard))
+    found = found or list(_polled(_still_enabled(windows, used), nvme_completion_polled, heard, timeout_s))
+        _polled(_still_enabled(windows, used), nvme_completion_polled, heard, timeout_s)
+    )
     yield from (replace(f, advice=f"{UP_FRONT} {POLL}") for f in found) if on_arm(platforms) else found
     if not found:
         yield _open(windows, used)
@@ -82,12 +85,13 @@ def _still_enabled(windows: pl.DataFrame, used: pl.DataFrame) -> pl.DataFrame:
     return used.join(failed.select("bdf", "device").unique(), on=["bdf", "device"], how="anti", nulls_equal=True)
 
 
-def _faulted(windows: pl.DataFrame, faults: pl.DataFrame | None) -> Iterator[Finding]:
-    """Remapping faults of the device between the disable and the enable."""
+def _faulted(windows: pl.DataFrame, faults: pl.DataFrame | None, heard: "Heard") -> Iterator[Finding]:
+    """Yield windows with remapping faults of the device between the disable and the enable, in one log or in logs on one clock."""
     if faults is None:
         return
     for w in windows.iter_rows(named=True):
-        inside = [f for f in faults.iter_rows(named=True) if _reason(f) == NEVER_CAME and _same(w["bdf"], f["device"]) and _within(w, f)]
+        mine = (f for f in faults.iter_rows(named=True) if _reason(f) == NEVER_CAME and _same(w["bdf"], f["device"]))
+        inside = [f for f in mine if heard.ordered(w, f) and _within(w, f)]
         if inside:
             fault = [e for f in inside[:5] for e in span(f["source"], f["line"], role="effect")]
             blocked = f"the IOMMU blocked {times(len(inside), 'interrupt')} of {w['bdf']}"
@@ -105,7 +109,7 @@ class Heard:
     merged: frozenset[str]
 
     def ordered(self, w: Mapping[str, Any], p: Mapping[str, Any]) -> bool:
-        """Return whether it is known which of a window and a time-out came first."""
+        """Return whether it is known which of a window and another event came first."""
         on_one_clock = {w["source"], p["source"]} <= self.merged and w["enable_ts"] is not None and p["ts"] is not None
         return bool(w["source"] == p["source"] or on_one_clock)
 

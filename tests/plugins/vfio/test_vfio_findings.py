@@ -270,6 +270,21 @@ def test_s6_a_blocked_message_inside_the_window_proves_the_loss() -> None:
     assert [f.code for f in found(printk(t))] == ["VFIO-002"]
 
 
+@pytest.mark.parametrize(("offset_s", "inside", "expected"), [(0, True, ["VFIO-001"]), (0, False, []), (None, True, []), (7, True, [])])
+def test_a_blocked_message_in_another_log_proves_it_on_one_clock_only(
+    offset_s: int | None, inside: bool, expected: list[str], tmp_path: Path
+) -> None:
+    t = Trace("0000:41:00.1")
+    grown(t, 1, 2)
+    (down,) = (float(m[1]) for line in t.text if (m := re.search(r" (\d+\.\d+): .*flags=0x21 index=2 start=0 count=0", line)))
+    fault = "[{:>12.6f}] DMAR: [INTR-REMAP] Request device [41:00.1] fault index 0x31 [fault reason 0x22] Present field is clear\n"
+    (tmp_path / "trace.txt").write_text(str(t))
+    (tmp_path / "dmesg.txt").write_text(fault.format(down + (0.02 if inside else -0.02)))
+    clocks = {str(tmp_path / "dmesg.txt"): offset_s * 10**9} if offset_s is not None else {}
+    made = analyze([str(tmp_path / n) for n in ("trace.txt", "dmesg.txt")], Options(clocks=clocks))
+    assert [f.code for f in made.findings if f.code == "VFIO-001"] == expected
+
+
 GUEST = "[    1.000000] nvme nvme0: pci function 0000:00:05.0\n[{:>12.6f}] nvme nvme0: I/O 8 QID 0 timeout, completion polled\n"
 
 
