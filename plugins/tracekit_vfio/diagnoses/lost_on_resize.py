@@ -70,8 +70,6 @@ def lost_on_resize(
     heard = Heard(irq_handler_entry, gap, frozenset() if streams is None else frozenset(streams.filter("merged")["source"]))
     found = list(_faulted(used, remap_fault, heard))
     found = found or list(_polled(_still_enabled(windows, used), nvme_completion_polled, heard, timeout_s))
-        _polled(_still_enabled(windows, used), nvme_completion_polled, heard, timeout_s)
-    )
     yield from (replace(f, advice=f"{UP_FRONT} {POLL}") for f in found) if on_arm(platforms) else found
     if not found:
         yield _open(windows, used)
