@@ -28,6 +28,26 @@ RECORD = (
 )
 ARM_CREATION = "p:tk/dom msi_create_device_irq_domain dev=$arg1:x64 hwsize=$arg4:u32, from before the first enable"
 
+_WITHIN_TABLE = pl.col("live").is_null() | (pl.col("live") > pl.col("fail_index"))
+_REFUSED = (pl.col("fail_ret") == ERANGE) & (pl.col("fail_index") > 0) & _WITHIN_TABLE
+_BEYOND_A_SEEN_DOMAIN = (pl.col("fail_ret") == ERANGE) & (pl.col("hwsize_how") == "seen") & (pl.col("live") > pl.col("hwsize"))
+_WITHOUT_INSERTS = (
+    (pl.col("ret") == ERANGE)
+    & pl.col("first_line").is_null()
+    & (pl.col("max") >= pl.col("min"))
+    & (pl.col("live") > 1)
+    & pl.col("setup_line").is_not_null()
+)
+# Without return values, the refusal is the shape: inserts, then the unwinding, with the domain kept and no irq set up.
+_UNWOUND = (
+    (pl.col("fail_line").is_not_null() & pl.col("fail_ret").is_null() & pl.col("inferred") & (pl.col("fail_index") > 0))
+    & _WITHIN_TABLE
+    & pl.col("setup_line").is_not_null()
+)
+# Attempts in which an index that the device has was refused, or any index by a domain known to be smaller than the table, or that
+# failed with -34 where no insert is recorded at all.
+_STALE = (pl.col("kind") == "msix") & ~pl.col("created") & (_REFUSED | _BEYOND_A_SEEN_DOMAIN | _WITHOUT_INSERTS | _UNWOUND)
+
 
 @witness
 def refused_index(
@@ -39,7 +59,7 @@ def refused_index(
 ) -> Iterator[Finding]:
     """Enables in which an index that the device has was refused, one finding per device."""
     enables = _with_gaps(enables, gap)
-    stale = _stale(enables)
+    stale = enables.filter(_STALE)
     done: set[str] = set()
     for row in sorted(stale.iter_rows(named=True), key=lambda r: GRADES.index(_grade(r, same_function(enables, r)))):
         subject = subject_of(row, devices)
@@ -49,31 +69,6 @@ def refused_index(
         others = same_function(enables, row)
         again = same_function(stale, row).filter(pl.col("line") > row["line"])
         yield _finding(row, subject, others, again, calls, windows)
-
-
-def _stale(enables: pl.DataFrame) -> pl.DataFrame:
-    """Attempts in which an index that the device has was refused, or any index by a domain known to be smaller than the table, or that
-    failed with -34 where no insert is recorded at all.
-
-    Without return values, the refusal is the shape: inserts, then the unwinding, with the domain kept and no irq set up.
-    """
-    refused = (
-        (pl.col("fail_ret") == ERANGE) & (pl.col("fail_index") > 0) & (pl.col("live").is_null() | (pl.col("live") > pl.col("fail_index")))
-    )
-    known = (pl.col("fail_ret") == ERANGE) & (pl.col("hwsize_how") == "seen") & (pl.col("live") > pl.col("hwsize"))
-    silent = (
-        (pl.col("ret") == ERANGE)
-        & pl.col("first_line").is_null()
-        & (pl.col("max") >= pl.col("min"))
-        & (pl.col("live") > 1)
-        & pl.col("setup_line").is_not_null()
-    )
-    shape = (
-        (pl.col("fail_line").is_not_null() & pl.col("fail_ret").is_null() & pl.col("inferred") & (pl.col("fail_index") > 0))
-        & (pl.col("live").is_null() | (pl.col("live") > pl.col("fail_index")))
-        & pl.col("setup_line").is_not_null()
-    )
-    return enables.filter((pl.col("kind") == "msix") & ~pl.col("created") & (refused | known | silent | shape))
 
 
 def _with_gaps(enables: pl.DataFrame, gap: pl.DataFrame | None) -> pl.DataFrame:

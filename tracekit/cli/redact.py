@@ -74,9 +74,11 @@ def map_file(wanted: bool, given: Path | None, output: Path | None) -> Path | No
 
 def tokens(wanted: bool, kept: Path | None) -> "Tokens | None":
     """Return the tokens of a run that redacts, with those that a file keeps."""
+    if not wanted:
+        return None
     from tracekit.redaction.tokens import Tokens
 
-    return Tokens.kept(kept) if wanted else None
+    return Tokens.kept(kept)
 
 
 def keep(told: "Tokens | None", kept: Path | None) -> None:

@@ -221,6 +221,8 @@ def _unseen(d: Diagnosis, tables: Mapping[str, Any]) -> str:
         return _absent(d, missing)
     if d.needs_any and all(tables[n] is None for n in d.needs_any):
         return _absent(d, d.needs_any)
+    if d.shown_by and not d.log and not any(rows is not None for rows in tables.values()):
+        return _absent(d, [s.table for s in d.shown_by])
     return ""
 
 

@@ -43,8 +43,8 @@ class Vocabulary:
             for text in rule.literals:
                 self.by_literal.setdefault(text, []).append(rule)
         self.held = pl.col("text").str.extract_many(list(self.by_literal), overlapping=True)
-        self.general = [(r, re.compile(r.regex)) for r in self.rules.values() if not r.literals]
-        self.general_form = "|".join(re.sub(r"\(\?P<[^>]*>", "(?:", r.regex) for r, _ in self.general) or NOTHING
+        self.general = [r for r in self.rules.values() if not r.literals]
+        self.general_form = "|".join(re.sub(r"\(\?P<[^>]*>", "(?:", r.regex) for r in self.general) or NOTHING
         self._columns: dict[str, list[pl.Expr]] = {}
         self.prefilter = _prefilter([r for r in self.rules.values() if r.marks.sought_in != "small-sources"])
         heard = [rule for n in self.captured if not (rule := self.rules[n]).marks.sought_in]
@@ -164,15 +164,21 @@ def _candidates(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, 
     rows = msg.str.contains(vocabulary.general_form).arg_true()
     texts = msg[rows]
     few = _few(texts) if len(rows) <= SMALL_SOURCE else None
-    for rule, compiled in vocabulary.general if len(rows) else ():
+    for rule in vocabulary.general if len(rows) else ():
         # Of a few texts python tells it sooner than polars, which keeps no more than 32 expressions ready.
-        hit = texts.str.contains(rule.regex) if few is None else pl.Series([compiled.match(text) is not None for text in few])
+        hit = texts.str.contains(rule.regex) if few is None else pl.Series([*map(bool, map(_compiled(rule.regex).match, few))])
         if hit.any():
             yield rule, rows.filter(hit)
 
 
 def _holding(found: pl.DataFrame) -> dict[str, pl.Series]:
     """Map each text to the numbers of the rows that hold it."""
+    if found.height <= _FEW:
+        rows: dict[str, dict[int, None]] = {}
+        for row, texts in enumerate(found["text"].to_list()):
+            for text in texts or ():
+                rows.setdefault(text, {})[row] = None
+        return {text: pl.Series(list(own), dtype=pl.UInt32) for text, own in rows.items()}
     exploded = found.with_row_index("row").explode("text").drop_nulls()
     by_text = exploded.group_by("text", maintain_order=True).agg(pl.col("row").unique().sort())
     return dict(zip(by_text["text"], by_text["row"], strict=True))

@@ -53,6 +53,15 @@ INVALID = (
 ADVICE = "Raise what is short: the device's table, CPU vectors (VEC-*), or remapping entries (VEC-005)."
 IRQ = "See why the irq was refused: a line that another driver does not share (-16), no vector (-28), a wrong number (-22)."
 
+_ENABLE = pl.col("operation") == "enable"
+_SHORT = (pl.col("ret") > 0) & (pl.col("ret") < pl.col("max")) & (pl.col("min") < pl.col("max")) & (pl.col("live") > pl.col("ret"))
+_REFUSED = (pl.col("ret") == ENOSPC) & (pl.col("max") > pl.col("min"))
+_SHORT_ENABLE = ~pl.col("inferred") & (_SHORT | _REFUSED) & _ENABLE & (pl.col("kind") == "msix")
+_WIRING = (pl.col("data") == "eventfd") & pl.col("index").is_in([VFIO_MSI, VFIO_MSIX])
+_SHORT_REQUEST = (pl.col("ret") > 0) & _WIRING
+_UNEXPLAINED_ENABLE = _ENABLE & (pl.col("ret") < 0) & ~pl.col("ret").is_in(OF_ENABLES)
+_UNEXPLAINED_REQUEST = _WIRING & (pl.col("ret") < 0) & ~pl.col("ret").is_in(OF_CALLS)
+
 
 @diagnosis(
     "msi.short-grant",
@@ -104,9 +113,8 @@ def short_grant(
 
 def _unexplained(enables: pl.DataFrame | None, calls: pl.DataFrame | None) -> Mapping[str, Any] | None:
     """Return an enable, or a SET_IRQS that wires vectors, that failed with an errno which no other diagnosis explains."""
-    wired = (pl.col("data") == "eventfd") & pl.col("index").is_in([VFIO_MSI, VFIO_MSIX])
-    for frame, what, of, known in ((enables, "enable", pl.col("operation") == "enable", OF_ENABLES), (calls, "SET_IRQS", wired, OF_CALLS)):
-        failed = frame.filter(of & (pl.col("ret") < 0) & ~pl.col("ret").is_in(known)) if frame is not None else None
+    for frame, what, unexplained in ((enables, "enable", _UNEXPLAINED_ENABLE), (calls, "SET_IRQS", _UNEXPLAINED_REQUEST)):
+        failed = frame.filter(unexplained) if frame is not None else None
         if failed is not None and failed.height:
             return {**failed.row(0, named=True), "what": what}
     return None
@@ -134,13 +142,7 @@ class Ends:
 
 
 def _from_enables(enables: pl.DataFrame, devices: pl.DataFrame | None) -> Iterator[Finding]:
-    short = (pl.col("ret") > 0) & (pl.col("ret") < pl.col("max")) & (pl.col("min") < pl.col("max")) & (pl.col("live") > pl.col("ret"))
-    refused = (pl.col("ret") == ENOSPC) & (pl.col("max") > pl.col("min"))
-    for row in (
-        enables.filter(~pl.col("inferred") & (short | refused) & (pl.col("operation") == "enable") & (pl.col("kind") == "msix"))
-        .unique("entity", maintain_order=True)
-        .iter_rows(named=True)
-    ):
+    for row in enables.filter(_SHORT_ENABLE).unique("entity", maintain_order=True).iter_rows(named=True):
         subject = subject_of(row, devices)
         got = f"got {row['ret']}" if row["ret"] > 0 else "was refused with -28"
         size = f", table {row['live']}" if row["live"] is not None else ""
@@ -155,9 +157,7 @@ def _from_enables(enables: pl.DataFrame, devices: pl.DataFrame | None) -> Iterat
 
 def _from_requests(op_set_irqs: pl.DataFrame, devices: pl.DataFrame | None) -> Iterator[Finding]:
     """Yield SET_IRQS that returned a positive number: only so many vectors could be had."""
-    for row in op_set_irqs.filter((pl.col("ret") > 0) & (pl.col("data") == "eventfd") & pl.col("index").is_in([1, 2])).iter_rows(
-        named=True
-    ):
+    for row in op_set_irqs.filter(_SHORT_REQUEST).iter_rows(named=True):
         subject = subject_of(row, devices)
         yield _finding(
             row,

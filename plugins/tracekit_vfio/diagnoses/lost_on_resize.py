@@ -22,7 +22,7 @@ from tracekit import (
     subject_of,
     times,
 )
-from tracekit_vfio.diagnoses.resize_window import CALLS, IN_PLACE, NO_WINDOW, UP_FRONT, best, on_arm, subjects
+from tracekit_vfio.diagnoses.resize_window import CALLS, GROWTH, IN_PLACE, NO_WINDOW, UP_FRONT, best, on_arm, subjects
 
 NEVER_CAME = 0x22  # INTR-REMAP reason: the entry is not present, as it is while the vectors are freed
 SETTLE = "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs, on the host's clock (--clock)"
@@ -66,7 +66,7 @@ def lost_on_resize(
     start, or use fewer queues.
     References: QEMU hw/vfio/pci.c, vfio_msix_vector_do_use(); Linux drivers/vfio/pci/vfio_pci_intrs.c; PCIe 6.1.4 on pending bits.
     """
-    used = windows.filter((pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers")))
+    used = windows.filter(GROWTH)
     heard = Heard(irq_handler_entry, gap, frozenset() if streams is None else frozenset(streams.filter("merged")["source"]))
     found = list(_faulted(used, remap_fault, heard))
     found = found or list(_polled(_still_enabled(windows, used), nvme_completion_polled, heard, timeout_s))

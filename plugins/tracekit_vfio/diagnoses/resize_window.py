@@ -32,6 +32,8 @@ RECORD = (
 CALLS = Shown("op_set_irqs", "SET_IRQS call", ("ret", "index", "count"))
 NO_CALL = "no SET_IRQS call in the input"
 NO_WINDOW = "no SET_IRQS call and no MSI-X trace of QEMU in the input that shows vectors going down and up"
+# Windows in which vectors in use, as far as the handlers are recorded, went down so that more of them could come.
+GROWTH = (pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers"))
 LOST = Unchecked(
     "an interrupt was lost in a window",
     "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs",
@@ -76,7 +78,7 @@ def resize_window(
     if windows is None:
         yield clear("no disable and enable of an index")
         return
-    growths = windows.filter((pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers")))
+    growths = windows.filter(GROWTH)
     found = False
     for group in subjects(growths):
         found = True
@@ -95,8 +97,8 @@ def subjects(windows: pl.DataFrame) -> list[pl.DataFrame]:
 
     Where one recording of a boot names the function, others with the same two pointers are about it too.
     """
-    if windows.is_empty():
-        return []
+    if windows.height < 2:
+        return [windows] if windows.height else []
     pointers = pl.col("device").is_not_null() & pl.col("vdev").is_not_null()
     named = pl.when(pl.col("bdf").drop_nulls().n_unique().over("device", "vdev") == 1).then(pl.col("bdf").max().over("device", "vdev"))
     windows = windows.with_columns(pl.when(pointers).then(pl.coalesce("bdf", named)).otherwise("bdf").alias("bdf"))

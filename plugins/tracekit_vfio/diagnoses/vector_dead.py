@@ -26,6 +26,9 @@ from tracekit import (
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count) and pci_msix_alloc_irq_at"
 
+_ONE_VECTOR = (pl.col("data") == "eventfd") & (pl.col("count") == 1) & pl.col("start").is_not_null()
+_ONE_REFUSED = _ONE_VECTOR & pl.col("index").is_in([VFIO_MSI, VFIO_MSIX]) & (pl.col("ret") < 0) & (pl.col("ret") != EINVAL)
+
 
 @diagnosis(
     "vfio.vector-dead",
@@ -88,15 +91,9 @@ def _from_wiring(op_set_irqs: pl.DataFrame | None, devices: pl.DataFrame | None,
     """Requests for one vector whose irq could not be requested, while vectors wired before it live; -22 is a matter of range (VFIO-005)."""
     if op_set_irqs is None:
         return
-    single = (
-        (pl.col("data") == "eventfd")
-        & (pl.col("count") == 1)
-        & pl.col("index").is_in([VFIO_MSI, VFIO_MSIX])
-        & pl.col("start").is_not_null()
-    )
     found: dict[str, list[Mapping[str, Any]]] = {}
     subjects: dict[str, Subject] = {}
-    for at in op_set_irqs.filter(single & (pl.col("ret") < 0) & (pl.col("ret") != EINVAL)).iter_rows(named=True):
+    for at in op_set_irqs.filter(_ONE_REFUSED).iter_rows(named=True):
         requests = same_function(op_set_irqs, at).filter(pl.col("index") == at["index"])
         subject = subject_of(at, devices)
         if subject.label not in done and _others_live(requests, at) and not _works_later(requests, at):
