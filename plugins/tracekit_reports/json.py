@@ -1,7 +1,6 @@
 """The run as one JSON document: the contract that other programs may rely on."""
 
 import json
-import re
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
@@ -11,7 +10,6 @@ from tracekit_reports import simulation
 from tracekit_reports.story import leading
 
 SCHEMA = "tracekit.run/1"
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _LARGEST = 2**64  # of the numbers that logs have; Python itself prints none of more than 4,300 digits
 _DEEPEST = 20
 FLEET_SCHEMA = "tracekit.fleet/1"
@@ -54,7 +52,7 @@ def _strict(value: Any, depth: int = 0) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return _SURROGATE.sub(lambda m: f"\\u{ord(m[0]):04x}", str(value))
+        return str(value).encode("utf-8", "backslashreplace").decode("utf-8")  # lone surrogates, written out
     if isinstance(value, int):
         return int(value) if -_LARGEST <= value <= _LARGEST else hex(value)
     if isinstance(value, float):
