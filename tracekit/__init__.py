@@ -24,6 +24,7 @@ _HOMES = {
     "Unchecked": "findings",
     "Verdict": "findings",
     "Fleet": "fleet",
+    "FleetCase": "fleet",
     "FleetFault": "fleet",
     "hookimpl": "plugins.hooks",
     **dict.fromkeys(("Bar", "Lane", "Mark", "Picture", "Timeline", "Tone"), "timeline"),
@@ -115,6 +116,7 @@ if TYPE_CHECKING:
     from tracekit.findings import inconclusive as inconclusive
     from tracekit.findings import not_evaluated as not_evaluated
     from tracekit.fleet import Fleet as Fleet
+    from tracekit.fleet import FleetCase as FleetCase
     from tracekit.fleet import FleetFault as FleetFault
     from tracekit.numbers import CAP_MSI as CAP_MSI
     from tracekit.numbers import CAP_MSIX as CAP_MSIX

@@ -25,7 +25,29 @@ class FleetFault:
     seen_by: str
     by: Mapping[str, Mapping[str, int]]  # kernel, qemu, xen, driver, device -> how many machines, or cases without a host name
     on: Sequence[str]  # the machines, and the paths of cases whose logs name no host
-    example: Mapping[str, Any]  # case, summary, source, line, text
+    example: Mapping[str, Any]  # case, summary, advice, source, line, text
+    grid: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # device ("*": all) -> kernel -> machines or nameless cases
+    days: Mapping[str, int] = field(default_factory=dict)  # day of the first line -> machines or nameless cases
+
+
+@dataclass(frozen=True)
+class FleetCase:
+    """Name a case that has a fault: the findings of one group about one device."""
+
+    group: str
+    code: str
+    severity: str
+    grade: str
+    case: str
+    machine: str  # "" where no log of the case names a host
+    subject: str  # the device as its finding calls it
+    device: str  # what it is, as in the grid of its fault
+    kernel: str
+    first_seen: str | None
+    findings: int
+    summary: str
+    source: str
+    line: int | None
 
 
 @dataclass(frozen=True)
@@ -45,3 +67,6 @@ class Fleet:
     versions: Mapping[str, str] = field(default_factory=dict)
     stopped: str = ""  # why the batch did not come to its end
     compared: Mapping[str, int] = field(default_factory=dict)  # machines, and cases without a host name: both, only_here, only_there
+    kernels: Mapping[str, int] = field(default_factory=dict)  # release -> machines, or cases without a host name, with a fault or without
+    found: Sequence[FleetCase] = ()  # the worst first, not all of a large fleet
+    more: int = 0  # how many further ones there are

@@ -48,20 +48,19 @@ def days(f: FleetFault) -> str:
     return " to ".join(sorted({seen[:10] for seen in (f.first_seen, f.last_seen) if seen}))
 
 
-def lines(f: FleetFault) -> Iterator[str]:
-    """Yield the lines below a fault: an example, where and since when."""
-    yield visible(f.example["summary"])
-    yield f"on: {_first(f.on)}"
+def lines(f: FleetFault) -> Iterator[tuple[str, str]]:
+    """Yield (label, text) of the lines below a fault: where, since when, and an example."""
+    yield "on", _first(f.on)
     if f.role:
-        yield f"role: {visible(f.role)}"
+        yield "role", visible(f.role)
     for column, title in TITLES.items():
         if counts := f.by[column]:
-            yield f"{title}: {_first([f'{value} ({n})' for value, n in counts.items()])}"
+            yield title, _first([f"{value} ({n:,})" for value, n in counts.items()])
     if f.first_seen:
         how = "" if f.seen_by == "stamp" else " (by the time of the file)"
-        yield f"seen: {f.first_seen} to {f.last_seen}{how}" if f.first_seen != f.last_seen else f"seen: {f.first_seen}{how}"
+        yield "seen", f"{f.first_seen} to {f.last_seen}{how}" if f.first_seen != f.last_seen else f"{f.first_seen}{how}"
     if f.example["source"]:
-        yield visible(f"for example {f.example['source']}:{f.example['line']}: {f.example['text'].strip()}")
+        yield "for example", visible(f"{f.example['source']}:{f.example['line']}: {f.example['text'].strip()}")
 
 
 def gone(fleet: Fleet) -> Iterator[str]:

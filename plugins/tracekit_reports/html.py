@@ -1,14 +1,13 @@
 """The run as one self-contained HTML page: nothing loaded from elsewhere; a script of its own zooms the pictures, all else is without."""
 
-from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from hashlib import sha256
-from html import escape
 from importlib.resources import files
 from itertools import pairwise
 from typing import Any
 
-from tracekit import Bar, Evidence, Finding, Mark, Outcome, Picture, Run
+from tracekit import Bar, Evidence, Finding, Fleet, Mark, Outcome, Picture, Run
+from tracekit_reports.fleetpage import fleet_page
+from tracekit_reports.page import folded, framed, listed, safe
 from tracekit_reports.story import (
     Fault,
     Story,
@@ -23,41 +22,20 @@ from tracekit_reports.story import (
     settings,
     shown,
     story,
-    visible,
 )
 from tracekit_reports.svg import DEFS, drawing
 from tracekit_reports.svg import STYLE as PICTURE
 
 _STYLE = """
-:root { color-scheme: light dark; --back: #fff; --text: #1c2128; --dim: #626c78; --line: #d8dee4; --box: #f6f8fa; --mark: #fff3c4;
-  --bad: #b42318; --warn: #9a6700; --good: #1a7f37; --note: #0969da; }
-@media (prefers-color-scheme: dark) { :root { --back: #14181d; --text: #e6e9ed; --dim: #98a2ae; --line: #333b44;
-  --box: #1c2229; --mark: #4a3d12;
-  --bad: #ff8a80; --warn: #e3b341; --good: #56d364; --note: #79b8ff; } }
-body { margin: 0 auto; max-width: 72rem; padding: 2rem 1.25rem 4rem; background: var(--back); color: var(--text);
-  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.35rem; line-height: 1.3; margin: 0 0 1.5rem; } h2 { font-size: 1.1rem; margin: 0; }
-h3 { font-size: .9rem; margin: 1.1rem 0 .3rem; color: var(--dim); font-weight: 600; }
-article { border: 1px solid var(--line); border-left: 5px solid var(--tone); border-radius: 6px;
-  padding: 1rem 1.25rem; margin: 0 0 1.25rem; }
-.critical, .high { --tone: var(--bad); } .medium { --tone: var(--warn); } .low, .info { --tone: var(--note); }
-.tag { color: var(--tone); font-weight: 700; text-transform: uppercase; font-size: .8rem; letter-spacing: .04em; }
-.what { color: var(--dim); margin: .2rem 0 0; } p { margin: .4rem 0; } ul { margin: .3rem 0; padding-left: 1.2rem; }
-.scroll { overflow-x: auto; background: var(--box); border: 1px solid var(--line); border-radius: 6px; }
 table { border-collapse: collapse; font: 13px/1.5 ui-monospace, monospace; } td { padding: 0 .75rem; vertical-align: top; white-space: pre;
   overflow-wrap: normal; } tr:first-child td { padding-top: .4rem; } tr:last-child td { padding-bottom: .4rem; }
 td.n { text-align: right; color: var(--dim); }
 td.cause { color: var(--bad); } td.effect { color: var(--warn); } td.cure { color: var(--good); }
-td.context { color: var(--dim); } .good { color: var(--good); }
-.do { border-left: 3px solid var(--good); padding-left: .75rem; margin: .9rem 0; }
+td.context { color: var(--dim); }
 .tl { width: 100%; min-width: 46rem; height: auto; margin: .6rem 0; }
 tr:target td { background: var(--mark); } .defs { position: absolute; width: 0; height: 0; }
-code { font: .92em ui-monospace, monospace; } summary { cursor: pointer; }
-footer, details { color: var(--dim); font-size: .92rem; margin-top: 1rem; }
 """
 _ZOOM = files("tracekit_reports").joinpath("zoom.js").read_text(encoding="utf-8")
-_HASH = b64encode(sha256(_ZOOM.encode()).digest()).decode()
-_POLICY = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{_HASH}'"
 NEAR = 10  # lines before and after a line of evidence
 Around = Mapping[str, Mapping[int, str]]
 
@@ -73,51 +51,49 @@ class HtmlReport:
         run = shown(run)
         told = story(run)
         title = headline(run, told)
-        head = [
-            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{_safe(title)}</title><style>{_STYLE}{PICTURE}</style></head><body>",
-            f'<svg class="defs" aria-hidden="true">{DEFS}</svg>' if any(run.pictures) else "",
-        ]
-        script = [f"<script>{_ZOOM}</script>"] if any(run.pictures) else []
-        return "\n".join([*head, "<main>", *_body(run, told, title), "</main>", *script, "</body></html>"]) + "\n"
+        drawn = any(run.pictures)
+        defs = f'<svg class="defs" aria-hidden="true">{DEFS}</svg>' if drawn else ""
+        return framed(title, _STYLE + PICTURE, _body(run, told, title), defs, _ZOOM if drawn else "")
+
+    def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
+        """Return the page of a batch: where each fault is, since when, and which cases have it."""
+        return fleet_page(fleet)
 
 
 def _body(run: Run, told: Story, title: str) -> Iterator[str]:
-    yield f"<h1{'' if told.faults or run.doubts else ' class=good'}>{_safe(title)}</h1>"
-    yield from _list("", [_safe(e) for e in run.errors])
-    yield from _list("Why an all-clear is not to be trusted", [_safe(d.text) for d in run.doubts])
+    yield f"<h1{'' if told.faults or run.doubts else ' class=good'}>{safe(title)}</h1>"
+    yield from listed("", [safe(e) for e in run.errors])
+    yield from listed("Why an all-clear is not to be trusted", [safe(d.text) for d in run.doubts])
     for number, fault in enumerate(told.faults, 1):
         yield from _fault(fault, run.picture(fault.finding), run.around, f"f{number}")
-    yield from _list("Facts", [f"<b>{_safe(f.code)}</b> {_safe(f.name)}: {_safe(f.summary)}" for f in told.facts])
-    yield from _list("Not decided", [_outcome(o) for o in told.open])
-    yield from _list("Settings", list(map(_safe, settings(run))))
-    yield f"<p>{_safe(checked(told, full=True))}</p>"
-    yield from _folded("Checked and clear", [_outcome(o) for o in told.clear])
-    yield from _folded("Checked and clear of some machines only", [_outcome(o) for o in told.partly])
-    yield from _folded("Not evaluated, and why", [_outcome(o) for o in told.unevaluated])
-    yield from _folded("What was read", [_source(s.path, s.lines, sum(s.events.values()), s.clock, s.notes) for s in run.sources])
-    yield f"<footer>tracekit {_safe(run.version)}</footer>"
+    yield from listed("Facts", [f"<b>{safe(f.code)}</b> {safe(f.name)}: {safe(f.summary)}" for f in told.facts])
+    yield from listed("Not decided", [_outcome(o) for o in told.open])
+    yield from listed("Settings", list(map(safe, settings(run))))
+    yield f"<p>{safe(checked(told, full=True))}</p>"
+    yield from folded("Checked and clear", [_outcome(o) for o in told.clear])
+    yield from folded("Checked and clear of some machines only", [_outcome(o) for o in told.partly])
+    yield from folded("Not evaluated, and why", [_outcome(o) for o in told.unevaluated])
+    yield from folded("What was read", [_source(s.path, s.lines, sum(s.events.values()), s.clock, s.notes) for s in run.sources])
+    yield f"<footer>tracekit {safe(run.version)}</footer>"
 
 
 def _fault(fault: Fault, picture: Picture | None, around: Around, key: str) -> Iterator[str]:
     f = fault.finding
     device = f.subject.label + (f"; {f.subject.how}" if f.subject.how else "") + (f"; on {f.machine}" if f.machine else "")
-    yield f'<article class="{_safe(f.severity or "info")}"><span class="tag">{_safe(f.severity or "info")}</span>'
-    yield f"<h2>{_safe(f.summary)}</h2>"
-    yield f'<p class="what"><b>{_safe(f.code)}</b> {_safe(f.name)} · <code>{_safe(device)}</code> · <b>{_safe(confidence(f))}</b></p>'
+    yield f'<article class="{safe(f.severity or "info")}"><span class="tag">{safe(f.severity or "info")}</span>'
+    yield f"<h2>{safe(f.summary)}</h2>"
+    yield f'<p class="what"><b>{safe(f.code)}</b> {safe(f.name)} · <code>{safe(device)}</code> · <b>{safe(confidence(f))}</b></p>'
     yield from _picture(picture, f, key)
     if f.advice:
-        yield f'<p class="do"><b>What to do.</b> {_safe(f.advice)}</p>'
-    yield from _list("Fixed by", [_safe(x) for x in f.fixes])
+        yield f'<p class="do"><b>What to do.</b> {safe(f.advice)}</p>'
+    yield from listed("Fixed by", [safe(x) for x in f.fixes])
     if f.meaning:
-        yield f"<h3>What this means</h3><p>{_safe(f.meaning)}</p>"
+        yield f"<h3>What this means</h3><p>{safe(f.meaning)}</p>"
     yield from _whole(picture, f, key)
     yield from _windows(f)
     yield from _evidence(f, around, key)
-    yield from _list("Leads to", [_consequence(c) for c in fault.consequences])
-    yield from _list("Not checked", [f"{_safe(u.guard)}. Would settle it: {_safe(u.would_settle)}" for u in f.unchecked])
+    yield from listed("Leads to", [_consequence(c) for c in fault.consequences])
+    yield from listed("Not checked", [f"{safe(u.guard)}. Would settle it: {safe(u.would_settle)}" for u in f.unchecked])
     yield "</article>"
 
 
@@ -135,7 +111,7 @@ def _scrolled(svg: str) -> str:
 def _whole(picture: Picture | None, f: Finding, key: str) -> Iterator[str]:
     """Yield the whole recording, where the first picture shows a part of it."""
     if picture is not None and picture.focus is not None:
-        clock = f"<p>{_safe(picture.whole.clock)}</p>" if picture.whole.clock else ""
+        clock = f"<p>{safe(picture.whole.clock)}</p>" if picture.whole.clock else ""
         yield f"<h3>The whole recording</h3>{_scrolled(drawing(picture.whole, _anchors(f, key)))}{clock}"
 
 
@@ -154,8 +130,8 @@ def _windows(f: Finding) -> Iterator[str]:
     """Yield the windows of a finding as a table, a column per value."""
     names = list(dict.fromkeys(name for w in f.windows for name, value in w.items() if value is not None and _is_short(value)))
     if names:
-        rows = ("".join(f"<td>{_safe(_value(name, w.get(name)))}</td>" for name in names) for w in f.windows)
-        head = "".join(f"<th>{_safe(name.replace('_', ' '))}</th>" for name in names)
+        rows = ("".join(f"<td>{safe(_value(name, w.get(name)))}</td>" for name in names) for w in f.windows)
+        head = "".join(f"<th>{safe(name.replace('_', ' '))}</th>" for name in names)
         table = f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
         yield f'<details><summary>Windows ({len(f.windows)})</summary><div class="scroll">{table}</div></details>'
 
@@ -172,12 +148,12 @@ def _value(name: str, value: Any) -> str:
 
 
 def _consequence(f: Finding) -> str:
-    return f"<b>{_safe(f.code)}</b> {_safe(f.name)}, {_safe(confidence(f))}: {_safe(f.summary)} <code>{_safe(places(f))}</code>"
+    return f"<b>{safe(f.code)}</b> {safe(f.name)}, {safe(confidence(f))}: {safe(f.summary)} <code>{safe(places(f))}</code>"
 
 
 def _evidence(f: Finding, around: Around, key: str) -> Iterator[str]:
     for source, group in by_source(leading(f.evidence)):
-        yield f"<h3>{_safe(source)}</h3>"
+        yield f"<h3>{safe(source)}</h3>"
         yield f'<div class="scroll" tabindex="0"><table>{"".join(_line(f, e, key) for e in group)}</table></div>'
         yield from _surroundings(group, around.get(source, {}))
 
@@ -192,37 +168,23 @@ def _surroundings(group: list[Evidence], lines: Mapping[int, str]) -> Iterator[s
     for before, n in pairwise([0, *wanted]):
         if before and n > before + 1:
             rows.append('<tr><td class="n">…</td><td></td></tr>')
-        rows.append(f'<tr><td class="n">{n}</td><td class="{_safe(told.get(n, "context"))}">{_safe(lines[n].rstrip())}</td></tr>')
+        rows.append(f'<tr><td class="n">{n}</td><td class="{safe(told.get(n, "context"))}">{safe(lines[n].rstrip())}</td></tr>')
     yield f'<details><summary>The lines around</summary><div class="scroll" tabindex="0"><table>{"".join(rows)}</table></div></details>'
 
 
 def _line(f: Finding, e: Evidence, key: str) -> str:
-    cells = f'<td class="{_safe(e.role)}">{_safe(e.role)}</td>'
-    place = f' id="{_safe(_anchor(f, key, e.source, e.line))}"'
-    rows = (f'<td class="n">{n}</td>{cells}<td>{_safe(text.strip())}</td></tr>' for n, text in quoted(e))
+    cells = f'<td class="{safe(e.role)}">{safe(e.role)}</td>'
+    place = f' id="{safe(_anchor(f, key, e.source, e.line))}"'
+    rows = (f'<td class="n">{n}</td>{cells}<td>{safe(text.strip())}</td></tr>' for n, text in quoted(e))
     return "".join(f"<tr{'' if i else place}>{row}" for i, row in enumerate(rows))
 
 
-def _list(title: str, items: list[str]) -> Iterator[str]:
-    if items:
-        yield (f"<h3>{title}</h3>" if title else "") + "<ul>" + "".join(f"<li>{i}</li>" for i in items) + "</ul>"
-
-
-def _folded(title: str, items: list[str]) -> Iterator[str]:
-    if items:
-        yield f"<details><summary>{title} ({len(items)})</summary><ul>" + "".join(f"<li>{i}</li>" for i in items) + "</ul></details>"
-
-
 def _outcome(o: Outcome) -> str:
-    reason = f": {_safe(o.reason)}" if o.reason else ""
-    record = f". To record: <code>{_safe(o.record)}</code>" if o.record else ""
-    return f"<b>{_safe(o.code)}</b> {_safe(o.name)}{reason}{record}"
+    reason = f": {safe(o.reason)}" if o.reason else ""
+    record = f". To record: <code>{safe(o.record)}</code>" if o.record else ""
+    return f"<b>{safe(o.code)}</b> {safe(o.name)}{reason}{record}"
 
 
 def _source(path: str, lines: int, events: int, clock: str, notes: tuple[str, ...]) -> str:
-    told = f"<code>{_safe(path)}</code>: {plural(lines, 'line')}, {plural(events, 'event')}; clock: {_safe(clock)}"
-    return told + "".join(f"; {_safe(n)}" for n in notes)
-
-
-def _safe(text: str) -> str:
-    return escape(visible(text), quote=True)
+    told = f"<code>{safe(path)}</code>: {plural(lines, 'line')}, {plural(events, 'event')}; clock: {safe(clock)}"
+    return told + "".join(f"; {safe(n)}" for n in notes)

@@ -30,7 +30,7 @@ class JsonReport:
 
     def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
         """Return the document of a batch, of schema `tracekit.fleet/1`."""
-        told = {"schema": FLEET_SCHEMA, **vars(fleet), "faults": [vars(f) for f in fleet.faults]}
+        told = {"schema": FLEET_SCHEMA, **vars(fleet), "faults": [vars(f) for f in fleet.faults], "found": [vars(c) for c in fleet.found]}
         return dumped(told) + "\n"
 
     def write_answer(self, answer: Answer, options: Mapping[str, Any]) -> str:

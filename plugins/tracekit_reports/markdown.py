@@ -43,7 +43,8 @@ def _fleet(fleet: Fleet) -> Iterator[str]:
         yield ""
         yield f"{plain(f.severity)}, {plain(f.grade)}"
         yield ""
-        yield from (f"* {plain(line)}" for line in fleets.lines(f))
+        yield f"* {plain(f.example['summary'])}"
+        yield from (f"* {plain(f'{label}: {text}')}" for label, text in fleets.lines(f))
         yield ""
     yield from _listed("Gone", [plain(line) for line in fleets.gone(fleet)])
     for title, rows in fleets.troubles(fleet):

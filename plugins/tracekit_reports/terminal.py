@@ -1,18 +1,18 @@
 """The page on the terminal: what is wrong, with which device, how sure, on which lines, what to do, what could not be seen."""
 
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from textwrap import wrap
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tracekit import Answer, Finding, Fleet, FleetFault, Grid, Outcome, Picture, Run
-from tracekit_reports import fleets, simulation
+from tracekit import Answer, Finding, Fleet, Grid, Outcome, Picture, Run
+from tracekit_reports import simulation
 from tracekit_reports.blocks import blocks
+from tracekit_reports.console import COLOUR, indented, labelled, printed
 from tracekit_reports.story import (
     Fault,
     Story,
@@ -29,8 +29,8 @@ from tracekit_reports.story import (
     story,
     visible,
 )
+from tracekit_reports.terminalfleet import fleet_page
 
-_COLOUR = {"critical": "bold white on red", "high": "bold red", "medium": "bold yellow", "low": "cyan", "info": "dim"}
 _ROLE = {"cause": "red", "effect": "yellow", "cure": "green", "context": ""}
 _MOST_EVIDENCE = 6
 _WIDEST = 130  # columns of a picture
@@ -46,59 +46,23 @@ class TerminalReport:
     def write(self, run: Run, options: Mapping[str, Any]) -> str:
         """Return the page. `options`: width (columns, 80), color (off), full (off)."""
         width = max(40, int(options.get("width") or 80))
-        return _printed(page(shown(run), width, bool(options.get("full"))), width, bool(options.get("color")))
+        return printed(page(shown(run), width, bool(options.get("full"))), width, bool(options.get("color")))
 
     def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
         """Return the page of a batch: a headline, many faults in brief first, then each with its lines."""
-        return "\n".join(_fleet(shown(fleet))).rstrip("\n") + "\n"
+        width = max(40, int(options.get("width") or 80))
+        return printed(fleet_page(shown(fleet), width), width, bool(options.get("color")))
 
     def write_answer(self, answer: Answer, options: Mapping[str, Any]) -> str:
         """Return the page of a simulation: the faults with their first step, the cost, and the run as a picture. `names`: of the codes."""
         width = max(40, int(options.get("width") or 80))
         told = [Text(visible(line)) for line in simulation.lines(answer, options.get("names") or {}, bool(options.get("full")))]
         drawn = [Text(), *blocks(answer.timeline, min(width, _WIDEST))] if answer.timeline and answer.timeline.lanes else []
-        return _printed([*told, *drawn], width, bool(options.get("color")))
+        return printed([*told, *drawn], width, bool(options.get("color")))
 
     def write_grid(self, grid: Grid, options: Mapping[str, Any]) -> str:
         """Return the verdict of every cell as a table, as wide as it is."""
         return "\n".join(map(visible, simulation.table(grid))) + "\n"
-
-
-def _printed(parts: Iterable[RenderableType], width: int, color: bool) -> str:
-    out = io.StringIO()
-    console = Console(
-        file=out, width=width, force_terminal=color, color_system="standard" if color else None, no_color=not color,
-        highlight=False, markup=False, emoji=False, legacy_windows=False, force_jupyter=False, _environ={},
-    )  # fmt: skip
-    for part in parts:
-        console.print(part)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
-
-
-def _fleet(fleet: Fleet) -> Iterator[str]:
-    yield fleets.headline(fleet)
-    yield from map(visible, fleets.notes(fleet))
-    yield ""
-    if len(fleet.faults) >= fleets.MANY:
-        yield from _brief(fleet.faults)
-        yield ""
-    for f in fleet.faults:
-        state = f"  {f.state.upper()}" if f.state else ""
-        yield f"{f.severity.upper():<8} {f.code}  {f.name}  {f.grade}{state}: {fleets.extent(f)}"
-        yield from (f"  {line}" for line in fleets.lines(f))
-        yield ""
-    yield from (visible(f"gone     {line}") for line in fleets.gone(fleet))
-    for title, rows in fleets.troubles(fleet):
-        yield title
-        yield from (f"  {visible(row)}" for row in rows)
-
-
-def _brief(faults: Sequence[FleetFault]) -> Iterator[str]:
-    """Yield one line per fault, where the faults are too many for one screen."""
-    width = max(len(f.name) for f in faults)
-    for f in faults:
-        told = f"{f.severity.upper():<8} {f.code:<8} {f.name:<{width}}  {f.grade:<8}  {f.machines or f.nameless:>6,}  {f.state:<5}"
-        yield visible(f"{told}  {fleets.days(f):<24}  {f.role}".rstrip())
 
 
 def page(run: Run, width: int, full: bool) -> Iterator[RenderableType]:
@@ -116,38 +80,38 @@ def page(run: Run, width: int, full: bool) -> Iterator[RenderableType]:
         yield Text()
     yield Text(checked(told, full), style="dim" if told.faults else "")
     for d in run.doubts if full else run.doubts[1:]:
-        yield _labelled("not trusted", Text(visible(d.text)))
+        yield labelled("not trusted", Text(visible(d.text)))
     for text in settings(run) if full else run.settings:
-        yield _labelled("settings", Text(visible(text)))
+        yield labelled("settings", Text(visible(text)))
     if full:
         yield from _rest(run, told)
 
 
 def _fault(fault: Fault, picture: Picture | None, width: int, full: bool) -> Iterator[RenderableType]:
     f = fault.finding
-    head = Text.assemble((f" {(f.severity or 'info').upper()} ", _COLOUR[f.severity or "info"]), " ", (f.code, "bold"), f"  {f.name}  ")
+    head = Text.assemble((f" {(f.severity or 'info').upper()} ", COLOUR[f.severity or "info"]), " ", (f.code, "bold"), f"  {f.name}  ")
     head.append(confidence(f), style="bold" if f.grade == "proven" else "")
     yield head
-    yield _indented(Text(visible(f.summary), style="bold"))
-    yield _labelled("device", Text.assemble((visible(_subject(f)), "cyan")))
+    yield indented(Text(visible(f.summary), style="bold"))
+    yield labelled("device", Text.assemble((visible(_subject(f)), "cyan")))
     yield from _picture(picture, width)
     yield from _evidence(f, width, full)
     if f.fixes:
-        yield _labelled("fixed by", Text(visible("; ".join(f.fixes)), style="green"))
+        yield labelled("fixed by", Text(visible("; ".join(f.fixes)), style="green"))
     if f.advice:
-        yield _labelled("what to do", Text(visible(f.advice), style="green"))
+        yield labelled("what to do", Text(visible(f.advice), style="green"))
     for u in f.unchecked:
-        yield _labelled("not checked", Text(visible(f"{u.guard}. Would settle it: {u.would_settle}")))
+        yield labelled("not checked", Text(visible(f"{u.guard}. Would settle it: {u.would_settle}")))
     for c in fault.consequences:
         told = Text.assemble((c.code, "bold"), f" {c.name}, {confidence(c)}: {visible(c.summary)} ", (f"({visible(places(c))})", "dim"))
-        yield _labelled("leads to", told)
+        yield labelled("leads to", told)
 
 
 def _picture(picture: Picture | None, width: int) -> Iterator[RenderableType]:
     """Yield the part that shows the proof, else the whole."""
     if picture is not None:
         yield Text()
-        yield from map(_indented, blocks(picture.focus or picture.whole, min(width, _WIDEST) - 2))
+        yield from map(indented, blocks(picture.focus or picture.whole, min(width, _WIDEST) - 2))
         yield Text()
 
 
@@ -162,7 +126,7 @@ def _evidence(f: Finding, width: int, full: bool) -> Iterator[RenderableType]:
     shown, left = chosen(f.evidence, len(f.evidence) if full else _MOST_EVIDENCE)
     digits = max((len(n) for e in shown for n, _ in quoted(e)), default=1)
     for source, group in by_source(shown):
-        yield _labelled("seen in", Text(visible(source) if full else _end(visible(source), width - 16), style="underline"))
+        yield labelled("seen in", Text(visible(source) if full else _end(visible(source), width - 16), style="underline"))
         table = Table.grid(padding=(0, 1))
         table.add_column(justify="right", width=digits, no_wrap=True)
         table.add_column(width=7, no_wrap=True)
@@ -173,7 +137,7 @@ def _evidence(f: Finding, width: int, full: bool) -> Iterator[RenderableType]:
                 table.add_row(Text(number, style="cyan"), role, Text(_fitted(text, width - digits - 15)))
         yield Padding(table, (0, 0, 0, 4))
     if left:
-        yield _indented(Text(f"  and {left} more of evidence (--full)", style="dim"))
+        yield indented(Text(f"  and {left} more of evidence (--full)", style="dim"))
 
 
 def _fitted(text: str, width: int) -> str:
@@ -192,7 +156,7 @@ def _end(path: str, width: int) -> str:
 def _facts(told: Story, width: int, full: bool) -> Iterator[RenderableType]:
     for f in told.facts:
         if full or told.faults or is_remark(f):
-            yield _labelled(f"{f.code}", Text(visible(f"{f.name}: {f.summary}" + (f". {f.advice}" if f.advice else ""))))
+            yield labelled(f"{f.code}", Text(visible(f"{f.name}: {f.summary}" + (f". {f.advice}" if f.advice else ""))))
         if is_remark(f):
             yield from _evidence(f, width, full)
 
@@ -210,12 +174,12 @@ def _rest(run: Run, told: Story) -> Iterator[RenderableType]:
     for o in told.unevaluated:
         yield _outcome(o, "not evaluated")
     for s in run.sources:
-        yield _labelled("read", Text(visible(f"{s.path}: {s.lines:,} lines, {sum(s.events.values()):,} events; clock: {s.clock}")))
+        yield labelled("read", Text(visible(f"{s.path}: {s.lines:,} lines, {sum(s.events.values()):,} events; clock: {s.clock}")))
         for note in s.notes:
-            yield _indented(Text(visible(note)))
+            yield indented(Text(visible(note)))
         for n in s.not_understood:
             kind = n.event or "a fault"
-            yield _indented(Text(visible(f"line {n.line} looks like {kind} but does not parse ({n.count} such): {n.text}")))
+            yield indented(Text(visible(f"line {n.line} looks like {kind} but does not parse ({n.count} such): {n.text}")))
 
 
 def _outcome(o: Outcome, kind: str) -> RenderableType:
@@ -224,16 +188,4 @@ def _outcome(o: Outcome, kind: str) -> RenderableType:
         told.append(visible(f": {o.reason}"))
     if o.record:
         told.append(visible(f". To record: {o.record}"), style="dim")
-    return _labelled(kind, told)
-
-
-def _labelled(label: str, text: Text) -> RenderableType:
-    table = Table.grid(padding=(0, 1))
-    table.add_column(width=13, no_wrap=True, style="dim")
-    table.add_column(overflow="fold")
-    table.add_row(label, text)
-    return _indented(table)
-
-
-def _indented(part: RenderableType) -> RenderableType:
-    return Padding(part, (0, 0, 0, 2))
+    return labelled(kind, told)

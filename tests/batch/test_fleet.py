@@ -2,37 +2,11 @@ import csv
 import io
 import json
 
-from fleets import render
+from fleets import case, finding, render, results
 
 from tracekit.batch.fleet import fleet
 from tracekit.batch.results import Results, Writer
-from tracekit.batch.rows import TABLES, Reply
-
-COLUMNS = [c for c in TABLES["findings"] if c not in ("result", "case")]
-
-
-def finding(code="IRQ-003", group="g1", grade="proven", severity="high", **values):
-    given = {"code": code, "name": "irq.x", "group": group, "grade": grade, "severity": severity, "explains": [], "fixes": []}
-    blank = {"role": "network", "driver": "ice", "device": "", "machine": "", "first_seen": None, "last_seen": None, "seen_by": ""}
-    return tuple({**dict.fromkeys(COLUMNS), **blank, "finding": 0, "summary": f"{code} happened", **given, **values}[c] for c in COLUMNS)
-
-
-def case(path, *findings, machine="", kernel="6.1", **more):
-    evidence = [(0, f"{path}/dmesg", 7, None, "cause", "the line")] if findings else []
-    facts = {"machine": machine, "kernel": kernel, "qemu": "", "xen": ""}
-    return Reply(path, "done", facts=facts, tables={"findings": list(findings), "evidence": evidence}, **more)
-
-
-def results(path, *replies, finish=True, plan=()):
-    w = Writer(path, "e", {}, {"tracekit": "0.1.0"})
-    w.plan([*plan, *(r.case for r in replies)])
-    for r in replies:
-        w.add(r, "e")
-    w.flush()
-    if finish:
-        w.finish()
-    w._held.close()
-    return Results(path)
+from tracekit.batch.rows import Reply
 
 
 def test_a_fault_is_counted_by_machine_and_by_release(tmp_path):
@@ -52,14 +26,14 @@ def test_a_fault_is_counted_by_machine_and_by_release(tmp_path):
     assert render(report, "terminal").splitlines()[0] == "1 fault on 2 of 2 machines and in 1 of 2 cases without a host name (5 cases)"
     assert (fault.by["kernel"], fault.by["driver"]) == ({"6.12": 2, "6.1": 1}, {"ice": 2, "mlx5_core": 1})
     assert (fault.first_seen, fault.last_seen) == ("2026-10-01T00:00:00Z", "2026-11-02T00:00:00Z")
-    assert fault.example == {"case": "a", "summary": "IRQ-003 happened", "source": "a/dmesg", "line": 7, "text": "the line"}
+    assert fault.example == {"case": "a", "summary": "IRQ-003 happened", "advice": "", "source": "a/dmesg", "line": 7, "text": "the line"}
 
 
 def test_the_machines_of_a_fault_are_named(tmp_path):
     r = results(tmp_path, *(case(f"c{i}", finding(), machine=f"m{i}") for i in range(8)))
     report = fleet(r)
     names = [f"m{i}" for i in range(8)]
-    assert "  on: m0, m1, m2, m3, m4, m5, and 2 more" in render(report, "terminal").splitlines()
+    assert "  on            m0, m1, m2, m3, m4, m5, and 2 more" in render(report, "terminal").splitlines()
     assert "* on: m0, m1, m2, m3, m4, m5, and 2 more" in render(report, "markdown").splitlines()
     assert json.loads(render(report, "json"))["faults"][0]["on"] == names
     assert [x["on"] for x in csv.DictReader(io.StringIO(render(report, "csv")))] == ["; ".join(names)]
@@ -75,15 +49,16 @@ def test_many_faults_are_listed_in_brief_first(tmp_path):
     found = [finding(f"A-{i}", f"g{i}", **seen) for i in range(7)]
     found.append(finding("A-7", "g7", **{**seen, "last_seen": "2026-10-01T09:00:00Z"}))
     many = fleet(results(tmp_path / "8", case("a", *found)))
-    assert render(many, "terminal").splitlines()[2:11] == [
-        *(f"HIGH     A-{i}      irq.x  proven         1         2026-10-01 to 2026-11-02  network" for i in range(7)),
-        "HIGH     A-7      irq.x  proven         1         2026-10-01                network",
-        "",
+    assert render(many, "terminal").splitlines()[2:18] == [
+        "severity  code  fault           machines  grade   seen",
+        *(line for i in range(7) for line in (f"high      A-{i}   irq.x, network    1 case  proven  2026-10-01", f"{'2026-11-02':>60}")),
+        "high      A-7   irq.x, network    1 case  proven  2026-10-01",
     ]
+    assert render(many, "terminal", 120).splitlines()[3] == "high      A-0   irq.x, network    1 case  proven  2026-10-01 to 2026-11-02"
     row = "| high | A-6 | irq.x | proven | 1 |  | 2026-10-01T00:00:00Z | 2026-11-02T00:00:00Z | network |"
     assert row in render(many, "markdown").splitlines()
     few = fleet(results(tmp_path / "7", case("a", *found[:7])))
-    assert render(few, "terminal").splitlines()[2].startswith("HIGH     A-0  irq.x  proven: ")
+    assert render(few, "terminal").splitlines()[2].startswith(" HIGH  A-0  irq.x  proven: ")
     assert "|" not in render(few, "markdown")
 
 
@@ -110,7 +85,7 @@ def test_against_an_earlier_batch(tmp_path):
     assert report.gone == [{"group": "g1", "code": "A-1", "name": "irq.x", "role": "network", "machines": 1}]
     text = render(report, "terminal")
     assert "A-3  irq.x  proven  NEW: 1 machine, 1 case" in text
-    assert "gone     A-1  irq.x: was on 1 machine" in text
+    assert "gone since the earlier batch\n  A-1  irq.x: was on 1 machine" in text
 
 
 def test_machines_that_only_one_batch_has_are_counted_and_not_compared(tmp_path):
@@ -120,7 +95,7 @@ def test_machines_that_only_one_batch_has_are_counted_and_not_compared(tmp_path)
     assert report.compared == {"both": 2, "only_here": 1, "only_there": 1}
     assert [(f.code, f.state) for f in report.faults] == [("A-3", ""), ("A-4", "new")]
     assert report.gone == []
-    assert "Not compared: 1 only here, 1 only there." in render(report, "terminal").splitlines()[1]
+    assert "Not compared: 1 only here, 1 only there." in render(report, "terminal", 200).splitlines()[1]
     assert "Not compared: 1 only here, 1 only there" in render(report, "markdown")
 
 
@@ -140,12 +115,15 @@ def test_what_failed_and_what_is_missing_is_named_with_its_reason(tmp_path):
     assert report.cases == {"total": 3, "done": 1, "failed": 1, "missing": 1, "doubtful": 0}
     assert render(report, "terminal").splitlines() == [
         "0 faults in 0 of 1 case without a host name (3 cases, 1 failed, 1 not analyzed)",
-        "The batch is incomplete: the batch was ended from outside. The same command goes on.",
+        "The batch is incomplete: the batch was ended from outside. The same command goes",
+        "on.",
         "",
         "1 case failed",
         "  bad: it takes longer than 300 s",
+        "",
         "1 part of cases could not be read",
         "  part!x: is encrypted",
+        "",
         "1 case not analyzed",
         "  left: the batch was ended from outside",
     ]

@@ -1,7 +1,5 @@
 """The HTML page in a browser: it draws, zooms, leads to its lines, and asks nobody for anything."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -12,19 +10,7 @@ from tracekit_reports.html import HtmlReport
 
 from tracekit.pipeline import Options, analyze
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LOG = Path(__file__).resolve().parents[2] / "sample_traces/vfio.resize-window/fires-guest-disable-then-growth-6.12/trace.txt"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None and not os.environ.get("CI"):
-        pytest.skip("no chromium on this machine (.ci/run installs it)")
-    sync_api = pytest.importorskip("playwright.sync_api") if not os.environ.get("CI") else __import__("playwright.sync_api").sync_api
-    with sync_api.sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

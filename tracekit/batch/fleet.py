@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from tracekit.batch import spread
 from tracekit.batch.results import Results
 from tracekit.findings import GRADES, SEVERITIES
 from tracekit.fleet import Fleet, FleetFault
@@ -20,6 +21,7 @@ def fleet(results: Results, against: Results | None = None) -> Fleet:
     earlier = _Earlier(against, done) if against else None
     doubtful = _doubtful(cases, found)
     missing = results.missing()
+    rows, more = spread.cases(found, results)
     failures = results.table("failures").select("case", "member", "kind", "reason").unique().sort(pl.all()).collect()
     return Fleet(
         cases={
@@ -41,6 +43,9 @@ def fleet(results: Results, against: Results | None = None) -> Fleet:
         versions=results.manifest["versions"],
         stopped=results.stopped,
         compared=earlier.compared if earlier else {},
+        kernels=spread.kernels(done),
+        found=rows,
+        more=more,
     )
 
 
@@ -80,8 +85,8 @@ def _faults(results: Results, cases: pl.DataFrame) -> pl.DataFrame:
     of_case = cases.select("result", pl.col("machine").alias("host"), "kernel", "qemu", "xen")
     frame = results.table("findings").filter(pl.col("grade").is_not_null() & pl.col("explained_by").is_null())
     frame = frame.select(
-        *("result", "case", "finding", "group", "code", "name", "severity", "grade", "role", "driver", "device", "machine", "summary"),
-        *("first_seen", "last_seen", "seen_by"),
+        *("result", "case", "finding", "group", "code", "name", "severity", "grade", "role", "driver", "device", "machine", "subject"),
+        *("summary", "advice", "first_seen", "last_seen", "seen_by"),
     )
     joined = frame.collect().join(of_case, on="result", how="left")
     return joined.with_columns(_name("machine", "host").alias("machine")).drop("host").with_columns(_place())
@@ -94,9 +99,9 @@ def _doubtful(cases: pl.DataFrame, found: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _placed(cases: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
-    """Return (case, machine, place) of the cases, and of every machine of a case of several that has a fault."""
-    machines = cases.select("case", _name("machine").alias("machine")).with_columns(_place())
-    return pl.concat([machines, found.select("case", "machine", "place")])
+    """Return (case, machine, kernel, place) of the cases, and of every machine of a case of several that has a fault."""
+    machines = cases.select("case", _name("machine").alias("machine"), "kernel").with_columns(_place())
+    return pl.concat([machines, found.select("case", "machine", "kernel", "place")])
 
 
 def _name(*columns: str) -> pl.Expr:
@@ -153,7 +158,9 @@ def _fault(group: pl.DataFrame, results: Results, state: str) -> FleetFault:
         seen_by="stamp" if (group["seen_by"] == "stamp").all() else "file",
         by={column: _counts(group, column) for column in BY},
         on=sorted(group["place"].unique()),
-        example={"case": first["case"], "summary": first["summary"], **_evidence(results, first)},
+        example={**{k: first[k] or "" for k in ("case", "summary", "advice")}, **_evidence(results, first)},
+        grid=spread.grid(group),
+        days=spread.days(group),
     )
 
 

@@ -151,7 +151,8 @@ def report(
     cli_formats.known(registry, asked, "write_fleet")
     kept = Results(results)
     found = fleet.fleet(kept, Results(against) if against else None)
-    cli_formats.written(registry, asked, found, lambda w: {}, "write_fleet")
+    columns, colored = shutil.get_terminal_size((80, 24)).columns, cli_formats.colored("auto")
+    cli_formats.written(registry, asked, found, lambda w: {"width": columns, "color": colored and w.output is None}, "write_fleet")
     raise typer.Exit(cli_status.of_results(kept, limit))
 
 
@@ -163,7 +164,8 @@ def _report_of_run(
 
     cli_formats.known(registry, asked)
     run = stored.load(path)
-    cli_formats.written(registry, asked, run, lambda w: {"width": shutil.get_terminal_size((80, 24)).columns, "full": full})
+    columns, colored = shutil.get_terminal_size((80, 24)).columns, cli_formats.colored("auto")
+    cli_formats.written(registry, asked, run, lambda w: {"width": columns, "color": colored and w.output is None, "full": full})
     return cli_status.of_run(run, limit)
 
 

@@ -1,5 +1,7 @@
 """Which reports a command writes, and where: `-f html=page.html -f json=run.json`."""
 
+import os
+import sys
 import tempfile
 import webbrowser
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -72,6 +74,14 @@ def written(registry: "Registry", asked: Iterable[Wanted], value: Any, options: 
     for w in asked:
         text, done = rendered(registry, w.format, value, options(w), method)
         write(text, w.output if done else None)
+
+
+def colored(when: str) -> bool:
+    """Return whether a report on standard output is in colour. Errors: UsageError."""
+    if when not in ("auto", "always", "never"):
+        raise UsageError(f"--color {when}: give auto, always or never")
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
+    return when == "always" or (when == "auto" and not plain)
 
 
 def to_open() -> Wanted:

@@ -1,6 +1,5 @@
 """The command line: options into calls. Everything heavy is loaded inside the commands, so that `--help` and `--version` are quick."""
 
-import os
 import re
 import shutil
 import sys
@@ -98,7 +97,7 @@ def analyze(
     """
     asked = cli_formats.wanted(format, output)
     limit, clocks, sides = cli_status.threshold(fail_on), dict(map(_offset, clock or [])), dict(map(_side, side or []))
-    colored, kept = _colored(color), cli_redact.map_file(redact, redaction_map, cli_formats.first_file(asked) or save)
+    colored, kept = cli_formats.colored(color), cli_redact.map_file(redact, redaction_map, cli_formats.first_file(asked) or save)
     isolation = cli_isolate.isolation(isolate, plugin_time, plugin_memory)
     wishes = cli_control.entries(config, select, ignore, severity, settings, baseline)
     from tracekit import stored
@@ -180,13 +179,6 @@ def _known(run: "Run", sources: Iterable[str]) -> None:
         if source not in paths:
             ends = [p for p in paths if p.endswith(f"/{source}")]
             raise UsageError(f"no source is called {source}" + (f"; call it {' or '.join(ends)}" if ends else _near(source, paths)))
-
-
-def _colored(when: str) -> bool:
-    if when not in ("auto", "always", "never"):
-        raise UsageError(f"--color {when}: give auto, always or never")
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
-    return when == "always" or (when == "auto" and not plain)
 
 
 def _near(name: str, names: Iterable[str]) -> str:

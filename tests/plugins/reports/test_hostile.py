@@ -17,7 +17,7 @@ from tracekit_reports import tracekit_reports
 
 from tracekit import csv_cell
 from tracekit.findings import Evidence, Finding, Outcome, Subject, Unchecked
-from tracekit.fleet import Fleet, FleetFault
+from tracekit.fleet import Fleet, FleetCase, FleetFault
 from tracekit.run import Doubt, NotUnderstood, PluginReport, Run, SourceReport
 
 REPORTS = {r.name: r for r in tracekit_reports()}
@@ -66,12 +66,18 @@ def run() -> Run:
 def fleet() -> Fleet:
     example = {"case": "c", "summary": "s", "source": "s", "line": 3, "text": "t"}
     by = {k: {"x": 2} for k in ("kernel", "qemu", "xen", "driver", "device")}
-    fault = FleetFault("g", "MSI-001", "n", "high", "proven", "nvme", "new", 2, 0, 2, 2, "2026", "2027", "stamp", by, ("h1", "h2"), example)
+    fault = FleetFault(
+        "g", "MSI-001", "n", "high", "proven", "nvme", "new", 2, 0, 2, 2, "2026", "2027", "stamp", by, ("h1", "h2"), example,
+        {"*": {"x": 2}, "d1": {"x": 1}, "d2": {"x": 1}}, {"2026-11-01": 1, "2026-11-02": 1},
+    )  # fmt: skip
     gone = {"group": "g", "code": "c", "name": "n", "role": "r", "machines": 1}
     failures = ({"case": "c", "member": "", "kind": "k", "reason": "r"}, {"case": "c", "member": "m", "kind": "k", "reason": "r"})
     rest = ({"case": "c", "reason": "r"},)
     counts = {"total": 5, "done": 2, "failed": 2, "missing": 1, "doubtful": 1}
-    return Fleet(counts, 2, 2, 0, 0, (fault,) * 9, (gone,), failures, rest, rest, {"tracekit": "1"}, "stopped")
+    found = FleetCase("g", "MSI-001", "high", "proven", "c", "h1", "0000:00:08.0", "d1", "x", "2026", 1, "s", "s", 3)
+    compared = {"both": 2, "only_here": 0, "only_there": 0}
+    batch = (counts, 2, 2, 0, 0, (fault,) * 9, (gone,), failures, rest, rest, {"tracekit": "1"}, "stopped", compared)
+    return Fleet(*batch, {"x": 3}, (found, found), 1)
 
 
 KEPT = {"grade", "severity", "role", "outcome", "kind", "seen_by", "explained_by", "code"}  # words that the engine checks
@@ -103,6 +109,10 @@ def poisoned(value: Any, text: str) -> Any:
             "name",
             "code",
             "gate",
+            "*",
+            "2026-11-01",
+            "2026-11-02",
+            *("both", "only_here", "only_there"),
         }
         return {k if k in known | {"kind", "role", "machines", "group"} else text: poisoned(v, text) for k, v in value.items()}
     return tuple(poisoned(v, text) for v in value) if isinstance(value, tuple) else value
