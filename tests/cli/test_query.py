@@ -1,13 +1,16 @@
 """SQL over the tables of a batch and of one log, as a user asks it."""
 
 import json
+from importlib.resources import files
 
 import polars as pl
 import pytest
+from jsonschema import Draft202012Validator
 
 from tracekit.batch import cases
 from tracekit.batch import run as batch
 from tracekit.cli import batch as cli_batch
+from tracekit.cli import wide
 from tracekit.errors import SourceError, UsageError
 
 BOOT = "[    0.000000] Linux version {release} (x@y) (gcc 12) #1 SMP\n[    1.000000] usb 1-1: new device\n"
@@ -76,6 +79,55 @@ def test_a_table_that_the_log_does_not_fill_has_no_rows(ask, log, table):
 def test_a_table_for_people(ask, results):
     shown = ask(results, "SELECT code, summary FROM findings WHERE code = 'IRQ-003'", "table")
     assert "IRQ-003" in shown and "shape" not in shown
+
+
+def fitted(width, *values):
+    frame = pl.DataFrame({f"column{i}": [value] for i, value in enumerate(values)})
+    return wide.printed(frame, width).splitlines()
+
+
+def test_a_table_that_is_wider_than_the_terminal_wraps():
+    words = [f"word{i}" for i in range(12)]
+    shown = fitted(50, "x", " ".join(words))
+    assert max(map(len, shown)) <= 50
+    assert [cell for line in shown[3:-1] for cell in line.split("┆")[1].strip("│ ").split()] == words
+    assert max(map(len, fitted(None, "x", "y" * 90))) > 90
+
+
+def test_a_row_of_too_many_columns_is_a_block():
+    assert fitted(40, *"abcd", None, "word " * 9) == [
+        "row 1",
+        *(f"  column{i}  {value}".rstrip() for i, value in enumerate([*"abcd", ""])),
+        "  column5  word word word word word word",
+        "           word word word",
+    ]
+
+
+def test_pointers_are_hexadecimal_also_inside_lists():
+    frame = pl.DataFrame(
+        {
+            "dev": pl.Series([0xFF11_0000_04CA_E000, None], dtype=pl.UInt64),
+            "flags": pl.Series([36, 47], dtype=pl.UInt64),
+            "args": [
+                [{"name": "dev", "value": -67272519353442104, "text": "0xff11000004cae0c8"}, {"name": "index", "value": 8, "text": "8"}],
+                [],
+            ],
+            "in_use": [{"vector": 0, "at": None}, None],
+        }
+    )
+    _, _, _, one, two, _ = wide.printed(frame, None).splitlines()
+    assert [cell.strip() for cell in one.split("┆")] == [
+        "│ 0xff11000004cae000", "36", "dev=0xff11000004cae0c8, index=8", "{vector=0, at=}  │".replace("  ", " "),
+    ]  # fmt: skip
+    assert [cell.strip() for cell in two.split("┆")] == ["│ null", "47", "", "null            │"]
+
+
+def test_the_answer_is_valid_by_the_shipped_schema(ask, results, log):
+    schema = Draft202012Validator(json.loads(files("tracekit_reports").joinpath("query.schema.json").read_text(encoding="utf-8")))
+    schema.check_schema(schema.schema)
+    for place, table in ((results, "cases"), (results, "findings"), (results, "evidence"), (log, "findings"), (log, "sources")):
+        rows = json.loads(ask(place, f"SELECT * FROM {table}", "json"))
+        assert rows and [e.message for e in schema.iter_errors(rows)] == []
 
 
 @pytest.mark.parametrize(

