@@ -215,6 +215,18 @@ def test_a_report_costs_itself(analyze: Analyze, body: str, error: str) -> None:
     assert report["text"].startswith("1 finding (1 proven)")
 
 
+def test_a_report_that_is_no_text_goes_into_a_file(analyze: Analyze, tmp_path: Path) -> None:
+    source = (
+        STUCK
+        + GOOD
+        + REPORT.replace("BODY", "return b'\\xff\\x00' if run.findings else 'text'").replace('"acme"', '"acme"\n    binary = True')
+    )
+    out = tmp_path / "out"
+    status, report, err = analyze(source, "-o", str(out), form="acme")
+    assert (status, report["text"], err, out.read_bytes()) == (1, "", "", b"\xff\x00")
+    assert analyze(source, form="acme")[::2] == (2, "tracekit: --format acme is no text: give a file, as in -f acme=FILE\n")
+
+
 SYSTEM = """
 class Rings(System):
     reads = ("acme_stuck",)

@@ -3,25 +3,41 @@
 from collections.abc import Mapping
 from functools import cache
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracekit.errors import UsageError
 from tracekit.plugins import registry as plugins
 from tracekit.plugins.isolation import IN_PROCESS
 from tracekit.unseen import visible
+from tracekit.written import put, sound
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from tracekit.findings import Finding
     from tracekit.run import Run
     from tracekit.timeline import Timeline
 
 
 def report(run: "Run", format: str, options: Mapping[str, Any]) -> str:
-    """Return a report of a run. Errors: UsageError with the names that there are."""
+    """Return a report of a run that is text. Errors: UsageError with the names that there are."""
+    text = _written(run, format, options)
+    if isinstance(text, bytes):
+        raise UsageError(f"the report {format} is no text: run.write(path, {format!r}) writes it into a file")
+    return text
+
+
+def write(run: "Run", path: "str | PathLike[str]", format: str, options: Mapping[str, Any]) -> None:
+    """Write a report of a run into a file. Errors: UsageError with the names that there are; OutputError."""
+    put(_written(run, format, options), Path(path))
+
+
+def _written(run: "Run", format: str, options: Mapping[str, Any]) -> str | bytes:
     known = _reports()
     if format not in known:
         raise UsageError(f"no report is called {format}; there are {', '.join(sorted(known))}")
-    return str(known[format]().write(run, options))
+    return sound(known[format], known[format]().write(run, options))
 
 
 def page(run: "Run") -> str:

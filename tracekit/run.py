@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tracekit.findings import Finding, Outcome
@@ -95,22 +96,27 @@ class Run:
         return next((p.whole for p in about), None)
 
     def report(self, format: str = "terminal", **options: Any) -> str:
-        """Return a report, by the name that `--format` takes. `options`: width (int), color (bool), full (bool). Errors: UsageError."""
+        """Return a report that is text, by the name that `--format` takes. `options`: width (int), color (bool), full (bool).
+        Errors: UsageError."""
         return str(import_module("tracekit.reporting").report(self, format, options))
+
+    def write(self, path: str | PathLike[str], format: str, **options: Any) -> None:
+        """Write any report into a file. Errors: UsageError, OutputError."""
+        import_module("tracekit.reporting").write(self, path, format, options)
 
     def _repr_html_(self) -> str:
         return str(import_module("tracekit.reporting").page(self))
 
 
 class Report(Protocol):
-    """Write a run as text; `name` is what `--format` takes.
+    """Write a run; `name` is what `--format` takes.
 
-    A report with `draws = True` gets the pictures of the findings (`run.picture`).
+    A report with `draws = True` gets the pictures of the findings (`run.picture`). One with `binary = True` returns bytes, for a file.
     A report that also has a method `write_fleet(fleet, options) -> str` is offered by `tracekit report`; `fleet` is a `tracekit.Fleet`.
     """
 
     name: str
 
-    def write(self, run: Run, options: Mapping[str, Any]) -> str:
-        """Return the whole report as text. `options`: width (int), color (bool), full (bool)."""
+    def write(self, run: Run, options: Mapping[str, Any]) -> str | bytes:
+        """Return the whole report, as text if it is not `binary`. `options`: width (int), color (bool), full (bool)."""
         ...

@@ -12,9 +12,10 @@ def tracekit_reports() -> list[type]:
     from tracekit_reports.json import JsonReport
     from tracekit_reports.junit import JunitReport
     from tracekit_reports.markdown import MarkdownReport
+    from tracekit_reports.perfetto import PerfettoReport
     from tracekit_reports.sarif import SarifReport
     from tracekit_reports.svg import SvgReport
     from tracekit_reports.terminal import TerminalReport
 
     people = [TerminalReport, MarkdownReport, HtmlReport, SvgReport]
-    return [*people, JsonReport, SarifReport, JunitReport, CsvReport, GithubReport, GitlabReport]
+    return [*people, JsonReport, SarifReport, JunitReport, CsvReport, GithubReport, GitlabReport, PerfettoReport]

@@ -18,7 +18,7 @@ from tracekit.testing import samples
 ROOT = Path(__file__).resolve().parents[2]
 CASES = samples(ROOT / "sample_traces")
 LOG = ROOT / "sample_traces/vfio.resize-window/fires-guest-disable-then-growth-6.12/trace.txt"
-FORMATS = ("html", "svg", "markdown", "json", "sarif", "junit", "csv", "github", "gitlab")
+FORMATS = ("html", "svg", "markdown", "json", "sarif", "junit", "csv", "github", "gitlab", "perfetto")
 
 
 def tracekit(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -81,6 +81,7 @@ def test_what_is_no_saved_run_is_refused(tmp_path: Path, content: bytes, told: s
         (("-f", "json=a", "-o", "b"), "--output b: every report has a file of its own"),
         (("-f", "json=a", "-f", "csv=a"), "two reports would be written to one file"),
         (("-f", "jsn=a"), "no report is called jsn"),
+        (("-f", "perfetto"), "--format perfetto is no text: give a file, as in -f perfetto=FILE"),
     ],
 )
 def test_reports_that_would_go_to_one_place_are_refused(

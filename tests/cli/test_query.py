@@ -2,6 +2,7 @@
 
 import json
 from importlib.resources import files
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -9,9 +10,14 @@ from jsonschema import Draft202012Validator
 
 from tracekit.batch import cases
 from tracekit.batch import run as batch
+from tracekit.batch.results import Results
+from tracekit.batch.rows import TABLES
 from tracekit.cli import batch as cli_batch
-from tracekit.cli import wide
-from tracekit.errors import SourceError, UsageError
+from tracekit.cli import parquet, wide
+from tracekit.errors import OutputError, SourceError, UsageError
+from tracekit.pipeline import Options, analyze
+
+WINDOW = Path(__file__).resolve().parents[2] / "sample_traces/vfio.resize-window/fires-grown-1-4-6.1"
 
 BOOT = "[    0.000000] Linux version {release} (x@y) (gcc 12) #1 SMP\n[    1.000000] usb 1-1: new device\n"
 FAULT = (
@@ -157,7 +163,66 @@ def test_addresses_are_hexadecimal_for_people_and_numbers_for_programs():
 
 
 def test_formats_and_places_that_are_not_there(ask, log, tmp_path):
-    with pytest.raises(UsageError, match="--format xml: give table, csv or json"):
+    with pytest.raises(UsageError, match="--format xml: give table, csv, json or parquet"):
         ask(log, "SELECT 1", "xml")
     with pytest.raises(SourceError, match="gone"):
         ask(tmp_path / "gone", "SELECT code FROM findings")
+
+
+def test_a_query_goes_into_a_file(ask, log, tmp_path, monkeypatch):
+    place = tmp_path / "answer"
+    cli_batch.query(str(log), "SELECT line, release FROM kernel_version", "csv", place)
+    assert place.read_text() == "line,release\n1,6.12.0\n"
+    cli_batch.query(str(log), "SELECT code, explains FROM findings WHERE code = 'IRQ-003'", "parquet", place)
+    assert pl.read_parquet(place).to_dicts() == [{"code": "IRQ-003", "explains": []}]
+    for format, told in (("parquet", "--format parquet is no text"), ("table", "give a query, or")):
+        with pytest.raises(UsageError, match=told):
+            ask(log, "" if format == "table" else "SELECT 1", format)
+
+
+@pytest.mark.parametrize("table", ["streams", "sources", "divergences"])
+def test_the_tables_of_the_pipeline_itself_are_asked(ask, log, table):
+    assert ask(log, f"SELECT source FROM {table}").startswith("source\n")
+
+
+def test_all_tables_of_a_case_are_files_with_their_nested_columns(tmp_path):
+    place = tmp_path / "new" / "case"
+    cli_batch.query(str(WINDOW), "", "parquet", place)
+    run = analyze([str(WINDOW)], Options(keep_tables=("*",)))
+    read = {path.stem: pl.read_parquet(path) for path in sorted(place.iterdir())}
+    filled = {name: table for name, table in run.tables.items() if table.height}
+    assert {name: table for name, table in read.items() if name in filled}.keys() == filled.keys()
+    assert all(read[name].equals(table) and read[name].schema == table.schema for name, table in filled.items())
+    assert sorted(read.keys() - filled.keys()) == ["evidence", "failures", "findings", "outcomes"]
+    assert any(dtype.is_nested() for table in read.values() for dtype in table.schema.values())
+    assert read["findings"]["code"].to_list() == [f.code for f in run.findings]
+    assert read["evidence"].rows() == [
+        (i, e.source, e.line, e.line_end, e.role, e.text) for i, f in enumerate(run.findings) for e in f.evidence
+    ]
+    assert read["outcomes"].height == len(run.outcomes)
+
+
+def test_all_tables_of_a_batch_are_files(results, tmp_path):
+    cli_batch.query(str(results), "", "parquet", tmp_path / "all")
+    read = {path.stem: pl.read_parquet(path) for path in (tmp_path / "all").iterdir()}
+    kept = Results(results)
+    assert {name: table.rows() for name, table in read.items()} == {name: kept.table(name).collect().rows() for name in TABLES}
+    assert read["cases"].height == 4
+
+
+def test_all_tables_go_into_a_new_folder_or_nowhere(log, tmp_path, monkeypatch, capsys):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").touch()
+    for place, told in ((tmp_path / "full", "is not empty; give a new folder"), (log, "is a file; give a folder")):
+        with pytest.raises(UsageError, match=told):
+            cli_batch.query(str(log), "", "parquet", place)
+    monkeypatch.setattr(cli_batch, "_all", lambda place, tokens: {"../x": pl.DataFrame(), "a": pl.DataFrame({"b": [1]})})
+    cli_batch.query(str(log), "", "parquet", tmp_path / "new")
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.parquet"]
+    assert "the table ../x is left out" in capsys.readouterr().err
+    (tmp_path / "once").mkdir()
+    monkeypatch.setattr(cli_batch, "_all", lambda place, tokens: {"a": pl.DataFrame({"b": [1]}), "n" * 200: pl.DataFrame()})
+    monkeypatch.setattr(parquet, "put", lambda data, path, put=parquet.put: put(data, path if path.stem == "a" else path / "x"))
+    with pytest.raises(OutputError, match="cannot write"):
+        cli_batch.query(str(log), "", "parquet", tmp_path / "once")
+    assert list((tmp_path / "once").iterdir()) == []

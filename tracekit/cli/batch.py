@@ -23,7 +23,7 @@ from tracekit.cli import isolate as cli_isolate
 from tracekit.cli import plugins as cli_plugins
 from tracekit.cli import redact as cli_redact
 from tracekit.cli import status as cli_status
-from tracekit.cli.output import complain, say
+from tracekit.cli.output import complain, say, write
 from tracekit.errors import TracekitError, UsageError
 from tracekit.unseen import csv_cell
 
@@ -170,28 +170,46 @@ def _report_of_run(
 
 def query(
     place: Annotated[str, typer.Argument(metavar="RESULTS|LOG", help="Results of a batch, or logs to analyze now.")],
-    sql: Annotated[str, typer.Argument(metavar="SQL", help="SELECT over the tables (see `tracekit schema`).")],
-    format: Annotated[str, typer.Option("--format", "-f", help="table, csv or json.")] = "table",
+    sql: Annotated[
+        str, typer.Argument(metavar="SQL", help="SELECT over the tables (see `tracekit schema`); without one, Parquet of all tables.")
+    ] = "",
+    format: Annotated[str, typer.Option("--format", "-f", help="table, csv, json or parquet.")] = "table",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE|FOLDER", help="Write the answer there; all tables into a new folder.")
+    ] = None,
     redact: cli_redact.Redact = False,
     redaction_map: cli_redact.Map = None,
     plugins: cli_plugins.Plugins = None,
     debug: Debug = False,
 ) -> None:
-    """Ask the tables of a batch, or of one analysis, in SQL."""
-    if format not in ("table", "csv", "json"):
-        raise UsageError(f"--format {format}: give table, csv or json")
+    """Ask the tables of a batch, or of one analysis, in SQL; or write all of them, with findings and evidence, as Parquet."""
+    if format not in ("table", "csv", "json", "parquet"):
+        raise UsageError(f"--format {format}: give table, csv, json or parquet")
+    if format == "parquet" and output is None:
+        raise UsageError("--format parquet is no text: give a file, or a folder for all tables (--output)")
+    if not sql and (format != "parquet" or output is None):
+        raise UsageError("give a query, or `--format parquet --output FOLDER` for all tables")
     import polars as pl
 
     from tracekit.batch.results import is_results
+    from tracekit.cli import parquet
 
-    kept = cli_redact.map_file(redact, redaction_map, None)
+    kept = cli_redact.map_file(redact, redaction_map, output)
     tokens = cli_redact.tokens(redact, kept)
-    tables = _of_results(place, tokens) if is_results(place) else _of_log(place, sql, tokens)
+    if not sql and output is not None:
+        parquet.new(output)
+        parquet.write_all(_all(place, tokens), output)
+        cli_redact.keep(tokens, kept)
+        return
+    tables = _of_results(place, tokens) if is_results(place) else _of_log(place, _words(sql), tokens)
     try:
         found = pl.SQLContext(tables, eager=True).execute(sql)
     except pl.exceptions.PolarsError as e:
         raise UsageError(f"the query cannot be answered: {str(e).splitlines()[0]} (tables: {', '.join(_names(tables, place))})") from e
-    sys.stdout.write(_printed(found, format))
+    if format == "parquet" and output is not None:
+        parquet.write(found, output)
+    else:
+        write(_printed(found, format), output)
     cli_redact.keep(tokens, kept)
 
 
@@ -294,14 +312,28 @@ def _of_results(place: str, tokens: "Tokens | None") -> "dict[str, pl.LazyFrame]
     return redacted({name: table.collect() for name, table in tables.items()}, tokens, rules)
 
 
-def _of_log(place: str, sql: str, tokens: "Tokens | None") -> "dict[str, pl.DataFrame]":
-    """The tables of one analysis that the query names, without rows where the log has none, and its findings and outcomes."""
+def _words(sql: str) -> tuple[str, ...]:
+    """Return what may be names of tables in a query."""
+    return tuple(sorted(set(re.findall(r"[A-Za-z_][A-Za-z0-9_]*", sql))))
+
+
+def _all(place: str, tokens: "Tokens | None") -> "dict[str, pl.DataFrame]":
+    """Return all tables of results, or of one analysis those with rows and what was found."""
+    from tracekit.batch.results import is_results
+    from tracekit.batch.rows import TABLES
+
+    if is_results(place):
+        return {name: table.lazy().collect() for name, table in _of_results(place, tokens).items()}
+    return {name: table for name, table in _of_log(place, ("*",), tokens).items() if name in TABLES or table.height}
+
+
+def _of_log(place: str, named: tuple[str, ...], tokens: "Tokens | None") -> "dict[str, pl.DataFrame]":
+    """Return the named tables of one analysis, without rows where the log has none, and its findings, evidence and outcomes."""
     from tracekit.batch import rows
     from tracekit.batch.results import frame
     from tracekit.pipeline import Engine, Options, analyze
     from tracekit.plugins.isolation import Isolation
 
-    named = tuple(set(re.findall(r"[A-Za-z_][A-Za-z0-9_]*", sql)))
     engine = Engine.load(named, Isolation())
     run = analyze([place], Options(keep_tables=named, redaction=tokens), engine)
     _, told = rows.of_run(run, 0.0, engine.vocabulary.telling)

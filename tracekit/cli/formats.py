@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from tracekit.cli import complete
-from tracekit.cli.output import complain, draws, offers, rendered, write
+from tracekit.cli.output import complain, draws, needs_file, offers, rendered, write
 from tracekit.errors import UsageError
 
 if TYPE_CHECKING:
     from tracekit.plugins.registry import Registry
 
-NAMES = "terminal, html, svg, markdown, json, sarif, junit, csv, github, gitlab"
+NAMES = "terminal, html, svg, markdown, json, sarif, junit, csv, github, gitlab, perfetto"
 Formats = Annotated[
     list[str] | None,
     typer.Option(
@@ -59,9 +59,11 @@ def first_file(asked: Iterable[Wanted]) -> Path | None:
 
 
 def known(registry: "Registry", asked: Iterable[Wanted], method: str = "write") -> None:
-    """Look whether there is each report that is asked for. Errors: UsageError."""
+    """Look whether there is each report that is asked for, and a file for it where it is no text. Errors: UsageError."""
     for w in asked:
         offers(registry, w.format, method)
+        if w.output is None and needs_file(registry, w.format):
+            raise UsageError(f"--format {w.format} is no text: give a file, as in -f {w.format}=FILE")
 
 
 def drawing(registry: "Registry", asked: Iterable[Wanted]) -> bool:

@@ -4,13 +4,13 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tracekit.errors import OutputError, PluginError, UsageError
-from tracekit.guard import aside, clean, guarded
+from tracekit.guard import aside, guarded
 from tracekit.unseen import visible
+from tracekit.written import is_binary, put, sound
 
 if TYPE_CHECKING:
     from tracekit.plugins.registry import Registry
@@ -90,7 +90,12 @@ def draws(registry: "Registry", format: str) -> bool:
     return any(getattr(r, "draws", False) for r in registry.reports if r.name == format)
 
 
-def rendered(registry: "Registry", format: str, value: Any, options: Mapping[str, Any], method: str = "write") -> tuple[str, bool]:
+def needs_file(registry: "Registry", format: str) -> bool:
+    """Return whether a report is no text."""
+    return any(is_binary(r) for r in registry.reports if r.name == format)
+
+
+def rendered(registry: "Registry", format: str, value: Any, options: Mapping[str, Any], method: str = "write") -> tuple[str | bytes, bool]:
     """Return (the report on `value`, True).
 
     Where it fails, its plugin is named and the page of the terminal stands in (False), so that no finding is lost.
@@ -100,19 +105,12 @@ def rendered(registry: "Registry", format: str, value: Any, options: Mapping[str
     told: list[str] = []
     traces = len(plugin.traces)
     with aside(registry.strangers), guarded(lambda e: told.append(plugin.failed(f"write the report {format}", e, f"the report {format}"))):
-        return _text(getattr(report(), method)(value, options)), True
+        return sound(report, getattr(report(), method)(value, options)), True
     traced(plugin.traces[traces:])
     if format == "terminal":
         raise PluginError(told[0])
     complain(f"{told[0]}; the page of the terminal instead")
     return rendered(registry, "terminal", value, options, method)[0], False
-
-
-def _text(given: Any) -> str:
-    """What a report returned. Errors: TypeError where it is no text."""
-    if not isinstance(given, str):
-        raise TypeError(f"it returned {type(given).__name__}, not text")
-    return clean(given)
 
 
 def traced(traces: Iterable[str]) -> None:
@@ -122,16 +120,12 @@ def traced(traces: Iterable[str]) -> None:
             print(visible(trace, keep="\n"), end="", file=sys.stderr)
 
 
-def write(text: str, output: Path | None) -> None:
-    """Write a report into a file, or to standard output. Errors: OutputError; a file that is written in part is removed."""
-    if output is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+def write(report: str | bytes, output: Path | None) -> None:
+    """Write a report into a file, or a text to standard output. Errors: OutputError; a file that is written in part is removed."""
+    if output is not None:
+        put(report, output)
         return
-    try:
-        output.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-    except OSError as e:
-        with suppress(OSError):
-            if output.is_file():
-                output.unlink()
-        raise OutputError(f"cannot write {output}: {e.strerror}") from e
+    if isinstance(report, bytes):
+        raise UsageError("this report is no text: give a file (--output)")
+    sys.stdout.write(report)
+    sys.stdout.flush()

@@ -27,6 +27,7 @@ from tracekit.replay.gates import Gate
 from tracekit.replay.model import Parts
 from tracekit.replay.whatif import Flip
 from tracekit.timeline import Lane
+from tracekit.written import sound
 
 _MOST = 10_000  # findings of one diagnosis at one place
 
@@ -65,12 +66,10 @@ class Served:
         """Call a lane with a scene."""
         return list(self.plugin.lanes[number].function(scene))
 
-    def written(self, number: int, method: str, value: Any, options: Mapping[str, Any]) -> str:
+    def written(self, number: int, method: str, value: Any, options: Mapping[str, Any]) -> str | bytes:
         """Have a report write a run or a fleet."""
-        text = getattr(self.plugin.reports[number](), method)(value, options)
-        if not isinstance(text, str):
-            raise TypeError(f"it returned {type(text).__name__}, not text")
-        return str.__str__(text)
+        report = self.plugin.reports[number]
+        return sound(report, getattr(report(), method)(value, options))
 
 
 @cache

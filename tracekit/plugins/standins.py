@@ -20,6 +20,7 @@ from tracekit.replay.model import Model, Parts, check
 from tracekit.replay.whatif import Fix, Flip, System
 from tracekit.tables.declaration import Table
 from tracekit.timeline import Lane
+from tracekit.written import is_binary
 
 
 class ModelFacts(NamedTuple):
@@ -44,12 +45,13 @@ class SystemFacts(NamedTuple):
 
 
 class ReportFacts(NamedTuple):
-    """A report without its code: name of the class, name of the format, whether it writes fleets and shows pictures."""
+    """A report without its code: name of the class, name of the format, whether it writes fleets, shows pictures, is no text."""
 
     name: str
     format: str
     fleets: bool
     draws: bool
+    binary: bool
 
 
 class LaneFacts(NamedTuple):
@@ -94,7 +96,8 @@ def facts(plugin: Plugin) -> Facts:
 
 
 def _written(report: Any) -> ReportFacts:
-    return ReportFacts(report.__name__, report.name, callable(getattr(report, "write_fleet", None)), bool(getattr(report, "draws", False)))
+    fleets, draws = callable(getattr(report, "write_fleet", None)), bool(getattr(report, "draws", False))
+    return ReportFacts(report.__name__, report.name, fleets, draws, is_binary(report))
 
 
 def _diagnosis(d: Diagnosis) -> Mapping[str, Any]:
@@ -194,18 +197,23 @@ def _lane(number: int, told: LaneFacts, guest: Guest) -> LaneSource:
 
 
 def _report(number: int, told: ReportFacts, guest: Guest) -> Any:
+    def _written_there(method: str, value: Any, options: Mapping[str, Any]) -> str | bytes:
+        report: str | bytes = guest.ask("written", number, method, value, options)
+        return report
+
     class Asked:
         name: ClassVar[str] = told.format
         draws: ClassVar[bool] = told.draws
+        binary: ClassVar[bool] = told.binary
 
-        def write(self, run: Any, options: Mapping[str, Any]) -> str:
+        def write(self, run: Any, options: Mapping[str, Any]) -> str | bytes:
             """Write it there. Errors: Raised, Lost."""
-            return str(guest.ask("written", number, "write", run, options))
+            return _written_there("write", run, options)
 
     class AskedOfFleets(Asked):
-        def write_fleet(self, fleet: Any, options: Mapping[str, Any]) -> str:
+        def write_fleet(self, fleet: Any, options: Mapping[str, Any]) -> str | bytes:
             """Write it there. Errors: Raised, Lost."""
-            return str(guest.ask("written", number, "write_fleet", fleet, options))
+            return _written_there("write_fleet", fleet, options)
 
     made = AskedOfFleets if told.fleets else Asked
     made.__name__ = made.__qualname__ = told.name

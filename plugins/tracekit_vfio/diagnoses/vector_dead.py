@@ -84,7 +84,7 @@ def _from_calls(op_set_irqs: pl.DataFrame | None, op_alloc_at: pl.DataFrame | No
         if again.height or subject.label in done:
             continue
         done.add(subject.label)
-        yield _finding(at, subject, same_function(failed, at), requests.filter(pl.col("call") == at["request"]))
+        yield _finding(at, subject, same_function(failed, at), requests.filter(pl.col("call") == pl.lit(at["request"], pl.Int64)))
 
 
 def _from_wiring(op_set_irqs: pl.DataFrame | None, devices: pl.DataFrame | None, done: Set[str]) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from tracekit_reports.story import story
 from tracekit.findings import Evidence, Finding, Outcome, Subject, Unchecked
 from tracekit.run import NotUnderstood, PluginReport, Run, SourceReport
 
-REPORTS = {r.name: r for r in tracekit_reports()}
+REPORTS = {r.name: r for r in tracekit_reports() if not getattr(r, "binary", False)}
 DEVICE = Subject("0000:00:08.0", bdf="0000:00:08.0", how="inferred from handler names")
 INSERT = "  vfioirq-262     [000] .....    26.551163: r_insd: (msix_setup_msi_descs+0xe1/0x120 <- msi_insert_desc) ret=-34"
 STALE = Finding(
