@@ -21,10 +21,13 @@ WORDS = {
 KERNEL_ONLY = {"EPROBE_DEFER": 517, "ENOTSUPP": 524}
 # Memory was short, or the driver will be asked again: no refusal of vectors.
 OTHER_TROUBLE = (names.ENOMEM, 517)
-# What belongs to MSI and is no vector: `failed to get msi parent`, `Failed to allocate MSI address`.
+# What belongs to MSI or to irqs and is no vector: `failed to get msi parent`, `Failed to allocate MSI address`, `failed to initialize
+# interrupt controller`. Not `No MSI-X capability: -22`.
 OTHER_PART = re.compile(
-    MSI + r"[ -](?:address|page|doorbell|window|(?:irq )?domain|parent|controller|memory|bitmap|data|region|node|property|target|frame"
-    r"|cookie|mask|message|capability|table|bar|handler|service|update|package|plugin|laptop)s?\b",
+    rf"(?<!\bno ){MSI}"
+    r"[ -](?:address|page|doorbell|window|(?:irq )?domain|parent|controller|memory|bitmap|data|region|node|property|target|frame"
+    r"|cookie|mask|message|capability|table|bar|handler|service|update|package|plugin|laptop)s?\b"
+    r"|\b(?:irq|interrupt)[ -]?(?:controller|chip|domain|moderation|coalescing|throttling|polarity|type|work|thread|map)s?\b",
     re.IGNORECASE,
 )
 # `falling back to legacy interrupts`, `trying MSI`, `use line based`, `attempting to redistribute`

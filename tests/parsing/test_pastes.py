@@ -49,6 +49,22 @@ def test_heads(head: str, engine: Engine, tmp_path: Path) -> None:
     assert "IRQ-007" in codes(f"some words before\n\n{head}\n", engine, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("[ 4711.123456] edge 0000:0a:00.0: Couldn\u2019t initialize interrupts: \u201328", "MSI-004"),
+        ("[ 4711.123456] irq 19: nobody cared (try booting with the \u201cirqpoll\u201d option)", "IRQ-006"),
+        (f"[ 4711.123456]\u202f{POLLED}", "IRQ-007"),
+        (f"\ufeff{STAMPED}", "IRQ-007"),
+        ("[ 4711.123456] nvme nvme3: I/O 12 QID 7 timeout,\u200b completion polled", "IRQ-007"),
+        ("[ 4711.123456] ath10k_pci 0000:01:00.0: failed to receive control response completion, polling\u2026", "IRQ-007"),
+    ],
+)
+def test_what_forums_make_of_what_was_typed(line: str, code: str, engine: Engine, tmp_path: Path) -> None:
+    assert code in codes(f"{line}\n", engine, tmp_path)
+    assert code in codes(f"[ 4711.000000] pci 0000:00:00.0: a line before\n{line}\n", engine, tmp_path)
+
+
 @pytest.mark.parametrize("tail", ["```", "</details>", "root@host:~# ", "$ ", "Thanks", "cheers, M.", "[/quote]", "lines 1-24/24 (END)"])
 def test_tails(tail: str, engine: Engine, tmp_path: Path) -> None:
     assert "IRQ-007" in codes(f"{STAMPED}\n{tail}\n", engine, tmp_path)

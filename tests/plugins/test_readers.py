@@ -27,7 +27,7 @@ TOLD = [
      ("VFIO-005", "probable", "/var/run/dev/8")),
     ("[    2.000000] vfio-pci 0000:01:00.0: Cannot bind to PF with SR-IOV enabled", ("VFIO-013", "proven", BDF)),
     ("qemu-system-x86_64: -device vfio-pci,host=0000:01:00.0: vfio 0000:01:00.0: failed to add PCI capability 0x11[0x50]@0xb0: table & pba overlap",
-     ("VFIO-013", "proven", "host")),
+     ("VFIO-013", "proven", BDF)),
     ("[    2.000000] kvm_iommu_map_guest: No interrupt remapping support, disallowing device assignment. Re-enble with \"x=1\" module option.",
      ("VFIO-011", "proven", "host")),
     ('[    2.000000] vfio-pci 0000:01:00.0: MSI interrupts are not secure, they cannot be isolated by the platform. Check that platform '

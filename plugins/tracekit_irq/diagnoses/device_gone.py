@@ -39,7 +39,7 @@ def device_gone(
     What to do: look at power, link and reset of the device: ASPM, D3cold, the slot, firmware, the hypervisor's choice of reset.
     References: drivers/pci/pci.c, pci_power_up() and pci_dev_wait(); drivers/nvme/host/pci.c, nvme_warn_reset().
     """
-    given_up = pci_not_ready.filter(pl.col("next") == "giving up") if pci_not_ready is not None else None
+    given_up = pci_not_ready.filter(pl.col("next").fill_null("giving up") == "giving up") if pci_not_ready is not None else None
     frames = (pci_unreachable, given_up, pci_link_lost, nvme_all_ones, gpu_off_bus, qemu_power_stuck, qemu_device_error)
     named = {f["device"]: f["bdf"] for f in sorted_rows(pci_function)}
     for mine in _by_card([r for f in frames for r in sorted_rows(f)], named).values():
@@ -71,7 +71,8 @@ def _finding(rows: Rows) -> Finding:
     elif first.get("from") is not None or first.get("asleep") is not None:
         what = f"it does not leave {first['from'] or first['asleep']}"
     elif first.get("reset") is not None:
-        what = f"it did not come back within {first['ms']} ms after {first['reset']}"
+        within = f" within {first['ms']} ms" if first["ms"] is not None else ""
+        what = f"it did not come back{within} after {first['reset']}"
     elif all("name" in r for r in rows):
         what = "it reported a fatal error, for which QEMU stops its guest"
     else:

@@ -1,5 +1,6 @@
 """Drivers' complaints about interrupts in unknown wordings, read by structure."""
 
+import re
 from typing import ClassVar
 
 from tracekit import Model, Row, Table
@@ -8,6 +9,8 @@ from tracekit_irq.tables import DRIVER_REFUSALS, DRIVER_SILENCES
 
 # Whose messages have rules of their own: Xen's say which step of the hypervisor refused, `vfio` is QEMU's word for its side of VFIO.
 OTHERS = ("pciback", "xen_pciback", "xen-pciback", "pcifront", "vfio")
+# A sentence before a colon, where a driver and its device stand else: `Failed to enable SRIOV: Only 0 MSI-X ...`.
+SENTENCE = re.compile(r"(?i)(?:fail(?:ed|ure)?|unable|can(?:not|'t)?|could(?:n't)?|error|warning|not|no|only|while|when|trying)$")
 
 
 class Complaints(Model):
@@ -22,7 +25,8 @@ class Complaints(Model):
         self.silences: list[Row] = []
 
     def on_driver_complaint(self, e: Row) -> None:
-        self.complaints.append((e, e.driver, e.device or e.instance, e.complaint))
+        named = e.bdf is not None or not SENTENCE.match(e.driver or "")
+        self.complaints.append((e, e.driver if named else None, (e.device or e.instance) if named else None, e.complaint))
 
     def on_driver_complaint_alone(self, e: Row) -> None:
         self.complaints.append((e, e.alone, None, e.plain))

@@ -40,6 +40,7 @@ OF_CALLS = (ERANGE, ENOSPC, EINVAL, ENOTTY, EBADF)  # MSI-001, VEC-*, VFIO-005 o
 MEMORY = (ENOMEM, -517)  # memory was short, or the driver will be asked again: no refusal of an irq
 NOT_THERE = (ENOENT, ENXIO, ENODEV, EOPNOTSUPP)  # perhaps the function or its bus has no MSI at all
 RECORD = "kprobe and kretprobe on pci_alloc_irq_vectors_affinity (min, max, $retval) and on pci_msix_vec_count"
+SAME_PROBE = 8  # lines in which a driver that names no device gives up on it
 GONE_LINES, GONE_MS = 200, 60_000  # a driver that gives up says so soon; stamps of seconds tell that
 VFS = (
     "The device's own MSI-X budget is used up, by the physical function, its RDMA or its sub-functions; the CPUs' vectors are not what is "
@@ -131,6 +132,14 @@ class Ends:
         """Return the line in which the driver gives up on the device soon after the refusal."""
         return next((g for g in self.gone if _who(g) == _who(row) and near(row, g, GONE_LINES, GONE_MS)), None)
 
+    def named(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return a refusal that names its driver's function alone (`drv_probe: ...`) with the device on which that driver gives up next."""
+        if row["bdf"] or row["device"] or not row["driver"]:
+            return row
+        soon = (g for g in self.gone if near(row, g, SAME_PROBE, GONE_MS) and g["line"] > row["line"])
+        own = next((g for g in soon if g["driver"] and row["driver"].startswith(g["driver"]) and _same(row["errno"], g["ret"])), None)
+        return {**row, "bdf": own["bdf"], "device": own["device"]} if own is not None else row
+
     def of(self, row: Mapping[str, Any], finding: Finding) -> Finding:
         """Return the finding as severe as what the refusal led to, with the lines that tell."""
         dead, panic = self.given_up(row), ended_by(row, self.panics)
@@ -185,6 +194,11 @@ def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None, en
             yield ends.of(row, replace(finding, advice=_advice(errno, row.get("granted"))))
 
 
+def _same(errno: int | None, ret: Any) -> bool:
+    """Return whether a probe failed with the errno of the refusal, where both are told."""
+    return errno is None or ret is None or errno == int(ret)
+
+
 def _number(errno: Any) -> int | None:
     """Return an errno that stands in a table as a number, or as its text."""
     return int(errno) if errno is not None else None
@@ -213,7 +227,7 @@ def _from_refusals(refusals: list[dict[str, Any]], ends: Ends, known: tuple[pl.D
     """Yield refusals and short grants that drivers print in words of their own."""
     told = {_who(r) for f in known if f is not None for r in f.to_dicts()}
     devices: dict[str, list[dict[str, Any]]] = {}
-    for r in refusals:
+    for r in map(ends.named, refusals):
         if _who(r) not in told and not (r["what"] == "irq" and r["errno"] == ENOSPC):
             devices.setdefault(_who(r), []).append(r)
     for label, rows in devices.items():

@@ -1,5 +1,6 @@
 """VFIO-013: a VM with a passed-through device did not start, for a reason that is none of its interrupts."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -106,9 +107,15 @@ def _attached(frame: pl.DataFrame | None) -> pl.DataFrame | None:
     return frame.filter(~pl.col("reason").str.contains(REMAPPING)) if frame is not None else None
 
 
+def _told(where: str | None) -> str | None:
+    """Return the function that QEMU names before its message: `-device vfio-pci,host=...: vfio 0000:01:00.0: failed to ...`."""
+    m = re.search(r"(?:^|: )vfio (?P<bdf>(?:[0-9a-f]{4,5}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]): ", where or "")
+    return m["bdf"] if m else None
+
+
 def _finding(kind: str, rows: list[dict[str, Any]]) -> Finding:
     first: Mapping[str, Any] = rows[0]
-    bdf = next((r["bdf"] for r in rows if r.get("bdf")), None)
+    bdf = next((named for r in rows if (named := r.get("bdf") or _told(r.get("where")))), None)
     means, advice = KINDS[kind]
     return Finding(
         f"{bdf or 'a device'} was not given to its guest: {means}; no interrupt was set up, and MSI is not the cause",

@@ -66,6 +66,9 @@ REFUSED = [
     "bnx2x: [bnx2x_enable_msix:1650(eth4)]MSI-X is not attainable  rc -28",
     "foofc 0000:86:00.0: 0:0486 MSI-X fast-path (3) request_irq failed (-28)",
     "mydma 0000:19:00.0: dma channel irq setup: could not reserve 9 interrupt vectors (ENOSPC)",
+    "qep 0000:42:00.0: no MSI-X capability: -22",
+    "qep 0000:42:00.0: No MSIX support (-28)",
+    "qep_set_queues:No usable MSI vectors -28",
 ]
 # Without one.
 UNEXPLAINED = [
@@ -139,6 +142,9 @@ ORDINARY = [
     "pinctrl-amd AMDI0030:00: failed to enable wake-up interrupt",
     "thunderbolt 0000:07:00.0: interrupt for TX ring 0 is already enabled",
     "hv_pci 0000-0000: Request for interrupt failed: 0xc0000001",
+    "qep 0000:42:00.0: no MSI-X capability, using 4 queues",
+    "gpio_foo 0000:00:1e.0: failed to initialize interrupt controller",
+    "gpio_foo 0000:00:1e.0: failed to init irq domain: -22",
     "NVRM: loading NVIDIA UNIX x86_64 Kernel Module, GPU without MSI error",
     "NVRM: Can't find an IRQ for your NVIDIA card!",
     "pci_bus 0000:00: root bus resource [irq vectors], no error",
@@ -310,6 +316,24 @@ def test_a_number_near_msix_interrupts_is_read_by_its_subject(left: int) -> None
         assert "VEC" not in found.advice
     (own,) = findings(log(f"ice 0000:4b:00.0: Only {left} MSI-X interrupts available"))
     assert (own.code, own.values["of_vfs"]) == ("MSI-004", False)
+
+
+def test_a_refusal_without_a_device_is_of_the_device_that_its_driver_gives_up_on() -> None:
+    told, end = "qep_set_queues:No MSIX support -22", "qep: probe of 0000:42:00.0 failed with error {}"
+    assert shape(findings(log(told, end.format(-22)))) == [("MSI-004", "probable", "0000:42:00.0", None, [1, 2])]
+    for other in (end.format(-5), end.format(-22).replace("qep", "igb")):
+        assert shape(findings(log(told, other))) == [("MSI-004", "probable", "qep_set_queues", None, [1])]
+
+
+@pytest.mark.parametrize("head", ["Failed to enable SRIOV: ", "Unable to start VFs: ", "Failed to probe eth2 queues: "])
+def test_a_sentence_before_a_colon_is_no_device(head: str) -> None:
+    assert [f.subject.label for f in findings(head + "Only 2 MSI-X interrupts available for SR-IOV.\n")] == ["an unnamed device"]
+    assert [f.subject.label for f in findings("ice 0000:4b:00.0: Only 2 MSI-X interrupts available for SR-IOV.\n")] == ["0000:4b:00.0"]
+
+
+def test_interrupts_that_a_driver_cannot_set_up_again() -> None:
+    (found,) = findings(log("edge 0000:0a:00.0: Couldn't reinit interrupts: -22"))
+    assert (found.code, found.grade, found.values["errno"]) == ("MSI-004", "possible", -22)
 
 
 POLL = "ath10k_pci 0000:01:00.0: failed to receive control response completion, polling.."

@@ -277,6 +277,7 @@ GONE = "Unable to change power state from D3cold to D0, device inaccessible"
     [
         ([f"nouveau 0000:01:00.0: {GONE}"], "0000:01:00.0"),
         (["mlx5_core 0000:41:00.1: not ready 65535ms after FLR; giving up"], "0000:41:00.1"),
+        (["vfio-pci 0000:41:00.1: Failed to return from FLR"], "0000:41:00.1"),
         (["igc 0000:06:00.0 eth1: PCIe link lost, device now detached"], "0000:06:00.0"),
         (["NVRM: GPU 0000:88:00.0: GPU has fallen off the bus."], "0000:88:00.0"),
         (

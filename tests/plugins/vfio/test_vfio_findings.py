@@ -415,6 +415,24 @@ def test_a_vm_that_never_started_is_told_and_is_no_alarm(line: str, kind: str) -
     assert (found.code, found.severity, found.values["kind"]) == ("VFIO-013", "info", kind)
 
 
+@pytest.mark.parametrize(
+    ("line", "label"),
+    [
+        ("vfio 0000:41:00.0: group 61 is not viable", "0000:41:00.0"),
+        (
+            "vfio 0000:41:00.0: failed to setup container for group 61: Failed to set iommu for container: Input/output error",
+            "0000:41:00.0",
+        ),
+        ("vfio error: 0000:41:00.0: no iommu_group found: No such file or directory", "0000:41:00.0"),
+        ("vfio 0b5c1f6e-4d0c-4a3f-9d53-2f0f6f2f1c11: group 61 is not viable", "host"),
+        ("vfio: error opening /dev/vfio/61: Permission denied", "host"),
+    ],
+)
+def test_the_device_that_was_not_given_is_named(line: str, label: str) -> None:
+    (found,) = findings(f"qemu-system-x86_64: -device vfio-pci,id=hostdev0,bus=pci.9: {line}\n")
+    assert (found.code, found.subject.label) == ("VFIO-013", label)
+
+
 def test_a_container_refused_for_want_of_remapping_is_no_such_remark() -> None:
     reason = "vfio 0000:41:00.0: failed to setup container for group 61: Failed to set iommu for container: Operation not permitted"
     assert [f.code for f in findings(f"qemu-system-x86_64: -device vfio-pci,host=41:00.0: {reason}\n")] == ["VFIO-011"]
