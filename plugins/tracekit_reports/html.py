@@ -6,8 +6,9 @@ from itertools import pairwise
 from typing import Any
 
 from tracekit import Bar, Evidence, Finding, Fleet, Mark, Outcome, Picture, Run
+from tracekit_reports import windows
 from tracekit_reports.fleetpage import fleet_page
-from tracekit_reports.page import folded, framed, listed, safe
+from tracekit_reports.page import folded, framed, listed, safe, scrolling
 from tracekit_reports.story import (
     Fault,
     Story,
@@ -22,6 +23,7 @@ from tracekit_reports.story import (
     settings,
     shown,
     story,
+    why,
 )
 from tracekit_reports.svg import DEFS, drawing
 from tracekit_reports.svg import STYLE as PICTURE
@@ -29,13 +31,16 @@ from tracekit_reports.svg import STYLE as PICTURE
 _STYLE = """
 table { border-collapse: collapse; font: 13px/1.5 ui-monospace, monospace; } td { padding: 0 .75rem; vertical-align: top; white-space: pre;
   overflow-wrap: normal; } tr:first-child td { padding-top: .4rem; } tr:last-child td { padding-bottom: .4rem; }
-td.n { text-align: right; color: var(--dim); }
+th { padding: 0 .75rem; text-align: left; color: var(--dim); white-space: nowrap; } td.n { text-align: right; color: var(--dim); }
 td.cause { color: var(--bad); } td.effect { color: var(--warn); } td.cure { color: var(--good); }
 td.context { color: var(--dim); }
 .tl { width: 100%; min-width: 46rem; height: auto; margin: .6rem 0; }
 tr:target td { background: var(--mark); } .defs { position: absolute; width: 0; height: 0; }
+@media print { .scroll { overflow: visible; border: 0; } td { white-space: pre-wrap; overflow-wrap: anywhere; } .tl { min-width: 0; }
+  body { padding: 0; max-width: none; font-size: 11pt; } table { font-size: 8pt; } .picture { break-inside: avoid; } }
 """
 _ZOOM = files("tracekit_reports").joinpath("zoom.js").read_text(encoding="utf-8")
+_OPEN = 10  # windows that are shown without a click
 NEAR = 10  # lines before and after a line of evidence
 Around = Mapping[str, Mapping[int, str]]
 
@@ -82,7 +87,8 @@ def _fault(fault: Fault, picture: Picture | None, around: Around, key: str) -> I
     device = f.subject.label + (f"; {f.subject.how}" if f.subject.how else "") + (f"; on {f.machine}" if f.machine else "")
     yield f'<article class="{safe(f.severity or "info")}"><span class="tag">{safe(f.severity or "info")}</span>'
     yield f"<h2>{safe(f.summary)}</h2>"
-    yield f'<p class="what"><b>{safe(f.code)}</b> {safe(f.name)} · <code>{safe(device)}</code> · <b>{safe(confidence(f))}</b></p>'
+    sure = f"<b>{safe(confidence(f))}</b>" + (f": {safe(why(f))}" if f.grade else "")
+    yield f'<p class="what"><b>{safe(f.code)}</b> {safe(f.name)} · <code>{safe(device)}</code> · {sure}</p>'
     yield from _picture(picture, f, key)
     if f.advice:
         yield f'<p class="do"><b>What to do.</b> {safe(f.advice)}</p>'
@@ -127,24 +133,13 @@ def _anchor(f: Finding, key: str, source: str, line: int) -> str:
 
 
 def _windows(f: Finding) -> Iterator[str]:
-    """Yield the windows of a finding as a table, a column per value."""
-    names = list(dict.fromkeys(name for w in f.windows for name, value in w.items() if value is not None and _is_short(value)))
-    if names:
-        rows = ("".join(f"<td>{safe(_value(name, w.get(name)))}</td>" for name in names) for w in f.windows)
-        head = "".join(f"<th>{safe(name.replace('_', ' '))}</th>" for name in names)
-        table = f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
-        yield f'<details><summary>Windows ({len(f.windows)})</summary><div class="scroll">{table}</div></details>'
-
-
-def _is_short(value: Any) -> bool:
-    return isinstance(value, str | int | float)
-
-
-def _value(name: str, value: Any) -> str:
-    """Return a value as text; spans and times of the case, which are ns, in milliseconds."""
-    if isinstance(value, int) and not isinstance(value, bool) and (name.endswith(("span", "ts", "_ns")) or name.startswith("span")):
-        return f"{value / 1e6:,.3f} ms"
-    return "" if value is None else str(value)
+    """Yield the windows of a finding as a table; many open on a click."""
+    if told := windows.table(f):
+        head = "".join(f'<th scope="col">{safe(cell)}</th>' for cell in told[0])
+        rows = "".join(f"<tr>{''.join(f'<td>{safe(cell)}</td>' for cell in row)}</tr>" for row in told[1:])
+        table = f"{scrolling('Windows')}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        title = f"Windows ({len(f.windows):,})"
+        yield f"<h3>{title}</h3>{table}" if len(told) <= _OPEN else f"<details><summary>{title}</summary>{table}</details>"
 
 
 def _consequence(f: Finding) -> str:

@@ -177,6 +177,19 @@ def confidence(f: Finding) -> str:
     return (f.grade or "information") + (replayed[f.confirmed_by_replay] if f.confirmed_by_replay is not None else "")
 
 
+def why(f: Finding) -> str:
+    """Return in words what the grade of a finding rests on; nothing for information."""
+    shown = {
+        "proven": "its lines show it",
+        "probable": "its lines fit, and do not show all of it",
+        "possible": "its lines fit another cause too",
+    }
+    if f.grade is None:
+        return ""
+    open_ = f"; not checked: {f.unchecked[0].guard}" if f.unchecked and f.grade != "proven" else ""
+    return shown[f.grade] + open_ + ("; in a replay with its fix it does not occur" if f.confirmed_by_replay else "")
+
+
 def plural(count: int, noun: str) -> str:
     """Return `1 line`, `2,000 lines`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracekit import Answer, Finding, Fleet, Grid, Outcome, Picture, Run
-from tracekit_reports import simulation
+from tracekit_reports import simulation, windows
 from tracekit_reports.blocks import blocks
 from tracekit_reports.console import COLOUR, indented, labelled, printed
 from tracekit_reports.story import (
@@ -96,6 +96,8 @@ def _fault(fault: Fault, picture: Picture | None, width: int, full: bool) -> Ite
     yield labelled("device", Text.assemble((visible(_subject(f)), "cyan")))
     yield from _picture(picture, width)
     yield from _evidence(f, width, full)
+    if full:
+        yield from _windows(f)
     if f.fixes:
         yield labelled("fixed by", Text(visible("; ".join(f.fixes)), style="green"))
     if f.advice:
@@ -138,6 +140,19 @@ def _evidence(f: Finding, width: int, full: bool) -> Iterator[RenderableType]:
         yield Padding(table, (0, 0, 0, 4))
     if left:
         yield indented(Text(f"  and {left} more of evidence (--full)", style="dim"))
+
+
+def _windows(f: Finding) -> Iterator[RenderableType]:
+    """Yield a row for each window, below its head."""
+    head, *rows = windows.table(f) or [[]]
+    if rows:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+        for name in head:
+            table.add_column(Text(visible(name)), overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(visible(cell)) for cell in row))
+        yield indented(Text("windows", style="dim"))
+        yield Padding(table, (0, 0, 0, 4))
 
 
 def _fitted(text: str, width: int) -> str:

@@ -88,5 +88,8 @@ def test_axe_finds_nothing(page: tuple[Any, list[str]], scheme: str) -> None:
 
 def test_it_prints_all_of_it_on_pages(page: tuple[Any, list[str]]) -> None:
     tab, said = page
+    tab.emulate_media(media="print")
+    tab.set_viewport_size({"width": 720, "height": 1000})  # A4 upright, less its margins: lines wrap
+    assert tab.evaluate("Math.max(...[...document.querySelectorAll('body, table, svg.tl')].map((e) => e.scrollWidth))") <= 720
     assert len(tab.pdf(format="A4")) > 10_000
     assert said == []

@@ -65,7 +65,7 @@ def analyze(
         Path | None, typer.Option(metavar="FILE", help="Keep the run, so that `tracekit report FILE` can write any report of it.")
     ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the HTML page in a browser too.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="All evidence; why diagnoses were not evaluated; what was read.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="All evidence; windows; why diagnoses were not evaluated; what was read.")] = False,
     fail_on: cli_status.FailOn = cli_status.FAIL_ON,
     clock: Annotated[
         list[str] | None,

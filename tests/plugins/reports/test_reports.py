@@ -5,6 +5,7 @@ import io
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tracekit_reports import tracekit_reports
@@ -240,3 +241,50 @@ def test_sarif_results_have_a_rule_a_level_and_a_place() -> None:
     assert [(r["ruleId"], r["level"]) for r in scan["results"]] == [("MSI-001", "error"), ("MSI-009", "note")]
     assert [r["id"] for r in scan["tool"]["driver"]["rules"]] == ["MSI-001", "MSI-009"]
     assert scan["results"][0]["locations"][0]["physicalLocation"]["region"]["startLine"] == 461
+
+
+WINDOW = {"source": "a/trace.txt", "line": 59, "line_end": 72, "index": 2, "old": 1, "new": 2, "ts": 346782829000, "ts_end": 346789140000}
+WINDOWS = (
+    {
+        **WINDOW,
+        "span_ns": 6311000,
+        "no_handler_ns": 5922000,
+        "no_vectors_ns": None,
+        "vectors_in_use": [0, 3],
+        "inferred": False,
+        "queue": 7,
+    },
+    {**WINDOW, "line": 80, "line_end": None, "ts_end": None, "new": 10**400, "span_ns": 10**400},
+)
+RESIZED = replace(SICK, findings=(replace(STALE, windows=WINDOWS),))
+
+
+def test_full_has_the_table_of_windows() -> None:
+    assert "windows" not in write("terminal", RESIZED, width=200)
+    short = replace(STALE, windows=(WINDOWS[0], {**WINDOWS[0], "line": 80, "line_end": 80}))
+    page = write("terminal", replace(SICK, findings=(short,)), width=120, full=True)
+    assert [line.rstrip() for line in page.partition("  windows\n")[2].splitlines()[:3]] == [
+        "    lines  begin (s)   end (s)     vectors  in use  at most (ms)  no handler (ms)  queue",
+        "    59-72  346.782829  346.789140  1 -> 2   0, 3    6.311         5.922            7",
+        "    80     346.782829  346.789140  1 -> 2   0, 3    6.311         5.922            7",
+    ]
+
+
+def test_windows_of_several_files_name_them_and_no_number_is_too_large() -> None:
+    other = {**WINDOWS[1], "source": "b/trace.1"}
+    page = write("html", replace(SICK, findings=(replace(STALE, windows=(WINDOWS[0], other)),)))
+    assert "<td>trace.1</td><td>80</td><td>346.782829</td><td></td><td>1 -&gt; 1000" in page
+    many = write("html", replace(SICK, findings=(replace(STALE, windows=(WINDOWS[0],) * 30),)))
+    assert "<details><summary>Windows (30)</summary>" in many
+
+
+@pytest.mark.parametrize(
+    ("grade", "replayed", "told"),
+    [
+        ("proven", True, "proven, confirmed by replay</b>: its lines show it; in a replay with its fix it does not occur</p>"),
+        ("probable", None, "probable</b>: its lines fit, and do not show all of it; not checked: the kernel&#x27;s release</p>"),
+        ("possible", False, "possible, not confirmed by replay</b>: its lines fit another cause too; not checked: the kernel"),
+    ],
+)
+def test_html_says_what_the_grade_rests_on(grade: Any, replayed: bool | None, told: str) -> None:
+    assert told in write("html", replace(SICK, findings=(replace(STALE, grade=grade, confirmed_by_replay=replayed),)))
