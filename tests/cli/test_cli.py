@@ -137,7 +137,7 @@ def test_a_reader_that_goes_away_is_no_error(log: Path) -> None:
 
 def test_explain_and_plugins_print() -> None:
     plugins = tracekit("plugins").stdout
-    assert "tracekit_reports 0.1.0: 10 reports" in plugins
+    assert "tracekit_reports 0.1.0: 11 reports" in plugins
     assert "tracekit_systems 0.1.0: 9 systems" in plugins
     page = tracekit("explain", "msi-001").stdout
     assert page.startswith("msi.stale-hwsize (MSI-001), severity high\n")
