@@ -180,6 +180,14 @@ def test_a_query_goes_into_a_file(ask, log, tmp_path, monkeypatch):
             ask(log, "" if format == "table" else "SELECT 1", format)
 
 
+def test_groups_have_an_order(ask, log):
+    grouped = "SELECT outcome, count(*) AS n FROM outcomes GROUP BY outcome"
+    rows = ask(log, grouped).splitlines()
+    assert len(rows) > 2 and rows[1:] == sorted(rows[1:])
+    assert ask(log, f"{grouped} ORDER BY outcome DESC").splitlines()[1:] == rows[:0:-1]
+    assert len(ask(log, "SELECT DISTINCT explains FROM findings").splitlines()) >= 1
+
+
 @pytest.mark.parametrize("table", ["streams", "sources", "divergences"])
 def test_the_tables_of_the_pipeline_itself_are_asked(ask, log, table):
     assert ask(log, f"SELECT source FROM {table}").startswith("source\n")

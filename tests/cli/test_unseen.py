@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tracekit.cli import parquet
 from tracekit.cli.batch import _printed
 from tracekit.cli.main import main
 
@@ -89,6 +90,12 @@ def test_answers_to_queries_as_json_are_ascii_and_the_same_values() -> None:
     assert told.isascii()
     assert not unseen(told)
     assert json.loads(told) == found.to_dicts()
+
+
+def test_answers_to_queries_as_parquet_are_the_values_themselves(tmp_path: Path) -> None:
+    found = pl.DataFrame({"a": [BAD, "=1+1", None], "b\u202e": [["=1", BAD], [], None]})
+    parquet.write(found, tmp_path / "x.parquet")
+    assert pl.read_parquet(tmp_path / "x.parquet").equals(found)
 
 
 def test_without_a_command_the_help_is_printed_in_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _MISSED = 10  # s in a row without a scheduler before it counts as gone
 _UNSEEN = re.compile(r"[^\n\x20-\x7e]")  # JSON escapes it
 _ODD = r"^\s*[=+\-@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}]|[^\x20-\x7e]"  # texts that a cell of CSV may not hold as they are
+_UNORDERED = re.compile(r"\b(?:group\s+by|distinct|join|union|intersect|except)\b", re.I)
+_ORDERED = re.compile(r"\border\s+by\b", re.I)
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")]
 
 
@@ -203,7 +205,7 @@ def query(
         return
     tables = _of_results(place, tokens) if is_results(place) else _of_log(place, _words(sql), tokens)
     try:
-        found = pl.SQLContext(tables, eager=True).execute(sql)
+        found = _ordered(pl.SQLContext(tables, eager=True).execute(sql), sql)
     except pl.exceptions.PolarsError as e:
         raise UsageError(f"the query cannot be answered: {str(e).splitlines()[0]} (tables: {', '.join(_names(tables, place))})") from e
     if format == "parquet" and output is not None:
@@ -310,6 +312,14 @@ def _of_results(place: str, tokens: "Tokens | None") -> "dict[str, pl.LazyFrame]
 
     rules = Engine.load(isolation=Isolation()).vocabulary.rules
     return redacted({name: table.collect() for name, table in tables.items()}, tokens, rules)
+
+
+def _ordered(found: "pl.DataFrame", sql: str) -> "pl.DataFrame":
+    """Return the rows in one order, where a query leaves it to chance: by the columns from the left."""
+    columns = [s.name for s in found if not s.dtype.is_nested()]
+    if not columns or not _UNORDERED.search(sql) or _ORDERED.search(sql):
+        return found
+    return found.sort(columns, nulls_last=True, maintain_order=True)
 
 
 def _words(sql: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 import unicodedata
@@ -11,14 +12,17 @@ from dataclasses import fields, is_dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+from trace_file import read
 from tracekit_reports import tracekit_reports
 
 from tracekit import csv_cell
 from tracekit.findings import Evidence, Finding, Outcome, Subject, Unchecked
 from tracekit.fleet import Fleet, FleetCase, FleetFault
-from tracekit.run import Doubt, NotUnderstood, PluginReport, Run, SourceReport
+from tracekit.run import Doubt, NotUnderstood, PluginReport, Run, SourceReport, Suppressed
+from tracekit.timeline import Bar, Lane, Mark, Picture, Timeline
 
 REPORTS = {r.name: r for r in tracekit_reports()}
 SIGNS = "\x00 \x07 \x08 \x0b \x0c \x1b \x7f \x85 \x9b \xad \u034f \u061c \u115f \u180e \u200b \u200e \u200f \u2028 \u2029 \u202e \u2060 \u2066 \u2069 \u2800"
@@ -63,6 +67,19 @@ def run() -> Run:
     return Run((source, source), (fault, effect, fact), outcomes, ({"gate": "KV1"},), plugins, ("error",), "0.1", (Doubt("cut", "why"),))
 
 
+def drawn() -> Run:
+    """The run with pictures, what is suppressed, and notes of settings."""
+    bars = (Bar(0, 9, "hwsize 8", "domain", "trace.txt", 1, 2), Bar(5, 12, "16", "bad", "trace.txt", 3), Bar(10, None, "x", "good", "s", 4))
+    marks = (Mark(1, "interrupt", "good", "trace.txt", 5), Mark(2, "interrupt", "good", "trace.txt", 6, 8, 3))
+    whole = Timeline("0000:00:08.0", "ns", 0, 12, (Lane("irq domain", "table", bars, marks, True),), ((5, 12),), ("trace.txt",), "clock")
+    fault, *rest = (plain := run()).findings
+    suppressed = (Suppressed(rest[0], "by", "reason"),)
+    pictures = (Picture(whole, whole.cut(4, 9)), None, None)
+    return replace(
+        plain, findings=(fault, *rest), pictures=pictures, suppressed=suppressed, settings=("expired",), pages={"MSI-001": "page"}
+    )
+
+
 def fleet() -> Fleet:
     example = {"case": "c", "summary": "s", "source": "s", "line": 3, "text": "t"}
     by = {k: {"x": 2} for k in ("kernel", "qemu", "xen", "driver", "device")}
@@ -80,7 +97,7 @@ def fleet() -> Fleet:
     return Fleet(*batch, {"x": 3}, (found, found), 1)
 
 
-KEPT = {"grade", "severity", "role", "outcome", "kind", "seen_by", "explained_by", "code"}  # words that the engine checks
+KEPT = {"grade", "severity", "role", "outcome", "kind", "seen_by", "explained_by", "code", "tone", "unit"}  # words that the engine checks
 
 
 def poisoned(value: Any, text: str) -> Any:
@@ -214,6 +231,46 @@ def test_markdown_has_the_blocks_of_a_harmless_page_and_no_markup_of_a_text() ->
         told = [blocks(page) for page in written("markdown", text)]
         assert [kinds for kinds, _ in told] == plain, (text, list(written("markdown", text)))
         assert [inline for _, inline in told] == [set()] * len(told), text
+
+
+def test_junit_and_svg_have_the_elements_of_a_harmless_document() -> None:
+    def elements(name: str, text: str) -> list[tuple[str, list[str]]]:
+        page = REPORTS[name]().write(poisoned(drawn(), text), {})
+        assert not unseen(page)
+        told = [(e.tag.rpartition("}")[2], sorted(e.keys())) for e in ElementTree.fromstring(page).iter()]
+        return [e for e in told if e[0] != "text"]  # of a drawing: a long one has more lines, or does not fit into its bar
+
+    for name in ("junit", "svg"):
+        plain = elements(name, "x")
+        for text in filter(str.strip, PAYLOADS):
+            assert elements(name, text) == plain, text
+
+
+def test_commands_of_github_are_lines_of_their_own_and_issues_of_gitlab_strict_json() -> None:
+    def commands(page: str) -> list[str]:
+        assert not unseen(page)
+        return [re.split(r"[ :]", line[2:])[0] for line in page.splitlines() if line.startswith("::") or pytest.fail(line)]
+
+    plain = commands(REPORTS["github"]().write(poisoned(drawn(), "x"), {}))
+    issues = shape(json.loads(REPORTS["gitlab"]().write(poisoned(drawn(), "x"), {})))
+    assert len(plain) == 6
+    for text in PAYLOADS:
+        assert commands(REPORTS["github"]().write(poisoned(drawn(), text), {})) == plain, text
+        page = REPORTS["gitlab"]().write(poisoned(drawn(), text), {})
+        assert page.isascii() and shape(json.loads(page, parse_constant=pytest.fail)) == issues, text
+
+
+def test_a_trace_has_the_tracks_and_events_of_a_harmless_one() -> None:
+    def told(text: str) -> list[list[tuple[Any, ...]]]:
+        read_back = read(REPORTS["perfetto"]().write(poisoned(drawn(), text), {}))
+        texts = [v for events in read_back.values() for e in events for v in (*e[2:-1], *(e[-1].values() if len(e) > 2 else ()))]
+        assert not unseen("".join(map(str, (*read_back, *texts)))), text
+        return [[e if len(e) == 2 else (*e[:2], [*e[-1]]) for e in events] for events in read_back.values()]
+
+    plain = told("x")
+    assert len(plain) == 5
+    for text in filter(str.strip, PAYLOADS):  # an empty advice is no note
+        assert told(text) == plain, text
 
 
 def test_numbers_of_a_table_stay_numbers() -> None:
