@@ -13,8 +13,6 @@ from tracekit.timeline import Picture, Timeline
 if TYPE_CHECKING:
     import polars as pl
 
-    from tracekit.replay.whatif import Flip
-
 
 @dataclass(frozen=True, slots=True)
 class NotUnderstood:
@@ -122,8 +120,8 @@ class Run:
         about = (p for f, p in zip(self.findings, self.pictures, strict=False) if p and device in (f.subject.bdf, f.subject.label))
         return next((p.whole for p in about), None) or _again("timeline", self._given(), device)
 
-    def whatif(self) -> list["Flip"]:
-        """Replay the same stimuli once for each gate, with that gate alone flipped; return what each flip changes.
+    def whatif(self) -> list[Any]:
+        """Replay the same stimuli once for each gate, with that gate alone flipped; return what each flip changes (`replay.whatif.Flip`).
 
         The logs are read once more. Errors: UsageError where the run does not know them: they were redacted, came from standard input, or
         the run was read from a file.
