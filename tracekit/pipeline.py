@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from tracekit import __version__
+from tracekit.bdf import full_bdf
 from tracekit.config.control import Control
 from tracekit.diagnosing import recipes
 from tracekit.diagnosing.diagnoses import BLIND_SPOT, Diagnosis, blind_spot, judge, settle
 from tracekit.diagnosing.places import Places
 from tracekit.errors import SourceError
 from tracekit.evidence import BESIDE, placed, placed_pictures, with_text
-from tracekit.findings import Finding, Outcome
+from tracekit.findings import HOST, Finding, Outcome, Subject
 from tracekit.grammar import load as grammar
 from tracekit.guard import aside, guarded
 from tracekit.parsing.capture import RAW, Vocabulary
@@ -34,9 +35,9 @@ from tracekit.replay import clock
 from tracekit.replay.gates import expanded, worded
 from tracekit.replay.model import Model, replay
 from tracekit.replay.whatif import Flip, confirmed
-from tracekit.run import NotUnderstood, Run, SourceReport
+from tracekit.run import Given, NotUnderstood, Run, SourceReport, Tables
 from tracekit.tables.pipeline import SOURCES
-from tracekit.timeline import Picture
+from tracekit.timeline import Picture, Timeline
 from tracekit.trust import doubts
 
 if TYPE_CHECKING:  # redaction is loaded where it is asked for
@@ -126,7 +127,8 @@ def analyze(paths: Sequence[str], options: Options | None = None, engine: Engine
     options = options or Options()
     case = Opened(*discover(paths, options.limits))
     if options.redaction is None or not case.sources:
-        return analyze_opened(case, options, engine)
+        run = analyze_opened(case, options, engine)
+        return run if "-" in paths else _asked_again(run, Given(tuple(paths), dict(options.clocks), dict(options.sides)))
     engine = engine or Engine.load(options.keep_tables, options.isolation)
     redactor = engine.redactor(case.sources, options.redaction)
     redactor.cases = {path: options.case for path in paths if options.case}
@@ -197,15 +199,54 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
 
 
 def whatif(paths: Sequence[str], options: Options | None = None) -> list[Flip]:
-    """Replay the case once per gate, with that gate alone flipped; return what each flip changes."""
+    """Replay the case once per gate, with that gate alone flipped; return what each flip changes. Errors: SourceError."""
+    sources, options, engine = _anew(paths, options)
+    with aside(engine.registry.strangers):
+        tables, _, _ = read(sources, engine, options, [])
+        return flipped(engine.registry, Places(tables))
+
+
+def timeline(device: str, paths: Sequence[str], options: Options | None = None) -> Timeline | None:
+    """Draw what happened to a device, which needs no finding; None where the case shows too little of it. Errors: SourceError."""
+    sources, options, engine = _anew(paths, options)
+    with aside(engine.registry.strangers):
+        tables, parsed, _ = read(sources, engine, options, [])
+        places = Places(tables, engine.vocabulary.telling)
+        wanted = (Finding("", "possible", (), _subject(device), machine=p.machine, boot=p.boot) for p in places)
+        drawings = list(placed_pictures(drawn(engine.registry, wanted, places, parsed), sources))
+    return max((p.whole for p in drawings if p), key=lambda t: sum(len(lane.bars) + len(lane.marks) for lane in t.lanes), default=None)
+
+
+def table(name: str, paths: Sequence[str], options: Options) -> pl.DataFrame:
+    """Return a table of the case, without rows where it has none. Errors: KeyError where no table has that name, SourceError."""
+    sources, _, _ = _anew(paths, options)
+    engine = Engine.load((name,), options.isolation)
+    blank = engine.vocabulary.blank((name,)) | {n: rows for m in engine.registry.models for n, rows in m.blank().items()}
+    with aside(engine.registry.strangers):
+        made, _, _ = read(sources, engine, options, [])
+    return placed(made[name], sources) if name in made else blank[name]
+
+
+def _asked_again(run: Run, given: Given) -> Run:
+    """Return a run that reads its logs once more for what it is asked later."""
+    tables = Tables(run.tables)
+    tables.given = given
+    return replace(run, given=given, tables=tables)
+
+
+def _subject(device: str) -> Subject:
+    """Return whom a name is about: a PCI function, the host, a domain of Xen, else what only the log knows."""
+    if (bdf := full_bdf(device)).count(":") == 2:
+        return Subject(bdf, bdf=bdf)
+    return HOST if device == HOST.label else Subject(device, "domain" if device.startswith("dom") else "unknown")
+
+
+def _anew(paths: Sequence[str], options: Options | None) -> tuple[Sequence[Source], Options, Engine]:
     sources, unread = discover(paths)
     if not sources:
         raise SourceError(str(unread[0]) if unread else "nothing to read")
     options = options or Options()
-    engine = Engine.load(isolation=options.isolation)
-    with aside(engine.registry.strangers):
-        tables, _, _ = read(sources, engine, options, [])
-        return flipped(engine.registry, Places(tables))
+    return sources, options, Engine.load(isolation=options.isolation)
 
 
 def read(

@@ -6,6 +6,7 @@ from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from tracekit.errors import UsageError
 from tracekit.findings import Finding, Outcome
 from tracekit.timeline import Picture, Timeline
 
@@ -68,6 +69,26 @@ class Suppressed:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """Hold what was analyzed, as the caller gave it, so that it can be read once more."""
+
+    paths: tuple[str, ...]
+    clocks: Mapping[str, int] = field(default_factory=dict)
+    sides: Mapping[str, str] = field(default_factory=dict)
+
+
+class Tables(dict[str, "pl.DataFrame"]):
+    """Hold the tables that a run kept. Another one is made where `tables[name]` asks for it: the logs are read once more."""
+
+    given: Given | None = None
+
+    def __missing__(self, name: str) -> "pl.DataFrame":
+        if self.given is None:
+            raise KeyError(name)
+        return self.setdefault(name, _again("table", self.given, name))
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """Hold the outcome of one analysis."""
 
@@ -84,16 +105,33 @@ class Run:
     pictures: tuple[Picture | None, ...] = ()  # one per finding, only when asked for; None where there is too little to draw
     pages: Mapping[str, str] = field(default_factory=dict, repr=False)  # of the diagnoses with a finding, by code
     around: Mapping[str, Mapping[int, str]] = field(default_factory=dict, repr=False)  # lines by file, beside the pictures
-    tables: Mapping[str, "pl.DataFrame"] = field(default_factory=dict, repr=False)  # only when asked for
+    tables: Mapping[str, "pl.DataFrame"] = field(default_factory=dict, repr=False)  # those that were asked for
+    given: Given | None = field(default=None, repr=False, compare=False)  # None where the logs cannot be read once more
 
     def picture(self, f: Finding) -> Picture | None:
         """Return the picture of a finding; None where none was asked for, or there is too little to draw."""
         return next((p for mine, p in zip(self.findings, self.pictures, strict=False) if mine is f), None)
 
     def timeline(self, device: str) -> Timeline | None:
-        """Return the lanes of a device over time: those of the first finding about it that has a picture (`Options.pictures`)."""
+        """Return the lanes of a device over time; `device`: a BDF or the name that reports print. None where there is too little to draw.
+
+        Without a picture of a finding about it (`Options.pictures`) the logs are read once more. Errors: UsageError as for `whatif`.
+        """
         about = (p for f, p in zip(self.findings, self.pictures, strict=False) if p and device in (f.subject.bdf, f.subject.label))
-        return next((p.whole for p in about), None)
+        return next((p.whole for p in about), None) or _again("timeline", self._given(), device)
+
+    def whatif(self) -> list[Any]:
+        """Replay the same stimuli once for each gate, with that gate alone flipped; return what each flip changes (`replay.whatif.Flip`).
+
+        The logs are read once more. Errors: UsageError where the run does not know them: they were redacted, came from standard input, or
+        the run was read from a file.
+        """
+        return list(_again("whatif", self._given()))
+
+    def _given(self) -> Given:
+        if self.given is None:
+            raise UsageError("the logs of this run cannot be read once more: they were redacted, on standard input, or it is a saved run")
+        return self.given
 
     def report(self, format: str = "terminal", **options: Any) -> str:
         """Return a report that is text, by the name that `--format` takes. `options`: width (int), color (bool), full (bool).
@@ -106,6 +144,12 @@ class Run:
 
     def _repr_html_(self) -> str:
         return str(import_module("tracekit.reporting").page(self))
+
+
+def _again(question: str, given: Given, *about: str) -> Any:
+    """Ask the pipeline something about logs that it reads once more."""
+    pipeline = import_module("tracekit.pipeline")
+    return getattr(pipeline, question)(*about, given.paths, pipeline.Options(clocks=given.clocks, sides=given.sides))
 
 
 class Report(Protocol):

@@ -13,7 +13,7 @@ from tracekit.errors import OutputError, SourceError
 from tracekit.run import Run
 
 FORM = "tracekit.stored/1"  # changes with every change to the values of a run that an older tracekit could not read
-_LEFT_OUT = "tables"
+_LEFT_OUT = ("tables", "given")
 
 
 def save(run: Run, path: Path) -> None:
@@ -48,7 +48,7 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.name != _LEFT_OUT}
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value) if f.name not in _LEFT_OUT}
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -69,9 +69,10 @@ class Scene:
 
     @cached_property
     def unit(self) -> Unit:
-        """Return ns where rows of the evidence's sources have stamps, else lines."""
+        """Return ns where rows of the evidence's sources (of all sources without evidence) have stamps, else lines."""
         for frame in self.tables.values():
-            if "ts" in frame.columns and frame["ts"].null_count() < frame.height and not self._known.isdisjoint(frame["source"].unique()):
+            known = not self._known or not self._known.isdisjoint(frame["source"].unique())
+            if known and "ts" in frame.columns and frame["ts"].null_count() < frame.height:
                 return "ns"
         return "line"
 
