@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, metadata
 from posixpath import normpath
 from typing import Any
 from urllib.parse import quote
@@ -32,7 +34,7 @@ class SarifReport:
         at = {rule["id"]: i for i, rule in enumerate(rules)}
         found = [f for f in run.findings if f.evidence]
         scan: dict[str, Any] = {
-            "tool": {"driver": {"name": "tracekit", "version": run.version or "0", "rules": rules}},
+            "tool": {"driver": {**_driver(run.version or "0"), "rules": rules}},
             "invocations": [_invocation(run)],
             "originalUriBaseIds": _BASES,
             "columnKind": "unicodeCodePoints",
@@ -43,6 +45,15 @@ class SarifReport:
         }
         schema = "https://json.schemastore.org/sarif-2.1.0.json"
         return dumped({"$schema": schema, "version": "2.1.0", "runs": [scan]}) + "\n"
+
+
+def _driver(version: str) -> dict[str, str]:
+    """Return what the tool says of itself; its home page is that of the installed package, if it names one."""
+    told = {"name": "tracekit", "fullName": f"tracekit {version}", "version": version}
+    with suppress(PackageNotFoundError):
+        urls = dict(url.split(", ", 1) for url in metadata("tracekit").get_all("Project-URL") or ())
+        told |= {"informationUri": urls["Homepage"]} if "Homepage" in urls else {}
+    return told
 
 
 def _invocation(run: Run) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from email.message import Message
 from importlib.resources import files
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,6 +11,7 @@ import fleets
 import pytest
 from fleets import finding, render, results
 from jsonschema import Draft4Validator, Draft202012Validator
+from tracekit_reports import sarif
 from tracekit_reports.annotations import GithubReport, GitlabReport
 from tracekit_reports.json import JsonReport
 from tracekit_reports.junit import JunitReport
@@ -122,6 +124,23 @@ def test_sarif_places_are_relative_to_a_base() -> None:
     assert places[0] == {"uri": "logs/a%20b.txt", "uriBaseId": "SRCROOT"}
     assert places[1] == {"uri": "var/log/dmesg", "uriBaseId": "ROOT"}
     assert scan["originalUriBaseIds"]["ROOT"]["uri"] == "file:///"
+
+
+@pytest.mark.parametrize(
+    ("urls", "home"),
+    [((), None), (("Documentation, https://example.org/docs", "Homepage, https://example.org/a, b"), "https://example.org/a, b")],
+)
+def test_sarif_names_the_tool_and_the_home_page_of_its_package(
+    monkeypatch: pytest.MonkeyPatch, urls: tuple[str, ...], home: str | None
+) -> None:
+    package = Message()
+    for url in urls:
+        package["Project-URL"] = url
+    monkeypatch.setattr(sarif, "metadata", lambda name: package)
+    document = json.loads(SarifReport().write(RUN, {}))
+    driver = document["runs"][0]["tool"]["driver"]
+    assert (driver["fullName"], driver.get("informationUri")) == ("tracekit 0.1.0", home)
+    assert [e.message for e in SARIF_SCHEMA.iter_errors(document)] == []
 
 
 def test_the_causal_chain_is_a_code_flow_from_the_root() -> None:
