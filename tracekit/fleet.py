@@ -70,3 +70,5 @@ class Fleet:
     kernels: Mapping[str, int] = field(default_factory=dict)  # release -> machines, or cases without a host name, with a fault or without
     found: Sequence[FleetCase] = ()  # the worst first, not all of a large fleet
     more: int = 0  # how many further ones there are
+    suppressed: int = 0  # findings that the user's settings keep out
+    settings: Sequence[str] = ()  # what to know of these settings

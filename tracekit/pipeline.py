@@ -192,7 +192,7 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
         errors=(*errors, *(e for p in loaded for e in p.errors)),
         version=__version__,
         suppressed=suppressed,
-        settings=tuple(engine.control.notes(suppressed, today)),
+        settings=tuple(engine.control.notes({s.by for s in suppressed}, today)),
         doubts=doubts(reports, outcomes, [e for e in errors if e not in engine.errors], loaded, engine.errors),
         tables={n: placed(t, sources) for n, t in tables.items() if n in options.keep_tables or "*" in options.keep_tables},
     )

@@ -58,6 +58,9 @@ def _records(fleet: Fleet) -> Iterator[dict[str, Any]]:
         yield {"record": "doubtful", "case": x["case"], "text": x["reason"]}
     for x in fleet.missing:
         yield {"record": "missing", "case": x["case"], "text": x["reason"]}
+    if fleet.suppressed:
+        yield {"record": "suppressed", "findings": fleet.suppressed}
+    yield from ({"record": "settings", "text": text} for text in fleet.settings)
 
 
 def _brief(f: Finding) -> dict[str, Any]:

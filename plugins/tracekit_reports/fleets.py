@@ -27,7 +27,10 @@ def _where(fleet: Fleet) -> Iterator[str]:
 
 
 def notes(fleet: Fleet) -> Iterator[str]:
-    """Yield what the headline needs beside it: that the batch is incomplete, and what it is compared with."""
+    """Yield what the headline needs beside it: what is suppressed, that the batch is incomplete, and what it is compared with."""
+    if fleet.suppressed:
+        yield f"Suppressed: {plural(fleet.suppressed, 'finding')}."
+    yield from (f"Settings: {text}" for text in fleet.settings)
     if fleet.stopped:
         yield f"The batch is incomplete: {fleet.stopped}. The same command goes on."
     if c := fleet.compared:

@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import io
+import json
 import os
 import random
 import re
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from commands import tracekit
-from fleets import render
+from fleets import case, finding, render, results
 
 from tracekit.batch import cases, fingerprint, fleet, supervise
 from tracekit.batch import run as batch
@@ -635,3 +636,53 @@ def test_usage(tmp_path):
         "give files, archives, folders, @LIST or --case FOLDER\n"
     )
     assert finished("report", tmp_path)[2] == f"tracekit: {tmp_path}: no results here (no manifest.json)\n"
+
+
+def test_settings_of_a_batch_are_noticed_by_its_memo_and_counted_in_its_reports(tmp_path, settled, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.log").write_text(log(1))
+    (tmp_path / "b.log").write_text(log(2))
+
+    def status(*more):
+        return tracekit("batch", "a.log", "b.log", "-o", "r", "-j", "1", *more)
+
+    assert status().returncode == 1
+    assert "0 cases analyzed, 0 with a fault, 0 failed, 2 unchanged" in status().stdout
+    done = status("--severity", "IRQ=low")
+    assert (done.returncode, "2 cases analyzed" in done.stdout) == (0, True)
+    assert tracekit("report", "r", "--severity", "IRQ=low").returncode == 0
+    assert tracekit("report", "r").returncode == 0  # the results hold the severities that the batch was given
+    (tmp_path / "tracekit.toml").write_text('fail-on = "proven:low"\n[[suppress]]\ncode = "IRQ"\ndevice = "02:00.0"\nreason = "known"\n')
+    assert "1 finding suppressed" in status("--fail-on", "never").stdout
+    found = tracekit("report", "r", "-f", "json")
+    told = json.loads(found.stdout)
+    assert (told["suppressed"], [f["cases"] for f in told["faults"]]) == (1, [1])
+    assert "suppressed by IRQ, device 02:00.0 (known): 1 finding in 1 case" in told["settings"]
+    for form in ("terminal", "markdown", "html", "csv"):
+        assert "uppressed" in tracekit("report", "r", "-f", form).stdout, form
+    tracekit("report", "r", "-f", "json", "-o", "old.json")
+    known = json.loads(tracekit("report", "r", "--baseline", "r", "-f", "json").stdout)
+    assert (known["suppressed"], known["faults"]) == (2, [])
+    (tmp_path / "tracekit.toml").write_text('ignore = ["IRQ"]\n')
+    assert json.loads(tracekit("report", "r", "-f", "json").stdout)["faults"] == []
+    (tmp_path / "tracekit.toml").write_text("[set]\nXEN-003.least = 7\n")
+    assert "analyzed with other settings" in tracekit("report", "r", "--full").stdout
+
+
+def test_what_follows_from_a_suppressed_finding_alone_is_suppressed_in_a_report(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cause, effect = finding("IRQ-003", "g1", subject="0000:01:00.0"), finding("MSI-001", "g2", explained_by="IRQ-003", finding=1)
+    results(tmp_path / "r", case("a", cause, effect), case("b", finding("IRQ-003", "g1", subject="0000:02:00.0"), effect))
+    (tmp_path / "tracekit.toml").write_text('[[suppress]]\ncode = "IRQ-003"\ndevice = "0000:01:00.0"\nreason = "known"\n')
+    told = json.loads(tracekit("report", "r", "-f", "json").stdout)
+    assert (told["suppressed"], told["faults"][0]["on"]) == (2, ["b"])
+
+
+def test_a_kept_run_is_reported_as_the_settings_have_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.log").write_text(log(1))
+    tracekit("analyze", "a.log", "--save", "run.tracekit")
+    assert tracekit("report", "run.tracekit").returncode == 1
+    (tmp_path / "tracekit.toml").write_text('[[suppress]]\ncode = "IRQ"\nreason = "known"\n')
+    done = tracekit("report", "run.tracekit", "-f", "json")
+    assert (done.returncode, [s["by"] for s in json.loads(done.stdout)["suppressed"]]) == (0, ["IRQ (known)"])

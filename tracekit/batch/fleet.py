@@ -7,6 +7,7 @@ import polars as pl
 
 from tracekit.batch import spread
 from tracekit.batch.results import Results
+from tracekit.batch.view import View
 from tracekit.findings import GRADES, SEVERITIES
 from tracekit.fleet import Fleet, FleetFault
 
@@ -44,6 +45,8 @@ def fleet(results: Results, against: Results | None = None) -> Fleet:
         stopped=results.stopped,
         compared=earlier.compared if earlier else {},
         kernels=spread.kernels(done),
+        suppressed=results.suppressed if isinstance(results, View) else 0,
+        settings=list(results.notes()) if isinstance(results, View) else [],
         found=rows,
         more=more,
     )

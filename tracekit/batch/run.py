@@ -39,7 +39,8 @@ class Settings:
     """How a batch runs.
 
     `jobs`: workers that are kept busy; `together`: small cases in one task, whose logs are parsed together; `retry`: failed cases are
-    tried again; `rehash`: file times are not trusted; `redaction`: tokens in place of names and addresses, also of the cases' own paths.
+    tried again; `rehash`: file times are not trusted; `redaction`: tokens in place of names and addresses, also of the cases' own paths;
+    `asked`: which diagnoses, severities and settings the user wants (`Control.asked`).
     """
 
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
@@ -50,12 +51,13 @@ class Settings:
     rehash: bool = False
     redaction: Tokens | None = None
     isolation: Isolation = IN_PROCESS
+    asked: str = ""
 
     @property
     def engine(self) -> str:
-        """Return what decides the result of a case: the code, the limits of archives and of plugins, and the key of the tokens."""
+        """Return what decides the result of a case: the code, the limits of archives and plugins, the key of the tokens, the settings."""
         key = self.redaction.key if self.redaction else b""
-        limits = blake2b(repr((self.archives, self.isolation)).encode(), key=key, digest_size=4).hexdigest()
+        limits = blake2b(repr((self.archives, self.isolation, self.asked)).encode(), key=key, digest_size=4).hexdigest()
         return f"{fingerprint.digest()}-{limits}"
 
     def label(self, case: Case) -> str:
@@ -137,6 +139,7 @@ def _told(settings: Settings) -> dict[str, object]:
     return {
         "seconds": settings.limits.seconds,
         "memory": settings.limits.memory,
+        "asked": settings.asked,
         **{f"max_{k}": v for k, v in asdict(settings.archives).items()},
     }
 
@@ -156,7 +159,7 @@ def _todo(cases: Sequence[Case], known: pl.DataFrame, settings: Settings) -> tup
     todo = joined.filter(~same.fill_null(False)).sort("size", descending=True, maintain_order=True)
     key = settings.redaction.key if settings.redaction else None
     jobs = [
-        Job(cases[place].path, size, mark if settled else "", digest or "", settings.archives, key)
+        Job(cases[place].path, size, mark if settled else "", digest or "", settings.archives, key, settings.asked)
         for place, size, mark, settled, digest in todo.select("place", "size", "now", "settled", "digest").iter_rows()
     ]
     before = todo.filter(pl.col("digest").is_not_null()).select(known.columns)

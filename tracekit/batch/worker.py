@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
@@ -32,7 +32,7 @@ class Job:
     """One case to analyze.
 
     `known`: the digest of its content when it was analyzed last, "" if it must be analyzed whatever it is now; `limits`: what its archives
-    may cost; `key`: of the tokens that stand for names and addresses, null where nothing is redacted.
+    may cost; `key`: of the tokens that stand for names and addresses, null where nothing is redacted; `asked`: the user's settings.
     """
 
     path: str
@@ -41,6 +41,7 @@ class Job:
     known: str = ""
     limits: Limits = field(default_factory=Limits)
     key: bytes | None = field(default=None, repr=False)
+    asked: str = ""
 
     @property
     def label(self) -> str:
@@ -129,6 +130,7 @@ def _analyzed(
     job: Job, engine: Any, ready: Ready, tokens: Tokens | None
 ) -> tuple[str, dict[str, Any], dict[str, list[tuple[Any, ...]]], str]:
     from tracekit.batch import cases
+    from tracekit.config.control import Control
     from tracekit.pipeline import Options, analyze, analyze_opened
 
     digest = ready.digests.get(job.path) or cases.digest(job.path)
@@ -136,6 +138,7 @@ def _analyzed(
         return "same", {}, {}, digest
     telling = engine.vocabulary.telling
     options = Options(keep_tables=rows.needed(telling), limits=job.limits, redaction=tokens, case=job.label if tokens else "")
+    engine = replace(engine, control=Control.of_asked(job.asked))
     opened = ready.opened.get(job.path)
     run = analyze([job.path], options, engine) if opened is None else analyze_opened(opened, options, engine)
     mtime = os.stat(job.path).st_mtime if os.path.exists(job.path) else 0.0

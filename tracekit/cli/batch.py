@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, InvalidStateError
 from contextlib import suppress
+from datetime import date
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tracekit.cli import control as cli_control
 from tracekit.cli import formats as cli_formats
 from tracekit.cli import isolate as cli_isolate
 from tracekit.cli import plugins as cli_plugins
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from tracekit.batch.run import Progress, Settings
+    from tracekit.config.control import Control
     from tracekit.plugins.registry import Registry
     from tracekit.redaction.tokens import Tokens
 
@@ -61,7 +64,13 @@ def batch(
     max_name: Annotated[str, typer.Option(metavar="N", help="Characters of a member's path: 4096.")] = "",
     retry: Annotated[bool, typer.Option("--retry", help="Try failed cases again.")] = False,
     rehash: Annotated[bool, typer.Option("--rehash", help="Read every file to see whether it changed.")] = False,
-    fail_on: cli_status.FailOn = cli_status.FAIL_ON,
+    select: cli_control.Select = None,
+    ignore: cli_control.Ignore = None,
+    severity: cli_control.Severity = None,
+    set_: cli_control.Set = None,
+    baseline: cli_control.Baseline = None,
+    config: cli_control.Config = None,
+    fail_on: cli_status.FailOn = None,
     redact: cli_redact.Redact = False,
     redaction_map: cli_redact.Map = None,
     plugins: cli_plugins.Plugins = None,
@@ -77,21 +86,25 @@ def batch(
     """
     from dataclasses import replace
 
-    limit = cli_status.threshold(fail_on)
+    wishes = cli_control.entries(config, select, ignore, severity, set_, baseline, fail_on)
+    limit = cli_control.threshold(wishes)
     from tracekit.batch import cases
-    from tracekit.batch.results import Results
     from tracekit.batch.run import Settings, run
     from tracekit.batch.supervise import Budget
+    from tracekit.batch.view import View
     from tracekit.reading import archive
 
     archives = {"expanded": max_expanded, "ratio": max_ratio, "members": max_members, "depth": max_depth, "name": max_name}
+    isolation = cli_isolate.isolation(isolate, plugin_time, plugin_memory).within(time_limit)
+    control = cli_control.of_plugins(wishes, isolation)
     settings = Settings(
         jobs=jobs or os.cpu_count() or 1,
         limits=Budget(time_limit, archive.size_of(memory_limit, "--memory-limit")),
         archives=archive.Limits.given(**{n: archive.size_of(v, f"--max-{n}") for n, v in archives.items() if v}),
         retry=retry,
         rehash=rehash,
-        isolation=cli_isolate.isolation(isolate, plugin_time, plugin_memory).within(time_limit),
+        isolation=isolation,
+        asked=control.asked,
     )
     if any(os.path.isdir(p) and os.path.realpath(p) == os.path.realpath(results) for p in (*(paths or []), *case)):
         raise UsageError(f"--output {results}: the results would lie among the logs; give another folder")
@@ -117,8 +130,9 @@ def batch(
         cli_redact.keep(tokens, kept)
     for file in done.damaged:
         complain(f"{results}: {file}: its cases were analyzed again")
-    say(_summary(done, results))
-    raise typer.Exit(cli_status.of_results(Results(results), limit, [settings.label(c) for c in found]))
+    seen = View(results, control, date.today())
+    say(_summary(done, results, seen.suppressed))
+    raise typer.Exit(cli_status.of_results(seen, limit, [settings.label(c) for c in found]))
 
 
 def report(
@@ -129,7 +143,14 @@ def report(
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Of a kept run: all evidence; what was not evaluated; what was read.")] = False,
-    fail_on: cli_status.FailOn = cli_status.FAIL_ON,
+    select: cli_control.Select = None,
+    ignore: cli_control.Ignore = None,
+    severity: cli_control.Severity = None,
+    set_: cli_control.Set = None,
+    baseline: cli_control.Baseline = None,
+    config: cli_control.Config = None,
+    fail_on: cli_status.FailOn = None,
+    plugins: cli_plugins.Plugins = None,
     debug: Debug = False,
 ) -> None:
     """Say of the results of a batch which fault is on how many machines, and what could not be read; or report a run that was kept.
@@ -137,34 +158,41 @@ def report(
     Exit status: 0 nothing wrong, and all cases were whole and known; 1 a finding; 2 no case could be read, or the results are damaged;
     3 nothing wrong found, but a case failed, is missing, or its all-clear is not to be trusted.
     """
-    limit = cli_status.threshold(fail_on)
+    wishes = cli_control.entries(config, select, ignore, severity, set_, baseline, fail_on)
+    limit = cli_control.threshold(wishes)
     from tracekit.batch import fleet
-    from tracekit.batch.results import Results
-    from tracekit.plugins import registry as plugins
+    from tracekit.batch.view import View
     from tracekit.plugins.isolation import Isolation
+    from tracekit.plugins.registry import load
 
     asked = cli_formats.wanted(format, output)
-    registry = plugins.load(isolation=Isolation())
+    registry, today = load(isolation=Isolation()), date.today()
+    control = cli_control.control(wishes, registry.diagnoses)
     if results.is_file():
         if against is not None:
             raise UsageError(f"--against {against}: {results} is one run; only results of batches are compared")
-        raise typer.Exit(_report_of_run(results, registry, asked, full, limit))
+        raise typer.Exit(_report_of_run(results, registry, control, asked, full, limit))
     cli_formats.known(registry, asked, "write_fleet")
-    kept = Results(results)
-    found = fleet.fleet(kept, Results(against) if against else None)
+    kept = View(results, control, today)
+    found = fleet.fleet(kept, View(against, control, today) if against else None)
     columns, colored = shutil.get_terminal_size((80, 24)).columns, cli_formats.colored("auto")
     cli_formats.written(registry, asked, found, lambda w: {"width": columns, "color": colored and w.output is None}, "write_fleet")
     raise typer.Exit(cli_status.of_results(kept, limit))
 
 
 def _report_of_run(
-    path: Path, registry: "Registry", asked: "list[cli_formats.Wanted]", full: bool, limit: cli_status.Threshold | None
+    path: Path,
+    registry: "Registry",
+    control: "Control",
+    asked: "list[cli_formats.Wanted]",
+    full: bool,
+    limit: cli_status.Threshold | None,
 ) -> int:
     """Write the reports of a run that was kept; return the exit status, which is that of the analysis."""
     from tracekit import stored
 
     cli_formats.known(registry, asked)
-    run = stored.load(path)
+    run = cli_control.controlled(stored.load(path), control)
     columns, colored = shutil.get_terminal_size((80, 24)).columns, cli_formats.colored("auto")
     cli_formats.written(registry, asked, run, lambda w: {"width": columns, "color": colored and w.output is None, "full": full})
     return cli_status.of_run(run, limit)
@@ -392,11 +420,12 @@ def _escaped(m: re.Match[str]) -> str:
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 
-def _summary(p: "Progress", results: Path) -> str:
+def _summary(p: "Progress", results: Path, suppressed: int) -> str:
     took = _duration(time.monotonic() - p.begun)
     analyzed = p.done - p.failed - p.same
     told = f"{analyzed:,} case{'' if analyzed == 1 else 's'} analyzed, {p.found:,} with a fault"
     told += f", {p.failed:,} failed, {p.unchanged + p.same:,} unchanged, in {took}"
+    told += f"; {suppressed:,} finding{'' if suppressed == 1 else 's'} suppressed" if suppressed else ""
     return f"{told}. Next: tracekit report {results}"
 
 

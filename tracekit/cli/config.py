@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tracekit.cli import control as cli_control
+from tracekit.cli import status as cli_status
 from tracekit.cli.output import say
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def show(
     severity: cli_control.Severity = None,
     settings: cli_control.Set = None,
     baseline: cli_control.Baseline = None,
+    fail_on: cli_status.FailOn = None,
     config: cli_control.Config = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
@@ -34,7 +36,8 @@ def show(
     from tracekit.plugins import registry as plugins
     from tracekit.plugins.isolation import Isolation
 
-    told = cli_control.entries(config, select, ignore, severity, settings, baseline)
+    told = cli_control.entries(config, select, ignore, severity, settings, baseline, fail_on)
+    cli_control.threshold(told)
     diagnoses = plugins.load(isolation=Isolation()).diagnoses
     cli_control.control(told, diagnoses)  # names what is wrong with it
     rows = list(_rows(told, diagnoses))
@@ -47,7 +50,7 @@ def _rows(told: "Sequence[Entry]", diagnoses: "Sequence[Diagnosis]") -> "Iterato
     """Yield (name, value, where it is from)."""
     from tracekit.config.control import Control
 
-    for key, none in (("select", "all diagnoses"), ("ignore", "none"), ("baseline", "none")):
+    for key, none in (("select", "all diagnoses"), ("ignore", "none"), ("baseline", "none"), ("fail-on", cli_status.FAIL_ON)):
         given = [e for e in told if e.key == key]
         yield from ((key, e.value if isinstance(e.value, str) else ", ".join(e.value), e.origin) for e in given)
         if not given:

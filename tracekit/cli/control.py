@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tracekit.cli import complete
+from tracekit.cli import status as cli_status
 from tracekit.errors import UsageError
 
 if TYPE_CHECKING:
     from tracekit.config.control import Control
     from tracekit.config.entries import Entry
     from tracekit.diagnosing.diagnoses import Diagnosis
+    from tracekit.plugins.isolation import Isolation
+    from tracekit.run import Run
 
 Select = Annotated[
     list[str] | None,
@@ -50,14 +53,21 @@ def entries(
     severity: Sequence[str] | None = None,
     settings: Sequence[str] | None = None,
     baseline: str | None = None,
+    fail_on: str | None = None,
 ) -> "list[Entry]":
     """Return what the file and the options say together. Errors: UsageError."""
     from tracekit.config import entries as written
 
     path = written.found(Path.cwd()) if config is None else None if config == "none" else Path(config)
     file = [] if path is None else written.of_file(path)
-    options = written.of_options(select or (), ignore or (), severity or (), settings or (), baseline)
+    options = written.of_options(select or (), ignore or (), severity or (), settings or (), baseline, fail_on)
     return written.together(file, options)
+
+
+def threshold(told: "Sequence[Entry]") -> "cli_status.Threshold | None":
+    """Return from which grade and severity on a finding fails. Errors: UsageError."""
+    given = next((e for e in told if e.key == "fail-on"), None)
+    return cli_status.threshold(given.value, given.origin) if given else cli_status.threshold(cli_status.FAIL_ON)
 
 
 def control(told: "Sequence[Entry]", diagnoses: "Sequence[Diagnosis]") -> "Control":
@@ -68,6 +78,28 @@ def control(told: "Sequence[Entry]", diagnoses: "Sequence[Diagnosis]") -> "Contr
         return Control()
     baseline = next((e.value for e in told if e.key == "baseline"), None)
     return Control.of(told, diagnoses, _known(baseline) if baseline else frozenset())
+
+
+def of_plugins(told: "Sequence[Entry]", isolation: "Isolation") -> "Control":
+    """Resolve what was written against the diagnoses of the plugins, which are loaded only where something was. Errors: UsageError."""
+    from tracekit.plugins.registry import load
+
+    return control(told, load(isolation=isolation).diagnoses if told else ())
+
+
+def controlled(run: "Run", control: "Control") -> "Run":
+    """Return a run that was kept, as the settings that hold now have it: what cannot be asked anew stays as it was."""
+    from dataclasses import replace
+    from datetime import date
+
+    drawn = [run.picture(f) for f in run.findings]
+    severe = control.severe(run.findings)
+    found = [(f, p) for f, p in zip(severe, drawn, strict=True) if f.code not in control.left_out]
+    kept, hidden = control.divided([f for f, _ in found], today := date.today())
+    notes = tuple(control.notes({s.by for s in hidden}, today))
+    pictures = tuple(next(p for mine, p in found if mine is f) for f in kept) if run.pictures else ()
+    settings = tuple(dict.fromkeys((*run.settings, *notes)))
+    return replace(run, findings=tuple(kept), pictures=pictures, suppressed=(*run.suppressed, *hidden), settings=settings)
 
 
 def _known(place: str) -> frozenset[tuple[str, str, str]]:

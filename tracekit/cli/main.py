@@ -66,7 +66,7 @@ def analyze(
     ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the HTML page in a browser too.")] = False,
     full: Annotated[bool, typer.Option("--full", help="All evidence; windows; why diagnoses were not evaluated; what was read.")] = False,
-    fail_on: cli_status.FailOn = cli_status.FAIL_ON,
+    fail_on: cli_status.FailOn = None,
     clock: Annotated[
         list[str] | None,
         typer.Option(
@@ -96,10 +96,11 @@ def analyze(
     all-clear is not to be trusted (a log cut or not readable, a failed plugin, nothing that could be checked, complaints not understood).
     """
     asked = cli_formats.wanted(format, output)
-    limit, clocks, sides = cli_status.threshold(fail_on), dict(map(_offset, clock or [])), dict(map(_side, side or []))
+    clocks, sides = dict(map(_offset, clock or [])), dict(map(_side, side or []))
     colored, kept = cli_formats.colored(color), cli_redact.map_file(redact, redaction_map, cli_formats.first_file(asked) or save)
     isolation = cli_isolate.isolation(isolate, plugin_time, plugin_memory)
-    wishes = cli_control.entries(config, select, ignore, severity, settings, baseline)
+    wishes = cli_control.entries(config, select, ignore, severity, settings, baseline, fail_on)
+    limit = cli_control.threshold(wishes)
     from tracekit import stored
     from tracekit.pipeline import Engine, Options
     from tracekit.pipeline import analyze as run_all

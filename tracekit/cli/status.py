@@ -12,8 +12,13 @@ if TYPE_CHECKING:
     from tracekit.batch.results import Results
     from tracekit.run import Run
 
-FailOn = Annotated[str, typer.Option(metavar="GRADE[:SEVERITY]", help="Exit with 1 from this grade and severity up; 'never' for always 0.")]
 FAIL_ON = "probable:medium"
+FailOn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="GRADE[:SEVERITY]", help=f"Exit with 1 from this grade and severity up; 'never' for always 0. [default: {FAIL_ON}]"
+    ),
+]
 _INFORMS = ("CFG", "OBS")  # families of codes that never make an alarm
 
 
@@ -29,14 +34,15 @@ class Threshold(NamedTuple):
         return root and grade in self.grades and (severity or "info") in self.severities
 
 
-def threshold(text: str) -> Threshold | None:
-    """Return what `--fail-on` says; None for `never`. Errors: UsageError."""
+def threshold(text: str, origin: str = "--fail-on") -> Threshold | None:
+    """Return what `--fail-on`, or the file at `origin`, says; None for `never`. Errors: UsageError."""
     if text == "never":
         return None
     grade, _, severity = text.partition(":")
     severity = severity or "medium"
     if grade not in GRADES or severity not in SEVERITIES:
-        raise UsageError(f"--fail-on {text}: give one of {', '.join(GRADES)}, then if you like : and one of {', '.join(SEVERITIES)}")
+        told = origin if origin == "--fail-on" else f"{origin}: fail-on ="
+        raise UsageError(f"{told} {text}: give one of {', '.join(GRADES)}, then if you like : and one of {', '.join(SEVERITIES)}")
     return Threshold(GRADES[: GRADES.index(grade) + 1], SEVERITIES[: SEVERITIES.index(severity) + 1])
 
 

@@ -1,6 +1,7 @@
 """What holds for a run: which diagnoses are asked, how severe they are, their settings, which findings are known already."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
@@ -31,6 +32,10 @@ class Suppression:
     def matches(self, f: Finding) -> bool:
         """Return whether a finding is meant."""
         return (not self.code or f.code in self.codes) and self.fingerprint in ("", f.fingerprint) and self._is_about(f)
+
+    def expired(self, today: date) -> bool:
+        """Return whether its last day is over."""
+        return bool(self.until and self.until < today)
 
     def _is_about(self, f: Finding) -> bool:
         named = {f.subject.label.lower(), *(a.lower() for a in f.subject.aliases), full_bdf((f.subject.bdf or f.subject.label).lower())}
@@ -73,6 +78,22 @@ class Control:
             origins=tuple(dict.fromkeys(e.origin for e in entries if not e.origin.startswith("--"))),
         )
 
+    @property
+    def asked(self) -> str:
+        """Return what decides the findings of a case, as JSON: the same text for the same settings. Empty where nothing is set."""
+        told = {
+            "left_out": sorted(self.left_out),
+            "severities": dict(self.severities),
+            "settings": {c: dict(s) for c, s in self.settings.items()},
+        }
+        return json.dumps(told, sort_keys=True) if any(told.values()) else ""
+
+    @classmethod
+    def of_asked(cls, text: str) -> "Control":
+        """Return what `asked` says, without suppressions and baseline."""
+        told = json.loads(text or "{}")
+        return cls(frozenset(told.get("left_out", ())), told.get("severities", {}), told.get("settings", {}))
+
     def severe(self, findings: Iterable[Finding]) -> list[Finding]:
         """Return findings with the severities that the user gave."""
         return [replace(f, severity=self.severities.get(f.code, f.severity)) for f in findings]
@@ -88,23 +109,24 @@ class Control:
         hidden += [Suppressed(f, f"follows from {f.explained_by}", "") for f in kept if f.explained_by in causes]
         return [f for f in kept if f.explained_by not in causes], tuple(hidden)
 
-    def notes(self, hidden: Sequence[Suppressed], today: date) -> Iterator[str]:
-        """Yield what the user should know of the settings: where they are from, what they leave out, what does nothing any more."""
+    def notes(self, used: Set[str], today: date) -> Iterator[str]:
+        """Yield what the user should know of the settings: where they are from, what they leave out, what does nothing any more.
+
+        `used`: the suppressions that kept something out, as text."""
         if self.origins:
             yield f"settings of {', '.join(self.origins)}"
         if self.left_out:
             count = "one diagnosis is" if len(self.left_out) == 1 else f"{len(self.left_out)} diagnoses are"
             yield f"{count} not asked: {', '.join(sorted(self.left_out))}"
-        used = {s.by for s in hidden}
         for s in self.suppressions:
-            if s.until and s.until < today:
+            if s.expired(today):
                 yield f"suppression expired on {s.until}: {s}"
             elif str(s) not in used:
                 yield f"suppression matches nothing here: {s}"
 
     def _why(self, f: Finding, today: date) -> Suppressed | None:
         for s in self.suppressions:
-            if not (s.until and s.until < today) and s.matches(f):
+            if not s.expired(today) and s.matches(f):
                 return Suppressed(f, str(s), s.reason)
         return Suppressed(f, f"baseline {self.baseline}", "known") if not self.known.isdisjoint(_keys(f)) else None
 

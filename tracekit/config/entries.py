@@ -9,7 +9,7 @@ from typing import Any
 from tracekit.errors import UsageError, nearest
 
 FILES = ("tracekit.toml", "pyproject.toml")
-KEYS = ("select", "ignore", "baseline", "severity", "set", "suppress")
+KEYS = ("select", "ignore", "baseline", "fail-on", "severity", "set", "suppress")
 SUPPRESS = ("code", "device", "fingerprint", "reason", "until")
 
 
@@ -48,14 +48,20 @@ def of_file(path: Path) -> list[Entry]:
 
 
 def of_options(
-    select: Sequence[str], ignore: Sequence[str], severity: Sequence[str], settings: Sequence[str], baseline: str | None
+    select: Sequence[str],
+    ignore: Sequence[str],
+    severity: Sequence[str],
+    settings: Sequence[str],
+    baseline: str | None,
+    fail_on: str | None = None,
 ) -> list[Entry]:
     """Return what the options say. Errors: UsageError."""
     made = [Entry("select", _split(select), "--select")] if select else []
     made += [Entry("ignore", _split(ignore), "--ignore")] if ignore else []
     made += [Entry("severity", value, "--severity", name) for name, value in (_pair("--severity", s) for s in severity)]
     made += [Entry("set", value, "--set", name) for name, value in (_pair("--set", s) for s in settings)]
-    return made + ([Entry("baseline", baseline, "--baseline")] if baseline else [])
+    made += [Entry("baseline", baseline, "--baseline")] if baseline else []
+    return made + ([Entry("fail-on", fail_on, "--fail-on")] if fail_on else [])
 
 
 def together(file: Sequence[Entry], options: Sequence[Entry]) -> list[Entry]:
@@ -72,6 +78,8 @@ def _entries(told: Mapping[str, Any], path: Path) -> Iterator[Entry]:
             yield Entry(key, _texts(value, key, path), str(path))
         elif key == "baseline":
             yield Entry(key, str(path.parent / _kind(value, str, key, path)), str(path))
+        elif key == "fail-on":
+            yield Entry(key, _kind(value, str, key, path), str(path))
         elif key == "suppress":
             yield from (Entry(key, _suppression(s, path), str(path)) for s in _kind(value, list, key, path))
         else:

@@ -94,7 +94,7 @@ def fleet() -> Fleet:
     found = FleetCase("g", "MSI-001", "high", "proven", "c", "h1", "0000:00:08.0", "d1", "x", "2026", 1, "s", "s", 3)
     compared = {"both": 2, "only_here": 0, "only_there": 0}
     batch = (counts, 2, 2, 0, 0, (fault,) * 9, (gone,), failures, rest, rest, {"tracekit": "1"}, "stopped", compared)
-    return Fleet(*batch, {"x": 3}, (found, found), 1)
+    return Fleet(*batch, {"x": 3}, (found, found), 1, 2, ("settings of x",))
 
 
 KEPT = {"grade", "severity", "role", "outcome", "kind", "seen_by", "explained_by", "code", "tone", "unit"}  # words that the engine checks
