@@ -92,9 +92,14 @@ class Marks:
         behind="believed on lines that have another envelope already",
     )
     found_by: tuple[str, ...] = _some(
-        "Short texts of which every match contains one. They find the lines of a rule that has no fixed text of five characters.",
+        "Texts of which every match contains one. They find the lines of a rule whose own fixed text is common, or below five characters.",
         "event rule",
         "envelope rule",
+        kind="texts",
+    )
+    found_with: tuple[str, ...] = _some(
+        "Texts of which every match contains one too, where those of `found-by` are common in lines of another kind.",
+        "event rule",
         kind="texts",
     )
     not_one_pass: tuple[str, ...] = _some(

@@ -22,8 +22,8 @@ class Rule:
     """One lowered rule. `regex` is anchored; `groups` maps each column to the group names that may hold it.
 
     `literals`: every match contains at least one of them (the prefilter); a rule without a literal of five characters has none, and
-    `shape`, an expression that every match contains, in their place; in large sources its lines are found by the short texts of its mark
-    `found-by`, since one expression of fixed texts is several times as fast. `terminals`: column -> terminal name; `marks`: its settings,
+    `shape`, an expression that every match contains, in their place; in large sources its lines are found by the texts of its mark
+    `found-by`, since fixed texts are found several times as fast. `terminals`: column -> terminal name; `marks`: its settings,
     those of its file included; `doc` and `said` are comments, for users: the one above the rule, and by column that of its field rule.
     """
 
@@ -43,7 +43,7 @@ class Rule:
     @property
     def texts(self) -> tuple[str, ...]:
         """Texts of which every match contains one; none where nothing but `shape` finds its lines."""
-        return self.literals or self.marks.found_by
+        return self.marks.found_by or self.literals
 
     @property
     def columns(self) -> dict[str, pl.DataType]:

@@ -9,9 +9,10 @@ from itertools import accumulate
 
 import polars as pl
 
-from tracekit.grammar.pattern import NOTHING, escape
+from tracekit.grammar.pattern import NOTHING
 from tracekit.grammar.reference import fields_by_lark
 from tracekit.grammar.rules import Grammars, Rule
+from tracekit.parsing.finder import Finder
 from tracekit.tables.pipeline import RAW_EVENT
 from tracekit.types import ENVELOPE, Schema, event_schema
 
@@ -29,7 +30,7 @@ COPIES = [(pl.col(name) + "").alias(name) if dtype == pl.String else pl.col(name
 
 
 class Vocabulary:
-    """Hold the compiled event rules of a run: which are captured, and the prefilter that finds their candidate lines."""
+    """Hold the compiled event rules of a run: which are captured, and what finds their candidate lines in large sources."""
 
     def __init__(self, grammars: Grammars, wanted: Iterable[str]) -> None:
         names = set(wanted)
@@ -46,9 +47,8 @@ class Vocabulary:
         self.general = [r for r in self.rules.values() if not r.literals]
         self.general_form = "|".join(re.sub(r"\(\?P<[^>]*>", "(?:", r.regex) for r in self.general) or NOTHING
         self._columns: dict[str, list[pl.Expr]] = {}
-        self.prefilter = _prefilter([r for r in self.rules.values() if r.marks.sought_in != "small-sources"])
-        heard = [rule for n in self.captured if not (rule := self.rules[n]).marks.sought_in]
-        self.wanted_prefilter = _prefilter(heard)
+        self.finder = Finder(r for r in self.rules.values() if r.marks.sought_in != "small-sources")
+        self.wanted = Finder(rule for n in self.captured if not (rule := self.rules[n]).marks.sought_in)
 
     def reads(self, text: str) -> bool:
         """Return whether an event rule matches the end of a line, from the start of a word on: what stands before it may be any envelope.
@@ -231,9 +231,3 @@ def _column(name: str, rule: Rule, dtype: pl.DataType) -> pl.Expr:
     if rule.terminals[name] == "FUNCTION":
         return pl.when(text.str.contains(_FUNCTION)).then(text + "").alias(name)
     return (text + "").alias(name)
-
-
-def _prefilter(rules: Sequence[Rule]) -> str:
-    """Return one expression that every line matches which one of the rules could match."""
-    parts = {escape(t) for r in rules for t in r.texts} | {r.shape for r in rules if not r.texts}
-    return "|".join(sorted(parts)) or NOTHING

@@ -3,7 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate, chain, islice
 
@@ -12,11 +12,13 @@ import polars as pl
 from tracekit.parsing.capture import COPIES, RAW, RAW_SCHEMA, SMALL_SOURCE, Captured, Vocabulary, capture, split
 from tracekit.parsing.complaint import complaints, messages, weight
 from tracekit.parsing.envelopes import Layout, constant, divided
+from tracekit.parsing.finder import Finder
 from tracekit.parsing.wrap import Logical, Wrapper, detect
 from tracekit.reading.source import Source
 
 SAMPLE_LINES = 1000
 WORKERS = 2
+_FEW_CHUNKS = 2  # a log of more is worth the 20 ms in which hyperscan is loaded and made ready
 _CHUNKS = 64  # of a frame: what polars does with a frame takes longer for each
 _NO_KIND = pl.DataFrame(schema={"line": pl.Int64, "event": pl.String})
 CLASSES = ("event", "part-of-event", "frame", "text", "not understood", "rejected")
@@ -42,11 +44,15 @@ class Parsed:
 
 @dataclass(frozen=True)
 class _Piece:
-    """Logical lines of a source that are parsed in one go (line, text and, from a wrapper, line_end), and the envelopes they have."""
+    """Logical lines of a source that are parsed in one go (line, text and, from a wrapper, line_end), and the envelopes they have.
+
+    `data`: the same lines as bytes, where their texts are sought in these.
+    """
 
     source: str
     lines: pl.DataFrame
     layout: Layout
+    data: bytes = b""
 
     def named(self, peeled: pl.DataFrame) -> pl.DataFrame:
         """Return some of the lines without their envelopes, with the name of the source in each row."""
@@ -112,6 +118,7 @@ class _Reader:
         self.source, self.vocabulary = source, vocabulary
         self.layout: Layout | None = None
         self.account = Parsed(source.path)
+        self.suits = False  # whether hyperscan is to look for the lines
 
     def pieces(self, progress: Callable[[int], None] | None = None) -> Iterator[_Piece]:
         """Yield all lines of the source."""
@@ -120,14 +127,17 @@ class _Reader:
         if head is None:
             return
         wrapper = detect(head.data[: 1 << 20].decode(errors="replace").split("\n", SAMPLE_LINES)[:SAMPLE_LINES], self.vocabulary.reads)
-        for chunk in chain([head], chunks):
+        for number, chunk in enumerate(chain([head], chunks)):
             lines, broken = chunk.lines, chunk.broken
             if broken:
                 self.account.notes.append(f"line {broken[0]}: bytes that are not UTF-8 (replaced; {len(broken)} such lines in this part)")
             self.account.lines += len(lines)
             if progress:
                 progress(len(chunk.data))
-            yield self._piece(_logical(lines, chunk.first_line, wrapper))
+            piece = self._piece(_logical(lines, chunk.first_line, wrapper))
+            if number == _FEW_CHUNKS and wrapper is None and not piece.layout.noise and not piece.layout.dense:
+                self.suits = _finder(piece.layout, self.vocabulary).suits(lines.head(SAMPLE_LINES * 10))
+            yield replace(piece, data=chunk.data) if self.suits and not broken else piece
         if wrapper is not None:
             yield self._piece(_logical_frame(wrapper.close()))
 
@@ -183,8 +193,12 @@ def _look(piece: _Piece, vocabulary: Vocabulary) -> _Seen:
     text = lines["text"]
     if layout.dense or len(text) <= SMALL_SOURCE:
         return _Seen(piece, lines, lines[["line", "text"]])
-    which = text.str.contains(vocabulary.wanted_prefilter if layout.trace else vocabulary.prefilter)
+    which = _finder(layout, vocabulary).find(text, piece.data)
     return _Seen(piece, lines, lines[["line", "text"]].filter(which), which)
+
+
+def _finder(layout: Layout, vocabulary: Vocabulary) -> Finder:
+    return vocabulary.wanted if layout.trace else vocabulary.finder
 
 
 def _peel(seen: Sequence[_Seen]) -> list[pl.DataFrame]:
