@@ -67,7 +67,7 @@ _HOMES = {
             *("ENOSPC", "ERANGE", "ENOSYS", "EOPNOTSUPP", "ENOTSUPP"),
             *("VFIO_INTX", "VFIO_MSI", "VFIO_MSIX", "VFIO_ERR", "VFIO_REQ", "VFIO_NONE", "VFIO_SET_IRQS"),
             *("VFIO_DATA_NONE", "VFIO_DATA_BOOL", "VFIO_DATA_EVENTFD", "VFIO_MASK", "VFIO_UNMASK", "VFIO_TRIGGER"),
-            *("CAP_MSI", "CAP_MSIX", "LARGEST_TABLE", "MAX_INDEX", "SWAPPED", "DOMID_SELF"),
+            *("CAP_MSI", "CAP_MSIX", "LARGEST_TABLE", "MAX_INDEX", "SWAPPED", "DOMID_SELF", "in_table"),
         ),
         "numbers",
     ),
@@ -153,6 +153,7 @@ if TYPE_CHECKING:
     from tracekit.numbers import VFIO_SET_IRQS as VFIO_SET_IRQS
     from tracekit.numbers import VFIO_TRIGGER as VFIO_TRIGGER
     from tracekit.numbers import VFIO_UNMASK as VFIO_UNMASK
+    from tracekit.numbers import in_table as in_table
     from tracekit.picture.lane import LaneSource as LaneSource
     from tracekit.picture.lane import lane as lane
     from tracekit.picture.scale import Scale as Scale

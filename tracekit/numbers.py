@@ -20,3 +20,8 @@ MAX_INDEX = 0xFFFF  # MSI_MAX_INDEX, include/linux/msi_api.h: the largest index 
 SWAPPED = 1 << 31
 
 DOMID_SELF = 0x7FF0  # the calling domain itself (xen/include/public/xen.h)
+
+
+def in_table(begin: int, end: int) -> range:
+    """Return the vectors from `begin` up to `end`; none where an MSI-X table has no such place, so that no number of a log costs memory."""
+    return range(begin, end) if begin >= 0 and end <= LARGEST_TABLE else range(0)

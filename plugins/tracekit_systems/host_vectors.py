@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import polars as pl
 
-from tracekit import ENOSPC, SWAPPED, Fix, System, gate_value, rows_of
+from tracekit import ENOSPC, SWAPPED, Fix, System, gate_value, in_table, rows_of
 
 TRIED = ("vector_alloc", "vector_reserve_managed", "vector_clear")
 MANY = 1 << 16  # more than a device has vectors; irqs that were never tried get numbers below zero
@@ -190,7 +190,7 @@ def _not_tried(source: str, timed: Sequence[tuple[int, Step]], tables: Mapping[s
     wanted = (pl.col("source") == source) & (pl.col("ret") == ENOSPC) & (pl.col("data") == "eventfd") & (pl.col("count") > 0)
     for r in rows_of(requests.filter(wanted)):
         tried = [(line, s.irq) for line, s in timed if r.line < line < (r.line_end or r.line) and s.what == "request"]
-        missing = r.count - len({irq for _, irq in tried})
+        missing = len(in_table(0, r.count)) - len({irq for _, irq in tried})
         yield from ((max(line for line, _ in tried), Step("request", -r.line * MANY - n)) for n in range(missing if tried else 0))
 
 

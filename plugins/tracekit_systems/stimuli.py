@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from tracekit import ERANGE, LARGEST_TABLE, VFIO_MSI, VFIO_MSIX, Row, device_of, full_bdf, rows_of
+from tracekit import ERANGE, LARGEST_TABLE, VFIO_MSI, VFIO_MSIX, Row, device_of, full_bdf, in_table, rows_of
 
 KINDS = {VFIO_MSI: "msi", VFIO_MSIX: "msix"}
 OF_FUNCTION = ("enables", "windows", "refusals", "op_open", "op_close", "op_free", "op_domain_remove")
@@ -239,7 +239,7 @@ def _of_windows(windows: list[Row], growths: list[Row], enabled: bool, made: Rec
             yield w.enabled_line or w.line, 1, Stimulus("enable", w.old)
         if not w.handlers:
             made.assumptions.append("vectors that were wired are taken to have been in use: no handler events")
-            yield from ((w.line, 2, Stimulus("interrupt", v)) for v in w.wired or range(w.old))
+            yield from ((w.line, 2, Stimulus("interrupt", v)) for v in w.wired or in_table(0, w.old))
         yield w.line, 3, Stimulus("unmask", w.new - 1, works=None if w.ret is None else w.ret == 0)
 
 

@@ -242,7 +242,7 @@ def _guests(tables: Mapping[str, pl.DataFrame]) -> Iterator[Domain]:
         refused = list(rows_of(failed.filter((pl.col("source") == source) & (pl.col("ret") == ENODEV)))) if failed is not None else []
         timed += [(r.line, 1, Step(r.bdf or "", 1)) for r in refused]
         numbers = {x.pirq for x in mine}
-        room = max(numbers) - min(numbers) + 1 if refused else PLENTY
+        room = min(max(numbers) - min(numbers) + 1, PLENTY) if refused else PLENTY
         notes = ("a vector is given back where its number is seen to serve another one, or its device is enabled anew",)
         steps = [s for _, _, s in sorted(timed, key=lambda t: t[:2])][:MOST]
         yield Domain("", steps, room, source, notes)

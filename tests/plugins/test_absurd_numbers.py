@@ -1,13 +1,16 @@
 """Numbers that no machine has: a line that holds one costs its own row, and never a model or a diagnosis."""
 
 import re
+import resource
 import runpy
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from tracekit import in_table
 from tracekit.grammar import load as grammar
 from tracekit.testing import run
 
@@ -129,3 +132,33 @@ def test_digits_of_other_scripts_are_no_numbers_of_an_envelope(line: str) -> Non
     whole = "[    2.000000] irq 24: Affinity broken due to vector space exhaustion."
     for text in (f"{line}\n", f"{line}\n{whole}\n", f"{line}\n" * 30 + whole):
         assert run(text).errors == ()
+
+
+COUNTS = re.compile(r"\b((?:count|start|nvec|size|table|min|max|minvec|maxvec|index|hwsize|ret|arg\d)=)(?!0x)\d{1,4}\b")
+COUNTED = sorted(
+    log
+    for log in SAMPLES.glob("*/*/*.txt")
+    if log.stat().st_size < 30_000 and COUNTS.search(log.read_text(encoding="utf-8", errors="replace"))
+)
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    """Let the process take 1.5 GB more than it has."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    taken = int(next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData:"))) << 10
+    resource.setrlimit(resource.RLIMIT_DATA, (taken + (3 << 29), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+@pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize("log", COUNTED, ids=lambda log: "/".join(log.parts[-3:]))
+def test_a_count_that_no_table_has_costs_no_memory(log: Path) -> None:
+    text = log.read_text(encoding="utf-8", errors="replace")
+    assert run(COUNTS.sub(r"\g<1>2000000000", text)).errors == ()
+
+
+@pytest.mark.parametrize(("begin", "end", "vectors"), [(0, 2048, 2048), (3, 5, 2), (0, 2049, 0), (0, 2**64, 0), (-1, 4, 0), (5, 3, 0)])
+def test_a_range_of_vectors_lies_in_a_table(begin: int, end: int, vectors: int) -> None:
+    assert len(in_table(begin, end)) == vectors

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from tracekit import EBUSY, EINVAL, EIO, ENODEV, ENOMEM, ENOSPC, ENOTSUPP, EOPNOTSUPP, ERANGE
+from tracekit import EBUSY, EINVAL, EIO, ENODEV, ENOMEM, ENOSPC, ENOTSUPP, EOPNOTSUPP, ERANGE, LARGEST_TABLE, in_table
 from tracekit_msi.machines.msi_domain import ANY_INDEX, MsiDomain, Prediction, one
 
 
@@ -63,6 +63,8 @@ class PciFunction:
         wanted = most if size is None else min(most, size)
         if wanted < least:
             return one(ENOSPC)
+        if wanted > LARGEST_TABLE:
+            return None
         self.domain.setup("msix", size, self.at_least)
         if self.domain.kind == "none":
             return one(ENODEV)
@@ -73,7 +75,7 @@ class PciFunction:
         if not self.mapped:
             return one(ENOMEM)
         self.domain.free()
-        for index in range(wanted):
+        for index in in_table(0, wanted):
             inserted = self.domain.insert(index)
             if inserted is None:
                 return None
@@ -89,7 +91,7 @@ class PciFunction:
         if self.reservation:
             self.granted(wanted)
             return one(wanted)
-        return frozenset((*range(max(least, 1), wanted + 1), ENOSPC))
+        return frozenset((*in_table(max(least, 1), wanted + 1), ENOSPC))
 
     def enable_msi(self, least: int, most: int) -> Prediction:
         """Enable plain MSI (__pci_enable_msi_range): one block of vectors. An MSI domain replaces the MSI-X domain."""
@@ -110,7 +112,7 @@ class PciFunction:
         counts = {wanted} if self.several or wanted == 1 else {1} if self.several is False else {1, wanted}
         results = frozenset(n if n >= least else ENOSPC for n in counts)
         if len(results) == 1 and max(results) > 0:
-            self.msi_enabled, self.vectors, self.domain.taken = True, set(range(max(results))), {0}
+            self.msi_enabled, self.vectors, self.domain.taken = True, set(in_table(0, max(results))), {0}
         return results
 
     def alloc(self, least: int, most: int, kinds: Collection[Literal["msix", "msi", "intx"]]) -> Prediction:
@@ -133,8 +135,8 @@ class PciFunction:
         """Adopt an enable that returned `count` vectors."""
         self.msix_enabled = True
         self.at_least = self.domain.at_least = max(self.at_least, count)
-        self.vectors = set(range(count))
-        self.domain.taken = set(range(count))
+        self.vectors = set(in_table(0, count))
+        self.domain.taken = set(in_table(0, count))
 
     def alloc_at(self, index: int) -> Prediction:
         """Add one vector and keep the others (pci_msix_alloc_irq_at, since 6.2). Return its index or an error."""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import polars as pl
 
-from tracekit import EINVAL, ERANGE, PREDICTIONS, Model, Row, Table, gate_value
+from tracekit import EINVAL, ERANGE, PREDICTIONS, Model, Row, Table, gate_value, in_table
 from tracekit_msi.machines.msi_domain import LARGEST, MsiDomain, Prediction, one
 from tracekit_msi.machines.pci_function import PciFunction
 from tracekit_msi.models.enables import Key, key_of
@@ -184,7 +184,7 @@ class MsiReplay(Model):
             if e.ret is not None and e.ret > 0 and e.kind == "msix":
                 machine.granted(e.ret)
             elif e.ret is not None and e.ret > 0 and e.kind == "msi":
-                machine.msi_enabled, machine.vectors = True, set(range(e.ret))
+                machine.msi_enabled, machine.vectors = True, set(in_table(0, e.ret))
         if e.ret is not None and e.ret > 0 and e.kind == "msix":
             worlds.granted = max(worlds.granted, e.ret)
 
@@ -195,7 +195,7 @@ class MsiReplay(Model):
         if e.max is not None and e.request is not None:
             healthy = one(e.max)
         elif e.max is not None and worlds.granted and (e.min or 1) <= 1:
-            healthy = frozenset(range(min(e.max, worlds.granted), e.max + 1))
+            healthy = frozenset(in_table(min(e.max, worlds.granted), e.max + 1)) or None
         operation = {"msix": "enable_msix", "msi": "enable_msi"}.get(e.kind or "")
         if operation is None or e.min is None or e.max is None or worlds.predict(operation, e.min, e.max) is None:
             self._compare(e, "enable", "as many as were inserted, or the error of the call inside", inside, e.ret, healthy=healthy)

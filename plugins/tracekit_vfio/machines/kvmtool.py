@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from tracekit import VFIO_INTX, VFIO_MSIX
+from tracekit import VFIO_INTX, VFIO_MSIX, in_table
 from tracekit_vfio.machines.vmm import DISABLE, Request, SetIrqs
 
 LEGACY_CONFIG = 20  # offset of the device's own registers in a legacy virtio device, include/uapi/linux/virtio_pci.h
@@ -85,7 +85,7 @@ class Kvmtool:
         if not self.enabled:
             return
         if not self.on or self.empty and not self.masked:
-            if self._sent(Request(VFIO_MSIX, 0, self.table, "eventfd", frozenset(range(self.table)) - self.routed), send):
+            if self._sent(Request(VFIO_MSIX, 0, self.table, "eventfd", frozenset(in_table(0, self.table)) - self.routed), send):
                 self.on, self.given = True, set(self.routed)
         elif not self.masked:
             for vector in sorted(self.routed - self.given):

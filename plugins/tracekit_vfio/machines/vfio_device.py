@@ -4,7 +4,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from tracekit import EBADF, EBUSY, EINVAL, ENODEV, ENOMEM, ENOSPC, ENOTTY, VFIO_ERR, VFIO_INTX, VFIO_MSI, VFIO_MSIX, VFIO_NONE, VFIO_REQ
+from tracekit import (
+    EBADF,
+    EBUSY,
+    EINVAL,
+    ENODEV,
+    ENOMEM,
+    ENOSPC,
+    ENOTTY,
+    LARGEST_TABLE,
+    VFIO_ERR,
+    VFIO_INTX,
+    VFIO_MSI,
+    VFIO_MSIX,
+    VFIO_NONE,
+    VFIO_REQ,
+    in_table,
+)
 
 Prediction = frozenset[int] | None
 Data = Literal["none", "eventfd", "bool"]
@@ -20,6 +36,7 @@ class VfioDevice:
 
     `dynamic`: MSI-X vectors can be added in place (gate KV4). `sparse`: the range of a request is not held against the vectors that are
     enabled (gate KV7), which a host that adds in place never does.
+    A range that no table has is not followed: the ioctl refuses it before this code (vfio_set_irqs_validate_and_prepare).
     """
 
     dynamic: bool = False
@@ -63,6 +80,8 @@ class VfioDevice:
             return self._disable(index)
         if self.irq_type not in (VFIO_NONE, index):
             return frozenset((EINVAL,))
+        if start + count > LARGEST_TABLE:
+            return None
         if data == "eventfd":
             return (
                 self._enable(index, start + count, start, alloc, wiring)
@@ -97,11 +116,14 @@ class VfioDevice:
         if ret == 0 and data == "none" and count == 0:
             self.close()
         elif ret == 0 and data == "eventfd":
-            self.allocated |= set(range(start + count)) if self.irq_type != index else set(range(start, start + count))
-            self.wired |= set(range(start, start + count))
+            if start + count > LARGEST_TABLE:
+                self.unknown()
+                return
+            self.allocated |= set(in_table(0 if self.irq_type != index else start, start + count))
+            self.wired |= set(in_table(start, start + count))
             self.irq_type = index
         elif ret != 0 and data == "eventfd" and self.irq_type == index and self.allocated:
-            self.wired -= set(range(start, start + count)) if self.sparse or self.dynamic or start + count <= self._size() else set()
+            self.wired -= set(in_table(start, start + count)) if self.sparse or self.dynamic or start + count <= self._size() else set()
         elif (
             ret == EINVAL
             and data == "none"
@@ -157,7 +179,7 @@ class VfioDevice:
             else:
                 results.add(wiring)
         if results == {0}:
-            self.irq_type, self.allocated, self.wired = index, set(range(size)), set(range(start, size))
+            self.irq_type, self.allocated, self.wired = index, set(in_table(0, size)), set(in_table(start, size))
         return frozenset(results)
 
     def _block(self, index: int, start: int, count: int, alloc_at: Callable[[int], Prediction] | None, wiring: int | None) -> Prediction:
@@ -169,28 +191,28 @@ class VfioDevice:
         if end > size and not (self.dynamic and index == VFIO_MSIX):
             if not (self.sparse or self.dynamic):
                 return frozenset((EINVAL,))
-            self.wired -= set(range(start, max(start, size) + 1))
+            self.wired -= set(in_table(start, max(start + 1, size)))
             if start < size and wiring is None:
                 return WIRING_ERRORS | frozenset((EINVAL,))
             return frozenset((wiring if start < size and wiring else EINVAL,))
         if count == 0:
             return frozenset((0,))
-        for vector in range(start, end):
+        for vector in in_table(start, end):
             if vector in self.allocated or index == VFIO_MSI:
                 continue
             added = alloc_at(vector) if alloc_at is not None else None
             if added is None:
                 return None
             if (failed := min(added)) < 0:
-                self.wired -= set(range(start, vector + 1))
+                self.wired -= set(in_table(start, vector + 1))
                 return frozenset((failed,))
             self.allocated.add(vector)
         if wiring is None:
             return frozenset((0,)) | WIRING_ERRORS
         if wiring == 0:
-            self.wired |= set(range(start, end))
+            self.wired |= set(in_table(start, end))
         else:
-            self.wired -= set(range(start, end))
+            self.wired -= set(in_table(start, end))
         return frozenset((wiring,))
 
     def _size(self) -> int:

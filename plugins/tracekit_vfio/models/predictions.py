@@ -20,6 +20,7 @@ from tracekit import (
     Table,
     device_of,
     gate_value,
+    in_table,
 )
 from tracekit_vfio.machines.vfio_device import Action, Prediction, VfioDevice
 from tracekit_vfio.models.windows import Key
@@ -192,7 +193,7 @@ def _healthy(asked: Asked, action: Action, devices: list[VfioDevice]) -> Predict
     index, start, count, _ = asked
     known = [d for d in devices if d.irq_type is not None]
     for d in (d for d in devices if d.irq_type is None):
-        reached = set(range(start + count))
+        reached = set(in_table(0, start + count))
         known += [replace(d, irq_type=VFIO_NONE), replace(d, irq_type=index, allocated=reached, wired=set(reached))]
     return _union(asked, action, known, lambda n: frozenset((n if n > 0 else ERANGE,)), lambda i: frozenset((i,)), 0)
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import EINVAL, ERANGE, VFIO_INTX, VFIO_MSIX, VFIO_NONE, VFIO_TRIGGER, Model, Row, Table, device_of
+from tracekit import EINVAL, ERANGE, VFIO_INTX, VFIO_MSIX, VFIO_NONE, VFIO_TRIGGER, Model, Row, Table, device_of, in_table
 from tracekit_vfio.models import bounds
 from tracekit_vfio.tables import REFUSALS, WINDOWS
 
@@ -146,7 +146,7 @@ class Windows(Model):
         failed = e.ret is not None and e.ret != 0 or e.ret is None and e.inferred
         self._answer(e, count, failed)
         if not failed:
-            vectors = wired or dict.fromkeys(range(e.start or 0, count))
+            vectors = wired or dict.fromkeys(in_table(e.start or 0, count))
             self.sessions[self._key(e)] = Session(e.index if e.index is not None else VFIO_MSIX, count, dict(vectors), e)
 
     def _refuse(self, e: Row, session: Session, count: int, detached: set[int]) -> None:
