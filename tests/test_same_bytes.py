@@ -19,6 +19,7 @@ SAMPLES = (
     "irq.remap-blocked/fires-entry-not-present-6.12",
     "msi.stale-hwsize/quiet-rebind-16-6.12",
 )
+SCENARIOS = sorted((ROOT / "sample_scenarios").glob("*.toml"))[:1]
 FLEET = [r.name for r in tracekit_reports() if hasattr(r, "write_fleet")]
 DRIVER = """
 import json, sys
@@ -44,6 +45,10 @@ def commands(jobs: str) -> list[list[str]]:
         formats = [part for r in tracekit_reports() for part in ("-f", f"{r.name}={number}.{r.name}")]
         made.append(["analyze", f"samples/{name}", "--width", "100", "--full", *formats, "--save", f"{number}.tracekit"])
         made.append(["query", f"samples/{name}", "-f", "parquet", "-o", f"{number}.tables"])
+    trace = f"samples/{SAMPLES[0]}/trace.txt"
+    made += [["replay", trace], ["whatif", trace], ["doctor", trace], ["state", trace, "--at", "60"], ["expect", f"samples/{SAMPLES[0]}"]]
+    made += [["schema"], ["schema", "windows"], ["explain"], ["explain", "VFIO-002"], ["record", "resize"], ["config", "show"]]
+    made += [["simulate", str(scenario), "-f", f] for scenario in SCENARIOS for f in ("terminal", "json")]
     made += [["query", "samples/" + SAMPLES[0], "SELECT * FROM windows", "-f", f, "-o", f"windows.{f}"] for f in ("table", "csv", "json")]
     made.append(["batch", *(f"samples/{name}" for name in SAMPLES), "-o", "results", "-j", jobs])
     made += [["report", "results", "-f", f, "-o", f"fleet.{f}"] for f in FLEET]
@@ -58,10 +63,11 @@ def written(folder: Path, way: dict[str, str]) -> dict[str, bytes]:
     folder.mkdir()
     (folder / "samples").symlink_to(ROOT / "sample_traces")
     told = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG", "COLUMNS"))}
-    env = {**told, **{k: v for k, v in way.items() if k.isupper()}}
+    env = {**told, "PYTHONIOENCODING": "utf-8", **{k: v for k, v in way.items() if k.isupper()}}
     command = [sys.executable, "-c", DRIVER, json.dumps(commands(way["jobs"]))]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, encoding="utf-8", timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+    (folder / "printed.txt").write_text(re.sub(r"(?m), in [0-9.]+ s\.", "", done.stdout), encoding="utf-8")
     files = [p for p in folder.rglob("*") if p.is_file() and p.relative_to(folder).parts[0] not in ("results", "samples")]
     return {str(p.relative_to(folder)): p.read_bytes() for p in files}
 

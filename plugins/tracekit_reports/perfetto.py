@@ -138,15 +138,18 @@ def _nearer(marks: Iterable[Mark], parts: Sequence[Timeline], name: str, table: 
 
 
 def _counts(marks: Sequence[Mark]) -> Iterator[tuple[int, int]]:
-    """Yield how many moments a group holds, from its begin, and 0 behind it; nothing where no moments are counted together."""
+    """Yield how many moments a group holds, from its begin, and 0 where nothing follows for as long as it lasts.
+
+    Nothing where no moments are counted together.
+    """
     if all(m.count == 1 for m in marks):
         return
     ordered = sorted(marks, key=lambda m: m.at)
     for m, following in zip(ordered, [*ordered[1:], None], strict=True):
         yield m.at, m.count
-        behind = max(m.end or m.at, m.at) + 1
-        if following is None or following.at > behind:
-            yield behind, 0
+        last = max(m.end or m.at, m.at)
+        if following is None or following.at - last - 1 > last - m.at:
+            yield last + 1, 0
 
 
 def _finding(f: Finding, picture: Picture) -> Slice:

@@ -239,7 +239,7 @@ def query(
     if format == "parquet" and output is not None:
         parquet.write(found, output)
     else:
-        write(_printed(found, format), output)
+        write(_printed(found, format, _width() if output is None else None), output)
     cli_redact.keep(tokens, kept)
 
 
@@ -387,14 +387,14 @@ def _names(tables: Mapping[str, object], place: str) -> list[str]:
     return sorted(tables if is_results(place) else {*tables, *catalog()})
 
 
-def _printed(found: "pl.DataFrame", format: str) -> str:
+def _printed(found: "pl.DataFrame", format: str, width: int | None = None) -> str:
     if format == "csv":
         return found.select(_cells(s) for s in found.iter_columns()).rename(csv_cell).write_csv()
     if format == "json":
         return _UNSEEN.sub(_escaped, found.write_json()) + "\n"
     from tracekit.cli import wide
 
-    return wide.printed(found, _width())
+    return wide.printed(found, width)
 
 
 def _width() -> int | None:
