@@ -37,6 +37,10 @@ FALLS_BACK = re.compile(
     r"|reduc(?:e|ing) the number|redistribut",
     re.IGNORECASE,
 )
+# `fallback to MSI`: the kind of interrupt that a driver uses, with no word of what was refused.
+CHOICE = re.compile(
+    r"^(?:will )?f(?:all|ell)(?:s|ing)?[ -]?back (?:to|on) (?:a |one |single )*MSI(?: interrupts?| mode| vectors?)?[.!]?$", re.IGNORECASE
+)
 OF_VFS = re.compile(r"\bVFs?\b|\bSR-?IOV\b|\bvirtual functions?\b", re.IGNORECASE)
 # A parameter as it is set, no error: `no of cores: 64, max_msix_vectors: -1`
 SETTING = re.compile(r"\bmax\w*: ?-1\b", re.IGNORECASE)
@@ -67,7 +71,7 @@ def read(text: str) -> Complaint | None:
     """Return the complaint in a driver's sentence, or None where it is about something else than vectors."""
     text = text[:LONGEST]
     error = errno_of(text)
-    if error in OTHER_TROUBLE or OTHER_PART.search(text) or SETTING.search(text):
+    if error in OTHER_TROUBLE or OTHER_PART.search(text) or SETTING.search(text) or CHOICE.match(text):
         return None
     left = GRANTED.search(text)
     granted, asked = _numbers(left) if left else (None, None)

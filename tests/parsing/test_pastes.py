@@ -43,6 +43,17 @@ def codes(text: str, engine: Engine, folder: Path) -> set[str]:
         f'time="2024-10-13T20:13:25Z" level=warning msg="{STAMPED}"',
         json.dumps({"host": {"name": "h"}, "@timestamp": "2024-10-13T20:13:25Z", "message": POLLED}),
         json.dumps({"result": {"_raw": f"Oct 13 20:13:25 h kernel: {POLLED}"}}),
+        f"[ 4711.123456] host kernel: {POLLED}",
+        f"host login: {STAMPED}",
+        f"**{STAMPED}**",
+        f"/var/log/kern.log:{STAMPED}",
+        f"kern.log.1:1042:{STAMPED}",
+        f"dmesg.txt-1042-{STAMPED}",
+        f"1042:{STAMPED}",
+        f"  1042\t{STAMPED}",
+        f"[9:41 AM] {STAMPED}",
+        f'  "{STAMPED}\\n"',
+        f"[ 4711.123456] c3   1234 {POLLED}",
     ],
 )
 def test_heads(head: str, engine: Engine, tmp_path: Path) -> None:
@@ -68,6 +79,15 @@ def test_what_forums_make_of_what_was_typed(line: str, code: str, engine: Engine
 @pytest.mark.parametrize("tail", ["```", "</details>", "root@host:~# ", "$ ", "Thanks", "cheers, M.", "[/quote]", "lines 1-24/24 (END)"])
 def test_tails(tail: str, engine: Engine, tmp_path: Path) -> None:
     assert "IRQ-007" in codes(f"{STAMPED}\n{tail}\n", engine, tmp_path)
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 132])
+def test_a_terminal_breaks_words_at_its_edge(width: int, engine: Engine, tmp_path: Path) -> None:
+    line = "[ 4711.123456] NVRM: Xid (PCI:0000:c1:00): 79, pid=1, name=p".ljust(width - 13, "x") + ", GPU has fallen off the bus."
+    broken = line[:width] + "\n" + line[width:]
+    assert "IRQ-009" in codes(f"words before\n\n{broken}\n\nThanks\n", engine, tmp_path)
+    blank = f"[ 4711.123456] {POLLED[:-18]}".ljust(width - 1)
+    assert "IRQ-007" not in codes(f"words before\n\n{blank}\ncompletion polled by me\n\nThanks\n", engine, tmp_path)
 
 
 def test_a_wrapped_line_is_still_joined(engine: Engine, tmp_path: Path) -> None:

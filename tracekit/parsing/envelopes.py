@@ -43,6 +43,7 @@ _RAW_PROBES = (
     (r": __probe_func=([0-9a-f]+) __probe_ret_ip=([0-9a-f]+)", ": (${1} <- ${2})"),
 )
 _WHOLE = "whole_match"
+_STAMPED = re.compile(r"\[ *[0-9]{1,10}\.[0-9]{6}[ <\]]")
 _SYMBOL = re.compile(r"[0-9a-f]{8,16} [A-Za-z] [^ ]+$")
 
 _COLUMNS: dict[str, pl.Expr] = {
@@ -80,10 +81,13 @@ class Layout:
         """Decide on the first lines of a source which rules each layer uses."""
         noise, lines = settle_noise(sample)
         written = max(len(lines) - lines.count("") - sum(map(str.isspace, lines)), 1)
+        stamped = len(list(filter(None, map(_STAMPED.search, lines))))
         used: dict[str, int] = {}
 
         def admit(rule: Rule, hits: int) -> bool:
-            fits = hits > 0 and (not _per_file(rule) or hits >= PER_FILE_SHARE * written or _follows(rule, rules, used, written))
+            # Words of the one who pasted the lines have no stamps.
+            of = stamped or written if rule.marks.clock else written
+            fits = hits > 0 and (not _per_file(rule) or hits >= PER_FILE_SHARE * of or _follows(rule, rules, used, written))
             if fits:
                 used[rule.name] = hits
             return fits

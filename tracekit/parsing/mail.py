@@ -41,6 +41,7 @@ _NO_TAIL = re.compile(
 )
 _PROSE = re.compile(r"(?:[A-Z][a-z']+|I|a|and|but|so|the|this|just|which|we|it) (?:[A-Za-z',-]+ ){2,}")
 WIDEST = 80
+COLUMNS = (80, 100, 120, 132, 160)  # of terminals
 MOST_PIECES = 100  # that a mailer breaks a line into; each further one is held against all before it
 SHORTEST = 40
 LEAST_BROKEN = 66
@@ -105,13 +106,16 @@ class Mail(Wrapper):
         pieces, text = self.record + self.doubt, piece.text.rstrip()
         if self.columns:
             return len(pieces[-1].text) == self.columns and bool(text) and not LOG_LINE.match(text)
+        if pieces[-1].marks + len(pieces[-1].text) in COLUMNS and re.match(" [^ ]", text):
+            text = text[1:]  # the terminal's edge was before a blank
         if not self.wrapped or len(pieces) >= MOST_PIECES or piece.depth > pieces[0].depth or not _may_be_tail(text):
             return False
         # What was broken last, with the tails that a later mailer broke off it.
         broken = next(i for i in reversed(range(len(pieces))) if pieces[i].depth >= piece.depth)
         before = " ".join(p.text.expandtabs().rstrip() for p in pieces[broken:])
         full = pieces[broken].marks + len(before) + 1 + len(text.split(None, 1)[0])
-        least, most = SHORTEST if _INNER.search(before) else LEAST_BROKEN, WIDEST * (len(pieces) - broken)
+        widest = WIDEST if pieces[-1].marks + len(pieces[-1].text) not in COLUMNS else COLUMNS[-1]
+        least, most = SHORTEST if _INNER.search(before) else LEAST_BROKEN, widest * (len(pieces) - broken)
         return full >= least and SHORTEST <= len(before) <= most and self._is_log() and not _PROSE.match(text)
 
     def _is_log(self) -> bool:
@@ -145,17 +149,30 @@ class Mail(Wrapper):
 
     def _text(self, pieces: Sequence[_Piece]) -> tuple[str, list[tuple[int, int]]]:
         """Return the text of some pieces joined, and where in it each begins: (place, line)."""
-        text, starts = "", []
-        for piece in pieces:
-            before = text if self.columns or not text else f"{text.rstrip()} "
-            starts.append((len(before), piece.number))
-            text = before + (piece.text if self.columns or not before else piece.text.lstrip())
-        return text, starts
+        if self.columns:
+            return _put_together(pieces, [True] * len(pieces))
+        loose = _put_together(pieces, [False] * len(pieces))
+        cut = [False, *(p.marks + len(p.text) in COLUMNS for p in pieces[:-1])]
+        if self.reads is None or not any(cut) or self.reads(loose[0].rstrip()):
+            return loose
+        # A terminal breaks a word where its edge is.
+        tight = _put_together(pieces, cut)
+        return tight if self.reads(tight[0].rstrip()) else loose
 
     def close(self) -> Iterator[Logical]:
         if self.soft is not None:
             yield from self._add(_Piece(self.soft.number, self.soft.number_end, 0, _printed(self.soft.text)))
         yield from self._finished()
+
+
+def _put_together(pieces: Sequence[_Piece], tight: Sequence[bool]) -> tuple[str, list[tuple[int, int]]]:
+    """Return pieces as one text, each behind the one before it as it is (`tight`) or behind a blank, and where each begins."""
+    text, starts = "", []
+    for piece, close in zip(pieces, tight, strict=True):
+        before = text if close or not text else f"{text.rstrip()} "
+        starts.append((len(before), piece.number))
+        text = before + (piece.text if close or not before else piece.text.lstrip())
+    return text, starts
 
 
 def _printed(text: str) -> str:
@@ -206,13 +223,14 @@ def is_wrapped(sample: list[str], quote: str) -> bool:
     lengths = [len(text.expandtabs()) for text in texts if LOG_LINE.match(text)]
     mail = Mail(quote)
     tails = sum(record.line_end > record.line for part in (mail.feed(sample, 1), mail.close()) for record in part)
-    long = sum(length > WIDEST for length in lengths)
+    long = sum(length > WIDEST and length not in COLUMNS for length in lengths)
     return tails > 0 and (bool(quote) or long * 20 <= len(lengths) or tails * 10 >= len(lengths))
 
 
 def _may_be_broken(text: str) -> bool:
     """Return whether a line is as long as those that a mailer breaks, whatever stands below it."""
-    return SHORTEST <= len(text.expandtabs().rstrip()) <= WIDEST and bool(LOG_LINE.match(text) or _INNER.search(text))
+    length = len(text.expandtabs().rstrip())
+    return (SHORTEST <= length <= WIDEST or length in COLUMNS) and bool(LOG_LINE.match(text) or _INNER.search(text))
 
 
 def _may_be_tail(text: str) -> bool:
@@ -236,7 +254,7 @@ def cut_at(sample: list[str]) -> int:
     width = max(map(len, sample), default=0)
     filled = [below for line, below in pairwise(sample) if len(line) == width and LOG_LINE.match(line)]
     rests = sum(bool(below.strip()) and not LOG_LINE.match(below) for below in filled)
-    return width if width in (80, 100, 120, 132, 160) and rests >= 3 and rests * 4 >= len(filled) * 3 else 0
+    return width if width in COLUMNS and rests >= 3 and rests * 4 >= len(filled) * 3 else 0
 
 
 def is_printable(sample: list[str]) -> bool:

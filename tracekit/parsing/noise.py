@@ -16,6 +16,12 @@ _BEGINS = (
 # A kernel's record that stands in a field of a line: CSV, logfmt, an object behind a collector's own stamp.
 _RECORD = rf"(?:{STAMPED} |(?:[A-Z][a-z]{{2}} {{1,2}}[0-9]{{1,2}}|[0-9-]{{10}}T)[^ ]* [^ \"]+ (?:[^ \"]+ )?kernel: )"
 _ITEM = r"(?:[-*+|]|[0-9]{1,4}[.)])[ \t]+"  # the mark of a list or a table
+# What grep puts before each line: the file, the number of the line, both; `cat -n` the number and a tab.
+_FILE = (
+    r"(?:[\w.~+@\-]*/)*[\w.+@\-]*\.(?:log|txt|out|[0-9]{1,3})(?:\.[0-9]{1,3})?|/(?:[\w.+@\-]+/)+[\w.+@\-]+"
+    r"|(?:messages|syslog|kern|dmesg)(?:-[0-9]{8})?|\(standard input\)"
+)
+_COUNTED = r"[0-9]{1,7}(?:[:\-]|\t)"
 _TAG = (
     r"</?(?:pre|code|samp|tt|p|br|span|div|td|tr|li|font|b|details|summary)(?: [^<>\n]*)?/?>|\[/?(?:code|quote|pre|spoiler)(?:=[^\]\n]*)?\]"
     r"|\{(?:code|noformat)(?::[^}\n]*)?\}"
@@ -24,7 +30,7 @@ _TAG = (
 
 def _quoted(mark: str) -> tuple[str, str, str]:
     """Return a whole line in quotes, also as an item of a list: how lists of Markdown, YAML and Ansible print one."""
-    return rf"\n[ \t]*(?:{_ITEM})?{mark}(?:{_BEGINS})", rf"^[ \t]*(?:{_ITEM})?{mark}((?:{_BEGINS}).*?){mark}[,;.]?[ \t]*$", "${1}"
+    return rf"\n[ \t]*(?:{_ITEM})?{mark}(?:{_BEGINS})", rf"^[ \t]*(?:{_ITEM})?{mark}((?:{_BEGINS}).*?)(?:\\n)?{mark}[,;.]?[ \t]*$", "${1}"
 
 
 # (sign, expression, replacement) in the order in which they are cleaned. Signs are looked for behind line breaks: an expression that begins
@@ -54,8 +60,11 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
     (r"\\(?:x1b|e|033|u001b)\[", r"\\(?:x1b|e|033|u001b)\[[0-9;]*[mK]", ""),
     (rf"(?:{_TAG})", _TAG, ""),
     ("```", "```", ""),
-    (rf"""["'`]{_RECORD}""", rf"""^.*?["'`]({_RECORD}(?:[^"`\\]|\\.)*?)["'`](?:[^"'`\\ ].*)?$""", "${1}"),
+    (rf"""["'`]{_RECORD}""", rf"""^.*?["'`]({_RECORD}(?:[^"`\\]|\\.)*?)(?:\\n)?["'`](?:[^"'`\\ ].*)?$""", "${1}"),
     *map(_quoted, ("`", '"', "'")),
+    (rf"\n[ \t]*[*_]{{1,3}}(?:{_BEGINS})", rf"^[ \t]*[*_]{{1,3}}((?:{_BEGINS}).*?)[*_]{{1,3}}[ \t]*$", "${1}"),
+    (rf"\n(?:{_FILE})[:\-](?:{_COUNTED})?(?:{_BEGINS})", rf"^(?:{_FILE})[:\-](?:{_COUNTED})?({_BEGINS})", "${1}"),
+    (rf"\n[ \t]*{_COUNTED}(?:{_BEGINS})", rf"^[ \t]*{_COUNTED}({_BEGINS})", "${1}"),
     (rf'\n[ \t]*(?:{_ITEM})?"?(?:{_BEGINS})[^\n]*\\"', r"\\\"", '"'),
     (rf"\n[ \t]*\|(?:[^|\n]*\|)?[ \t]*(?:{_BEGINS})", rf"^[ \t]*\|(?:[^|]*\|)?[ \t]*((?:{_BEGINS}).*?)[ \t]*(?:\|[ \t]*)?$", "${1}"),
     (r" \|[ \t]*\n", rf"^((?:{_BEGINS}).*?)[ \t]+\|[ \t]*$", "${1}"),

@@ -58,9 +58,9 @@ def _by_card(rows: Rows, named: Mapping[str, str]) -> dict[str | None, Rows]:
 
 
 def _told(who: str | None) -> str | None:
-    """Return the function in `GPU 0000:01:00.0: ` or in QEMU's name of a device; null where there is none."""
-    m = re.search(r"[0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", who or "")
-    return m[0] if m else None
+    """Return the function in `GPU 0000:01:00.0: `, `Xid (PCI:0000:01:00): ` (a GPU is function 0) or QEMU's name of a device, if any."""
+    m = re.search(r"(?P<slot>[0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2})(?P<function>\.[0-7])?(?![0-9a-f])", who or "")
+    return m["slot"] + (m["function"] or ".0") if m else None
 
 
 def _finding(rows: Rows) -> Finding:

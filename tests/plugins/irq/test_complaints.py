@@ -69,6 +69,7 @@ REFUSED = [
     "qep 0000:42:00.0: no MSI-X capability: -22",
     "qep 0000:42:00.0: No MSIX support (-28)",
     "qep_set_queues:No usable MSI vectors -28",
+    "virtio_scsi virtio4: Error -28 initializing vqs",
 ]
 # Without one.
 UNEXPLAINED = [
@@ -100,6 +101,8 @@ UNEXPLAINED = [
     "mpi8sas0: unable to allocate interrupt 90!",
     "ioatdma 0000:00:04.3: no usable interrupts",
     "foo 0000:00:04.3: Failed to register interrupt handler",
+    "foo 0000:00:04.3: Request IRQ 45 failed",
+    "foo 0000:00:04.3: irq 45 request failed",
     "bnxt_en 0000:3b:00.0 (unnamed net_device) (uninitialized): Not enough completion rings/MSI-X available",
 ]
 # The driver goes on with another kind.
@@ -133,6 +136,7 @@ ORDINARY = [
     "drv 0000:74:02.0: command 0x12 timed out, no completion found",
     "mlx5_core 0000:07:00.0: wait_func_handle_exec_timeout:1086:(pid 71): cmd[0]: DESTROY_EQ(0x302) No done completion",
     "drv 0000:74:02.0: MSI enabled but link lost",
+    "drv 0000:74:02.0: MSI-X on port 3 enabled, carrier lost",
     "drv 0000:74:02.0: interrupt mode polling, carrier lost",
     "elan_i2c 0-0015: no interrupt, using polling",
     "layerscape-pcie 3400000.pcie: error -ENXIO: IRQ msi not found",
@@ -143,6 +147,8 @@ ORDINARY = [
     "thunderbolt 0000:07:00.0: interrupt for TX ring 0 is already enabled",
     "hv_pci 0000-0000: Request for interrupt failed: 0xc0000001",
     "qep 0000:42:00.0: no MSI-X capability, using 4 queues",
+    "qep 0000:42:00.0: fallback to MSI",
+    "qep 0000:42:00.0: Falling back to single MSI vector.",
     "gpio_foo 0000:00:1e.0: failed to initialize interrupt controller",
     "gpio_foo 0000:00:1e.0: failed to init irq domain: -22",
     "NVRM: loading NVIDIA UNIX x86_64 Kernel Module, GPU without MSI error",
@@ -358,6 +364,7 @@ def test_a_poll_that_found_nothing_is_no_lost_interrupt() -> None:
         ("efa 0000:05:00.0: The device sent a completion but the driver didn't receive any interrupt (cmd 4)", "proven", []),
         ("smmute 0000:05:00.0: missed MSI for transaction 7", "probable", []),
         ("mydrv 0000:05:00.0: MSI-X interrupt was never received", "probable", []),
+        ("mydrv 0000:05:00.0: interrupt for CQ 4 was lost", "possible", ["4"]),
         ("rocker 0000:05:00.0: no interrupt received within a timeout", "possible", []),
         ("ib_qib 0000:05:00.0: No interrupts detected, not usable.", "possible", []),
         ("ena 0000:05:00.0: Potential MSIX issue on Tx side Queue = 6. Reset the device", "possible", ["6"]),
