@@ -26,7 +26,7 @@ def commands_unanswered(
     amd, intel = sorted_rows(amd_wait_timed_out), sorted_rows(qi_error)
     lines = amd + intel
     if lines:
-        devices = sorted({function_of(r["sid"]) for r in intel if r["sid"] is not None and r["sid"] <= 0xFFFF})
+        devices = sorted({function_of(r["sid"]) for r in intel if r["sid"] and r["sid"] <= 0xFFFF})  # 0: the unit does not say
         whose = f"; {', '.join(devices[:4])} did not answer" if devices else ""
         yield Finding(
             f"an IOMMU did not carry out its commands, {times(len(lines), 'time')}: a changed entry may not have taken effect{whose}",

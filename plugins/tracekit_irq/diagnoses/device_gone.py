@@ -26,13 +26,14 @@ def device_gone(
     nvme_all_ones: pl.DataFrame | None = None,
     qemu_power_stuck: pl.DataFrame | None = None,
     qemu_device_error: pl.DataFrame | None = None,
+    qemu_pin_absurd: pl.DataFrame | None = None,
     pci_function: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """The device is off the bus or asleep for good: that is why no interrupts come, and MSI is not the cause.
 
     What it finds: a power state that cannot be changed (`device inaccessible`), a reset that the device does not come back from (`not
     ready ... giving up`), a lost link, registers that read all ones, a GPU that has fallen off the bus, a fatal error for which QEMU stops
-    the guest. It informs and is no alarm.
+    the guest or, over an interrupt pin that reads all ones, ends itself (probable). It informs and is no alarm.
     Why it matters: whoever looks for a lost interrupt here looks in the wrong place; vectors, masks and remapping are not to blame.
     Stays quiet when: the kernel still waits and the device comes back (`waiting` alone).
     Affected: any kernel.
@@ -40,7 +41,7 @@ def device_gone(
     References: drivers/pci/pci.c, pci_power_up() and pci_dev_wait(); drivers/nvme/host/pci.c, nvme_warn_reset().
     """
     given_up = pci_not_ready.filter(pl.col("next").fill_null("giving up") == "giving up") if pci_not_ready is not None else None
-    frames = (pci_unreachable, given_up, pci_link_lost, nvme_all_ones, gpu_off_bus, qemu_power_stuck, qemu_device_error)
+    frames = (pci_unreachable, given_up, pci_link_lost, nvme_all_ones, gpu_off_bus, qemu_power_stuck, qemu_device_error, qemu_pin_absurd)
     named = {f["device"]: f["bdf"] for f in sorted_rows(pci_function)}
     for mine in _by_card([r for f in frames for r in sorted_rows(f)], named).values():
         yield _finding(sorted(mine, key=lambda r: (r["source"], r["line"])))
@@ -75,12 +76,14 @@ def _finding(rows: Rows) -> Finding:
         what = f"it did not come back{within} after {first['reset']}"
     elif all("name" in r for r in rows):
         what = "it reported a fatal error, for which QEMU stops its guest"
+    elif first.get("condition") is not None:
+        what = "its interrupt pin reads as none that exists, over which QEMU ended itself: its config space reads all ones"
     else:
         what = "it is off the bus or its registers read all ones"
     full = first["of"] and full_bdf(first["of"])
     return Finding(
         f"{full or 'a device'} does not answer: {what} ({times(len(rows), 'line')}); no interrupt of it can come, and MSI is not the cause",
-        "proven",
+        "probable" if all("condition" in r for r in rows) else "proven",
         in_order(at(r) for r in shown(rows)),
         subject=Subject(full, bdf=full if ":" in full else None, aliases=tuple(f for f in functions if f != first["of"]))
         if full

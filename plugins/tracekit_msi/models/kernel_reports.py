@@ -10,6 +10,7 @@ from tracekit_msi.tables import KERNEL_REPORTS
 # Functions of the MSI core, MSI irq domains, VFIO's and Xen's MSI code.
 MSI_CODE = re.compile(
     r"^(?:(?:__)?msi_|pci_msix?_|pci_msi[a-z]|__pci_enable_msix?_range|pci_enable_msi|pci_disable_msi|__?msix?_|msix_|its_\w*msi|populate_msi_sysfs"
+    r"|(?:pci_)?free_msi_irqs|pci_(?:alloc|free)_irq_vectors|(?:arch|default|native|x86|hv|iommu_dma)_\w*msi"
     r"|vfio_msi_|xen_\w*msi|xen_free_irq|irq_startup)"
 )
 # The tracer itself, warned about by its own code.

@@ -302,6 +302,19 @@ def test_a_device_that_comes_back_is_not_gone() -> None:
     assert findings(log("pci 0000:00:1f.0: Refused to change power state from D0 to D3hot")) == []
 
 
+@pytest.mark.parametrize("quote", ["`", "", "'"])
+def test_qemu_ends_itself_over_a_pin_that_reads_all_ones(quote: str) -> None:
+    text = f"qemu-system-x86_64: ../hw/pci/pci.c:1500: pci_irq_handler: Assertion {quote}0 <= irq_num && irq_num < PCI_NUM_PINS' failed.\n"
+    (found,) = findings(text)
+    assert (found.code, found.grade, found.severity, found.subject.label) == ("IRQ-009", "probable", "info", "an unnamed device")
+    assert findings("qemu-system-x86_64: ../hw/pci/pci.c:1500: pci_set_irq: Assertion `bus->nirq > 0' failed.\n") == []
+
+
+def test_an_invalidation_without_a_source_names_no_device() -> None:
+    (found,) = findings(log("DMAR: VT-d detected Invalidation Time-out Error: SID 0"))
+    assert (found.code, found.values["devices"]) == ("IRQ-008", [])
+
+
 def test_both_functions_of_a_card_are_one_remark() -> None:
     (found,) = findings(log(f"vfio-pci 0000:84:00.1: {GONE}", f"vfio-pci 0000:84:00.0: {GONE}"))
     assert (found.subject.bdf, found.subject.aliases) == ("0000:84:00.1", ("0000:84:00.0",))

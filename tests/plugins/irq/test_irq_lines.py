@@ -135,6 +135,7 @@ LINES = {
     "pci_not_ready": "vfio-pci 0000:84:00.0: not ready 65535ms after bus reset; giving up",
     "pci_link_lost": "igb 0000:01:00.0 enp1s0: PCIe link lost",
     "gpu_off_bus": "NVRM: GPU 0000:88:00.0: GPU has fallen off the bus.",
+    "qemu_pin_absurd": "hw/pci/pci.c:1500: pci_irq_handler: Assertion `0 <= irq_num && irq_num < PCI_NUM_PINS' failed.",
     "nvme_all_ones": "nvme nvme0: controller is down; will reset: CSTS=0xffffffff, PCI_STATUS=0x10",
     "smmu_event": "arm-smmu-v3 arm-smmu-v3.0.auto: event: F_TRANSLATION client: 0000:01:00.0 sid: 0x100 ssid: 0x0 iova: 0x8000040 ipa: 0x0",
     "smmu_context_fault": "arm-smmu 5000000.iommu: Unhandled context fault: fsr=0x402, iova=0x08000040, fsynr=0x1, cbfrsynra=0x100, cb=3",

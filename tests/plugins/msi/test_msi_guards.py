@@ -240,3 +240,15 @@ def test_an_interface_of_another_log_is_not_that_of_the_leak() -> None:
     named = "[   11.000000] e1000e 0000:03:00.0 eth0: (PCI Express:2.5GT/s:Width x1) 52:54:00:00:00:01\n"
     (f,) = of("MSI-009", leaked("eth0-rx-0", 0, "usb 1-1: new device"), named)
     assert f.subject.bdf is None
+
+
+# MSI-009 from a report that was cut before its call trace
+
+
+@pytest.mark.parametrize(
+    ("function", "found"),
+    [("free_msi_irqs", 1), ("pci_free_msi_irqs", 1), ("arch_teardown_msi_irqs", 1), ("igb_msix_ring", 0), ("free_pages", 0)],
+)
+def test_a_report_whose_place_is_msi_code_needs_no_call_trace(function: str, found: int) -> None:
+    text = f"[   14.000000] kernel BUG at mm/place.c:376!\n[   14.000001] RIP: 0010:{function}+0x182/0x1b0\n"
+    assert [(f.grade, [e.line for e in f.evidence]) for f in of("MSI-009", text)] == [("proven", [1, 2])] * found
