@@ -81,7 +81,7 @@ class _Part:
     events: Counter[str]
     envelopes: Counter[str]
     not_understood: dict[str, Example]
-    unfit: list[int]  # lines that no rule reads for a number that fits no column
+    unfit: list[int]  # lines that no rule reads whole for a number that fits no column
 
 
 def parse(source: Source, vocabulary: Vocabulary, progress: Callable[[int], None] | None = None) -> Parsed:
@@ -150,7 +150,7 @@ class _Reader:
             _merge_examples(account.not_understood, part.not_understood)
             unfit += part.unfit
         if unfit:
-            account.notes.append(f"line {min(unfit)}: a number that fits no column (not read; {len(unfit)} such lines)")
+            account.notes.append(f"line {min(unfit)}: a number that fits no column (null; {len(unfit)} such lines)")
         account.tables = {n: frames[0] if len(frames) == 1 else pl.concat(frames) for n, frames in tables.items()}
         account.clock = self.layout.clock if self.layout else "none"
         account.notes += self.source.notes()
@@ -248,12 +248,8 @@ def _counted(seen: _Seen, captured: Captured, marks: pl.DataFrame, vocabulary: V
 
 
 def _unfit(seen: _Seen, captured: Captured) -> list[int]:
-    """Return the lines that no rule reads, and one would but for a number that fits no column."""
-    if not captured.unfit:
-        return []
-    read = _scattered(pl.concat(captured.rows.values()), seen.survivors.height) if captured.rows else None
-    rows = pl.concat(captured.unfit.values()).unique().sort()
-    return seen.survivors["line"][rows if read is None else rows.filter(~read[rows])].to_list()
+    """Return the lines with a number that fits no column."""
+    return seen.survivors["line"][pl.concat(captured.unfit.values()).unique().sort()].to_list() if captured.unfit else []
 
 
 def _part(counted: _Counted, complaining: pl.Series) -> _Part:
