@@ -11,7 +11,7 @@ import polars as pl
 
 from tracekit.parsing.capture import COPIES, RAW, RAW_SCHEMA, SMALL_SOURCE, Captured, Vocabulary, capture, split
 from tracekit.parsing.complaint import complaints, messages, weight
-from tracekit.parsing.envelopes import Layout, constant, divided
+from tracekit.parsing.envelopes import Layout, constant, divided, true_rows
 from tracekit.parsing.wrap import Logical, Wrapper, detect
 from tracekit.reading.source import Source
 
@@ -164,7 +164,7 @@ class _Reader:
 def _logical(lines: pl.Series, first_line: int, wrapper: Wrapper | None) -> pl.DataFrame:
     if wrapper is not None:
         return _logical_frame(wrapper.feed(lines.to_list(), first_line))
-    return pl.DataFrame({"line": pl.int_range(first_line, first_line + len(lines), eager=True), "text": lines})
+    return pl.DataFrame([pl.int_range(first_line, first_line + len(lines), eager=True).alias("line"), lines.alias("text")])
 
 
 def _work(pieces: Sequence[_Piece], vocabulary: Vocabulary) -> list[_Part]:
@@ -215,7 +215,7 @@ class _Counted:
     def unknown(self) -> pl.Series:
         """Return the numbers of the survivors of which nothing is known."""
         left = ~(self.in_event | self.parts | self.frames)
-        return (left if self.seen.which is None else left.filter(self.seen.which)).arg_true()
+        return true_rows(left if self.seen.which is None else left.filter(self.seen.which))
 
 
 def _marks(seen: Sequence[_Seen]) -> list[pl.DataFrame]:
@@ -267,7 +267,7 @@ def _complaining(pieces: Sequence[_Counted]) -> list[pl.Series]:
     texts = [piece.seen.survivors["text"].gather(rows) for piece, rows in zip(pieces, left, strict=True)]
     found = complaints(texts[0] if len(texts) == 1 else pl.concat(texts)) if texts else pl.Series(dtype=pl.Boolean)
     ends = accumulate(map(len, left))
-    own = [rows.gather(found.slice(end - len(rows), len(rows)).arg_true()) for rows, end in zip(left, ends, strict=True)]
+    own = [rows.filter(found.slice(end - len(rows), len(rows))) for rows, end in zip(left, ends, strict=True)]
     return [_messages(piece.seen, rows) for piece, rows in zip(pieces, own, strict=True)]
 
 
@@ -277,7 +277,7 @@ def _messages(seen: _Seen, rows: pl.Series) -> pl.Series:
         return rows
     peeled = seen.piece.layout.peel(seen.survivors[rows])
     stamped = peeled["ts_raw"].is_not_null() | (peeled["side"] != "kernel")
-    return rows.gather((stamped | messages(peeled["msg"])).arg_true())
+    return rows.filter(stamped | messages(peeled["msg"]))
 
 
 def _scattered(rows: pl.Series, height: int) -> pl.Series:
