@@ -20,7 +20,7 @@ from tracekit.evidence import BESIDE, placed, placed_pictures, with_text
 from tracekit.findings import HOST, Finding, Outcome, Subject
 from tracekit.grammar import load as grammar
 from tracekit.guard import aside, guarded
-from tracekit.parsing.capture import RAW, Vocabulary
+from tracekit.parsing.capture import BEYOND, RAW, Vocabulary
 from tracekit.parsing.complaint import weight
 from tracekit.parsing.parse import Parsed, parse, parse_together, tables_of
 from tracekit.picture.compose import picture
@@ -54,6 +54,7 @@ class Options:
     """Hold what the user may set.
 
     `clocks`: offset in ns by source; `sides`: guest or host by source; `keep_tables`: tables the Run carries;
+    `beyond`: whether these also have the rows with a number that fits no column, null for it, which no model and no diagnosis sees;
     `pictures`: whether the Run carries a picture of each finding and the lines around its evidence;
     `limits`: what an archive may cost, those of the environment if null;
     `redaction`: tokens in place of names and addresses; `isolation`: which plugins run in a process of their own.
@@ -62,6 +63,7 @@ class Options:
     clocks: Mapping[str, int] = field(default_factory=dict)
     sides: Mapping[str, str] = field(default_factory=dict)
     keep_tables: tuple[str, ...] = ()
+    beyond: bool = False
     pictures: bool = False
     progress: Callable[[int], None] | None = None
     limits: Limits | None = None
@@ -194,7 +196,7 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
         suppressed=suppressed,
         settings=tuple(engine.control.notes({s.by for s in suppressed}, today)),
         doubts=doubts(reports, outcomes, [e for e in errors if e not in engine.errors], loaded, engine.errors),
-        tables={n: placed(t, sources) for n, t in tables.items() if n in options.keep_tables or "*" in options.keep_tables},
+        tables={n: placed(t, sources) for n, t in _carried(tables, options)},
     )
 
 
@@ -224,7 +226,17 @@ def table(name: str, paths: Sequence[str], options: Options) -> pl.DataFrame:
     blank = engine.vocabulary.blank((name,)) | {n: rows for m in engine.registry.models for n, rows in m.blank().items()}
     with aside(engine.registry.strangers):
         made, _, _ = read(sources, engine, options, [])
-    return placed(made[name], sources) if name in made else blank[name]
+    carried = dict(_carried(made, replace(options, keep_tables=(name,), beyond=True)))
+    return placed(carried[name], sources) if name in carried else blank[name]
+
+
+def _carried(tables: Mapping[str, pl.DataFrame], options: Options) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield the tables that the Run carries."""
+    for name in dict.fromkeys(n.removesuffix(BEYOND) for n in tables):
+        if name in options.keep_tables or "*" in options.keep_tables:
+            parts = [tables[n] for n in (name, name + BEYOND) if n in tables and (options.beyond or n == name)]
+            if parts:
+                yield name, parts[0] if len(parts) == 1 else pl.concat(parts).sort("source", "line", maintain_order=True)
 
 
 def _asked_again(run: Run, given: Given) -> Run:

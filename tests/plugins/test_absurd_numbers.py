@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tracekit import in_table
+from tracekit import Options, analyze, in_table
 from tracekit.grammar import load as grammar
 from tracekit.testing import run
 
@@ -99,12 +99,40 @@ def test_a_bad_number_in_any_column_costs_its_own_row(head: str, kind: str) -> N
 
 
 @pytest.mark.parametrize("number", [str(2**64), "\u0661\u0662"])
-def test_a_line_whose_number_fits_no_column_is_counted(number: str) -> None:
+def test_a_number_that_fits_no_column_is_null_and_counted(number: str, tmp_path: Path) -> None:
+    """Whoever asks for the table sees the row; models and diagnoses do not, since null may stand for any number to them."""
     line = "[    2.000000] irq 24: Affinity broken due to vector space exhaustion.\n"
     assert run(line).sources[0].notes == ()
-    (source,) = run(line + line.replace("24", number) * 2).sources
-    assert source.notes == ("line 2: a number that fits no column (not read; 2 such lines)",)
-    assert source.events["irq_affinity_broken"] == 1
+    (tmp_path / "a.log").write_text(line.replace("24", number) + line + line.replace("24", number))
+    found = analyze([str(tmp_path / "a.log")])
+    assert found.sources[0].notes == ("line 1: a number that fits no column (null; 2 such lines)",)
+    assert found.tables["irq_affinity_broken"]["line", "irq"].rows() == [(1, None), (2, 24), (3, None)]
+    alone = analyze([str(tmp_path / "a.log")], Options(keep_tables=("*",)))
+    assert alone.tables["irq_affinity_broken"]["line", "irq"].rows() == [(2, 24)]
+    assert alone.sources[0].events["irq_affinity_broken"] == 1
+    (tmp_path / "one.log").write_text(line)
+    whole = analyze([str(tmp_path / "one.log")])
+    assert [(f.code, f.grade) for f in found.findings] == [(f.code, f.grade) for f in whole.findings]
+
+
+def asked(text: str, name: str, folder: Path) -> pl.DataFrame:
+    """The table of that name, as who asks for it sees it."""
+    (folder / "a.log").write_text(text)
+    return analyze([str(folder / "a.log")]).tables[name]
+
+
+def test_the_other_columns_of_a_row_are_kept(tmp_path: Path) -> None:
+    line = "   qemu-1 [001] .....    16.779983: vector_alloc: irq={} vector={} reserved=1 ret=0\n"
+    for together in (1, 400):
+        text = line.format(24, 33) * together + line.format(2**70, 34) + line.format(25, 2**64)
+        table = asked(text, "vector_alloc", tmp_path).tail(2)
+        assert table["irq", "vector", "reserved", "ret"].rows() == [(None, 34, 1, 0), (25, None, 1, 0)]
+
+
+def test_a_hexadecimal_number_that_fits_no_column(tmp_path: Path) -> None:
+    line = "vfio_msi_interrupt  (0000:00:04.0) vector 3 0x{}/0x21\n"
+    found = asked(line.format("f" * 17) + line.format("fee01004"), "vfio_msi_interrupt", tmp_path)
+    assert found["vector", "address", "data"].rows() == [(3, None, 0x21), (3, 0xFEE01004, 0x21)]
 
 
 def test_a_function_below_a_large_segment_is_one() -> None:

@@ -373,7 +373,7 @@ def _of_log(place: str, named: tuple[str, ...], tokens: "Tokens | None") -> "dic
     from tracekit.plugins.isolation import Isolation
 
     engine = Engine.load(named, Isolation())
-    run = analyze([place], Options(keep_tables=named, redaction=tokens), engine)
+    run = analyze([place], Options(keep_tables=named, beyond=True, redaction=tokens), engine)
     _, told = rows.of_run(run, 0.0, engine.vocabulary.telling)
     own = {n: frame(n, [(0, place, *row) for row in of]).drop("result", "case") for n, of in told.items()}
     return engine.vocabulary.blank(named) | own | dict(run.tables)

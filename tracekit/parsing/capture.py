@@ -18,12 +18,14 @@ from tracekit.types import ENVELOPE, Schema, event_schema
 
 SMALL_SOURCE = 20_000
 RAW = RAW_EVENT.name
+BEYOND = " beyond"  # behind the name of a table: its rows with a number that fits no column
 RAW_SCHEMA: Schema = RAW_EVENT.schema
 _FEW = 300  # texts that python matches sooner than polars makes an expression
 _WHOLE = "whole_match"
 _FUNCTION = r"^[0-9a-fA-F]{2,5}:[0-9a-fA-F:]+\.[0-7]$"  # an address of a function, and no placeholder for one
 _LONGEST_TRIED = 500  # characters of a text that python tries a rule on: on longer ones some rules would take seconds, polars is linear
 _UNFIT = r"[0-9]{19,}|0x[0-9a-fA-F]{17,}|[\p{Nd}--[0-9]]+"  # beyond 64 bits, digits of other scripts
+_STANDS = "9876543210987654"  # stands for a number that fits no column, in any terminal of numbers, until its column is null
 _LONGEST_READ = 500  # characters of a line that is looked at before it is peeled
 _AT_A_WORD = r"(?<![^ \]:)>])"
 COPIES = [(pl.col(name) + "").alias(name) if dtype == pl.String else pl.col(name) for name, dtype in ENVELOPE.items()]
@@ -78,7 +80,8 @@ class Vocabulary:
 @dataclass(frozen=True)
 class Captured:
     """What the rules found in some peeled lines: tables of the captured ones, row numbers (ascending) of what each matches, and of what the
-    rules that did not match all of it have a literal of. `unfit`: of lines that a rule would match but for a number that fits no column."""
+    rules that did not match all of it have a literal of. `unfit`: of lines that no rule matches, and one would but for a number that fits
+    no column; their rows, with null for that number, are in `tables` as `name + BEYOND`, which no model and no diagnosis reads."""
 
     tables: dict[str, pl.DataFrame]
     rows: dict[str, pl.Series]
@@ -92,19 +95,36 @@ def capture(peeled: pl.DataFrame, vocabulary: Vocabulary) -> Captured:
     matched: dict[str, pl.Series] = {}
     missed: dict[str, pl.Series] = {}
     unfit: dict[str, pl.Series] = {}
+    suspect: list[tuple[Rule, pl.Series]] = []
     msg, place = peeled["msg"], peeled[list(ENVELOPE)]
     for rule, rows in _candidates(msg, vocabulary):
         hit, groups = _matches(msg[rows], rule)
         if rule.literals and groups.height < len(rows):
             missed[rule.name] = rows
-            if len(left := _unfit(msg, rows if hit is None or not groups.height else rows.filter(~hit), rule)):
-                unfit[rule.name] = left
+            if len(left := _suspect(msg, rows if hit is None or not groups.height else rows.filter(~hit), rule)):
+                suspect.append((rule, left))
         if groups.is_empty():
             continue
         matched[rule.name] = rows = rows if hit is None else rows.filter(hit)
         if rule.name in vocabulary.captured:
             tables[rule.name] = _kept(place[rows], peeled.height).hstack(groups.select(vocabulary.columns(rule)))
+    for rule, rows in suspect:
+        rows = rows.filter(~rows.is_in(pl.concat(matched.values()).implode())) if matched else rows
+        hit, groups = _matches(msg[rows].str.replace_all(r"0x[0-9a-fA-F]{17,}", f"0x{_STANDS}").str.replace_all(_UNFIT, _STANDS), rule)
+        if groups.is_empty():
+            continue
+        unfit[rule.name] = rows = rows if hit is None else rows.filter(hit)
+        if rule.name in vocabulary.captured:
+            own = groups.select(map(_known, vocabulary.columns(rule), rule.columns.values()))
+            tables[rule.name + BEYOND] = _kept(place[rows], peeled.height).hstack(own)
     return Captured(tables, matched, missed, unfit)
+
+
+def _known(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """Return the column with null in place of a number that fits none; a text that holds one is not known either."""
+    if dtype == pl.String:
+        return pl.when(~column.str.contains(_STANDS, literal=True)).then(column)
+    return pl.when(column != int(_STANDS, 16 if dtype == pl.UInt64 else 10)).then(column)
 
 
 def split(captured: Captured, heights: Sequence[int]) -> list[Captured]:
@@ -123,18 +143,17 @@ def split(captured: Captured, heights: Sequence[int]) -> list[Captured]:
         for i, _, own in _shares(rows, ends):
             found[i].missed[name] = own
     for name, rows in captured.unfit.items():
-        for i, _, own in _shares(rows, ends):
+        table = captured.tables.get(name + BEYOND)
+        for i, at, own in _shares(rows, ends):
             found[i].unfit[name] = own
+            if table is not None:
+                found[i].tables[name + BEYOND] = table.slice(at, len(own))
     return found
 
 
-def _unfit(msg: pl.Series, rows: pl.Series, rule: Rule) -> pl.Series:
-    """Return the rows, of those that a rule does not match, that it matches once each number that fits no column is a small one."""
-    rows = rows.filter(msg[rows].str.contains(_UNFIT))
-    if rule.by_lark or not len(rows):
-        return rows.clear()
-    small = msg[rows].str.replace_all(r"0x[0-9a-fA-F]{17,}", "0x1").str.replace_all(_UNFIT, "1")
-    return rows.filter(small.str.contains(rule.regex))
+def _suspect(msg: pl.Series, rows: pl.Series, rule: Rule) -> pl.Series:
+    """Return the rows, of those that a rule does not match, that hold a number that fits no column."""
+    return rows.clear() if rule.by_lark else rows.filter(msg[rows].str.contains(_UNFIT))
 
 
 def _shares(rows: pl.Series, ends: Sequence[int]) -> Iterator[tuple[int, int, pl.Series]]:

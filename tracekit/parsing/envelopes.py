@@ -251,6 +251,11 @@ def _clock(used: Mapping[str, int], rules: Mapping[str, Rule], sample: Sequence[
     return f"{clock} {named}".rstrip()
 
 
+def true_rows(mask: pl.Series) -> pl.Series:
+    """Return the numbers of the rows where a mask is true. For few rows `arg_true` takes five times as long."""
+    return pl.int_range(len(mask), dtype=pl.UInt32, eager=True).filter(mask)
+
+
 def constant(value: bool | str, length: int) -> pl.Series:
     """Return a column of one value."""
     return pl.Series([value]).new_from_index(0, length)

@@ -71,6 +71,7 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
     (rf"\n[ \t]*{_ITEM}(?:{_BEGINS})", rf"^[ \t]*{_ITEM}({_BEGINS})", "${1}"),
     (rf"\n[ \t]+(?:{_BEGINS})", rf"^[ \t]+({_BEGINS})", "${1}"),
 )
+_SIGNS = [re.compile(kind[0]) for kind in _KINDS]
 _BACKSPACES = next(i for i, kind in enumerate(_KINDS) if kind[1] == "\x08")
 
 
@@ -78,8 +79,8 @@ def settle(sample: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
     """Return the kinds of noise that some lines have, and the lines without them. A sign alone is none: something must come off."""
     lines, found = list(sample), []
     whole = "\n".join(["", *lines])
-    for i, (sign, _, _) in enumerate(_KINDS):
-        if re.search(sign, whole):
+    for i, sign in enumerate(_SIGNS):
+        if sign.search(whole):
             cleaned = clean(pl.Series("text", lines, dtype=pl.String), [i]).to_list()
             if cleaned != lines:
                 found.append(i)

@@ -11,7 +11,7 @@ import polars as pl
 
 from tracekit.parsing.capture import COPIES, RAW, RAW_SCHEMA, SMALL_SOURCE, Captured, Vocabulary, capture, split
 from tracekit.parsing.complaint import complaints, messages, weight
-from tracekit.parsing.envelopes import Layout, constant, divided
+from tracekit.parsing.envelopes import Layout, constant, divided, true_rows
 from tracekit.parsing.finder import Finder
 from tracekit.parsing.wrap import Logical, Wrapper, detect
 from tracekit.reading.source import Source
@@ -87,7 +87,7 @@ class _Part:
     events: Counter[str]
     envelopes: Counter[str]
     not_understood: dict[str, Example]
-    unfit: list[int]  # lines that no rule reads for a number that fits no column
+    unfit: list[int]  # lines that no rule reads whole for a number that fits no column
 
 
 def parse(source: Source, vocabulary: Vocabulary, progress: Callable[[int], None] | None = None) -> Parsed:
@@ -160,7 +160,7 @@ class _Reader:
             _merge_examples(account.not_understood, part.not_understood)
             unfit += part.unfit
         if unfit:
-            account.notes.append(f"line {min(unfit)}: a number that fits no column (not read; {len(unfit)} such lines)")
+            account.notes.append(f"line {min(unfit)}: a number that fits no column (null; {len(unfit)} such lines)")
         account.tables = {n: frames[0] if len(frames) == 1 else pl.concat(frames) for n, frames in tables.items()}
         account.clock = self.layout.clock if self.layout else "none"
         account.notes += self.source.notes()
@@ -174,7 +174,7 @@ class _Reader:
 def _logical(lines: pl.Series, first_line: int, wrapper: Wrapper | None) -> pl.DataFrame:
     if wrapper is not None:
         return _logical_frame(wrapper.feed(lines.to_list(), first_line))
-    return pl.DataFrame({"line": pl.int_range(first_line, first_line + len(lines), eager=True), "text": lines})
+    return pl.DataFrame([pl.int_range(first_line, first_line + len(lines), eager=True).alias("line"), lines.alias("text")])
 
 
 def _work(pieces: Sequence[_Piece], vocabulary: Vocabulary) -> list[_Part]:
@@ -229,7 +229,7 @@ class _Counted:
     def unknown(self) -> pl.Series:
         """Return the numbers of the survivors of which nothing is known."""
         left = ~(self.in_event | self.parts | self.frames)
-        return (left if self.seen.which is None else left.filter(self.seen.which)).arg_true()
+        return true_rows(left if self.seen.which is None else left.filter(self.seen.which))
 
 
 def _marks(seen: Sequence[_Seen]) -> list[pl.DataFrame]:
@@ -262,12 +262,8 @@ def _counted(seen: _Seen, captured: Captured, marks: pl.DataFrame, vocabulary: V
 
 
 def _unfit(seen: _Seen, captured: Captured) -> list[int]:
-    """Return the lines that no rule reads, and one would but for a number that fits no column."""
-    if not captured.unfit:
-        return []
-    read = _scattered(pl.concat(captured.rows.values()), seen.survivors.height) if captured.rows else None
-    rows = pl.concat(captured.unfit.values()).unique().sort()
-    return seen.survivors["line"][rows if read is None else rows.filter(~read[rows])].to_list()
+    """Return the lines with a number that fits no column."""
+    return seen.survivors["line"][pl.concat(captured.unfit.values()).unique().sort()].to_list() if captured.unfit else []
 
 
 def _part(counted: _Counted, complaining: pl.Series) -> _Part:
@@ -285,7 +281,7 @@ def _complaining(pieces: Sequence[_Counted]) -> list[pl.Series]:
     texts = [piece.seen.survivors["text"].gather(rows) for piece, rows in zip(pieces, left, strict=True)]
     found = complaints(texts[0] if len(texts) == 1 else pl.concat(texts)) if texts else pl.Series(dtype=pl.Boolean)
     ends = accumulate(map(len, left))
-    own = [rows.gather(found.slice(end - len(rows), len(rows)).arg_true()) for rows, end in zip(left, ends, strict=True)]
+    own = [rows.filter(found.slice(end - len(rows), len(rows))) for rows, end in zip(left, ends, strict=True)]
     return [_messages(piece.seen, rows) for piece, rows in zip(pieces, own, strict=True)]
 
 
@@ -295,7 +291,7 @@ def _messages(seen: _Seen, rows: pl.Series) -> pl.Series:
         return rows
     peeled = seen.piece.layout.peel(seen.survivors[rows])
     stamped = peeled["ts_raw"].is_not_null() | (peeled["side"] != "kernel")
-    return rows.gather((stamped | messages(peeled["msg"])).arg_true())
+    return rows.filter(stamped | messages(peeled["msg"]))
 
 
 def _scattered(rows: pl.Series, height: int) -> pl.Series:
