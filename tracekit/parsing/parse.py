@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import accumulate, chain, islice
+from itertools import accumulate, islice
 
 import polars as pl
 
@@ -122,12 +122,11 @@ class _Reader:
 
     def pieces(self, progress: Callable[[int], None] | None = None) -> Iterator[_Piece]:
         """Yield all lines of the source."""
-        chunks = iter(self.source.chunks())
-        head = next(chunks, None)
-        if head is None:
-            return
-        wrapper = detect(head.data[: 1 << 20].decode(errors="replace").split("\n", SAMPLE_LINES)[:SAMPLE_LINES], self.vocabulary.reads)
-        for number, chunk in enumerate(chain([head], chunks)):
+        wrapper: Wrapper | None = None
+        for number, chunk in enumerate(self.source.chunks()):
+            if number == 0:
+                head = chunk.data[: 1 << 20].decode(errors="replace")
+                wrapper = detect(head.split("\n", SAMPLE_LINES)[:SAMPLE_LINES], self.vocabulary.reads)
             lines, broken = chunk.lines, chunk.broken
             if broken:
                 self.account.notes.append(f"line {broken[0]}: bytes that are not UTF-8 (replaced; {len(broken)} such lines in this part)")
@@ -354,19 +353,21 @@ def _merge_examples(into: dict[str, Example], more: Mapping[str, Example]) -> No
 
 
 def _in_order(tasks: Iterator[Callable[[], list[_Part]]]) -> Iterator[list[_Part]]:
-    """Run tasks on worker threads (polars releases the interpreter lock), at most one more in flight than there are workers.
+    """Run tasks on worker threads (polars releases the interpreter lock), at most as many at a time as there are workers.
 
     A single task is run here: a new thread would compile every expression anew. So are all where polars has one thread: it may be this one.
     """
-    ahead = list(islice(tasks, 2))
-    if len(ahead) < 2 or pl.thread_pool_size() == 1:
-        yield from (task() for task in chain(ahead, tasks))
+    ahead = deque(islice(tasks, 2))
+    alone = len(ahead) < 2 or pl.thread_pool_size() == 1
+    waiting = iter(lambda: ahead.popleft() if ahead else next(tasks, None), None)  # a task that was run keeps no lines in memory
+    if alone:
+        yield from (task() for task in waiting)
         return
     with ThreadPoolExecutor(WORKERS) as pool:
         flying: deque[Future[list[_Part]]] = deque()
-        for task in chain(ahead, tasks):
+        for task in waiting:
             flying.append(pool.submit(task))
-            if len(flying) > WORKERS:
+            if len(flying) >= WORKERS:
                 yield flying.popleft().result()
         while flying:
             yield flying.popleft().result()

@@ -18,6 +18,8 @@ from tracekit.types import ENVELOPE, Schema, event_schema
 # A row as a model hears it: one attribute a column (`e.irq`, `e.line`); made of a table it is a tuple with names, which is cheaper.
 Row = SimpleNamespace
 ROWS_AT_ONCE = 8192
+_EMITTED_AT_ONCE = 50_000
+_ORDERED_AT_ONCE = 50_000
 _CHUNKS = 64  # of a frame: what polars does with a frame takes longer for each
 _FEW = 30  # rows up to which a frame is made sooner row by row than column by column
 
@@ -52,6 +54,7 @@ class Model:
         self._emitted: dict[str, list[tuple[Row, dict[str, Any]]]] = {name: [] for name in self.schemas()}
         self._columns = self._own_columns()
         self._moved: dict[str, set[str]] = {name: set() for name in self.schemas()}
+        self._framed: dict[str, list[pl.DataFrame]] = {}  # what was emitted before, as frames: these take a tenth of the memory
         self.made: dict[str, pl.DataFrame] = {}  # what `frames` gave last
 
     @classmethod
@@ -94,7 +97,11 @@ class Model:
             if unknown := values.keys() - self._columns[table] - ENVELOPE.keys():
                 raise ValueError(f"{type(self).__name__}.tables: {table} has no column {', '.join(sorted(unknown))}")
             self._moved[table] |= values.keys() & ENVELOPE.keys()
-        self._emitted[table].append((row, values))
+        emitted = self._emitted[table]
+        emitted.append((row, values))
+        if len(emitted) >= _EMITTED_AT_ONCE:
+            self._framed.setdefault(table, []).append(_frame(emitted, self.schemas()[table], self._moved[table]))
+            emitted.clear()
 
     @classmethod
     def played(cls, tables: Mapping[str, pl.DataFrame], parts: "Parts") -> Iterable[tuple[str, pl.DataFrame]]:
@@ -116,7 +123,9 @@ class Model:
     def frames(self) -> dict[str, pl.DataFrame]:
         """Return what was emitted so far, as frames of the declared schemas."""
         blank, shapes = self.blank(), self.schemas()
-        self.made = {name: _frame(rows, shapes[name], self._moved[name]) if rows else blank[name] for name, rows in self._emitted.items()}
+        for name, rows in self._emitted.items():
+            last = _frame(rows, shapes[name], self._moved[name]) if rows else blank[name]
+            self.made[name] = _joined([*self._framed[name], last]) if name in self._framed else last
         return dict(self.made)
 
 
@@ -330,6 +339,9 @@ def check(model: type[Model], name: str, frame: pl.DataFrame) -> None:
 
 def _ordered(frames: Mapping[str, pl.DataFrame], merged: bool) -> Iterator[tuple[str, Row]]:
     """Yield the rows of several tables in the order of the stream: by line, by time where sources were merged; a span counts by its end."""
+    if sum(frame.height for frame in frames.values()) > _ORDERED_AT_ONCE:
+        yield from _ordered_by_frames(frames, merged)
+        return
     heads: list[Any] = []
     rows: list[tuple[str, Row]] = []
     for name, frame in frames.items():
@@ -346,6 +358,24 @@ def _ends(frame: pl.DataFrame, rows: Sequence[Row], column: str) -> list[Any]:
     if f"{column}_end" not in frame.columns:
         return begins
     return [begin if end is None else end for begin, end in zip(begins, map(attrgetter(f"{column}_end"), rows), strict=True)]
+
+
+def _ordered_by_frames(frames: Mapping[str, pl.DataFrame], merged: bool) -> Iterator[tuple[str, Row]]:
+    """Yield the same as `_ordered` of many rows: frames are sorted first, so that few rows at a time are Python's."""
+    heads: list[pl.DataFrame] = []
+    rows: list[tuple[str, Iterator[Row]]] = []
+    for i, (name, frame) in enumerate(frames.items()):
+        keys = frame.select(
+            pl.coalesce([c for c in ("ts_end", "ts") if c in frame.columns]).fill_null(-1).alias("ts") if merged else pl.lit(0).alias("ts"),
+            pl.coalesce([c for c in ("line_end", "line") if c in frame.columns]).alias("line"),
+        )
+        order = keys.select(pl.arg_sort_by("ts", "line", maintain_order=True)).to_series()
+        heads.append(keys[order].with_columns(pl.lit(i, dtype=pl.Int32).alias("frame")))
+        rows.append((name, rows_of(frame[order])))
+    whose = pl.concat(heads).sort("ts", "line", maintain_order=True)["frame"]
+    for i in whose:
+        name, mine = rows[i]
+        yield name, next(mine)
 
 
 def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -1,0 +1,49 @@
+"""Many rows are replayed with few of them in memory: the tables are those of few rows."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tracekit.pipeline import Engine, Options, analyze
+from tracekit.replay import model as replaying
+from tracekit.tables.envelope import SPAN_COLUMNS
+from tracekit.types import ENVELOPE
+
+SAMPLES = Path(__file__).parents[2] / "sample_traces"
+CASES = sorted({p.parent for p in SAMPLES.glob("*/fires-*/expected.toml")})[::9]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine.load(["*"])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_tables_are_the_same(case: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = analyze([str(case)], Options(keep_tables=("*",)), engine)
+    monkeypatch.setattr(replaying, "_ORDERED_AT_ONCE", 0)
+    monkeypatch.setattr(replaying, "_EMITTED_AT_ONCE", 2)
+    many = analyze([str(case)], Options(keep_tables=("*",)), engine)
+    assert many.findings == few.findings
+    assert many.tables.keys() == few.tables.keys()
+    assert [n for n, t in few.tables.items() if not t.equals(many.tables[n])] == []
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_rows_come_in_the_order_of_the_stream(merged: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = {c.name: c.type for c in SPAN_COLUMNS}
+    frames = {
+        "a": _rows([(3, 30), (1, 10), (4, None)], {}),
+        "b": _rows([(1, 10), (2, None), (2, 5)], {}),
+        "spans": _rows([(1, 10, 40, 5), (2, 20, None, None)], spans),
+    }
+    monkeypatch.setattr(replaying, "_ORDERED_AT_ONCE", 1000)
+    few = list(replaying._ordered(frames, merged))
+    monkeypatch.setattr(replaying, "_ORDERED_AT_ONCE", 0)
+    assert list(replaying._ordered(frames, merged)) == few
+
+
+def _rows(places: list[tuple[int | None, ...]], spans: dict[str, pl.DataType]) -> pl.DataFrame:
+    named = [dict(zip(("line", "ts", "ts_end", "line_end"), place, strict=False)) for place in places]
+    return pl.DataFrame(named, schema={**ENVELOPE, **spans})
