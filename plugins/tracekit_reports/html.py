@@ -14,9 +14,9 @@ from tracekit_reports.story import (
     Story,
     by_source,
     checked,
+    chosen,
     confidence,
     headline,
-    leading,
     places,
     plural,
     quoted,
@@ -41,6 +41,8 @@ tr:target td { background: var(--mark); } .defs { position: absolute; width: 0; 
 """
 _ZOOM = files("tracekit_reports").joinpath("zoom.js").read_text(encoding="utf-8")
 _OPEN = 10  # windows that are shown without a click
+MOST = 200  # pieces of evidence, and windows, of one finding; the rest is counted
+_MOST_AROUND = 40  # pieces of evidence of one file whose surroundings are shown
 NEAR = 10  # lines before and after a line of evidence
 Around = Mapping[str, Mapping[int, str]]
 
@@ -106,7 +108,7 @@ def _fault(fault: Fault, picture: Picture | None, around: Around, key: str) -> I
 def _picture(picture: Picture | None, f: Finding, key: str) -> Iterator[str]:
     """Yield the part that shows the proof, else the whole."""
     if picture is not None:
-        yield _scrolled(drawing(picture.focus or picture.whole, _anchors(f, key)))
+        yield _scrolled(drawing(picture.focus or picture.whole, _linked(f, key)))
 
 
 def _scrolled(svg: str) -> str:
@@ -118,28 +120,33 @@ def _whole(picture: Picture | None, f: Finding, key: str) -> Iterator[str]:
     """Yield the whole recording, where the first picture shows a part of it."""
     if picture is not None and picture.focus is not None:
         clock = f"<p>{safe(picture.whole.clock)}</p>" if picture.whole.clock else ""
-        yield f"<h3>The whole recording</h3>{_scrolled(drawing(picture.whole, _anchors(f, key)))}{clock}"
+        yield f"<h3>The whole recording</h3>{_scrolled(drawing(picture.whole, _linked(f, key)))}{clock}"
 
 
-def _anchors(f: Finding, key: str) -> Callable[[Bar | Mark], str]:
-    """Return what gives a bar the address of its line on the page; nothing where the line is no evidence of the finding."""
-    lines = {(e.source, e.line) for e in f.evidence}
-    return lambda item: f"#{_anchor(f, key, item.source, item.line)}" if (item.source, item.line) in lines else ""
+def _anchors(f: Finding, key: str) -> Callable[[Bar | Mark | Evidence], str]:
+    """Return what gives a bar, or a piece of evidence, the name of its line on the page; nothing where the line is not on it."""
+    shown, _ = chosen(f.evidence, MOST)
+    sources = {source: i for i, source in enumerate(dict.fromkeys(e.source for e in f.evidence))}
+    names = {(e.source, e.line): f"{key}-{sources[e.source]}-L{e.line}" for e in shown}
+    return lambda item: names.get((item.source, item.line), "")
 
 
-def _anchor(f: Finding, key: str, source: str, line: int) -> str:
-    sources = list(dict.fromkeys(e.source for e in f.evidence))
-    return f"{key}-{sources.index(source)}-L{line}"
+def _linked(f: Finding, key: str) -> Callable[[Bar | Mark], str]:
+    """Return what gives a bar the address of its line on the page."""
+    anchor = _anchors(f, key)
+    return lambda item: f"#{name}" if (name := anchor(item)) else ""
 
 
 def _windows(f: Finding) -> Iterator[str]:
     """Yield the windows of a finding as a table; many open on a click."""
     if told := windows.table(f):
         head = "".join(f'<th scope="col">{safe(cell)}</th>' for cell in told[0])
-        rows = "".join(f"<tr>{''.join(f'<td>{safe(cell)}</td>' for cell in row)}</tr>" for row in told[1:])
+        rows = "".join(f"<tr>{''.join(f'<td>{safe(cell)}</td>' for cell in row)}</tr>" for row in told[1 : MOST + 1])
         table = f"{scrolling('Windows')}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
         title = f"Windows ({len(f.windows):,})"
         yield f"<h3>{title}</h3>{table}" if len(told) <= _OPEN else f"<details><summary>{title}</summary>{table}</details>"
+        if (left := len(told) - 1 - MOST) > 0:
+            yield f"<p>{plural(left, 'more window')}: <code>--format json</code></p>"
 
 
 def _consequence(f: Finding) -> str:
@@ -147,16 +154,21 @@ def _consequence(f: Finding) -> str:
 
 
 def _evidence(f: Finding, around: Around, key: str) -> Iterator[str]:
-    for source, group in by_source(leading(f.evidence)):
+    shown, left = chosen(f.evidence, MOST)
+    anchor = _anchors(f, key)
+    for source, group in by_source(shown):
         yield f"<h3>{safe(source)}</h3>"
-        yield f'<div class="scroll" tabindex="0"><table>{"".join(_line(f, e, key) for e in group)}</table></div>'
-        yield from _surroundings(group, around.get(source, {}))
+        yield f'<div class="scroll" tabindex="0"><table>{"".join(_line(e, anchor(e)) for e in group)}</table></div>'
+        yield from _surroundings(group[:_MOST_AROUND], around.get(source, {}))
+    if left:
+        yield f"<p>{plural(left, 'more line')} of evidence: <code>--format json</code></p>"
 
 
 def _surroundings(group: list[Evidence], lines: Mapping[int, str]) -> Iterator[str]:
     """Yield the lines around the evidence, folded away; gaps between them are marked."""
     told = {n: e.role for e in group for n in (e.line, e.line_end or e.line)}
-    wanted = [n for n in lines if any(abs(n - at) <= NEAR for at in told)]
+    near = {n for at in told for n in range(at - NEAR, at + NEAR + 1)}
+    wanted = [n for n in lines if n in near]
     if not set(wanted) - set(told):
         return
     rows = []
@@ -167,10 +179,10 @@ def _surroundings(group: list[Evidence], lines: Mapping[int, str]) -> Iterator[s
     yield f'<details><summary>The lines around</summary><div class="scroll" tabindex="0"><table>{"".join(rows)}</table></div></details>'
 
 
-def _line(f: Finding, e: Evidence, key: str) -> str:
+def _line(e: Evidence, name: str) -> str:
     cells = f'<td class="{safe(e.role)}">{safe(e.role)}</td>'
-    place = f' id="{safe(_anchor(f, key, e.source, e.line))}"'
     rows = (f'<td class="n">{n}</td>{cells}<td>{safe(text.strip())}</td></tr>' for n, text in quoted(e))
+    place = f' id="{safe(name)}"'
     return "".join(f"<tr{'' if i else place}>{row}" for i, row in enumerate(rows))
 
 

@@ -203,7 +203,7 @@ def visible(text: str) -> str:
 def shown(value: Any) -> Any:
     """Return a run, or any part of it, with everything that is not seen written out in all of its texts; tables aside."""
     if isinstance(value, str):
-        return visible(_PAINT.sub("", value))
+        return value if value.isascii() and value.isprintable() else visible(_PAINT.sub("", value))
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{f.name: shown(getattr(value, f.name)) for f in fields(value) if f.name != "tables"})
     if isinstance(value, Mapping):

@@ -1,9 +1,9 @@
 """Draw a timeline as SVG: no script, no library; bars are links to lines, colours hold for readers who confuse red and green."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from textwrap import wrap
-from typing import Any
+from typing import Any, TypeVar
 
 from tracekit import Bar, Mark, Run, Scale, Timeline
 from tracekit_reports.story import confidence, headline, places, plural, story, visible
@@ -15,6 +15,9 @@ TICK = 74  # width of a tick's text
 TICKS = 8
 WIDTH = 1180
 WORDS = 130  # characters of a line above a picture
+MOST = 300  # bars or marks of a lane that are drawn each
+NARROW = 3.0  # width that those of a fuller lane share
+_Item = TypeVar("_Item", Bar, Mark)
 Href = Callable[[Bar | Mark], str]
 X = Callable[[int], float]  # where a position of the axis stands on the drawing
 
@@ -92,15 +95,17 @@ def _drawing(t: Timeline, href: Href) -> Iterator[str]:
 
     size = f'viewBox="0 0 {WIDTH} {height(t)}"'
     yield f'<svg class="tl" xmlns="http://www.w3.org/2000/svg" {size} data-from="{LABELS}" role="group" aria-label="{_safe(_caption(t))}">'
-    for a, b in t.shades:
-        yield f'<rect class="shade" x="{x(a):.1f}" y="{TOP - 4}" width="{max(x(b) - x(a), 1):.1f}" height="{ROW * len(t.lanes) + 4}"/>'
+    for left, right in _apart((x(a), x(b)) for a, b in t.shades):
+        yield f'<rect class="shade" x="{left:.1f}" y="{TOP - 4}" width="{max(right - left, 1):.1f}" height="{ROW * len(t.lanes) + 4}"/>'
     yield from _axis(t, scale, x)
     for i, lane in enumerate(t.lanes):
         y = TOP + i * ROW + (ROW - BAR) // 2
         yield f'<text x="6" y="{y + 13}">{_safe(lane.name)}<title>table {_safe(lane.table)}</title></text>'
-        for bar in lane.bars:
-            yield from _bar(bar, x(bar.begin), x(t.end if bar.end is None else bar.end), y, href)
-        yield from _marks(lane.marks, x, y, href)
+        bars = [(x(bar.begin), x(t.end if bar.end is None else bar.end), bar) for bar in lane.bars]
+        for left, right, bar, count in together(bars):
+            yield from _bar(bar, left, right, y, href, count)
+        marks = [(x(m.at), x(m.at if m.end is None else m.end), m) for m in lane.marks]
+        yield from (_mark(m, left, right, y, href, count) for left, right, m, count in together(marks))
     yield "</svg>"
 
 
@@ -119,22 +124,56 @@ def _axis(t: Timeline, scale: Scale, x: X) -> Iterator[str]:
             last = left
 
 
-def _bar(bar: Bar, left: float, right: float, y: int, href: Href) -> Iterator[str]:
+def together(placed: Sequence[tuple[float, float, _Item]]) -> Iterator[tuple[float, float, _Item, int]]:
+    """Yield (left, right, bar or mark, how many): of a lane with more than a drawing can show those that share a few pixels as one.
+
+    The worst of them stands for all.
+    """
+    if len(placed) <= MOST:
+        yield from ((left, right, item, 1) for left, right, item in placed)
+        return
+    groups: list[list[tuple[float, float, _Item]]] = []
+    for left, right, item in sorted(placed, key=lambda p: p[0]):
+        if groups and right - groups[-1][0][0] < NARROW:
+            groups[-1].append((left, right, item))
+        else:
+            groups.append([(left, right, item)])
+    for group in groups:
+        worst = next((item for _, _, item in group if item.tone == "bad"), group[0][2])
+        yield group[0][0], max(right for _, right, _ in group), worst, len(group)
+
+
+def _apart(shades: Iterable[tuple[float, float]]) -> Iterator[tuple[float, float]]:
+    """Yield stretches; those that share a pixel are one, so that they are not shaded twice."""
+    last: tuple[float, float] | None = None
+    for left, right in sorted(shades):
+        if last is not None and left - last[1] < 1:
+            last = (last[0], max(last[1], right))
+            continue
+        if last is not None:
+            yield last
+        last = (left, right)
+    if last is not None:
+        yield last
+
+
+def _bar(bar: Bar, left: float, right: float, y: int, href: Href, count: int) -> Iterator[str]:
     width = max(right - left, 2)
     shape = f'x="{left:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2"'
-    yield _linked(f'<rect class="{bar.tone}" {shape}><title>{_safe(place(bar))}</title></rect>', href(bar))
+    yield _linked(f'<rect class="{bar.tone}" {shape}><title>{_safe(place(bar) + _others(count))}</title></rect>', href(bar))
     if bar.tone == "bad":
         yield f'<rect class="stripes" {shape}/>'
     if width > len(bar.text) * CHAR + 8:
         yield f'<text class="in" x="{left + 4:.1f}" y="{y + 13}">{_safe(bar.text)}</text>'
 
 
-def _marks(marks: Iterable[Mark], x: X, y: int, href: Href) -> Iterator[str]:
-    for m in marks:
-        left = x(m.at)
-        width = max(1.6, x(m.end) - left) if m.end is not None else 1.6
-        shape = f'x="{left:.1f}" y="{y}" width="{width:.1f}" height="{BAR}"'
-        yield _linked(f'<rect class="{m.tone}" {shape}><title>{_safe(place(m))}</title></rect>', href(m))
+def _mark(m: Mark, left: float, right: float, y: int, href: Href, count: int) -> str:
+    shape = f'x="{left:.1f}" y="{y}" width="{max(1.6, right - left):.1f}" height="{BAR}"'
+    return _linked(f'<rect class="{m.tone}" {shape}><title>{_safe(place(m) + _others(count))}</title></rect>', href(m))
+
+
+def _others(count: int) -> str:
+    return f" and {count - 1:,} more beside it" if count > 1 else ""
 
 
 def _linked(shape: str, href: str) -> str:

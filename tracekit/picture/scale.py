@@ -1,10 +1,10 @@
 """Positions on a drawing: the axis from 0 to 1, long stretches in which nothing happens folded."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from tracekit.timeline import Timeline
 
@@ -28,7 +28,8 @@ class Scale:
             return cls(timeline.begin, timeline.end)
         edges = {e for lane in timeline.lanes for e in lane.edges() if timeline.begin < e < timeline.end}
         idle = pairwise(sorted({timeline.begin, timeline.end, *edges}))
-        gaps = sorted((b - a, a, b) for a, b in idle if not any(s <= a and b <= e for s, e in timeline.shades))
+        windows = _Windows(timeline.shades)
+        gaps = sorted((b - a, a, b) for a, b in idle if not windows.hold(a, b))
         shown, folds = timeline.end - timeline.begin, list[tuple[int, int]]()
         while gaps and len(folds) < MOST_FOLDS and gaps[-1][0] > IDLE * shown and len(gaps) > 1:
             length, a, b = gaps.pop()
@@ -69,3 +70,17 @@ class Scale:
             yield position, a
             position = b
         yield position, self.end
+
+
+class _Windows:
+    """Say whether one of some windows holds a stretch, in the time that a search takes."""
+
+    def __init__(self, windows: Sequence[tuple[int, int]]) -> None:
+        ordered = sorted(windows)
+        self.begins = [begin for begin, _ in ordered]
+        self.ends = list(accumulate((end for _, end in ordered), max))  # the last end of all that begin until there
+
+    def hold(self, begin: int, end: int) -> bool:
+        """Return whether a window begins no later and ends no sooner."""
+        i = bisect_right(self.begins, begin) - 1
+        return i >= 0 and self.ends[i] >= end

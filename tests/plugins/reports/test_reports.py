@@ -11,9 +11,11 @@ import pytest
 from tracekit_reports import tracekit_reports
 from tracekit_reports.markdown import plain
 from tracekit_reports.story import story
+from tracekit_reports.svg import MOST
 
 from tracekit.findings import Evidence, Finding, Outcome, Subject, Unchecked
 from tracekit.run import NotUnderstood, PluginReport, Run, SourceReport
+from tracekit.timeline import Bar, Lane, Picture, Timeline
 
 REPORTS = {r.name: r for r in tracekit_reports() if not getattr(r, "binary", False)}
 DEVICE = Subject("0000:00:08.0", bdf="0000:00:08.0", how="inferred from handler names")
@@ -288,3 +290,33 @@ def test_windows_of_several_files_name_them_and_no_number_is_too_large() -> None
 )
 def test_html_says_what_the_grade_rests_on(grade: Any, replayed: bool | None, told: str) -> None:
     assert told in write("html", replace(SICK, findings=(replace(STALE, grade=grade, confirmed_by_replay=replayed),)))
+
+
+def dense(count: int) -> Run:
+    """A run whose finding has a window in each of many seconds, with a bar for each in two lanes."""
+    bars = tuple(Bar(i * 10**9, i * 10**9 + 10**6, f"bar {i}", "bad" if i % 50 == 7 else "good", "trace.txt", i) for i in range(count))
+    shades = tuple((bar.begin, bar.end or 0) for bar in bars if bar.tone == "bad")
+    whole = Timeline("0000:00:08.0", "ns", 0, count * 10**9, (Lane("no vectors", "windows", bars, shades=True),) * 2, shades)
+    evidence = tuple(Evidence("trace.txt", i, "cause" if i else "effect", None, f"line {i}") for i in range(count))
+    finding = replace(STALE, evidence=evidence, windows=tuple({**WINDOW, "line": i} for i in range(count)))
+    around = {"trace.txt": {i: f"line {i}" for i in range(count)}}
+    return replace(SICK, findings=(finding,), pictures=(Picture(whole),), around=around)
+
+
+def test_a_page_of_thousands_of_windows_stays_small_and_counts_what_is_left_out() -> None:
+    page = write("html", dense(20_000))
+    assert len(page) < 500_000
+    assert "<p>19,800 more lines of evidence: <code>--format json</code></p>" in page
+    assert "<p>19,800 more windows: <code>--format json</code></p>" in page
+    assert 'id="f1-0-L1"' in page and 'id="f1-0-L19999"' not in page
+    assert set(re.findall('href="#([^"]+)"', page)) <= set(re.findall('id="([^"]+)"', page))
+
+
+def test_bars_that_share_a_few_pixels_are_drawn_as_one_the_worst_first() -> None:
+    few, many = (write("svg", dense(count)) for count in (MOST, 20_000))
+    assert few.count("<title>bar ") == 2 * MOST and "more beside it" not in few
+    assert 2 * 100 < many.count("<title>bar ") < 2 * 400
+    titles = re.findall(r"<title>(bar [^<]*)</title>", many)
+    counted = sum(1 + int((m[1] if (m := re.search("and ([0-9,]+) more beside it", t)) else "0").replace(",", "")) for t in titles)
+    assert counted == 2 * 20_000
+    assert all(int(re.findall("[0-9]+", t)[0]) % 50 == 7 for t in titles)
