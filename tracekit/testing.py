@@ -22,7 +22,7 @@ from tracekit.replay.model import Model, replay
 from tracekit.run import Run
 
 EXPECTED = "expected.toml"
-KEYS = frozenset({"origin", "releases", "sides", "clocks", "not_understood", "not_evaluated", "finding"})
+KEYS = frozenset({"origin", "releases", "sides", "clocks", "not_understood", "not_evaluated", "rows", "reports", "finding"})
 
 
 def engine(*keep_tables: str) -> Engine:
@@ -116,6 +116,7 @@ def check_sample(case: Path) -> None:
         assert sum(source.classes.values()) == source.lines, source.path
     not_understood = [n for s in result.sources for n in s.not_understood]
     assert sum(n.count for n in not_understood) == want.get("not_understood", 0), not_understood
+    assert (told := list(_unlike(result, want))) == [], "\n".join(told)
 
 
 def differences(case: Path) -> list[str]:
@@ -136,7 +137,26 @@ def differences(case: Path) -> list[str]:
         told += [d for d in ndiff(_lines(wanted), _lines(found)) if d[:2] in ("- ", "+ ")] or ["the same findings in another order"]
     if (count := sum(n.count for s in result.sources for n in s.not_understood)) != want.get("not_understood", 0):
         told.append(f"not_understood: {want.get('not_understood', 0)} expected, {count} found")
+    told += _unlike(result, want)
     return told + list(_unproven(case, result, bool(want.get("not_evaluated"))))
+
+
+def _unlike(result: Run, want: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which tables have other numbers of rows than `[rows]` says, and how reports differ from the texts of `[reports]`."""
+    for name, count in want.get("rows", {}).items():
+        if name not in result.tables:
+            yield f"rows: no table is called {name}{nearest(name, list(result.tables))}"
+        elif (found := result.tables[name].height) != count:
+            yield f"rows: {name} has {found}, {count} expected"
+    for name, text in want.get("reports", {}).items():
+        yield from (d for d in ndiff(text.splitlines(), _reported(result, name).splitlines()) if d[:2] in ("- ", "+ "))
+
+
+def _reported(result: Run, name: str) -> str:
+    """Return a report by the name that `--format` takes. AssertionError where there is none."""
+    known = {r.name: r for r in engine().registry.reports}
+    assert name in known, f"no report is called {name}{nearest(name, known)}"
+    return known[name]().write(result, {})
 
 
 def _unproven(case: Path, result: Run, allowed: bool) -> Iterator[str]:
@@ -176,6 +196,10 @@ def expected_now(case: Path) -> str:
         text += "\n[sides]\n" + "".join(f"{_quoted(k)} = {_quoted(v)}\n" for k, v in told["sides"].items())
     if told.get("clocks"):
         text += "\n[clocks]\n" + "".join(f"{_quoted(k)} = {v}\n" for k, v in told["clocks"].items())
+    if told.get("rows"):
+        text += "\n[rows]\n" + "".join(f"{n} = {result.tables[n].height}\n" for n in told["rows"] if n in result.tables)
+    if told.get("reports"):
+        text += "\n[reports]\n" + "".join(f"{n} = {_quoted(_reported(result, n))}\n" for n in told["reports"])
     return text + "".join(map(_finding_as_toml, found))
 
 
@@ -196,7 +220,8 @@ def _analyzed(case: Path, told: Mapping[str, Any]) -> tuple[Run, list[dict[str, 
     """Analyze all logs of a case with the sides and clocks (in ns) of its `expected.toml`; return the run and its findings as that file."""
     files = sorted(str(p) for p in case.rglob("*") if p.is_file() and p.name != EXPECTED)
     sides, clocks = ({str(case / name): value for name, value in told.get(key, {}).items()} for key in ("sides", "clocks"))
-    result = analyze(files, Options(sides=sides, clocks=clocks), engine())
+    kept = tuple(told.get("rows", {}))
+    result = analyze(files, Options(sides=sides, clocks=clocks, keep_tables=("*",) if kept else ()), engine(*kept))
     return result, [_told(f, case) for f in result.findings if f.code != "OBS-001"]
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import tracekit
 from packages import install, known, passes, program, wheel
 
 from tracekit.cli import scaffold
@@ -82,3 +83,46 @@ def test_it_installs_in_a_fresh_environment(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert sys.prefix not in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["grammar", "model", "report", "plugin"])
+@pytest.mark.parametrize("name", ["acme", "acme_two"])
+def test_each_kind_passes_its_own_samples_at_once(tmp_path: Path, kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRACEKIT_PLUGINS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    done = tracekit("new", kind, name)
+    assert (done.returncode, f"tracekit test {name} --plugins {name}/{name}.py" in done.stdout) == (0, True), done.stderr
+    done = tracekit("test", name, "--plugins", f"{name}/{name}.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 failed" in done.stdout
+    lint = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "E,F,I", "--line-length", "140", name], check=False
+    )
+    assert lint.returncode == 0
+    form = subprocess.run([sys.executable, "-m", "ruff", "format", "--isolated", "--check", "--line-length", "140", name], check=False)
+    assert form.returncode == 0
+
+
+def test_a_sample_of_rows_and_reports_says_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRACEKIT_PLUGINS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    tracekit("new", "plugin", "acme")
+    case = tmp_path / "acme" / "sample_traces" / "acme.stuck" / "fires-stuck"
+    told = (case / "expected.toml").read_text()
+    (case / "expected.toml").write_text(told.replace("acme_rings = 1", "acme_rings = 2\nacme_ring = 1").replace("stands still", "stands"))
+    done = tracekit("test", "acme", "--plugins", "acme/acme.py")
+    assert done.returncode == 1
+    assert "rows: acme_rings has 1, 2 expected" in done.stdout
+    assert "rows: no table is called acme_ring; did you mean acme_rings?" in done.stdout
+    assert "- ACME-001 0000:03:00.0: ring 2 of 0000:03:00.0 stands\n" in done.stdout
+    (case / "expected.toml").write_text(told)
+    assert "acme_rings = 1" in tracekit("expect", case, "--plugins", "acme/acme.py").stdout
+
+
+@pytest.mark.parametrize("name", ["Acme", "class", "../x", "a-b"])
+def test_a_name_that_no_plugin_can_have_is_refused(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = tracekit("new", "grammar", name)
+    assert (done.returncode, f"{name} is no name of a plugin" in done.stderr) == (2, True)
+    assert "json is a report already" in tracekit("new", "report", "json").stderr
+    assert list(tmp_path.iterdir()) == []

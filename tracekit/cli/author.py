@@ -27,6 +27,42 @@ def diagnosis(
     print("Its pages: tracekit explain NAME, tracekit schema, and docs/plugins.md of tracekit.")
 
 
+Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="A folder that is not there yet.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="What it is called: acme.")]
+
+
+@new.command()
+def grammar(name: Name, output: Output = None, debug: Debug = False) -> None:
+    """Write a file with a grammar, and a sample that says how many rows it gives."""
+    _begin("grammar", name, output)
+
+
+@new.command()
+def model(name: Name, output: Output = None, debug: Debug = False) -> None:
+    """Write a file with a grammar and a model over its tables, and a sample that says how many rows they give."""
+    _begin("model", name, output)
+
+
+@new.command()
+def report(name: Name, output: Output = None, debug: Debug = False) -> None:
+    """Write a file with a report, which --format takes by this name, and a sample with its text."""
+    _begin("report", name, output)
+
+
+@new.command()
+def plugin(name: Name, output: Output = None, debug: Debug = False) -> None:
+    """Write one file with a grammar, a model, a diagnosis and a report, and samples of all of them."""
+    _begin("plugin", name, output)
+
+
+def _begin(kind: str, name: str, output: Path | None) -> None:
+    from tracekit.cli.begun import write
+
+    folder = write(kind, name, output)
+    print(f"{folder} is ready. It is tried by:\n  tracekit test {folder} --plugins {folder / name}.py")
+    print("Its parts: tracekit plugins --plugins FILE, tracekit schema, and docs/plugins.md of tracekit.")
+
+
 def expect(
     cases: Annotated[list[Path], typer.Argument(metavar="CASE...", help="Folders of samples: sample_traces/NAME/fires-*.")],
     plugins: cli_plugins.Plugins = None,

@@ -28,6 +28,7 @@ from tracekit.cli import schema as cli_schema
 from tracekit.cli import simulate as cli_simulate
 from tracekit.cli import status as cli_status
 from tracekit.cli import test as cli_test
+from tracekit.cli import watch as cli_watch
 from tracekit.cli.meter import ReadMeter, size_of
 from tracekit.cli.output import Output, complain, traced
 from tracekit.errors import TracekitError, UsageError
@@ -145,6 +146,7 @@ app.command()(cli_simulate.simulate)
 app.command()(cli_batch.batch)
 app.command()(cli_batch.report)
 app.command()(cli_batch.query)
+app.command()(cli_watch.watch)
 app.command()(cli_redact.redact)
 app.command()(cli_record.record)
 app.command()(cli_doctor.doctor)

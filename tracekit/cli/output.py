@@ -38,6 +38,11 @@ class Output:
         """Hand over what was written. Errors: OutputError."""
         self._tried(lambda stream: stream.flush())
 
+    @property
+    def gone(self) -> bool:
+        """Return whether nobody reads any more."""
+        return self._dropped
+
     def isatty(self) -> bool:
         """Return whether a person reads it."""
         return self._stream is not None and not self._stream.closed and self._stream.isatty()

@@ -1,6 +1,7 @@
 """A plugin to begin with: a package whose one diagnosis, grammar, samples and test work as they are written."""
 
 import re
+from collections.abc import Mapping
 from importlib.util import find_spec
 from itertools import count
 from keyword import iskeyword
@@ -21,13 +22,17 @@ def write(name: str, code: str | None = None, folder: Path | None = None) -> Pat
         raise UsageError(f"{name} is no name of a diagnosis: give family.slug in lower case, as in acme.ring-stuck")
     family = m[1]
     package = f"tracekit_{family}" if find_spec(f"tracekit_{family}") is None else f"tracekit_{family}_{module}"
-    words = {"name": name, "code": _code(name, family, code), "family": family, "slug": m[2], "module": module, "package": package}
+    words = {"name": name, "code": code_of(name, family, code), "family": family, "slug": m[2], "module": module, "package": package}
     words |= {"project": package.replace("_", "-"), "table": f"{family}_{module}"}
-    folder = folder or Path(words["project"])
+    return written(FILES, words, folder or Path(words["project"]))
+
+
+def written(files: Mapping[str, str], words: Mapping[str, str], folder: Path) -> Path:
+    """Write files into a folder that is not there yet or is empty; their paths and texts are templates. Errors: UsageError."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is there already: name another with --output, or add the diagnosis to its hook")
+        raise UsageError(f"{folder} is there already: name another with --output")
     try:
-        for path, text in FILES.items():
+        for path, text in files.items():
             target = folder / Template(path).substitute(words)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(Template(text).substitute(words), encoding="utf-8")
@@ -36,7 +41,7 @@ def write(name: str, code: str | None = None, folder: Path | None = None) -> Pat
     return folder
 
 
-def _code(name: str, family: str, code: str | None) -> str:
+def code_of(name: str, family: str, code: str | None) -> str:
     """The code asked for, else the first free one of the family. Errors: UsageError where it or the name is taken."""
     from tracekit.plugins import registry as plugins
     from tracekit.plugins.isolation import Isolation
