@@ -153,10 +153,12 @@ def _unlike(result: Run, want: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _reported(result: Run, name: str) -> str:
-    """Return a report by the name that `--format` takes. AssertionError where there is none."""
+    """Return a report by the name that `--format` takes. AssertionError where there is none, or it is no text."""
     known = {r.name: r for r in engine().registry.reports}
     assert name in known, f"no report is called {name}{nearest(name, known)}"
-    return known[name]().write(result, {})
+    text = known[name]().write(result, {})
+    assert isinstance(text, str), f"the report {name} is no text"
+    return text
 
 
 def _unproven(case: Path, result: Run, allowed: bool) -> Iterator[str]:

@@ -67,7 +67,7 @@ class Watch:
 
         self.pending += lines
         texts = pl.Series([line.text.decode(errors="replace") for line in lines], dtype=pl.String)
-        self._matters = self._matters or len(self.kept) < HEAD or bool(texts.str.contains(self.engine.vocabulary.prefilter).any())
+        self._matters = self._matters or len(self.kept) < HEAD or bool(self.engine.vocabulary.finder.find(texts).any())
 
     @property
     def due(self) -> bool:
