@@ -24,7 +24,8 @@ _HEAVY = r"msi|msi-?x|irqs?|interrupts?|vectors?|pirqs?|irte|vfio|panic|io_page_
 # The counts at the end of /proc/interrupts: DFR:          0          0   Deferred Error APIC interrupts
 _ORDINARY = (
     r"perf(?:ormance)? counter|not a bug|functionality not available|error (?:source|interrupts?|reporting)|"
-    r"\b(?:no|0|without) (?:errors?|failures?|faults?)|fault handling|(?:lost|spurious) ticks|end kernel panic|"
+    # Xen, before it says which fault: [VT-D]iommu_fault_status: Primary Pending Fault
+    r"\b(?:no|0|without) (?:errors?|failures?|faults?)|fault handling|primary pending fault|(?:lost|spurious) ticks|end kernel panic|"
     r"spurious (?:lapic|8259a|native)|debug interrupt\?|resource region|command[ -]line|^> |\bpanic=|"
     r"unhandled: 0(?:$|[^0-9])|irq 2: unable to migrate|"
     # irqbalance: Cannot change IRQ 55 affinity: Input/output error (a managed irq)

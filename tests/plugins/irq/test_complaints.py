@@ -103,6 +103,7 @@ UNEXPLAINED = [
     "foo 0000:00:04.3: Failed to register interrupt handler",
     "foo 0000:00:04.3: Request IRQ 45 failed",
     "foo 0000:00:04.3: irq 45 request failed",
+    "foo 0000:00:04.3: MSI-X vectors that were granted are fewer than the required",
     "bnxt_en 0000:3b:00.0 (unnamed net_device) (uninitialized): Not enough completion rings/MSI-X available",
 ]
 # The driver goes on with another kind.
@@ -148,6 +149,7 @@ ORDINARY = [
     "hv_pci 0000-0000: Request for interrupt failed: 0xc0000001",
     "qep 0000:42:00.0: no MSI-X capability, using 4 queues",
     "qep 0000:42:00.0: fallback to MSI",
+    "qep 0000:42:00.0: MSI-X latency is lower than 5 us",
     "qep 0000:42:00.0: Falling back to single MSI vector.",
     "gpio_foo 0000:00:1e.0: failed to initialize interrupt controller",
     "gpio_foo 0000:00:1e.0: failed to init irq domain: -22",

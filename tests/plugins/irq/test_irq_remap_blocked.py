@@ -50,6 +50,13 @@ def test_each_wording_gives_the_same_row(lines: list[str], expected: tuple[str, 
 
 
 def test_xen_prints_two_lines_and_hexadecimal() -> None:
+    old = (
+        "(XEN) [VT-D]iommu.c:827: INTR-REMAP: Request device [06:00.1] fault index 2a, iommu reg = ffff82c3fff57000\n"
+        f"(XEN) INTR-REMAP:[fault reason 22h] {MISSING}\n"
+    )
+    assert [(f.subject.bdf, f.grade, [(e.line, e.line_end) for e in f.evidence]) for f in findings(old)] == [
+        ("0000:06:00.1", "proven", [(1, 2)])
+    ]
     request = "(XEN) [VT-D]INTR-REMAP: Request device [0000:05:00.0] fault index 1f, iommu reg = ffff82c00021f000"
     text = f"{request}\n(XEN) [VT-D]INTR-REMAP: reason 22 - {MISSING}\n"
     assert shape(findings(text)) == [("IRQ-003", "proven", "0000:05:00.0", None, [1])]
