@@ -232,6 +232,17 @@ def test_hang_memory_and_crash_cost_their_case_only(tmp_path, naughty):
     }
 
 
+def test_where_a_plugin_raised_is_told_once(tmp_path, naughty, settled):
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / f"{name}.log").write_text(log(1, "6.1.0-quit"))
+    traces = []
+    run(folder, tmp_path / "r", jobs=1, trace=traces.append)
+    assert len(traces) == 1
+    assert "naughty.py" in traces[0] and "raise SystemExit(4)" in traces[0] and "in run" in traces[0]
+
+
 def test_a_hang_is_tried_again_only_when_asked(tmp_path, naughty, settled):
     folder = fill(tmp_path / "in", 1)
     (folder / "spin.log").write_text(log(1, "6.1.0-spin"))

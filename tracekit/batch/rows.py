@@ -84,6 +84,7 @@ class Reply:
     facts: Mapping[str, Any] = field(default_factory=dict)  # machine, kernel, qemu, xen, sources, lines, findings
     tables: Mapping[str, list[tuple[Any, ...]]] = field(default_factory=dict)
     tokens: Mapping[str, str] = field(default_factory=dict)  # of a case that was redacted: token -> value
+    traces: tuple[str, ...] = ()  # where errors were raised, of plugins too
 
 
 def needed(telling: Telling) -> tuple[str, ...]:

@@ -40,7 +40,8 @@ class Settings:
 
     `jobs`: workers that are kept busy; `together`: small cases in one task, whose logs are parsed together; `retry`: failed cases are
     tried again; `rehash`: file times are not trusted; `redaction`: tokens in place of names and addresses, also of the cases' own paths;
-    `asked`: which diagnoses, severities and settings the user wants (`Control.asked`).
+    `asked`: which diagnoses, severities and settings the user wants (`Control.asked`); `trace`: hears where errors were raised, each
+    place once.
     """
 
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
@@ -52,6 +53,7 @@ class Settings:
     redaction: Tokens | None = None
     isolation: Isolation = IN_PROCESS
     asked: str = ""
+    trace: Callable[[str], None] = lambda _: None
 
     @property
     def engine(self) -> str:
@@ -102,6 +104,7 @@ def run(
     progress = Progress(len(todo), sum(j.size for j in todo), unchanged=len(cases) - len(todo))
     progress.damaged = [d.text for d in writer.dropped]
     tell(progress)
+    traced: set[str] = set()
     try:
         with closing(_replies(todo, executor or (lambda: Processes(settings.jobs)), settings)) as replies:
             for reply in replies:
@@ -110,6 +113,9 @@ def run(
                         settings.redaction.values.update(reply.tokens)
                     _take(writer, reply, before, settings.engine)
                     _count(progress, reply)
+                    for text in [t for t in dict.fromkeys(reply.traces) if t not in traced]:
+                        traced.add(text)
+                        settings.trace(text)
                 if writer.waiting >= _FLUSH_CASES or time.monotonic() - writer.flushed > _FLUSH_S:
                     writer.flush()
                 tell(progress)

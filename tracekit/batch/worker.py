@@ -17,6 +17,7 @@ from typing import Any
 from tracekit.batch import fingerprint, rows
 from tracekit.batch.rows import Reply
 from tracekit.errors import SourceError
+from tracekit.guard import trace
 from tracekit.plugins.isolation import Isolation
 from tracekit.process import die_with
 from tracekit.reading.archive import Limits
@@ -106,8 +107,9 @@ def answer(job: Job, engine: Any, ready: Ready) -> Reply:
     """Analyze one case; whatever it raises becomes a failed case."""
     start = time.perf_counter() - (ready.share if job.path in ready.digests else 0.0)
     tokens = None if job.key is None else Tokens(job.key)
+    traces: tuple[str, ...] = ()
     try:
-        status, facts, tables, digest = _analyzed(job, engine, ready, tokens)
+        status, facts, tables, digest, traces = _analyzed(job, engine, ready, tokens)
         kind = reason = ""
     except SourceError as error:
         status, kind, reason, facts, tables, digest = "failed", "unreadable", str(error), {}, {}, ""
@@ -119,30 +121,30 @@ def answer(job: Job, engine: Any, ready: Ready) -> Reply:
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         status, kind, facts, tables, digest = "failed", "error", {}, {}, ""
-        reason = f"internal error: {type(error).__name__}: {' '.join(str(error).split())}"
+        reason, traces = f"internal error: {type(error).__name__}: {' '.join(str(error).split())}", (trace(error),)
     if tokens is not None:
         reason = reason.replace(shown(job.path), tokens.of("case", shown(job.path)))
     told = tokens.values if tokens else {}
-    return Reply(job.label, status, kind, reason, digest, job.mark, job.size, time.perf_counter() - start, facts, tables, told)
+    return Reply(job.label, status, kind, reason, digest, job.mark, job.size, time.perf_counter() - start, facts, tables, told, traces)
 
 
 def _analyzed(
     job: Job, engine: Any, ready: Ready, tokens: Tokens | None
-) -> tuple[str, dict[str, Any], dict[str, list[tuple[Any, ...]]], str]:
+) -> tuple[str, dict[str, Any], dict[str, list[tuple[Any, ...]]], str, tuple[str, ...]]:
     from tracekit.batch import cases
     from tracekit.config.control import Control
     from tracekit.pipeline import Options, analyze, analyze_opened
 
     digest = ready.digests.get(job.path) or cases.digest(job.path)
     if digest == job.known:
-        return "same", {}, {}, digest
+        return "same", {}, {}, digest, ()
     telling = engine.vocabulary.telling
     options = Options(keep_tables=rows.needed(telling), limits=job.limits, redaction=tokens, case=job.label if tokens else "")
     engine = replace(engine, control=Control.of_asked(job.asked))
     opened = ready.opened.get(job.path)
     run = analyze([job.path], options, engine) if opened is None else analyze_opened(opened, options, engine)
     mtime = os.stat(job.path).st_mtime if os.path.exists(job.path) else 0.0
-    return "done", *rows.of_run(run, mtime, telling), digest
+    return "done", *rows.of_run(run, mtime, telling), digest, tuple(t for p in run.plugins for t in p.traces)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from tracekit.cli import isolate as cli_isolate
 from tracekit.cli import plugins as cli_plugins
 from tracekit.cli import redact as cli_redact
 from tracekit.cli import status as cli_status
-from tracekit.cli.output import complain, say, write
+from tracekit.cli.output import complain, say, traced, write
 from tracekit.errors import TracekitError, UsageError
 from tracekit.unseen import csv_cell
 
@@ -119,6 +119,7 @@ def batch(
     if not found:
         raise UsageError("no case to analyze: give files, archives, folders, @LIST or --case FOLDER")
     shown = Meter(sys.stderr.isatty())
+    settings = replace(settings, trace=lambda text: traced([text]))
     try:
         done = run(found, str(results), *_executor(executor, settings), tell=shown)
     except KeyboardInterrupt:
