@@ -370,8 +370,10 @@ def _ordered_by_frames(frames: Mapping[str, pl.DataFrame], merged: bool) -> Iter
             pl.coalesce([c for c in ("line_end", "line") if c in frame.columns]).alias("line"),
         )
         order = keys.select(pl.arg_sort_by("ts", "line", maintain_order=True)).to_series()
-        heads.append(keys[order].with_columns(pl.lit(i, dtype=pl.Int32).alias("frame")))
-        rows.append((name, rows_of(frame[order])))
+        if not order.is_sorted():  # most tables are in their order already: none is copied in vain
+            keys, frame = keys[order], frame[order]
+        heads.append(keys.with_columns(pl.lit(i, dtype=pl.Int32).alias("frame")))
+        rows.append((name, rows_of(frame)))
     whose = pl.concat(heads).sort("ts", "line", maintain_order=True)["frame"]
     for i in whose:
         name, mine = rows[i]
