@@ -1,10 +1,10 @@
-"""Screenshots of the HTML report: `python docs/screenshots.py FOLDER` makes three sizes in both themes.
-
+"""Screenshots of the HTML reports: `python docs/screenshots.py FOLDER` makes three sizes in both themes, of two runs and of a fleet.
 
 Without a folder it makes those of README.md. It drives the machine's Chromium (see `.ci/run`) through playwright.
 """
 
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -32,6 +32,21 @@ def taken(tab: Any, page: Path, size: tuple[int, int], scheme: str, file: Path) 
     print(f"{file}: {file.stat().st_size // 1024} KB")
 
 
+def everywhere(tab: Any, page: Path, folder: Path, name: str) -> None:
+    """Write what a page shows in three sizes and both themes."""
+    for size, scheme in ((s, c) for s in SIZES for c in ("light", "dark")):
+        taken(tab, page, SIZES[size], scheme, folder / f"{name}-{size}-{scheme}.png")
+
+
+def fleet(scratch: Path) -> Path:
+    """Write the page of a batch over the samples."""
+    command, page = Path(sys.executable).parent / "tracekit", scratch / "fleet.html"
+    samples = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "sample_traces").iterdir() if p.is_dir())
+    subprocess.run([command, "batch", *samples, "-o", scratch / "results", "--fail-on", "never"], cwd=ROOT, check=False)
+    subprocess.run([command, "report", scratch / "results", "-f", f"html={page}", "--fail-on", "never"], cwd=ROOT, check=False)
+    return page
+
+
 def main(folder: Path | None) -> None:
     """Make the pages, then the screenshots."""
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as p:
@@ -44,8 +59,9 @@ def main(folder: Path | None) -> None:
             if folder is None:
                 taken(tab, page, SIZES["laptop"], README[name], ROOT / f"docs/{name}.png")
                 continue
-            for size, scheme in ((s, c) for s in SIZES for c in ("light", "dark")):
-                taken(tab, page, SIZES[size], scheme, folder / f"{name}-{size}-{scheme}.png")
+            everywhere(tab, page, folder, name)
+        if folder is not None:
+            everywhere(tab, fleet(Path(scratch)), folder, "fleet")
         chromium.close()
 
 

@@ -38,8 +38,8 @@ def _body(fleet: Fleet, title: str) -> Iterator[str]:
     yield from _cases(fleet, heat)
     if fleet.faults:
         yield '<h2 id="what">What: the faults</h2>'
-    for number, fault in enumerate(fleet.faults[:_FAULTS]):
-        yield from _fault(fault, number)
+    for number, (fault, name) in enumerate(zip(fleet.faults[:_FAULTS], fleets.titles(fleet.faults), strict=False)):
+        yield from _fault(fault, number, name)
     if (left := len(fleet.faults) - _FAULTS) > 0:
         yield f"<p>{plural(left, 'further fault')}: in the table above.</p>"
     yield from _first("Gone since the earlier batch", list(fleets.gone(fleet)))
@@ -58,10 +58,10 @@ def _states(fleet: Fleet) -> Iterator[str]:
         yield f'<p><span class="new">{states.count("new")} new</span>, {told}.</p>'
 
 
-def _fault(f: FleetFault, number: int) -> Iterator[str]:
+def _fault(f: FleetFault, number: int, name: str) -> Iterator[str]:
     state = f' <span class="{"new" if f.state == "new" else "known"}">{safe(f.state)}</span>' if f.state else ""
     yield f'<article class="{safe(f.severity)}" id="fault-{number}"><span class="tag">{safe(f.severity)}</span>{state}'
-    yield f"<h2>{safe(f.code)} {safe(f.name)}{f', {safe(f.role)}' if f.role else ''}</h2>"
+    yield f"<h2>{safe(f.code)} {safe(name)}</h2>"
     yield f'<p class="what"><b>{safe(f.grade)}</b> · {safe(fleets.extent(f))} · <a href="#cases" data-f="{number}">its cases</a></p>'
     yield f"<p>{safe(f.example['summary'])}</p>"
     if advice := f.example.get("advice"):

@@ -1,5 +1,6 @@
 """The report of a fleet for a reader: the headline, the story of each fault, and what could not be read. For the reports of a batch."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from tracekit import Fleet, FleetFault
@@ -37,6 +38,17 @@ def notes(fleet: Fleet) -> Iterator[str]:
         told = f"Compared with the earlier batch on what both have: {plural(c['both'], 'machine')}, or cases without a host name"
         left = c["only_here"] or c["only_there"]
         yield told + (f". Not compared: {c['only_here']:,} only here, {c['only_there']:,} only there." if left else ".")
+
+
+def titles(faults: Sequence[FleetFault]) -> list[str]:
+    """Return the name and role of each fault; those that only their causes tell apart are numbered."""
+    names = [f.name + (f", {f.role}" if f.role else "") for f in faults]
+    many, seen = Counter(zip((f.code for f in faults), names, strict=True)), Counter[tuple[str, str]]()
+    told = []
+    for key in zip((f.code for f in faults), names, strict=True):
+        seen[key] += 1
+        told.append(key[1] + (f" #{seen[key]}" if many[key] > 1 else ""))
+    return told
 
 
 def extent(f: FleetFault) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import log
 
 from tracekit import Fleet, FleetFault
+from tracekit_reports.fleets import titles
 from tracekit_reports.page import safe, scrolling
 from tracekit_reports.story import plural
 
@@ -21,7 +22,7 @@ class Heatmap:
 
     def __init__(self, fleet: Fleet, places: str) -> None:
         self.fleet, self.places = fleet, places
-        self.faults = fleet.faults[:FAULTS]
+        self.faults, self.titles = fleet.faults[:FAULTS], titles(fleet.faults)
         self.columns, self.rest = _columns(self.faults)
         self.most = max((n for f in self.faults for n in self._cells(f.grid.get(ALL, {}))), default=0)
 
@@ -54,7 +55,7 @@ class Heatmap:
 
     def _fault(self, f: FleetFault, number: int) -> Iterator[str]:
         devices = [d for d in f.grid if d != ALL]
-        name = f'<a href="#fault-{number}">{safe(f.code)}</a> {safe(f.name)}' + (f", {safe(f.role)}" if f.role else "")
+        name = f'<a href="#fault-{number}">{safe(f.code)}</a> {safe(self.titles[number])}'
         one = f'<br><span class="of">{safe(_short(devices[0]))}</span>' if len(devices) == 1 and devices[0] else ""
         yield f'<tr class="all"><th scope="row">{name}{one}</th>{"".join(self._row(f.grid.get(ALL, {}), number, None, share=True))}</tr>'
         if len(devices) < 2:

@@ -34,7 +34,7 @@ def fleet_page(fleet: Fleet, width: int) -> Iterator[RenderableType]:
 def _brief(faults: Sequence[FleetFault], width: int) -> RenderableType:
     """Return a table of one row per fault, with a header, where the faults are too many for one screen."""
     told = {"severity": [f.severity for f in faults], "code": [f.code for f in faults]}
-    told["fault"] = [f.name + (f", {f.role}" if f.role else "") for f in faults]
+    told["fault"] = fleets.titles(faults)
     told["machines"] = [f"{f.machines:,}" if f.machines else plural(f.nameless, "case") for f in faults]
     if any(f.state for f in faults):
         told["state"] = [f.state for f in faults]

@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import date, timedelta
 
 from tracekit import Fleet, FleetFault
+from tracekit_reports.fleets import titles
 from tracekit_reports.page import safe, scrolling
 
 _MOST = 45  # bars of a row
@@ -19,16 +20,17 @@ def trend(fleet: Fleet, places: str) -> Iterator[str]:
     dated = [(number, f, days) for number, f in enumerate(fleet.faults) if (days := _days(f))]
     if not dated:
         return
-    shown = dated[:_ROWS]
+    shown, names = dated[:_ROWS], titles(fleet.faults)
     unit, buckets = _buckets(min(min(days) for _, _, days in shown), max(max(days) for _, _, days in shown))
     yield f'<h2 id="when">When: {places} by the {unit} of the first line</h2>'
     yield scrolling("Faults over time")
     yield '<table class="trend"><thead><tr>'
-    ends = "{}<span>{}</span>".format(*_ends(buckets, unit))
+    first, last = _ends(buckets, unit)
+    ends = f'<div style="max-width: {_width(buckets)}">{f"<span>{last}</span>" if last != first else ""}{first}</div>'
     yield f'<th scope="col">Fault</th><th scope="col" class="bars">{ends}</th><th scope="col">most in a {unit}</th></tr></thead><tbody>'
     rows = [(number, f, _counts(days, buckets)) for number, f, days in shown]
     for number, f, counts in rows:
-        name = f'<a href="#fault-{number}">{safe(f.code)}</a> {safe(f.name)}' + (f", {safe(f.role)}" if f.role else "")
+        name = f'<a href="#fault-{number}">{safe(f.code)}</a> {safe(names[number])}'
         yield f'<tr><th scope="row">{name}</th><td>{_bars(counts, buckets, unit)}</td><td class="n">{max(counts):,}</td></tr>'
     yield "</tbody></table></div>"
     yield from _numbers(rows, buckets, unit)
@@ -48,7 +50,8 @@ def _bars(counts: Sequence[int], buckets: Sequence[date], unit: str) -> str:
             high = max(2.0, (_HIGH - 2) * n / most)
             shape = f'x="{i * _WIDE + (_WIDE - _BAR) // 2}" y="{_HIGH - 1 - high:.1f}" width="{_BAR}" height="{high:.1f}"'
             parts.append(f"<rect {shape}><title>{_name(buckets[i], unit)}: {n:,}</title></rect>")
-    return f'<svg viewBox="0 0 {whole} {_HIGH}" preserveAspectRatio="none" role="img" aria-label="{told}">{"".join(parts)}</svg>'
+    box = f'viewBox="0 0 {whole} {_HIGH}" preserveAspectRatio="none" style="max-width: {_width(buckets)}"'
+    return f'<svg {box} role="img" aria-label="{told}">{"".join(parts)}</svg>'
 
 
 def _numbers(rows: Sequence[tuple[int, FleetFault, Sequence[int]]], buckets: Sequence[date], unit: str) -> Iterator[str]:
@@ -93,6 +96,11 @@ def _buckets(begin: date, end: date) -> tuple[str, list[date]]:
         at = [begin.year * 12 + begin.month - 1 + i for i in range(months + 2)]
         return "month", [date(m // 12, m % 12 + 1, 1) for m in at]
     return "year", [date(year, 1, 1) for year in range(begin.year, end.year + 2)]
+
+
+def _width(buckets: Sequence[date]) -> str:
+    """Return how wide a row of bars is at most: few bars are no walls."""
+    return f"{max(14, 3 * (len(buckets) - 1))}rem"
 
 
 def _ends(buckets: Sequence[date], unit: str) -> tuple[str, str]:

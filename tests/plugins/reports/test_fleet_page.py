@@ -85,7 +85,7 @@ def test_the_heat_map_has_a_number_in_every_cell(found: Fleet) -> None:
 def test_the_trend_has_a_bar_for_each_day_and_its_number(found: Fleet) -> None:
     page = render(found, "html")
     _, bars, numbers, _ = tables(page)
-    assert bars == [["Fault", "2026-11-012026-11-03", "most in a day"], ["IRQ-003irq.x, network", "2026-11-01: 22026-11-03: 1", "2"]]
+    assert bars == [["Fault", "2026-11-032026-11-01", "most in a day"], ["IRQ-003irq.x, network", "2026-11-01: 22026-11-03: 1", "2"]]
     assert numbers == [["day", "IRQ-003network"], ["2026-11-01", "2"], ["2026-11-03", "1"]]
     assert 'aria-label="2026-11-01 to 2026-11-03: 2, 0, 1"' in page
 
@@ -130,6 +130,16 @@ def test_what_is_new_known_and_gone_is_said(tmp_path: Path) -> None:
     assert "A-1  irq.x: was on 1 machine" in page
     *_, cases = tables(page)
     assert [row[:3] for row in cases] == [["Severity", "Fault", "State"], ["high", "A-2", "known"], ["high", "A-3", "new"]]
+
+
+def test_faults_that_only_their_causes_tell_apart_are_numbered(tmp_path: Path) -> None:
+    cases = [case(f"c{i}", finding(group=f"g{i}", role=role)) for i, role in enumerate(("", "", "nvme"))]
+    page = render(fleet(results(tmp_path, *cases)), "html")
+    assert [re.sub("notes?ice$|ice$", "", row[0]) for row in tables(page)[0][1:]] == [
+        "IRQ-003irq.x #1",
+        "IRQ-003irq.x #2",
+        "IRQ-003irq.x, nvme",
+    ]
 
 
 def test_each_fault_has_the_command_that_shows_a_case(tmp_path: Path) -> None:
