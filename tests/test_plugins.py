@@ -333,25 +333,25 @@ def test_a_name_or_code_that_is_taken(install: Install, name: str, code: str, ta
     [
         ("events", "start: (", "GrammarError: "),
         ("events", GRAMMAR.replace("start: acme_stuck", "begin: acme_stuck"), "no rule 'start'"),
-        ("events", GRAMMAR.replace("acme_stuck", "vector_alloc"), "acme.lark: vector_alloc: irq_vectors.lark has a rule of that name"),
+        ("events", GRAMMAR.replace("acme_stuck", "vector_alloc"), "vector_alloc: irq_vectors.lark has a rule of that name"),
         (
             "events",
             GRAMMAR.replace("ring: DEC", "ts: DEC").replace(" ring ", " ts "),
-            "acme.lark: acme_stuck: field ts has the name of an envelope column; choose another",
+            "acme_stuck: field ts has the name of an envelope column; choose another",
         ),
         (
             "events",
             GRAMMAR.replace("ring: DEC", "ring: /(?=2)[0-9]/"),
-            "acme.lark: acme_stuck: ASSERT in a terminal: only classes, literals, groups",
+            "acme_stuck: ASSERT in a terminal: only classes, literals, groups",
         ),
-        ("events", "//! foundby: x\n\n" + GRAMMAR, "acme.lark:1: mark foundby: there is no such mark; did you mean found-by?"),
+        ("events", "//! foundby: x\n\n" + GRAMMAR, "acme.lark:1:1: mark foundby: there is no such mark; did you mean found-by?"),
         ("events", GRAMMAR + "%ignore / +/\n", "%ignore is not allowed: every blank is written"),
         (
             "events",
             GRAMMAR.replace('"ring "', '"ring " x+').replace('": ring " ring', '": ring " digit+') + "digit: ring\n",
             "acme.lark: acme_stuck: ",
         ),
-        ("envelopes", GRAMMAR.replace("acme_stuck", "ftrace"), "acme.lark: ftrace: tracer.lark has a rule of that name"),
+        ("envelopes", GRAMMAR.replace("acme_stuck", "ftrace"), "ftrace: tracer.lark has a rule of that name"),
         ("odd", GRAMMAR, "holds no events/*.lark and no envelopes/*.lark (are they in the package data?)"),
     ],
 )
@@ -456,7 +456,8 @@ def test_the_list_of_plugins_tells_all_that_is_wrong(install: Install, capsys: p
     lines = capsys.readouterr().out.splitlines()
     at = lines.index("acme 1.2: 1 model, 1 grammar folder")
     assert lines[at + 1].startswith(f"  {NAMED}has a grammar to mend: ")
-    assert lines[at + 2] == f"  {NAMED}is wrong: model Lives asks for a table acme_other, which nothing gives; did you mean acme_lives?"
+    assert lines[at + 2 : at + 4] == ["    start: (", f"    {' ' * 8}^"]
+    assert lines[at + 4] == f"  {NAMED}is wrong: model Lives asks for a table acme_other, which nothing gives; did you mean acme_lives?"
 
 
 def test_what_is_wrong_with_a_grammar_is_told_again_from_the_cache(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,7 @@ def list_plugins(
         say(f"{p.name} {p.version}: {counts or 'nothing'}")
         for error in p.errors:
             say(f"  {error}")
+            say(p.carets[error]) if error in p.carets else None
         traced(p.traces)
         for label, names in _details(p, engine):
             say(f"  {label}: {', '.join(names)}")
