@@ -318,9 +318,9 @@ def test_a_diagnosis_asks_for_tables_that_nothing_gives(install: Install) -> Non
 @pytest.mark.parametrize(
     ("name", "code", "taken"),
     [
-        ("acme.stuck", "MSI-001", "MSI-001 is taken"),
-        ("msi.stale-hwsize", "ACME-001", "msi.stale-hwsize is taken"),
-        ("acme.stuck", "OBS-001", "OBS-001 is taken"),
+        ("acme.stuck", "MSI-001", "MSI-001 is taken by tracekit_msi"),
+        ("msi.stale-hwsize", "ACME-001", "msi.stale-hwsize is taken by tracekit_msi"),
+        ("acme.stuck", "OBS-001", "OBS-001 is taken by tracekit"),
     ],
 )
 def test_a_name_or_code_that_is_taken(install: Install, name: str, code: str, taken: str) -> None:
@@ -402,7 +402,7 @@ def test_a_report_that_fails_gives_way_to_the_page(
 
 def test_a_report_whose_name_is_taken(install: Install) -> None:
     install(START + REPORT.format(name="json", body="return ''"))
-    assert own() == ["is wrong: report json is left out, json is taken"]
+    assert own() == ["is wrong: report json is left out, json is taken by tracekit_reports"]
     assert [r.__name__ for r in plugins.load().reports if r.name == "json"] == ["JsonReport"]
 
 
@@ -497,7 +497,7 @@ def test_a_plugin_brings_gates_and_each_reference_is_checked(install: Install) -
     errors = [e for e in result.errors if e.startswith(NAMED)]
     assert [e.removeprefix(NAMED) for e in errors] == [
         "failed to answer tracekit_gates: TypeError: gate nonsense acme: a code is like KV2, a name like device-msi-domains",
-        "is wrong: gate KV2 acme-domains is left out, KV2 is taken",
+        "is wrong: gate KV2 acme-domains is left out, KV2 is taken by tracekit_linux",
         "is wrong: diagnosis ACME-003 acme.late asks for a gate AV9, which nothing declares; did you mean KV9?",
         "is wrong: diagnosis ACME-003 acme.late asks for a gate ZV7, which nothing declares; did you mean KV7?",
     ]

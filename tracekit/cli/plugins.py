@@ -45,9 +45,11 @@ def list_plugins(
 ) -> None:
     """Print the plugins: what each brings, through which hooks, how long it took to load, and what is wrong with it."""
     from tracekit.pipeline import Engine
+    from tracekit.plugins.hooks import API
     from tracekit.plugins.isolation import Isolation
 
     engine = Engine.load(isolation=Isolation(), simulators=True)
+    say(f"API {API}")
     for p in engine.registry.plugins:
         counts = ", ".join(f"{len(v)} {_plural(k, len(v))}" for k, (_, v) in _brings(p).items() if v)
         say(f"{p.name} {p.version}: {counts or 'nothing'}")
