@@ -318,9 +318,9 @@ def test_a_diagnosis_asks_for_tables_that_nothing_gives(install: Install) -> Non
 @pytest.mark.parametrize(
     ("name", "code", "taken"),
     [
-        ("acme.stuck", "MSI-001", "MSI-001 is taken"),
-        ("msi.stale-hwsize", "ACME-001", "msi.stale-hwsize is taken"),
-        ("acme.stuck", "OBS-001", "OBS-001 is taken"),
+        ("acme.stuck", "MSI-001", "MSI-001 is taken by tracekit_msi"),
+        ("msi.stale-hwsize", "ACME-001", "msi.stale-hwsize is taken by tracekit_msi"),
+        ("acme.stuck", "OBS-001", "OBS-001 is taken by tracekit"),
     ],
 )
 def test_a_name_or_code_that_is_taken(install: Install, name: str, code: str, taken: str) -> None:
@@ -333,25 +333,25 @@ def test_a_name_or_code_that_is_taken(install: Install, name: str, code: str, ta
     [
         ("events", "start: (", "GrammarError: "),
         ("events", GRAMMAR.replace("start: acme_stuck", "begin: acme_stuck"), "no rule 'start'"),
-        ("events", GRAMMAR.replace("acme_stuck", "vector_alloc"), "acme.lark: vector_alloc: irq_vectors.lark has a rule of that name"),
+        ("events", GRAMMAR.replace("acme_stuck", "vector_alloc"), "vector_alloc: irq_vectors.lark has a rule of that name"),
         (
             "events",
             GRAMMAR.replace("ring: DEC", "ts: DEC").replace(" ring ", " ts "),
-            "acme.lark: acme_stuck: field ts has the name of an envelope column; choose another",
+            "acme_stuck: field ts has the name of an envelope column; choose another",
         ),
         (
             "events",
             GRAMMAR.replace("ring: DEC", "ring: /(?=2)[0-9]/"),
-            "acme.lark: acme_stuck: ASSERT in a terminal: only classes, literals, groups",
+            "acme_stuck: ASSERT in a terminal: only classes, literals, groups",
         ),
-        ("events", "//! foundby: x\n\n" + GRAMMAR, "acme.lark:1: mark foundby: there is no such mark; did you mean found-by?"),
+        ("events", "//! foundby: x\n\n" + GRAMMAR, "acme.lark:1:1: mark foundby: there is no such mark; did you mean found-by?"),
         ("events", GRAMMAR + "%ignore / +/\n", "%ignore is not allowed: every blank is written"),
         (
             "events",
             GRAMMAR.replace('"ring "', '"ring " x+').replace('": ring " ring', '": ring " digit+') + "digit: ring\n",
             "acme.lark: acme_stuck: ",
         ),
-        ("envelopes", GRAMMAR.replace("acme_stuck", "ftrace"), "acme.lark: ftrace: tracer.lark has a rule of that name"),
+        ("envelopes", GRAMMAR.replace("acme_stuck", "ftrace"), "ftrace: tracer.lark has a rule of that name"),
         ("odd", GRAMMAR, "holds no events/*.lark and no envelopes/*.lark (are they in the package data?)"),
     ],
 )
@@ -402,7 +402,7 @@ def test_a_report_that_fails_gives_way_to_the_page(
 
 def test_a_report_whose_name_is_taken(install: Install) -> None:
     install(START + REPORT.format(name="json", body="return ''"))
-    assert own() == ["is wrong: report json is left out, json is taken"]
+    assert own() == ["is wrong: report json is left out, json is taken by tracekit_reports"]
     assert [r.__name__ for r in plugins.load().reports if r.name == "json"] == ["JsonReport"]
 
 
@@ -456,7 +456,8 @@ def test_the_list_of_plugins_tells_all_that_is_wrong(install: Install, capsys: p
     lines = capsys.readouterr().out.splitlines()
     at = lines.index("acme 1.2: 1 model, 1 grammar folder")
     assert lines[at + 1].startswith(f"  {NAMED}has a grammar to mend: ")
-    assert lines[at + 2] == f"  {NAMED}is wrong: model Lives asks for a table acme_other, which nothing gives; did you mean acme_lives?"
+    assert lines[at + 2 : at + 4] == ["    start: (", f"    {' ' * 8}^"]
+    assert lines[at + 4] == f"  {NAMED}is wrong: model Lives asks for a table acme_other, which nothing gives; did you mean acme_lives?"
 
 
 def test_what_is_wrong_with_a_grammar_is_told_again_from_the_cache(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -496,7 +497,7 @@ def test_a_plugin_brings_gates_and_each_reference_is_checked(install: Install) -
     errors = [e for e in result.errors if e.startswith(NAMED)]
     assert [e.removeprefix(NAMED) for e in errors] == [
         "failed to answer tracekit_gates: TypeError: gate nonsense acme: a code is like KV2, a name like device-msi-domains",
-        "is wrong: gate KV2 acme-domains is left out, KV2 is taken",
+        "is wrong: gate KV2 acme-domains is left out, KV2 is taken by tracekit_linux",
         "is wrong: diagnosis ACME-003 acme.late asks for a gate AV9, which nothing declares; did you mean KV9?",
         "is wrong: diagnosis ACME-003 acme.late asks for a gate ZV7, which nothing declares; did you mean KV7?",
     ]

@@ -72,6 +72,7 @@ _HOMES = {
         "numbers",
     ),
     **dict.fromkeys(("csv_cell", "visible"), "unseen"),
+    "API": "plugins.hooks",
     "full_bdf": "bdf",
     "ENVELOPE": "types",
     "Schema": "types",
@@ -161,6 +162,7 @@ if TYPE_CHECKING:
     from tracekit.pipeline import Engine as Engine
     from tracekit.pipeline import Options as Options
     from tracekit.pipeline import analyze as analyze
+    from tracekit.plugins.hooks import API as API
     from tracekit.plugins.hooks import hookimpl as hookimpl
     from tracekit.replay.clock import before as before
     from tracekit.replay.gates import Gate as Gate

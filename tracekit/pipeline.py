@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import takewhile
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -91,6 +92,7 @@ class Engine:
     vocabulary: Vocabulary
     errors: tuple[str, ...] = ()
     control: Control = field(default_factory=Control)
+    broken: Mapping[str, str] = field(default_factory=dict)  # table -> what is wrong with the grammar that would give it
 
     @classmethod
     def load(cls, keep_tables: Sequence[str] = (), isolation: Isolation = IN_PROCESS, simulators: bool = False) -> "Engine":
@@ -105,13 +107,16 @@ class Engine:
         complaints = (*grammars.errors, *grammars.warnings)
         for folder, text in complaints:
             if folder in registry.grammars:
-                registry.grammars[folder].wrong(f"has a grammar to mend: {text}")
-        plugins.check(registry, grammars.events)
+                registry.grammars[folder].mend(folder, text)
+        broken = grammars.broken
+        plugins.check(registry, grammars.events, broken)
         wanted = {*registry.asked_for(), *keep_tables, *(name for names in grammars.telling.values() for name in names)}
         scored = not wanted.isdisjoint(("*", *SCORE))
         models = [m for m in registry.models if scored or set(m.emits()) != {"predictions"}]
         vocabulary = Vocabulary(grammars, [*grammars.events, RAW] if "*" in keep_tables else wanted)
-        return cls(registry, models, vocabulary, tuple(text for folder, text in complaints if folder not in registry.grammars))
+        return cls(
+            registry, models, vocabulary, tuple(text for folder, text in complaints if folder not in registry.grammars), broken=broken
+        )
 
     def redactor(self, sources: Sequence[Source], tokens: "Tokens") -> "Redactor":
         """Read the sources once for the names in them; return what replaces these by tokens."""
@@ -173,7 +178,7 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
     with aside(registry.strangers):
         tables, parsed, repeats = read(sources, engine, options, errors, case.parsed)
         places = Places(tables, engine.vocabulary.telling)
-        findings, outcomes = diagnose(registry, places, engine.control)
+        findings, outcomes = diagnose(registry, places, engine.control, engine.broken)
         findings = confirmed(findings, flipped(registry, places, {f.code for f in findings})) if findings else findings
     findings, suppressed = engine.control.divided(findings, today := date.today())
     given = {s.path: s for s in sources}
@@ -308,13 +313,17 @@ def _parsed(
             errors.append(f"{source.path}: cannot be read: {reason_of(e)}")
 
 
-def diagnose(registry: plugins.Registry, places: Places, control: Control) -> tuple[list[Finding], list[Outcome]]:
+def diagnose(
+    registry: plugins.Registry, places: Places, control: Control, broken: Mapping[str, str] = MappingProxyType({})
+) -> tuple[list[Finding], list[Outcome]]:
     """Run every diagnosis but those left out, and return its outcome. One that raises is not evaluated, and its plugin is named."""
     findings: list[Finding] = []
     outcomes: list[Outcome] = []
     for d, plugin in ((d, p) for d, p in registry.judges if d.code not in control.left_out):
         found, outcome = _judged(plugin, d, places, control.settings.get(d.code, {}))
         findings += control.severe(found)
+        if outcome.outcome == "not evaluated" and (lost := next((t for t in d.needs if t in broken), None)):
+            outcome = replace(outcome, reason=f"the table {lost} is missing since its grammar cannot be read", record="")
         outcomes.append(recipes.named(outcome))
     settled = worded(settle(findings, registry.diagnoses, places), registry.gates, places.tables.get("platforms"))
     spot = blind_spot(settled, outcomes)

@@ -87,3 +87,15 @@ def test_a_batch_hears_such_a_plugin_and_analyzes_anew_where_it_changed(ring: Pa
     fingerprint.digest.cache_clear()
     assert "1 case analyzed, 0 with a fault" in tracekit(*batch).stdout
     fingerprint.digest.cache_clear()
+
+
+@pytest.mark.parametrize("isolate", ["foreign", "none"])
+def test_a_plugin_of_another_api_is_not_loaded_and_named(ring: Path, tmp_path: Path, isolate: str) -> None:
+    text = ring.read_text()
+    ring.write_text(f"TRACEKIT_API = 1\n{text}")
+    assert findings(tmp_path, "--plugins", str(ring), "--isolate", isolate) != []
+    ring.write_text(f"TRACEKIT_API = 2\n{text}")
+    told = tracekit("plugins", "--plugins", ring).stdout
+    assert "plugin ring 0.2 was not loaded: it is written for API 2 of tracekit, this one has API 1" in told
+    assert told.startswith("API 1\n")
+    assert findings(tmp_path, "--plugins", str(ring), "--isolate", isolate) == []

@@ -374,7 +374,12 @@ def _of_log(place: str, named: tuple[str, ...], tokens: "Tokens | None") -> "dic
     from tracekit.plugins.isolation import Isolation
 
     engine = Engine.load(named, Isolation())
+    if missing := next((n for n in named if n in engine.broken), None):
+        wrong = next((e for p in engine.registry.plugins for e in p.errors if "grammar" in e), engine.broken[missing])
+        raise UsageError(f"the table {missing} is missing since its grammar cannot be read: {wrong}")
     run = analyze([place], Options(keep_tables=named, beyond=True, redaction=tokens), engine)
+    for error in run.errors:
+        complain(error)
     _, told = rows.of_run(run, 0.0, engine.vocabulary.telling)
     own = {n: frame(n, [(0, place, *row) for row in of]).drop("result", "case") for n, of in told.items()}
     return engine.vocabulary.blank(named) | own | dict(run.tables)

@@ -19,6 +19,7 @@ from tracekit.cli import doctor as cli_doctor
 from tracekit.cli import explain as cli_explain
 from tracekit.cli import formats as cli_formats
 from tracekit.cli import isolate as cli_isolate
+from tracekit.cli import match as cli_match
 from tracekit.cli import model as cli_model
 from tracekit.cli import plugins as cli_plugins
 from tracekit.cli import record as cli_record
@@ -139,6 +140,7 @@ def analyze(
 app.command("plugins")(cli_plugins.list_plugins)
 app.command()(cli_explain.explain)
 app.command()(cli_schema.schema)
+app.command()(cli_match.match)
 app.command()(cli_model.replay)
 app.command()(cli_model.state)
 app.command()(cli_model.whatif)

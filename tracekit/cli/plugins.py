@@ -45,14 +45,17 @@ def list_plugins(
 ) -> None:
     """Print the plugins: what each brings, through which hooks, how long it took to load, and what is wrong with it."""
     from tracekit.pipeline import Engine
+    from tracekit.plugins.hooks import API
     from tracekit.plugins.isolation import Isolation
 
     engine = Engine.load(isolation=Isolation(), simulators=True)
+    say(f"API {API}")
     for p in engine.registry.plugins:
         counts = ", ".join(f"{len(v)} {_plural(k, len(v))}" for k, (_, v) in _brings(p).items() if v)
         say(f"{p.name} {p.version}: {counts or 'nothing'}")
         for error in p.errors:
             say(f"  {error}")
+            say(p.carets[error]) if error in p.carets else None
         traced(p.traces)
         for label, names in _details(p, engine):
             say(f"  {label}: {', '.join(names)}")

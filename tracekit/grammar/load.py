@@ -14,6 +14,7 @@ import polars as pl
 from tracekit.errors import GrammarError, nearest
 from tracekit.grammar.cache import cached_rules, digest_of, keep
 from tracekit.grammar.lowering import lower_file
+from tracekit.grammar.place import located
 from tracekit.grammar.rules import Grammars, Rule, built_in_folder
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def load(folders: Iterable[Path] = (), *, strict: bool = False) -> Grammars:
         except GrammarError as e:
             if strict:
                 raise
-            errors.append((folder, str(e)))
+            errors.append((folder, located(path, str(e))))
         warnings += [(folder, note) for note in notes]
     strange = list(_strangers(loaded, grammars.events))
     if strange and strict:

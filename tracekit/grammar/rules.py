@@ -10,6 +10,7 @@ import polars as pl
 
 from tracekit.errors import GrammarError
 from tracekit.grammar.marks import Marks
+from tracekit.grammar.place import rules_of
 from tracekit.tables.declaration import Column, Table
 from tracekit.types import TERMINAL_TYPES
 
@@ -73,6 +74,13 @@ class Grammars:
     digest: str = ""
     errors: tuple[tuple[Path, str], ...] = ()
     warnings: tuple[tuple[Path, str], ...] = ()
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """Return the tables that are missing since their file could not be read, and what is wrong with it."""
+        folders = dict(self.errors)
+        files = ((text, file) for folder, text in folders.items() for file in folder.glob("events/*.lark"))
+        return {name: text.splitlines()[0] for text, file in files for name in rules_of(file) if name not in self.events}
 
     @property
     def telling(self) -> dict[str, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from tracekit.diagnosing.diagnoses import Diagnosis
 from tracekit.picture.lane import LaneSource
 from tracekit.replay.gates import Gate
 
+API = 1  # of what a plugin may import and provide; a module says `TRACEKIT_API = 1` for which one it is written
 hookspec = pluggy.HookspecMarker("tracekit")
 hookimpl = pluggy.HookimplMarker("tracekit")
 

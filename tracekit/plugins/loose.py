@@ -115,7 +115,7 @@ def _held(module: ModuleType, name: str) -> dict[str, list[Any]]:
 def _written(texts: Mapping[str, str], name: str) -> Path:
     """Write grammars into files, where grammars are read from: in the user's cache, or where it is read-only in a temporary folder."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracekit"
-    folder = cache / f"plugin-{_digest(repr(sorted(texts.items())))}"
+    folder = cache / f"plugin-{_digest(repr((name, sorted(texts.items()))))}"
     try:
         return _filled(folder, texts, name)
     except OSError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tracekit.diagnosing.diagnoses import Diagnosis
 from tracekit.guard import Lost, clean, named, trace
 from tracekit.picture.lane import LaneSource
+from tracekit.plugins.loose import GRAMMARS
 from tracekit.replay.gates import Gate
 from tracekit.replay.model import Model
 from tracekit.replay.whatif import System
@@ -34,6 +35,7 @@ class Plugin:
     simulators: "list[type[Simulator]]" = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     traces: list[str] = field(default_factory=list)  # where errors were raised, for `--debug`
+    carets: dict[str, str] = field(default_factory=dict)  # error -> the line of the grammar with a caret below
     ours: bool = False  # of the distribution tracekit
     place: str = ""  # its file, where nobody installed it
     seconds: float = 0.0  # that loading it took
@@ -48,9 +50,18 @@ class Plugin:
 
     def wrong(self, what: str) -> str:
         """Note what is wrong with this plugin; returns the line that names it."""
+        what, _, caret = what.partition("\n")
         text = f"plugin {self.name} {self.version} {' '.join(clean(what).split())}"
         self.errors.append(text)
+        if caret:
+            self.carets[text] = clean(caret)
         return text
+
+    def mend(self, folder: Path, text: str) -> None:
+        """Note what is wrong with a grammar; one that stands in a text of the plugin's own file is named by that."""
+        for part, kind in GRAMMARS.items() if self.place else ():
+            text = text.replace(str(folder / kind / f"{self.name}.lark"), f"{self.place} {part}")
+        self.wrong(f"has a grammar to mend: {text}")
 
     def readers(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield each model, diagnosis, system and lane with the names of the tables that it reads."""

@@ -158,6 +158,9 @@ def into(plugin: Plugin, point: metadata.EntryPoint, simulators: bool = False) -
     manager.add_hookspecs(hooks)
     with aside(not plugin.ours), guarded(lambda e: plugin.failed("load", e)):
         module = point.load()
+        if (wanted := getattr(module, "TRACEKIT_API", hooks.API)) != hooks.API:
+            plugin.wrong(f"was not loaded: it is written for API {wanted!r} of tracekit, this one has API {hooks.API}")
+            return
         manager.register(module, name=point.name)
         for what in parts.misnamed(module, {n for n in vars(hooks) if n.startswith("tracekit_")}):
             plugin.wrong(f"is wrong: {what}")
@@ -194,7 +197,7 @@ def _answer(manager: pluggy.PluginManager, module: object, plugin: Plugin, hook:
 
 def _drop_repeated(registry: Registry) -> None:
     """Of two parts with one name the one loaded first stays."""
-    codes, formats, gates = set(BLIND_SPOT), set[str](), set[str]()
+    codes, formats, gates = dict.fromkeys(BLIND_SPOT, "tracekit"), dict[str, str](), dict[str, str]()
     declared: dict[str, Table] = {}
     for plugin in registry.plugins:
         plugin.diagnoses = [d for d in plugin.diagnoses if _first(plugin, f"diagnosis {d.code} {d.name}", {d.code, d.name}, codes)]
@@ -203,11 +206,12 @@ def _drop_repeated(registry: Registry) -> None:
         plugin.models = [m for m in plugin.models if _agrees(plugin, m, declared)]
 
 
-def _first(plugin: Plugin, what: str, names: set[str], taken: set[str]) -> bool:
-    if repeated := sorted(names & taken):
-        plugin.wrong(f"is wrong: {what} is left out, {' and '.join(repeated)} is taken")
+def _first(plugin: Plugin, what: str, names: set[str], taken: dict[str, str]) -> bool:
+    """Return whether names are free; `taken`: name -> the plugin that has it."""
+    if repeated := sorted(names & taken.keys()):
+        plugin.wrong(f"is wrong: {what} is left out, {' and '.join(repeated)} is taken by {taken[repeated[0]]}")
         return False
-    taken |= names
+    taken.update(dict.fromkeys(names, plugin.name))
     return True
 
 
@@ -237,8 +241,11 @@ def _agrees(plugin: Plugin, model: type[Model], declared: dict[str, Table]) -> b
     return True
 
 
-def check(registry: Registry, events: Iterable[str]) -> None:
-    """Name what only shows once the grammars are loaded: tables that nothing gives, models that emit the table of an event."""
+def check(registry: Registry, events: Iterable[str], broken: Iterable[str] = ()) -> None:
+    """Name what only shows once the grammars are loaded: tables that nothing gives, models that emit the table of an event.
+
+    `broken`: tables of grammars that could not be read, which are named already.
+    """
     names = set(events)
     for plugin in registry.plugins:
         for model in plugin.models:
@@ -248,5 +255,5 @@ def check(registry: Registry, events: Iterable[str]) -> None:
     known = names | OWN | {t for m in registry.models for t in m.emits()}
     for plugin in registry.plugins:
         for what, tables in list(plugin.readers()):
-            for table in sorted(set(tables) - known):
+            for table in sorted(set(tables) - known - set(broken)):
                 plugin.wrong(f"is wrong: {what} asks for a table {table}, which nothing gives{nearest(table, known)}")
