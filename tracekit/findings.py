@@ -25,7 +25,7 @@ SEVERITIES: tuple[str, ...] = get_args(Severity)
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Point to one line of a source, or to a span of lines. The run fills in `text`, and `text_end` for the last line of a span."""
+    """One line of a source, or a span of lines. The run fills in `text`, and `text_end` for the last line of a span."""
 
     source: str
     line: int
@@ -38,7 +38,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Name the device, host or domain that a finding is about. `kind`: pci | host | domain | unknown; `label` is what is printed."""
+    """The device, host or domain that a finding is about. `kind`: pci | host | domain | unknown; `label` is what is printed."""
 
     label: str
     kind: str = "pci"
@@ -52,7 +52,7 @@ HOST = Subject("host", kind="host")
 
 @dataclass(frozen=True, slots=True)
 class Unchecked:
-    """Name a guard that the input could not check, and the source that would settle it, with the command that records it."""
+    """A condition that the input could not check, and the source that would settle it, with the command that records it."""
 
     guard: str
     would_settle: str
@@ -60,7 +60,7 @@ class Unchecked:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """State what is wrong, with which device, on which lines, and how sure that is. Diagnoses fill the first block, the run the second."""
+    """A fault: what is wrong, with which device, on which lines, how sure. Diagnoses fill the first block of fields, the run the second."""
 
     summary: str
     grade: Grade | None  # null for CFG and OBS
@@ -90,7 +90,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Record the outcome of one diagnosis in one run. `record` is the command or source that would let it decide more."""
+    """The outcome of one diagnosis in one run. `record` is the command or source that would let it decide more."""
 
     name: str
     code: str
@@ -101,7 +101,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Stand in for a finding where a diagnosis has none; see `clear`, `inconclusive`, `not_evaluated`."""
+    """The answer of a diagnosis that has no finding; see `clear`, `inconclusive`, `not_evaluated`."""
 
     outcome: OutcomeKind
     reason: str

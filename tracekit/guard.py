@@ -1,6 +1,6 @@
-"""Calls into plugins: whatever one raises is an error of the plugin, and what it prints goes to standard error.
+"""Calls into plugins. What a plugin raises becomes an error of the plugin; what it prints is sent to standard error.
 
-Only an interrupt from the keyboard goes on: it is the user's own.
+Only KeyboardInterrupt is passed on: it comes from the user.
 """
 
 import os
@@ -14,7 +14,7 @@ _LONGEST = 2000  # characters of an error's message that are kept
 
 
 class Raised(Exception):
-    """What a plugin raised in a process of its own: the name of the exception, its message, and where it was raised."""
+    """An exception that a plugin raised in a process of its own: the name of the exception, its message, and where it was raised."""
 
     def __init__(self, kind: str, message: str, trace: str) -> None:
         super().__init__(message)

@@ -26,7 +26,7 @@ class NotUnderstood:
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """Account for every line of one source: the counts of `classes` add up to `lines`."""
+    """The account of every line of one source: the counts of `classes` add up to `lines`."""
 
     path: str
     lines: int
@@ -41,7 +41,7 @@ class SourceReport:
 
 @dataclass(frozen=True, slots=True)
 class PluginReport:
-    """Describe one plugin: its version, its parts, and its errors."""
+    """A plugin of the run: its version, its parts, and its errors."""
 
     name: str
     version: str
@@ -61,7 +61,7 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Suppressed:
-    """Hold a finding that the user keeps out of the report: `by` which setting, and the `reason` given there."""
+    """A finding that the user keeps out of the report: `by` which setting, and the `reason` given there."""
 
     finding: Finding
     by: str
@@ -70,7 +70,7 @@ class Suppressed:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Hold what was analyzed, as the caller gave it, so that it can be read once more."""
+    """The input of the analysis as the caller gave it, so that it can be read again."""
 
     paths: tuple[str, ...]
     clocks: Mapping[str, int] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Given:
 
 
 class Tables(dict[str, "pl.DataFrame"]):
-    """Hold the tables that a run kept. Another one is made where `tables[name]` asks for it: the logs are read once more."""
+    """The tables of a run. `tables[name]` of a table that was not kept reads the logs again."""
 
     given: Given | None = None
 
@@ -90,7 +90,7 @@ class Tables(dict[str, "pl.DataFrame"]):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Hold the outcome of one analysis."""
+    """The result of one analysis."""
 
     sources: tuple[SourceReport, ...]
     findings: tuple[Finding, ...]

@@ -40,7 +40,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Show one thing over time. `table` is the table that its rows come from; `shades`: its bad bars are shaded through all lanes."""
+    """The states or events of one kind over time. `table` is the table of its rows; `shades`: its bad bars are shaded through all lanes."""
 
     name: str
     table: str
@@ -71,7 +71,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Hold the lanes of one subject. Positions are ns on the clock of the case, or lines of the only source where nothing has a stamp.
+    """The lanes of one subject. Positions are ns on the clock of the case, or lines of the only source where nothing has a stamp.
 
     `shades` (begin, end): the windows without interrupts. `clock` says how the sources' clocks relate, `sources` which are drawn.
     """
@@ -125,7 +125,7 @@ def _clipped(bar: Bar, begin: int, end: int) -> Bar:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Hold what is drawn of a finding: the whole, and the part that its proof lies in where the whole is too long to show it."""
+    """The drawing of a finding: the whole, and the part that its proof lies in where the whole is too long to show it."""
 
     whole: Timeline
     focus: Timeline | None = None

@@ -1,4 +1,4 @@
-"""Whether "nothing wrong found" can be relied on: what of the input was not seen, or not understood."""
+"""Decide whether "nothing wrong found" can be relied on: which parts of the input were not read or not understood."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING

@@ -30,7 +30,7 @@ from tracekit_irq.models.vectors import Vectors
 
 @hookimpl
 def tracekit_models() -> list[type]:
-    """Return the vector pool's replay, what drivers tell of it in known words and in their own, and faults of IOMMUs in one form."""
+    """Return the models of the vector pool, of drivers' messages on it, and of IOMMU faults."""
     return [Vectors, MessageResults, Complaints, RemapFaults, SmmuFaults]
 
 

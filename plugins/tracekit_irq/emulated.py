@@ -1,4 +1,4 @@
-"""Interrupt messages that an emulated IOMMU (QEMU's VT-d or AMD-Vi) refused, as it tells them itself."""
+"""Interrupt messages that an emulated IOMMU (QEMU's VT-d or AMD-Vi) refused, from its own messages."""
 
 from collections.abc import Iterator, Sequence
 

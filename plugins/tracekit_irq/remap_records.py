@@ -51,7 +51,7 @@ def records(
 
 
 def of_amd(events: pl.DataFrame | None, by_xen: pl.DataFrame | None) -> Rows:
-    """Return the interrupt messages that an AMD IOMMU refused, as Linux and Xen tell them, in the form of `remap_faults`."""
+    """Return the interrupt messages that an AMD IOMMU refused, as Linux and Xen print them, in the form of `remap_faults`."""
     xen = by_xen.rename({"xen_address": "address"}) if by_xen is not None else None
     frames = [f.filter(interrupts(f)) for f in (events, xen) if f is not None]
     return [_as_fault(e) for f in frames for e in sorted_rows(f)]

@@ -148,7 +148,7 @@ def base_gates(recorded: Sequence[Recording], gates: pl.DataFrame | None) -> Gat
 
 
 class Replay:
-    """The machines of one function under one setting of the gates; it hears stimuli and notes the faults of each step."""
+    """The machines of one function under one setting of the gates. It applies stimuli and notes the faults of each step."""
 
     def __init__(self, machines: Machines, gates: Gates, recorded: Recording) -> None:
         self.gates, self.recorded, self.made, limit = gates, recorded, machines, recorded.limit
@@ -177,7 +177,7 @@ class Replay:
         return frozenset(self.seen - ({"MSI-002"} if "MSI-001" in self.seen else set()))
 
     def _detaches(self, count: int) -> bool:
-        """Return whether the other vectors are lost when so many are wired anew and the last one fails."""
+        """Return whether the other vectors are lost when so many are wired again and the last one fails."""
         device = self.made["VfioDevice"](dynamic=self.dynamic)
 
         def wire(first: int, size: int, wiring: int) -> None:

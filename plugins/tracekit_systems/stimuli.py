@@ -37,7 +37,7 @@ class Stimulus:
 
 @dataclass
 class Recording:
-    """The stimuli of one function in one source, for its MSI-X or its plain MSI, and what they tell of the kernel and the client.
+    """The stimuli of one function in one source, for its MSI-X or its plain MSI, and the facts on the kernel and the client that follow.
 
     `limit`: size of an irq domain that was there before the first line. `resized`, `appended`, `refused`: a client tore down to grow,
     added in place, or was refused that; `bounded`: an insert was refused with -34; `lost`: something shows that an interrupt came while

@@ -26,7 +26,7 @@ class Step:
 
 @dataclass
 class Domain:
-    """Hold what was recorded of a domain: its label, the steps, and their space. `told`: from calls or lives, not from refusals."""
+    """The recording of a domain: its label, its steps, and their pirq space. `told`: from calls or lives, not from refusals."""
 
     label: str
     steps: list[Step] = field(default_factory=list)

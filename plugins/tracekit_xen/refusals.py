@@ -1,4 +1,4 @@
-"""Requests for pirqs that were refused, whoever tells: dom0's messages and calls, an HVM guest, the device model, the hypervisor."""
+"""Refused requests for pirqs, from any source: dom0's messages and calls, an HVM guest, the device model, the hypervisor."""
 
 from collections.abc import Iterator, Set
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How much room for MSI pirqs a domain has, as far as the case tells."""
+"""The number of MSI pirqs that a domain can have, as far as the case shows it."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from tracekit_xen.places import rows, whole
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """The MSI pirqs of a domain: `extra` in all, `floor` the lowest one, `held` the largest inventory; each with the rows that tell."""
+    """The MSI pirqs of a domain: `extra` in all, `floor` the lowest one, `held` the largest inventory; each with its rows of evidence."""
 
     extra: int | None = None
     floor: int | None = None
@@ -25,12 +25,12 @@ class Room:
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """Return the lines that tell the limit and the inventory."""
+        """Return the lines that show the limit and the inventory."""
         return tuple(whole(r, "cause") for r in (*self.told, *([self.inventory] if self.inventory else [])))
 
 
 def room(facts: pl.DataFrame | None, domid: int | None, prefer: frozenset[str] = frozenset()) -> Room:
-    """Return the room of a domain; null stands for a domU. Sources in `prefer` (those of the refusals) are heard first."""
+    """Return the room of a domain; null stands for a domU. Sources in `prefer` (those of the refusals) come first."""
     known = sorted(rows(facts), key=lambda r: r.source not in prefer)
     gsis = next((r for r in known if r.fact == "gsis"), None)
     extra = next((r for r in known if r.fact == "extra" and (r.domid == domid or (r.domid is None and domid != 0))), None)

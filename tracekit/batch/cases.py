@@ -20,7 +20,7 @@ _STEP = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case: its path, its size in bytes; `mark` differs when the content may; `changed`: when that was last, in ns since 1970."""
+    """A case of a batch: its path, its size in bytes. `mark` differs once the content may; `changed`: its last change, in ns since 1970."""
 
     path: str
     size: int

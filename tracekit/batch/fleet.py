@@ -15,7 +15,7 @@ BY = ("kernel", "qemu", "xen", "driver", "device")  # what the machines of a fau
 
 
 def fleet(results: Results, against: Results | None = None) -> Fleet:
-    """Sum up the results of a batch, against those of an earlier one where given."""
+    """Sum up the results of a batch, and compare them with an earlier batch where one is given."""
     cases = results.table("cases").select("result", "case", "status", "machine", "kernel", "qemu", "xen", "doubts").collect()
     found = _faults(results, cases)
     done = _placed(cases.filter(pl.col("status") == "done"), found)
@@ -53,7 +53,7 @@ def fleet(results: Results, against: Results | None = None) -> Fleet:
 
 
 class _Earlier:
-    """An earlier batch, seen through the machines that are in both; a case without a host name is known by its path."""
+    """The results of an earlier batch for the machines that are in both. A case without a host name is identified by its path."""
 
     def __init__(self, results: Results, done: pl.DataFrame) -> None:
         cases = results.table("cases").collect()

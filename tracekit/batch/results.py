@@ -1,10 +1,10 @@
-"""Results of a batch: a dataset of parquet files that is whole at every moment, whenever the writer was stopped.
+"""Results of a batch: a dataset of parquet files. It stays consistent even if the writer is killed.
 
 A dataset is a folder with `manifest.json`, which names the files that belong to it, and a folder of parquet files for each table. Files
 are written under a temporary name, synced and renamed; then a new manifest takes the place of the old one. What no manifest names is not
 part of the dataset and is removed by the next writer. A case that is analyzed again has a new row; the last one of each case counts.
 
-The manifest holds the rows, the size and the checksum of every file, so that one that is missing, cut or changed is named by whoever reads
+The manifest holds the rows, the size and the checksum of every file, so that a reader names each file that is missing, cut or changed
 it. The next batch leaves such a part out and analyzes its cases again.
 """
 
@@ -176,7 +176,7 @@ class Results:
 
 
 class Writer(Results):
-    """A dataset that a batch adds to. One writer at a time: the folder is locked, and let go when the process ends, however it ends."""
+    """The dataset that a batch appends to. A lock on the folder allows one writer; the kernel releases it when the process ends."""
 
     def __init__(self, path: str | os.PathLike[str], engine: str, settings: Mapping[str, Any], versions: Mapping[str, str]) -> None:
         self.path = Path(path)
@@ -211,7 +211,7 @@ class Writer(Results):
         return known.filter((pl.col("status") != "done") | whole).select(TABLES["cases"].keys())
 
     def _drop_damaged(self) -> list["Damage"]:
-        """Leave parts out of the dataset of which a file is missing, cut or changed; their other files go too."""
+        """Remove from the dataset each part of which a file is missing, cut or changed, with its other files."""
         damage = self.damage()
         for part in {d.part for d in damage}:
             self.manifest["parts"].remove(part)
@@ -321,7 +321,7 @@ class Writer(Results):
         _sync(self.path)
 
     def _clean(self) -> None:
-        """Remove what no manifest names: what a writer left that was stopped, and parts that were put together."""
+        """Remove files that no manifest names: those of a writer that was killed, and those of parts that were merged."""
         named = set(self.parts)
         for file in [*self.path.glob("*/*"), *self.path.glob("*.partial")]:
             if file.is_file() and (file.suffix == ".partial" or (file.parent.name in TABLES and file.stem not in named)):

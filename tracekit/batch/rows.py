@@ -71,7 +71,7 @@ _NO_DRIVER = {"pci", "pcieport", "device", "function", "host", "bus", "for", "of
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What became of one case: `status` done, failed, or same (content as before); its rows by table, without `result` and `case`."""
+    """The result of one case: its `status` (done, failed, or same as before) and its rows by table, without `result` and `case`."""
 
     case: str
     status: str
@@ -146,7 +146,7 @@ def _failures(run: Run) -> Iterator[tuple[str, str, str]]:
 
 
 class _Devices:
-    """What the tables of a case say of its PCI functions, by full BDF."""
+    """The facts that the tables of a case hold on each PCI function, by full BDF."""
 
     def __init__(self, tables: Mapping[str, "pl.DataFrame"], telling: Telling) -> None:
         def told(what: str, *columns: str) -> Iterator[tuple[Any, ...]]:
@@ -194,7 +194,7 @@ def _machine(run: Run) -> str:
 
 
 def _release(tables: Mapping[str, "pl.DataFrame"], names: Sequence[str]) -> str:
-    """The last release in the first of some tables that has one."""
+    """Return the last release in the first of some tables that has one."""
     return next((str(tables[n]["release"][-1]) for n in names if n in tables and not tables[n].is_empty()), "")
 
 

@@ -1,4 +1,4 @@
-"""Many cases: which must be analyzed, by whom, and what became of each. One code path for this machine and for a cluster."""
+"""Run a batch: select the cases to analyze, hand them to workers, collect the results. One code path serves this machine and a cluster."""
 
 import os
 import pickle
@@ -36,7 +36,7 @@ _PASSING = ("start", "killed", "unseen", "io")
 
 @dataclass(frozen=True)
 class Settings:
-    """How a batch runs.
+    """The settings of a batch.
 
     `jobs`: workers that are kept busy; `together`: small cases in one task, whose logs are parsed together; `retry`: failed cases are
     tried again; `rehash`: file times are not trusted; `redaction`: tokens in place of names and addresses, also of the cases' own paths;
@@ -69,7 +69,7 @@ class Settings:
 
 @dataclass
 class Progress:
-    """Where a batch is: cases, and bytes of them, to look at and done; what was found; `unchanged`: cases that need no look; `same`: those
+    """The progress of a batch: cases and bytes, in all and done; cases with a finding; `unchanged`: cases that need no look; `same`: those
     looked at whose content turned out to be what it was, so that they were not analyzed; `damaged`: files of the results that were missing,
     cut or changed, whose cases are analyzed again."""
 
@@ -94,7 +94,7 @@ def run(
 ) -> Progress:
     """Analyze the cases that are new or changed and add what comes out to `results`.
 
-    `executor` makes the executor, anew when its workers broke; without it processes of this machine do the work. Errors: Refused where a
+    `executor` creates the executor, again when its workers broke; without it local processes do the work. Errors: Refused where a
     worker cannot take part, ResultsError where results cannot be written; what was done until then is kept.
     """
     settings = settings or Settings()
@@ -128,7 +128,7 @@ def run(
 
 
 class Processes(ThreadPoolExecutor):
-    """The executor of one machine: threads that each watch over a process of their own (see `supervise`)."""
+    """An executor for one machine: each of its threads supervises one process (see `supervise`)."""
 
     def __init__(self, jobs: int) -> None:
         self._kept: list[supervise.Process] = []
@@ -173,7 +173,7 @@ def _todo(cases: Sequence[Case], known: pl.DataFrame, settings: Settings) -> tup
 
 
 def _tasks(jobs: Sequence[Job], settings: Settings) -> Iterator[Task]:
-    """Yield the cases in tasks: large ones alone, small ones some at a time, but a few tasks for each worker."""
+    """Yield tasks: a large case is a task of its own, small cases are grouped. There are at least a few tasks per worker."""
     together = max(1, min(settings.together, len(jobs) // (_TASKS * settings.jobs)))
     held: list[Job] = []
     size = 0
@@ -222,7 +222,7 @@ def _replies(jobs: Sequence[Job], make: Callable[[], Executor], settings: Settin
 
 
 class _Losses:
-    """How many tasks in a row were lost with their workers."""
+    """A count of consecutive tasks that were lost with their workers."""
 
     def __init__(self) -> None:
         self.in_a_row = 0

@@ -1,4 +1,4 @@
-"""How faults are spread over a batch: over releases and devices, over days, and which cases have them."""
+"""The distribution of faults in a batch: by release, by device, by day, and by case."""
 
 import polars as pl
 

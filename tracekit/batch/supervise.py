@@ -1,4 +1,4 @@
-"""Watch over the process that analyzes cases: what hangs, eats memory or crashes costs one case and one process, never the batch.
+"""Supervise the process that analyzes cases. A hang, a crash or excessive memory costs one case and one process, never the batch.
 
 This side is light: it loads neither polars nor plugins. It runs in the threads of one machine's batch, or in the workers of a cluster.
 """
@@ -33,12 +33,12 @@ _STALE = 600 << 20  # a process that holds more than this between two cases is r
 
 
 class Refused(TracekitError):
-    """This worker cannot take part: it has another tracekit, or does not see the paths."""
+    """A worker refused a task: its version of tracekit differs, or it cannot see the paths."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one case may cost: seconds, and bytes of memory."""
+    """The limits of one case: seconds, and bytes of memory."""
 
     seconds: float = 300.0
     memory: int = 2 << 30
@@ -46,7 +46,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Some cases for one worker, and what it must be to take them."""
+    """Cases for one worker, and the fingerprint that the worker must have."""
 
     jobs: tuple[Job, ...]
     fingerprint: str
@@ -96,7 +96,7 @@ def here() -> str:
 
 
 class Process:
-    """A process that analyzes cases; started when it is needed, and again when it was lost."""
+    """A process that analyzes cases. It is started on demand, and again after it was lost."""
 
     def __init__(self) -> None:
         self.root = self._root = ""

@@ -1,4 +1,4 @@
-"""Results as the user's settings have them: findings that are known or suppressed are left out and counted; the dataset stays as it is."""
+"""Results under the user's settings: known and suppressed findings are left out and counted. The dataset is not changed."""
 
 import json
 import os
@@ -26,7 +26,7 @@ class _Divided:
 
 
 class View(Results):
-    """A dataset to read, through the user's settings."""
+    """A dataset to read, with the user's settings applied."""
 
     def __init__(self, path: str | os.PathLike[str], control: Control, today: date) -> None:
         super().__init__(path)

@@ -1,4 +1,4 @@
-"""The process that analyzes the cases of a batch, one after another; it is started once and stays warm.
+"""The process that analyzes the cases of a batch, one after another; it loads everything once.
 
 It gets its jobs over a socket whose number is its first argument, and dies with the process that started it, its second. The third says
 which plugins run in a process of their own.
@@ -52,7 +52,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What was done for several cases at once, by their paths: digests, and opened cases; `share`: s that one took."""
+    """Work done for several cases at once, by path: digests and opened cases. `share`: seconds per case."""
 
     digests: Mapping[str, str] = field(default_factory=dict)
     opened: Mapping[str, Any] = field(default_factory=dict)
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def _serve(connection: "Connection[Any, Any]", engine: Any) -> None:
-    """Answer jobs until the other side is gone."""
+    """Answer jobs until the parent closes the connection."""
     while True:
         try:
             jobs = connection.recv()

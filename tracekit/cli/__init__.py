@@ -1,1 +1,1 @@
-"""The command line: options into calls."""
+"""The command line."""

@@ -276,7 +276,7 @@ class Meter:
 
 
 def _executor(place: str, settings: "Settings") -> tuple[Callable[[], Executor] | None, "Settings"]:
-    """What makes the executor, and the settings with its number of workers."""
+    """Return a function that creates the executor, and the settings with its number of workers."""
     from dataclasses import replace
 
     if not place:
@@ -404,7 +404,7 @@ def _printed(found: "pl.DataFrame", format: str, width: int | None = None) -> st
 
 
 def _width() -> int | None:
-    """Return the columns of the terminal that the answer goes to; null where it goes elsewhere."""
+    """Return the width of the terminal in columns; null where standard output is no terminal."""
     return shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else None
 
 

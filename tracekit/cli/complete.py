@@ -1,4 +1,4 @@
-"""What the shell completes: codes, families, settings, gates, tables. Each function gets what is typed so far."""
+"""Shell completion of codes, families, settings, gates and tables. Each function takes the text typed so far."""
 
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ def settings(incomplete: str) -> Told:
 
 
 def severities(incomplete: str) -> Told:
-    """Complete `MSI-001=low`."""
+    """Complete a code and its severity, as in `MSI-001=low`."""
     from tracekit.findings import SEVERITIES
 
     name, given, _ = incomplete.partition("=")

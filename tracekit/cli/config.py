@@ -18,7 +18,7 @@ config = typer.Typer(help="See the settings that hold here.", no_args_is_help=Tr
 
 @config.callback()
 def _config() -> None:
-    """See the settings that hold here."""
+    """Show the settings that apply here."""
 
 
 @config.command()

@@ -1,4 +1,4 @@
-"""The options that say what is asked and what is known, and the file that they stand in for."""
+"""Options that select diagnoses and known findings, on top of the configuration file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,7 +88,7 @@ def of_plugins(told: "Sequence[Entry]", isolation: "Isolation") -> "Control":
 
 
 def controlled(run: "Run", control: "Control") -> "Run":
-    """Return a run that was kept, as the settings that hold now have it: what cannot be asked anew stays as it was."""
+    """Return a stored run under the current settings. Diagnoses are not run again."""
     from dataclasses import replace
     from datetime import date
 

@@ -1,4 +1,4 @@
-"""The smallest part of some logs that still shows a finding: lines are taken out while it stays what it is."""
+"""Reduce logs to the smallest part that still gives a finding: remove lines as long as the finding is unchanged."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ _HEAD = 12  # lines at the head of a source: a tracer's name, the kernel's relea
 
 
 class Line(NamedTuple):
-    """A line of a source."""
+    """One line: its source, its number and its text."""
 
     source: str
     number: int

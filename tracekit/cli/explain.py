@@ -90,7 +90,7 @@ def _cut(line: str, width: int) -> str:
 
 
 def _filled(page: str) -> str:
-    """A page of text, each of its paragraphs and sections (`What it finds: ...`) as wide as the terminal."""
+    """Return a page with each paragraph and section (`What it finds: ...`) wrapped at the width of the terminal."""
     width = min(shutil.get_terminal_size((80, 24)).columns, _WIDEST)
     parts = re.split(r"\n(?=\n|- |[A-Za-z][A-Za-z ]+:\s)", page)
     return "\n".join("\n" * part.startswith("\n") + textwrap.fill(part.strip(), width, break_on_hyphens=False) for part in parts)

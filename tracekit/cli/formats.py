@@ -1,4 +1,4 @@
-"""Which reports a command writes, and where: `-f html=page.html -f json=run.json`."""
+"""The option `-f`: which reports a command writes, and into which files (`-f html=page.html -f json=run.json`)."""
 
 import os
 import sys
@@ -32,7 +32,7 @@ Options = Callable[["Wanted"], Mapping[str, Any]]
 
 
 class Wanted(NamedTuple):
-    """A report and the file it goes to; standard output if null."""
+    """A report and its output file; null for standard output."""
 
     format: str
     output: Path | None
@@ -54,12 +54,12 @@ def wanted(formats: Sequence[str] | None, output: Path | None) -> list[Wanted]:
 
 
 def first_file(asked: Iterable[Wanted]) -> Path | None:
-    """Return the first file that a report goes to: the map of a redaction lies beside it."""
+    """Return the first file that a report is written to: the map of a redaction lies beside it."""
     return next((w.output for w in asked if w.output is not None), None)
 
 
 def known(registry: "Registry", asked: Iterable[Wanted], method: str = "write") -> None:
-    """Look whether there is each report that is asked for, and a file for it where it is no text. Errors: UsageError."""
+    """Check that each requested report exists, and that a binary report has a file. Errors: UsageError."""
     for w in asked:
         offers(registry, w.format, method)
         if w.output is None and needs_file(registry, w.format):

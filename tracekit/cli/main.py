@@ -178,7 +178,7 @@ def _side(text: str) -> tuple[str, str]:
 
 
 def _known(run: "Run", sources: Iterable[str]) -> None:
-    """Options must name sources of the case as they were given."""
+    """Check that options name sources of the case as they were given."""
     paths = [s.path for s in run.sources]
     for source in sources:
         if source not in paths:

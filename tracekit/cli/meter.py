@@ -1,4 +1,4 @@
-"""How far the reading of one case is: a line on a terminal that goes away."""
+"""A progress line for the reading of one case, on a terminal; it is erased at the end."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ _PACKED = (".gz", ".xz", ".bz2", ".zst", ".tar", ".tgz", ".zip", ".dat")  # what
 
 
 class ReadMeter:
-    """How far the reading is, on a terminal's standard error, and only once it takes long."""
+    """A progress line on standard error. It appears only on a terminal, and only when reading takes long."""
 
     def __init__(self, total: int = 0, patience_s: float = 1.0) -> None:
         self.read, self.total = 0, total
@@ -18,7 +18,7 @@ class ReadMeter:
         self.patience_s = patience_s
 
     def __call__(self, count: int) -> None:
-        """`count` more bytes were read."""
+        """Add `count` bytes that were read."""
         self.read += count
         took = time.monotonic() - self.begin
         if took >= self.patience_s:

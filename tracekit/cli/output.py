@@ -1,4 +1,4 @@
-"""What commands print: complaints on standard error, reports of plugins on standard output or into a file."""
+"""Output of commands: errors on standard error, reports of plugins on standard output or into a file."""
 
 import io
 import os
@@ -84,7 +84,7 @@ def say(text: str) -> None:
 
 
 def offers(registry: "Registry", format: str, method: str = "write") -> None:
-    """Look whether a plugin has the report that is asked for. Errors: UsageError with the names that there are."""
+    """Check that a plugin provides the requested report. Errors: UsageError, which lists the names."""
     names = sorted(r.name for r in registry.reports if hasattr(r, method))
     if format not in names:
         raise UsageError(f"no report is called {format}; there are {', '.join(names) or 'none'}")

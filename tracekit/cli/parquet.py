@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9_]{1,200}")  # of a table that can name a file
 
 
 def new(folder: Path) -> None:
-    """Look whether a folder is free. Errors: UsageError where it is a file, or holds something."""
+    """Check that a folder does not exist or is empty. Errors: UsageError."""
     with suppress(FileNotFoundError):
         if not folder.is_dir() and folder.exists():
             raise UsageError(f"--output {folder}: is a file; give a folder, or a query whose answer is one table")

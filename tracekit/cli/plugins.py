@@ -1,4 +1,4 @@
-"""The option that names plugins which nobody installed, and `tracekit plugins`: what there is, and what is wrong with it."""
+"""The option for plugins that are not installed, and `tracekit plugins`: the plugins, their parts and their errors."""
 
 import os
 from collections.abc import Iterator, Sized

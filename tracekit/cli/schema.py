@@ -1,4 +1,4 @@
-"""The command schema: what the tables mean, who emits them and who reads them."""
+"""`tracekit schema`: what each table means, which grammars and models emit it, and which diagnoses read it."""
 
 import shutil
 import sys
@@ -23,7 +23,7 @@ Part = tuple[str, str]  # what emits or reads a table, and its file
 
 @dataclass(frozen=True)
 class Entry:
-    """A table with those who emit and read it."""
+    """A table with its emitters and its readers."""
 
     table: "Table"
     columns: "Sequence[Column]"  # that it has beside its own

@@ -1,4 +1,4 @@
-"""The command about what would happen: simulate."""
+"""`tracekit simulate`: run a scenario forward and print the faults that follow."""
 
 import shutil
 from collections.abc import Sequence
@@ -95,7 +95,7 @@ def _kinds(simulator: "Simulator", emit: str) -> list[str]:
 
 
 def _emit(simulator: "Simulator", answer: "Answer", scenario: "Scenario", kinds: Sequence[str], output: Path | None) -> None:
-    """Write one file a kind into a folder, with the answer beside them; a single kind without a folder goes to standard output."""
+    """Write one file per kind into a folder, and the answer beside them. Without a folder write a single kind to standard output."""
     if output is None and len(kinds) > 1:
         raise UsageError("--emit of several kinds needs --output FOLDER")
     if output is None:

@@ -47,14 +47,14 @@ def threshold(text: str, origin: str = "--fail-on") -> Threshold | None:
 
 
 def of_run(run: "Run", limit: Threshold | None) -> int:
-    """The exit status of an analysis that came to its end; a finding wins over an all-clear that is not to be trusted."""
+    """Return the exit status of a finished analysis. A finding takes precedence over an all-clear that cannot be trusted."""
     if limit is None:
         return 0
     return 1 if any(limit.alarms(f.code, f.grade, f.severity, f.explained_by) for f in run.findings) else 3 if run.doubts else 0
 
 
 def of_results(results: "Results", limit: Threshold | None, cases: Iterable[str] | None = None) -> int:
-    """The exit status of a batch, or of its report: that of all its cases together.
+    """Return the exit status of a batch or of its report: that of all its cases together.
 
     A finding of any case wins. Without one a case that failed, is missing or is not to be trusted makes 3; where no case could be read it
     is 2. `cases`: the paths that count, all if null.

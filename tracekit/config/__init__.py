@@ -1,1 +1,1 @@
-"""What the user sets: which diagnoses run, how severe they are, their settings, and which findings are known."""
+"""The user's settings: which diagnoses run, their severities, their settings, and the known findings."""

@@ -1,4 +1,4 @@
-"""What holds for a run: which diagnoses are asked, how severe they are, their settings, which findings are known already."""
+"""The settings of a run: which diagnoses run, their severities, their settings, and the known findings."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -60,7 +60,7 @@ class Control:
 
     @classmethod
     def of(cls, entries: Sequence[Entry], diagnoses: Sequence[Diagnosis], known: frozenset[Known] = frozenset()) -> "Control":
-        """Resolve what was written. Errors: UsageError that names the entry and the nearest name."""
+        """Resolve the user's entries. Errors: UsageError that names the entry and the nearest name."""
         codes = {d.code for d in diagnoses}
         selected = {c for e in entries if e.key == "select" for name in e.value for c in named(name, diagnoses, e.origin)}
         ignored = {c for e in entries if e.key == "ignore" for name in e.value for c in named(name, diagnoses, e.origin)}

@@ -1,4 +1,4 @@
-"""What the user wrote, in a file or as options: one entry a value, with the place that it comes from."""
+"""Settings as the user wrote them, in a file or as options: one entry per value, with its origin."""
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence

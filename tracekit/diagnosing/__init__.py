@@ -1,1 +1,1 @@
-"""Tables into findings: diagnoses, the devices they name, what to record."""
+"""Turn tables into findings: diagnoses, the devices that they name, and what to record."""

@@ -32,7 +32,7 @@ LOGS: Mapping[Log, str] = {"kernel": "no kernel log in the input", "boot": "no k
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """A diagnosis as the registry knows it: the function, its identity, and what it asks for."""
+    """A registered diagnosis: its function, its name and code, and the tables and settings that it takes."""
 
     function: Callable[..., Iterable[Finding | Verdict] | None]
     name: str
@@ -97,7 +97,7 @@ def diagnosis(
     subject that are consequences of this one; `supersedes`: codes that are dropped when this one is found; `record`: the
     command that records what it needs; `needs_any`: tables of which one at least must have rows; `gates`: codes of
     the gates that it asks for; `log="kernel"`: it looks for messages of a kernel log, so where it yields nothing it is clear if the place
-    has such a log, else *not evaluated*; `log="boot"`: of a log from the boot on, since the kernel says it once or what it tells lasts.
+    has such a log, else *not evaluated*; `log="boot"`: of a log from the boot on, since the kernel prints it once, or it stays true.
 
     `shown_by`: tables in which the fault would show. Where none of them has a row, nothing found is *not evaluated*; where a column that a
     `Shown` names is not recorded, or events were lost, it is *inconclusive*. Without `shown_by` these are the tables it needs.
@@ -285,7 +285,7 @@ def settle(findings: Iterable[Finding], diagnoses: Iterable[Diagnosis], places: 
 
 
 def _told_once(findings: Iterable[Finding]) -> list[Finding]:
-    """Findings that two sources give alike are one, in the better grade: the same log or recording was given twice."""
+    """Merge findings that two sources give alike, with the better grade: the same log was given twice."""
     told: dict[tuple[object, ...], Finding] = {}
     for n, f in enumerate(findings):
         key: tuple[object, ...] = (f.code, f.subject.label, f.machine, f.boot, repr(sorted(f.values.items())), len(f.windows))

@@ -1,4 +1,4 @@
-"""Moments: how far apart two lines are, as far as their stamps can tell.
+"""The time between two lines, as precise as their stamps allow.
 
 A stamp is cut to what its writer prints: whole seconds in syslog and `journalctl -o short`, milliseconds in QEMU's and libvirt's logs,
 microseconds in printk's and ftrace's. A distance is only known to one such step, and no order finer than that can be read from stamps.
@@ -49,7 +49,7 @@ def apart(earlier: Any, later: Any) -> tuple[int, int] | None:
 
 
 def within(earlier: Any, later: Any, ms: int) -> bool | None:
-    """Return whether two rows may be no more than `ms` apart; None where their stamps cannot tell so short a time."""
+    """Return whether two rows may be no more than `ms` apart; None where their stamps are too coarse for that."""
     span = apart(earlier, later)
     if span is None or min(tick(earlier), tick(later)) > ms * 1_000_000 >= span[0]:
         return None

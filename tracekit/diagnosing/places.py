@@ -1,4 +1,4 @@
-"""The places of a case: one machine in one boot each, and what may look from one into another.
+"""The places of a case. A place is one machine in one boot; a diagnosis sees others only across a stated mapping.
 
 A diagnosis sees the rows of one place. The tables that it names in `across` hold the rows of related places too: a guest's beside those
 of the one host of the case. Which machine is a guest is stated (`--side`, Xen's `(d1)`). With several hosts or guests the command lines
@@ -22,7 +22,7 @@ ONLY: Key = ("", 0)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Name one machine in one boot."""
+    """One machine in one boot."""
 
     machine: str
     boot: int
@@ -37,7 +37,7 @@ class Place:
 
 
 class Places:
-    """The tables of a case, divided by place. Tables without a machine (`sources`, `streams`) are divided by the sources of the place."""
+    """The tables of a case by place. Tables without a machine (`sources`, `streams`) are divided by the sources of the place."""
 
     def __init__(self, tables: Mapping[str, pl.DataFrame], telling: Mapping[str, Sequence[str]] | None = None) -> None:
         """Take the tables; `telling`: names of event tables, by what they tell (mark `tells`)."""
@@ -83,7 +83,7 @@ class Places:
         return pl.concat(parts) if parts else None
 
     def related(self, a: Place, b: Place) -> bool:
-        """Return whether one place may tell of another: each of itself, a guest and its host of each other.
+        """Return whether rows of one place may be evidence for another: always within a place, and between a guest and its host.
 
         They are the only ones of the case, or the host's command lines state it.
         """

@@ -1,4 +1,4 @@
-"""What to record: for each family of faults the commands that leave what its diagnoses need, and nothing that slows the machine.
+"""Recipes: the commands that record what the diagnoses of a family need, and nothing that slows the machine.
 
 Facts: Linux kernel/trace (kprobe_events, tracefs), drivers/pci/msi, kernel/irq/msi.c, drivers/vfio/pci, arch/x86/pci/xen.c, releases 5.15
 to 6.12 (a probe on a function that a kernel lacks is refused alone, the others stand); QEMU hw/*/trace-events; Xen `xl debug-keys h`.
@@ -13,7 +13,7 @@ from tracekit.findings import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a family asks, the codes of the diagnoses it feeds (own ones first), and its commands; `tracing`: they set up tracefs."""
+    """A recipe: its question, the codes of the diagnoses that it serves (own ones first), its commands; `tracing`: they set up tracefs."""
 
     asks: str
     feeds: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Whether what a diagnosis did not find would have been recorded: absence is evidence only then."""
+"""Decide whether a fault would have been recorded. Only then is its absence evidence."""
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ LARGER = "a recording without lost events: a larger buffer (buffer_size_kb), few
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Name a table in which a fault would show, and the columns that must be recorded for that.
+    """A table in which a fault would be visible, and the columns that must be recorded for that.
 
     `what`: what a row of it is, in words; `of`: the rows that could be the fault, all where it is null; `where`: the rows in which it
     would show, so that the others are as good as none.

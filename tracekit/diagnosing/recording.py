@@ -1,4 +1,4 @@
-"""A recording as one shell script for a host that has nothing but a shell: probes that exist there, cleanup, side evidence, one tar."""
+"""Generate a recording script for a host that has only a shell: probes that exist, cleanup, other logs, one tar."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a diagnosis hands over, looked at before it is used: all of it can be settled, sorted and printed, or an error says why not."""
+"""Check what a diagnosis yields before it is used: it can be sorted and printed, or an error says why not."""
 
 import math
 from collections.abc import Mapping, Sequence

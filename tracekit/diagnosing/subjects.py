@@ -1,4 +1,4 @@
-"""How diagnoses name a device and collect the lines that are about it."""
+"""Name the device that a row is about, and collect the lines about it."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -59,7 +59,7 @@ def same_function(frame: pl.DataFrame, row: Mapping[str, Any]) -> pl.DataFrame:
 
 
 def device_of(row: Any) -> tuple[str, Any] | None:
-    """Return what tells best which device a row is about, as (column, value); None where it names none.
+    """Return the column that identifies the device of a row best, as (column, value); None where the row names no device.
 
     Takes a model's row and a table's.
     """
@@ -99,9 +99,9 @@ def near(earlier: Any, later: Any, lines: int, ms: int = 10) -> bool:
 
 
 def at_once(earlier: Any, later: Any, lines: int, ms: int) -> bool:
-    """Return whether row `later` follows the end of row `earlier` of the same source at once: by time where stamps tell, else by lines.
+    """Return whether row `later` follows the end of row `earlier` of the same source at once: by time where stamps suffice, else by lines.
 
-    Stamps of whole seconds tie within a second for all that is shorter; after a clock was set back stamps tell nothing.
+    Stamps of whole seconds do not order events within a second. After a clock was set back stamps are not used.
     """
     (source, own), (other, line) = _place(earlier), _place(later)
     named = _columns(earlier)
@@ -123,7 +123,7 @@ def ended_by(row: Mapping[str, Any], panics: Iterable[Mapping[str, Any]]) -> Map
 
 
 def _place(row: Any) -> tuple[str, int]:
-    """Source and line of a model's row or a table's."""
+    """Return the source and line of a row of a model or of a table."""
     return (row["source"], row["line"]) if isinstance(row, Mapping) else (row.source, row.line)
 
 

@@ -12,7 +12,7 @@ from tracekit.findings import GRADES, HOST, SEVERITIES, Evidence, Finding, Sever
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """What a witness adds to the finding of another one on the same subject; by itself it is no finding.
+    """Evidence that a witness adds to the finding of another witness on the same subject. It is no finding by itself.
 
     `words` are appended to the summary; `values` replace those of the same name; `settles` names the guards that it checks.
     """
@@ -29,7 +29,7 @@ Told = Finding | Detail | Verdict
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """A function from tables to what they tell. `fallback`: it is asked only where no witness before it has a finding."""
+    """A function from tables to findings, details and verdicts. `fallback`: it is called only where no witness before it has a finding."""
 
     function: Callable[..., Iterable[Told]]
     needs: tuple[str, ...]
@@ -37,7 +37,7 @@ class Witness:
     fallback: bool = False
 
     def told(self, tables: Mapping[str, pl.DataFrame | None]) -> Iterable[Told]:
-        """Return what it tells; nothing where a table that it needs has no rows."""
+        """Return what the function yields; nothing where a table that it needs has no rows."""
         if any(tables[n] is None for n in self.needs):
             return ()
         return self.function(**{n: tables[n] for n in (*self.needs, *self.wants)})
@@ -78,7 +78,7 @@ def hear(witnesses: Sequence[Witness], tables: Mapping[str, pl.DataFrame | None]
 
 
 def _joined(told: Sequence[tuple[int, Finding | Detail]], severity: Severity) -> Iterator[Finding]:
-    """Yield one finding per subject: the best graded one leads, and what other witnesses tell of the subject is added to it."""
+    """Yield one finding per subject: the one with the best grade, with the evidence of the other witnesses added."""
     findings = [(n, t) for n, t in told if isinstance(t, Finding)]
     yield from (f for _, f in findings if f.subject.kind == "unknown")  # two devices without a name may be two
     for subject in dict.fromkeys(t.subject.label for _, t in findings if t.subject.kind != "unknown"):

@@ -1,1 +1,1 @@
-"""Grammar files into lowered rules."""
+"""Lower grammar files to regular expressions."""

@@ -65,7 +65,7 @@ def _load_file(grammars: Grammars, path: Path, warnings: list[str] | None) -> It
 
 
 def _strangers(loaded: Iterable[tuple[Path, Path, Rule]], events: Mapping[str, Rule]) -> Iterator[tuple[Path, str]]:
-    """(folder, what is wrong) of each mark that names an event which no grammar has; (folder, file, rule) are the rules to look at."""
+    """Yield (folder, error) for each mark that names an event of no grammar. `(folder, file, rule)` are the rules to check."""
     for folder, path, rule in loaded:
         if (name := rule.marks.wordings_of) and name not in events:
             yield folder, f"{path}:{rule.line}: mark wordings-of: no event is called {name}{nearest(name, events)}"

@@ -43,7 +43,7 @@ def lower_file(path: Path, warnings: list[str] | None = None) -> Iterator[Rule]:
 
 
 class _Lowering:
-    """Turns the rules of one file, as lark loaded them, into patterns."""
+    """The rules of one file, as lark loaded them, and their patterns."""
 
     def __init__(self, rules: Mapping[str, Any], terminals: Mapping[str, Node], path: Path, comments: Mapping[str, str]) -> None:
         self.rules, self.terminals, self.path, self.file = rules, terminals, path, path.name
@@ -149,7 +149,7 @@ class _Lowering:
 
 
 def _load_lark(text: str, path: Path) -> tuple[dict[str, Any], dict[str, Node]]:
-    """Rule trees and terminal expressions of a grammar text, checked by lark."""
+    """Return the rule trees and terminal expressions of a grammar text, checked by lark."""
     from copy import deepcopy
 
     from lark.load_grammar import load_grammar

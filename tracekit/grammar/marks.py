@@ -139,7 +139,7 @@ UNMARKED = Marks()  # the marks of a rule without any
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """A mark as a grammar has it."""
+    """A mark as it is written in a grammar."""
 
     path: Path
     line: int
@@ -222,7 +222,7 @@ def _said(path: Path, number: int, text: str) -> _Said:
 
 
 def _values(marks: Iterable[_Said], place: str) -> dict[str, Any]:
-    """Return the values of marks that stand on a thing, by the names of the fields of `Marks`."""
+    """Return the values of the marks of a rule or a file, by the names of the fields of `Marks`."""
     found: dict[str, Any] = {}
     for said in marks:
         declared = DECLARED[said.name]

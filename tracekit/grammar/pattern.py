@@ -17,7 +17,7 @@ NOTHING = r"[^\s\S]"  # an expression that matches no text
 
 @dataclass(frozen=True, slots=True)
 class Lit:
-    """A fixed text."""
+    """A literal text."""
 
     text: str
 
@@ -33,21 +33,21 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Seq:
-    """One after the other."""
+    """A sequence of patterns."""
 
     items: tuple["Node", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Alt:
-    """One of several."""
+    """Alternatives."""
 
     branches: tuple["Node", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Opt:
-    """Present or not."""
+    """An optional pattern."""
 
     item: "Node"
 
@@ -118,7 +118,7 @@ def _literal_sets(node: Node) -> Iterator[tuple[str, ...]]:
 
 
 def _runs(items: tuple[Node, ...]) -> Iterator[str]:
-    """Fixed texts side by side, joined."""
+    """Yield the literal texts; adjacent ones are joined."""
     run = ""
     for item in items:
         if isinstance(item, Lit):

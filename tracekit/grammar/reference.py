@@ -25,7 +25,7 @@ def fields_by_lark(rule: Rule, text: str) -> dict[str, str] | None:
 
 @lru_cache(maxsize=64)
 def reference(path: Path) -> "Lark":
-    """Lark's Earley parser of a file, for a text of any of its rules: what lowered expressions must agree with.
+    """Return lark's Earley parser of a file, for text of any of its rules. Lowered expressions must agree with it.
 
     Making one takes longer than a line, so one serves all rules of the file.
     """

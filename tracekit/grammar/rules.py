@@ -84,7 +84,7 @@ class Grammars:
 
     @property
     def telling(self) -> dict[str, tuple[str, ...]]:
-        """Return the events that tell something to tracekit itself, by what they tell (mark `tells`)."""
+        """Return the events that tracekit itself uses (`loss`, `kernel`, ...), by the value of their mark `tells`."""
         found: dict[str, tuple[str, ...]] = {}
         for rule in self.events.values():
             if what := rule.marks.tells:

@@ -1,1 +1,1 @@
-"""Lines into event tables: wrappers, envelopes, rules, and the account of every line."""
+"""Parse lines into event tables: wrappers, envelopes, rules, and the account of every line."""

@@ -79,7 +79,7 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Captured:
-    """What the rules found in some peeled lines: tables of the captured ones, row numbers (ascending) of what each matches, and of what the
+    """The matches in some peeled lines: tables of the captured ones, row numbers (ascending) of what each matches, and of what the
     rules that did not match all of it have a literal of. `unfit`: of lines that no rule matches, and one would but for a number that fits
     no column; their rows, with null for that number, are in `tables` as `name + BEYOND`, which no model and no diagnosis reads."""
 

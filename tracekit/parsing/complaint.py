@@ -1,4 +1,4 @@
-"""Complaints: lines that speak of interrupts, their setting up or what carries them, with the words of a fault."""
+"""Complaints: lines with words of a fault that are about interrupts, their set-up, or the devices that deliver them."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Which envelopes a source uses, settled once on its first lines, and how they come off: logical line -> envelope columns and `msg`.
+"""Envelopes: decide on the first lines of a source which it uses, then split each logical line into envelope columns and `msg`.
 
 Envelopes lie in layers, outermost first. The rules of a layer (mark `layer` of their files) are tried in the order of the files, each on
 the lines that those before it missed. `settle` keeps the rules that the first lines need; lines that no rule of a settled layout takes are
@@ -348,7 +348,7 @@ def _match(frame: pl.DataFrame, rule: Rule) -> tuple[int, pl.DataFrame, pl.DataF
 
 
 def _taken(frame: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """Matched lines with the envelope columns that the rule fills."""
+    """Return the matched lines with the envelope columns that the rule fills."""
     columns = [c for c in frame.columns if not c.startswith("=")]
     own = {c: pl.coalesce(["=" + g for g in groups]) for c, groups in rule.groups.items()}
     return frame.with_columns(**_filled(own, rule))[columns]
@@ -400,7 +400,7 @@ def _caller(own: Mapping[str, pl.Expr]) -> dict[str, pl.Expr]:
 
 
 def _side(own: Mapping[str, pl.Expr], rule: Rule) -> dict[str, pl.Expr]:
-    """Who speaks: the hypervisor, a guest's console, the device model."""
+    """Return who printed the line: the hypervisor, a guest's console, or the device model."""
     if "side_mark" in own:
         mark = own["side_mark"]
         guest = pl.lit("guest") + mark.str.extract("([0-9]+)")

@@ -1,4 +1,4 @@
-"""Finds the lines of a large log that an event rule or a complaint could be, by the fixed texts of the rules.
+"""Find the lines of a large log that an event rule or a complaint may match, by the literals of the rules.
 
 Two engines find the same lines: one expression over the lines (polars), and hyperscan over the bytes, where it is installed. Hyperscan
 calls back for each text that it meets, so it is asked where few lines hold one: of 1 GiB of dmesg, of which 14 % hold one, it takes

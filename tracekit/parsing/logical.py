@@ -16,7 +16,7 @@ class Logical(NamedTuple):
 
 
 class Wrapper:
-    """Turns physical lines into logical ones; every physical line is in exactly one of them, or shared as `Logical` says."""
+    """A converter of physical lines into logical ones. Each physical line is in exactly one of them, or shared as `Logical` says."""
 
     name = "none"
 
@@ -35,7 +35,7 @@ class Wrapper:
 
 
 def spread(line: int, line_end: int, texts: Sequence[str], at: int = 0) -> Iterator[Logical]:
-    """Several logical lines of the same physical ones; `at` is the physical line that holds the text, those before it are an empty line."""
+    """Return several logical lines of the same physical ones. `at` is the physical line with the text; those before it are empty."""
     if at > line:
         yield Logical(line, at - 1, "")
         line = at

@@ -28,7 +28,7 @@ Example = tuple[int, int, str]  # lines that were not understood: how many, numb
 
 @dataclass
 class Parsed:
-    """What one source gave: event tables, and the account of its lines."""
+    """The result of parsing one source: event tables, and the account of its lines."""
 
     path: str
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class _Seen:
 
 @dataclass
 class _Part:
-    """What one piece gave."""
+    """The result of parsing one piece."""
 
     tables: dict[str, pl.DataFrame]
     classes: Counter[str]
@@ -112,7 +112,7 @@ def parse_together(sources: Sequence[Source], vocabulary: Vocabulary, progress: 
 
 
 class _Reader:
-    """Turns the chunks of a source into pieces, counts its lines, and adds up what became of them; the layout is settled on the first."""
+    """A reader of one source: it divides chunks into pieces and counts lines by class. The first piece decides the layout."""
 
     def __init__(self, source: Source, vocabulary: Vocabulary) -> None:
         self.source, self.vocabulary = source, vocabulary
@@ -301,7 +301,7 @@ def _scattered(rows: pl.Series, height: int) -> pl.Series:
 
 
 def _raw(frame: pl.DataFrame, piece: _Piece) -> dict[str, pl.DataFrame]:
-    """Trace events that no rule names, as printed: `raw_event` with event and args."""
+    """Return the trace events that no rule names, as printed: `raw_event` with event and args."""
     if frame.is_empty():
         return {}
     rows = piece.named(piece.layout.peel(frame[["line", "text"]]))

@@ -22,12 +22,12 @@ def milliseconds(text: pl.Expr) -> pl.Expr:
 
 
 def scaled(factor: int) -> Convert:
-    """Whole numbers of a unit of `factor` ns."""
+    """Return whole numbers of a unit of `factor` ns as ns."""
     return lambda text: text.str.to_integer(strict=False) * factor
 
 
 def civil(layout: str, prefix: str = "") -> Convert:
-    """A date and time in `layout` (chrono's letters), fraction and zone optional, as ns since 1970; `prefix` supplies a missing year."""
+    """Return a date and time in `layout` (chrono's), fraction and zone optional, as ns since 1970; `prefix` supplies a missing year."""
 
     def convert(text: pl.Expr) -> pl.Expr:
         plain = text.str.replace(",", ".", literal=True).str.replace("T", " ", literal=True)
@@ -47,7 +47,7 @@ def _zone(text: pl.Expr) -> pl.Expr:
 
 
 def timeless(text: pl.Expr) -> pl.Expr:
-    """Return a stamp that orders lines but tells no time: counters, cycles, differences to the line before."""
+    """Return a stamp that orders lines but is no time: counters, cycles, differences to the line before."""
     return pl.lit(None, dtype=pl.Int64)
 
 

@@ -1,4 +1,4 @@
-"""Which wrapper a source is in: what turns its physical lines into logical ones. Ordinary files have none."""
+"""Choose the wrapper of a source, which turns its physical lines into logical ones. Ordinary files have none."""
 
 import re
 from collections.abc import Callable

@@ -9,7 +9,7 @@ from tracekit.timeline import Lane
 
 @dataclass(frozen=True, slots=True)
 class LaneSource:
-    """A lane as the registry knows it. `order`: lanes are drawn by it, from the top. `reads`: the tables that it takes rows from."""
+    """A registered lane. `order`: its rank from the top. `reads`: the tables that it takes rows from."""
 
     function: Callable[[Scene], Iterable[Lane]]
     order: int

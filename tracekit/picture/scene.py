@@ -1,4 +1,4 @@
-"""What a lane may read: the rows of one place that are about one subject, and where a row stands on the axis."""
+"""The rows that a lane may read: those of one place that are about one subject, with their positions on the axis."""
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -16,7 +16,7 @@ MOST_MARKS = 600  # of a lane; more are counted together
 
 
 class Scene:
-    """Hold the tables of one place (and of related ones) and a subject: its rows, its irqs, the unit of the axis."""
+    """The tables of one place (and of related ones) and a subject: its rows, its irqs, the unit of the axis."""
 
     def __init__(
         self,

@@ -1,1 +1,1 @@
-"""What plugins may bring, and how it is loaded and checked."""
+"""The parts that plugins provide, and how they are loaded and checked."""

@@ -1,4 +1,4 @@
-"""The process of a plugin, seen from outside: asked one thing at a time, ended at its limits, started again for the next."""
+"""Control the process of a plugin: send one request at a time, kill it at its limits, start it again for the next request."""
 
 import io
 import os
@@ -47,7 +47,7 @@ class Guest:
         return self._facts if self._ready() else None
 
     def ask(self, what: str, *arguments: Any) -> Any:
-        """Have the process do one thing, a method of `serving.Served`. Errors: Raised, Lost."""
+        """Call a method of `serving.Served` in the process. Errors: Raised, Lost."""
         try:
             self._ready()
             return self._call(what, arguments)
@@ -56,7 +56,7 @@ class Guest:
             return self._call(what, arguments)
 
     def begin(self) -> None:
-        """Start the process; it comes up while this one does something else. Errors: none, `described` tells them."""
+        """Start the process and do not wait for it. Errors: none here; `described` raises them."""
         ours, theirs = socket.socketpair()
         with theirs:
             self._connection = Connection(ours.detach())
@@ -131,7 +131,7 @@ class Guest:
 
 
 class _Ended(Lost):
-    """The process is gone or does not answer in turn, and not for its limits."""
+    """The process ended or its answer is out of order, though it is within its limits."""
 
 
 class _Watch:
@@ -163,7 +163,7 @@ class _Watch:
 
 
 class _Values(pickle.Unpickler):
-    """Reads values of tracekit's and polars' own types, and no others."""
+    """An unpickler that accepts the types of tracekit and polars only."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return a class that an answer may contain. Errors: UnpicklingError."""

@@ -1,4 +1,4 @@
-"""Which plugins run in a process of their own, and what a call into one may cost. Loads nothing heavy."""
+"""Isolation: which plugins run in a process of their own, and the limits of a call. It loads nothing heavy."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING

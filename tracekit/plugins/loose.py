@@ -1,4 +1,4 @@
-"""Plugins that nobody installed: a file, a package or a folder of them, named by `--plugins` or TRACEKIT_PLUGINS. Loads nothing heavy."""
+"""Plugins that are not installed: a file, a package or a folder of them, named by `--plugins` or TRACEKIT_PLUGINS."""
 
 import os
 import re
@@ -17,7 +17,7 @@ _VERSION = re.compile(r"^__version__ *= *[\"']([^\"']+)[\"']", re.MULTILINE)  # 
 
 
 class Loose(metadata.EntryPoint):
-    """Stand for the entry point of a file; its value is the path."""
+    """An entry point of a file; its value is the path."""
 
     @property
     def path(self) -> Path:

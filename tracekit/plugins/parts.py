@@ -1,4 +1,4 @@
-"""What a plugin hands over, looked at before it is used: what is wrong with a part, in words for its author."""
+"""Check the parts of a plugin before they are used. Messages are for the author of the plugin."""
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -161,7 +161,7 @@ def _texts(*given: Any) -> bool:
 
 
 def sound(parts: Any, wrong: Callable[[Any], str], failed: Callable[[BaseException], object]) -> Iterator[Any]:
-    """Yield the parts a hook returned that are what they should be; `failed` hears of the others."""
+    """Yield the valid parts that a hook returned; call `failed` for the others."""
     if isinstance(parts, str) or not isinstance(parts, Iterable):
         failed(TypeError(f"it returned {_named(parts)}, not a list"))
         return

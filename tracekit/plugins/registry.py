@@ -1,4 +1,4 @@
-"""Plugins: found by entry points, loaded one by one; one that fails is named with its version and the rest goes on."""
+"""Plugins: found by entry points, and loaded one by one. A plugin that fails is reported with its version; the others are used."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -196,7 +196,7 @@ def _answer(manager: pluggy.PluginManager, module: object, plugin: Plugin, hook:
 
 
 def _drop_repeated(registry: Registry) -> None:
-    """Of two parts with one name the one loaded first stays."""
+    """Keep, of two parts with one name, the one that was loaded first."""
     codes, formats, gates = dict.fromkeys(BLIND_SPOT, "tracekit"), dict[str, str](), dict[str, str]()
     declared: dict[str, Table] = {}
     for plugin in registry.plugins:

@@ -1,4 +1,4 @@
-"""The process of a plugin: it loads one plugin, and does what it is asked, one thing after another.
+"""The process of a plugin: it loads one plugin, and answers one request after another.
 
 Its arguments: the number of the socket that it is asked over, the process that started it, and the plugin's entry point.
 """
@@ -33,7 +33,7 @@ _MOST = 10_000  # findings of one diagnosis at one place
 
 
 class Served:
-    """One plugin and what can be asked of it; each method is one request."""
+    """One plugin and the requests to it; each method is one request."""
 
     def __init__(self, name: str, value: str, version: str) -> None:
         self.point = loose.point(name, value)

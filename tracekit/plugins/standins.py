@@ -1,4 +1,4 @@
-"""What stands for a plugin that runs in a process of its own: its parts as values, and parts that ask that process."""
+"""Proxies of a plugin that runs in a process of its own: its parts as values, and parts whose calls go to that process."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -114,7 +114,7 @@ def _shown(value: Any) -> Any:
 
 
 def stand_ins(plugin: Plugin, told: Facts, guest: Guest) -> None:
-    """Fill a plugin with parts that ask its process."""
+    """Fill a plugin with parts whose calls go to its process."""
     plugin.errors += told.errors
     plugin.traces += told.traces
     plugin.grammars += told.grammars
@@ -133,7 +133,7 @@ def _elsewhere() -> Iterable[Finding | Verdict]:
 
 @dataclass(frozen=True, slots=True)
 class _Asked(Diagnosis):
-    """A diagnosis whose function is in the process of its plugin."""
+    """A diagnosis whose function runs in the process of its plugin."""
 
     number: int = 0
     text: str = ""

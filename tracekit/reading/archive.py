@@ -80,7 +80,7 @@ class Budget:
             raise self._ended(self.beyond(f"has more than {self.limits.members} members", "members"))
 
     def check(self) -> None:
-        """Raise the limit that was exceeded, whoever read when it was. Errors: LimitError."""
+        """Raise the error of a limit that was exceeded, also by another reader. Errors: LimitError."""
         if self.exceeded is not None:
             raise self.exceeded
 

@@ -46,7 +46,7 @@ _SINCE_BOOT = re.compile(r"^(?:<[0-9]+>)?\[ *([0-9]+\.[0-9]+)\]", re.M)
 
 
 class Log(NamedTuple):
-    """Describe a file before it is parsed: its path, its first bytes as text, when it was last written (s, 0 if unknown)."""
+    """A file before it is parsed: its path, its first bytes as text, when it was last written (s, 0 if unknown)."""
 
     path: str
     head: str

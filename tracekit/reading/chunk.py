@@ -13,7 +13,7 @@ _SMALL = 1 << 20  # bytes below which python breaks lines sooner than a reader i
 
 @dataclass(frozen=True)
 class Chunk:
-    """Hold whole lines of a source: the number of the first one, and the bytes; every chunk but the last ends at LF."""
+    """Whole lines of a source: the number of the first one, and the bytes; every chunk but the last ends at LF."""
 
     first_line: int
     data: bytes

@@ -1,4 +1,4 @@
-"""What was parsed, kept for the text of evidence: small logs whole; of large ones where each chunk stands, and how to know it again.
+"""Parsed text, kept for evidence: small logs whole; of large ones the offset of each chunk, and a checksum of its ends.
 
 A log can be rotated, cut or deleted while it is read. Its evidence is what was parsed, so nothing is shown that may be something else.
 """
@@ -47,7 +47,7 @@ class Room:
 
 
 class Opened:
-    """Keep a file open: renamed or deleted, it still holds what was parsed. Another process has to open it anew."""
+    """An open file: its content can be read again after it was renamed or deleted. Another process has to open it by its path."""
 
     def __init__(self, file: str) -> None:
         self.handle = os.open(file, os.O_RDONLY)
@@ -56,7 +56,7 @@ class Opened:
 
 @dataclass
 class Held:
-    """Hold the chunks of one log, by their first lines."""
+    """The chunks of one log, by their first lines."""
 
     room: Room = field(default_factory=Room)
     marks: dict[int, Mark] = field(default_factory=dict)

@@ -38,10 +38,10 @@ DAMAGED = "the data end early or are damaged"
 
 @dataclass(frozen=True)
 class Source:
-    """Describe one log: `path` as the user gave it, `file` where its bytes are, and how to read them.
+    """A log: `path` as the user gave it, `file` where its bytes are, and how to read them.
 
     What is compressed or inside an archive is a `member` of `archive`. `machine`: whose log it is where the place says so. `remarks`
-    collects what the reader should be told (cut lines, a truncated archive); `held` keeps what was parsed.
+    collects notes for the report (cut lines, a truncated archive); `held` keeps the parsed text.
     """
 
     path: str

@@ -21,7 +21,7 @@ _BLOCK = 8 << 20
 
 
 class Symbol(NamedTuple):
-    """Name the function of an address as ftrace prints it: `function+0xOFFSET/0xSIZE [module]`."""
+    """The function of an address, as ftrace prints it: `function+0xOFFSET/0xSIZE [module]`."""
 
     function: str
     offset: int

@@ -28,7 +28,7 @@ BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zstd.ZstdError, zipfile
 
 
 class Decompressor(Protocol):
-    """Describe what the decompressors of bz2, lzma and zstd have in common."""
+    """The common interface of the decompressors of bz2, lzma and zstd."""
 
     @property
     def eof(self) -> bool:
@@ -123,7 +123,7 @@ class Stream:
 
 @dataclass
 class Entry:
-    """Describe one entry of an archive. `kind`: file, folder, link, device, or another word; `problem`: why it cannot be read."""
+    """An entry of an archive. `kind`: file, folder, link, device, or another word; `problem`: why it cannot be read."""
 
     name: str
     kind: str
@@ -148,7 +148,7 @@ def opened(stream: Stream, spend: Callable[[Iterable[bytes]], Iterator[bytes]], 
 
 
 def expand(kind: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Compressed blocks, also of several streams in a row, unpacked. Errors: those of `BROKEN`, after all that could be unpacked."""
+    """Unpack compressed blocks, also of several streams in a row. Errors: those of `BROKEN`, after all that could be unpacked."""
     step: _Step | None = None
     for data in blocks:
         while data or (step is not None and not step.needs_input):
@@ -216,7 +216,7 @@ class _Step:
             yield more
 
     def _again(self, size: int) -> bytes:
-        """Unpack anew, in pieces of `size` bytes behind what was given, up to the damage; return what was not given yet."""
+        """Unpack again up to the damage, in pieces of `size` bytes, and return what follows the bytes that were already returned."""
         inner = self._start.copy() if self._start is not None else _decompressor(self._kind)
         at, out = 0, bytearray()
         with suppress(*BROKEN):
@@ -242,7 +242,7 @@ class _Gzip:
         self._zlib = zlib
 
     def copy(self) -> "_Gzip":
-        """Return another one that goes on from here."""
+        """Return a copy of the state, which continues from here."""
         return _Gzip(self._zlib.copy())
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:

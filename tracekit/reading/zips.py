@@ -106,7 +106,7 @@ def _packed_blocks(file: IO[bytes], info: zipfile.ZipInfo) -> Iterator[bytes]:
 
 
 def _kind(info: zipfile.ZipInfo) -> str:
-    """Return what the upper half of the attributes says where a Unix system made the zip."""
+    """Return the kind of an entry by the upper half of its attributes, if a Unix system wrote the zip."""
     mode = info.external_attr >> 16
     if info.is_dir() or stat.S_ISDIR(mode):
         return "folder"
@@ -129,7 +129,7 @@ def _refusal(flags: int, method: int) -> str:
 
 
 def _forward(stream: Stream, spend: Spend) -> Iterator[Entry]:
-    """Yield the entries by their local headers. Links cannot be told from files here: only the directory says."""
+    """Yield the entries by their local headers. Links look like files here: only the central directory marks them."""
     while stream.peek(4) == _LOCAL:
         header = struct.unpack("<4s5H3I2H", stream.read(30))
         flags, method, packed, name_length, extra_length = header[2], header[3], header[7], header[9], header[10]

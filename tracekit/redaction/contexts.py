@@ -1,4 +1,4 @@
-"""Names that the words around them tell: hosts, users and virtual machines. A name has no shape of its own."""
+"""Names that are recognized by the words around them: hosts, users and virtual machines."""
 
 import re
 from collections.abc import Iterator

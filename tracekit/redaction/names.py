@@ -109,7 +109,7 @@ def _of_source(source: Source, envelopes: Mapping[str, Rule], names: Names) -> N
 
 
 def _told(lines: pl.Series) -> Iterator[tuple[str, str]]:
-    """Yield (kind, name) for each name that the words around it tell."""
+    """Yield (kind, name) for each name that the words around it identify."""
     near = lines.filter(lines.str.contains(_ANY))
     for context, sign in zip(CONTEXTS, _SIGNS, strict=True) if near.len() else ():
         text = "\n".join(near.filter(near.str.contains(sign)).to_list())

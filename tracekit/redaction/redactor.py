@@ -28,7 +28,7 @@ _PUBLIC = (
 
 
 class Redactor:
-    """Replace what `names` and the shapes of values tell. Lines stay lines: none is added, joined or taken away."""
+    """A redactor: it replaces `names`, and values by their shapes. Lines stay lines: none is added, joined or taken away."""
 
     def __init__(self, tokens: Tokens, names: Names) -> None:
         self.tokens, self.names = tokens, names
@@ -51,7 +51,7 @@ class Redactor:
         return text
 
     def _made(self) -> Iterator[tuple[str, Change]]:
-        """Yield (sign, change) in the order in which values are replaced: what its shape tells first, names last."""
+        """Yield (sign, change) in the order in which values are replaced: values by shape first, names last."""
         yield '"MESSAGE" ?: ?\\[', lambda text: _ARRAY.sub(self._array, text)
         home = os.path.expanduser("~")
         own = Shape("path", re.compile(re.escape(home) + r"/(?P<v>[^\s'\"<>,;:)\]}|]+)"))

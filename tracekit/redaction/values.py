@@ -1,4 +1,4 @@
-"""Values that their shape tells: MAC and IP addresses, UUIDs, WWNs, serial numbers, domain names, paths below a home.
+"""Values that are recognized by their shape: MAC and IP addresses, UUIDs, WWNs, serial numbers, domain names, paths below a home.
 
 Each is an expression whose group `v` holds the value (the whole match where there is none), and a check. BDFs, vectors, pirqs, MSI
 addresses, times and releases have none of these shapes, or what stands before them tells.

@@ -200,7 +200,7 @@ def _retold(tables: Mapping[str, pl.DataFrame], printk: Sequence[str], walls: Se
 
 
 def _told(tables: Mapping[str, pl.DataFrame], paths: Sequence[str]) -> dict[str, list[tuple[int, int]]]:
-    """By source: (line, digest of machine and fields) of each row of its kernel log, in order."""
+    """Return, by source, (line, digest of machine and fields) of each row of its kernel log, in order."""
     parts = [
         f.filter(pl.col("source").is_in(list(paths)) & (pl.col("side") == "kernel")).select(
             "source", "line", pl.struct(pl.lit(n), *(c for c in f.columns if c not in (*NOT_OWN, "ts"))).hash().alias("digest")

@@ -1,4 +1,4 @@
-"""Models: state machines that hear rows and emit rows. No I/O, no global state; each stream of a replay gets new ones."""
+"""Models: state machines that take rows and emit rows. They do no I/O and share no state; each stream of a replay has its own."""
 
 from collections import namedtuple
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
@@ -28,7 +28,7 @@ class Model:
     """A state machine over the rows of one stream (one machine and boot; sources whose order is known).
 
     `tables` declares the tables it emits; the envelope columns and `ts_end`, `line_end` are added, taken from the row that caused the
-    emission. Methods `on_<table>(row)` hear the rows of a table in the order of the stream; `on_end()` is called last.
+    emission. Methods `on_<table>(row)` take the rows of a table in the order of the stream; `on_end()` is called last.
     A model that works on whole frames overrides `run` and names its inputs in `needs`; tables in `across` are handed to it whole, whatever
     stream their rows are in (definitions, snapshots); `streams` is one of them. A model with nothing but `across` runs once for the case.
     Rows flow upward only.
@@ -109,10 +109,10 @@ class Model:
         return _replay_one(cls, tables, parts)
 
     def on_end(self) -> None:
-        """Called after the last row of the stream: emit what is still live, with a null `ts_end`."""
+        """Emit what is still live, with a null `ts_end`. It is called after the last row of the stream."""
 
     def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-        """Hear the rows of one stream; return the emitted frames. `tables`: the inputs of that stream, for models on whole frames."""
+        """Take the rows of one stream; return the emitted frames. `tables`: the inputs of that stream, for models on whole frames."""
         for name, row in rows:
             handler = getattr(self, "on_" + name, None)
             if handler is not None:
@@ -231,7 +231,7 @@ def replay(
 
 
 class Parts:
-    """The rows of each table by machine, boot and stream, each table divided once however many models hear it."""
+    """The rows of each table by machine, boot and stream, each table divided once, however many models take it."""
 
     def __init__(self, tables: Mapping[str, pl.DataFrame], streams: pl.DataFrame) -> None:
         self.tables, self.of_sources = tables, streams
@@ -254,12 +254,12 @@ class Parts:
         return {key: part.drop("stream") for key, part in divided.items()}
 
     def forget(self, name: str) -> None:
-        """Divide the table anew when it is asked for next: it has changed."""
+        """Forget how the table was divided: it has changed."""
         self.made.pop(name, None)
 
 
 def in_order(models: Sequence[type[Model]], failed: Callable[[type[Model], BaseException], None] | None = None) -> list[type[Model]]:
-    """Sort the models, each after those whose tables it hears. Those that hear each other in a circle go to `failed`."""
+    """Sort the models, each after those whose tables it takes. Call `failed` for models that depend on each other in a circle."""
     done, circles = _sorted(tuple(models))
     for circle in circles:
         error = ValueError("models hear each other: " + ", ".join(m.__name__ for m in circle))
@@ -290,7 +290,7 @@ def _sorted(models: tuple[type[Model], ...]) -> tuple[tuple[type[Model], ...], t
 
 
 def _upstream(model: type[Model], before: Mapping[type[Model], Sequence[type[Model]]]) -> set[type[Model]]:
-    """Return all models that `model` hears, directly or through others."""
+    """Return all models whose tables `model` takes, directly or through others."""
     found: set[type[Model]] = set()
     todo = [model]
     while todo:

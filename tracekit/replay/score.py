@@ -1,4 +1,4 @@
-"""How well the model predicted a recording, the timeline of one function, and the model's state at a time."""
+"""The score of the predictions on a recording, the timeline of one function, and the model's state at a time."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _INTERNAL = {*ENVELOPE, "line_end", "ts_end", "call", "attempt", "request", "ent
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Observed operations with a result: how many were predicted, how many predictions missed, how many of these no finding explains.
+    """Counts of observed operations with a result: all, predicted right, predicted wrong, and wrong without a finding that explains it.
 
     `from_known` of the predictions follow from state that the recording shows, `if_healthy` say what a system without a fault returns
     where that state is not shown. `rows`: one dict a divergence: source, line, operation, subject, rule, predicted, observed, explained_by
@@ -130,5 +130,5 @@ def _rows_about(name: str, frame: pl.DataFrame, wanted: frozenset[object] | None
 
 
 def _shown(column: str, value: Any) -> Any:
-    """Pointers as the kernel prints them."""
+    """Return a value as the kernel prints it: pointers in hexadecimal."""
     return f"{value:#x}" if column in ("device", "vdev", "pointer", "flags") and isinstance(value, int) else value

@@ -26,7 +26,7 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """What became of the faults of a subject under one flipped gate. `refutable`: see `System.refutable`."""
+    """The faults of a subject before and after one gate is flipped. `refutable`: see `System.refutable`."""
 
     gate: str
     before: Any

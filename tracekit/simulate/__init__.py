@@ -1,1 +1,1 @@
-"""The model forward: a scenario in, the faults that it leads to out."""
+"""Simulation: run the models forward on a scenario, and return the faults that follow."""

@@ -1,4 +1,4 @@
-"""What a scenario leads to: the faults, what the guest sees, what it costs, and each step."""
+"""The answer to a scenario: the faults, what the guest sees, what it costs, and each step."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from tracekit.timeline import Timeline
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happens: `at` so many ns after the begin, `what`, to which `subject`, and how it `ends`."""
+    """An event of the simulation: `at` in ns since the begin, `what` happens, to which `subject`, and how it `ends`."""
 
     number: int
     at: int
@@ -29,7 +29,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """What is taken of something that the host has only so much of, at the worst moment. `size` None: without a bound."""
+    """The largest use of a limited resource of the host. `size` None: without a bound."""
 
     name: str
     most: int

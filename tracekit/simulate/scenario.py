@@ -72,7 +72,7 @@ class Device:
     """One passed-through function. `table`: entries of its MSI-X table in session 1, 2, ...; the last one stays.
 
     `queues`: vectors that the guest's driver wants, 0 for the whole table. `kind`: MSI-X, or plain MSI with `table` vectors.
-    `sessions`: those in which it is used; none given: in all. `reload`: whether its driver is loaded anew in each session (Xen).
+    `sessions`: those in which it is used; none given: in all. `reload`: whether its driver is reloaded in each session (Xen).
     `functions`: so many alike (VFs).
     """
 

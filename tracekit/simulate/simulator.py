@@ -1,4 +1,4 @@
-"""What runs a scenario: a plugin's class that composes machines, and what it is handed."""
+"""Simulators: classes of plugins that compose machines and run a scenario."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from tracekit.simulate.scenario import Scenario
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What plugins give a simulator: machines and gates by name, and the gates to flip (codes, or switches of the simulator)."""
+    """Parts of plugins that a simulator uses: machines and gates by name, and the gates to flip (codes, or switches of the simulator)."""
 
     machines: Mapping[str, Any]
     gates: Mapping[str, Gate]

@@ -146,7 +146,7 @@ def bare(name: str) -> str:
 
 
 def parameter(function: str, word: str, argument: int | None = None) -> str | None:
-    """Return the parameter that a recorded argument is, by its number if that is known, else by its name; null if nobody can tell."""
+    """Return the parameter of a recorded argument: by its number where that is known, else by its name, else null."""
     known = FUNCTIONS.get(function)
     if known is None:
         return None

@@ -1,4 +1,4 @@
-"""Gates of Linux, read up to 7.2. Parents are named as `tracekit_linux.gates.platform` tells them."""
+"""Gates of Linux, read up to 7.2. Parents are named as in `tracekit_linux.gates.platform`."""
 
 from tracekit import Gate, Since
 

@@ -89,7 +89,7 @@ class Platform:
 
 
 class Platforms(Model):
-    """One row a machine (and one for its guests): what it runs on, as any source of the case tells it."""
+    """The model of the table `platforms`: one row per machine (and one for its guests) with its architecture and interrupt parent."""
 
     tables: ClassVar[tuple[Table, ...]] = (PLATFORMS,)
     across = NEEDS
@@ -127,7 +127,7 @@ def platform_of(platforms: pl.DataFrame | None, row: Row) -> Platform:
 
 
 def platform(tables: Mapping[str, pl.DataFrame]) -> Platform:
-    """Return what the lines of one kernel tell; where they name several architectures or parents, none."""
+    """Return the platform that the lines of one kernel show; none where they name several architectures or parents."""
     told = list(_told(tables))
     arches = list(dict.fromkeys(p.arch for p in told if p.arch))
     parents = list(dict.fromkeys(p.parent for p in told if p.parent))

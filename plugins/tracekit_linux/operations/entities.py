@@ -13,7 +13,7 @@ REMOVALS = ("pci_destroy_dev", "pci_stop_and_remove_bus_device", "pci_stop_and_r
 
 @dataclass(slots=True, eq=False)
 class Entity:
-    """One PCI function, as far as pointers tell."""
+    """A PCI function, as identified by the kernel's pointers."""
 
     first: Row
     names: list["Name"] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Operations: what the calls of a trace did to MSI and VFIO state, as the tables `op_*` that the models above hear.
+"""Operations: the changes of MSI and VFIO state by the calls of a trace, as tables `op_*` for other models.
 
 Where a recording has no return values, a result is inferred by these rules only, and marked: a domain was created if the creation was
 called; an enable worked if vectors were wired after it in the same request, and failed if its descriptors were freed right after an insert

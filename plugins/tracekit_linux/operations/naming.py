@@ -42,7 +42,7 @@ def _from_handlers(identities: Identities, owned: Sequence[Owned], tables: Mappi
 
 
 def _from_sole_handlers(identities: Identities, tables: Mapping[str, pl.DataFrame]) -> Iterator[Name]:
-    """Yield the action names of handlers, where no event tells whose an irq is (arm64): all name one function, and one alone is traced.
+    """Yield the action names of handlers, where no event shows the function of an irq (arm64): all name one, and one alone is traced.
 
     A function that interrupts before the traced one has vectors, or at a vector never asked for it, is another one.
     """

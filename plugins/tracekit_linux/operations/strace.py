@@ -54,7 +54,7 @@ class SystemCalls:
         self.cut: dict[int | None, Row] = {}  # thread -> its call that has not returned yet
 
     def hear(self, row: Row) -> Iterator[Operation]:
-        """The operations that end at a line."""
+        """Return the operations that end at a line."""
         if row.kind == "strace_clone":
             self._clone(row)
         elif row.kind == "strace_resumed":

@@ -141,7 +141,7 @@ class Ends:
         return {**row, "bdf": own["bdf"], "device": own["device"]} if own is not None else row
 
     def of(self, row: Mapping[str, Any], finding: Finding) -> Finding:
-        """Return the finding as severe as what the refusal led to, with the lines that tell."""
+        """Return the finding with the severity of the refusal's consequence, and the lines that show it."""
         dead, panic = self.given_up(row), ended_by(row, self.panics)
         if dead is None and panic is None:
             return finding
@@ -195,7 +195,7 @@ def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None, en
 
 
 def _same(errno: int | None, ret: Any) -> bool:
-    """Return whether a probe failed with the errno of the refusal, where both are told."""
+    """Return whether a probe failed with the errno of the refusal, where both are recorded."""
     return errno is None or ret is None or errno == int(ret)
 
 
@@ -251,7 +251,7 @@ def _who(r: Mapping[str, Any]) -> str:
 
 
 def _counts(errno: int | None) -> bool:
-    """Return whether an errno tells a refusal of something that is there."""
+    """Return whether an errno says that an existing resource was refused."""
     return errno is not None and errno not in NOT_THERE
 
 

@@ -57,7 +57,7 @@ def sizes(
 
 
 def _rebound(closes: pl.DataFrame | None, bdf: str) -> bool:
-    """Return whether the driver of the function was unbound, or that of one which is not named; another's tells nothing."""
+    """Return whether the driver of this function, or of a function without a name, was unbound."""
     own = pl.col("bdf").is_null() | pl.col("bdf").is_in([bdf, full_bdf(bdf)])
     return closes is not None and closes.filter((pl.col("how") == "rebind") & own).height > 0
 

@@ -114,7 +114,7 @@ class FunctionRun:
             self._act(f"unmasks vector {vector}", partial(self.vmm.guest_unmasks, vector, self.send))
 
     def _act(self, what: str, act: Callable[[], None]) -> None:
-        """Let the guest do one thing; judge what its client sent to the kernel for it."""
+        """Run one action of the guest, and check the requests that its client sends to the kernel."""
         self.sent, self.torn = [], False
         alive, used, lane = set(self.vfio.wired), set(self.used), f"{self.name} windows"
         before, began = len(self.signals), self.world.now

@@ -18,7 +18,7 @@ class HvmRun:
         self.on: dict[str, list[str]] = {}
 
     def session(self, number: int) -> None:
-        """Unload what is not used, or loaded anew, then load what is used."""
+        """Unload the drivers that are not used or are reloaded, then load those that are used."""
         devices = self.world.scenario.devices
         for d in devices:
             if self.on.get(d.name) and (d.reload or not d.used(number)):

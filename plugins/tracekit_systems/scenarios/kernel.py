@@ -214,7 +214,7 @@ class Kernel:
         return bool(self.domain.per_device and self.domain.hwsize is not None and self.domain.hwsize < self.function.msix_count)
 
     def _set_up(self, kept: bool, size: int) -> None:
-        """Note how the irq domain was found or made."""
+        """Note whether the irq domain was found or created."""
         self.world.call(self.name, "pci_setup_msix_device_domain", hwsize=size)
         if not kept and self.domain.kind == "msix":
             self.world.call(self.name, "msi_create_device_irq_domain", domid=0, hwsize=size)

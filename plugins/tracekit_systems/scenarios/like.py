@@ -42,7 +42,7 @@ def like(tables: Mapping[str, pl.DataFrame]) -> tuple[dict[str, Any], tuple[str,
 
 
 def _release(frame: pl.DataFrame | None) -> str:
-    """Return the first release that the lines of a host, or of no known side, tell."""
+    """Return the first release in the lines of a host, or of an unknown side."""
     if frame is None or frame.is_empty():
         return ""
     host = frame.filter(pl.col("side") != "guest")
@@ -73,7 +73,7 @@ def _guest(recorded: Sequence[Recording]) -> dict[str, Any]:
 
 
 def _devices(recorded: Sequence[Recording], set_up: pl.DataFrame | None) -> tuple[list[dict[str, Any]], set[int]]:
-    """Return the devices with what they asked for, and the sessions before which a driver was bound anew."""
+    """Return the devices with what they asked for, and the sessions before which a driver was bound again."""
     found: dict[str, dict[str, Any]] = {}
     rebinds: set[int] = set()
     for r in recorded:

@@ -13,7 +13,7 @@ SWITCHES = ("domain_removed_on_disable", "vectors_up_front", "rebind_between_ses
 
 
 def gates_of(scenario: Scenario, declared: Mapping[str, Gate], flips: tuple[str, ...]) -> tuple[dict[str, bool], tuple[str, ...]]:
-    """Return each gate's value, and what had to be assumed. A gate that nothing tells is taken to be off: the older behaviour."""
+    """Return each gate's value, and what had to be assumed. A gate without evidence is assumed to be off: the older behaviour."""
     host, guest = scenario.host, scenario.guest
     qemu = scenario.client.version if scenario.client.name == "qemu" else ""
     made: dict[str, bool] = {}

@@ -68,6 +68,6 @@ def needless_resize(
 
 
 def _of_host(known: pl.DataFrame, growths: pl.DataFrame) -> pl.DataFrame:
-    """Return the gate as the recording of the windows tells it, else as the case does; a guest's release says nothing of its host."""
+    """Return the gate from the recording of the windows, else from the case. A guest's release is no evidence on its host."""
     own = known.filter(pl.col("source").is_in(growths["source"].unique().implode()))
     return own if own.height else known.filter(~pl.col("side").fill_null("").str.starts_with("guest"))

@@ -117,7 +117,7 @@ def subjects(windows: pl.DataFrame) -> list[pl.DataFrame]:
 
 
 def best(group: pl.DataFrame) -> pl.DataFrame:
-    """The windows of the surest source, each once: two sources tell the same ones, as a trace.dat and its text do with the same stamps.
+    """Return the windows of the surest source, each once. Two sources may hold the same windows: a trace.dat and its text.
 
     Of these the one that names the functions is kept.
     """

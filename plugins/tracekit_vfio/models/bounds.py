@@ -10,7 +10,7 @@ Rows = list[dict[str, Any]]
 
 
 def with_bounds(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Fill `no_handler` and `no_vectors`. From call to return a window is an upper bound; the calls inside tell more."""
+    """Fill `no_handler` and `no_vectors`. From call to return a window is an upper bound; the calls inside narrow it."""
     if windows.is_empty() or not any(name in tables for name in ("op_vector", "op_free")):
         return windows
     bounds = [_bounds(w, tables) for w in windows.iter_rows(named=True)]

@@ -47,13 +47,13 @@ def pirq_reused(
 
 
 def _contradictory(lives: pl.DataFrame) -> list[str]:
-    """Sources in which most debug lines of an end have no begin (a hole, a boot anew, or the lines of several guests)."""
+    """Return the sources in which most ends have no begin: the log has a hole, or the lines of several guests or boots."""
     ends = lives.filter((pl.col("basis") == "debug") & pl.col("end").is_in(["closed", "destroyed"]))
     return ends.group_by("source").agg(pl.mean("began")).filter(pl.col("began") < 0.5)["source"].to_list()
 
 
 def _shared(lives: list[Row]) -> list[list[tuple[Row, Row]]]:
-    """Lives on a number that another one still has: all those of the same two functions together, each number once."""
+    """Return the pairs of lives that have one pirq at one time, grouped by the two functions; each pirq once per group."""
     users: dict[tuple[str, int], list[Row]] = {}
     ended = any(x.end in ("closed", "destroyed") for x in lives)
     pairs: dict[tuple[str, str | None, str | None], dict[int, tuple[Row, Row]]] = {}
@@ -89,11 +89,10 @@ def _strays(lives: pl.DataFrame) -> Row | None:
 
 
 def _other_user(life: Row, users: list[Row], ended: bool) -> Row | None:
-    """Who has the pirq of a re-used life, or of a second one on an open event channel (where `ended`: ends are printed at all)."""
+    """Return the other user of a re-used pirq, or of an open event channel. `users` have not ended; `ended`: the log prints ends at all."""
     users = [x for x in users if x.line < life.line and (x.irq is None or x.irq != life.irq)]
     if life.reused and life.basis == "guest":
-        mine = [x for x in users if x.bdf != life.bdf and (x.line_end is None or x.line_end >= life.line)]
-        return max(mine, key=lambda x: x.line, default=None)
+        return max((x for x in users if x.bdf != life.bdf), key=lambda x: x.line, default=None)
     if life.basis != "debug" or life.irq is None or not life.began or not ended:
         return None
     mine = [x for x in users if x.basis == "debug" and x.irq is not None and (x.line_end is None or x.line_end > life.line)]

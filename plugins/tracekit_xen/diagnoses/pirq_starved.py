@@ -76,7 +76,7 @@ def _handed_out(lives: pl.DataFrame | None, domid: int | None, hvm: Set[str]) ->
 
 
 def _owner(life: Row, hvm: Set[str]) -> int | None:
-    """Whose number it was: -1 where only the device model tells."""
+    """Return the domain that owned the pirq; -1 where only the device model's log names it."""
     if life.basis == "calls":
         return None if life.source in hvm else 0
     return None if life.basis in ("guest", "debug") else -1
@@ -113,7 +113,7 @@ def _refused(r: Refusal, asked: list[Row]) -> Iterator[Evidence]:
 
 
 def _shortage(refusals: list[Refusal], space: Room, lives: list[Row], wanted: int | None, short: float) -> tuple[str, tuple[Evidence, ...]]:
-    """Return what shows that the space was short, and the lines that tell; empty where nothing does."""
+    """Return the evidence that the pirq space was short, and its lines; empty without evidence."""
     if any(r.by == "hypervisor" for r in refusals):
         return "Xen says that none is free", ()
     if space.free is not None and space.extra is not None and space.free < max(wanted or 0, space.extra * short):

@@ -94,7 +94,7 @@ class PirqLives(Model):
         self._serves(life or self._begin(e, e.pirq, "guest", bdf=e.bdf), e.irq)
 
     def on_pci_function(self, e: Row) -> None:
-        """End the lives of a function that a driver probes anew."""
+        """End the lives of a function that a driver probes again."""
         for life in self._open("bdf", e.bdf, "guest"):
             self._release(life, e, "enabled anew")
 

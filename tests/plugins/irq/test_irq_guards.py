@@ -235,3 +235,9 @@ MASKED = ("pci_cfg_write edu 00:09.0 @0x42 <- 0xc000", "msix_write_config dev ed
 )
 def test_msix_on_and_the_bus_master_off_from_first_to_last(lines: tuple[str, ...], found: int) -> None:
     assert len(of("IRQ-005", accesses(*lines))) == found
+
+
+@pytest.mark.parametrize(("second", "over"), [(30.0, ""), (30.2, "; over 0.2 s"), (61.5, "; over 31.5 s")])
+def test_completions_of_one_moment_span_no_time(second: float, over: str) -> None:
+    found = [f for f in findings(timeout(30, 3) + timeout(second, 4)) if "of nvme0" in f.summary]
+    assert [f.summary.partition("; over ")[1] + f.summary.partition("; over ")[2] for f in found] == [over]

@@ -6,7 +6,7 @@ from opening import DEV, back, call, trace
 from tracekit_msi.models.predictions import shown
 
 from tracekit.findings import Finding
-from tracekit.testing import findings, tables
+from tracekit.testing import findings, outcome, run, tables
 
 ENABLE, INSERT = "__pci_enable_msix_range", "msi_insert_desc"
 LSPCI = "2e:00.1 Ethernet controller: Example Devices VF\n\tCapabilities: [a0] MSI-X: Enable+ Count={} Masked-\n"
@@ -252,3 +252,96 @@ def test_an_interface_of_another_log_is_not_that_of_the_leak() -> None:
 def test_a_report_whose_place_is_msi_code_needs_no_call_trace(function: str, found: int) -> None:
     text = f"[   14.000000] kernel BUG at mm/place.c:376!\n[   14.000001] RIP: 0010:{function}+0x182/0x1b0\n"
     assert [(f.grade, [e.line for e in f.evidence]) for f in of("MSI-009", text)] == [("proven", [1, 2])] * found
+
+
+# MSI-007
+
+PLACED = "[    0.000000] Linux version 6.12.30 (b@e) (gcc 12.2.0) #1 SMP\n"
+UNPLACED = "[    1.900113] pci {}: BAR {} [mem size 0x00010000 64bit pref]: failed to assign\n"
+
+
+def refused_enable(t: Trace, ret: int, descriptors: int = 0) -> tuple[int, int]:
+    """A session that interrupts, then an enable that ends with `ret` after some descriptors; the lines of that enable."""
+    t.open()
+    t.enable(2, 8, made=8)
+    t.interrupts(0)
+    t.disable()
+    outer = t.begin(0x24, 2, 0, 4)
+    t.entry(ENABLE, f"dev={t.dev:#x} minvec=1 maxvec=4")
+    for index in range(descriptors):
+        t.entry(INSERT, f"dev={t.dev + 0xC8:#x} domid=0 index={index}")
+        t.leave(INSERT, 0)
+    t.leave(ENABLE, ret)
+    return outer + 1, t.leave("vfio_pci_set_irqs_ioctl", ret) - 1
+
+
+@pytest.mark.parametrize(
+    ("ret", "descriptors", "bdf", "found"),
+    [
+        (-12, 0, "0000:41:00.1", 1),
+        (-12, 0, "0000:41:00.2", 0),  # the BAR of another function
+        (-12, 1, "0000:41:00.1", 0),  # the table was mapped: descriptors follow it
+        (-28, 0, "0000:41:00.1", 0),
+        (-22, 0, "0000:41:00.1", 0),
+    ],
+)
+def test_only_the_functions_own_bar_explains_an_enable_that_returns_enomem(ret: int, descriptors: int, bdf: str, found: int) -> None:
+    t = Trace()
+    first, last = refused_enable(t, ret, descriptors)
+    log = PLACED + UNPLACED.format("0000:41:00.7", 0) + UNPLACED.format(bdf, 2)
+    told = of("MSI-007", **{"trace.txt": str(t), "dmesg.txt": log})
+    assert [(f.grade, f.subject.bdf, f.values) for f in told] == [("probable", t.bdf, {"bar": 2, "errno": -12})] * found
+    assert [[(e.line, e.line_end, e.role) for e in f.evidence] for f in told] == [[(3, None, "cause"), (first, last, "effect")]] * found
+
+
+@pytest.mark.parametrize(("log", "expected"), [("", "inconclusive"), (PLACED, "clear")])
+def test_without_the_log_of_the_boot_it_is_open_whether_a_bar_has_an_address(log: str, expected: str) -> None:
+    t = Trace()
+    first, _ = refused_enable(t, -12)
+    told = outcome(run(str(t), *filter(None, [log])), "MSI-007")
+    assert told.outcome == expected
+    assert (f"the enable of line {first} returned -12" in told.reason) == (not log)
+
+
+REPORT = """\
+[    2.100001] {what}
+[    2.100002] pc : {function}+0x4e4/0x608
+[    2.100003] lr : {function}+0x498/0x608
+[    2.100004] Call trace:
+[    2.100005]  {function}+0x4e4/0x608
+[    2.100006]  pci_alloc_irq_vectors_affinity+0xdc/0x150
+"""
+SERROR = "SError Interrupt on CPU0, code 0xbf000000 -- SError"
+OOPS = "Unable to handle kernel NULL pointer dereference at virtual address 0000000000000008"
+
+
+@pytest.mark.parametrize(
+    ("what", "function", "found"),
+    [
+        (SERROR, "__pci_enable_msix_range", 1),
+        (SERROR, "msix_prepare_msi_desc", 1),
+        (OOPS, "__pci_enable_msix_range", 0),  # no access of the bus
+        (SERROR, "irq_create_affinity_masks", 0),  # below the same call, and not at the table
+    ],
+)
+def test_only_an_abort_at_the_table_says_that_nothing_answers_there(what: str, function: str, found: int) -> None:
+    told = of("MSI-007", REPORT.format(what=what, function=function))
+    assert [(f.grade, f.values["function"], [(e.line, e.role) for e in f.evidence]) for f in told] == [
+        ("probable", function, [(1, "cause"), (2, "cause")])
+    ] * found
+
+
+def test_an_abort_is_reported_once_and_in_place_of_the_refused_enable() -> None:
+    t = Trace()
+    refused_enable(t, -12)
+    abort = REPORT.format(what=SERROR, function="__pci_enable_msix_range")
+    log = PLACED + UNPLACED.format(t.bdf, 2) + abort + abort.replace("2.1", "9.1").replace("0xbf", "0xbe")
+    (f,) = of("MSI-007", **{"trace.txt": str(t), "dmesg.txt": log})
+    assert ("aborted an access" in f.summary, [e.line for e in f.evidence]) == (True, [3, 4])
+
+
+def test_plain_msi_has_no_table_in_a_bar() -> None:
+    t = Trace()
+    refused_enable(t, -12)
+    plain = str(t).replace(ENABLE, "__pci_enable_msi_range").replace("index=2", "index=1").replace("vfio-msix", "vfio-msi")
+    assert of("MSI-007", **{"trace.txt": plain, "dmesg.txt": PLACED + UNPLACED.format(t.bdf, 2)}) == []

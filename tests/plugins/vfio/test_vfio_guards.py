@@ -251,3 +251,67 @@ def test_vectors_of_plain_msi_that_all_arrive_as_one(targets: tuple[int, ...], b
     assert [(f.grade, f.subject.bdf, f.values) for f in told] == [
         ("probable", BDF, {"vectors": list(range(len(targets))), "guest_vector": 40})
     ] * found
+
+
+# VFIO-007
+
+
+def block(*handled_vectors: int, bad: int = 2, wired: bool = True, count: int = 4, bdf: str = BDF, early: int | None = None) -> str:
+    """Four vectors are enabled, some interrupt, and a request for `count` fails at vector `bad`; `wired`: single vectors are recorded."""
+    t = Trace(bdf)
+    t.open()
+    if early is not None:
+        t.enable(4, 8, made=8)
+        t.interrupts(early)
+        t.disable()
+    t.enable(4, 8, made=8)
+    for vector in handled_vectors:
+        t.interrupts(vector)
+    t.begin(0x24, 2, 0, count)
+    for vector in range(bad if wired else 0):
+        t.wire(vector)
+    if wired:
+        t.entry("vfio_msi_set_vector_signal", f"vdev={t.vdev:#x} vector={bad} fd=999 msix=1")
+        t.leave("vfio_msi_set_vector_signal", -9)
+    t.leave("vfio_pci_set_irqs_ioctl", -9)
+    return str(t)
+
+
+def rolled_back(text: str) -> list[Finding]:
+    return [f for f in findings(text) if f.code == "VFIO-007"]
+
+
+@pytest.mark.parametrize(
+    ("handled_vectors", "bad", "vectors"),
+    [
+        ((0, 1), 2, [0, 1]),
+        ((0, 1, 2, 3), 2, [0, 1]),  # those from the bad one on were not detached by it
+        ((1,), 2, [1]),
+        ((1,), 1, None),
+        ((0,), 1, [0]),
+        ((2, 3), 2, None),
+        ((), 2, None),
+    ],
+)
+def test_vectors_below_the_bad_one_that_had_interrupted_went_down(
+    handled_vectors: tuple[int, ...], bad: int, vectors: list[int] | None
+) -> None:
+    told = rolled_back(block(*handled_vectors, bad=bad))
+    expected = [("proven", BDF, {"vectors": vectors, "failed": bad, "errno": -9}, None, ())] if vectors else []
+    assert [(f.grade, f.subject.bdf, f.values, f.explained_by, f.unchecked) for f in told] == expected
+
+
+def test_without_single_vectors_all_of_the_block_may_have_gone_down() -> None:
+    (f,) = rolled_back(block(0, 2, wired=False))
+    assert (f.grade, f.values) == ("probable", {"vectors": [0, 2], "failed": 3, "errno": -9})
+    assert [u.guard for u in f.unchecked] == ["which vector failed"]
+
+
+def test_a_vector_that_interrupted_before_the_last_enable_only_did_not_work() -> None:
+    assert rolled_back(block(early=0)) == []
+    (f,) = rolled_back(block(1, early=0))
+    assert f.values["vectors"] == [1]
+
+
+def test_a_request_for_a_single_vector_takes_no_other_one_down() -> None:
+    assert rolled_back(block(0, 1, bad=0, count=1)) == []
