@@ -1,7 +1,7 @@
 """The packages and their imports as a picture: `python docs/rooms.py` writes it into docs/architecture.md, `--check` compares.
 
-The picture is Mermaid, which code hosts draw. An arrow means "imports". A room is a package of `tracekit`; the hall has the values
-that travel between rooms, and every room may import it.
+The picture is Mermaid, which code hosts draw. An arrow means "imports". `common` stands for the modules directly in `tracekit/`:
+values that several packages use. Every package may import them.
 """
 
 import sys
@@ -16,23 +16,23 @@ FAMILIES = ("irq", "linux", "msi", "reports", "systems", "vfio", "xen")
 PART = ("machines", "models", "diagnoses")
 
 
-def room(module: str) -> str:
-    """Return the room of a module: `reading`, `pipeline`, or the hall."""
+def package_of(module: str) -> str:
+    """Return the package of a module (`reading`), its own name if it stands alone (`pipeline`), else `common`."""
     name = module.split(".")[1]
-    return name if name in (*ROOMS, *ALONE) else "hall"
+    return name if name in (*PACKAGES, *ALONE) else "common"
 
 
 def picture() -> str:
-    """Return the Mermaid text of all rooms and arrows, and of a family of plugins inside."""
-    drawn = sorted({(room(a), room(b)) for a, b in imports("tracekit")})
+    """Return the Mermaid text of all packages and arrows, and of a family of plugins inside."""
+    drawn = sorted({(package_of(a), package_of(b)) for a, b in imports("tracekit")})
     inside = sorted({(part(a), part(b)) for f in FAMILIES for a, b in imports(f"tracekit_{f}")})
     return "\n".join(["```mermaid", "flowchart TD", *arrows(drawn), *family(inside), "```"]) + "\n"
 
 
 def arrows(pairs: list[tuple[str, str]]) -> Iterator[str]:
     """Yield the arrows of the core."""
-    yield f'    hall["the hall, which all import: {", ".join(HALL)}"]'
-    yield from (f"    {a} --> {b}" for a, b in pairs if a != b and b != "hall")
+    yield f'    common["modules that every package may import: {", ".join(COMMON)}"]'
+    yield from (f"    {a} --> {b}" for a, b in pairs if a != b and b != "common")
     yield '    families["families in plugins/"] --> public["from tracekit import ..."]'
 
 
@@ -60,9 +60,9 @@ def imports(package: str) -> Iterator[tuple[str, str]]:
         )
 
 
-ROOMS = sorted(p.parent.name for p in (PAGE.parent.parent / "tracekit").glob("*/__init__.py"))
+PACKAGES = sorted(p.parent.name for p in (PAGE.parent.parent / "tracekit").glob("*/__init__.py"))
 ALONE = ("pipeline", "evidence", "testing")
-HALL = sorted({p.stem for p in (PAGE.parent.parent / "tracekit").glob("[a-z]*.py")} - {*ALONE})
+COMMON = sorted({p.stem for p in (PAGE.parent.parent / "tracekit").glob("[a-z]*.py")} - {*ALONE})
 
 
 def main() -> int:

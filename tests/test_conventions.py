@@ -28,16 +28,16 @@ SECTIONS = ("What it finds:", "Why it matters:", "Stays quiet when:", "Affected:
 def test_packages_are_the_folders() -> None:
     places = SETTINGS["tool"]["setuptools"]["package-dir"]
     assert sorted(places) == sorted(["tracekit", "tracekit_grammars", *PLUGINS])
-    rooms = [
+    packages = [
         ".".join((package, *init.parent.relative_to(ROOT / folder).parts))
         for package, folder in places.items()
         for init in (ROOT / folder).rglob("__init__.py")
     ]
     grammars = ["tracekit_grammars", "tracekit_grammars.envelopes", "tracekit_grammars.events"]
-    assert SETTINGS["tool"]["setuptools"]["packages"] == sorted([*rooms, *grammars])
+    assert SETTINGS["tool"]["setuptools"]["packages"] == sorted([*packages, *grammars])
 
 
-def test_the_picture_of_the_rooms_is_true() -> None:
+def test_the_picture_of_the_packages_is_true() -> None:
     assert subprocess.run([sys.executable, ROOT / "docs" / "rooms.py", "--check"], check=False).returncode == 0, "python docs/rooms.py"
 
 
