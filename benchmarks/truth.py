@@ -193,16 +193,17 @@ def page(scores: Mapping[str, Score]) -> str:
     notes = [f"* {name}: {note}" for name, s in scores.items() for note in s.notes]
     unlearned = [f"* {note}" for s in scores.values() for note in s.unlearned]
     return (
-        "# What is found\n\n"
-        "Written by `python benchmarks/truth.py --write`. A fault is a finding that the truth of a case names; it is found when its\n"
-        "code is reported in any grade. A false alarm is a finding, proven or probable, medium or worse and not explained by another\n"
-        "one, that the truth does not name; healthy cases have no finding at all. Wrongly proven: so called where the truth does not.\n"
-        "Own literals left out: each log again, without the rules of drivers' wordings that match a log of its family, and without all\n"
-        "rules that match logs of no other family (a message that the kernel prints in one wording has no structure beside it).\n\n"
+        "# What is found, per set of logs\n\n"
+        "Written by `python benchmarks/truth.py --write`. Each case has a truth: the codes of its faults; a healthy case has\n"
+        "none. A fault is found when its code is reported in any grade, else it is missed. A false alarm is a finding that the\n"
+        "truth does not name, is proven or probable, has at least medium severity, and is not explained by another finding.\n"
+        "Wrongly proven: a finding with the grade proven that the truth does not name. Own literals left out: each field log is\n"
+        "analyzed once more without the rules of driver messages that match a log of the same family, and without the rules that\n"
+        "match logs of no other family. A message that the kernel prints in only one wording cannot be found without its rule.\n\n"
         + table(scores)
-        + "\n## What is not right\n\n"
+        + "\n## Differences from the truth\n\n"
         + ("\n".join(notes) or "Nothing.")
-        + "\n\n## What is found by its literals alone\n\n"
+        + "\n\n## Not found without the own literals\n\n"
         + ("\n".join(unlearned) or "Nothing.")
         + "\n"
     )

@@ -345,3 +345,28 @@ def test_plain_msi_has_no_table_in_a_bar() -> None:
     refused_enable(t, -12)
     plain = str(t).replace(ENABLE, "__pci_enable_msi_range").replace("index=2", "index=1").replace("vfio-msix", "vfio-msi")
     assert of("MSI-007", **{"trace.txt": plain, "dmesg.txt": PLACED + UNPLACED.format(t.bdf, 2)}) == []
+
+
+# MSI-004 and the table of vector sets
+
+
+@pytest.mark.parametrize(
+    ("ret", "size", "said"), [(9, 64, "got 9, table 64"), (-28, 64, "was refused with -28, table 64"), (-28, None, "was refused with -28")]
+)
+def test_the_table_is_named_where_it_was_recorded(ret: int, size: int | None, said: str) -> None:
+    t = Trace()
+    t.entry(ENABLE, f"dev={t.dev:#x} minvec=2 maxvec=32")
+    if size is not None:
+        t.entry("pci_setup_msix_device_domain", f"dev={t.dev:#x} hwsize={size}")
+        t.leave("pci_setup_msix_device_domain", 1)
+    t.leave(ENABLE, ret)
+    assert [f.summary.partition(" vectors and ")[2] for f in of("MSI-004", str(t))] == [said]
+
+
+@pytest.mark.parametrize(("count", "limit", "sets"), [(1, None, 1), (2, None, 1), (2, 0, 0)])
+def test_an_enable_of_one_vector_is_a_set_and_a_refused_one_is_none(count: int, limit: int | None, sets: int) -> None:
+    t = Trace()
+    t.open()
+    t.enable(count, 8, made=8, limit=limit)
+    t.disable()
+    assert tables(str(t))["vector_sets"].height == sets

@@ -110,3 +110,16 @@ def test_without_a_creation_the_size_is_not_known() -> None:
     t.enable(4, 16)
     assert latent(str(t), LSPCI.format(bdf=t.bdf, count=32)) == []
     assert outcome(run(str(t)), "MSI-002").outcome == "not evaluated"
+
+
+@pytest.mark.parametrize(("size", "found"), [(16, 0), (8, 1)])
+def test_lspci_is_held_against_the_last_irq_domain(size: int, found: int) -> None:
+    t = Trace("0000:41:00.1")
+    for table in (8 if found else 4, size):
+        t.open()
+        t.enable(2, table, made=table)
+        t.interrupts(0)
+        t.disable()
+        t.close()
+    shown = LSPCI.format(bdf=t.bdf, count=32) + ("" if found else LSPCI.format(bdf=t.bdf, count=16))
+    assert [f.values["old_size"] for f in latent(str(t), shown)] == [size] * found
