@@ -20,5 +20,5 @@ def sorted_rows(frame: pl.DataFrame | None) -> Rows:
 
 
 def seconds(ts: int | None) -> float | None:
-    """Nanoseconds as seconds."""
+    """Return nanoseconds as seconds."""
     return None if ts is None else ts / 1e9

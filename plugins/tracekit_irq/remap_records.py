@@ -43,7 +43,7 @@ def records(
     pci_enumerated: pl.DataFrame | None = None,
     kernel_panic: pl.DataFrame | None = None,
 ) -> Iterator[Finding]:
-    """Messages that a remapping unit refused, one finding per device."""
+    """Yield the messages that a remapping unit refused, one finding per device."""
     moments, panics = Moments(sorted_rows(pm_resume), sorted_rows(kernel_version)), sorted_rows(kernel_panic)
     faults = sorted_rows(remap_faults) + of_amd(amd_iommu_event, xen_amd_event)
     for bdf, mine in by_device(faults).items():

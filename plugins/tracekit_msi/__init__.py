@@ -7,7 +7,7 @@ from tracekit import Model, hookimpl
 
 @hookimpl
 def tracekit_models() -> list[type[Model]]:
-    """Enabling attempts, the lives of domains and vectors; the kernel's own reports."""
+    """Return the models of enabling attempts, of irq domains and vectors, and of the kernel's own reports."""
     from tracekit_msi.models.enables import Enables
     from tracekit_msi.models.kernel_reports import KernelReports
     from tracekit_msi.models.predictions import MsiReplay

@@ -57,7 +57,7 @@ def refused_index(
     windows: pl.DataFrame | None = None,
     gap: pl.DataFrame | None = None,
 ) -> Iterator[Finding]:
-    """Enables in which an index that the device has was refused, one finding per device."""
+    """Yield the enables in which an existing index was refused, one finding per device."""
     enables = _with_gaps(enables, gap)
     stale = enables.filter(_STALE)
     done: set[str] = set()

@@ -81,7 +81,7 @@ class MsiVfio(System):
         return frozenset().union(*(d.faults() for d in self._replayed(gates)))
 
     def cost(self, gates: Gates) -> Mapping[str, int]:
-        """At the worst moment: vectors allocated, entries of the remapping table (one per vector), CPU vectors in use."""
+        """Return the peak use: vectors allocated, entries of the remapping table (one per vector), CPU vectors in use."""
         done = self._replayed(gates)
         return {
             "vectors": max(d.most_allocated for d in done),

@@ -7,7 +7,7 @@ from tracekit import Model, hookimpl
 
 @hookimpl
 def tracekit_models() -> list[type[Model]]:
-    """Windows, from calls, from the lives of vectors, and from QEMU's trace; which guest has which device."""
+    """Return the models of windows (from calls, vectors and QEMU's trace), and of the devices of each guest."""
     from tracekit_vfio.models.predictions import VfioReplay
     from tracekit_vfio.models.vector_windows import QemuWindows, VectorWindows
     from tracekit_vfio.models.vm_devices import VmDevices

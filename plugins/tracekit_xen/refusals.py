@@ -77,7 +77,7 @@ def of_hypervisor(said: pl.DataFrame | None) -> Iterator[Refusal]:
 def hvm_sources(
     platform: pl.DataFrame | None, lives: pl.DataFrame | None, setups: pl.DataFrame | None = None, said: pl.DataFrame | None = None
 ) -> set[str]:
-    """Sources of a kernel that is an HVM guest: it says so, or has the messages or calls of that path.
+    """Return the sources of HVM guests: the kernel says so, or its messages or calls are of that path.
 
     A trace says so too where the kernel log of its machine does, and no other kind of domain is told there.
     """

@@ -119,7 +119,7 @@ def returns(vector_failures: pl.DataFrame, calls: pl.DataFrame) -> Iterator[Deta
 
 @witness
 def inventory(vector_failures: pl.DataFrame, interrupt_row: pl.DataFrame) -> Iterator[Detail]:
-    """Who holds the vectors by /proc/interrupts: actions without queue numbers."""
+    """Yield the holders of the vectors by /proc/interrupts: actions without queue numbers."""
     rows = interrupt_row.filter(pl.col("actions").is_not_null())
     largest = rows["source"].value_counts(sort=True)["source"][0]  # of several snapshots the one under pressure
     yield from _holders(rows.filter(pl.col("source") == largest)["actions"].str.replace_all(QUEUE_NUMBER, ""), least=2)
@@ -127,7 +127,7 @@ def inventory(vector_failures: pl.DataFrame, interrupt_row: pl.DataFrame) -> Ite
 
 @witness
 def takers(vector_failures: pl.DataFrame, vector_lives: pl.DataFrame, interrupt_row: pl.DataFrame | None = None) -> Iterator[Detail]:
-    """Who took the vectors that were live when the attempt failed, where the recording shows most of them being taken."""
+    """Yield the tasks that took the vectors that were live when the attempt failed, where the recording shows most of them being taken."""
     for f in attempts(vector_failures)[:1] if interrupt_row is None else ():
         end = pl.col("line_end").is_null() | (pl.col("line_end") > f["line"])
         live = vector_lives.filter((pl.col("source") == f["source"]) & (pl.col("line") < f["line"]) & end)
@@ -152,7 +152,7 @@ def complaints(
     xen_map_failed: pl.DataFrame | None = None,
     pci_function: pl.DataFrame | None = None,
 ) -> Iterator[Detail]:
-    """Drivers that fail with -28 beside attempts that were recorded."""
+    """Yield the drivers that fail with -28 beside attempts that were recorded."""
     if irte_exhausted is None and xen_map_failed is None:
         told = refused.lines(driver_irq_refused, driver_vectors_refused, driver_refusals, driver_probe_failed, pci_function)
         yield Detail(tuple(at(r, "effect") for r in shown(told)), values={"devices": [r["who"] for r in told]})
@@ -171,7 +171,7 @@ def drivers(
     interrupt_row: pl.DataFrame | None = None,
     pci_function: pl.DataFrame | None = None,
 ) -> Iterator[Finding]:
-    """Drivers that fail with -28, one of them for an irq, where no other shortage has a line of its own."""
+    """Yield the drivers that fail with -28, one of them for an irq, where no other shortage has a line of its own."""
     if irte_exhausted is not None or xen_map_failed is not None or not refused.maybe_x86(interrupt_row):
         return
     told = refused.lines(driver_irq_refused, driver_vectors_refused, driver_refusals, driver_probe_failed, pci_function)

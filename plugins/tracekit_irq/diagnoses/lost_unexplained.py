@@ -81,7 +81,7 @@ def _injections(injected: pl.DataFrame) -> pl.DataFrame:
 
 
 def missed(handlers: pl.DataFrame, after: pl.DataFrame) -> list[dict[str, Any]]:
-    """Handler entries of one vector without the injection that has followed all others."""
+    """Return the handler entries of one vector without the injection that follows all others."""
     if after.is_empty() or handlers.height <= LEARNED:
         return []
     joined = handlers.select("ts", "line", "machine", "boot").join_asof(after, on="ts", strategy="forward", tolerance=SOON)

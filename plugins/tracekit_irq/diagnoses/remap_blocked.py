@@ -21,7 +21,7 @@ def at_doorbell(events: pl.DataFrame) -> pl.DataFrame:
 
 @witness
 def doorbells(smmu_faults: pl.DataFrame) -> Iterator[Finding]:
-    """Writes to doorbells that an SMMU refused, one finding per device or stream id."""
+    """Yield writes to doorbells that an SMMU refused, one finding per device or stream id."""
     by_stream: dict[str, Rows] = {}
     for e in sorted_rows(at_doorbell(smmu_faults)):
         by_stream.setdefault(e["bdf"] or (f"stream 0x{e['sid']:x}" if e["sid"] is not None else "a device"), []).append(e)

@@ -154,7 +154,7 @@ class Pairing:
         self.interrupted[name] = self.interrupted.get(name, 0) + 1
 
     def graph_irq_exit(self, row: Line) -> None:
-        """Back from the interrupt: its calls have ended."""
+        """Return from the interrupt: its calls have ended."""
         lane = self._lane(row)
         name = self._lane_name(row)[0]
         if self.interrupted.get(name):

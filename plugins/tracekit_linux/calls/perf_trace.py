@@ -15,7 +15,7 @@ COMMANDS = {"VFIO_DEVICE_SET_IRQS": VFIO_SET_IRQS, "VFIO_DEVICE_GET_IRQ_INFO": 0
 
 
 def as_traced(tables: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]:
-    """The tables, with the rows of `perf trace` among those of ftrace text."""
+    """Return the tables, with the rows of `perf trace` among those of ftrace text."""
     defined = _defined(tables.get("kprobe_definition"))
     made = {f"probe_{end}": [_probes(tables.get(f"perf_probe_{end}"), defined)] for end in ("entry", "return")}
     asked, answered = tables.get("perf_ioctl"), tables.get("perf_ioctl_return")

@@ -36,7 +36,7 @@ class Descriptors:
         self.unopened: dict[int, Device] = {}  # descriptors that were there before the recording
 
     def clone(self, parent: int | None, child: int, shares: bool) -> None:
-        """A new thread has the table of its parent, a new process a copy."""
+        """Give a new thread the descriptor table of its parent, and a new process a copy."""
         parent = self.first.get(parent, parent)
         self.processes.pop(child, None)
         self.first.pop(child, None)
@@ -46,7 +46,7 @@ class Descriptors:
             self.processes[child] = Process(dict(self.processes[parent].devices))
 
     def open(self, thread: int | None, fd: int, row: Row, bdf: str | None) -> None:
-        """A thread got a descriptor of a device."""
+        """Note that a thread got a descriptor of a device."""
         thread = self.first.get(thread, thread)
         self.processes.setdefault(thread, Process()).devices[fd] = Device(_number(row, int(row.line)), bdf)
 
@@ -59,7 +59,7 @@ class Descriptors:
         return not any(gone in p.devices.values() for p in self.processes.values())
 
     def device(self, thread: int | None, fd: int, row: Row) -> tuple[int, str | None]:
-        """(number, BDF) of the device behind a descriptor of a thread."""
+        """Return (number, BDF) of the device behind a descriptor of a thread."""
         process = self._having(thread, fd)
         device = process.devices[fd] if process is not None else self.unopened.setdefault(fd, Device(_number(row, UNOPENED + fd)))
         return device.entity, device.bdf

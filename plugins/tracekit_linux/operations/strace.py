@@ -66,7 +66,7 @@ class SystemCalls:
             yield from self._read(row, row)
 
     def finish(self) -> Iterator[Operation]:
-        """Requests that never returned."""
+        """Yield the requests that never returned."""
         for row in self.cut.values():
             if row.kind == "strace_set_irqs":
                 yield from self._read(row, row)

@@ -56,7 +56,7 @@ class Node:
         return value & MASK if value else None
 
     def chain(self) -> Iterator["Node"]:
-        """This call and those that enclose it, innermost first."""
+        """Yield this call and those that enclose it, innermost first."""
         node: Node | None = self
         while node is not None:
             yield node
@@ -88,7 +88,7 @@ class Node:
 
     @property
     def order(self) -> tuple[int, int]:
-        """Calls by their end: children come before their parent."""
+        """Return a sort key by the end of the call: children come before their parent."""
         return (self.row.line_end or self.row.line, -self.row.line)
 
 

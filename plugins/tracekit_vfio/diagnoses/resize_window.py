@@ -93,7 +93,7 @@ def on_arm(platforms: pl.DataFrame | None) -> bool:
 
 
 def subjects(windows: pl.DataFrame) -> list[pl.DataFrame]:
-    """Windows by device; windows that were inferred join those of calls that may be the same device.
+    """Return the windows by device. Inferred windows join those of calls that may be of the same device.
 
     Where one recording of a boot names the function, others with the same two pointers are about it too.
     """
