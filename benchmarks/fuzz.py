@@ -15,7 +15,7 @@ eight are written in every format. Counted, each kind once with all its inputs:
 * `lines`: the classes of the lines of a source do not add up;
 * `slow`: twelve times the CPU of an ordinary log of that size;
 * `memory`: a peak of 300 MB more than before;
-* `died`: the process ended or hung.
+* `died`: the process hung, or ended, and how: signal 9 where nothing else is told may be a machine without memory left.
 
 The first input of each kind is made as small as it goes and kept below `--keep`; `tests/test_fuzz.py` analyzes what is in `tests/fuzz`.
 Exit status 1 where anything is found, or memory grows by more than 150 MB.
@@ -260,6 +260,7 @@ class Part:
     end: int
     given: argparse.Namespace
     at: int = 0
+    how: str = ""  # the process ended
 
     def results(self) -> Iterator[dict[str, Any]]:
         """Yield what is found."""
@@ -268,7 +269,7 @@ class Part:
             ended = yield from self._once(begin)
             if ended:
                 return
-            yield {"number": self.at, "kind": "died", "place": f"--begin {self.at} --count {GROUP}"}
+            yield {"number": self.at, "kind": f"died {self.how}", "place": f"--begin {self.at} --count {GROUP}"}
             begin = self.at + GROUP
 
     def _once(self, begin: int) -> Iterator[dict[str, Any]]:
@@ -283,6 +284,8 @@ class Part:
                 ended |= "growth" in told
                 if "at" not in told:
                     yield told
+        code = process.returncode
+        self.how = f"by signal {-code}" if code < 0 else "or hung, as printed above" if code == 1 else f"with status {code}"
         return ended
 
 

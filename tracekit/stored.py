@@ -9,8 +9,9 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
-from tracekit.errors import OutputError, SourceError
+from tracekit.errors import SourceError
 from tracekit.run import Run
+from tracekit.written import whole
 
 FORM = "tracekit.stored/1"  # changes with every change to the values of a run that an older tracekit could not read
 _LEFT_OUT = ("tables", "given")
@@ -19,10 +20,8 @@ _LEFT_OUT = ("tables", "given")
 def save(run: Run, path: Path) -> None:
     """Write a run into a file; the same run gives the same bytes. Errors: OutputError."""
     text = json.dumps({"form": FORM, "version": run.version, "run": _plain(run)}, separators=(",", ":"))
-    try:
-        path.write_bytes(gzip.compress(text.encode("ascii"), 6, mtime=0))
-    except OSError as e:
-        raise OutputError(f"cannot write {path}: {e.strerror}") from e
+    with whole(path) as out:
+        out.write(gzip.compress(text.encode("ascii"), 6, mtime=0))
 
 
 def load(path: Path) -> Run:

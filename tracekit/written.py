@@ -1,8 +1,9 @@
 """What a report returned, on its way into a file: text, or the bytes of a report that is no text."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tracekit.errors import OutputError
 from tracekit.guard import clean
@@ -26,10 +27,22 @@ def sound(report: Any, given: Any) -> str | bytes:
 
 def put(report: str | bytes, path: Path) -> None:
     """Write a report into a file. Errors: OutputError; a file that is written in part is removed."""
+    with whole(path) as out:
+        out.write(report.encode("utf-8", "backslashreplace") if isinstance(report, str) else report)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file to write. Errors: OutputError. A file that is written in part is removed, one that could not be opened stays."""
+    opened = False
     try:
-        path.write_bytes(report.encode("utf-8", "backslashreplace") if isinstance(report, str) else report)
-    except OSError as e:
+        with open(path, "wb") as out:
+            opened = True
+            yield out
+    except BaseException as e:
         with suppress(OSError):
-            if path.is_file():
+            if opened and path.is_file():
                 path.unlink()
-        raise OutputError(f"cannot write {path}: {e.strerror}") from e
+        if isinstance(e, OSError):
+            raise OutputError(f"cannot write {path}: {e.strerror}") from e
+        raise

@@ -75,6 +75,11 @@ def test_a_disk_without_room_for_the_report_and_for_results(tmp_path: Path) -> N
     with open(tmp_path / "page", "wb") as out:
         done = tracekit(["analyze", str(CASE), "-f", "html"], out, small_files)
     assert (done.returncode, done.stderr.decode()) == (2, "tracekit: cannot write to standard output: File too large\n")
+    log, kept, copy = tmp_path / "a.log", tmp_path / "run", tmp_path / "copy"
+    log.write_text("".join(f"[{i:5d}.000000] usb 1-1: device number {i}\n" for i in range(200)))
+    for command, out in ((["analyze", str(CASE), "--save", str(kept)], kept), (["redact", str(log), "-o", str(copy)], copy)):
+        done = tracekit(command, subprocess.DEVNULL, small_files)
+        assert (done.returncode, done.stderr.decode(), out.exists()) == (2, f"tracekit: cannot write {out}: File too large\n", False)
     done = tracekit(["batch", str(CASE), "-o", str(tmp_path / "r"), "-j", "1"], subprocess.DEVNULL, small_files)
     assert done.returncode == 2
     assert re.fullmatch(r"tracekit: .*/r: cannot be written: .*\n", done.stderr.decode())

@@ -8,6 +8,7 @@ import typer
 
 from tracekit.cli.output import complain
 from tracekit.errors import SourceError, UsageError
+from tracekit.written import whole
 
 if TYPE_CHECKING:
     from tracekit.reading.source import Source
@@ -97,7 +98,7 @@ def _copied(log: "Source", redactor: "Redactor", output: Path | None) -> None:
         output.parent.mkdir(parents=True, exist_ok=True)
         if output.exists() and log.file and output.samefile(log.file):
             raise UsageError(f"--output {output}: is the log itself")
-        with open(output, "wb") as out:
+        with whole(output) as out:
             _write(log, redactor, out)
     except OSError as e:
         raise UsageError(f"cannot write {output or 'standard output'}: {e.strerror}") from e
