@@ -32,6 +32,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_the_wheel_works_away_from_the_checkout(home: Path) -> None:
     assert found(home, home / "cache-1") == ["MSI-001"]
+    manual = home / "fresh" / "share" / "man" / "man1"
+    assert {"tracekit.1", "tracekit-analyze.1", "tracekit-new-plugin.1"} <= {f.name for f in manual.iterdir()}
 
 
 @pytest.mark.slow

@@ -99,3 +99,14 @@ def test_a_plugin_of_another_api_is_not_loaded_and_named(ring: Path, tmp_path: P
     assert "plugin ring 0.2 was not loaded: it is written for API 2 of tracekit, this one has API 1" in told
     assert told.startswith("API 1\n")
     assert findings(tmp_path, "--plugins", str(ring), "--isolate", isolate) == []
+
+
+def test_its_settings_are_shown_and_it_takes_part_in_every_command(ring: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ring.write_text(
+        ring.read_text().replace("def stuck(ring_stuck: pl.DataFrame)", "def stuck(ring_stuck: pl.DataFrame, *, least: int = 1)")
+    )
+    assert "set.ring.stuck.least " in tracekit("config", "show", "--plugins", ring, "--config", "none").stdout
+    assert tracekit("replay", "dmesg.txt", "--plugins", ring).returncode == 0
+    assert tracekit("whatif", "dmesg.txt", "--plugins", ring).returncode == 0
+    assert tracekit("redact", "dmesg.txt", "-o", "clean", "--plugins", ring).returncode == 0

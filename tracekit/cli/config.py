@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tracekit.cli import control as cli_control
+from tracekit.cli import plugins as cli_plugins
 from tracekit.cli import status as cli_status
 from tracekit.cli.output import say
 
@@ -30,15 +31,16 @@ def show(
     baseline: cli_control.Baseline = None,
     fail_on: cli_status.FailOn = None,
     config: cli_control.Config = None,
+    plugins: cli_plugins.Plugins = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Print every setting with its value and where that comes from: the defaults, a file, an option."""
-    from tracekit.plugins import registry as plugins
     from tracekit.plugins.isolation import Isolation
+    from tracekit.plugins.registry import load
 
     told = cli_control.entries(config, select, ignore, severity, settings, baseline, fail_on)
     cli_control.threshold(told)
-    diagnoses = plugins.load(isolation=Isolation()).diagnoses
+    diagnoses = load(isolation=Isolation()).diagnoses
     cli_control.control(told, diagnoses)  # names what is wrong with it
     rows = list(_rows(told, diagnoses))
     wide = max(len(name) for name, _, _ in rows)

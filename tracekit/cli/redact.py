@@ -6,6 +6,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
+from tracekit.cli import plugins as cli_plugins
 from tracekit.cli.output import complain
 from tracekit.errors import SourceError, UsageError
 from tracekit.written import whole
@@ -33,6 +34,7 @@ def redact(
         Path | None, typer.Option("--output", "-o", metavar="OUT", help="A file; a folder where there are several logs.")
     ] = None,
     redaction_map: Map = None,
+    plugins: cli_plugins.Plugins = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Copy logs with tokens in place of MAC and IP addresses, hosts, users, domains, serial numbers, UUIDs, WWNs, paths below a home.

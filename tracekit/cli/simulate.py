@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tracekit.cli import plugins as cli_plugins
 from tracekit.cli.output import complain, offers, rendered, say, write
 from tracekit.errors import UsageError, nearest
 
@@ -36,16 +37,17 @@ def simulate(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="PATH", help="Write there; with --emit a folder.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Every step of the run.")] = False,
     width: Annotated[int | None, typer.Option(help="Columns of the terminal page.", min=40)] = None,
+    plugins: cli_plugins.Plugins = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Run a scenario on the model of kernel, VFIO, QEMU and Xen: which faults come, at which step, and what it costs."""
-    from tracekit.plugins import registry as plugins
+    from tracekit.plugins.registry import load
     from tracekit.simulate import ask
     from tracekit.simulate import settings as trees
     from tracekit.simulate.answer import Grid
     from tracekit.simulate.simulator import Parts
 
-    registry = plugins.load(simulators=True)
+    registry = load(simulators=True)
     offers(registry, format, "write_answer")
     simulator = next((s() for s in registry.simulators), None)
     if simulator is None:
