@@ -41,9 +41,15 @@ FALLS_BACK = re.compile(
 CHOICE = re.compile(
     r"^(?:will )?f(?:all|ell)(?:s|ing)?[ -]?back (?:to|on) (?:a |one |single )*MSI(?: interrupts?| mode| vectors?)?[.!]?$", re.IGNORECASE
 )
+# Without an errno a sentence complains by one of these; `irq-msi-2022-01-13` is a date.
+REFUSAL = re.compile(
+    r"fail|unable|can ?not|can't|could|error|refus|not\b|\bno\b|\bout of\b|insufficient|\bonly\b|few|less\b|lower|back|unavail|unusable",
+    re.IGNORECASE,
+)
 OF_VFS = re.compile(r"\bVFs?\b|\bSR-?IOV\b|\bvirtual functions?\b", re.IGNORECASE)
 # A parameter as it is set, no error: `no of cores: 64, max_msix_vectors: -1`
 SETTING = re.compile(r"\bmax\w*: ?-1\b", re.IGNORECASE)
+OTHERS = (OTHER_PART, SETTING, CHOICE)
 LONGEST = 500  # characters of a sentence: on runs of its words an expression takes more than linear time
 # `request_irq for queue 3`, `request MSI irq 45`; not `request irq vectors`, which allocates them
 REQUESTS = re.compile(r"(?:request|regist(?:er|ration))\w*[ _](?:[\w#/-]+ ){0,2}?(?:of )?(?:irqs?|interrupts?)\b(?! vector)", re.IGNORECASE)
@@ -71,7 +77,7 @@ def read(text: str) -> Complaint | None:
     """Return the complaint in a driver's sentence, or None where it is about something else than vectors."""
     text = text[:LONGEST]
     error = errno_of(text)
-    if error in OTHER_TROUBLE or OTHER_PART.search(text) or SETTING.search(text) or CHOICE.match(text):
+    if error in OTHER_TROUBLE or error is None and not REFUSAL.search(text) or any(other.search(text) for other in OTHERS):
         return None
     left = GRANTED.search(text)
     granted, asked = _numbers(left) if left else (None, None)

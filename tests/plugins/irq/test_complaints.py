@@ -149,6 +149,7 @@ ORDINARY = [
     "hv_pci 0000-0000: Request for interrupt failed: 0xc0000001",
     "qep 0000:42:00.0: no MSI-X capability, using 4 queues",
     "qep 0000:42:00.0: fallback to MSI",
+    "# bad: [0123456789ab] Merge tag 'irq-msi-2021-11-30' of git://example.org/tip",
     "qep 0000:42:00.0: MSI-X latency is lower than 5 us",
     "qep 0000:42:00.0: Falling back to single MSI vector.",
     "gpio_foo 0000:00:1e.0: failed to initialize interrupt controller",
