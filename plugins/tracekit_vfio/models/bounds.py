@@ -1,6 +1,7 @@
 """Inner bounds of windows: how long no handler was set and no vectors were allocated, where the calls inside are recorded."""
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -13,7 +14,8 @@ def with_bounds(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> pl
     """Fill `no_handler` and `no_vectors`. From call to return a window is an upper bound; the calls inside narrow it."""
     if windows.is_empty() or not any(name in tables for name in ("op_vector", "op_free")):
         return windows
-    bounds = [_bounds(w, tables) for w in windows.iter_rows(named=True)]
+    operations = {name: Operations(tables[name]) for name in NEEDS if name in tables}
+    bounds = [_bounds(w, operations) for w in windows.iter_rows(named=True)]
     handlers, vectors = zip(*bounds, strict=True)
     return windows.with_columns(
         pl.Series("no_handler", handlers, dtype=pl.Int64),
@@ -21,15 +23,15 @@ def with_bounds(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> pl
     )
 
 
-def _bounds(w: Mapping[str, Any], tables: Mapping[str, pl.DataFrame]) -> tuple[int | None, int | None]:
+def _bounds(w: Mapping[str, Any], operations: Mapping[str, "Operations"]) -> tuple[int | None, int | None]:
     if w["disable_ts"] is None or w["enable_ts"] is None or w["enable_line"] is None:
         return None, None
     down, up = (w["line"], w["disable_end"] or w["line"]), (w["enable_line"], w["enable_end"] or w["enable_line"])
-    taken = {v["vector"]: v["ts"] for v in _of(tables, "op_vector", w, down) if v["fd"] is not None and v["fd"] < 0}
-    given = {v["vector"]: _set(v, tables, w) for v in _of(tables, "op_vector", w, up) if _wires(v)}
+    taken = {v["vector"]: v["ts"] for v in _of(operations, "op_vector", w, down) if v["fd"] is not None and v["fd"] < 0}
+    given = {v["vector"]: _set(v, operations, w) for v in _of(operations, "op_vector", w, up) if _wires(v)}
     silent = [end - begin for v, begin in taken.items() if (end := given.get(v)) is not None and begin is not None]
-    freed = [f["ts"] for f in _of(tables, "op_free", w, down) if f["ts"] is not None]
-    made = [a["ts_end"] for a in _of(tables, "op_alloc", w, up) if a["ts_end"] is not None and (a["ret"] or 0) > 0]
+    freed = [f["ts"] for f in _of(operations, "op_free", w, down) if f["ts"] is not None]
+    made = [a["ts_end"] for a in _of(operations, "op_alloc", w, up) if a["ts_end"] is not None and (a["ret"] or 0) > 0]
     return max(silent, default=None), made[0] - freed[0] if freed and made else None
 
 
@@ -37,22 +39,30 @@ def _wires(v: Mapping[str, Any]) -> bool:
     return v["vector"] is not None and v["fd"] is not None and v["fd"] >= 0 and (v["ret"] is None or v["ret"] >= 0)
 
 
-def _set(v: Mapping[str, Any], tables: Mapping[str, pl.DataFrame], w: Mapping[str, Any]) -> int | None:
+def _set(v: Mapping[str, Any], operations: Mapping[str, "Operations"], w: Mapping[str, Any]) -> int | None:
     """When the handler of a vector was set: at the return of the call, else where its CPU vector is allocated in it, else at its entry."""
     if v["ts_end"] is not None:
         return int(v["ts_end"])
     inside = (v["line"], w["enable_end"] or v["line"])
-    events = [e for name in ("vector_alloc", "vector_activate") for e in _of(tables, name, w, inside) if e["irq"] == v["irq"]]
+    events = [e for name in ("vector_alloc", "vector_activate") for e in _of(operations, name, w, inside) if e["irq"] == v["irq"]]
     first = min(events, key=lambda e: e["line"], default=v)
     return None if first["ts"] is None else int(first["ts"])
 
 
-def _of(tables: Mapping[str, pl.DataFrame], name: str, w: Mapping[str, Any], lines: tuple[int, int]) -> Rows:
+def _of(operations: Mapping[str, "Operations"], name: str, w: Mapping[str, Any], lines: tuple[int, int]) -> Rows:
     """Return the rows of the window's task between two lines of its source."""
-    return list(_inside(tables.get(name), w, lines))
+    return operations[name].between(w["source"], w["tid"], *lines) if name in operations else []
 
 
-def _inside(frame: pl.DataFrame | None, w: Mapping[str, Any], lines: tuple[int, int]) -> Iterator[dict[str, Any]]:
-    if frame is not None:
-        here = (pl.col("source") == w["source"]) & pl.col("line").is_between(*lines) & pl.col("tid").eq_missing(pl.lit(w["tid"], pl.Int64))
-        yield from frame.filter(here).sort("line").iter_rows(named=True)
+class Operations:
+    """Hold the rows of a table by source and task, in the order of their lines: thousands of windows look for theirs."""
+
+    def __init__(self, table: pl.DataFrame) -> None:
+        self._rows = table.sort("source", "tid", "line").partition_by("source", "tid", as_dict=True, maintain_order=True)
+        self._lines = {key: rows["line"].to_list() for key, rows in self._rows.items()}
+
+    def between(self, source: str, tid: int | None, first: int, last: int) -> Rows:
+        """Return the rows of a task from one line to another one, both included."""
+        lines = self._lines.get((source, tid), [])
+        begin, end = bisect_left(lines, first), bisect_right(lines, last)
+        return self._rows[source, tid].slice(begin, end - begin).to_dicts() if begin < end else []

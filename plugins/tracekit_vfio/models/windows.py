@@ -291,9 +291,7 @@ def _used(numbered: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
     mine = pl.col("who").is_null() | (pl.col("of") == pl.col("who")) | pl.col("irqs").list.contains(pl.col("irq"))
     only = pl.col("of").is_null() & (pl.col("irqs").list.len() == 0) & (pl.col("who").n_unique().over("source") == 1)
     inside = (
-        spans.join_where(
-            entries, pl.col("source") == pl.col("source_right"), pl.col("line") > pl.col("enabled_line"), pl.col("line") < pl.col("until")
-        )
+        _between(spans, entries)
         .filter(mine.fill_null(False) | only)
         .with_columns(
             pl.when(pl.col("vector").is_null() & (pl.col("wired").list.len() == 1))
@@ -310,3 +308,20 @@ def _used(numbered: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
         .group_by("window", maintain_order=True)
         .agg(pl.struct("vector", "entries", "first", "last").alias("in_use"))
     )
+
+
+def _between(spans: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
+    """Return each run of the handler beside each window that it lies before: between the enable and the disable, in the same source.
+
+    Thousands of windows have tens of thousands of runs: where a window's runs begin and end is looked up, and no two are compared.
+    """
+    runs = entries.sort("source", "line").with_row_index("run")
+    of_source = runs.partition_by("source", as_dict=True, maintain_order=True)
+    found = [spans.clear().with_columns(pl.lit(None, runs.schema["run"]).alias("run"))]
+    for source, own in spans.drop_nulls("enabled_line").partition_by("source", as_dict=True, maintain_order=True).items():
+        if (mine := of_source.get(source)) is not None:
+            begin = mine["line"].search_sorted(own["enabled_line"], side="right") + mine["run"][0]
+            end = mine["line"].search_sorted(own["until"], side="left") + mine["run"][0]
+            ranges = pl.int_ranges(begin, end, dtype=pl.UInt32, eager=True)
+            found.append(own.with_columns(ranges.alias("run")).filter(pl.col("run").list.len() > 0).explode("run"))
+    return pl.concat(found).join(runs.drop("source"), on="run", how="inner", maintain_order="left")
