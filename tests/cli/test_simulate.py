@@ -104,6 +104,8 @@ def test_the_commands_of_the_guide_print_what_it_shows(command: str, printed: st
     arguments = [a.replace("FOLDER", str(tmp_path)) for a in shlex.split(command)]
     if arguments[:1] == ["analyze"]:  # of the lines that the command before it has written
         tracekit("simulate", GROWN, "--emit", "ftrace,dmesg", "-o", tmp_path)
+    if "--plan" in arguments:
+        tracekit("batch", "sample_traces/msi.stale-hwsize", "-o", tmp_path, "-j", "1")
     text = tracekit(*arguments, COLUMNS="100").stdout.replace(str(tmp_path), "FOLDER")
     parts = [p.strip("\n") for p in re.split(r"^\.\.\.$", printed, flags=re.MULTILINE) if p.strip()]
     at = 0

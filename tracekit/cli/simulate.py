@@ -13,8 +13,9 @@ from tracekit.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from tracekit.simulate.answer import Answer
+    from tracekit.simulate.plan import Plan
     from tracekit.simulate.scenario import Scenario
-    from tracekit.simulate.simulator import Simulator
+    from tracekit.simulate.simulator import Parts, Simulator
 
 
 def simulate(
@@ -32,6 +33,10 @@ def simulate(
     emit: Annotated[
         str, typer.Option("--emit", metavar="KIND,...", help="Write the lines of such a run into --output: ftrace, dmesg.")
     ] = "",
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", metavar="RESULTS", help="Which hosts of a batch fail after a change: --set devices.table=16."),
+    ] = None,
     show: Annotated[bool, typer.Option("--print", help="Print the scenario and end.")] = False,
     format: Annotated[str, typer.Option("--format", "-f", help="terminal or json.")] = "terminal",
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="PATH", help="Write there; with --emit a folder.")] = None,
@@ -48,19 +53,25 @@ def simulate(
     from tracekit.simulate.simulator import Parts
 
     registry = load(simulators=True)
-    offers(registry, format, "write_answer")
+    offers(registry, format, "write_plan" if plan else "write_answer")
     simulator = next((s() for s in registry.simulators), None)
     if simulator is None:
         raise UsageError("no plugin runs scenarios")
+    parts = Parts(registry.machines, registry.gates, ask.flips(flip, registry.gates, simulator.switches))
+    columns = width or shutil.get_terminal_size((80, 24)).columns
+    options: dict[str, Any] = {"width": columns, "full": full, "names": {d.code: d.name for d in registry.diagnoses}}
+    if plan:
+        if scenario or like or grid or emit or show:
+            raise UsageError("--plan takes the hosts from the results of a batch: give it --set and --flip alone")
+        text, done = rendered(registry, format, _planned(simulator, parts, settings or [], plan), options, "write_plan")
+        write(text, output if done else None)
+        return
     source = str(scenario) if scenario else "scenario"
     tree = trees.changed(_tree(simulator, scenario, like or []), settings or [])
     asked = trees.scenario(tree, source)
     if show:
         write(trees.written(asked), output)
         return
-    parts = Parts(registry.machines, registry.gates, ask.flips(flip, registry.gates, simulator.switches))
-    columns = width or shutil.get_terminal_size((80, 24)).columns
-    options: dict[str, Any] = {"width": columns, "full": full, "names": {d.code: d.name for d in registry.diagnoses}}
     value: Any
     if grid:
         axes = [ask.axis(g) for g in grid]
@@ -86,6 +97,23 @@ def _tree(simulator: "Simulator", scenario: Path | None, like: Sequence[str]) ->
     for question in open_questions:
         complain(question)
     return trees.over(seen, trees.read(scenario) if scenario else {})
+
+
+def _planned(simulator: "Simulator", parts: "Parts", change: Sequence[str], results: Path) -> "Plan":
+    """Return what the change leads to on the hosts of a batch. Errors: UsageError without a change, ResultsError."""
+    import polars as pl
+
+    from tracekit.batch.results import Results
+    from tracekit.simulate.plan import of_row
+    from tracekit.simulate.plan import plan as foresee
+
+    if not change:
+        raise UsageError("--plan needs a change: --set host.kernel=7.2, --set devices.table=16")
+    kept = Results(results)
+    cases = kept.table("cases").filter(pl.col("status") == "done").select("result", "case", "machine").collect()
+    told = cases.join(kept.table("scenarios").select("result", "settings", "open").collect(), on="result", how="left")
+    rows = told.sort("case").select("case", "machine", "settings", "open").iter_rows()
+    return foresee(simulator, parts, change, [of_row(*row) for row in rows])
 
 
 def _kinds(simulator: "Simulator", emit: str) -> list[str]:
