@@ -79,7 +79,8 @@ def simulate(
     else:
         value = simulator.run(asked, parts)
         if emit:
-            _emit(simulator, value, asked, _kinds(simulator, emit), output)
+            truth = rendered(registry, "json", value, options, "write_answer")[0] if output else ""
+            _emit(simulator, value, asked, _kinds(simulator, emit), output, truth)
             return
     text, done = rendered(registry, format, value, options, "write_grid" if grid else "write_answer")
     write(text, output if done else None)
@@ -124,8 +125,10 @@ def _kinds(simulator: "Simulator", emit: str) -> list[str]:
     return kinds
 
 
-def _emit(simulator: "Simulator", answer: "Answer", scenario: "Scenario", kinds: Sequence[str], output: Path | None) -> None:
-    """Write one file per kind into a folder, and the answer beside them. Without a folder write a single kind to standard output."""
+def _emit(
+    simulator: "Simulator", answer: "Answer", scenario: "Scenario", kinds: Sequence[str], output: Path | None, truth: str | bytes
+) -> None:
+    """Write one file per kind into a folder, and the answer beside the folder. Without a folder write a single kind to standard output."""
     if output is None and len(kinds) > 1:
         raise UsageError("--emit of several kinds needs --output FOLDER")
     if output is None:
@@ -137,4 +140,6 @@ def _emit(simulator: "Simulator", answer: "Answer", scenario: "Scenario", kinds:
         raise UsageError(f"cannot make the folder {output}: {e.strerror}") from e
     for kind in kinds:
         write(simulator.emit(answer, scenario, kind), output / f"{kind}.txt")
-    say(f"{output}: {', '.join(f'{k}.txt' for k in kinds)}; what is in them: {answer.verdict}")
+    beside = output.with_name(f"{output.name}.answer.json")  # in the folder it would be analyzed with the lines
+    write(truth, beside)
+    say(f"{output}: {', '.join(f'{k}.txt' for k in kinds)}; what is in them: {answer.verdict} ({beside})")
