@@ -110,7 +110,8 @@ class Engine:
                 registry.grammars[folder].mend(folder, text)
         broken = grammars.broken
         plugins.check(registry, grammars.events, broken)
-        wanted = {*registry.asked_for(), *keep_tables, *(name for names in grammars.telling.values() for name in names)}
+        kept = (*keep_tables, *(name for s in registry.simulators for name in s.reads))
+        wanted = {*registry.asked_for(), *kept, *(name for names in grammars.telling.values() for name in names)}
         scored = not wanted.isdisjoint(("*", *SCORE))
         models = [m for m in registry.models if scored or set(m.emits()) != {"predictions"}]
         vocabulary = Vocabulary(grammars, [*grammars.events, RAW] if "*" in keep_tables else wanted)

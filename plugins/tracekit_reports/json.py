@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from tracekit import Answer, Evidence, Finding, Fleet, Grid, Outcome, Run, SourceReport
-from tracekit_reports import simulation
+from tracekit import Answer, Evidence, Finding, Fleet, Grid, Outcome, Plan, Run, SourceReport
+from tracekit_reports import plans, simulation
 from tracekit_reports.story import leading
 
 SCHEMA = "tracekit.run/1"
@@ -14,6 +14,7 @@ _LARGEST = 2**64  # of the numbers that logs have; Python itself prints none of 
 _DEEPEST = 20
 FLEET_SCHEMA = "tracekit.fleet/1"
 ANSWER_SCHEMA = "tracekit.answer/1"
+PLAN_SCHEMA = "tracekit.plan/1"
 
 
 class JsonReport:
@@ -40,6 +41,10 @@ class JsonReport:
     def write_grid(self, grid: Grid, options: Mapping[str, Any]) -> str:
         """Return the cells of a grid, of the same schema."""
         return dumped({"schema": ANSWER_SCHEMA, "cells": simulation.cells(grid)}) + "\n"
+
+    def write_plan(self, plan: Plan, options: Mapping[str, Any]) -> str:
+        """Return what a change leads to, of schema `tracekit.plan/1`."""
+        return dumped({"schema": PLAN_SCHEMA, **plans.document(plan)}) + "\n"
 
 
 def dumped(value: Any) -> str:

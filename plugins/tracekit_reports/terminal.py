@@ -9,8 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tracekit import Answer, Finding, Fleet, Grid, Outcome, Picture, Run
-from tracekit_reports import simulation, windows
+from tracekit import Answer, Finding, Fleet, Grid, Outcome, Picture, Plan, Run
+from tracekit_reports import plans, simulation, windows
 from tracekit_reports.blocks import blocks
 from tracekit_reports.console import COLOUR, indented, labelled, printed
 from tracekit_reports.story import (
@@ -63,6 +63,10 @@ class TerminalReport:
     def write_grid(self, grid: Grid, options: Mapping[str, Any]) -> str:
         """Return the verdict of every cell as a table, as wide as it is."""
         return "\n".join(map(visible, simulation.table(grid))) + "\n"
+
+    def write_plan(self, plan: Plan, options: Mapping[str, Any]) -> str:
+        """Return which hosts fail after a change. `names`: of the codes."""
+        return "\n".join(map(visible, plans.lines(plan, options.get("names") or {}, bool(options.get("full"))))) + "\n"
 
 
 def page(run: Run, width: int, full: bool) -> Iterator[RenderableType]:

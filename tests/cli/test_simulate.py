@@ -80,6 +80,8 @@ def test_what_is_wrong_is_said(arguments: list[str], told: str) -> None:
 
 def test_a_scenario_starts_from_a_log(tmp_path: Path) -> None:
     tracekit("simulate", GROWN, "--emit", "ftrace,dmesg", "--output", tmp_path)
+    truth = json.loads(tmp_path.with_name(f"{tmp_path.name}.answer.json").read_text())
+    assert [f["code"] for f in truth["faults"]] == ["VFIO-002", "VFIO-006", "MSI-001", "VFIO-003"]
     done = tracekit("simulate", "--like", tmp_path, "--print")
     assert done.stderr == ""
     assert 'kernel = "6.12"' in done.stdout and "table = [8, 16]\nqueues = 12\n" in done.stdout
@@ -104,6 +106,8 @@ def test_the_commands_of_the_guide_print_what_it_shows(command: str, printed: st
     arguments = [a.replace("FOLDER", str(tmp_path)) for a in shlex.split(command)]
     if arguments[:1] == ["analyze"]:  # of the lines that the command before it has written
         tracekit("simulate", GROWN, "--emit", "ftrace,dmesg", "-o", tmp_path)
+    if "--plan" in arguments:
+        tracekit("batch", "sample_traces/msi.stale-hwsize", "-o", tmp_path, "-j", "1")
     text = tracekit(*arguments, COLUMNS="100").stdout.replace(str(tmp_path), "FOLDER")
     parts = [p.strip("\n") for p in re.split(r"^\.\.\.$", printed, flags=re.MULTILINE) if p.strip()]
     at = 0

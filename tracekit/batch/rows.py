@@ -8,12 +8,13 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tracekit.bdf import full_bdf
+from tracekit.guard import guarded
 from tracekit.reading import bundle
 from tracekit.reading.source import DAMAGED
 from tracekit.run import Run
@@ -50,10 +51,13 @@ TABLES: dict[str, dict[str, str]] = {
     "outcomes": {**_OF_CASE, **dict.fromkeys(("code", "name", "outcome", "reason", "record"), "text")},
     "sources": {**_OF_CASE, "path": "text", "lines": "int", "events": "int", "clock": "text", "notes": "texts"},
     "failures": {**_OF_CASE, "member": "text", "kind": "text", "reason": "text"},
+    "scenarios": {**_OF_CASE, "settings": "text", "open": "texts"},
 }
 # What the rows need beside the findings: tables of events that tell it.
 TOLD = ("kernel", "qemu", "xen", "device", "device-class", "driver")
 Telling = Mapping[str, Sequence[str]]  # names of event tables, by what they tell
+# Tables into the settings of a scenario, and what they leave open.
+Like = Callable[[Mapping[str, "pl.DataFrame"]], tuple[Mapping[str, Any], Sequence[str]]]
 
 _ROLES = {
     "network": ("02", "ethernet", "network", "infiniband"),
@@ -92,8 +96,9 @@ def needed(telling: Telling) -> tuple[str, ...]:
     return tuple(name for what in TOLD for name in telling.get(what, ()))
 
 
-def of_run(run: Run, mtime: float, telling: Telling) -> tuple[dict[str, Any], dict[str, list[tuple[Any, ...]]]]:
-    """Return (the facts of a case, the rows of its tables). `mtime` of the case's file dates what has no wall-clock stamp."""
+def of_run(run: Run, mtime: float, telling: Telling, like: Like | None = None) -> tuple[dict[str, Any], dict[str, list[tuple[Any, ...]]]]:
+    """Return (the facts of a case, the rows of its tables). `mtime` of the case's file dates what has no wall-clock stamp; `like` gives the
+    scenario that a simulation of the case starts from."""
     devices = _Devices(run.tables, telling)
     facts = {
         "machine": _machine(run),
@@ -110,6 +115,7 @@ def of_run(run: Run, mtime: float, telling: Telling) -> tuple[dict[str, Any], di
         "outcomes": [(o.code, o.name, o.outcome, o.reason, o.record) for o in run.outcomes],
         "sources": [(s.path, s.lines, sum(s.events.values()), s.clock, list(s.notes)) for s in run.sources],
         "failures": list(_failures(run)),
+        **({"scenarios": list(_scenario(run, like))} if like else {}),
     }
     return facts, tables
 
@@ -134,6 +140,14 @@ def _seen(f: "Finding", mtime: float) -> tuple[str | None, str | None, str]:
 
 def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _scenario(run: Run, like: Like) -> Iterator[tuple[str, list[str]]]:
+    """Yield the scenario that the logs show; none where its plugin fails or they show nothing of one."""
+    with guarded(lambda _: None):
+        settings, open_questions = like(run.tables)
+        if settings:
+            yield _json(settings), list(open_questions)
 
 
 def _failures(run: Run) -> Iterator[tuple[str, str, str]]:

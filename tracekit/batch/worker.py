@@ -66,7 +66,7 @@ def main() -> None:
     search_rarely()
     from tracekit.pipeline import Engine
 
-    engine = Engine.load(isolation=Isolation(**json.loads(sys.argv[3])))
+    engine = Engine.load(isolation=Isolation(**json.loads(sys.argv[3])), simulators=True)
     connection.send(fingerprint.digest())
     in_pool(partial(_serve, connection, engine))
 
@@ -139,12 +139,19 @@ def _analyzed(
     if digest == job.known:
         return "same", {}, {}, digest, ()
     telling = engine.vocabulary.telling
-    options = Options(keep_tables=rows.needed(telling), limits=job.limits, redaction=tokens, case=job.label if tokens else "")
+    simulator = next((s() for s in engine.registry.simulators), None)
+    kept = (*rows.needed(telling), *(simulator.reads if simulator else ()))
+    options = Options(keep_tables=kept, limits=job.limits, redaction=tokens, case=job.label if tokens else "")
     engine = replace(engine, control=Control.of_asked(job.asked))
     opened = ready.opened.get(job.path)
     run = analyze([job.path], options, engine) if opened is None else analyze_opened(opened, options, engine)
     mtime = os.stat(job.path).st_mtime if os.path.exists(job.path) else 0.0
-    return "done", *rows.of_run(run, mtime, telling), digest, tuple(t for p in run.plugins for t in p.traces)
+    return (
+        "done",
+        *rows.of_run(run, mtime, telling, simulator.like if simulator else None),
+        digest,
+        tuple(t for p in run.plugins for t in p.traces),
+    )
 
 
 if __name__ == "__main__":

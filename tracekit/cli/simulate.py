@@ -13,8 +13,9 @@ from tracekit.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from tracekit.simulate.answer import Answer
+    from tracekit.simulate.plan import Plan
     from tracekit.simulate.scenario import Scenario
-    from tracekit.simulate.simulator import Simulator
+    from tracekit.simulate.simulator import Parts, Simulator
 
 
 def simulate(
@@ -32,6 +33,10 @@ def simulate(
     emit: Annotated[
         str, typer.Option("--emit", metavar="KIND,...", help="Write the lines of such a run into --output: ftrace, dmesg.")
     ] = "",
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", metavar="RESULTS", help="Which hosts of a batch fail after a change: --set devices.table=16."),
+    ] = None,
     show: Annotated[bool, typer.Option("--print", help="Print the scenario and end.")] = False,
     format: Annotated[str, typer.Option("--format", "-f", help="terminal or json.")] = "terminal",
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="PATH", help="Write there; with --emit a folder.")] = None,
@@ -48,19 +53,25 @@ def simulate(
     from tracekit.simulate.simulator import Parts
 
     registry = load(simulators=True)
-    offers(registry, format, "write_answer")
+    offers(registry, format, "write_plan" if plan else "write_answer")
     simulator = next((s() for s in registry.simulators), None)
     if simulator is None:
         raise UsageError("no plugin runs scenarios")
+    parts = Parts(registry.machines, registry.gates, ask.flips(flip, registry.gates, simulator.switches))
+    columns = width or shutil.get_terminal_size((80, 24)).columns
+    options: dict[str, Any] = {"width": columns, "full": full, "names": {d.code: d.name for d in registry.diagnoses}}
+    if plan:
+        if scenario or like or grid or emit or show:
+            raise UsageError("--plan takes the hosts from the results of a batch: give it --set and --flip alone")
+        text, done = rendered(registry, format, _planned(simulator, parts, settings or [], plan), options, "write_plan")
+        write(text, output if done else None)
+        return
     source = str(scenario) if scenario else "scenario"
     tree = trees.changed(_tree(simulator, scenario, like or []), settings or [])
     asked = trees.scenario(tree, source)
     if show:
         write(trees.written(asked), output)
         return
-    parts = Parts(registry.machines, registry.gates, ask.flips(flip, registry.gates, simulator.switches))
-    columns = width or shutil.get_terminal_size((80, 24)).columns
-    options: dict[str, Any] = {"width": columns, "full": full, "names": {d.code: d.name for d in registry.diagnoses}}
     value: Any
     if grid:
         axes = [ask.axis(g) for g in grid]
@@ -68,7 +79,8 @@ def simulate(
     else:
         value = simulator.run(asked, parts)
         if emit:
-            _emit(simulator, value, asked, _kinds(simulator, emit), output)
+            truth = rendered(registry, "json", value, options, "write_answer")[0] if output else ""
+            _emit(simulator, value, asked, _kinds(simulator, emit), output, truth)
             return
     text, done = rendered(registry, format, value, options, "write_grid" if grid else "write_answer")
     write(text, output if done else None)
@@ -88,6 +100,23 @@ def _tree(simulator: "Simulator", scenario: Path | None, like: Sequence[str]) ->
     return trees.over(seen, trees.read(scenario) if scenario else {})
 
 
+def _planned(simulator: "Simulator", parts: "Parts", change: Sequence[str], results: Path) -> "Plan":
+    """Return what the change leads to on the hosts of a batch. Errors: UsageError without a change, ResultsError."""
+    import polars as pl
+
+    from tracekit.batch.results import Results
+    from tracekit.simulate.plan import of_row
+    from tracekit.simulate.plan import plan as foresee
+
+    if not change:
+        raise UsageError("--plan needs a change: --set host.kernel=7.2, --set devices.table=16")
+    kept = Results(results)
+    cases = kept.table("cases").filter(pl.col("status") == "done").select("result", "case", "machine").collect()
+    told = cases.join(kept.table("scenarios").select("result", "settings", "open").collect(), on="result", how="left")
+    rows = told.sort("case").select("case", "machine", "settings", "open").iter_rows()
+    return foresee(simulator, parts, change, [of_row(*row) for row in rows])
+
+
 def _kinds(simulator: "Simulator", emit: str) -> list[str]:
     kinds = [k.strip() for k in emit.split(",")]
     for kind in kinds:
@@ -96,8 +125,10 @@ def _kinds(simulator: "Simulator", emit: str) -> list[str]:
     return kinds
 
 
-def _emit(simulator: "Simulator", answer: "Answer", scenario: "Scenario", kinds: Sequence[str], output: Path | None) -> None:
-    """Write one file per kind into a folder, and the answer beside them. Without a folder write a single kind to standard output."""
+def _emit(
+    simulator: "Simulator", answer: "Answer", scenario: "Scenario", kinds: Sequence[str], output: Path | None, truth: str | bytes
+) -> None:
+    """Write one file per kind into a folder, and the answer beside the folder. Without a folder write a single kind to standard output."""
     if output is None and len(kinds) > 1:
         raise UsageError("--emit of several kinds needs --output FOLDER")
     if output is None:
@@ -109,4 +140,6 @@ def _emit(simulator: "Simulator", answer: "Answer", scenario: "Scenario", kinds:
         raise UsageError(f"cannot make the folder {output}: {e.strerror}") from e
     for kind in kinds:
         write(simulator.emit(answer, scenario, kind), output / f"{kind}.txt")
-    say(f"{output}: {', '.join(f'{k}.txt' for k in kinds)}; what is in them: {answer.verdict}")
+    beside = output.with_name(f"{output.name}.answer.json")  # in the folder it would be analyzed with the lines
+    write(truth, beside)
+    say(f"{output}: {', '.join(f'{k}.txt' for k in kinds)}; what is in them: {answer.verdict} ({beside})")

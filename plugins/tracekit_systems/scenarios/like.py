@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import VFIO_MSI, gate_value
+from tracekit import VFIO_MSI, Scenario, gate_value
 from tracekit_systems.stimuli import READS, Recording, recordings
 
 RELEASES = {"kernel_version": ("host", "kernel"), "qemu_version": ("client", "version")}
@@ -35,9 +35,10 @@ def like(tables: Mapping[str, pl.DataFrame]) -> tuple[dict[str, Any], tuple[str,
         made.setdefault("host", {})["kernel"] = release
     if "client" not in made and (policy := _policy(recorded)):
         made["client"] = {"policy": policy}
+    usual = Scenario()
     for part, setting in RELEASES.values():
         if not {setting, "policy"} & made.get(part, {}).keys():
-            open_questions.append(f"no line tells {part}.{setting}: the default stands")
+            open_questions.append(f"no line tells {part}.{setting}: {getattr(getattr(usual, part), setting)} is taken")
     return made, tuple(open_questions)
 
 

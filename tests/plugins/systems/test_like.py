@@ -50,7 +50,7 @@ def test_what_no_line_tells_is_said() -> None:
         {},
         (
             "no device with MSI-X vectors behind VFIO: the default device stands",
-            "no line tells host.kernel: the default stands",
-            "no line tells client.version: the default stands",
+            "no line tells host.kernel: 6.12 is taken",
+            "no line tells client.version: 8.2 is taken",
         ),
     )

@@ -1,0 +1,58 @@
+"""Simulate random scenarios, write the lines that they would print, analyze these, and compare: what was simulated must be found.
+
+    python benchmarks/round_trip.py                     # 10,000 scenarios on all processors
+    python benchmarks/round_trip.py 1000000 --jobs 64
+    python benchmarks/round_trip.py 500 --seed 7 --first 2000
+
+Prints each scenario that differs, as TOML for `tracekit simulate`, then how many there were and what one costs. Exit status 1 where one
+differs.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+os.environ["POLARS_MAX_THREADS"] = "1"
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+BLOCK = 160
+
+
+def checked(numbers: range, seed: int) -> tuple[int, list[str]]:
+    """Return how many scenarios were compared, and what differs."""
+    from round_trip import disagreements
+
+    with tempfile.TemporaryDirectory() as folder:
+        return len(numbers), disagreements(numbers, Path(folder), seed)
+
+
+def main() -> int:
+    """Compare as many as are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("count", type=int, nargs="?", default=10_000)
+    parser.add_argument("--seed", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="number of the first scenario")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    asked = parser.parse_args()
+    end, begun, done, wrong = asked.first + asked.count, time.monotonic(), 0, 0
+    blocks = [range(n, min(n + BLOCK, end)) for n in range(asked.first, end, BLOCK)]
+    with ProcessPoolExecutor(asked.jobs, mp_context=get_context("spawn")) as pool:
+        for count, told in pool.map(partial(checked, seed=asked.seed), blocks):
+            done, wrong = done + count, wrong + len(told)
+            for text in told:
+                print(text, flush=True)
+    took = time.monotonic() - begun
+    print(f"{done} scenarios, {wrong} differ; {took:.0f} s, {took * asked.jobs / max(done, 1) * 1000:.0f} ms of a processor for one")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""What a change leads to on each host of a fleet: the hosts as they were seen, simulated without the change and with it."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tracekit.errors import TracekitError
+from tracekit.simulate.answer import Answer, Fault
+from tracekit.simulate.scenario import Scenario
+from tracekit.simulate.settings import Tree, changed, scenario
+from tracekit.simulate.simulator import Parts, Simulator
+
+TABLE = "table"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a batch keeps of one case: the host that its logs name, the settings that they show, and what they leave open."""
+
+    case: str
+    machine: str
+    settings: Mapping[str, Any]
+    open: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What is foreseen for one case: faults that come with the change, codes that are there without it too, and codes that it ends.
+
+    `seen`: what the logs show; `assumed`: what no line tells. `skipped`: why nothing is foreseen.
+    """
+
+    case: str
+    machine: str
+    new: tuple[Fault, ...] = ()
+    kept: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+    skipped: str = ""
+
+    @property
+    def place(self) -> str:
+        """Return the host, or the case whose logs name none."""
+        return self.machine or self.case
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A change, and what is foreseen for each case of a batch."""
+
+    change: tuple[str, ...]
+    cases: tuple[Foreseen, ...]
+
+
+def plan(simulator: Simulator, parts: Parts, change: Sequence[str], cases: Iterable[Seen]) -> Plan:
+    """Simulate each case as it was seen, then with the change. Errors: UsageError where the change is no setting."""
+    scenario(changed({"devices": [{}]}, change), "--set")
+    answers: dict[Scenario, Answer] = {}
+
+    def answer(tree: Tree, source: str) -> Answer:
+        asked = scenario(tree, source)
+        if asked not in answers:  # hosts alike are simulated once
+            answers[asked] = simulator.run(asked, parts)
+        return answers[asked]
+
+    found = []
+    for case in cases:
+        blank = Foreseen(case.case, case.machine)
+        if not case.settings.get("devices"):
+            found.append(replace(blank, skipped="its logs show no device with vectors"))
+            continue
+        try:
+            tree, assumed = after(case.settings, change)
+            before, then = answer(dict(case.settings), case.case), answer(tree, case.case)
+        except TracekitError as e:
+            found.append(replace(blank, skipped=str(e)))
+            continue
+        found.append(_foreseen(blank, case, before, then, [*case.open, *assumed]))
+    return Plan(tuple(change), tuple(found))
+
+
+def after(seen: Mapping[str, Any], change: Sequence[str]) -> tuple[Tree, tuple[str, ...]]:
+    """Return the settings with the change, and what is assumed of it.
+
+    A table's size comes after the last one that was seen, since the host goes on running. A driver that took all entries of the last
+    table takes all of the next.
+    """
+    made = changed(seen, change)
+    assumed = []
+    for old, new in zip(seen["devices"], made["devices"], strict=True):
+        if new.get(TABLE) == old.get(TABLE):
+            continue
+        last = (old.get(TABLE) or [0])[-1]
+        new[TABLE] = [*(old.get(TABLE) or []), *_numbers(new[TABLE])]
+        whole = old.get("queues", 0) in (0, last)
+        if new.get("queues") == old.get("queues") and whole:
+            new["queues"] = 0
+            assumed.append(f"the driver of {new.get('name', 'the device')} takes every entry of its table, as it took all {last}")
+    return made, tuple(assumed)
+
+
+def _numbers(value: Any) -> list[Any]:
+    return value.split(",") if isinstance(value, str) else list(value)
+
+
+def _foreseen(blank: Foreseen, case: Seen, before: Answer, then: Answer, assumed: list[str]) -> Foreseen:
+    old, now = ({(f.code, f.subject) for f in a.faults} for a in (before, then))
+    return replace(
+        blank,
+        new=tuple(f for f in sorted(then.faults, key=lambda f: (f.code, f.subject)) if (f.code, f.subject) not in old),
+        kept=tuple(sorted({code for code, _ in old & now})),
+        ended=tuple(sorted({code for code, _ in old} - {code for code, _ in now})),
+        seen=tuple(_seen(case.settings)),
+        assumed=tuple(dict.fromkeys((*assumed, *then.assumptions))),
+    )
+
+
+def _seen(settings: Mapping[str, Any]) -> Iterable[str]:
+    """Yield what the logs show, as `--set` takes it."""
+    for part in ("host", "client"):
+        yield from (f"{part}.{name}={value}" for name, value in settings.get(part, {}).items())
+    for d in settings["devices"]:
+        size = ",".join(map(str, d.get(TABLE, ())))
+        yield f"{d['name']}: table {size}" + (f", {d['queues']} vectors asked for" if d.get("queues") else "")
+
+
+def of_row(case: str, machine: str | None, settings: str | None, open_questions: Sequence[str] | None) -> Seen:
+    """Return a row of results as a value."""
+    return Seen(case, machine or "", json.loads(settings) if settings else {}, tuple(open_questions or ()))
