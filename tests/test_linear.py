@@ -264,7 +264,8 @@ def test_python_tries_rules_on_short_texts_only(monkeypatch: pytest.MonkeyPatch)
     for text in texts:
         frame = pl.DataFrame({"line": [1], "text": [text]})
         capture.capture(Layout.settle({}, [text]).peel(frame), vocabulary)
-    assert tried == []
+    assert max(tried, default=0) < 500  # a number that fits no column stands as a short one
+    tried.clear()
     layout = Layout.settle({}, ["irq 24: nobody cared"])
     capture.capture(layout.peel(pl.DataFrame({"line": [1], "text": ["irq 24: nobody cared"]})), vocabulary)
     assert max(tried) == len("irq 24: nobody cared")

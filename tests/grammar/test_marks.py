@@ -117,7 +117,7 @@ def test_a_file_with_a_wrong_mark_is_left_out_and_named_and_the_rest_goes_on(tmp
     written(tmp_path, "events", EVENT)
     path = written(tmp_path, "envelopes", ENVELOPE, head="//! layer: traces")
     loaded = grammar.load([tmp_path])
-    assert [text.partition(": ")[0] for _, text in loaded.errors] == [f"{path}:1"]
+    assert [text.partition(": ")[0] for _, text in loaded.errors] == [f"{path}:1:1"]
     assert {"acme_ring", "acme_irq"} <= loaded.events.keys() and "acme" not in loaded.envelopes
 
 

@@ -18,13 +18,13 @@ _RECORD = rf"(?:{STAMPED} |(?:[A-Z][a-z]{{2}} {{1,2}}[0-9]{{1,2}}|[0-9-]{{10}}T)
 _ITEM = r"(?:[-*+|]|[0-9]{1,4}[.)])[ \t]+"  # the mark of a list or a table
 # What grep puts before each line: the file, the number of the line, both; `cat -n` the number and a tab.
 _FILE = (
-    r"(?:[\w.~+@\-]*/)*[\w.+@\-]*\.(?:log|txt|out|[0-9]{1,3})(?:\.[0-9]{1,3})?|/(?:[\w.+@\-]+/)+[\w.+@\-]+"
+    r"(?:[\w.~+@\-]*/)*[\w.+@\-]*\.(?:log|txt|out|[0-9]{1,3})(?:\.[0-9]{1,3})?|/(?:[A-Za-z0-9_.+@\-]{1,80}/){1,12}[A-Za-z0-9_.+@\-]{1,80}"
     r"|(?:messages|syslog|kern|dmesg)(?:-[0-9]{8})?|\(standard input\)"
 )
 _COUNTED = r"[0-9]{1,7}(?:[:\-]|\t)"
 _TAG = (
-    r"</?(?:pre|code|samp|tt|p|br|span|div|td|tr|li|font|b|details|summary)(?: [^<>\n]*)?/?>|\[/?(?:code|quote|pre|spoiler)(?:=[^\]\n]*)?\]"
-    r"|\{(?:code|noformat)(?::[^}\n]*)?\}"
+    r"</?(?:pre|code|samp|tt|p|br|span|div|td|tr|li|font|b|details|summary)(?: [^<>\n]*)?/?>"
+    r"|\[/?(?:code|quote|pre|spoiler)(?:=[^\[\]\n]*)?\]|\{(?:code|noformat)(?::[^{}\n]*)?\}"
 )
 
 
