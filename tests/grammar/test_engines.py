@@ -101,5 +101,5 @@ def test_both_engines_give_the_same_frames_on_all_samples(seen: set[str]) -> Non
 @pytest.mark.parametrize("folder", sorted(p.name for p in CAPTURES.iterdir() if p.is_dir()) if CAPTURES.is_dir() else [])
 def test_both_engines_give_the_same_frames_on_recorded_logs(folder: str, seen: set[str]) -> None:
     files = [p for p in sorted((CAPTURES / folder).iterdir()) if p.suffix in {".txt", ".log", ".console"}]
-    assert files and seen
+    assert files
     assert differences(files, seen)[1] == []
