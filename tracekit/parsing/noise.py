@@ -79,8 +79,9 @@ def settle(sample: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
     """Return the kinds of noise that some lines have, and the lines without them. A sign alone is none: something must come off."""
     lines, found = list(sample), []
     whole = "\n".join(["", *lines])
+    plain = whole.isascii()
     for i, sign in enumerate(_SIGNS):
-        if sign.search(whole):
+        if (sign.pattern.isascii() or not plain) and sign.search(whole):
             cleaned = clean(pl.Series("text", lines, dtype=pl.String), [i]).to_list()
             if cleaned != lines:
                 found.append(i)

@@ -187,8 +187,8 @@ class VfioDevice:
 
         Where the range is not checked, the -22 comes at the first vector that is missing, and all that the block has wired is detached.
         """
-        end, size = start + count, self._size()
-        if end > size and not (self.dynamic and index == VFIO_MSIX):
+        end = start + count
+        if not (self.dynamic and index == VFIO_MSIX) and end > (size := self._size()):
             if not (self.sparse or self.dynamic):
                 return frozenset((EINVAL,))
             self.wired -= set(in_table(start, max(start + 1, size)))

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -58,11 +59,16 @@ class Operations:
     """Hold the rows of a table by source and task, in the order of their lines: thousands of windows look for theirs."""
 
     def __init__(self, table: pl.DataFrame) -> None:
-        self._rows = table.sort("source", "tid", "line").partition_by("source", "tid", as_dict=True, maintain_order=True)
-        self._lines = {key: rows["line"].to_list() for key, rows in self._rows.items()}
+        self._table = table
+
+    @cached_property
+    def _parts(self) -> Mapping[tuple[Any, ...], tuple[list[int], pl.DataFrame]]:
+        """Return lines and rows by source and task."""
+        parts = self._table.sort("line").partition_by("source", "tid", as_dict=True, maintain_order=True)
+        return {key: (rows["line"].to_list(), rows) for key, rows in parts.items()}
 
     def between(self, source: str, tid: int | None, first: int, last: int) -> Rows:
         """Return the rows of a task from one line to another one, both included."""
-        lines = self._lines.get((source, tid), [])
+        lines, rows = self._parts.get((source, tid), ([], self._table))
         begin, end = bisect_left(lines, first), bisect_right(lines, last)
-        return self._rows[source, tid].slice(begin, end - begin).to_dicts() if begin < end else []
+        return rows.slice(begin, end - begin).to_dicts() if begin < end else []

@@ -101,9 +101,11 @@ class PirqSpace:
 
         Not `alone`: others took numbers at the same time, and those above may just not have been heard of yet.
         """
-        if not alone:
-            self.perhaps |= {p for p in self.free if p > pirq}
-        self.free = {p for p in self.free if p < pirq}
+        if max(self.free, default=pirq) > pirq:
+            if not alone:
+                self.perhaps |= {p for p in self.free if p > pirq}
+            self.free = {p for p in self.free if p <= pirq}
+        self.free.discard(pirq)
         self.perhaps.discard(pirq)
         self.held[pirq] = "allocated"
         if self.known_from is None or pirq < self.known_from:
