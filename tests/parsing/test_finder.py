@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tracekit.parsing import capture as capturing
@@ -88,6 +88,7 @@ WORDS = (
 
 @LITTLE
 @given(st.lists(st.lists(st.sampled_from(WORDS), max_size=7).map("".join), min_size=1, max_size=12))
+@example(["irq", "err=-22its"])
 def test_both_engines_find_the_same_of_what_words_make(lines: list[str]) -> None:
     pytest.importorskip("hyperscan")
     finder = _finder()

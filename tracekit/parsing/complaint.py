@@ -61,8 +61,11 @@ _TO_DO = (
     r"make|introduce|allow|work ?around|make sure|clean ?up|document|refactor|rework|check for)\b"
 )
 _FAULTY = f"(?:^|[^A-Za-z])(?i-u:{_FAULT})(?:$|[^A-Za-z])"
-# What every complaint holds, for engines that read bytes: something stands before it.
-FAULT_IN_BYTES = "(?i:[^a-z](?:{}))".format(re.sub(r"\(\?u:[^)]*\)", ".{1,3}", _FAULT))
+_IN_BYTES = re.sub(r"\(\?u:[^)]*\)", ".{1,3}", _FAULT)
+# What every complaint holds, for engines that read the bytes of many lines: something stands before it, the end of the line above or a
+# character of its own line.
+FAULT_IN_BYTES = rf"(?i:[^a-z](?:{_IN_BYTES}))"
+FAULT_WITHIN_LINE = rf"(?i:[^a-z\n](?:{_IN_BYTES}))"
 _CARRIER = f"(?i)(?:^|[^A-Za-z])(?:{_CARRIERS})(?:$|[^A-Za-z_])"
 _ABOUT = f"(?i)(?:^|[^A-Za-z])(?:{_CARRIERS}|{_PLAIN})(?:$|[^A-Za-z_])"
 _QUIET = f"(?i){_ORDINARY}"

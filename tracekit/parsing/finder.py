@@ -15,7 +15,7 @@ import polars as pl
 
 from tracekit.grammar.pattern import NOTHING, escape
 from tracekit.grammar.rules import Rule
-from tracekit.parsing.complaint import FAULT_IN_BYTES, complaints
+from tracekit.parsing.complaint import FAULT_IN_BYTES, FAULT_WITHIN_LINE, complaints
 
 _FEW = 0.3  # share of lines with a text up to which hyperscan is faster: each text that it finds costs a call
 
@@ -90,7 +90,7 @@ class Finder:
         if self.shapes or not self.sure:
             return None
         sure = [re.escape(t) for t in self.sure]
-        maybe = [*_both(self.unsure, self.others), *_in_any_order(_any_of(self.unsure), FAULT_IN_BYTES)] if self.unsure else []
+        maybe = [*_both(self.unsure, self.others), *_complaining(_any_of(self.unsure))] if self.unsure else []
         database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         expressions = [e.encode() for e in (*sure, *maybe)]
         database.compile(expressions=expressions, ids=[0] * len(sure) + [1] * len(maybe), flags=[0] * len(expressions))
@@ -112,6 +112,12 @@ def _both(one: Sequence[str], other: Sequence[str]) -> Iterator[str]:
     yield from _in_any_order(_any_of(one), _any_of(other))
     joined = {text for a in one for b in other for text in (*_overlapping(a, b), *_overlapping(b, a))}
     yield from map(re.escape, _least(joined))
+
+
+def _complaining(texts: str) -> Iterator[str]:
+    """Yield expressions of which one matches in every complaint that holds one of these texts, and in no two lines together."""
+    yield f"(?:{texts})[^\n]*(?:{FAULT_WITHIN_LINE})"
+    yield f"(?:{FAULT_IN_BYTES})[^\n]*(?:{texts})"
 
 
 def _in_any_order(one: str, other: str) -> Iterator[str]:
