@@ -218,8 +218,7 @@ class Replay:
             self._freed()
         self.requests.append((request.data, value))
         self.most_allocated = max(self.most_allocated, len(self.function.vectors))
-        if len(self.device.wired) > self.most_wired:
-            self.most_wired = max(self.most_wired, len(self.vmm.used & self.device.wired))
+        self.most_wired = max(self.most_wired, len(self.vmm.used & self.device.wired))
         return int(value)
 
     def _alloc(self, count: int) -> Any:

@@ -49,7 +49,6 @@ class XenPirqs(System):
 
     def __init__(self, machines: Machines, recorded: Domain, gates: Gates) -> None:
         self.machines, self.recorded, self.base = machines, recorded, gates
-        self._results: dict[tuple[tuple[str, bool | None], ...], tuple[frozenset[str], int, int]] = {}
 
     @classmethod
     def instances(cls, machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Sequence[System]:
@@ -63,14 +62,14 @@ class XenPirqs(System):
         return self.base
 
     def faults(self, gates: Gates) -> frozenset[str]:
-        return self._result(gates)[0]
+        return self._replayed(gates)[0]
 
     def cost(self, gates: Gates) -> Mapping[str, int]:
         """Return the most pirqs held at once and, where fewer are asked for, the vectors that devices do without."""
         if gates["fewer_vectors"]:
-            _, _, without = self._result(gates)
+            _, _, without = self._replayed(gates)
             return {**self.cost({**gates, "fewer_vectors": False}), "vectors": -without}
-        return {"pirqs": self._result(gates)[1]}
+        return {"pirqs": self._replayed(gates)[1]}
 
     def refutable(self) -> frozenset[str] | None:
         """Return None (all) where requests are granted and given back too; no code where only refusals are recorded."""
@@ -81,13 +80,6 @@ class XenPirqs(System):
 
     def _space(self, gates: Gates) -> Any:
         return self.machines["PirqSpace"].fresh(0, PLENTY if gates["higher_limit"] else self.recorded.room)
-
-    def _result(self, gates: Gates) -> tuple[frozenset[str], int, int]:
-        """Return what a replay under these gates gives; faults and costs of the same gates are asked for one after the other."""
-        key = tuple(sorted(gates.items()))
-        if key not in self._results:
-            self._results[key] = self._replayed(gates)
-        return self._results[key]
 
     def _replayed(self, gates: Gates) -> tuple[frozenset[str], int, int]:
         """Return the faults, the most pirqs held, vectors done without.

@@ -192,12 +192,6 @@ def _candidates(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, 
 
 def _holding(found: pl.DataFrame) -> dict[str, pl.Series]:
     """Map each text to the numbers of the rows that hold it."""
-    if found.height <= _FEW:
-        rows: dict[str, dict[int, None]] = {}
-        for row, texts in enumerate(found["text"].to_list()):
-            for text in texts or ():
-                rows.setdefault(text, {})[row] = None
-        return {text: pl.Series(list(own), dtype=pl.UInt32) for text, own in rows.items()}
     exploded = found.with_row_index("row").explode("text").drop_nulls()
     by_text = exploded.group_by("text", maintain_order=True).agg(pl.col("row").unique().sort())
     return dict(zip(by_text["text"], by_text["row"], strict=True))

@@ -4,7 +4,7 @@ A *system* composes machines of the plugins (`tracekit_machines`) into something
 knows its gates as observed or assumed, and says which faults occur under any setting of them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -120,8 +120,7 @@ class System:
 
 def flips(systems: Iterable[System], gates: Mapping[str, Gate] | None = None) -> list[Flip]:
     """Return every fix of every system, flipped alone against its base; `gates` tell the releases that the fixes' texts mark."""
-    declared = gates or {}
-    return [sound(_flip(s, fix, s.faults(s.gates()), declared)) for s in systems for fix in s.fixes if s.gates().get(fix.gate) != fix.to]
+    return [sound(flip) for system in systems for flip in _flips(system, gates or {})]
 
 
 def sound(flip: Flip) -> Flip:
@@ -134,13 +133,24 @@ def sound(flip: Flip) -> Flip:
     return flip
 
 
-def _flip(system: System, fix: Fix, base: frozenset[str], declared: Mapping[str, Gate]) -> Flip:
-    gates = {**system.gates(), fix.gate: fix.to}
-    after = system.faults(gates)
-    changed = {k: v - system.cost(system.gates()).get(k, 0) for k, v in system.cost(gates).items()}
+def _flips(system: System, declared: Mapping[str, Gate]) -> Iterator[Flip]:
+    """Yield every fix of a system, flipped alone; the base that all are compared with is replayed once."""
+    base = system.gates()
+    wanted = [fix for fix in system.fixes if base.get(fix.gate) != fix.to]
+    if wanted:
+        faults, cost = system.faults(base), system.cost(base)
+        yield from (_flip(system, fix, base, faults, cost, declared) for fix in wanted)
+
+
+def _flip(
+    system: System, fix: Fix, gates: Mapping[str, Any], base: frozenset[str], cost: Mapping[str, int], declared: Mapping[str, Gate]
+) -> Flip:
+    flipped = {**gates, fix.gate: fix.to}
+    after = system.faults(flipped)
+    changed = {k: v - cost.get(k, 0) for k, v in system.cost(flipped).items()}
     return Flip(
         fix.gate,
-        system.gates().get(fix.gate),
+        gates.get(fix.gate),
         fix.to,
         system.subject(),
         tuple(sorted(base - after)),
