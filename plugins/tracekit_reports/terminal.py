@@ -35,6 +35,8 @@ _ROLE = {"cause": "red", "effect": "yellow", "cure": "green", "context": ""}
 _MOST_EVIDENCE = 6
 _WIDEST = 130  # columns of a picture
 _LINES_EACH = 3  # of the terminal for one line of a log; its last ones have the arguments and the return value
+_INDENT, _GAP = 4, 2  # columns before a table, and between those of it
+_NUMBER = 16  # characters of a number that stands in one line
 
 
 class TerminalReport:
@@ -101,7 +103,7 @@ def _fault(fault: Fault, picture: Picture | None, width: int, full: bool) -> Ite
     yield from _picture(picture, width)
     yield from _evidence(f, width, full)
     if full:
-        yield from _windows(f)
+        yield from _windows(f, width)
     if f.fixes:
         yield labelled("fixed by", Text(visible("; ".join(f.fixes)), style="green"))
     if f.advice:
@@ -146,17 +148,21 @@ def _evidence(f: Finding, width: int, full: bool) -> Iterator[RenderableType]:
         yield indented(Text(f"  and {left} more of evidence (--full)", style="dim"))
 
 
-def _windows(f: Finding) -> Iterator[RenderableType]:
-    """Yield a row for each window, below its head."""
+def _windows(f: Finding, width: int) -> Iterator[RenderableType]:
+    """Yield a row for each window, below its head. Heads wrap before numbers do."""
     head, *rows = windows.table(f) or [[]]
     if rows:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-        for name in head:
-            table.add_column(Text(visible(name)), overflow="fold")
+        columns = list(zip(head, *rows, strict=True))
+        least = [max(min(_NUMBER, max(map(len, cells))), max(map(len, name.split()))) for name, *cells in columns]
+        whole = sum(max(map(len, column)) + _GAP for column in columns) <= width - _INDENT
+        fits = sum(least) + _GAP * len(least) <= width - _INDENT
+        table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="dim", pad_edge=False)
+        for (name, *_), narrow in zip(columns, least, strict=True):
+            table.add_column(Text(visible(name)), overflow="fold", width=narrow if fits and not whole else None)
         for row in rows:
             table.add_row(*(Text(visible(cell)) for cell in row))
         yield indented(Text("windows", style="dim"))
-        yield Padding(table, (0, 0, 0, 4))
+        yield Padding(table, (0, 0, 0, _INDENT))
 
 
 def _fitted(text: str, width: int) -> str:

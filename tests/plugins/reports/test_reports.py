@@ -272,6 +272,12 @@ def test_full_has_the_table_of_windows() -> None:
     ]
 
 
+def test_heads_of_the_table_of_windows_wrap_before_its_numbers_do() -> None:
+    page = write("terminal", replace(SICK, findings=(replace(STALE, windows=WINDOWS[:1]),)), width=80, full=True)
+    table = page.partition("  windows\n")[2].partition("\n  what to do")[0].splitlines()
+    assert len(table) > 2 and table[-1].split() == ["59-72", "346.782829", "346.789140", "1", "->", "2", "0,", "3", "6.311", "5.922", "7"]
+
+
 def test_windows_of_several_files_name_them_and_no_number_is_too_large() -> None:
     other = {**WINDOWS[1], "source": "b/trace.1"}
     page = write("html", replace(SICK, findings=(replace(STALE, windows=(WINDOWS[0], other)),)))
