@@ -31,7 +31,7 @@ FAULT = (
     "[  100.{n:06}] DMAR: DRHD: handling fault status reg 2\n[  100.{n:06}] DMAR: [INTR-REMAP] Request device [0{n}:00.0] "
     "fault index 0x3000 [fault reason 0x22] Present field in the IRTE entry is clear\n"
 )
-MANY = 240  # cases that take two workers a few seconds
+MANY = 480  # cases that take two workers a few seconds
 NOISE = "".join(f"[{i:5d}.000000] usb 1-1: device number {i}\n" for i in range(1, 60))
 TRACEKIT = [sys.executable, "-P", "-m", "tracekit"]
 
