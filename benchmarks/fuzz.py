@@ -13,7 +13,7 @@ eight are written in every format. Counted, each kind once with all its inputs:
 * `plugin`: a model, a diagnosis, a system or a lane failed;
 * `evidence`: a finding has no lines;
 * `lines`: the classes of the lines of a source do not add up;
-* `slow`: twelve times the CPU of an ordinary log of that size, and more than thirty times that of the smallest one;
+* `slow`: twelve times the CPU of an ordinary log of that size, and more than forty times that of the smallest one;
 * `memory`: a peak of 300 MB more than before;
 * `died`: the process hung, or ended, and how: signal 9 where nothing else is told may be a machine without memory left.
 
@@ -51,7 +51,7 @@ from tracekit.run import Run
 GROUP = 16  # inputs that are parsed together
 REPORTED = 8  # one in so many has its reports written
 SLOW = 12  # ordinary logs of that size
-LARGEST = 30  # smallest ordinary logs: what the largest table there is costs, 2,048 vectors replayed under each gate
+LARGEST = 40  # smallest ordinary logs: what the largest table there is costs, 2,048 vectors unmasked one by one under each gate
 PEAK_MB, GROWTH_MB = 300, 150
 PATIENCE_S = 60  # for a group, before its process is ended
 SMALLER_S, SMALLER_TRIES = 20, 300  # what making an input smaller may cost

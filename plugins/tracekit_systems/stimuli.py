@@ -145,7 +145,7 @@ def _is_spilled(growths: list[Row], entries: pl.DataFrame | None) -> bool:
 
 def _is_detached(r: Row, entries: pl.DataFrame | None) -> bool:
     """Return whether a request for several enabled vectors failed, of which some had interrupted."""
-    if entries is None or r.kind != "rollback" or r.count < 2:
+    if entries is None or r.kind != "rollback" or (r.count or 0) < 2:
         return False
     before = (pl.col("source") == r.source) & pl.col("line").is_between(r.since_line, r.line)
     return entries.filter(before & pl.col("name").str.starts_with("vfio-msi")).height > 0

@@ -98,13 +98,10 @@ class XenPirqs(System):
                 continue
             wanted = min(step.number, len(space.free)) if gates["fewer_vectors"] else step.number
             without += step.number - wanted
-            taken = list(_take(space, wanted))
-            if len(taken) < wanted or wanted == 0 and not gates["fewer_vectors"]:
+            if wanted > len(space.free):
                 seen.add("XEN-002")
-                for pirq in taken:
-                    space.unmap(pirq)
             else:
-                mine += taken
+                mine += space.take(wanted)
             most = max(most, len(space.held))
         return frozenset(seen), most, without
 
@@ -154,16 +151,6 @@ class HvmPirqs(XenPirqs):
             most = max(most, len(guest.space.held))
         lost = [p for p in guest.space.held if not guest.users.get(p)]
         return frozenset(seen | ({"XEN-003"} if len(lost) >= LEAST_LEAK else set())), most, without
-
-
-def _take(space: Any, wanted: int) -> Iterator[int]:
-    for _ in range(wanted):
-        pirq = min(space.next_number().results or {ENOSPC})
-        if pirq < 0:
-            return
-        space.allocated(pirq)
-        space.map(pirq)
-        yield pirq
 
 
 def _gates(recorded: Domain, gates: pl.DataFrame | None, tables: Mapping[str, pl.DataFrame]) -> Gates:

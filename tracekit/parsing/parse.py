@@ -327,7 +327,8 @@ def _classes(lines: pl.DataFrame, marks: Mapping[str, pl.Series]) -> Counter[str
 
 
 def _logical_frame(lines: Iterable[Logical]) -> pl.DataFrame:
-    rows = [(x.line, x.line_end, x.text) for x in lines]
+    """Return logical lines as a frame. An escape of JSON that is half a sign (`\\ud8ff`) stays as it is written: UTF-8 has no such sign."""
+    rows = [(x.line, x.line_end, x.text.encode(errors="backslashreplace").decode()) for x in lines]
     return pl.DataFrame(rows, schema={"line": pl.Int64, "line_end": pl.Int64, "text": pl.String}, orient="row")
 
 

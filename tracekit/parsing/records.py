@@ -6,6 +6,7 @@ stamp are all kept where the record has them.
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from tracekit.parsing.logical import Logical, Wrapper, spread
@@ -170,7 +171,7 @@ class Journal(Wrapper):
             return []
         wall = self.fields.pop("wall", "")
         fields = dict(self.fields)
-        if wall:
+        with suppress(ValueError):  # no wall clock, or a day that no month has
             fields["__REALTIME_TIMESTAMP"] = str(int(datetime.fromisoformat(wall).timestamp() * 1_000_000))
         old, self.boot = self.boot, fields.get("_BOOT_ID", self.boot)
         marker = [f"-- Boot {self.boot} --"] if old and self.boot != old else []

@@ -113,8 +113,11 @@ class Scene:
                 )
 
     def _own(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Return the rows about the subject; all where a table names no device or the subject is none."""
-        named = [c for c in DEVICE if c in frame.columns and self._keys.get(c)]
+        """Return the rows about the subject; all where a table names no device or the subject is none.
+
+        A `device` that is a text (`nvme0`) is no pointer.
+        """
+        named = [c for c in DEVICE if c in frame.columns and self._keys.get(c) and not (c in _POINTERS and frame.schema[c] == pl.String)]
         if not named or self.subject.kind not in ("pci", "unknown"):
             return frame
         return frame.filter(pl.any_horizontal([pl.col(c).is_in(list(self._keys[c])) for c in named]))

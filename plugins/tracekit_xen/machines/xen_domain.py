@@ -8,6 +8,7 @@ on disable, or not). An observer who starts in the middle does not know every nu
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from heapq import nlargest
 from typing import Literal
 
 from tracekit import EEXIST, EINVAL, ENODEV, ENOSPC
@@ -110,6 +111,15 @@ class PirqSpace:
         self.held[pirq] = "allocated"
         if self.known_from is None or pirq < self.known_from:
             self.known_from = pirq
+
+    def take(self, count: int) -> list[int]:
+        """Allocate and map so many numbers of a space of which all is known, the highest first. Errors: ValueError where fewer are free."""
+        if count > len(self.free):
+            raise ValueError(f"{count} numbers of {len(self.free)}")
+        numbers = nlargest(count, self.free)
+        self.free.difference_update(numbers)
+        self.held |= dict.fromkeys(numbers, "mapped")
+        return numbers
 
     def refused(self) -> None:
         """Adopt a request refused with -28: no number is free."""
