@@ -285,13 +285,22 @@ def read(
     def failed(model: type[Model], error: BaseException) -> None:
         registry.owner(model).failed(f"replay {model.__name__}", error, f"the model {model.__name__}")
 
-    tables |= replay(engine.models, tables, streams, failed)
+    left_out: dict[tuple[str, str], list[int]] = {}
+    tables |= replay(engine.models, tables, streams, failed, lambda t, row: left_out.setdefault((row.source, t), []).append(row.line))
+    parsed = [replace(p, notes=[*p.notes, *_left_out(p.path, left_out)]) for p in parsed] if left_out else parsed
     if "predictions" in tables:
         predictions = tables["predictions"]
         tables["divergences"] = predictions.clear() if predictions["agrees"].all() else predictions.filter(~pl.col("agrees"))
     tables["streams"] = streams
     tables["sources"] = _source_table(parsed)
     return tables, parsed, repeats
+
+
+def _left_out(path: str, left_out: Mapping[tuple[str, str], Sequence[int]]) -> Iterator[str]:
+    """Yield a note for each table of the model that rows of this source are left out of."""
+    for (source, name), lines in left_out.items():
+        if source == path:
+            yield f"line {min(lines)}: a number that fits no column of {name} ({len(lines)} rows left out)"
 
 
 def _parsed(

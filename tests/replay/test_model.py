@@ -1,10 +1,13 @@
 """Models hear rows in the order of their stream and emit rows."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import polars as pl
 import pytest
 
+from tracekit.pipeline import Engine, Options, analyze
 from tracekit.replay.model import Model, Row, in_order, replay
 from tracekit.tables.declaration import Column, Table
 from tracekit.testing import play
@@ -126,3 +129,41 @@ def test_a_number_without_room_costs_its_own_row() -> None:
     assert told([1, 2**64 - 1, 2, -(2**63) - 1]) == [1, 2]
     assert told([*range(40), 2**70]) == list(range(40))
     assert told([2**64]) == []
+
+
+class Wide(Model):
+    """A number that grows with each row."""
+
+    tables: ClassVar = (Table("wide", "A number.", (Column("n", pl.Int64()),)),)
+
+    def on_bind(self, e: Row) -> None:
+        self.emit("wide", e, n=e.pirq << 61)
+
+
+@pytest.mark.parametrize("rows", [3, 100_003])
+def test_a_number_that_fits_no_column_costs_its_own_row_and_is_counted(rows: int) -> None:
+    binds = frame([{"line": n + 1, "pirq": 9 if n % 2 else 1, "irq": n} for n in range(rows)], pirq=I, irq=I)
+    streams = pl.DataFrame({"source": ["a.log"], "stream": [1], "merged": [False]})
+    left_out: list[tuple[str, int]] = []
+    wide = replay([Wide], {"bind": binds}, streams, lambda m, e: pytest.fail(str(e)), lambda t, row: left_out.append((t, row.line)))["wide"]
+    assert wide["line"].to_list() == list(range(1, rows + 1, 2))
+    assert left_out == [("wide", n) for n in range(2, rows + 1, 2)]
+
+
+class Far(Model):
+    """An irq that is far out."""
+
+    tables: ClassVar = (Table("far", "A number.", (Column("n", pl.Int64()),)),)
+
+    def on_irq_affinity_broken(self, e: Row) -> None:
+        self.emit("far", e, n=1 << e.irq)
+
+
+def test_rows_that_a_model_leaves_out_are_noted_with_their_line(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_text("".join(f"[    {n}.000000] irq {n}: Affinity broken due to vector space exhaustion.\n" for n in (7, 62, 63, 64)))
+    engine = Engine.load(("irq_affinity_broken", "far"))
+    run = analyze([str(log)], Options(keep_tables=("far",)), replace(engine, models=[*engine.models, Far]))
+    assert run.tables["far"]["n"].to_list() == [1 << 7, 1 << 62]
+    assert run.sources[0].notes == ("line 3: a number that fits no column of far (2 rows left out)",)
+    assert run.errors == ()

@@ -56,6 +56,7 @@ class Model:
         self._moved: dict[str, set[str]] = {name: set() for name in self.schemas()}
         self._framed: dict[str, list[pl.DataFrame]] = {}  # what was emitted before, as frames: these take a tenth of the memory
         self.made: dict[str, pl.DataFrame] = {}  # what `frames` gave last
+        self.unfit: list[tuple[str, Row]] = []  # rows left out of a table: a number of theirs fits no column
 
     @classmethod
     def hears(cls) -> tuple[str, ...]:
@@ -100,7 +101,7 @@ class Model:
         emitted = self._emitted[table]
         emitted.append((row, values))
         if len(emitted) >= _EMITTED_AT_ONCE:
-            self._framed.setdefault(table, []).append(_frame(emitted, self.schemas()[table], self._moved[table]))
+            self._framed.setdefault(table, []).append(self._frame(table))
             emitted.clear()
 
     @classmethod
@@ -122,11 +123,23 @@ class Model:
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """Return what was emitted so far, as frames of the declared schemas."""
-        blank, shapes = self.blank(), self.schemas()
+        blank = self.blank()
         for name, rows in self._emitted.items():
-            last = _frame(rows, shapes[name], self._moved[name]) if rows else blank[name]
+            last = self._frame(name) if rows else blank[name]
             self.made[name] = _joined([*self._framed[name], last]) if name in self._framed else last
         return dict(self.made)
+
+    def _frame(self, table: str) -> pl.DataFrame:
+        """Build the frame of the rows emitted last, without those whose number fits no column: a bad number costs its own row."""
+        emitted, schema = self._emitted[table], self.schemas()[table]
+        try:
+            return _whole_frame(emitted, schema, self._moved[table])
+        except (pl.exceptions.ComputeError, OverflowError):
+            fitting = [e for e in emitted if all(_fits(v, schema[name]) for name, v in e[1].items())]
+            if len(fitting) == len(emitted):
+                raise
+            self.unfit += [(table, row) for row, values in emitted if not all(_fits(v, schema[name]) for name, v in values.items())]
+            return _whole_frame(fitting, schema, self._moved[table]) if fitting else pl.DataFrame(schema=schema)
 
 
 def rows_of(frame: pl.DataFrame) -> Iterator[Row]:
@@ -142,17 +155,6 @@ def _row_type(columns: tuple[str, ...]) -> Callable[[tuple[Any, ...]], Row]:
     kind = type("Row", (base,), {"__slots__": (), **{n: None for n in ("count", "index") if n not in columns}})
     make: Callable[[tuple[Any, ...]], Row] = kind._make  # type: ignore[attr-defined]
     return make
-
-
-def _frame(emitted: Sequence[tuple[Row, dict[str, Any]]], schema: Mapping[str, pl.DataType], moved: Collection[str]) -> pl.DataFrame:
-    """Build the frame without rows whose number fits no column: a bad number costs its own row."""
-    try:
-        return _whole_frame(emitted, schema, moved)
-    except (pl.exceptions.ComputeError, OverflowError):
-        fitting = [e for e in emitted if all(_fits(v, schema[name]) for name, v in e[1].items())]
-        if len(fitting) == len(emitted):
-            raise
-        return _whole_frame(fitting, schema, moved) if fitting else pl.DataFrame(schema=schema)
 
 
 def _fits(value: Any, kind: pl.DataType) -> bool:
@@ -209,11 +211,12 @@ def replay(
     tables: Mapping[str, pl.DataFrame],
     streams: pl.DataFrame,
     failed: Callable[[type[Model], BaseException], None],
+    left_out: Callable[[str, Row], None] = lambda table, row: None,
 ) -> dict[str, pl.DataFrame]:
-    """Run the models over the event tables, stream by stream; returns the tables they emit.
+    """Run the models over the event tables, stream by stream; return the tables they emit.
 
     `streams` (source String, stream Int64, merged Boolean) says which sources are one stream. A model that raises is handed to `failed` and
-    emits nothing; the others go on.
+    emits nothing; the others go on. A row with a number that fits no column is left out of its table and handed to `left_out`.
     """
     known = {**tables, "streams": streams}
     for m in models:
@@ -227,6 +230,9 @@ def replay(
             known |= {name: _joined(frames) for name, frames in emitted.items()}
             for name in emitted:
                 parts.forget(name)
+        for table, row in parts.unfit:
+            left_out(table, row)
+        parts.unfit.clear()
     return {n: known[n] for m in models for n in m.emits()}
 
 
@@ -238,6 +244,7 @@ class Parts:
         self.streams = dict(zip(streams["source"], streams["stream"], strict=True))
         self.merged = {stream for stream, merged in zip(streams["stream"], streams["merged"], strict=True) if merged}
         self.made: dict[str, dict[tuple[Any, ...], pl.DataFrame]] = {}
+        self.unfit: list[tuple[str, Row]] = []  # rows that a model left out of a table
 
     def of(self, name: str) -> dict[tuple[Any, ...], pl.DataFrame]:
         """Return (machine, boot, stream) -> rows of the table, in its order."""
@@ -302,7 +309,7 @@ def _upstream(model: type[Model], before: Mapping[type[Model], Sequence[type[Mod
 def _replay_one(model: type[Model], tables: Mapping[str, pl.DataFrame], divided: Parts) -> Iterator[tuple[str, pl.DataFrame]]:
     whole = {n: tables[n] for n in model.across if n in tables}
     if set(model.hears()) == set(model.across):
-        yield from _emitted(model, (), whole)
+        yield from _emitted(model, (), whole, divided.unfit)
         return
     parts: dict[tuple[Any, ...], dict[str, pl.DataFrame]] = {}
     for name in model.hears():
@@ -312,16 +319,22 @@ def _replay_one(model: type[Model], tables: Mapping[str, pl.DataFrame], divided:
     for key in sorted(parts, key=lambda k: (str(k[0]), k[1] or 0, k[2])):
         mine = parts[key]
         heard = {n: f for n, f in mine.items() if hasattr(model, "on_" + n)}
-        yield from _emitted(model, _ordered(heard, key[2] in divided.merged), mine | whole)
+        yield from _emitted(model, _ordered(heard, key[2] in divided.merged), mine | whole, divided.unfit)
 
 
-def _emitted(model: type[Model], rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Yield what a model emits of a stream, if it is what the model declares; one that works on whole frames makes them itself."""
+def _emitted(
+    model: type[Model], rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame], unfit: list[tuple[str, Row]]
+) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield what a model emits of a stream, if it is what the model declares; one that works on whole frames makes them itself.
+
+    `unfit` is given the rows that the model leaves out.
+    """
     machine = model()
     for name, frame in machine.run(rows, tables).items():
         if frame is not machine.made.get(name):
             check(model, name, frame)
         yield name, frame
+    unfit += machine.unfit
 
 
 def check(model: type[Model], name: str, frame: pl.DataFrame) -> None:
