@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tracekit.cli.main import app
+from tracekit.cli.main import application
 from tracekit.findings import Finding
 from tracekit.pipeline import analyze
 from tracekit.run import Run
@@ -73,7 +73,7 @@ def test_what_is_said(name: str, code: str, grade: str, severity: str | None, su
 
 @pytest.mark.parametrize(("name", "status"), STATUS.items())
 def test_exit_status(name: str, status: int) -> None:
-    assert CliRunner().invoke(app, ["analyze", str(SMALL / name)]).exit_code == status
+    assert CliRunner().invoke(application(), ["analyze", str(SMALL / name)]).exit_code == status
 
 
 def test_what_only_the_message_says_is_not_confirmed_by_replay() -> None:
@@ -96,5 +96,5 @@ def test_what_backspaces_took_away_is_not_read() -> None:
 
 @pytest.mark.parametrize("name", ["none_beyond.txt", "msi_then_msix.txt", "msi616.txt", "arm_growth.txt", "nodyn_rollback.txt"])
 def test_a_replay_has_no_divergence_without_a_finding(name: str) -> None:
-    done = CliRunner().invoke(app, ["replay", str(SMALL / name)])
+    done = CliRunner().invoke(application(), ["replay", str(SMALL / name)])
     assert "0 of them not explained by a finding" in done.output

@@ -11,6 +11,7 @@ from commands import tracekit
 
 from tracekit.cli import main as cli
 from tracekit.cli import status
+from tracekit.cli.analyze import _offset as offset
 from tracekit.cli.meter import ReadMeter, size_of, told
 from tracekit.errors import UsageError
 from tracekit.findings import Finding
@@ -40,6 +41,13 @@ def test_help_and_version_load_nothing_heavy(option: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code % option], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "LOADED []", done.stderr
+
+
+def test_a_command_is_loaded_alone() -> None:
+    code = "import sys; from tracekit.cli import main as cli\nsys.argv = ['tracekit', 'redact', '--help']\ntry: cli.main()\nexcept SystemExit: pass\n"
+    code += "print('LOADED', *sorted({m.split('.')[2] for m in sys.modules if m.startswith('tracekit.cli.')} & {'redact', 'batch', 'watch', 'analyze'}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "LOADED redact", done.stderr
 
 
 def test_version() -> None:
@@ -171,13 +179,13 @@ def test_a_source_in_a_folder_is_called_by_its_path(log: Path) -> None:
     [("+12.5s", 12_500_000_000), ("-3ms", -3_000_000), ("0.000001", 1_000), ("7us", 7_000), ("+1.0000000001s", 1_000_000_000)],
 )
 def test_clock_offsets_are_exact(text: str, ns: int) -> None:
-    assert cli._offset(f"a=b.log={text}") == ("a=b.log", ns)
+    assert offset(f"a=b.log={text}") == ("a=b.log", ns)
 
 
 @pytest.mark.parametrize("text", ["a.log", "=1s", "a.log=fast", "a.log=1h", "a.log=1e3s"])
 def test_clock_offsets_that_cannot_be_read(text: str) -> None:
     with pytest.raises(UsageError):
-        cli._offset(text)
+        offset(text)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +230,7 @@ def test_an_interrupt_is_status_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(**_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "app", interrupted)
+    monkeypatch.setattr(cli, "application", lambda _: interrupted)
     assert cli._status() == 130
 
 
@@ -230,7 +238,7 @@ def test_an_error_of_our_own_is_one_line_and_asks_for_debug(monkeypatch: pytest.
     def broken(**_: object) -> int:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(cli, "app", broken)
+    monkeypatch.setattr(cli, "application", lambda _: broken)
     monkeypatch.setattr(sys, "argv", ["tracekit", "analyze", "x"])
     assert cli._status() == 2
     assert capsys.readouterr().err == "tracekit: internal error: ZeroDivisionError: division by zero (--debug shows where)\n"

@@ -6,14 +6,14 @@ import subprocess
 import pytest
 import typer
 
-from tracekit.cli.main import app
+from tracekit.cli.main import application
 from tracekit.cli.man import pages
 
 PAGES = pages()
 
 
 def test_every_command_has_a_page_with_every_option() -> None:
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(application())
     for word, command in root.commands.items():
         page = PAGES[f"tracekit-{word}.1"]
         for p in command.params:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tracekit.cli.main import app
+from tracekit.cli.main import application
 
 LINES = (
     "Nov 21 10:00:00 node17 kernel: [    1.000000] Linux version 6.1.0-18-amd64 (x) #1 SMP\n"
@@ -26,7 +26,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def call(*arguments: object, status: int | None = 0) -> str:
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    result = CliRunner().invoke(application(), [str(a) for a in arguments])
     assert status is None or result.exit_code == status, result.output
     return result.stdout
 
@@ -61,8 +61,8 @@ def test_several_logs_become_a_folder_and_one_is_never_written_over_itself(log: 
     files = [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
     assert len(files) == 2
     assert not any(SECRETS.search(p.read_text() + str(p.relative_to(tmp_path))) for p in files)
-    assert CliRunner().invoke(app, ["redact", str(log), str(second)]).exit_code != 0
-    assert CliRunner().invoke(app, ["redact", str(log), "-o", str(log)]).exit_code != 0
+    assert CliRunner().invoke(application(), ["redact", str(log), str(second)]).exit_code != 0
+    assert CliRunner().invoke(application(), ["redact", str(log), "-o", str(log)]).exit_code != 0
     assert log.read_text() == LINES
 
 
@@ -103,6 +103,9 @@ def test_a_query_is_redacted_over_a_log_and_over_results(log: Path, tmp_path: Pa
 
 
 def test_a_map_without_redaction_and_a_file_that_is_no_map_are_wrong_usage(log: Path, tmp_path: Path) -> None:
-    assert CliRunner().invoke(app, ["analyze", str(log), "--redaction-map", str(tmp_path / "m")]).exit_code != 0
+    assert CliRunner().invoke(application(), ["analyze", str(log), "--redaction-map", str(tmp_path / "m")]).exit_code != 0
     (tmp_path / "m").write_text("{}")
-    assert CliRunner().invoke(app, ["redact", str(log), "-o", str(tmp_path / "o"), "--redaction-map", str(tmp_path / "m")]).exit_code != 0
+    assert (
+        CliRunner().invoke(application(), ["redact", str(log), "-o", str(tmp_path / "o"), "--redaction-map", str(tmp_path / "m")]).exit_code
+        != 0
+    )

@@ -5,11 +5,11 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from tracekit.cli.main import app
+from tracekit.cli.main import application
 
 
 def schema(*arguments: str) -> str:
-    result = CliRunner().invoke(app, ["schema", *arguments], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(application(), ["schema", *arguments], env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output
     return result.output
 

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tracekit.batch import rows
-from tracekit.cli.main import app
+from tracekit.cli.main import application
 from tracekit.errors import UsageError
 from tracekit.pipeline import Engine, Options, analyze
 from tracekit.plugins import registry as plugins
@@ -89,11 +89,11 @@ def test_a_case_of_a_batch_keeps_what_its_logs_show() -> None:
 def test_the_command_over_a_batch(tmp_path: Path) -> None:
     cli, results = CliRunner(), str(tmp_path / "r")
     cases = [str(SAMPLES / "msi.stale-hwsize" / name) for name in ("quiet-rebind-16-6.12", "quiet-sriov-4-8-6.1")]
-    cli.invoke(app, ["batch", *(a for c in cases for a in ("--case", c)), "-o", results, "-j", "1", "--fail-on", "never"])
-    page = cli.invoke(app, ["simulate", "--plan", results, "--set", "devices.table=32"])
+    cli.invoke(application(), ["batch", *(a for c in cases for a in ("--case", c)), "-o", results, "-j", "1", "--fail-on", "never"])
+    page = cli.invoke(application(), ["simulate", "--plan", results, "--set", "devices.table=32"])
     assert page.stdout.splitlines()[0].endswith("of 2 hosts get a new fault"), page.output
-    document = json.loads(cli.invoke(app, ["simulate", "--plan", results, "--set", "devices.table=32", "-f", "json"]).stdout)
+    document = json.loads(cli.invoke(application(), ["simulate", "--plan", results, "--set", "devices.table=32", "-f", "json"]).stdout)
     assert [f["code"] for f in document["cases"][0]["new"]] == ["MSI-001"]
-    assert "--plan needs a change" in str(cli.invoke(app, ["simulate", "--plan", results]).exception)
+    assert "--plan needs a change" in str(cli.invoke(application(), ["simulate", "--plan", results]).exception)
     both = ["simulate", "--plan", results, "--set", "host.kernel=7.2", "--grid", "host.cpus=1,2"]
-    assert "give it --set and --flip alone" in str(cli.invoke(app, both).exception)
+    assert "give it --set and --flip alone" in str(cli.invoke(application(), both).exception)

@@ -1,196 +1,68 @@
-"""The command line: options into calls. Everything heavy is loaded inside the commands, so that `--help` and `--version` are quick."""
+"""The command line: which module has which command. One that is called by its name is loaded alone: a small log is answered sooner."""
 
-import re
-import shutil
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from importlib import import_module
+from typing import Annotated
 
 import typer
 
 from tracekit import __version__
-from tracekit.cli import author as cli_author
-from tracekit.cli import batch as cli_batch
-from tracekit.cli import config as cli_config
-from tracekit.cli import control as cli_control
-from tracekit.cli import doctor as cli_doctor
-from tracekit.cli import explain as cli_explain
-from tracekit.cli import formats as cli_formats
-from tracekit.cli import isolate as cli_isolate
-from tracekit.cli import match as cli_match
-from tracekit.cli import model as cli_model
-from tracekit.cli import plugins as cli_plugins
-from tracekit.cli import record as cli_record
-from tracekit.cli import redact as cli_redact
-from tracekit.cli import sample as cli_sample
-from tracekit.cli import schema as cli_schema
-from tracekit.cli import simulate as cli_simulate
-from tracekit.cli import status as cli_status
-from tracekit.cli import test as cli_test
-from tracekit.cli import watch as cli_watch
-from tracekit.cli.meter import ReadMeter, size_of
-from tracekit.cli.output import Output, complain, traced
-from tracekit.errors import TracekitError, UsageError
+from tracekit.cli.output import Output, complain
+from tracekit.errors import TracekitError
 from tracekit.speed import search_rarely
 
-if TYPE_CHECKING:
-    from tracekit.run import Run
+# Where each command is, in the order of the help; `config` and `new` have commands of their own.
+COMMANDS = {
+    "analyze": "analyze:analyze",
+    "plugins": "plugins:list_plugins",
+    "explain": "explain:explain",
+    "schema": "schema:schema",
+    "match": "match:match",
+    "replay": "model:replay",
+    "state": "model:state",
+    "whatif": "model:whatif",
+    "simulate": "simulate:simulate",
+    "batch": "batch:batch",
+    "report": "batch:report",
+    "query": "batch:query",
+    "watch": "watch:watch",
+    "redact": "redact:redact",
+    "record": "record:record",
+    "doctor": "doctor:doctor",
+    "expect": "author:expect",
+    "test": "test:test",
+    "sample": "sample:sample",
+    "config": "config:config",
+    "new": "author:new",
+}
 
-app = typer.Typer(
-    name="tracekit",
-    help="Say from logs and traces why a passed-through PCI device stopped interrupting, and on which lines.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # rich would cost half of the start
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
-_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
-_OFFSET = re.compile(r"([+-]?)([0-9]+(?:\.[0-9]+)?)(ns|us|ms|s|)")
+def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """Return the application with these commands."""
+    app = typer.Typer(
+        name="tracekit",
+        help="Say from logs and traces why a passed-through PCI device stopped interrupting, and on which lines.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # rich would cost half of the start
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_options)
+    for name in names:
+        module, _, attribute = COMMANDS[name].partition(":")
+        command = getattr(import_module(f"tracekit.cli.{module}"), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app
 
 
-@app.callback(invoke_without_command=True)
 def _options(version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and end.")] = False) -> None:
     if version:
         print(f"tracekit {__version__}")
         raise typer.Exit(0)
-
-
-@app.command()
-def analyze(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Logs, traces, folders of them, - for standard input: one case.")],
-    format: cli_formats.Formats = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there.")] = None,
-    save: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep the run, so that `tracekit report FILE` can write any report of it.")
-    ] = None,
-    open_page: Annotated[bool, typer.Option("--open", help="Open the HTML page in a browser too.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="All evidence; windows; why diagnoses were not evaluated; what was read.")] = False,
-    fail_on: cli_status.FailOn = None,
-    clock: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="SOURCE=OFFSET", help="Shift a clock onto that of the first source without an offset: dmesg.txt=+12.5s (s, ms, us, ns)."
-        ),
-    ] = None,
-    side: Annotated[list[str] | None, typer.Option(metavar="SOURCE=SIDE", help="Say whose log a source is: guest or host.")] = None,
-    color: Annotated[str, typer.Option(metavar="WHEN", help="auto, always or never.")] = "auto",
-    width: Annotated[int | None, typer.Option(help="Columns of the terminal report.", min=40)] = None,
-    select: cli_control.Select = None,
-    ignore: cli_control.Ignore = None,
-    severity: cli_control.Severity = None,
-    settings: cli_control.Set = None,
-    baseline: cli_control.Baseline = None,
-    config: cli_control.Config = None,
-    redact: cli_redact.Redact = False,
-    redaction_map: cli_redact.Map = None,
-    plugins: cli_plugins.Plugins = None,
-    isolate: cli_isolate.Isolate = cli_isolate.ISOLATE,
-    plugin_time: cli_isolate.PluginTime = cli_isolate.TIME,
-    plugin_memory: cli_isolate.PluginMemory = cli_isolate.MEMORY,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
-) -> None:
-    """Read logs and traces as one case and say what went wrong, how sure that is, and what could not be seen.
-
-    Exit status: 0 nothing wrong, and the input was whole and known; 1 a finding; 2 nothing could be read; 3 nothing wrong found, but this
-    all-clear is not to be trusted (a log cut or not readable, a failed plugin, nothing that could be checked, complaints not understood).
-    """
-    asked = cli_formats.wanted(format, output)
-    clocks, sides = dict(map(_offset, clock or [])), dict(map(_side, side or []))
-    colored, kept = cli_formats.colored(color), cli_redact.map_file(redact, redaction_map, cli_formats.first_file(asked) or save)
-    isolation = cli_isolate.isolation(isolate, plugin_time, plugin_memory)
-    wishes = cli_control.entries(config, select, ignore, severity, settings, baseline, fail_on)
-    limit = cli_control.threshold(wishes)
-    from tracekit import stored
-    from tracekit.pipeline import Engine, Options
-    from tracekit.pipeline import analyze as run_all
-
-    engine, tokens = Engine.load((), isolation), cli_redact.tokens(redact, kept)
-    engine = replace(engine, control=cli_control.control(wishes, engine.registry.diagnoses))
-    asked += [cli_formats.to_open()] if open_page else []
-    cli_formats.known(engine.registry, asked)
-    progress = ReadMeter(size_of(paths)) if sys.stderr.isatty() else None
-    try:
-        shown = save is not None or cli_formats.drawing(engine.registry, asked)
-        run = run_all(paths, Options(clocks=clocks, sides=sides, pictures=shown, progress=progress, redaction=tokens), engine)
-    finally:
-        if progress:
-            progress.done()
-    _known(run, [*clocks, *sides] if tokens is None else [])
-    for error in run.errors:
-        complain(error)
-    traced(trace for p in run.plugins for trace in p.traces)
-    columns = width or shutil.get_terminal_size((80, 24)).columns
-    if save is not None:
-        stored.save(run, save)
-    cli_formats.written(
-        engine.registry,
-        asked,
-        run,
-        lambda w: {"width": columns, "color": colored and (w.output is None or color == "always"), "full": full},
-    )
-    if open_page and asked[-1].output:
-        cli_formats.show(asked[-1].output)
-    cli_redact.keep(tokens, kept)
-    raise typer.Exit(cli_status.of_run(run, limit))
-
-
-app.command("plugins")(cli_plugins.list_plugins)
-app.command()(cli_explain.explain)
-app.command()(cli_schema.schema)
-app.command()(cli_match.match)
-app.command()(cli_model.replay)
-app.command()(cli_model.state)
-app.command()(cli_model.whatif)
-app.command()(cli_simulate.simulate)
-app.command()(cli_batch.batch)
-app.command()(cli_batch.report)
-app.command()(cli_batch.query)
-app.command()(cli_watch.watch)
-app.command()(cli_redact.redact)
-app.command()(cli_record.record)
-app.command()(cli_doctor.doctor)
-app.add_typer(cli_config.config, name="config")
-app.add_typer(cli_author.new, name="new")
-app.command()(cli_author.expect)
-app.command()(cli_test.test)
-app.command()(cli_sample.sample)
-
-
-def _offset(text: str) -> tuple[str, int]:
-    source, _, offset = text.rpartition("=")
-    m = _OFFSET.fullmatch(offset)
-    if not source or m is None:
-        raise UsageError(f"--clock {text}: give SOURCE=OFFSET, as in dmesg.txt=+12.5s")
-    whole, _, part = m[2].partition(".")
-    unit = _NS[m[3] or "s"]
-    ns = int(whole) * unit + int(part or "0") * unit // 10 ** len(part)
-    return source, -ns if m[1] == "-" else ns
-
-
-def _side(text: str) -> tuple[str, str]:
-    source, _, side = text.rpartition("=")
-    if not source or side not in ("guest", "host"):
-        raise UsageError(f"--side {text}: give SOURCE=guest or SOURCE=host")
-    return source, side
-
-
-def _known(run: "Run", sources: Iterable[str]) -> None:
-    """Check that options name sources of the case as they were given."""
-    paths = [s.path for s in run.sources]
-    for source in sources:
-        if source not in paths:
-            ends = [p for p in paths if p.endswith(f"/{source}")]
-            raise UsageError(f"no source is called {source}" + (f"; call it {' or '.join(ends)}" if ends else _near(source, paths)))
-
-
-def _near(name: str, names: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, list(names), n=3)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def main() -> None:
@@ -205,7 +77,8 @@ def main() -> None:
 
 def _status() -> int:
     try:
-        status = app(prog_name="tracekit", standalone_mode=False) or 0
+        called = [name for name in sys.argv[1:2] if name in COMMANDS]
+        status = application(called or COMMANDS)(prog_name="tracekit", standalone_mode=False) or 0
         sys.stdout.flush()
         return status
     except (KeyboardInterrupt, typer.Abort):

@@ -14,9 +14,9 @@ SEE = "The pages of diagnoses and gates: tracekit explain CODE. Tables: tracekit
 
 def pages() -> dict[str, str]:
     """Return the pages by file name: one of tracekit, one of each command."""
-    from tracekit.cli.main import app
+    from tracekit.cli.main import application
 
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(application())
     return {f"{name.replace(' ', '-')}.1": _page(name, command) for name, command in _commands("tracekit", root)}
 
 
