@@ -15,6 +15,7 @@ _HOMES = {
     "Diagnosis": "diagnosing.diagnoses",
     "diagnosis": "diagnosing.diagnoses",
     "Evidence": "findings",
+    "Extension": "diagnosing.extension",
     "Finding": "findings",
     "HOST": "findings",
     "inconclusive": "findings",
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from tracekit.bdf import full_bdf as full_bdf
     from tracekit.diagnosing.diagnoses import Diagnosis as Diagnosis
     from tracekit.diagnosing.diagnoses import diagnosis as diagnosis
+    from tracekit.diagnosing.extension import Extension as Extension
     from tracekit.diagnosing.moments import apart as apart
     from tracekit.diagnosing.moments import tick_of as tick_of
     from tracekit.diagnosing.moments import within as within
