@@ -214,8 +214,11 @@ __all__ = sorted(_HOMES)
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'tracekit' has no attribute {name!r}")
+    from tracekit.deprecation import used
+
     value = getattr(import_module(f"tracekit.{_HOMES[name]}"), name)
-    globals()[name] = value
+    if not used(f"tracekit.{name}"):  # a deprecated name is asked for anew, so that each plugin hears of it
+        globals()[name] = value
     return value
 
 

@@ -57,6 +57,8 @@ def list_plugins(
             say(f"  {error}")
             say(p.carets[error]) if error in p.carets else None
         traced(p.traces)
+        for text in p.outdated:
+            say(f"  deprecated: {text}")
         for text in (text for by, _, text in engine.registry.changes if by is p):
             say(f"  {text}")
         for label, names in _details(p, engine):

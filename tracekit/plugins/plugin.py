@@ -37,6 +37,7 @@ class Plugin:
     simulators: "list[type[Simulator]]" = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     traces: list[str] = field(default_factory=list)  # where errors were raised, for `--debug`
+    outdated: list[str] = field(default_factory=list)  # deprecated names that it uses
     carets: dict[str, str] = field(default_factory=dict)  # error -> the line of the grammar with a caret below
     ours: bool = False  # of the distribution tracekit
     place: str = ""  # its file, where nobody installed it

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from tracekit import deprecation
 from tracekit.diagnosing.diagnoses import Diagnosis
 from tracekit.errors import nearest
 from tracekit.findings import Finding
@@ -167,7 +168,7 @@ def into(plugin: Plugin, point: metadata.EntryPoint, simulators: bool = False) -
     """Import the module of a plugin, and take what its hooks give."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hooks)
-    with aside(not plugin.ours), guarded(lambda e: plugin.failed("load", e)):
+    with deprecation.heard(plugin.outdated), aside(not plugin.ours), guarded(lambda e: plugin.failed("load", e)):
         module = point.load()
         if (wanted := getattr(module, "TRACEKIT_API", hooks.API)) != hooks.API:
             plugin.wrong(f"was not loaded: it is written for API {wanted!r} of tracekit, this one has API {hooks.API}")
@@ -175,6 +176,8 @@ def into(plugin: Plugin, point: metadata.EntryPoint, simulators: bool = False) -
         manager.register(module, name=point.name)
         for what in parts.misnamed(module, {n for n in vars(hooks) if n.startswith("tracekit_")}):
             plugin.wrong(f"is wrong: {what}")
+        for name in list(vars(module)):
+            deprecation.used(name)
         _collect(manager, module, plugin, "tracekit_grammars", plugin.grammars, parts.grammar_folder)
         _collect(manager, module, plugin, "tracekit_models", plugin.models, parts.model)
         _collect(manager, module, plugin, "tracekit_diagnoses", plugin.diagnoses, parts.diagnosis)

@@ -71,6 +71,7 @@ class Facts:
 
     errors: tuple[str, ...]
     traces: tuple[str, ...]
+    outdated: tuple[str, ...]
     grammars: tuple[Path, ...]
     models: tuple[ModelFacts, ...]
     diagnoses: tuple[Mapping[str, Any], ...]
@@ -87,6 +88,7 @@ def facts(plugin: Plugin) -> Facts:
     return Facts(
         tuple(plugin.errors),
         tuple(plugin.traces),
+        tuple(plugin.outdated),
         tuple(plugin.grammars),
         tuple(ModelFacts(m.__name__, m.tables, m.hears(), m.across, m.gates) for m in plugin.models),
         tuple(map(_diagnosis, plugin.diagnoses)),
@@ -121,6 +123,7 @@ def stand_ins(plugin: Plugin, told: Facts, guest: Guest) -> None:
     """Fill a plugin with parts whose calls go to its process."""
     plugin.errors += told.errors
     plugin.traces += told.traces
+    plugin.outdated += told.outdated
     plugin.grammars += told.grammars
     plugin.gates += told.gates
     plugin.extensions += told.extensions
