@@ -21,7 +21,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
 
 
 def test_every_block_of_the_guide_is_a_file() -> None:
-    assert len(FILES) == GUIDE.count("\n```") / 2 - 1 == 13  # the other one is a plugin in one file: tests/plugins/test_loose.py
+    assert len(FILES) == GUIDE.count("\n```") / 2 - 1 == 14  # the other one is a plugin in one file: tests/plugins/test_loose.py
 
 
 def test_its_tests_pass(package: tuple[Path, dict[str, str]]) -> None:
@@ -31,8 +31,12 @@ def test_its_tests_pass(package: tuple[Path, dict[str, str]]) -> None:
 
 def test_nothing_is_wrong_with_it(package: tuple[Path, dict[str, str]]) -> None:
     lines = program(*package, "-m", "tracekit", "plugins").stdout.splitlines()
-    at = lines.index("widget 0.3: 1 diagnosis, 1 model, 1 report, 1 grammar folder, 1 lane")
-    assert lines[at + 2 : at + 5] == ["  codes: WIDGET-001", "  tables: widget_doorbell, widget_doorbells, widget_irq", "  formats: brief"]
+    at = lines.index("widget 0.3: 1 diagnosis, 1 model, 1 extension, 1 report, 1 grammar folder, 1 lane")
+    assert lines[at + 1 : at + 3] == [
+        "  sets timeout_s = 60 of VFIO-001 vfio.lost-on-resize",
+        "  adds advice to VFIO-001 vfio.lost-on-resize",
+    ]
+    assert lines[at + 4 : at + 7] == ["  codes: WIDGET-001", "  tables: widget_doorbell, widget_doorbells, widget_irq", "  formats: brief"]
 
 
 def test_its_envelope_model_diagnosis_and_report_are_heard(package: tuple[Path, dict[str, str]]) -> None:

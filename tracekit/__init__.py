@@ -15,6 +15,7 @@ _HOMES = {
     "Diagnosis": "diagnosing.diagnoses",
     "diagnosis": "diagnosing.diagnoses",
     "Evidence": "findings",
+    "Extension": "diagnosing.extension",
     "Finding": "findings",
     "HOST": "findings",
     "inconclusive": "findings",
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from tracekit.bdf import full_bdf as full_bdf
     from tracekit.diagnosing.diagnoses import Diagnosis as Diagnosis
     from tracekit.diagnosing.diagnoses import diagnosis as diagnosis
+    from tracekit.diagnosing.extension import Extension as Extension
     from tracekit.diagnosing.moments import apart as apart
     from tracekit.diagnosing.moments import tick_of as tick_of
     from tracekit.diagnosing.moments import within as within
@@ -212,8 +214,11 @@ __all__ = sorted(_HOMES)
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'tracekit' has no attribute {name!r}")
+    from tracekit.deprecation import used
+
     value = getattr(import_module(f"tracekit.{_HOMES[name]}"), name)
-    globals()[name] = value
+    if not used(f"tracekit.{name}"):  # a deprecated name is asked for anew, so that each plugin hears of it
+        globals()[name] = value
     return value
 
 

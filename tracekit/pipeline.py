@@ -200,7 +200,7 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
         errors=(*errors, *(e for p in loaded for e in p.errors)),
         version=__version__,
         suppressed=suppressed,
-        settings=tuple(engine.control.notes({s.by for s in suppressed}, today)),
+        settings=(*_changes(registry), *engine.control.notes({s.by for s in suppressed}, today)),
         doubts=doubts(reports, outcomes, [e for e in errors if e not in engine.errors], loaded, engine.errors),
         tables={n: placed(t, sources) for n, t in _carried(tables, options)},
     )
@@ -330,8 +330,8 @@ def diagnose(
     findings: list[Finding] = []
     outcomes: list[Outcome] = []
     for d, plugin in ((d, p) for d, p in registry.judges if d.code not in control.left_out):
-        found, outcome = _judged(plugin, d, places, control.settings.get(d.code, {}))
-        findings += control.severe(found)
+        found, outcome = _judged(plugin, d, places, {**registry.given(d), **control.settings.get(d.code, {})})
+        findings += control.severe(registry.advised(d, found))
         if outcome.outcome == "not evaluated" and (lost := next((t for t in d.needs if t in broken), None)):
             outcome = replace(outcome, reason=f"the table {lost} is missing since its grammar cannot be read", record="")
         outcomes.append(recipes.named(outcome))
@@ -351,6 +351,11 @@ def drawn(registry: plugins.Registry, findings: Iterable[Finding], places: Place
 
     for f in findings:
         yield picture(f, places, registry.lanes, failed, clock_text)
+
+
+def _changes(registry: plugins.Registry) -> Iterator[str]:
+    """Yield which plugin changes which diagnosis of another one."""
+    yield from (f"plugin {by.name} {by.version} {text}" for by, _, text in registry.changes)
 
 
 def _judged(plugin: Plugin, d: Diagnosis, places: Places, settings: Mapping[str, object]) -> tuple[list[Finding], Outcome]:

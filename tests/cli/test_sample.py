@@ -43,6 +43,23 @@ def test_a_few_tries_cut_less_and_lose_nothing(long: Path, tmp_path: Path) -> No
     check_sample(folder)
 
 
+def test_names_and_addresses_are_tokens_unless_they_shall_stay(long: Path, tmp_path: Path) -> None:
+    named = "".join(f"2026-03-01T10:00:00.{n:06d}+00:00 vault-17 kernel: {line}\n" for n, line in enumerate(long.read_text().splitlines()))
+    long.write_text(
+        named + "2026-03-01T10:00:01.000000+00:00 vault-17 kernel: [  999.000000] mlx5_core 0000:17:00.0: MAC 52:54:00:ab:cd:ef\n"
+    )
+    folders = [tmp_path / "irq.remap-blocked" / name for name in ("fires-redacted", "fires-as-it-is")]
+    for folder, option in zip(folders, ("--redact", "--as-it-is"), strict=True):
+        done = tracekit("sample", long, "--finding", "IRQ-003", option, "-o", folder)
+        assert (done.returncode, done.stderr) == (0, "")
+        check_sample(folder)
+    redacted, plain = ((folder / "dmesg.txt").read_text() for folder in folders)
+    assert "vault-17" not in redacted and "vault-17" in plain
+    assert [e.split(" vault-17 ")[-1] for e in plain.splitlines()] == [
+        e.split(" kernel: ")[-1].join(("kernel: ", "")) for e in redacted.splitlines()
+    ]
+
+
 def test_mistakes_are_one_line(long: Path, tmp_path: Path) -> None:
     assert "no finding MSI-001 in it; there are IRQ-003" in tracekit("sample", long, "--finding", "MSI-001").stderr
     assert "is there already" in tracekit("sample", long, "--finding", "IRQ-003", "-o", tmp_path).stderr

@@ -91,6 +91,26 @@ def test_lines_that_no_rule_takes_are_not_kept_and_those_that_are_have_a_bound(t
     assert w.dropped > 0
 
 
+def test_lines_that_never_pause_are_looked_at_before_they_are_too_many(tmp_path: Path) -> None:
+    class Flood(Follower):
+        """Lines without end, all within one moment: a hundred at once, of which some matter."""
+
+        def __init__(self) -> None:
+            self.path, self.ended, self.restarts, self.number = "log", False, 0, 0
+
+        def lines(self, wait: float) -> list[tuple[int, bytes]]:
+            first = self.number + 1
+            self.number += 100
+            self.ended = self.number == 20_000
+            return list(enumerate([*BLOCKED.format(n=1).encode().splitlines(), *[NOISE] * 98], first))
+
+    w, held = watch(tmp_path, most=1000), []
+    for _ in followed(Flood(), w, 1.0, clock=lambda: 0.0):
+        held.append(len(w.pending) + len(w.kept))
+    assert max(held) <= 2 * w.most
+    assert [f.code for f in w.findings] == ["IRQ-003"]
+
+
 def test_evidence_has_the_lines_of_the_log_also_before_a_rotation(tmp_path: Path) -> None:
     w = watch(tmp_path)
     w.add(numbered([NOISE] * 500))

@@ -113,6 +113,14 @@ def test_results_of_a_batch_are_a_baseline(folder: Path) -> None:
     assert document("--baseline", "results")["status"] == 0
 
 
+def test_a_saved_run_is_a_baseline(folder: Path) -> None:
+    assert tracekit("analyze", TRACE, "--save", "old.run").returncode == 1
+    told = document("--baseline", "old.run")
+    assert (told["status"], len(told["suppressed"])) == (0, 1)
+    (folder / "old.run").write_bytes((folder / "old.run").read_bytes()[:40])
+    assert "old.run: is damaged, or no saved run" in tracekit("analyze", TRACE, "--baseline", "old.run").stderr
+
+
 def test_config_show_says_where_each_value_is_from(folder: Path) -> None:
     (folder / "pyproject.toml").write_text('[tool.tracekit]\nignore = ["CFG"]\n[tool.tracekit.set]\nXEN-003.least = 7\n')
     below = folder / "a" / "b"

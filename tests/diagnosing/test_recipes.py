@@ -111,7 +111,19 @@ def test_the_command_lists_the_families_and_prints_one(capsys: pytest.CaptureFix
     assert (
         listed[::3]
         == list(RECIPES)
-        == ["stale-hwsize", "resize", "pirq", "vectors", "remapping", "delivery", "xen-hypervisor", "qemu", "perf-trace", "bpftrace"]
+        == [
+            "stale-hwsize",
+            "resize",
+            "pirq",
+            "vectors",
+            "remapping",
+            "delivery",
+            "xen-hypervisor",
+            "qemu",
+            "perf-trace",
+            "hwsize",
+            "bpftrace",
+        ]
     )
     for family in RECIPES:
         cli_record.record(family)

@@ -1,7 +1,7 @@
 """`tracekit config show`: every setting that holds here, and where its value comes from."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,21 +35,29 @@ def show(
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Print every setting with its value and where that comes from: the defaults, a file, an option."""
+    from tracekit.plugins import claims
     from tracekit.plugins.isolation import Isolation
     from tracekit.plugins.registry import load
 
     told = cli_control.entries(config, select, ignore, severity, settings, baseline, fail_on)
     cli_control.threshold(told)
-    diagnoses = load(isolation=Isolation()).diagnoses
+    registry = load(isolation=Isolation())
+    diagnoses = registry.diagnoses
     cli_control.control(told, diagnoses)  # names what is wrong with it
-    rows = list(_rows(told, diagnoses))
+    given = {
+        d.code: {name: (value, f"plugin {p.name} {p.version}") for name, (value, p) in claims.given(registry.plugins, d).items()}
+        for d in diagnoses
+    }
+    rows = list(_rows(told, diagnoses, given))
     wide = max(len(name) for name, _, _ in rows)
     for name, value, origin in rows:
         say(f"{name:<{wide}} = {value}  ({origin})")
 
 
-def _rows(told: "Sequence[Entry]", diagnoses: "Sequence[Diagnosis]") -> "Iterator[tuple[str, str, str]]":
-    """Yield (name, value, where it is from)."""
+def _rows(
+    told: "Sequence[Entry]", diagnoses: "Sequence[Diagnosis]", of_plugins: "Mapping[str, Mapping[str, tuple[Any, str]]]"
+) -> "Iterator[tuple[str, str, str]]":
+    """Yield (name, value, where it is from). `of_plugins`: by code and name the values that plugins give, and which plugin."""
     from tracekit.config.control import Control
 
     for key, none in (("select", "all diagnoses"), ("ignore", "none"), ("baseline", "none"), ("fail-on", cli_status.FAIL_ON)):
@@ -61,7 +69,9 @@ def _rows(told: "Sequence[Entry]", diagnoses: "Sequence[Diagnosis]") -> "Iterato
     for d in diagnoses:
         for name, default in d.settings.items():
             ours = [e for e in told if e.key == "set" and name in Control.of([e], diagnoses).settings.get(d.code, {})]
-            value, origin = (Control.of(ours, diagnoses).settings[d.code][name], ours[-1].origin) if ours else (default, "default")
+            value, origin = of_plugins[d.code].get(name, (default, "default"))
+            if ours:
+                value, origin = Control.of(ours, diagnoses).settings[d.code][name], ours[-1].origin
             yield f"set.{d.name}.{name}", str(value), origin
     for e in told:
         if e.key == "suppress":

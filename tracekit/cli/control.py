@@ -38,7 +38,10 @@ Set = Annotated[
     ),
 ]
 Baseline = Annotated[
-    str | None, typer.Option(metavar="RESULTS", help="Results of a batch, or a report in JSON: what is in there is known, and suppressed.")
+    str | None,
+    typer.Option(
+        metavar="RESULTS|RUN", help="Results of a batch, a saved run, or a report in JSON: what is in there is known, and suppressed."
+    ),
 ]
 Config = Annotated[
     str | None,
@@ -110,6 +113,8 @@ def _known(place: str) -> frozenset[tuple[str, str, str]]:
     from tracekit.config.control import key
 
     columns = ("fingerprint", "machine", "kind", "subject", "bdf")
+    if (run := _saved(Path(place))) is not None:
+        return frozenset(key(f.fingerprint, f.machine, f.subject.kind, f.subject.label, f.subject.bdf) for f in run.findings)
     if is_results(place):
         return frozenset(key(*row) for row in Results(place).table("findings").select(columns).collect().iter_rows())
     try:
@@ -118,5 +123,18 @@ def _known(place: str) -> frozenset[tuple[str, str, str]]:
     except OSError as e:
         raise UsageError(f"--baseline {place}: {e.strerror}") from e
     except (ValueError, KeyError, TypeError):
-        raise UsageError(f"--baseline {place}: give the results of a batch, or what `tracekit analyze --format json` wrote") from None
+        raise UsageError(
+            f"--baseline {place}: give the results of a batch, or what `tracekit analyze` wrote with --save or --format json"
+        ) from None
     return frozenset(key(*row) for row in of)
+
+
+def _saved(path: Path) -> "Run | None":
+    """Return a run that `tracekit analyze --save` wrote; nothing where the path is no compressed file. Errors: SourceError."""
+    from tracekit import stored
+
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        compressed = file.read(2) == b"\x1f\x8b"
+    return stored.load(path) if compressed else None

@@ -26,8 +26,8 @@ class Line(NamedTuple):
 Shape = tuple[object, ...]
 
 
-def lines_of(paths: Sequence[str]) -> list[Line]:
-    """Return all lines of a case. Errors: SourceError."""
+def lines_of(paths: Sequence[str], redact: bool = False) -> list[Line]:
+    """Return all lines of a case, as they are or with tokens in place of names and addresses. Errors: SourceError."""
     from tracekit.reading.source import discover
 
     sources, unread = discover(paths)
@@ -35,6 +35,13 @@ def lines_of(paths: Sequence[str]) -> list[Line]:
         raise unread[0]
     if not sources:
         raise SourceError("nothing to read")
+    if redact:
+        from tracekit.redaction.sources import redacted
+        from tracekit.redaction.tokens import Tokens
+        from tracekit.testing import engine
+
+        redactor = engine().redactor(sources, Tokens())
+        sources = [redacted(s, redactor) for s in sources]
     return [Line(s.path, n, text) for s in sources for c in s.chunks() for n, text in enumerate(_split(c.data), c.first_line)]
 
 

@@ -4,6 +4,7 @@ import re
 import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,8 +47,10 @@ def explain(
             say(_filled(expanded(gate.page(), gates)))
             return
     for d in diagnoses:
-        if name.lower() in (d.name.lower(), d.code.lower()):
-            say(_filled("\n".join([f"{d.name} ({d.code}), severity {d.severity}", "", expanded(d.page, gates), "", *_facts(d)])))
+        if name.lower() in map(str.lower, d.called):
+            changes = [f"changed: plugin {by.name} {by.version} {text}" for by, of, text in registry.changes if of is d]
+            facts = _facts(replace(d, settings={**d.settings, **registry.given(d)}))
+            say(_filled("\n".join([f"{d.name} ({d.code}), severity {d.severity}", "", expanded(d.page, gates), "", *facts, *changes])))
             return
     known = [*(n for d in diagnoses for n in (d.name, d.code)), *(n for g in gates.values() for n in (g.name, g.code))]
     raise UsageError(f"no diagnosis and no gate is called {name}{nearest(name, known)}")

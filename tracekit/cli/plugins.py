@@ -57,6 +57,10 @@ def list_plugins(
             say(f"  {error}")
             say(p.carets[error]) if error in p.carets else None
         traced(p.traces)
+        for text in p.outdated:
+            say(f"  deprecated: {text}")
+        for text in (text for by, _, text in engine.registry.changes if by is p):
+            say(f"  {text}")
         for label, names in _details(p, engine):
             say(f"  {label}: {', '.join(names)}")
     for error in engine.errors:
@@ -68,6 +72,7 @@ def _brings(p: "Plugin") -> dict[str, tuple[str, Sized]]:
     return {
         "diagnosis": ("tracekit_diagnoses", p.diagnoses),
         "model": ("tracekit_models", p.models),
+        "extension": ("tracekit_extensions", p.extensions),
         "report": ("tracekit_reports", p.reports),
         "grammar folder": ("tracekit_grammars", p.grammars),
         "system": ("tracekit_systems", p.systems),

@@ -19,7 +19,11 @@ def record(
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="BDF", help="Only the interrupts of this function.")] = None,
     script: Annotated[
-        bool, typer.Option("--script", help="Print a shell script that records, cleans up, and leaves one archive; it needs no tracekit.")
+        bool,
+        typer.Option(
+            "--script",
+            help="Print a shell script that records, cleans up, and leaves one archive (hwsize: a script for drgn); it needs no tracekit.",
+        ),
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
@@ -34,10 +38,10 @@ def record(
     name, function = _family(family), _function(device)
     if not script:
         print(recording.about(recipes.script(recipes.RECIPES[name]), function), end="")
-    elif recipes.RECIPES[name].tracing:
+    elif recipes.RECIPES[name].tracing or recipes.RECIPES[name].program:
         print(recording.script(name, function), end="")
     else:
-        able = [n for n, r in recipes.RECIPES.items() if r.tracing]
+        able = [n for n, r in recipes.RECIPES.items() if r.tracing or r.program]
         raise UsageError(
             f"{name} is no script: its commands need more than a shell (tracekit record {name}); scripts are {', '.join(able)}"
         )

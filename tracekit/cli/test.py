@@ -19,16 +19,20 @@ def test(
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Run samples and compare their findings with expected.toml; a quiet sample must have been evaluated. Exit status: 1 if one fails."""
+    from tracekit import deprecation
     from tracekit.testing import differences
 
     cases = [case for path in paths for case in _cases(path)]
-    failed = 0
+    failed, outdated = 0, list[str]()
     for case in cases:
-        told = differences(case)
+        with deprecation.heard(outdated):
+            told = differences(case)
         failed += bool(told)
         say(f"{'FAILED' if told else 'passed'}  {case}")
         for line in told:
             say(f"  {line}")
+    for text in outdated:
+        say(f"deprecated: {text}")
     say(f"{len(cases) - failed} passed, {failed} failed")
     raise typer.Exit(1 if failed else 0)
 

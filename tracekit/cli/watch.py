@@ -94,7 +94,7 @@ def followed(follower: "Follower", watched: "Watch", every: float, clock: Callab
         if lines:
             watched.add([Line(follower.restarts, number, text) for number, text in lines])
         waited = clock() - looked > _PATIENCE * max(every, took)
-        if watched.due and (not lines or waited or follower.ended):
+        if watched.due and (not lines or waited or watched.full or follower.ended):
             begun = clock()
             yield from watched.look()
             looked = clock()

@@ -75,6 +75,11 @@ class Watch:
         return bool(self.pending) and (self._matters or len(self.pending) > _PENDING)
 
     @property
+    def full(self) -> bool:
+        """Return whether the new lines are as many as may be kept: no more are taken before these are looked at."""
+        return len(self.pending) >= self.most
+
+    @property
     def findings(self) -> list[Finding]:
         """Return what was said and still holds."""
         return [t.finding for told in self._told.values() for t in told]

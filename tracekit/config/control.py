@@ -139,7 +139,7 @@ def key(fingerprint: str, machine: str, kind: str, label: str, bdf: str | None) 
 def named(name: str, diagnoses: Sequence[Diagnosis], origin: str) -> frozenset[str]:
     """Return the codes of `MSI-001`, `msi.stale-hwsize`, or of the family `MSI`. Errors: UsageError with the nearest name."""
     upper = name.upper()
-    found = {d.code for d in diagnoses if upper in (d.code, d.name.upper(), d.code.partition("-")[0])}
+    found = {d.code for d in diagnoses if upper in {*map(str.upper, d.called), *(n.partition("-")[0] for n in d.called)}}
     if not found:
         known = {n for d in diagnoses for n in (d.code, d.name, d.code.partition("-")[0])}
         raise UsageError(f"{origin}: no diagnosis and no family is called {name}{nearest(upper, known) or nearest(name, known)}")
@@ -154,7 +154,7 @@ def _keys(f: Finding) -> tuple[Known, ...]:
 
 def _setting(e: Entry, diagnoses: Sequence[Diagnosis]) -> tuple[Diagnosis, str, Any]:
     of, _, name = e.name.rpartition(".")
-    d = next((d for d in diagnoses if of.lower() in (d.code.lower(), d.name.lower())), None)
+    d = next((d for d in diagnoses if of.lower() in map(str.lower, d.called)), None)
     if d is None:
         known = [f"{d.name}.{s}" for d in diagnoses for s in d.settings]
         raise UsageError(f"{e.origin}: no diagnosis with settings is called {of or e.name}{nearest(e.name, known)}")

@@ -52,6 +52,13 @@ class Diagnosis:
     shown_by: tuple[Shown, ...] = ()
     absent: str = ""
     witnesses: tuple[Witness, ...] = ()
+    replaces: str = ""  # name or code of a diagnosis of another plugin
+    stands_for: tuple[str, ...] = ()  # code and name of the one that it took the place of
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """Return its code and name, and those of the diagnosis in whose place it stands."""
+        return self.code, self.name, *self.stands_for
 
     @property
     def page(self) -> str:
@@ -89,6 +96,7 @@ def diagnosis(
     shown_by: tuple[str | Shown, ...] = (),
     absent: str = "",
     witnesses: tuple[Witness, ...] = (),
+    replaces: str = "",
 ) -> Callable[[Callable[..., Iterable[Finding | Verdict] | None]], Diagnosis]:
     """Make a diagnosis of a function from tables to findings.
 
@@ -102,7 +110,8 @@ def diagnosis(
     `shown_by`: tables in which the fault would show. Where none of them has a row, nothing found is *not evaluated*; where a column that a
     `Shown` names is not recorded, or events were lost, it is *inconclusive*. Without `shown_by` these are the tables it needs.
     `absent`: the reason in words where such a table is missing. `witnesses`: the parts of the diagnosis, each with tables of its own; the
-    function then says why there is no finding, and is not called where there is one.
+    function then says why there is no finding, and is not called where there is one. `replaces`: the name or code of a diagnosis of another
+    plugin, in whose place this one is asked; it may keep both.
 
     The function is called once for each machine and boot and gets the rows of that place alone, but of the tables in `across` those of
     related places too (a guest's beside its host's, see `Places.related`). The place of a finding is filled in.
@@ -131,6 +140,7 @@ def diagnosis(
             shown_by=shown,
             absent=absent,
             witnesses=witnesses,
+            replaces=replaces,
         )
 
     return wrap

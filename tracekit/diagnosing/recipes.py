@@ -13,12 +13,16 @@ from tracekit.findings import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A recipe: its question, the codes of the diagnoses that it serves (own ones first), its commands; `tracing`: they set up tracefs."""
+    """A recipe: its question, the codes of the diagnoses that it serves (own ones first), its commands.
+
+    `tracing`: they set up tracefs; `program`: a file beside this one that records without tracekit, in place of a shell script.
+    """
 
     asks: str
     feeds: tuple[str, ...]
     commands: str
     tracing: bool = True
+    program: str = ""
 
 
 def script(recipe: Recipe) -> str:
@@ -133,7 +137,10 @@ r insert_ret msi_insert_desc ret=$retval:s32
 # Whether a domain for interrupt message stores could be made: CFG-003.
 r ims_ret pci_create_ims_domain ret=$retval:u8
 """)
-        + "\necho 1 > $T/events/tk/enable",
+        + """
+echo 1 > $T/events/tk/enable
+# Where drgn is: the sizes of all domains and tables now, also of a core dump (tracekit record hwsize): MSI-002.
+""".rstrip(),
     ),
     "resize": Recipe(
         "Which vectors were taken away while a guest enabled more of them, and what arrived in between?",
@@ -292,6 +299,18 @@ cat $T/kprobe_events > kprobe_events.txt
 for e in $T/events/tk/*/; do [ -d "$e" ] && echo "-:tk/$(basename "$e")" >> $T/kprobe_events; done
 """,
         tracing=False,
+    ),
+    "hwsize": Recipe(
+        "Is the irq domain of any function smaller than its MSI-X table, now or in a core dump?",
+        ("MSI-002",),
+        """
+# Reads the kernel's memory with drgn (pip install drgn) and its debug information; nothing is changed: MSI-002.
+tracekit record hwsize --script > hwsizes.py
+drgn hwsizes.py > hwsizes.txt
+# Of a core dump: drgn -c vmcore -s vmlinux hwsizes.py > hwsizes.txt
+""",
+        tracing=False,
+        program="hwsizes.py",
     ),
     "bpftrace": Recipe(
         "The same as resize, where tracefs is not at hand and bpftrace is.",

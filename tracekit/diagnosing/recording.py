@@ -1,7 +1,8 @@
-"""Generate a recording script for a host that has only a shell: probes that exist, cleanup, other logs, one tar."""
+"""Recording scripts for a host without tracekit: probes that exist, cleanup, other logs, one tar; or a program of another kind."""
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from tracekit.diagnosing.recipes import RECIPES, Recipe
 
@@ -28,14 +29,17 @@ def about(commands: str, device: str | None) -> str:
 
 
 def script(family: str, device: str | None = None) -> str:
-    """Return the script of a family that records through tracefs."""
+    """Return the script of a family that records through tracefs, or its program."""
     recipe = RECIPES[family]
+    if recipe.program:
+        return Path(__file__).with_name(recipe.program).read_text(encoding="utf-8")
     told = {
         "FAMILY": family,
         "ASKS": recipe.asks,
         "FEEDS": " ".join(recipe.feeds),
         "DEVICE": device or "",
         "COMMANDS": _own(recipe, device),
+        "DRGN": _drgn(recipe),
     }
     return _filled(_SCRIPT, told)
 
@@ -46,6 +50,16 @@ def _own(recipe: Recipe, device: str | None) -> str:
     own = _ENABLE.sub(lambda m: f'switch_on "{m[1]}"' if "$" in m[1] else f"switch_on {m[1]}", own)
     own = _FILTER.sub(r"limit \2 '\1'", own)
     return _VERBOSE.sub(r"verbose \1", own)
+
+
+def _drgn(recipe: Recipe) -> str:
+    """Return the commands that read the sizes of irq domains, where a recipe asks for these and the host has drgn."""
+    sizes = RECIPES["hwsize"]
+    if set(sizes.feeds).isdisjoint(recipe.feeds):
+        return ""
+    own = ["cat > \"$work/hwsizes.py\" <<'END_OF_PROGRAM'", script("hwsize").rstrip(), "END_OF_PROGRAM"]
+    run = 'drgn "$work/hwsizes.py" > hwsizes.txt 2>/dev/null'
+    return "\n".join(["if command -v drgn >/dev/null; then", *own, f"    {run}", "fi", ""])
 
 
 def _filled(text: str, told: Mapping[str, str]) -> str:
@@ -186,6 +200,7 @@ if command -v xl >/dev/null; then
     xl dmesg > xl-dmesg.txt 2>/dev/null
 fi
 
+@DRGN@
 find . -type f -size 0 -exec rm -f {} +
 tar -C "$work" -czf "$here/$name.tar.gz" "$name" || exit 1
 echo "$name.tar.gz" # the one line on standard output

@@ -26,7 +26,7 @@ def picture(f: Finding, places: Places, sources: Iterable[LaneSource], failed: F
     """
     if f.grade is None:
         return None
-    wanted = sorted((s for s in sources if f.subject.kind in s.about), key=lambda s: s.order)
+    wanted = sorted((s for s in sources if f.subject.kind in s.about and (not s.of or {f.code, f.name} & set(s.of))), key=lambda s: s.order)
     place = Place(f.machine, f.boot)
     names = {table for s in wanted for table in s.reads} | {"devices"}
     tables = {n: rows for n in names if (rows := places.across(place, n)) is not None}

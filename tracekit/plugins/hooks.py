@@ -5,6 +5,7 @@ from pathlib import Path
 import pluggy
 
 from tracekit.diagnosing.diagnoses import Diagnosis
+from tracekit.diagnosing.extension import Extension
 from tracekit.picture.lane import LaneSource
 from tracekit.replay.gates import Gate
 
@@ -26,6 +27,11 @@ def tracekit_models() -> list[type]:  # type: ignore[empty-body]
 @hookspec
 def tracekit_diagnoses() -> list[Diagnosis]:  # type: ignore[empty-body]
     """Functions decorated with `@tracekit.diagnosis`."""
+
+
+@hookspec
+def tracekit_extensions() -> list[Extension]:  # type: ignore[empty-body]
+    """Extensions: other settings and more advice for diagnoses of other plugins."""
 
 
 @hookspec

@@ -93,6 +93,7 @@ def _giving(given: list[Any]) -> Callable[[], list[Any]]:
 def _held(module: ModuleType, name: str) -> dict[str, list[Any]]:
     """Return what a module defines itself, by the hook that gives it."""
     from tracekit.diagnosing.diagnoses import Diagnosis
+    from tracekit.diagnosing.extension import Extension
     from tracekit.picture.lane import LaneSource
     from tracekit.replay.gates import Gate
     from tracekit.replay.model import Model
@@ -104,6 +105,7 @@ def _held(module: ModuleType, name: str) -> dict[str, list[Any]]:
     return {
         "tracekit_grammars": [_written(texts, name)] if texts else [],
         "tracekit_diagnoses": [v for v in values if isinstance(v, Diagnosis)],
+        "tracekit_extensions": [v for v in values if isinstance(v, Extension)],
         "tracekit_models": [v for v in classes if issubclass(v, Model)],
         "tracekit_systems": [v for v in classes if issubclass(v, System)],
         "tracekit_gates": [v for v in values if isinstance(v, Gate)],

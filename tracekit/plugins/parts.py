@@ -1,13 +1,15 @@
 """Check the parts of a plugin before they are used. Messages are for the author of the plugin."""
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from tracekit.diagnosing import sound as plain
 from tracekit.diagnosing.diagnoses import LOGS, Diagnosis
+from tracekit.diagnosing.extension import Extension
 from tracekit.errors import nearest
 from tracekit.findings import SEVERITIES
 from tracekit.guard import clean, guarded
@@ -73,11 +75,25 @@ def diagnosis(part: Any) -> str:
         return f"{part.name}: severity {part.severity!r} is none of {', '.join(SEVERITIES)}"
     if not (_texts(part.name, part.code, part.record, part.page) and part.name and part.code):
         return f"{part.name!r:.100}: name, code, record and docstring are texts"
+    if not _texts(part.replaces):
+        return f"{part.name}: replaces is no name of a diagnosis"
     if part.log not in (None, *LOGS):
         return f"{part.name}: log {part.log!r:.100} is none of {', '.join(LOGS)}"
     for name in ("explains", "supersedes", "gates", "needs_any", "across"):
         if not _names(getattr(part, name)):
             return f"{part.name}: {name} is no tuple of {'codes' if name in ('explains', 'supersedes', 'gates') else 'names of tables'}"
+    return ""
+
+
+def extension(part: Any) -> str:
+    """Return why a part is no extension; empty if it is one."""
+    if type(part) is not Extension:
+        return f"{_named(part)} is no tracekit.Extension"
+    if not (_texts(part.of, part.advice) and isinstance(part.settings, Mapping) and _texts(*part.settings)):
+        return f"extension of {part.of!r:.100}: of and advice are texts, settings is a mapping by name"
+    if not (part.advice or part.settings):
+        return f"extension of {part.of}: it has neither settings nor advice"
+    plain.plain(dict(part.settings))  # raises where a value is none that a report can print
     return ""
 
 
@@ -147,7 +163,8 @@ def lane(part: Any) -> str:
         return f"{_named(part)} is not decorated with @tracekit.lane(...)"
     if type(part.order) is not int:
         return f"lane {part.name}: order is no number"
-    return "" if _names(part.reads) and _names(part.about) else f"lane {part.name}: reads and about are tuples of names"
+    named = _names(part.reads) and _names(part.about) and _names(part.of)
+    return "" if named else f"lane {part.name}: reads, about and of are tuples of names"
 
 
 def _names(given: Any) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracekit.diagnosing.diagnoses import Diagnosis
+from tracekit.diagnosing.extension import Extension
 from tracekit.guard import Lost, clean, named, trace
 from tracekit.picture.lane import LaneSource
 from tracekit.plugins.loose import GRAMMARS
@@ -27,6 +28,7 @@ class Plugin:
     grammars: list[Path] = field(default_factory=list)
     models: list[type[Model]] = field(default_factory=list)
     diagnoses: list[Diagnosis] = field(default_factory=list)
+    extensions: list[Extension] = field(default_factory=list)
     reports: list[type[Report]] = field(default_factory=list)
     machines: dict[str, type] = field(default_factory=dict)
     systems: list[type[System]] = field(default_factory=list)
@@ -35,6 +37,7 @@ class Plugin:
     simulators: "list[type[Simulator]]" = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     traces: list[str] = field(default_factory=list)  # where errors were raised, for `--debug`
+    outdated: list[str] = field(default_factory=list)  # deprecated names that it uses
     carets: dict[str, str] = field(default_factory=dict)  # error -> the line of the grammar with a caret below
     ours: bool = False  # of the distribution tracekit
     place: str = ""  # its file, where nobody installed it

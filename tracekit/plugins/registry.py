@@ -1,7 +1,7 @@
 """Plugins: found by entry points, and loaded one by one. A plugin that fails is reported with its version; the others are used."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from tracekit import deprecation
 from tracekit.diagnosing.diagnoses import Diagnosis
 from tracekit.errors import nearest
+from tracekit.findings import Finding
 from tracekit.guard import Lost, aside, guarded
 from tracekit.picture.lane import LaneSource
-from tracekit.plugins import hooks, loose, parts
+from tracekit.plugins import claims, hooks, loose, parts
 from tracekit.plugins.guest import Guest
 from tracekit.plugins.isolation import IN_PROCESS, Isolation, is_ours, version_of
 from tracekit.plugins.plugin import Plugin
@@ -22,15 +24,11 @@ from tracekit.replay.gates import CODE, Gate, marked
 from tracekit.replay.model import Model
 from tracekit.replay.whatif import System
 from tracekit.run import Report
-from tracekit.tables import pipeline
-from tracekit.tables.declaration import Table
 
 if TYPE_CHECKING:
     from tracekit.simulate.simulator import Simulator
 
 GROUP = "tracekit"
-OWN = frozenset(t.name for t in pipeline.OWN)  # tables that the pipeline makes
-BLIND_SPOT = ("OBS-001", "obs.blind-spot")  # the run's own finding
 
 
 @dataclass
@@ -53,6 +51,20 @@ class Registry:
     def judges(self) -> list[tuple[Diagnosis, Plugin]]:
         """Return the diagnoses of all plugins, by code, each with its plugin."""
         return sorted(((d, p) for p in self.plugins for d in p.diagnoses), key=lambda judge: judge[0].code)
+
+    @property
+    def changes(self) -> list[tuple[Plugin, Diagnosis, str]]:
+        """Return what plugins change about diagnoses of others: by whom, which, and what in words."""
+        return [(by, d, text) for d, owner in self.judges for by, text in claims.changes(self.plugins, d, owner)]
+
+    def given(self, d: Diagnosis) -> dict[str, Any]:
+        """Return the settings that other plugins give a diagnosis."""
+        return {name: value for name, (value, _) in claims.given(self.plugins, d).items()}
+
+    def advised(self, d: Diagnosis, findings: Iterable[Finding]) -> Iterator[Finding]:
+        """Yield the findings of a diagnosis with the advice that other plugins add."""
+        more = [f"{e.advice} ({p.name} {p.version})" for e, p in claims.extended(self.plugins, d) if e.advice]
+        yield from (replace(f, advice=" ".join(filter(None, (f.advice, *more)))) for f in findings)
 
     @property
     def grammars(self) -> dict[Path, Plugin]:
@@ -121,7 +133,7 @@ def load(
     for guest in guests.values():
         guest.begin()  # they come up while the others are loaded
     registry = Registry([_apart(p, guests[p]) if p in guests else alone(p, simulators) for p in ordered])
-    _drop_repeated(registry)
+    claims.settle(registry.plugins)
     _check_gates(registry)
     return registry
 
@@ -156,7 +168,7 @@ def into(plugin: Plugin, point: metadata.EntryPoint, simulators: bool = False) -
     """Import the module of a plugin, and take what its hooks give."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hooks)
-    with aside(not plugin.ours), guarded(lambda e: plugin.failed("load", e)):
+    with deprecation.heard(plugin.outdated), aside(not plugin.ours), guarded(lambda e: plugin.failed("load", e)):
         module = point.load()
         if (wanted := getattr(module, "TRACEKIT_API", hooks.API)) != hooks.API:
             plugin.wrong(f"was not loaded: it is written for API {wanted!r} of tracekit, this one has API {hooks.API}")
@@ -164,9 +176,12 @@ def into(plugin: Plugin, point: metadata.EntryPoint, simulators: bool = False) -
         manager.register(module, name=point.name)
         for what in parts.misnamed(module, {n for n in vars(hooks) if n.startswith("tracekit_")}):
             plugin.wrong(f"is wrong: {what}")
+        for name in list(vars(module)):
+            deprecation.used(name)
         _collect(manager, module, plugin, "tracekit_grammars", plugin.grammars, parts.grammar_folder)
         _collect(manager, module, plugin, "tracekit_models", plugin.models, parts.model)
         _collect(manager, module, plugin, "tracekit_diagnoses", plugin.diagnoses, parts.diagnosis)
+        _collect(manager, module, plugin, "tracekit_extensions", plugin.extensions, parts.extension)
         _collect(manager, module, plugin, "tracekit_reports", plugin.reports, parts.report)
         _collect(manager, module, plugin, "tracekit_systems", plugin.systems, parts.system)
         _collect(manager, module, plugin, "tracekit_gates", plugin.gates, parts.gate)
@@ -195,32 +210,13 @@ def _answer(manager: pluggy.PluginManager, module: object, plugin: Plugin, hook:
                 take(impl.function())
 
 
-def _drop_repeated(registry: Registry) -> None:
-    """Keep, of two parts with one name, the one that was loaded first."""
-    codes, formats, gates = dict.fromkeys(BLIND_SPOT, "tracekit"), dict[str, str](), dict[str, str]()
-    declared: dict[str, Table] = {}
-    for plugin in registry.plugins:
-        plugin.diagnoses = [d for d in plugin.diagnoses if _first(plugin, f"diagnosis {d.code} {d.name}", {d.code, d.name}, codes)]
-        plugin.reports = [r for r in plugin.reports if _first(plugin, f"report {r.name}", {r.name}, formats)]
-        plugin.gates = [g for g in plugin.gates if _first(plugin, f"gate {g.code} {g.name}", {g.code, g.name}, gates)]
-        plugin.models = [m for m in plugin.models if _agrees(plugin, m, declared)]
-
-
-def _first(plugin: Plugin, what: str, names: set[str], taken: dict[str, str]) -> bool:
-    """Return whether names are free; `taken`: name -> the plugin that has it."""
-    if repeated := sorted(names & taken.keys()):
-        plugin.wrong(f"is wrong: {what} is left out, {' and '.join(repeated)} is taken by {taken[repeated[0]]}")
-        return False
-    taken.update(dict.fromkeys(names, plugin.name))
-    return True
-
-
 def _check_gates(registry: Registry) -> None:
     """Name every part that refers to a gate which no plugin declares: what it asks for, flips, or marks in a text."""
     known = set(registry.gates)
     for plugin in registry.plugins:
         asked: list[tuple[str, Iterable[str]]] = [(f"model {m.__name__}", m.gates) for m in plugin.models]
         asked += [(f"diagnosis {d.code} {d.name}", (*d.gates, *marked([d.page]))) for d in plugin.diagnoses]
+        asked += [(f"the extension of {e.of}", marked([e.advice])) for e in plugin.extensions]
         asked += [(f"gate {g.code}", marked([g.holds, g.changes, g.advice])) for g in plugin.gates]
         for s in plugin.systems:
             flipped = [f.gate for f in s.fixes if CODE.fullmatch(f.gate) or f.gate not in s.switches]
@@ -228,17 +224,6 @@ def _check_gates(registry: Registry) -> None:
         for what, codes in asked:
             for code in sorted(set(codes) - known):
                 plugin.wrong(f"is wrong: {what} asks for a gate {code}, which nothing declares{nearest(code, known)}")
-
-
-def _agrees(plugin: Plugin, model: type[Model], declared: dict[str, Table]) -> bool:
-    """Return whether the tables a model emits are those that other models declare under these names."""
-    for table in model.tables:
-        if declared.get(table.name, table) != table or table.name in OWN:
-            told = "is declared otherwise: models that emit one table share its declaration"
-            plugin.wrong(f"is wrong: model {model.__name__} is left out, another table is called {table.name} and {told}")
-            return False
-    declared |= {t.name: t for t in model.tables}
-    return True
 
 
 def check(registry: Registry, events: Iterable[str], broken: Iterable[str] = ()) -> None:
@@ -252,7 +237,7 @@ def check(registry: Registry, events: Iterable[str], broken: Iterable[str] = ())
             for name in sorted(names & set(model.emits())):
                 plugin.wrong(f"is wrong: model {model.__name__} is left out, a grammar's event is called {name}")
         plugin.models = [m for m in plugin.models if not names & set(m.emits())]
-    known = names | OWN | {t for m in registry.models for t in m.emits()}
+    known = names | claims.OWN | {t for m in registry.models for t in m.emits()}
     for plugin in registry.plugins:
         for what, tables in list(plugin.readers()):
             for table in sorted(set(tables) - known - set(broken)):

@@ -1,7 +1,7 @@
 """Proxies of a plugin that runs in a process of its own: its parts as values, and parts whose calls go to that process."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -9,6 +9,7 @@ import polars as pl
 
 from tracekit.diagnosing import sound
 from tracekit.diagnosing.diagnoses import Diagnosis
+from tracekit.diagnosing.extension import Extension
 from tracekit.findings import Finding, Verdict
 from tracekit.picture.lane import LaneSource
 from tracekit.picture.scene import Scene
@@ -61,6 +62,7 @@ class LaneFacts(NamedTuple):
     order: int
     reads: tuple[str, ...]
     about: tuple[str, ...]
+    of: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +71,11 @@ class Facts:
 
     errors: tuple[str, ...]
     traces: tuple[str, ...]
+    outdated: tuple[str, ...]
     grammars: tuple[Path, ...]
     models: tuple[ModelFacts, ...]
     diagnoses: tuple[Mapping[str, Any], ...]
+    extensions: tuple[Extension, ...]
     systems: tuple[SystemFacts, ...]
     reports: tuple[ReportFacts, ...]
     gates: tuple[Gate, ...]
@@ -84,13 +88,15 @@ def facts(plugin: Plugin) -> Facts:
     return Facts(
         tuple(plugin.errors),
         tuple(plugin.traces),
+        tuple(plugin.outdated),
         tuple(plugin.grammars),
         tuple(ModelFacts(m.__name__, m.tables, m.hears(), m.across, m.gates) for m in plugin.models),
         tuple(map(_diagnosis, plugin.diagnoses)),
+        tuple(replace(e, settings=dict(e.settings)) for e in plugin.extensions),
         tuple(SystemFacts(s.__name__, s.name, s.reads, s.fixes, s.switches, s.asks) for s in plugin.systems),
         tuple(map(_written, plugin.reports)),
         tuple(plugin.gates),
-        tuple(LaneFacts(s.name, s.order, s.reads, s.about) for s in plugin.lanes),
+        tuple(LaneFacts(s.name, s.order, s.reads, s.about, s.of) for s in plugin.lanes),
         tuple(plugin.machines),
     )
 
@@ -117,8 +123,10 @@ def stand_ins(plugin: Plugin, told: Facts, guest: Guest) -> None:
     """Fill a plugin with parts whose calls go to its process."""
     plugin.errors += told.errors
     plugin.traces += told.traces
+    plugin.outdated += told.outdated
     plugin.grammars += told.grammars
     plugin.gates += told.gates
+    plugin.extensions += told.extensions
     plugin.machines |= dict.fromkeys(told.machines, object)
     plugin.models += [_model(i, m, guest) for i, m in enumerate(told.models)]
     plugin.diagnoses += [_Asked(_elsewhere, number=i, guest=guest, **d) for i, d in enumerate(told.diagnoses)]
@@ -193,7 +201,7 @@ def _lane(number: int, told: LaneFacts, guest: Guest) -> LaneSource:
         return drawn
 
     asked.__name__ = asked.__qualname__ = told.name
-    return LaneSource(asked, told.order, told.reads, told.about)
+    return LaneSource(asked, told.order, told.reads, told.about, told.of)
 
 
 def _report(number: int, told: ReportFacts, guest: Guest) -> Any:

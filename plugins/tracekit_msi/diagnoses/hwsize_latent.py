@@ -18,11 +18,49 @@ from tracekit import (
     subject_of,
     unanswered,
     unnamed,
+    witness,
 )
 
 RECORD = "kprobes on pci_setup_msix_device_domain and msi_create_device_irq_domain (hwsize), from before the first enable"
+ADVICE = "Unbind and rebind the driver of the device before the next guest starts."
 SIZED = (pl.col("kind") == "msix") & pl.col("hwsize").is_not_null() & (pl.col("hwsize_how") == "seen")
+READ = (pl.col("kind") == "MSI-X") & pl.col("entries").is_not_null()
+OPENED = Unchecked(
+    "the size of the table now: vfio-pci keeps that of the device's opening", "the drgn script on the live kernel, or lspci -vv"
+)
 TIMED = Unchecked("the size was read while this irq domain lived", "lspci -vv with a date, or kprobes on pci_setup_msix_device_domain")
+
+
+@witness
+def traced(enables: pl.DataFrame, op_table_size: pl.DataFrame | None = None, devices: pl.DataFrame | None = None) -> Iterator[Finding]:
+    """Yield enables that use a domain of another size than the table, by a trace and what lies beside it."""
+    known = enables.filter(SIZED)
+    done: set[str] = set()
+    for row in known.filter(~pl.col("created") & (pl.col("live") > pl.col("hwsize"))).iter_rows(named=True):
+        label = subject_of(row, devices).label
+        if label not in done:
+            done.add(label)
+            yield _finding(row, "proven", same_function(enables, row), devices)
+    if not done:
+        yield from _by_snapshot(known, op_table_size, devices)
+
+
+@witness
+def read(irq_domain_hwsize: pl.DataFrame, devices: pl.DataFrame | None = None) -> Iterator[Finding]:
+    """Yield functions whose domain and table drgn read side by side; a domain of size 0 has no limit."""
+    small = irq_domain_hwsize.filter(READ & (pl.col("hwsize") > 0) & (pl.col("entries") > pl.col("hwsize")))
+    for row in small.sort("source", "line").unique("bdf", keep="last", maintain_order=True).iter_rows(named=True):
+        subject = subject_of(row, devices)
+        now = row["origin"] == "config"
+        yield Finding(
+            summary=f"irq domain of {subject.label} has hwsize {row['hwsize']}, the MSI-X table {row['entries']}",
+            grade="proven" if now else "probable",
+            subject=subject,
+            evidence=tuple(span(row["source"], row["line"], role="cause")),
+            unchecked=() if now else (OPENED,),
+            values={"old_size": row["hwsize"], "live": row["entries"]},
+            advice=ADVICE,
+        )
 
 
 @diagnosis(
@@ -30,37 +68,26 @@ TIMED = Unchecked("the size was read while this irq domain lived", "lspci -vv wi
     code="MSI-002",
     severity="medium",
     record=RECORD,
-    shown_by=(Shown("enables", where=SIZED),),
+    shown_by=(Shown("enables", where=SIZED), Shown("irq_domain_hwsize", "size that drgn read", where=READ)),
     absent="no enabling of vectors of an irq domain whose size is known",
+    witnesses=(traced, read),
 )
-def hwsize_latent(
-    enables: pl.DataFrame, op_table_size: pl.DataFrame | None = None, devices: pl.DataFrame | None = None
-) -> Iterator[Finding | Verdict]:
+def hwsize_latent(enables: pl.DataFrame | None = None, irq_domain_hwsize: pl.DataFrame | None = None) -> Iterator[Verdict]:
     """The irq domain of a device is smaller than its MSI-X table; no request has gone beyond it yet.
 
-    What it finds: an enable that uses an irq domain of an older size than the table the device has now.
+    What it finds: an enable that uses an irq domain of an older size than the table the device has now; or both sizes as drgn read them.
     Why it matters: the next request that reaches the old size is refused with -34 (MSI-001), and may take the whole device down.
     Stays quiet when: the sizes agree, the domain was made in the same attempt, the size at its making is not known, or the fault is acute.
     Affected: as MSI-001: {KV2 everywhere}, and later.
     What to do: unbind and rebind the driver before the next guest starts.
     References: Linux drivers/pci/msi/irqdomain.c, pci_setup_msix_device_domain() (since {KV2}).
     """
-    known = enables.filter(SIZED)
-    if known.is_empty():
-        return
-    found = False
-    done: set[str] = set()
-    for row in known.filter(~pl.col("created") & (pl.col("live") > pl.col("hwsize"))).iter_rows(named=True):
-        label = subject_of(row, devices).label
-        if label not in done:
-            done.add(label)
-            found = True
-            yield _finding(row, "proven", same_function(enables, row), devices)
-    if not found:
-        snapshots = list(_by_snapshot(known, op_table_size, devices))
-        yield from snapshots
-        if not snapshots:
-            yield unmeasured(enables) or clear("every irq domain used has the size of its table")
+    traced_ones = enables is not None and not enables.filter(SIZED).is_empty()
+    read_ones = irq_domain_hwsize is not None and not irq_domain_hwsize.filter(READ).is_empty()
+    if traced_ones or read_ones:
+        yield (unmeasured(enables) if enables is not None and traced_ones else None) or clear(
+            "every irq domain used has the size of its table"
+        )
 
 
 def unmeasured(enables: pl.DataFrame) -> Verdict | None:
@@ -84,7 +111,7 @@ def _finding(row: Mapping[str, Any], grade: Any, others: pl.DataFrame, devices: 
         evidence=distinct(evidence),
         unchecked=unnamed(row["hint"]),
         values={"old_size": row["hwsize"], "live": row["live"], "enables": later.height},
-        advice="Unbind and rebind the driver of the device before the next guest starts.",
+        advice=ADVICE,
     )
 
 
@@ -108,6 +135,6 @@ def _by_snapshot(known: pl.DataFrame, sizes: pl.DataFrame | None, devices: pl.Da
                 ),
                 unchecked=(TIMED,),
                 values={"old_size": row["hwsize"], "live": size["count"], "enables": mine.height},
-                advice="Unbind and rebind the driver of the device before the next guest starts.",
+                advice=ADVICE,
             )
             return
