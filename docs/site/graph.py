@@ -19,7 +19,7 @@ def drawing(graph: Graph) -> str:
     width = NAMES + COLUMN * len(graph.states)
     height = TOP + sum(len(lines) * ROW + GAP for _, lines in rows)
     body = "".join([*_states(at, height), *_operations(rows, at, width)])
-    box = f'viewBox="0 0 {width} {height}" style="max-width: {width}px"'
+    box = f'viewBox="0 0 {width} {height}" style="max-width: {width}px; min-width: {min(width, 560)}px"'
     return f'<svg class="states" xmlns="http://www.w3.org/2000/svg" {box} role="img" aria-label="{escape(graph.title)}">{_HEAD}{body}</svg>'
 
 

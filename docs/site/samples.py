@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog import ROOT
-from tracekit_reports.svg import drawing
+from tracekit_reports.svg import DEFS, drawing
 
 from tracekit import Finding, Options, Run, Timeline, analyze
 from tracekit.findings import GRADES
@@ -75,5 +75,5 @@ def picture(s: Shown) -> list[str]:
 
 
 def timeline(t: Timeline) -> str:
-    """Return a timeline as an element of a page."""
-    return f'<div class="picture wide">{drawing(t, lambda _: "")}</div>'
+    """Return a timeline as an element of a page, with the pattern that its bars of faults have."""
+    return f'<div class="picture wide"><svg class="defs" width="0" height="0">{DEFS}</svg>{drawing(t, lambda _: "")}</div>'
