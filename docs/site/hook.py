@@ -12,7 +12,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from tracekit_reports.svg import STYLE
 
-PLACE = re.compile(r"<!-- drawn: ([a-z-]+) -->")
+PLACE = re.compile(r"^<!-- drawn: ([a-z-]+) -->$", re.MULTILINE)
 MERMAID = re.compile(r"^```mermaid\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 DARK = re.compile(r"@media \(prefers-color-scheme: dark\) \{ \.tl (\{.*?\}) \}", re.DOTALL)
 # Files beside `docs/` that are pages of the site, and those that the README's links lead to.
