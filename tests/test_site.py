@@ -1,12 +1,16 @@
 """The documentation site builds strictly, and each part of the code has its page."""
 
+import importlib
 import importlib.util
 import os
 import re
 import subprocess
 import sys
 import tomllib
+from copy import deepcopy
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +75,37 @@ def test_the_machines_are_drawn_where_pages_name_them(site: Path) -> None:
     for folder in ("model", "pirq"):
         assert "<!-- drawn" not in page(site, folder)
         assert '<svg class="states"' in page(site, folder)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module that names the drawings."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "site"))
+    return importlib.import_module("machines")
+
+
+def test_every_machine_has_a_drawing_and_every_drawing_a_place(drawn: Any) -> None:
+    titles = {make().title for make in drawn.DRAWN.values()}
+    in_tables = {"Configuration", "Guest", "HvmGuest"}
+    assert {re.split(r"\W", title)[0] for title in titles} | in_tables == set(PARTS.machines)
+    pages = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "docs").glob("*.md"))
+    assert set(re.findall(r"^<!-- drawn: ([a-z-]+) -->$", pages, re.MULTILINE)) == {*drawn.DRAWN, *drawn.TABLES}
+
+
+def test_an_arrow_is_true_whatever_came_before(drawn: Any) -> None:
+    """What a drawing says of a state holds for the machine after any four operations that lead there."""
+    for make in drawn.DRAWN.values():
+        subject = make()
+        arrows = {(s.operation, s.before): (s.after, s.result) for s in drawn.explored(subject).steps}
+        machines = [subject.machine]
+        for _ in range(4):
+            later = []
+            for before, operation in product(machines, subject.operations):
+                after = deepcopy(before)
+                result = operation.run(after)
+                assert arrows[operation.name, subject.state(before)] == (subject.state(after), result), (subject.title, operation.name)
+                later.append(after)
+            machines = list({repr(m): m for m in later}.values())
 
 
 @pytest.mark.slow

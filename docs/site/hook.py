@@ -17,7 +17,7 @@ MERMAID = re.compile(r"^```mermaid\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 DARK = re.compile(r"@media \(prefers-color-scheme: dark\) \{ \.tl (\{.*?\}) \}", re.DOTALL)
 # Files beside `docs/` that are pages of the site, and those that the README's links lead to.
 OUTSIDE = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md", "SECURITY.md": "security.md"}
-SECTIONS = {"Diagnoses": "diagnoses", "Gates": "gates", "Hooks": "hooks", "Commands": "commands", "Reports": "reports"}
+AFTER = "\nNext: [analyze a log and read the report](tutorials/report.md), line by line.\n"
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -82,11 +82,11 @@ def outside() -> list[tuple[str, str]]:
         for other, target in OUTSIDE.items():
             text = text.replace(f"]({other}", f"]({target}")
         pages.append((name, text))
-    readme = dict(pages)["index.md"]
+    name, readme = pages[0]
     start = re.search(r"^## Start\n(.*?)(?=^## )", readme, re.DOTALL | re.MULTILINE)
     assert start is not None, "README.md has no section Start"
-    pages.append(("start.md", f"# Five-minute start\n{start[1]}"))
-    return pages
+    pages[0] = name, readme.replace(start[0], "[Start in five minutes](start.md).\n\n")
+    return [*pages, ("start.md", f"# Five-minute start\n{start[1]}{AFTER}")]
 
 
 def style() -> str:

@@ -4,19 +4,20 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import graph
-from states import Graph, Operation, explored
+from states import Operation, Subject, explored
 from tracekit_irq.machines.irte_pool import IrtePool
 from tracekit_irq.machines.vector_pool import VectorPool
 from tracekit_msi.machines.msi_domain import MsiDomain
 from tracekit_msi.machines.pci_function import PciFunction
 from tracekit_vfio.machines.configuration import Configuration
 from tracekit_vfio.machines.delivery import Delivery
+from tracekit_vfio.machines.guest import Guest
 from tracekit_vfio.machines.kvmtool import Kvmtool
 from tracekit_vfio.machines.vfio_device import VfioDevice
 from tracekit_vfio.machines.vmm import Request, Vmm
 from tracekit_xen.machines.xen_domain import HvmGuest, PirqSpace
 
-from tracekit import VFIO_INTX, VFIO_MSI, VFIO_MSIX, VFIO_NONE
+from tracekit import ENOSPC, VFIO_INTX, VFIO_MSI, VFIO_MSIX, VFIO_NONE
 
 INDEX = {VFIO_INTX: "INTx", VFIO_MSI: "MSI", VFIO_MSIX: "MSI-X", VFIO_NONE: "off"}
 
@@ -26,7 +27,7 @@ def values(prediction: Iterable[int] | None) -> str:
     return " or ".join(map(str, sorted(prediction, reverse=True))) if prediction is not None else ""
 
 
-def msi_domain(per_device: bool) -> Graph:
+def msi_domain(per_device: bool) -> Subject:
     """Return the irq domain of one function, with a domain a device (gate KV2) and before."""
 
     def state(d: Any) -> str:
@@ -49,10 +50,10 @@ def msi_domain(per_device: bool) -> Graph:
         Operation("unbind of the driver", lambda d: d.remove() or ""),
     ]
     start = MsiDomain(per_device=per_device, kind="none" if per_device else "global")
-    return explored("MsiDomain" if per_device else "MsiDomain before KV2", start, operations, state)
+    return Subject("MsiDomain" if per_device else "MsiDomain before KV2", start, operations, state)
 
 
-def pci_function() -> Graph:
+def pci_function() -> Subject:
     """Return the enabling of a function whose table has 8 entries."""
 
     def state(f: Any) -> str:
@@ -74,10 +75,10 @@ def pci_function() -> Graph:
         Operation("free the vectors", lambda f: f.free() or ""),
     ]
     start = PciFunction(MsiDomain(per_device=True, kind="none"), msix_count=8, msi_count=1, dynamic=True, several=False)
-    return explored("PciFunction", start, operations, state)
+    return Subject("PciFunction", start, operations, state)
 
 
-def vfio_device(dynamic: bool) -> Graph:
+def vfio_device(dynamic: bool) -> Subject:
     """Return SET_IRQS on one opened device, with growth in place (gate KV4) and without."""
 
     def state(d: Any) -> str:
@@ -97,7 +98,7 @@ def vfio_device(dynamic: bool) -> Graph:
         Operation("INTx, eventfd", request(VFIO_INTX, 0, 1, "eventfd")),
         Operation("close", lambda d: d.close() or ""),
     ]
-    return explored(f"VfioDevice {'with' if dynamic else 'without'} KV4", VfioDevice(dynamic=dynamic), operations, state)
+    return Subject(f"VfioDevice {'with' if dynamic else 'without'} KV4", VfioDevice(dynamic=dynamic), operations, state)
 
 
 def sent(requests: list[Request]) -> str:
@@ -123,7 +124,7 @@ def client(act: Callable[[Any, Callable[[Request], int]], None]) -> Callable[[An
     return run
 
 
-def vmm(policy: Any) -> Graph:
+def vmm(policy: Any) -> Subject:
     """Return a QEMU client: which requests follow from the guest's accesses."""
 
     def state(v: Any) -> str:
@@ -135,25 +136,31 @@ def vmm(policy: Any) -> Graph:
         Operation("guest unmasks vector 2", client(lambda v, send: v.enabled and v.guest_unmasks(2, send))),
         Operation("guest clears Enable", client(lambda v, send: v.guest_disables(send))),
     ]
-    return explored(f"Vmm, policy {policy}", Vmm(policy, 4), operations, state)
+    return Subject(f"Vmm, policy {policy}", Vmm(policy, 4), operations, state)
 
 
-def kvmtool() -> Graph:
+def kvmtool() -> Subject:
     """Return kvmtool's client: the whole table at once, at most twice."""
 
     def state(k: Any) -> str:
-        return "off" if not k.on else "on, no eventfd" if k.empty else f"on, {len(k.given)} eventfd{'s' if len(k.given) > 1 else ''}"
+        entries = " ".join(map(str, sorted(k.given if k.on else k.routed)))
+        if not k.on:
+            return f"off, routes {entries}" if entries else "off"
+        return f"on, eventfds {entries}" if entries else "on, no eventfd"
+
+    def unmasks(entry: int) -> Callable[[Any], str]:
+        return client(lambda k, send: k.enabled and k.routed >= set(range(entry)) and k.guest_writes_entry(entry, False, send))
 
     operations = [
         Operation("guest sets Enable", client(lambda k, send: None if k.enabled else k.guest_writes_control(True, False, send))),
-        Operation("guest unmasks entry 0", client(lambda k, send: k.enabled and k.guest_writes_entry(0, False, send))),
-        Operation("guest unmasks entry 1", client(lambda k, send: k.enabled and k.guest_writes_entry(1, False, send))),
+        Operation("guest unmasks entry 0", unmasks(0)),
+        Operation("guest unmasks entry 1", unmasks(1)),
         Operation("guest clears Enable", client(lambda k, send: k.guest_writes_control(False, False, send))),
     ]
-    return explored("Kvmtool", Kvmtool(4), operations, state)
+    return Subject("Kvmtool", Kvmtool(4), operations, state)
 
 
-def delivery() -> Graph:
+def delivery() -> Subject:
     """Return one vector: what becomes of an interrupt in each state of it."""
     names = {"on": "unmasked", "pending": "masked", "freed": "irq freed", "off": "Enable is 0"}
 
@@ -170,10 +177,10 @@ def delivery() -> Graph:
         Operation("free the irq", move("freed")),
         Operation("clear Enable", move("off")),
     ]
-    return explored("Delivery", Delivery(), operations, state)
+    return Subject("Delivery", Delivery(), operations, state)
 
 
-def vector_pool() -> Graph:
+def vector_pool() -> Subject:
     """Return one irq on a host with one vector, which another irq may take."""
 
     def state(p: Any) -> str:
@@ -193,10 +200,10 @@ def vector_pool() -> Graph:
     ]
     start = VectorPool()
     start.online(0, 1)
-    return explored("VectorPool", start, operations, state)
+    return Subject("VectorPool", start, operations, state)
 
 
-def irte_pool() -> Graph:
+def irte_pool() -> Subject:
     """Return a remapping table with two entries."""
 
     def state(p: Any) -> str:
@@ -214,10 +221,10 @@ def irte_pool() -> Graph:
         Operation("B frees", lambda p: p.free("B") and ""),
         Operation("message of A, index 0", message),
     ]
-    return explored("IrtePool", IrtePool(size=2), operations, state)
+    return Subject("IrtePool", IrtePool(size=2), operations, state)
 
 
-def pirq() -> Graph:
+def pirq() -> Subject:
     """Return one pirq of an HVM domain whose only MSI number it is."""
 
     def state(s: Any) -> str:
@@ -239,7 +246,7 @@ def pirq() -> Graph:
         Operation("guest closes the evtchn", predicted(lambda s: s.close(24))),
         Operation("device model unmaps it", predicted(lambda s: s.unmap(24))),
     ]
-    return explored("PirqSpace", PirqSpace.fresh(24, 25), operations, state)
+    return Subject("PirqSpace", PirqSpace.fresh(24, 25), operations, state)
 
 
 def combinations() -> Iterator[tuple[bool, bool, list[int], set[int], set[str]]]:
@@ -276,7 +283,28 @@ def classes() -> str:
     return "\n".join(rows)
 
 
-DRAWN: dict[str, Callable[[], Graph]] = {
+def guests() -> str:
+    """Return the table of guests that want three vectors of a host with two: who learns of it, and which vectors are deaf."""
+    rows = ["| guest | is refused when it allocates | believes to have | vectors that no host vector serves |", "|---|---|---|---|"]
+    names = {"a": "cannot ask the host", "b": "asks the host, and is answered", "c": "asks the host, and gets no answer"}
+    for kind, name in names.items():
+        guest, wired = Guest(kind), set[int]()  # type: ignore[arg-type]
+
+        def send(r: Request, wired: set[int] = wired) -> int:
+            if r.data == "none":
+                return 0
+            if r.start + r.count > 2:
+                return ENOSPC
+            wired |= set(range(r.start, r.start + r.count))
+            return 0
+
+        guest.starts((0, 1, 2), Vmm("dyn", 3), send, available=2)
+        vectors = [" ".join(map(str, sorted(v))) or "none" for v in (guest.wanted, guest.deaf(wired))]
+        rows.append(f"| {name} | {'yes' if guest.refused else 'no'} | {vectors[0]} | {vectors[1]} |")
+    return "\n".join(rows)
+
+
+DRAWN: dict[str, Callable[[], Subject]] = {
     "msi-domain": lambda: msi_domain(True),
     "msi-domain-global": lambda: msi_domain(False),
     "pci-function": pci_function,
@@ -291,11 +319,11 @@ DRAWN: dict[str, Callable[[], Graph]] = {
     "irte-pool": irte_pool,
     "pirq": pirq,
 }
-TABLES: dict[str, Callable[[], str]] = {"rules-of-pirqs": rules_of_pirqs, "classes": classes}
+TABLES: dict[str, Callable[[], str]] = {"rules-of-pirqs": rules_of_pirqs, "classes": classes, "guests": guests}
 
 
 def placed(name: str) -> str:
     """Return what a page has in place of `<!-- drawn: NAME -->`: a drawing or a table."""
     if name in TABLES:
         return TABLES[name]()
-    return f'<div class="picture">{graph.drawing(DRAWN[name]())}</div>'
+    return f'<div class="picture">{graph.drawing(explored(DRAWN[name]()))}</div>'

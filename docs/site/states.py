@@ -36,11 +36,19 @@ class Graph:
     steps: Sequence[Step]
 
 
-def explored(title: str, machine: Machine, operations: Sequence[Operation], state: Callable[[Machine], str]) -> Graph:
-    """Return the graph that a machine's operations span. `state` names what a drawing tells apart.
+@dataclass(frozen=True)
+class Subject:
+    """What a drawing is of: a machine as it starts, what can happen to it, and the names of the states that the drawing distinguishes."""
 
-    The machine's own code runs on copies. Nothing here says where an arrow leads.
-    """
+    title: str
+    machine: Machine
+    operations: Sequence[Operation]
+    state: Callable[[Machine], str]
+
+
+def explored(subject: Subject) -> Graph:
+    """Return the graph that a machine's operations span. The machine's own code runs on copies; nothing here says where an arrow leads."""
+    machine, operations, state = subject.machine, subject.operations, subject.state
     reached, waiting = {state(machine): machine}, deque([machine])
     steps: list[Step] = []
     while waiting:
@@ -54,4 +62,4 @@ def explored(title: str, machine: Machine, operations: Sequence[Operation], stat
                 waiting.append(after)
     order = {operation.name: i for i, operation in enumerate(operations)}
     places = {name: i for i, name in enumerate(reached)}
-    return Graph(title, tuple(reached), sorted(steps, key=lambda s: (order[s.operation], places[s.before])))
+    return Graph(subject.title, tuple(reached), sorted(steps, key=lambda s: (order[s.operation], places[s.before])))
