@@ -70,7 +70,7 @@ def _inside(markdown: str, name: str) -> str:
     """Return a page with links to files beside `docs/` turned to the pages that the site has of them."""
     up = "../" * name.count("/")
     for file, page in OUTSIDE.items():
-        markdown = re.sub(rf"\]\((?:\.\./)+{re.escape(file)}(#[\w-]+)?\)", lambda m, p=page: f"]({up}{p}{m[1] or ''})", markdown)
+        markdown = re.sub(rf"\]\((?:\.\./)+{re.escape(file)}(#[\w-]+)?\)", rf"]({up}{page}\1)", markdown)
     return markdown
 
 

@@ -27,6 +27,16 @@ def values(prediction: Iterable[int] | None) -> str:
     return " or ".join(map(str, sorted(prediction, reverse=True))) if prediction is not None else ""
 
 
+def silent(act: Callable[[Any], object]) -> Callable[[Any], str]:
+    """Return an operation whose result a drawing does not print."""
+
+    def run(machine: Any) -> str:
+        act(machine)
+        return ""
+
+    return run
+
+
 def msi_domain(per_device: bool) -> Subject:
     """Return the irq domain of one function, with a domain a device (gate KV2) and before."""
 
@@ -46,8 +56,8 @@ def msi_domain(per_device: bool) -> Subject:
         Operation("MSI-X enable, table of 16", enable("msix", 16)),
         Operation("MSI enable", enable("msi", 1)),
         Operation("MSI descriptor at index 8", index(8)),
-        Operation("disable, close, reset", lambda d: d.free() or ""),
-        Operation("unbind of the driver", lambda d: d.remove() or ""),
+        Operation("disable, close, reset", silent(lambda d: d.free())),
+        Operation("unbind of the driver", silent(lambda d: d.remove())),
     ]
     start = MsiDomain(per_device=per_device, kind="none" if per_device else "global")
     return Subject("MsiDomain" if per_device else "MsiDomain before KV2", start, operations, state)
@@ -72,7 +82,7 @@ def pci_function() -> Subject:
         Operation("enable MSI-X, 16 to 16", enable(16, 16)),
         Operation("enable MSI, 1 to 1", lambda f: values(f.enable_msi(1, 1))),
         Operation("one vector more, index 4", lambda f: values(f.alloc_at(4))),
-        Operation("free the vectors", lambda f: f.free() or ""),
+        Operation("free the vectors", silent(lambda f: f.free())),
     ]
     start = PciFunction(MsiDomain(per_device=True, kind="none"), msix_count=8, msi_count=1, dynamic=True, several=False)
     return Subject("PciFunction", start, operations, state)
@@ -96,7 +106,7 @@ def vfio_device(dynamic: bool) -> Subject:
         Operation("MSI-X, eventfd for 2", request(VFIO_MSIX, 2, 1, "eventfd")),
         Operation("MSI-X, NONE, count 0", request(VFIO_MSIX, 0, 0, "none")),
         Operation("INTx, eventfd", request(VFIO_INTX, 0, 1, "eventfd")),
-        Operation("close", lambda d: d.close() or ""),
+        Operation("close", silent(lambda d: d.close())),
     ]
     return Subject(f"VfioDevice {'with' if dynamic else 'without'} KV4", VfioDevice(dynamic=dynamic), operations, state)
 
@@ -118,7 +128,12 @@ def client(act: Callable[[Any, Callable[[Request], int]], None]) -> Callable[[An
 
     def run(machine: Any) -> str:
         requests: list[Request] = []
-        act(machine, lambda r: requests.append(r) or 0)
+
+        def granted(request: Request) -> int:
+            requests.append(request)
+            return 0
+
+        act(machine, granted)
         return sent(requests)
 
     return run
@@ -193,10 +208,10 @@ def vector_pool() -> Subject:
     operations = [
         Operation("allocate the irq", lambda p: "" if 1 in p.irqs else values(p.allocate(1))),
         Operation("request the irq", lambda p: values(p.activate(1)) if 1 in p.irqs else ""),
-        Operation("free_irq()", lambda p: (p.deactivate(1) if 1 in p.irqs else None) and ""),
-        Operation("free the allocation", lambda p: (p.free(1) if 1 in p.irqs else None) and ""),
+        Operation("free_irq()", silent(lambda p: p.deactivate(1) if 1 in p.irqs else None)),
+        Operation("free the allocation", silent(lambda p: p.free(1) if 1 in p.irqs else None)),
         Operation("another irq is requested", lambda p: values(p.activate(2))),
-        Operation("the other irq is freed", lambda p: p.free(2) and ""),
+        Operation("the other irq is freed", silent(lambda p: p.free(2))),
     ]
     start = VectorPool()
     start.online(0, 1)
@@ -217,8 +232,8 @@ def irte_pool() -> Subject:
     operations = [
         Operation("A allocates one", lambda p: values(p.allocate("A")) if "A" not in p.taken else ""),
         Operation("B allocates two", lambda p: values(p.allocate("B", 2)) if "B" not in p.taken else ""),
-        Operation("A frees", lambda p: p.free("A") and ""),
-        Operation("B frees", lambda p: p.free("B") and ""),
+        Operation("A frees", silent(lambda p: p.free("A"))),
+        Operation("B frees", silent(lambda p: p.free("B"))),
         Operation("message of A, index 0", message),
     ]
     return Subject("IrtePool", IrtePool(size=2), operations, state)
@@ -228,7 +243,7 @@ def pirq() -> Subject:
     """Return one pirq of an HVM domain whose only MSI number it is."""
 
     def state(s: Any) -> str:
-        return s.held.get(24, "free")
+        return str(s.held.get(24, "free"))
 
     def ask(s: Any) -> str:
         (number,) = s.next_number().results
