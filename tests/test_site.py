@@ -44,6 +44,11 @@ def page(site: Path, name: str) -> str:
     return (site / name / "index.html").read_text(encoding="utf-8")
 
 
+def said(text: str) -> str:
+    """The text of a page without its tags."""
+    return unescape(re.sub(r"<[^>]+>", "", text))
+
+
 @pytest.mark.slow
 @built
 def test_each_part_of_the_code_has_its_page(site: Path) -> None:
@@ -68,10 +73,18 @@ def test_a_page_of_a_diagnosis_has_its_docstring_a_picture_a_sample_and_the_real
     assert "MSI-001 msi.stale-hwsize" in (TITLE.search(text) or [""])[0]
     assert all(f">{section}<" in text for section in ("What it finds", "Stays quiet when", "What to do", "Picture", "Sample", "Tables"))
     assert '<svg class="tl"' in text
-    words = unescape(re.sub(r"<[^>]+>", "", text))
+    words = said(text)
     (command,) = set(re.findall(r"^tracekit (analyze .*)$", words, re.MULTILINE))
     monkeypatch.chdir(ROOT)
     assert tracekit(*command.split(), "--width", "100").stdout.rstrip() in words
+
+
+@pytest.mark.slow
+@built
+@pytest.mark.parametrize("words", ["", "analyze", "new diagnosis"])
+def test_a_page_of_a_command_has_its_help(site: Path, words: str) -> None:
+    text = said(page(site, "commands/" + "-".join(["tracekit", *words.split()])))
+    assert tracekit(*words.split(), "--help", COLUMNS="80").stdout.strip() in text
 
 
 @pytest.mark.slow

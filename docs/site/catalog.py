@@ -25,6 +25,7 @@ class Command:
 
     words: str
     parser: Any
+    help_options: list[str]  # as the whole program has them: -h, --help
 
 
 class Catalog:
@@ -64,14 +65,15 @@ class Catalog:
     @cached_property
     def commands(self) -> list[Command]:
         """Return the commands, each before those below it."""
-        return list(_commands("tracekit", typer.main.get_command(app)))
+        program = typer.main.get_command(app)
+        return list(_commands("tracekit", program, program.context_settings["help_option_names"]))
 
     def pages(self, up: str = "../") -> dict[str, str]:
         """Return the address of the page of each code, from a page that lies `up` below the root."""
         return {d.code: f"{up}diagnoses/{d.code}.md" for d in self.diagnoses} | {c: f"{up}gates/{c}.md" for c in self.gates}
 
 
-def _commands(words: str, parser: Any) -> Iterator[Command]:
-    yield Command(words, parser)
+def _commands(words: str, parser: Any, help_options: list[str]) -> Iterator[Command]:
+    yield Command(words, parser, help_options)
     for word, below in sorted(getattr(parser, "commands", {}).items()):
-        yield from _commands(f"{words} {word}", below)
+        yield from _commands(f"{words} {word}", below, help_options)

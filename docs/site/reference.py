@@ -19,6 +19,7 @@ from tracekit.diagnosing.diagnoses import Diagnosis
 from tracekit.replay.gates import Gate, expanded, marked
 
 WIDTH = 100  # columns of the reports that pages show
+TERMINAL = 78  # columns of the help that pages show, as on a terminal of 80
 SHORT = 60  # lines of a log that a page shows whole
 FAMILIES = {
     "CFG": "Configurations",
@@ -236,7 +237,8 @@ def _summary(command: Command) -> str:
 
 
 def _command(command: Command) -> str:
-    with typer.Context(command.parser, info_name=command.words, terminal_width=WIDTH, max_content_width=WIDTH) as context:
+    names, width = command.help_options, TERMINAL
+    with typer.Context(command.parser, info_name=command.words, help_option_names=names, terminal_width=width) as context:
         text = command.parser.get_help(context)
     parts = [f"# {command.words}\n", f"{plain(_summary(command), {})}\n", f"```sh\n{command.words} --help\n```\n", fenced(text)]
     below = [f"{command.words} {word}" for word in sorted(getattr(command.parser, "commands", {}))]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
-_SIGNS = re.compile(r"([\\*_<>\[\]|#])")
+_SIGNS = re.compile(r"([\\*_\[\]|#])")
 _CODE = re.compile(r"\b(?:[A-Z]{3,4}-\d{3}|[A-Z]{1,2}V[1-9][0-9]?)\b")
 _PART = re.compile(r"\n(?=\n|- |[A-Z][A-Za-z ]+:(?:\s|$))")
 
@@ -12,8 +12,13 @@ def plain(text: str, pages: Mapping[str, str]) -> str:
     """Return text as Markdown that shows it as it is; what stands between backticks stays code. `pages`: addresses by code."""
     parts = text.split("`")
     if len(parts) % 2 == 0:  # a backtick of the text itself
-        return _linked(_SIGNS.sub(r"\\\1", text).replace("`", "\\`"), pages)
-    return "`".join(part if i % 2 else _linked(_SIGNS.sub(r"\\\1", part), pages) for i, part in enumerate(parts))
+        return _linked(_shown(text).replace("`", "\\`"), pages)
+    return "`".join(part if i % 2 else _linked(_shown(part), pages) for i, part in enumerate(parts))
+
+
+def _shown(text: str) -> str:
+    """Return text whose signs mean nothing to Markdown and HTML."""
+    return _SIGNS.sub(r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;"))
 
 
 def _linked(text: str, pages: Mapping[str, str]) -> str:
