@@ -1,6 +1,6 @@
 """Screenshots of the HTML reports: `python docs/screenshots.py FOLDER` makes three sizes in both themes, of two runs and of a fleet.
 
-Without a folder it makes those of README.md. It drives the machine's Chromium (see `.ci/run`) through playwright.
+Without a folder it makes that of README.md. It drives the machine's Chromium (see `.ci/run`) through playwright.
 """
 
 import shutil
@@ -20,7 +20,7 @@ SAMPLES = {
     "resize-window": "vfio.resize-window/fires-guest-disable-then-growth-6.12/trace.txt",
     "stale-hwsize": "msi.stale-hwsize/fires-kprobe-8-16-6.12/trace.txt",
 }
-README = {"resize-window": "light", "stale-hwsize": "dark"}
+README = {"resize-window": "light"}
 
 
 def taken(tab: Any, page: Path, size: tuple[int, int], scheme: str, file: Path) -> None:
@@ -56,10 +56,10 @@ def main(folder: Path | None) -> None:
             page = Path(scratch) / f"{name}.html"
             run = tracekit.analyze([f"sample_traces/{log}"], tracekit.Options(pictures=True))
             page.write_text(run.report("html"), encoding="utf-8")
-            if folder is None:
+            if folder is None and name in README:
                 taken(tab, page, SIZES["laptop"], README[name], ROOT / f"docs/{name}.png")
-                continue
-            everywhere(tab, page, folder, name)
+            if folder is not None:
+                everywhere(tab, page, folder, name)
         if folder is not None:
             everywhere(tab, fleet(Path(scratch)), folder, "fleet")
         chromium.close()
