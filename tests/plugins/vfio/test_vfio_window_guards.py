@@ -1,0 +1,102 @@
+"""The guards of VFIO-001, VFIO-004, VFIO-006, VFIO-007 and VFIO-009 at windows of an opened device, each from both sides."""
+
+from pathlib import Path
+
+import pytest
+from kprobes import Trace
+
+from tracekit.findings import Finding
+from tracekit.pipeline import Options, analyze
+from tracekit.testing import findings, outcome, run
+
+POLLED = "[{:13.6f}] nvme nvme0: I/O 8 QID 0 timeout, completion polled\n"
+
+
+def of(code: str, *texts: str, **named: str) -> list[Finding]:
+    return [f for f in findings(*texts, **named) if f.code == code]
+
+
+def lines(f: Finding) -> list[tuple[int, int | None, str]]:
+    return [(e.line, e.line_end, e.role) for e in f.evidence]
+
+
+# VFIO-001
+
+
+def grown(*after: int) -> tuple[Trace, list[tuple[int, int | None, str]], int]:
+    """A growth from 1 to 2 vectors of which vector 0 was in use; the lines of the window, and the microsecond in which it ends."""
+    t = Trace()
+    t.open()
+    t.enable(1, 16, made=16)
+    t.interrupts(0)
+    down = t.disable()
+    up = t.enable(2, 16)
+    ends = 200_000_000 + t.at
+    t.interrupts(*after)
+    return t, [(*down, "cause"), (*up, "cause")], ends
+
+
+@pytest.mark.parametrize(
+    ("later_us", "grade"),
+    [
+        (-1_000_001, None),
+        (-1_000_000, "probable"),  # a console prints a line a little after its stamp
+        (0, "probable"),
+        (120_000_000, "probable"),
+        (120_000_001, None),  # no driver waits so long
+    ],
+)
+def test_a_time_out_in_the_same_log_follows_the_window_within_two_minutes(later_us: int, grade: str | None) -> None:
+    t, window, ends = grown()
+    told = of("VFIO-001", f"{t}{POLLED.format((ends + later_us) / 1e6)}")
+    effect = (str(t).count("\n") + 1, None, "effect")
+    assert [(f.grade, lines(f), f.values["queue"]) for f in told] == [(grade, [*window, effect], 0)] * (grade is not None)
+
+
+@pytest.mark.parametrize(("later_us", "found"), [(-1, 0), (0, 1), (120_000_000, 1), (120_000_001, 0)])
+def test_a_time_out_on_the_same_clock_follows_the_window_within_two_minutes(tmp_path: Path, later_us: int, found: int) -> None:
+    t, _, ends = grown()
+    (tmp_path / "host.txt").write_text(str(t))
+    (tmp_path / "guest.txt").write_text(POLLED.format((ends + later_us) / 1e6))
+    result = analyze([str(tmp_path / n) for n in ("host.txt", "guest.txt")], Options(clocks={str(tmp_path / "guest.txt"): 0}))
+    assert [(f.grade, f.values["queue"]) for f in result.findings if f.code == "VFIO-001"] == [("probable", 0)] * found
+
+
+# VFIO-004
+
+
+@pytest.mark.parametrize(("start", "count"), [(2, 2), (5, 2), (0, 4)])
+def test_a_vector_that_could_not_be_added_is_told_by_the_call_that_adds_it(start: int, count: int) -> None:
+    t = Trace()
+    t.open()
+    t.enable(4, 16, made=16)
+    first, last = t.add(4, -28)
+    t.set_irqs(0x24, 2, start, count, 0)
+    (f,) = of("VFIO-004", str(t))
+    assert (f.grade, f.subject.label, f.values) == ("proven", f"pci_dev {t.dev:#x}", {"vectors": [4], "errno": -28})
+    assert lines(f) == [(first + 1, last - 1, "cause"), (first, last, "effect")]
+
+
+# VFIO-007
+
+
+def failed_block(*devices: str) -> str:
+    """Four vectors are enabled, handlers of some devices run, and wiring the four again fails; no line ties an irq to the call."""
+    t = Trace()
+    t.open()
+    t.set_irqs(0x24, 2, 0, 4, 0)
+    for i, bdf in enumerate(devices):
+        t.line(f"irq_handler_entry: irq={57 + 10 * i} name=vfio-msix[0]({bdf})", "<idle>-0")
+    t.set_irqs(0x24, 2, 0, 4, -9)
+    return str(t)
+
+
+@pytest.mark.parametrize(
+    ("devices", "expected"), [(("0000:41:00.1",), "found"), (("0000:41:00.1", "0000:42:00.0"), "inconclusive"), ((), "inconclusive")]
+)
+def test_handlers_of_several_devices_do_not_tell_which_vectors_went_down(devices: tuple[str, ...], expected: str) -> None:
+    text = failed_block(*devices)
+    assert outcome(run(text), "VFIO-007").outcome == expected
+    assert [(f.grade, f.values, lines(f)) for f in of("VFIO-007", text)] == [
+        ("probable", {"vectors": [0], "failed": 3, "errno": -9}, [(6, None, "context"), (7, 8, "cause")])
+    ] * (expected == "found")
