@@ -21,6 +21,26 @@ def test_a_list_of_ports_ends_where_the_number_does_not_rise(ports: tuple[tuple[
     assert facts.filter(facts["fact"] == "ports").select("domid", "value", "pirqs").rows() == [(0, len(p), p) for p in dumps]
 
 
+HELD = "(XEN)    IRQ:  25 vec:59 {}      status=010 aff:{{1}}/{{1}} in-flight=0 d{}:{}(---)\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "domid", "pirq", "found"),
+    [
+        ("PCI-MSI/-X", 7, 415, 1),
+        ("PCI-MSI", 0x7FFF, 415, 1),
+        ("PCI-MSI", 0x8000, 415, 0),  # no domain has that number
+        ("PCI-MSI", 7, 0xFFFFFF, 1),
+        ("PCI-MSI", 7, 0x1000000, 0),
+        ("IO-APIC-level", 7, 415, 0),
+    ],
+)
+def test_a_holder_is_a_domain_that_can_be(kind: str, domid: int, pirq: int, found: int) -> None:
+    rows = tables(HELD.format(kind, domid, pirq)).get("pirq_facts")
+    held = rows.select("fact", "domid", "value", "pirqs", "line").rows() if rows is not None else []
+    assert held == [("held", domid, 1, [pirq], 1)] * found
+
+
 # XEN-009
 
 OOPS = """\
