@@ -241,3 +241,15 @@ def test_msix_on_and_the_bus_master_off_from_first_to_last(lines: tuple[str, ...
 def test_completions_of_one_moment_span_no_time(second: float, over: str) -> None:
     found = [f for f in findings(timeout(30, 3) + timeout(second, 4)) if "of nvme0" in f.summary]
     assert [f.summary.partition("; over ")[1] + f.summary.partition("; over ")[2] for f in found] == [over]
+
+
+RECOVERED = "[{:12.6f}] mlx5_core 0000:d8:00.1: mlx5_cmd_eq_recover:245:(pid 1416): Recovered {} EQEs on cmd_eq\n"
+
+
+@pytest.mark.parametrize(("text", "count", "events"), [(RECOVERED.format(10, 3) + RECOVERED.format(20, 4), 2, 7), (timeout(10, 3), 1, 0)])
+def test_the_events_that_were_recovered_are_counted_where_a_driver_counts_them(text: str, count: int, events: int) -> None:
+    (f,) = of("IRQ-007", text)
+    assert (f.grade, f.values["count"], f.values["events"], [e.line for e in f.evidence]) == (
+        *("proven", count, events),
+        list(range(1, count + 1)),
+    )

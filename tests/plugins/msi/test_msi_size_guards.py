@@ -86,6 +86,26 @@ def test_enables_that_got_all_vectors_clear_the_shortage(text: str, told: tuple[
     assert (verdict.outcome, verdict.reason) == told
 
 
+REFUSAL = "[   10.000000] foo_probe: failed to enable MSI-X vectors: -28\n"
+GAVE_UP = "[   10.100000] {}: probe of 0000:01:00.0 failed with error {}\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "bdf"),
+    [
+        ("", GAVE_UP.format("foo", -28), "0000:01:00.0"),
+        ("", GAVE_UP.format("bar", -28), None),  # another driver
+        ("", GAVE_UP.format("foo", -12), None),  # for another reason
+        (GAVE_UP.format("foo", -28), "", None),  # it gave up before
+    ],
+)
+def test_a_driver_that_names_no_device_is_of_the_one_on_which_it_gives_up_next(before: str, after: str, bdf: str | None) -> None:
+    (f,) = of("MSI-004", before + REFUSAL + after)
+    cause = 1 + before.count("\n")
+    assert (f.grade, f.subject.label, f.subject.bdf) == ("probable", bdf or "foo_probe", bdf)
+    assert (f.severity, lines(f)) == (("high", [(1, None, "cause"), (2, None, "effect")]) if bdf else ("medium", [(cause, None, "cause")]))
+
+
 # MSI-005
 
 WARNING = """\
@@ -115,6 +135,30 @@ def test_a_warning_of_the_enabling_function_itself_is_a_second_enable(place: str
 def test_the_line_that_names_the_device_stands_for_the_warning_too() -> None:
     (f,) = of("MSI-005", REFUSED + WARNING.format(place=MSI, function=ENABLE))
     assert (f.grade, f.subject.bdf, lines(f)) == ("proven", "0000:01:00.0", [(1, None, "cause")])
+
+
+# MSI-009
+
+OOPS = """\
+[   {0}.000000] BUG: unable to handle page fault for address: ffa0000000000010
+[   {0}.000001] #PF: supervisor write access in kernel mode
+[   {0}.000002] Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI
+[   {0}.000003] CPU: 0 UID: 0 PID: 262 Comm: vmm Not tainted 6.12.0 #1
+[   {0}.000004] RIP: 0010:pci_msix_write_vector_ctrl+0x33/0x100
+[   {0}.000005] Call Trace:
+[   {0}.000006]  <TASK>
+[   {0}.000007]  msix_mask_irq+0x29/0x50
+"""
+
+
+@pytest.mark.parametrize("at", [10, 30])
+def test_of_a_warning_and_an_oops_the_oops_is_the_report(at: int) -> None:
+    parts = sorted([(at, OOPS.format(at)), (20, WARNING.format(place=MSI, function=ENABLE))])
+    (f,) = of("MSI-009", "".join(text for _, text in parts))
+    assert (f.grade, f.severity, f.values["kind"], f.values["function"], f.values["reports"]) == (
+        *("proven", "high", "oops", "pci_msix_write_vector_ctrl"),
+        2,
+    )
 
 
 # The replay of SET_IRQS in a recording that begins late

@@ -59,8 +59,9 @@ def test_an_irq_that_loses_its_vector_and_returns_with_another_is_a_window(down:
         (*FIRST, cleared(61), freed(61), f"kworker-7|{alloc(61)}", f"kworker-7|{alloc(62)}", *AFTER),  # another task
         (*FIRST, cleared(61), freed(61), alloc(61, -28), *AFTER),  # it was refused
         (alloc(61), alloc(62), *AFTER),  # nothing went down
+        (alloc(61), alloc(62), *AFTER, cleared(61), freed(61), alloc(61), alloc(63), handled(63, 2)),  # one of two came back with another
     ],
-    ids=["no more", "moved", "another task", "refused", "first enable"],
+    ids=["no more", "moved", "another task", "refused", "first enable", "one of two"],
 )
 def test_what_is_no_growth_is_no_window(events: tuple[str, ...]) -> None:
     assert windows(recorded(*events)) == []

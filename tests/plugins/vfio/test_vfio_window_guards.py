@@ -100,3 +100,55 @@ def test_handlers_of_several_devices_do_not_tell_which_vectors_went_down(devices
     assert [(f.grade, f.values, lines(f)) for f in of("VFIO-007", text)] == [
         ("probable", {"vectors": [0], "failed": 3, "errno": -9}, [(6, None, "context"), (7, 8, "cause")])
     ] * (expected == "found")
+
+
+# VFIO-006 and CFG-002
+
+
+def grown_on(*releases: str, called: bool = False) -> list[tuple[str, dict[str, object], list[str]]]:
+    """What VFIO-006 says of one growth beside logs of these releases; `called`: the host adds a vector in place afterwards."""
+    t, _, _ = grown(0)
+    if called:
+        t.add(2, 0)
+    told = of("VFIO-006", str(t), *(f"Linux host {r} #1 SMP x86_64 GNU/Linux\n" for r in releases))
+    return [(str(f.grade), dict(f.values), [u.guard for u in f.unchecked]) for f in told]
+
+
+def test_a_host_is_known_to_grow_in_place_by_a_call_and_likely_by_its_release() -> None:
+    assumed = {"windows": 1, "gate": "Linux 6.12.0", "basis": "assumed"}
+    observed = {"windows": 1, "gate": "pci_msix_alloc_irq_at was called", "basis": "observed"}
+    assert grown_on("6.12.0") == [("probable", assumed, ["the device's MSI-X can grow in place"])]
+    assert grown_on(called=True) == [("proven", observed, [])]
+    assert grown_on("6.1.0", called=True) == [("proven", observed, [])]  # what is observed beats a release
+    assert [grown_on(*releases) for releases in ((), ("6.1.0",), ("6.12.0", "6.1.0"))] == [[], [], []]
+
+
+def few_vectors(left: int, *, index: int = 2, flags: int = 0x24, ret: int = 0, alloc: int = 0) -> str:
+    t = Trace()
+    t.open()
+    t.begin(flags, index, 0, 1)
+    matrix = f"bit=40 cpu=1 online=1 avl={left} alloc=9 managed=0 online_maps=1 global_avl={left}, global_rsvd=2, total_alloc=9"
+    t.line(f"irq_matrix_alloc: {matrix}")
+    t.line(f"vector_alloc: irq=60 vector=40 reserved=1 ret={alloc}")
+    t.leave("vfio_pci_set_irqs_ioctl", ret)
+    return str(t)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (few_vectors(15), 1),
+        (few_vectors(16), 0),
+        (few_vectors(15, index=1), 1),
+        (few_vectors(15, index=0), 0),  # a line takes no vector of the guest's
+        (few_vectors(15, index=3), 0),
+        (few_vectors(15, flags=0x21), 0),  # nothing is enabled
+        (few_vectors(15, ret=-22), 0),
+        (few_vectors(15, alloc=-28), 0),  # the shortage is acute: VEC-001
+    ],
+)
+def test_few_vectors_left_are_told_where_a_guest_takes_them(text: str, found: int) -> None:
+    told = of("CFG-002", text)
+    assert [(f.grade, f.subject.label, f.values, lines(f)) for f in told] == [
+        (None, "host", {"global_avl": 15}, [(5, None, "context")])
+    ] * found
