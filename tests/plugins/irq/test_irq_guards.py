@@ -253,3 +253,22 @@ def test_the_events_that_were_recovered_are_counted_where_a_driver_counts_them(t
         *("proven", count, events),
         list(range(1, count + 1)),
     )
+
+
+COMMAND = (
+    "[{:12.6f}] mlx5_core 0000:d8:00.1: wait_func_handle_exec_timeout:1062:(pid 1416): cmd[0]: CREATE_EQ(0x301) recovered after timeout\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "completions"),
+    [
+        (RECOVERED.format(10, 1) + COMMAND.format(10.1), "1 completion of"),  # the command is the event that was recovered
+        (COMMAND.format(10), "1 completion of"),
+        (COMMAND.format(10) + COMMAND.format(90), "2 completions of"),
+        (RECOVERED.format(10, 1) + RECOVERED.format(20, 1) + COMMAND.format(20.1), "2 completions of"),
+    ],
+)
+def test_a_command_is_not_counted_beside_its_own_event(text: str, completions: str) -> None:
+    (f,) = of("IRQ-007", text)
+    assert (f.grade, f.summary.startswith(completions), f.values["count"]) == ("proven", True, text.count("\n"))
