@@ -81,3 +81,44 @@ def test_a_mode_of_all_ones_is_a_device_that_was_down(mode: int, garbage: bool) 
 )
 def test_a_write_to_a_read_only_table_is_xens(xen: str, function: str, found: int) -> None:
     assert [f.grade for f in findings(BANNER + xen + OOPS.format(function)) if f.code == "XEN-009"] == ["probable"] * found
+
+
+# XEN-001 from debug lines
+
+DEBUG = "[{:12.6f}] xen:events: {}\n"
+
+
+def debug(*events: str) -> list[tuple[object, ...]]:
+    """(grade, values, lines) of XEN-001; a close of another number shows that the log prints ends."""
+    ends = ("creating evtchn using pirq 77 irq 277", "shutdown_pirq: closing evtchn for pirq 77 irq 277")
+    text = "".join(DEBUG.format(10 + i, e) for i, e in enumerate((*ends, *events)))
+    return [(f.grade, f.values, [(e.line, e.role) for e in f.evidence]) for f in findings(text) if f.code == "XEN-001"]
+
+
+MADE = "creating evtchn using pirq {} irq {}"
+RETURNED = "shutdown_pirq: get_free_pirq returned pirq {}"
+CLOSED = "shutdown_pirq: closing evtchn for pirq {} irq {}"
+
+
+@pytest.mark.parametrize(
+    ("between", "second", "found"),
+    [
+        ((), (101, 295), 1),
+        ((), (101, 290), 0),  # the same irq
+        ((), (100, 295), 0),  # another number
+        ((RETURNED.format(101),), (101, 295), 0),  # Xen handed it out again
+        ((RETURNED.format(100),), (101, 295), 1),
+        ((CLOSED.format(101, 290),), (101, 295), 0),
+        ((MADE.format(100, 291), CLOSED.format(100, 291)), (101, 295), 1),
+        ((CLOSED.format(100, 290),), (101, 295), 0),  # an end without a begin: the log has a hole
+    ],
+)
+def test_a_second_channel_on_a_number_that_nobody_gave_back(between: tuple[str, ...], second: tuple[int, int], found: int) -> None:
+    last = 4 + len(between)
+    told = debug(MADE.format(101, 290), *between, MADE.format(*second))
+    assert told == [("possible", {"pirq": 101, "irq": 295}, [(3, "cause"), (last, "cause")])] * found
+
+
+def test_a_log_that_prints_no_ends_shows_no_second_channel() -> None:
+    text = DEBUG.format(10, MADE.format(101, 290)) + DEBUG.format(11, MADE.format(101, 295))
+    assert [f.code for f in findings(text) if f.code == "XEN-001"] == []
