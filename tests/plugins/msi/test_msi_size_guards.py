@@ -86,6 +86,32 @@ def test_enables_that_got_all_vectors_clear_the_shortage(text: str, told: tuple[
     assert (verdict.outcome, verdict.reason) == told
 
 
+@pytest.mark.parametrize(
+    ("flags", "index", "ret", "told"),
+    [
+        (0, 2, 2, "clear"),
+        (0, 2, -34, "clear"),  # MSI-001
+        (0, 2, -16, "inconclusive"),
+        (0x24, 2, -14, "inconclusive"),
+        (0x24, 1, -14, "inconclusive"),
+        (0x24, 2, 0, "not evaluated"),
+        (0x24, 2, -22, "not evaluated"),  # VFIO-005
+        (0x24, 0, -14, "not evaluated"),  # a line
+        (0x21, 2, -14, "not evaluated"),  # it enables nothing
+    ],
+)
+def test_an_error_that_nothing_explains_is_left_open(flags: int, index: int, ret: int, told: str) -> None:
+    t = Trace()
+    t.open()
+    if flags:
+        t.set_irqs(flags, index, 0, 2 if flags == 0x24 else 0, ret)
+    else:
+        t.entry("__pci_enable_msix_range", f"dev={t.dev:#x} minvec=1 maxvec=2")
+        t.leave("__pci_enable_msix_range", ret)
+    verdict = outcome(run(str(t)), "MSI-004")
+    assert (verdict.outcome, f"of line 4 failed with {ret}" in verdict.reason) == (told, told == "inconclusive")
+
+
 REFUSAL = "[   10.000000] foo_probe: failed to enable MSI-X vectors: -28\n"
 GAVE_UP = "[   10.100000] {}: probe of 0000:01:00.0 failed with error {}\n"
 

@@ -74,7 +74,8 @@ def test_with_the_requests_themselves_nothing_is_inferred() -> None:
 
 
 @pytest.mark.parametrize(
-    ("index", "flags", "ret", "found"), [(2, 0x24, 3, 1), (1, 0x24, 3, 1), (0, 0x24, 3, 0), (2, 0x24, 0, 0), (2, 0x21, 3, 0)]
+    ("index", "flags", "ret", "found"),
+    [(2, 0x24, 3, 1), (2, 0x24, 1, 1), (1, 0x24, 3, 1), (0, 0x24, 3, 0), (2, 0x24, 0, 0), (2, 0x21, 3, 0)],
 )
 def test_a_positive_result_of_set_irqs_is_a_short_grant(index: int, flags: int, ret: int, found: int) -> None:
     t = Trace()

@@ -62,6 +62,40 @@ def test_a_time_out_on_the_same_clock_follows_the_window_within_two_minutes(tmp_
     assert [(f.grade, f.values["queue"]) for f in result.findings if f.code == "VFIO-001"] == [("probable", 0)] * found
 
 
+# VFIO-002 of a device that no line names
+
+
+def unnamed(devices: int, *handlers: str) -> str:
+    """Each device enables two vectors, handlers run, and each device grows to four; no irq is recorded."""
+    t = Trace()
+    sessions = [(0xFF11000000001000 + n * 0x1000, f"qemu-{100 + n}") for n in range(devices)]
+    for t.vdev, t.task in sessions:
+        t.open()
+        t.set_irqs(0x24, 2, 0, 2, 0)
+    for i, bdf in enumerate(handlers):
+        t.line(f"irq_handler_entry: irq={57 + 10 * i} name=vfio-msix[0]({bdf})", "<idle>-0")
+    for t.vdev, t.task in sessions:
+        t.disable()
+        t.set_irqs(0x24, 2, 0, 4, 0)
+    return str(t)
+
+
+@pytest.mark.parametrize(
+    ("devices", "handlers", "grades"),
+    [
+        (1, ("0000:41:00.1",), ["proven"]),
+        (2, ("0000:41:00.1",), []),  # either may have interrupted
+        (1, ("0000:41:00.1", "0000:42:00.0"), []),
+        (1, (), ["probable"]),
+        (2, (), ["probable", "probable"]),
+    ],
+)
+def test_the_handler_of_one_device_shows_the_use_of_the_only_one(devices: int, handlers: tuple[str, ...], grades: list[str]) -> None:
+    told = of("VFIO-002", unnamed(devices, *handlers))
+    used = [0] if grades == ["proven"] else []
+    assert [(f.grade, f.values["vectors_in_use"], f.values["old"], f.values["new"]) for f in told] == [(g, used, 2, 4) for g in grades]
+
+
 # VFIO-004
 
 
@@ -100,6 +134,33 @@ def test_handlers_of_several_devices_do_not_tell_which_vectors_went_down(devices
     assert [(f.grade, f.values, lines(f)) for f in of("VFIO-007", text)] == [
         ("probable", {"vectors": [0], "failed": 3, "errno": -9}, [(6, None, "context"), (7, 8, "cause")])
     ] * (expected == "found")
+
+
+# VFIO-009
+
+
+@pytest.mark.parametrize(
+    ("other", "inside", "expected"),
+    [
+        (False, False, ("inconclusive", "runs of line interrupts are not recorded beside the window of line 18")),
+        (True, False, ("clear", "no INTx inside a window")),
+        (True, True, ("found", "1 finding")),
+        (False, True, ("found", "1 finding")),
+    ],
+)
+def test_a_recording_of_vfios_handlers_alone_clears_no_line(other: bool, inside: bool, expected: tuple[str, str]) -> None:
+    t = Trace()
+    t.open()
+    t.enable(1, 16, made=16)
+    t.interrupts(0)
+    if other:
+        t.line("irq_handler_entry: irq=1 name=i8042", "<idle>-0")
+    t.disable()
+    if inside:
+        t.line(f"irq_handler_entry: irq=16 name=vfio-intx({t.bdf})", "<idle>-0")
+    t.enable(4, 16)
+    told = outcome(run(str(t)), "VFIO-009")
+    assert (told.outcome, told.reason) == expected
 
 
 # VFIO-006 and CFG-002
