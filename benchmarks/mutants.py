@@ -6,9 +6,10 @@
 
 A change is one of: a comparison turned (`<` into `<=`, `==` into `!=`, `is` into `is not`), `and` for `or`, `not` left out, a number one
 higher. It is tried by the tests about its file: the samples of the diagnosis and those that expect its code, the tests of plugins that
-name it; of a model all samples and tests of its family. All of them must pass without a change first. Each trial is a fork of one process
-that has loaded everything, and ends with the first test that fails. `equivalent.toml` has the changes that no log can show, each with the
-reason; they are printed and not counted.
+name it; of a model all samples and tests of its family. All of them must pass without a change first; that run notes which tests reach
+which line. A change in a function is tried by those alone that reach its lines: the tests that name the file first, then the fast ones.
+Each trial is a fork of one process that has loaded everything, and ends with the first test that fails. `equivalent.toml` has the changes
+that no log can show, each with the reason; they are printed and not counted.
 Exit status 1 where fewer than `--at-least` percent are noticed.
 """
 
@@ -16,15 +17,19 @@ import argparse
 import ast
 import hashlib
 import importlib
+import json
 import os
 import re
 import signal
 import sys
+import tempfile
+import threading
+import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
 os.environ["POLARS_MAX_THREADS"] = "1"
@@ -57,13 +62,14 @@ TURNED: Mapping[type[ast.AST], type[ast.AST]] = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: the file, its place in `ast.walk` of it, its lines, the text there, and what is done."""
+    """One change: the file, its place in `ast.walk` of it, its lines, the text there, what is done, and whether a function has it."""
 
     path: Path
     place: int
     lines: range
     text: str
     what: str
+    inside: bool = True
 
     @property
     def where(self) -> str:
@@ -88,11 +94,18 @@ def mutants(path: Path) -> Iterator[Mutant]:
     source = path.read_text(encoding="utf-8")
     tree = ast.parse(source)
     statements = statement_of(tree)
+    inside = {n for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.Lambda) for n in called(f)}
     for place, node in enumerate(ast.walk(tree)):
         if what := change_of(node):
             around = statements[node]
             lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)  # type: ignore[attr-defined]
-            yield Mutant(path, place, lines, f"{header(source, around)} | {ast.get_source_segment(source, node)}", what)
+            yield Mutant(path, place, lines, f"{header(source, around)} | {ast.get_source_segment(source, node)}", what, node in inside)
+
+
+def called(function: ast.FunctionDef | ast.Lambda) -> Iterator[ast.AST]:
+    """Yield what is run at a call of a function, not when it is defined."""
+    for statement in function.body if isinstance(function, ast.FunctionDef) else [function.body]:
+        yield from ast.walk(statement)
 
 
 def statement_of(tree: ast.Module) -> dict[ast.AST, ast.stmt]:
@@ -214,8 +227,8 @@ def status(child: int) -> int:
 class Trials:
     """What pytest runs in place of its own loop: one run without a change, then each change in a fork."""
 
-    def __init__(self, drawn: Sequence[Mutant], jobs: int, trust: bool) -> None:
-        self.drawn, self.jobs, self.trust = drawn, jobs, trust
+    def __init__(self, drawn: Sequence[Mutant], jobs: int, reached: Path | None) -> None:
+        self.drawn, self.jobs, self.reached = drawn, jobs, reached
         self.noticed: dict[Mutant, bool] = {}
         self.failed = False
 
@@ -226,11 +239,15 @@ class Trials:
         tests = Tests(session.items)
         chosen = {m: tests.about(m.path) for m in self.drawn}
         union = list(dict.fromkeys(i for items in chosen.values() for i in items))
-        if not self.trust and status(forked(lambda: run(union), 20 * SECONDS)):
-            self.failed = True
-            return True
+        with tempfile.TemporaryDirectory() as folder:
+            kept = self.reached or Path(folder) / "reached.json"
+            if not kept.exists() and status(forked(lambda: run_watched(union, kept), 20 * SECONDS)):
+                self.failed = True
+                return True
+            seen = json.loads(kept.read_text(encoding="utf-8"))
         running: dict[int, Mutant] = {}
-        for mutant, items in chosen.items():
+        for mutant, about in chosen.items():
+            items = tests.reaching(mutant, about, seen)
             if len(running) >= self.jobs:
                 self.wait(running)
             running[forked(lambda m=mutant, i=items: (become(m), run(i))[1], SECONDS)] = mutant  # type: ignore[misc]
@@ -280,6 +297,18 @@ class Tests:
         named = [i for i in self.items if i.path.name not in SAMPLES and any(w in self.texts[i.path] for w in words)]
         return [*self.sampled(cases), *named, *self.sampled(others)]
 
+    def reaching(self, mutant: Mutant, items: Sequence[pytest.Item], seen: Mapping[str, Any]) -> list[pytest.Item]:
+        """The tests that reach a change, likely ones first; all where it is not in a function. A test not seen yet may reach it."""
+        file, lines = str(mutant.path.relative_to(ROOT)), set(mutant.lines)
+
+        def reaches(item: pytest.Item) -> bool:
+            return not mutant.inside or item.nodeid not in seen or bool(lines & set(seen[item.nodeid]["lines"].get(file, ())))
+
+        def order(item: pytest.Item) -> tuple[bool, float]:
+            return mutant.path.stem not in self.texts[item.path], seen.get(item.nodeid, {"seconds": 0.0})["seconds"]
+
+        return sorted(filter(reaches, items), key=order)
+
     def sampled(self, cases: Sequence[Path]) -> list[pytest.Item]:
         """The tests of some samples."""
         ids = tuple(f"[{c.parent.name}/{c.name}]" for c in cases)
@@ -296,6 +325,34 @@ def run(items: Sequence[pytest.Item]) -> int:
     return int(not all(passes(item, following) for item, following in zip(items, [*items[1:], None], strict=False)))
 
 
+def run_watched(items: Sequence[pytest.Item], kept: Path) -> int:
+    """Run all tests without a change, and write which lines of the parts each test reaches and how long it takes."""
+    seen: dict[str, Any] = {}
+    prefix, names = f"{ROOT}/", re.compile(rf"{re.escape(str(ROOT))}/plugins/\w+/(?:{'|'.join(PARTS)})/\w+\.py")
+    lines: dict[str, set[int]] = {}
+
+    def line(frame: FrameType, event: str, _: Any) -> Any:
+        lines.setdefault(frame.f_code.co_filename, set()).add(frame.f_lineno)
+        return line
+
+    def watch(frame: FrameType, event: str, argument: Any) -> Any:
+        return line(frame, event, argument) if names.fullmatch(frame.f_code.co_filename) else None
+
+    threading.settrace(watch)
+    for item, following in zip(items, [*items[1:], None], strict=False):
+        lines.clear()
+        began = time.perf_counter()
+        sys.settrace(watch)
+        passed = passes(item, following)
+        sys.settrace(None)
+        if not passed:
+            return 1
+        found = {name.removeprefix(prefix): sorted(of) for name, of in lines.items()}
+        seen[item.nodeid] = {"seconds": time.perf_counter() - began, "lines": found}
+    kept.write_text(json.dumps(seen), encoding="utf-8")
+    return 0
+
+
 def passes(item: pytest.Item, following: pytest.Item | None) -> bool:
     """Run one test."""
     before = item.session.testsfailed
@@ -307,20 +364,23 @@ def main() -> int:
     """Draw the changes, try them, print those that nothing noticed and the share of those that were."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--count", type=int, default=150)
-    options.add_argument("--only", default="", help="a word in the names of the files")
+    options.add_argument("--only", default="", help="a word in the names of the files, or `file.py:line`")
     options.add_argument("--seed", type=int, default=14)
     options.add_argument("--jobs", type=int, default=2)
     options.add_argument("--at-least", type=float, default=85.0)
-    options.add_argument("--trust", action="store_true", help="do not run the tests without a change first")
+    options.add_argument("--reached", type=Path, help="a file for what the tests reach; where it exists, they are not run without a change")
     options.add_argument("--all", action="store_true", help="print the changes that were noticed too")
     given = options.parse_args()
-    files = sorted(p for part in PARTS for p in (ROOT / "plugins").glob(f"*/{part}/*.py") if p.stem != "__init__" and given.only in p.stem)
-    found = sorted((m for path in files for m in mutants(path)), key=lambda m: (m.draw(given.seed), m.place))
+    word, _, line = given.only.partition(".py:")
+    files = sorted(p for part in PARTS for p in (ROOT / "plugins").glob(f"*/{part}/*.py") if p.stem != "__init__" and word in p.stem)
+    found = sorted(
+        (m for path in files for m in mutants(path) if not line or m.lines.start == int(line)), key=lambda m: (m.draw(given.seed), m.place)
+    )
     drawn, known = found[: given.count or len(found)], equivalents()
     if not given.only and (stale := [k["text"] for k in known if not any(excuse(m, [k]) for m in found)]):
         print(f"equivalent.toml has changes of text that is gone: {stale}")
     excused = [(m, why) for m in drawn if (why := excuse(m, known))]
-    trials = Trials([m for m in drawn if not excuse(m, known)], given.jobs, given.trust)
+    trials = Trials([m for m in drawn if not excuse(m, known)], given.jobs, given.reached and given.reached.absolute())
     os.chdir(ROOT)
     pytest.main(["-p", "no:cacheprovider", "-p", "no:terminal", *(f"--ignore={path}" for path in AT_IMPORT), *TESTS], plugins=[trials])
     if trials.failed or not trials.noticed:

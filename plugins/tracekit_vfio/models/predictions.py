@@ -141,7 +141,7 @@ class VfioReplay(Model):
         code = CAUSES.get(e.ret) if actual is None or actual == frozenset((e.ret,)) else None
         predicted = actual
         if actual is None or code:
-            predicted = _healthy(asked, action, devices) if asked is not None and action is not None else None
+            predicted = _healthy(asked, action, devices) if devices and asked is not None and action is not None else None
         agrees = None if predicted is None else e.ret in predicted
         self.emit(
             "predictions",

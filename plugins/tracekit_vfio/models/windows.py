@@ -1,6 +1,6 @@
 """Pairs of disable and enable of opened VFIO devices: which were growths, and which vectors were in use."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -65,7 +65,7 @@ class Windows(Model):
                 who.setdefault(row.source, set()).add(key)
         self.several = {source for source, keys in who.items() if len(keys) > 1}
         frames = super().run(heard, tables)
-        return frames | {"windows": bounds.with_bounds(with_use(frames["windows"], tables), tables)}
+        return frames | {"windows": bounds.with_bounds(with_use(frames["windows"], tables, self.several), tables)}
 
     def on_op_open(self, e: Row) -> None:
         self._end(e)
@@ -249,8 +249,11 @@ def _kind(pair: Pair) -> str:
     return "growth" if pair.new is not None and pair.new > pair.before.count else "same-or-fewer"
 
 
-def with_use(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Fill `in_use` and `handlers`: the wired vectors that interrupted between the enable and the disable of each window."""
+def with_use(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame], several: Set[str] = frozenset()) -> pl.DataFrame:
+    """Fill `in_use` and `handlers`: the wired vectors that interrupted between the enable and the disable of each window.
+
+    `several`: sources about more than one device, where a handler of one name may be any's.
+    """
     if windows.is_empty():
         return windows
     entries = _entries(tables)
@@ -262,7 +265,7 @@ def with_use(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> pl.Da
     if entries.is_empty():
         return windows.with_columns(pl.lit([], dtype=schema["in_use"]).alias("in_use"), handlers)
     numbered = windows.with_row_index("window")
-    used = _used(numbered, entries)
+    used = _used(numbered, entries, several)
     filled = numbered.drop("in_use", "handlers").join(used, on="window", how="left").with_columns(pl.col("in_use").fill_null([]), handlers)
     return filled.select([pl.col(c).cast(t) for c, t in schema.items()])
 
@@ -285,11 +288,12 @@ def _entries(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
 
 
-def _used(numbered: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
+def _used(numbered: pl.DataFrame, entries: pl.DataFrame, several: Set[str]) -> pl.DataFrame:
     """Return per window the vectors that interrupted while enabled, with their number of interrupts, first and last line."""
     spans = numbered.select("window", "source", pl.col("bdf").alias("of"), "irqs", "wired", "enabled_line", pl.col("line").alias("until"))
     mine = pl.col("who").is_null() | (pl.col("of") == pl.col("who")) | pl.col("irqs").list.contains(pl.col("irq"))
-    only = pl.col("of").is_null() & (pl.col("irqs").list.len() == 0) & (pl.col("who").n_unique().over("source") == 1)
+    alone = (pl.col("who").n_unique().over("source") == 1) & ~pl.col("source").is_in(list(several))
+    only = pl.col("of").is_null() & (pl.col("irqs").list.len() == 0) & alone
     inside = (
         _between(spans, entries)
         .filter(mine.fill_null(False) | only)

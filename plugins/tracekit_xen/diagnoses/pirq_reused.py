@@ -59,7 +59,7 @@ def _shared(lives: list[Row]) -> list[list[tuple[Row, Row]]]:
     pairs: dict[tuple[str, str | None, str | None], dict[int, tuple[Row, Row]]] = {}
     for life in sorted(lives, key=lambda x: (x.source, x.line)):
         mine = users.setdefault((life.source, life.pirq), [])
-        mine[:] = [x for x in mine if x.line_end is None or x.line_end >= life.line]
+        mine[:] = [x for x in mine if x.line_end is None or x.line_end > life.line]
         other = _other_user(life, mine, ended)
         mine.append(life)
         if other is not None:
@@ -95,7 +95,7 @@ def _other_user(life: Row, users: list[Row], ended: bool) -> Row | None:
         return max((x for x in users if x.bdf != life.bdf), key=lambda x: x.line, default=None)
     if life.basis != "debug" or life.irq is None or not life.began or not ended:
         return None
-    mine = [x for x in users if x.basis == "debug" and x.irq is not None and (x.line_end is None or x.line_end > life.line)]
+    mine = [x for x in users if x.basis == "debug" and x.irq is not None]
     return max(mine, key=lambda x: x.line, default=None)
 
 

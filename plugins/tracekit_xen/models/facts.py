@@ -77,17 +77,17 @@ class PirqFacts(Model):
 
     def _next(self, name: str, number: int, e: Row) -> None:
         """Start another dump at a number that does not rise."""
-        last, holders = self.dumps.get(name, (-1, {}))
-        if number <= last:
+        if name in self.dumps and number <= self.dumps[name][0]:
             self._close(name)
-            holders = {}
+        _, holders = self.dumps.get(name, (number, {}))
         self.dumps[name] = (number, holders)
 
     def _add(self, name: str, domid: int | None, pirq: int, e: Row) -> None:
         self.dumps[name][1].setdefault(domid, []).append((pirq, e))
 
     def _close(self, name: str) -> None:
-        for domid, entries in self.dumps.pop(name, (-1, {}))[1].items():
+        _, holders = self.dumps.pop(name)
+        for domid, entries in holders.items():
             pirqs = sorted({p for p, _ in entries}, reverse=True)
             first, last = entries[0][1], entries[-1][1]
             self.emit("pirq_facts", first, fact=name, domid=domid, value=len(pirqs), pirqs=pirqs, ts_end=last.ts, line_end=last.line)

@@ -241,3 +241,34 @@ def test_msix_on_and_the_bus_master_off_from_first_to_last(lines: tuple[str, ...
 def test_completions_of_one_moment_span_no_time(second: float, over: str) -> None:
     found = [f for f in findings(timeout(30, 3) + timeout(second, 4)) if "of nvme0" in f.summary]
     assert [f.summary.partition("; over ")[1] + f.summary.partition("; over ")[2] for f in found] == [over]
+
+
+RECOVERED = "[{:12.6f}] mlx5_core 0000:d8:00.1: mlx5_cmd_eq_recover:245:(pid 1416): Recovered {} EQEs on cmd_eq\n"
+
+
+@pytest.mark.parametrize(("text", "count", "events"), [(RECOVERED.format(10, 3) + RECOVERED.format(20, 4), 2, 7), (timeout(10, 3), 1, 0)])
+def test_the_events_that_were_recovered_are_counted_where_a_driver_counts_them(text: str, count: int, events: int) -> None:
+    (f,) = of("IRQ-007", text)
+    assert (f.grade, f.values["count"], f.values["events"], [e.line for e in f.evidence]) == (
+        *("proven", count, events),
+        list(range(1, count + 1)),
+    )
+
+
+COMMAND = (
+    "[{:12.6f}] mlx5_core 0000:d8:00.1: wait_func_handle_exec_timeout:1062:(pid 1416): cmd[0]: CREATE_EQ(0x301) recovered after timeout\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "completions"),
+    [
+        (RECOVERED.format(10, 1) + COMMAND.format(10.1), "1 completion of"),  # the command is the event that was recovered
+        (COMMAND.format(10), "1 completion of"),
+        (COMMAND.format(10) + COMMAND.format(90), "2 completions of"),
+        (RECOVERED.format(10, 1) + RECOVERED.format(20, 1) + COMMAND.format(20.1), "2 completions of"),
+    ],
+)
+def test_a_command_is_not_counted_beside_its_own_event(text: str, completions: str) -> None:
+    (f,) = of("IRQ-007", text)
+    assert (f.grade, f.summary.startswith(completions), f.values["count"]) == ("proven", True, text.count("\n"))

@@ -59,8 +59,9 @@ def test_an_irq_that_loses_its_vector_and_returns_with_another_is_a_window(down:
         (*FIRST, cleared(61), freed(61), f"kworker-7|{alloc(61)}", f"kworker-7|{alloc(62)}", *AFTER),  # another task
         (*FIRST, cleared(61), freed(61), alloc(61, -28), *AFTER),  # it was refused
         (alloc(61), alloc(62), *AFTER),  # nothing went down
+        (alloc(61), alloc(62), *AFTER, cleared(61), freed(61), alloc(61), alloc(63), handled(63, 2)),  # one of two came back with another
     ],
-    ids=["no more", "moved", "another task", "refused", "first enable"],
+    ids=["no more", "moved", "another task", "refused", "first enable", "one of two"],
 )
 def test_what_is_no_growth_is_no_window(events: tuple[str, ...]) -> None:
     assert windows(recorded(*events)) == []
@@ -73,7 +74,8 @@ def test_with_the_requests_themselves_nothing_is_inferred() -> None:
 
 
 @pytest.mark.parametrize(
-    ("index", "flags", "ret", "found"), [(2, 0x24, 3, 1), (1, 0x24, 3, 1), (0, 0x24, 3, 0), (2, 0x24, 0, 0), (2, 0x21, 3, 0)]
+    ("index", "flags", "ret", "found"),
+    [(2, 0x24, 3, 1), (2, 0x24, 1, 1), (1, 0x24, 3, 1), (0, 0x24, 3, 0), (2, 0x24, 0, 0), (2, 0x21, 3, 0)],
 )
 def test_a_positive_result_of_set_irqs_is_a_short_grant(index: int, flags: int, ret: int, found: int) -> None:
     t = Trace()

@@ -21,6 +21,26 @@ def test_a_list_of_ports_ends_where_the_number_does_not_rise(ports: tuple[tuple[
     assert facts.filter(facts["fact"] == "ports").select("domid", "value", "pirqs").rows() == [(0, len(p), p) for p in dumps]
 
 
+HELD = "(XEN)    IRQ:  25 vec:59 {}      status=010 aff:{{1}}/{{1}} in-flight=0 d{}:{}(---)\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "domid", "pirq", "found"),
+    [
+        ("PCI-MSI/-X", 7, 415, 1),
+        ("PCI-MSI", 0x7FFF, 415, 1),
+        ("PCI-MSI", 0x8000, 415, 0),  # no domain has that number
+        ("PCI-MSI", 7, 0xFFFFFF, 1),
+        ("PCI-MSI", 7, 0x1000000, 0),
+        ("IO-APIC-level", 7, 415, 0),
+    ],
+)
+def test_a_holder_is_a_domain_that_can_be(kind: str, domid: int, pirq: int, found: int) -> None:
+    rows = tables(HELD.format(kind, domid, pirq)).get("pirq_facts")
+    held = rows.select("fact", "domid", "value", "pirqs", "line").rows() if rows is not None else []
+    assert held == [("held", domid, 1, [pirq], 1)] * found
+
+
 # XEN-009
 
 OOPS = """\
@@ -61,3 +81,44 @@ def test_a_mode_of_all_ones_is_a_device_that_was_down(mode: int, garbage: bool) 
 )
 def test_a_write_to_a_read_only_table_is_xens(xen: str, function: str, found: int) -> None:
     assert [f.grade for f in findings(BANNER + xen + OOPS.format(function)) if f.code == "XEN-009"] == ["probable"] * found
+
+
+# XEN-001 from debug lines
+
+DEBUG = "[{:12.6f}] xen:events: {}\n"
+
+
+def debug(*events: str) -> list[tuple[object, ...]]:
+    """(grade, values, lines) of XEN-001; a close of another number shows that the log prints ends."""
+    ends = ("creating evtchn using pirq 77 irq 277", "shutdown_pirq: closing evtchn for pirq 77 irq 277")
+    text = "".join(DEBUG.format(10 + i, e) for i, e in enumerate((*ends, *events)))
+    return [(f.grade, f.values, [(e.line, e.role) for e in f.evidence]) for f in findings(text) if f.code == "XEN-001"]
+
+
+MADE = "creating evtchn using pirq {} irq {}"
+RETURNED = "shutdown_pirq: get_free_pirq returned pirq {}"
+CLOSED = "shutdown_pirq: closing evtchn for pirq {} irq {}"
+
+
+@pytest.mark.parametrize(
+    ("between", "second", "found"),
+    [
+        ((), (101, 295), 1),
+        ((), (101, 290), 0),  # the same irq
+        ((), (100, 295), 0),  # another number
+        ((RETURNED.format(101),), (101, 295), 0),  # Xen handed it out again
+        ((RETURNED.format(100),), (101, 295), 1),
+        ((CLOSED.format(101, 290),), (101, 295), 0),
+        ((MADE.format(100, 291), CLOSED.format(100, 291)), (101, 295), 1),
+        ((CLOSED.format(100, 290),), (101, 295), 0),  # an end without a begin: the log has a hole
+    ],
+)
+def test_a_second_channel_on_a_number_that_nobody_gave_back(between: tuple[str, ...], second: tuple[int, int], found: int) -> None:
+    last = 4 + len(between)
+    told = debug(MADE.format(101, 290), *between, MADE.format(*second))
+    assert told == [("possible", {"pirq": 101, "irq": 295}, [(3, "cause"), (last, "cause")])] * found
+
+
+def test_a_log_that_prints_no_ends_shows_no_second_channel() -> None:
+    text = DEBUG.format(10, MADE.format(101, 290)) + DEBUG.format(11, MADE.format(101, 295))
+    assert [f.code for f in findings(text) if f.code == "XEN-001"] == []

@@ -1,0 +1,197 @@
+"""The guards of MSI-002, MSI-004 and MSI-005 and of the replay of late recordings, each from both sides."""
+
+import pytest
+from kprobes import Trace
+
+from tracekit.findings import Finding
+from tracekit.testing import findings, outcome, run, tables
+
+
+def of(code: str, *texts: str, **named: str) -> list[Finding]:
+    return [f for f in findings(*texts, **named) if f.code == code]
+
+
+def lines(f: Finding) -> list[tuple[int, int | None, str]]:
+    return [(e.line, e.line_end, e.role) for e in f.evidence]
+
+
+# MSI-002
+
+
+def unsized(kind: str) -> str:
+    """A domain of 8 is made for MSI-X; a later enable of a kind does not look at the table."""
+    t = Trace()
+    domain = "msi_create_device_irq_domain"
+    for index, name in ((2, "msix"), (2 if kind == "msix" else 1, kind)):
+        t.open()
+        t.begin(0x24, index, 0, 2)
+        t.entry(f"__pci_enable_{name}_range", f"dev={t.dev:#x} minvec=1 maxvec=2")
+        if domain:
+            t.entry(domain, f"dev={t.dev + 0xC8:#x} domid=0 hwsize=8")
+            t.leave(domain, 1)
+        domain = ""
+        t.leave(f"__pci_enable_{name}_range", 2)
+        t.leave("vfio_pci_set_irqs_ioctl", 0)
+        t.disable(index=index)
+        t.close()
+    return str(t)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("msix", "inconclusive"), ("msi", "clear")])
+def test_a_later_enable_of_msix_without_the_tables_size_clears_nothing(kind: str, expected: str) -> None:
+    assert outcome(run(unsized(kind)), "MSI-002").outcome == expected
+
+
+@pytest.mark.parametrize("later", [1, 2, 3, 4])
+def test_three_of_the_enables_with_the_old_domain_are_named_and_all_counted(later: int) -> None:
+    t = Trace()
+    t.open()
+    made = t.enable(2, 8, made=8)[0] + 3
+    setups = []
+    for _ in range(later):
+        t.disable()
+        setups.append(t.enable(2, 16)[0] + 2)
+    (f,) = of("MSI-002", str(t))
+    assert (f.grade, f.values) == ("proven", {"old_size": 8, "live": 16, "enables": later})
+    assert lines(f) == [(made, made + 1, "cause"), *((n, n + 1, "cause") for n in setups[:3])]
+
+
+def test_enables_with_another_size_of_the_table_are_not_those_of_the_first_one() -> None:
+    t = Trace()
+    t.open()
+    t.enable(2, 8, made=8)
+    for live in (12, 16, 8):
+        t.disable()
+        t.enable(2, live)
+    (f,) = of("MSI-002", str(t))
+    assert (f.values, len(f.evidence)) == ({"old_size": 8, "live": 12, "enables": 1}, 2)
+
+
+# MSI-004
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("enabled", ("clear", "every enable got what it asked for, or what the table holds")),
+        ("", ("not evaluated", "no enabling of vectors in the input")),
+    ],
+)
+def test_enables_that_got_all_vectors_clear_the_shortage(text: str, told: tuple[str, str]) -> None:
+    t = Trace()
+    t.open()
+    if text:
+        t.enable(2, 8, made=8)
+    verdict = outcome(run(str(t)), "MSI-004")
+    assert (verdict.outcome, verdict.reason) == told
+
+
+@pytest.mark.parametrize(
+    ("flags", "index", "ret", "told"),
+    [
+        (0, 2, 2, "clear"),
+        (0, 2, -34, "clear"),  # MSI-001
+        (0, 2, -16, "inconclusive"),
+        (0x24, 2, -14, "inconclusive"),
+        (0x24, 1, -14, "inconclusive"),
+        (0x24, 2, 0, "not evaluated"),
+        (0x24, 2, -22, "not evaluated"),  # VFIO-005
+        (0x24, 0, -14, "not evaluated"),  # a line
+        (0x21, 2, -14, "not evaluated"),  # it enables nothing
+    ],
+)
+def test_an_error_that_nothing_explains_is_left_open(flags: int, index: int, ret: int, told: str) -> None:
+    t = Trace()
+    t.open()
+    if flags:
+        t.set_irqs(flags, index, 0, 2 if flags == 0x24 else 0, ret)
+    else:
+        t.entry("__pci_enable_msix_range", f"dev={t.dev:#x} minvec=1 maxvec=2")
+        t.leave("__pci_enable_msix_range", ret)
+    verdict = outcome(run(str(t)), "MSI-004")
+    assert (verdict.outcome, f"of line 4 failed with {ret}" in verdict.reason) == (told, told == "inconclusive")
+
+
+REFUSAL = "[   10.000000] foo_probe: failed to enable MSI-X vectors: -28\n"
+GAVE_UP = "[   10.100000] {}: probe of 0000:01:00.0 failed with error {}\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "bdf"),
+    [
+        ("", GAVE_UP.format("foo", -28), "0000:01:00.0"),
+        ("", GAVE_UP.format("bar", -28), None),  # another driver
+        ("", GAVE_UP.format("foo", -12), None),  # for another reason
+        (GAVE_UP.format("foo", -28), "", None),  # it gave up before
+    ],
+)
+def test_a_driver_that_names_no_device_is_of_the_one_on_which_it_gives_up_next(before: str, after: str, bdf: str | None) -> None:
+    (f,) = of("MSI-004", before + REFUSAL + after)
+    cause = 1 + before.count("\n")
+    assert (f.grade, f.subject.label, f.subject.bdf) == ("probable", bdf or "foo_probe", bdf)
+    assert (f.severity, lines(f)) == (("high", [(1, None, "cause"), (2, None, "effect")]) if bdf else ("medium", [(cause, None, "cause")]))
+
+
+# MSI-005
+
+WARNING = """\
+[   20.000000] ------------[ cut here ]------------
+[   20.000001] WARNING: CPU: 0 PID: 262 at {place}:809 {function}+0x33/0x100
+[   20.000002] CPU: 0 UID: 0 PID: 262 Comm: modprobe Not tainted 6.12.0 #1
+[   20.000003] RIP: 0010:{function}+0x33/0x100
+[   20.000004] Call Trace:
+[   20.000005]  <TASK>
+[   20.000006]  pci_alloc_irq_vectors_affinity+0x29/0x50
+"""
+MSI, ENABLE = "drivers/pci/msi/msi.c", "__pci_enable_msix_range"
+REFUSED = "[   19.000000] foo 0000:01:00.0: can't enable MSI (MSI-X already enabled)\n"
+
+
+@pytest.mark.parametrize(
+    ("place", "function", "found"),
+    [(MSI, ENABLE, 1), (MSI, "__pci_enable_msi_range", 1), (MSI, "msix_prepare_msi_desc", 0), ("arch/x86/mm/ioremap.c", ENABLE, 0)],
+)
+def test_a_warning_of_the_enabling_function_itself_is_a_second_enable(place: str, function: str, found: int) -> None:
+    told = of("MSI-005", WARNING.format(place=place, function=function))
+    assert [(f.grade, f.subject.kind, f.values, lines(f)) for f in told] == [
+        ("proven", "unknown", {"place": f"{place}:809"}, [(2, None, "cause")])
+    ] * found
+
+
+def test_the_line_that_names_the_device_stands_for_the_warning_too() -> None:
+    (f,) = of("MSI-005", REFUSED + WARNING.format(place=MSI, function=ENABLE))
+    assert (f.grade, f.subject.bdf, lines(f)) == ("proven", "0000:01:00.0", [(1, None, "cause")])
+
+
+# MSI-009
+
+OOPS = """\
+[   {0}.000000] BUG: unable to handle page fault for address: ffa0000000000010
+[   {0}.000001] #PF: supervisor write access in kernel mode
+[   {0}.000002] Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI
+[   {0}.000003] CPU: 0 UID: 0 PID: 262 Comm: vmm Not tainted 6.12.0 #1
+[   {0}.000004] RIP: 0010:pci_msix_write_vector_ctrl+0x33/0x100
+[   {0}.000005] Call Trace:
+[   {0}.000006]  <TASK>
+[   {0}.000007]  msix_mask_irq+0x29/0x50
+"""
+
+
+@pytest.mark.parametrize("at", [10, 30])
+def test_of_a_warning_and_an_oops_the_oops_is_the_report(at: int) -> None:
+    parts = sorted([(at, OOPS.format(at)), (20, WARNING.format(place=MSI, function=ENABLE))])
+    (f,) = of("MSI-009", "".join(text for _, text in parts))
+    assert (f.grade, f.severity, f.values["kind"], f.values["function"], f.values["reports"]) == (
+        *("proven", "high", "oops", "pci_msix_write_vector_ctrl"),
+        2,
+    )
+
+
+# The replay of SET_IRQS in a recording that begins late
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_late_recording_predicts_that_a_request_of_one_vector_works_too(count: int) -> None:
+    t = Trace()
+    t.set_irqs(0x24, 2, 0, count, 0)
+    assert tables(str(t))["predictions"].select("predicted", "observed", "basis", "agrees").rows() == [("0", "0", "healthy", True)]
