@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tracekit import Answer, Fault, Grid, Pool
+from tracekit import Answer, Fault, Grid, Pool, Signal
 from tracekit_reports.story import plural
 
 MS = 1_000_000
@@ -20,7 +20,7 @@ def lines(answer: Answer, names: Mapping[str, str], full: bool) -> Iterator[str]
         if f.step.ends:
             yield f"  {f.step.ends}"
     yield from _part("What the guest sees", answer.guest)
-    yield from _part("Interrupts", answer.signals)
+    yield from _part("Interrupts", [_signal(s) for s in answer.signals])
     yield from _part("What it costs at the worst moment", [_pool(p) for p in answer.pools])
     yield from _part("Without an occasion yet", [f"{code}  {names.get(code, '')}" for code in answer.risks])
     yield from _part("Assumed", answer.assumptions)
@@ -43,7 +43,10 @@ def document(answer: Answer) -> dict[str, Any]:
         "faults": [_fault(f) for f in answer.first()],
         "risks": list(answer.risks),
         "guest": list(answer.guest),
-        "interrupts": list(answer.signals),
+        "interrupts": [_signal(s) for s in answer.signals],
+        "signals": [
+            {"at_ns": s.at, "device": s.device, "vector": s.vector, "fate": s.fate, "why": s.why, "late_ns": s.late} for s in answer.signals
+        ],
         "cost": [{"pool": p.name, "most": p.most, "size": p.size} for p in answer.pools],
         "assumptions": list(answer.assumptions),
         "gates": dict(answer.gates),
@@ -80,6 +83,19 @@ def _part(title: str, rows: Sequence[str]) -> Iterator[str]:
 
 def _step(f: Fault) -> str:
     return f"step {f.step.number}, {f.step.at / MS:.3f} ms: {f.step.what}"
+
+
+def _signal(s: Signal) -> str:
+    """Return what became of one interrupt, and why."""
+    late = f"{(s.late or 0) / MS:.3f} ms late"
+    told = {
+        "delivered": f"delivered at once {s.why}".rstrip(),
+        "late": f"pending, delivered {late}: {s.why}",
+        "pending": f"pending to the end: {s.why}",
+        "unsure": f"lost, unless the device keeps it pending{f', then {late}' if s.late is not None else ''}: {s.why}",
+        "lost": f"lost: {s.why}",
+    }[s.fate]
+    return f"{s.at / MS:.3f} ms {s.device} {'INTx' if s.vector is None else f'vector {s.vector}'}: {told}"
 
 
 def _pool(p: Pool) -> str:

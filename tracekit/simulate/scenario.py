@@ -57,7 +57,7 @@ class Guest:
     """The guests. `kind`: a has no paravirtual interface to allocate vectors, b one that the host answers, c one that it does not.
 
     `unmask`: whether the driver unmasks its vectors after it has enabled MSI-X or before. `count`: how many such guests run; `traffic`:
-    whether each vector interrupts as soon as it is there.
+    whether each vector interrupts as soon as it is there. `handling`: us from an interrupt of a line to its driver's acknowledgement.
     """
 
     kernel: str = field(default="6.6", metadata={"release": True})
@@ -65,13 +65,16 @@ class Guest:
     unmask: str = one_of("after enable", "before enable")
     count: int = 1
     traffic: bool = True
+    handling: int = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
     """One passed-through function. `table`: entries of its MSI-X table in session 1, 2, ...; the last one stays.
 
-    `queues`: vectors that the guest's driver wants, 0 for the whole table. `kind`: MSI-X, or plain MSI with `table` vectors.
+    `queues`: vectors that the guest's driver wants, 0 for the whole table. `kind`: MSI-X, plain MSI with `table` vectors, or the INTx line.
+    `maskable`: plain MSI with mask bits. `intx`: whether a function with MSI or MSI-X has an INTx pin too, which no VF has. `pending`:
+    whether pending bits outlive a disable, which PCI Express leaves open.
     `sessions`: those in which it is used; none given: in all. `reload`: whether its driver is reloaded in each session (Xen).
     `functions`: so many alike (VFs).
     """
@@ -79,7 +82,10 @@ class Device:
     name: str = "0000:3d:00.0"
     table: tuple[int, ...] = (8,)
     queues: int = 0
-    kind: str = one_of("msix", "msi")
+    kind: str = one_of("msix", "msi", "intx")
+    maskable: bool = False
+    intx: bool = False
+    pending: str = one_of("unspecified", "kept", "cleared")
     sessions: tuple[int, ...] = ()
     reload: bool = True
     functions: int = 1
@@ -90,7 +96,7 @@ class Device:
 
     def wanted(self, session: int) -> int:
         """Return how many vectors the driver asks for: no more than there are entries."""
-        size = self.entries(session)
+        size = 1 if self.kind == "intx" else self.entries(session)
         return min(self.queues or size, size)
 
     def used(self, session: int) -> bool:
@@ -108,6 +114,19 @@ class Interrupt:
 
 
 @dataclass(frozen=True, slots=True)
+class Act:
+    """The guest's driver does something `at` so many milliseconds after the begin.
+
+    It masks or unmasks a vector, all of them (Function Mask), or the line; or it switches MSI or MSI-X off and on.
+    """
+
+    what: str = one_of("mask", "unmask", "mask all", "unmask all", "disable", "enable")
+    at: float = 0.0
+    vector: int = 0
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """What is asked. `sessions`: how often the device is opened, 0 for once a table size; `rebinds`: sessions before which its driver in
     the host is unbound and bound."""
@@ -117,6 +136,7 @@ class Scenario:
     guest: Guest = field(default_factory=Guest)
     devices: tuple[Device, ...] = (Device(),)
     interrupts: tuple[Interrupt, ...] = ()
+    acts: tuple[Act, ...] = ()
     sessions: int = 0
     rebinds: tuple[int, ...] = ()
 

@@ -11,6 +11,7 @@ from tracekit.simulate.scenario import Scenario, release_of
 
 Tree = dict[str, Any]
 LARGEST = 1_000_000
+EVENTS = ("interrupts", "acts")  # what happens to a device at a time
 
 
 def read(path: Path) -> Tree:
@@ -42,9 +43,10 @@ def scenario(tree: Mapping[str, Any], source: str = "scenario") -> Scenario:
     names = [d.name for d in made.devices]
     if len(set(names)) < len(names):
         raise UsageError(f"{source}: devices: two have one name")
-    for i in made.interrupts:
-        if i.device and i.device not in names:
-            raise UsageError(f"{source}: interrupts.device: no device is called {i.device}{nearest(i.device, names)}")
+    for part in EVENTS:
+        for e in getattr(made, part):
+            if e.device and e.device not in names:
+                raise UsageError(f"{source}: {part}.device: no device is called {e.device}{nearest(e.device, names)}")
     return made
 
 
@@ -70,7 +72,7 @@ def _put(tree: Tree, names: Sequence[str], value: str, setting: str) -> None:
     if not rest:
         tree[first] = value
         return
-    if first in ("devices", "interrupts"):
+    if first in ("devices", *EVENTS):
         rows = tree.setdefault(first, [{}])
         chosen: list[Tree] = rows
         if rest[0].isdigit():
@@ -150,7 +152,7 @@ def _text(setting: "Field[Any]", raw: Any, source: str, where: str) -> str:
 def _tables(value: Scenario) -> Iterable[str]:
     for name in ("host", "client", "guest"):
         yield "\n".join([f"[{name}]", *_lines(getattr(value, name))])
-    for name in ("devices", "interrupts"):
+    for name in ("devices", *EVENTS):
         yield from ("\n".join([f"[[{name}]]", *_lines(row, whole=True)]) for row in getattr(value, name))
 
 
@@ -163,7 +165,7 @@ def _lines(value: Any, whole: bool = False) -> Iterable[str]:
             plain
             or mine == f.default
             and not (f.metadata.get("release") and mine)
-            and not (whole and f.name in ("name", "table", "vector"))
+            and not (whole and f.name in ("name", "table", "vector", "what"))
         ):
             continue
         yield f"{f.name} = {_toml(mine)}"

@@ -1,15 +1,18 @@
 """One passed-through function in a scenario: its table and irq domain, the opened device, the client, the guest's driver."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tracekit import EINVAL, VFIO_MSI, VFIO_MSIX, Device, Step
+from tracekit import EINVAL, VFIO_INTX, VFIO_MSI, VFIO_MSIX, Act, Device, Step
 from tracekit_systems.scenarios.client import KvmtoolClient
+from tracekit_systems.scenarios.interrupts import Interrupts
 from tracekit_systems.scenarios.kernel import Kernel
-from tracekit_systems.scenarios.world import MS, US, World, vectors
+from tracekit_systems.scenarios.world import MS, World, vectors
 
 NORESIZE = 0x8
+INDICES = {"msix": VFIO_MSIX, "msi": VFIO_MSI, "intx": VFIO_INTX}
+CLASSES = {VFIO_MSIX: "MSI-X", VFIO_MSI: "MSI"}
 UNSAFE = (  # drivers/vfio/vfio_iommu_type1.c
     'vfio_iommu_type1_attach_group: No interrupt remapping support.  Use the module param "allow_unsafe_interrupts" to enable VFIO'
     " IOMMU support on this platform"
@@ -21,26 +24,50 @@ class FunctionRun:
 
     def __init__(self, world: World, device: Device, name: str, irq: int) -> None:
         self.world, self.device, self.name = world, device, name
-        self.index = VFIO_MSI if device.kind == "msi" else VFIO_MSIX
-        self.kernel = Kernel(world, device, name, irq, self.index)
+        self.index = INDICES[device.kind]
+        self.interrupts = Interrupts(world, device, name, irq)
+        self.kernel = Kernel(world, device, name, irq, self.index, self.interrupts)
         self.vfio: Any = None
         self.vmm: Any = None
         self.sent: list[tuple[Any, int]] = []
-        self.used: set[int] = set()
-        self.deliveries: dict[int, Any] = {}
-        self.signals: list[tuple[int, int, int]] = []  # when, which vector, which of its signals
+        self.line = world.machines["Vmm"]("incr", 1)  # the client's side of INTx
         self.wanted: set[int] = set()
         self.told = True
         self.torn = False
+        self.current = 0
 
     def signal(self, vector: int) -> None:
         """Let the device signal a vector now."""
-        d = self._delivery(vector)
-        d.signal()
-        self.signals.append((self.world.now, vector, len(d.signals) - 1))
-        if d.phase == "on":
-            self._handled(vector)
-        self.world.step(self.name, f"the device signals vector {vector}", d.signals[-1])
+        signal = self.interrupts.signal(vector)
+        what = "its line" if self.index == VFIO_INTX else f"vector {vector}"
+        self.world.step(self.name, f"the device signals {what}", signal.fate if signal.fate in ("delivered", "lost") else "pending")
+
+    def act(self, act: Act) -> None:
+        """Let the guest's driver do something by itself; nothing where the device is not open."""
+        if self.vfio is None:
+            return
+        if act.what in ("disable", "enable"):
+            self._switch(act.what == "enable")
+            return
+        masks, line = act.what.startswith("mask"), self.index == VFIO_INTX
+        vector = None if act.what.endswith("all") else act.vector
+        self.world.step(self.name, f"the guest {act.what.split()[0]}s {'its line' if line else _named(vector)}")
+        if line:
+            self.interrupts.guest_masks_line(masks)
+        elif masks:
+            self.interrupts.guest_masks(vector)
+        else:
+            self.interrupts.guest_unmasks(vector)
+
+    def _switch(self, on: bool) -> None:
+        """Disable MSI or MSI-X as the guest's driver, or load it again."""
+        if on == bool(self.wanted) or self.index == VFIO_INTX:
+            return
+        if on:
+            self._load(self.device.wanted(self.current))
+            return
+        self.wanted = set()
+        self._act(f"the guest disables {CLASSES[self.index]}", lambda: self.vmm.guest_disables(self.send), own=True)
 
     def rebind(self) -> None:
         """Unbind and bind the driver in the host."""
@@ -51,7 +78,7 @@ class FunctionRun:
         """Open the device and load the guest's driver."""
         if self.world.gates["rebind_between_sessions"] and session > 1:
             self.rebind()
-        size = self.device.entries(session)
+        self.current, size = session, self.device.entries(session)
         self.kernel.resize(size)
         host = self.world.scenario.host
         if host.arch == "x86" and not host.remapping:
@@ -63,8 +90,14 @@ class FunctionRun:
         self.vmm = self._client(size)
         self.world.message(self.name, f"vfio-pci {self.name}: enabling device (0000 -> 0002)")
         self.world.call(self.name, "vfio_pci_core_enable")
-        self.world.step(self.name, f"session {session}: the client opens the device, whose table has {size} entries")
-        self._load(self.device.wanted(session))
+        table = "" if self.index == VFIO_INTX else f", whose table has {size} entries"
+        self.world.step(self.name, f"session {session}: the client opens the device{table}")
+        if self.interrupts.source.line:
+            self._act("the client enables INTx", lambda: self.line.switch_line(True, self.send))
+        if self.index == VFIO_INTX:
+            self.wanted = {0}
+        else:
+            self._load(self.device.wanted(session))
 
     def end(self) -> None:
         """Close the device."""
@@ -72,9 +105,7 @@ class FunctionRun:
             return
         self.world.call(self.name, "vfio_pci_core_close_device")
         self.kernel.close(self.vfio)
-        self._phase(set(self.deliveries), "off")
         self.world.end(f"{self.name} windows")
-        self.used.clear()
         self.vfio = self.vmm = None
         self.world.step(self.name, "the client closes the device")
         self.world.wait(MS)
@@ -83,8 +114,8 @@ class FunctionRun:
         """Return the client as it starts: QEMU, or kvmtool, whose own machine is for MSI-X."""
         client, machines = self.world.scenario.client, self.world.machines
         if client.name == "kvmtool" and client.policy == "auto" and self.index == VFIO_MSIX:
-            return KvmtoolClient(machines["Kvmtool"](size))
-        return machines["Vmm"](self.policy(), size, batched=self.world.gates.get("QV2", False), index=self.index, intx=False)
+            return KvmtoolClient(machines["Kvmtool"](size), self.device.intx)
+        return machines["Vmm"](self.policy(), size, batched=self.world.gates.get("QV2", False), index=self.index, intx=self.device.intx)
 
     def policy(self) -> str:
         """Return how the client adds a vector."""
@@ -98,6 +129,8 @@ class FunctionRun:
 
     def deaf(self) -> set[int]:
         """Return the vectors that the guest believes enabled and that nothing serves."""
+        if self.vfio and self.vfio.irq_type == self.index == VFIO_INTX:
+            return set()
         return self.wanted - (self.vfio.wired if self.vfio else set())
 
     def _load(self, count: int) -> None:
@@ -109,29 +142,36 @@ class FunctionRun:
         asked_for = list(range(count))
         self.wanted = set(asked_for)
         first = asked_for if guest.unmask == "before enable" else []
-        self._act("enables MSI" + ("-X" if self.index == VFIO_MSIX else ""), lambda: self.vmm.guest_enables(first, self.send))
+        self._act(f"the guest enables {CLASSES[self.index]}", lambda: self._enables(first))
         for vector in [] if first else asked_for:
-            self._act(f"unmasks vector {vector}", partial(self.vmm.guest_unmasks, vector, self.send))
+            self._act(f"the guest unmasks vector {vector}", partial(self.vmm.guest_unmasks, vector, self.send))
 
-    def _act(self, what: str, act: Callable[[], None]) -> None:
-        """Run one action of the guest, and check the requests that its client sends to the kernel."""
+    def _enables(self, unmasked: list[int]) -> None:
+        """Enable MSI or MSI-X, for which the client switches INTx off."""
+        if self.vfio.irq_type == VFIO_INTX:
+            self.line.switch_line(False, self.send)
+        self.vmm.guest_enables(unmasked, self.send)
+
+    def _act(self, what: str, act: Callable[[], None], own: bool = False) -> None:
+        """Run one action of the guest or the client, and check the requests that it leads to. `own`: the guest takes its vectors down."""
         self.sent, self.torn = [], False
-        alive, used, lane = set(self.vfio.wired), set(self.used), f"{self.name} windows"
-        before, began = len(self.signals), self.world.now
-        step = self.world.step(self.name, f"the guest {what}")
+        alive, used, lane = set(self.vfio.wired), set(self.interrupts.used), f"{self.name} windows"
+        before, began = len(self.interrupts.signals), self.world.now
+        step = self.world.step(self.name, what)
         act()
-        if self.vfio.wired:
+        if self.vfio.wired or own:
             self.world.end(lane)
+        self.torn = self.torn and not own
         ret = self.sent[-1][1] if self.sent else 0
         asked = "; ".join(f"SET_IRQS {r.start}+{r.count} {r.data}: {n}" for r, n in self.sent)
         self.world.steps[step.number - 1] = step = type(step)(step.number, began, self.name, step.what, asked)
         self._judge(step, ret, alive, used, before)
         self.world.measure()
-        self.world.wait(MS)
+        self.world.idle(MS)
         self.world.irq("", "irq_handler_entry", irq=27)
         if self.world.scenario.guest.traffic:
             for vector in sorted(self.vfio.wired & self.wanted if self.vfio else ()):
-                self._handled(vector)
+                self.interrupts.handled(vector)
 
     def _judge(self, step: Step, ret: int, alive: set[int], used: set[int], before: int) -> None:
         """Note the faults of what was sent: `alive` vectors were wired before, `used` ones had interrupted."""
@@ -140,8 +180,9 @@ class FunctionRun:
         if self.torn and ret == 0 and used:
             found.append("VFIO-002")
             found += ["VFIO-006"] if self.kernel.dynamic else []
-            lost = any(v in used and self.deliveries[v].signals[n] == "lost-possible" for _, v, n in self.signals[before:])
-            found += ["VFIO-001"] if lost else []
+            gone = [s for s in self.interrupts.signals[before:] if s.vector in used and s.fate in ("lost", "unsure")]
+            found += ["VFIO-001"] if gone else []
+            found += ["VFIO-009"] if any("INTx, which has no handler" in s.why for s in gone) else []
         elif self.torn and ret != 0:
             found.append("VFIO-003")
         elif not self.torn and ret < 0 and alive:
@@ -154,34 +195,19 @@ class FunctionRun:
 
     def send(self, request: Any) -> int:
         """Carry a SET_IRQS out."""
-        window = self.world.scenario.client.window * US  # a disable takes two fifths of it, the enable the rest
-        off = request.data == "none" and request.count == 0
+        off = request.data == "none" and request.count == 0 and request.index != VFIO_INTX
         was = set(self.vfio.wired)
         if off and was:
             self.world.begin(f"{self.name} windows", "down", "bad")
-            self._phase(was, "freed")
-        self.world.wait(window * (2 if off else 3) // 5)
         ret = self.kernel.set_irqs(self.vfio, request)
         if off and ret == 0:
             self.torn = bool(was)
-            self.used.clear()
-        self._phase(was - self.vfio.wired, "off")
-        self._phase(self.vfio.wired, "on")
         self.sent.append((request, ret))
         self.world.begin(f"{self.name} vectors", vectors(len(self.vfio.wired)), "vectors")
         if not self.vfio.wired:
             self.world.end(f"{self.name} vectors")
         return ret
 
-    def _phase(self, moved: Iterable[int], phase: str) -> None:
-        for vector in sorted(moved):
-            if self._delivery(vector).move(phase):
-                self._handled(vector)
 
-    def _delivery(self, vector: int) -> Any:
-        return self.deliveries.setdefault(vector, self.world.machines["Delivery"]())
-
-    def _handled(self, vector: int) -> None:
-        """Let the host's handler run."""
-        self.used.add(vector)
-        self.world.irq(self.name, "irq_handler_entry", irq=self.kernel.irq + vector, vector=vector)
+def _named(vector: int | None) -> str:
+    return "all vectors" if vector is None else f"vector {vector}"

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import LARGEST_TABLE, Answer, Parts, Pool, Scenario, Simulator, TracekitError
+from tracekit import LARGEST_TABLE, VFIO_INTX, Answer, Parts, Pool, Scenario, Signal, Simulator, TracekitError
 from tracekit_systems.scenarios.emit import dmesg, ftrace
-from tracekit_systems.scenarios.function import FunctionRun
+from tracekit_systems.scenarios.function import CLASSES, FunctionRun
 from tracekit_systems.scenarios.hvm import HvmRun
 from tracekit_systems.scenarios.like import TABLES, like
 from tracekit_systems.scenarios.picture import timeline
@@ -58,6 +58,7 @@ class Forward(Simulator):
         _schedule(world, runs)
         for session in range(1, scenario.last + 1):
             _session(world, runs, session)
+        world.settle()
         guest = tuple(line for run in runs for line in _seen(run))
         for run in runs:
             run.end()
@@ -135,13 +136,32 @@ def _name(first: str, number: int) -> str:
 
 
 def _schedule(world: World, runs: list[FunctionRun]) -> None:
-    """Put the interrupts that are asked about on the clock."""
+    """Put the interrupts that are asked about on the clock, and what the guest does by itself."""
     for i in world.scenario.interrupts:
-        run = next((r for r in runs if i.device in ("", r.device.name)), runs[0])
-        if i.vector >= (size := max(run.device.table)):
-            raise TracekitError(f"interrupts.vector = {i.vector}: the table of {run.device.name} has {size} entries, the first is 0")
-        world.due.append((int(i.at * MS), partial(run.signal, i.vector)))
-    world.due.sort(key=lambda d: d[0])
+        run = _of(runs, i.device)
+        if i.vector >= (size := _vectors(run)):
+            raise TracekitError(f"interrupts.vector = {i.vector}: {_has(run, size)}")
+        world.at(int(i.at * MS), partial(run.signal, i.vector))
+    for act in world.scenario.acts:
+        run = _of(runs, act.device)
+        if act.vector >= (size := _vectors(run)):
+            raise TracekitError(f"acts.vector = {act.vector}: {_has(run, size)}")
+        world.acts.append((int(act.at * MS), partial(run.act, act)))
+    world.acts.sort(key=lambda a: a[0])
+
+
+def _of(runs: list[FunctionRun], device: str) -> FunctionRun:
+    return next((r for r in runs if device in ("", r.device.name)), runs[0])
+
+
+def _vectors(run: FunctionRun) -> int:
+    return 1 if run.index == VFIO_INTX else max(run.device.table)
+
+
+def _has(run: FunctionRun, size: int) -> str:
+    if run.index == VFIO_INTX:
+        return f"{run.device.name} has one line, vector 0"
+    return f"the table of {run.device.name} has {size} entries, the first is 0"
 
 
 def _session(world: World, runs: list[FunctionRun], session: int) -> None:
@@ -160,11 +180,17 @@ def _seen(run: FunctionRun) -> Iterator[str]:
     if run.vfio is None:
         return
     deaf, count = sorted(run.deaf()), len(run.wanted)
-    if lost := sorted({v for _, v, n in run.signals if v in run.wanted and run.deliveries[v].signals[n] == "lost-possible"}):
-        yield f"{run.name}: an interrupt of vector {_spans(lost)} never comes; its queue waits until the driver polls it"
+    if lost := sorted({s.vector for s in run.interrupts.signals if s.vector in run.wanted and s.fate in ("lost", "unsure")}):
+        maybe = all(s.fate != "lost" for s in run.interrupts.signals if s.vector in lost)
+        never = "may never come; its queue then" if maybe else "never comes; its queue"
+        yield f"{run.name}: an interrupt of vector {_spans(lost)} {never} waits until the driver polls it"
     if deaf:
         told = "no write to a mask can fail, so its driver is not told"
         yield f"{run.name}: {count - len(deaf)} of {count} vectors interrupt; {_spans(deaf)} never: {told}"
+    elif run.index == VFIO_INTX:
+        yield f"{run.name}: its line interrupts"
+    elif not count:
+        yield f"{run.name}: its driver has {CLASSES[run.index]} off"
     elif not run.told:
         yield f"{run.name}: the host grants {count} vectors and the driver is told: it takes fewer queues"
     else:
@@ -183,7 +209,7 @@ def _risks(world: World, runs: list[FunctionRun], size: int, others: int) -> tup
     """Return what the configuration leads to on an occasion: windows at a growth, a shortage that the guest cannot learn of."""
     client, guest = world.scenario.client, world.scenario.guest
     found = set()
-    for run in runs:
+    for run in (r for r in runs if r.index != VFIO_INTX):
         modern = bool(world.gates.get("QV3")) or client.name == "kvmtool"
         policy = "full" if client.name == "kvmtool" else client.policy if client.policy != "auto" else "dyn" if modern else "incr"
         made = world.machines["Configuration"](
@@ -208,14 +234,10 @@ def _taken(world: World, size: int, others: int) -> Iterator[Pool]:
         yield Pool("IRTEs", world.most.get("IRTEs", 0), world.irtes)
 
 
-def _signals(runs: list[FunctionRun]) -> Iterator[str]:
+def _signals(runs: list[FunctionRun]) -> Iterator[Signal]:
     """Yield what became of each interrupt that was asked about."""
-    words = {
-        "delivered": "delivered at once",
-        "delayed": "pending, delivered late",
-        "lost-possible": "lost, unless the device keeps it pending",
-    }
-    for at, name, vector, verdict in sorted(
-        (at, run.name, vector, run.deliveries[vector].signals[n]) for run in runs for at, vector, n in run.signals
-    ):
-        yield f"{at / MS:.3f} ms {name} vector {vector}: {words[verdict]}"
+    told = [(s, r) for r in runs for s in r.interrupts.signals]
+    for s, r in sorted(told, key=lambda t: (t[0].at, t[1].name, t[0].vector)):
+        late = None if s.until is None or s.fate == "delivered" else s.until - s.at
+        line = r.index == VFIO_INTX
+        yield Signal(s.at, r.name, None if line else s.vector, s.fate, "" if line and s.fate == "delivered" else s.why, late)

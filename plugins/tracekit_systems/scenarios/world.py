@@ -1,5 +1,6 @@
 """The host while a scenario runs: its clock, its pools, what happened so far."""
 
+from bisect import insort
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,7 +40,8 @@ class World:
     events: list[Event] = field(default_factory=list)
     bars: dict[str, list[Bar]] = field(default_factory=dict)
     most: dict[str, int] = field(default_factory=dict)
-    due: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
+    due: list[tuple[int, Callable[[], None]]] = field(default_factory=list)  # what happens at once, whatever else goes on
+    acts: list[tuple[int, Callable[[], None]]] = field(default_factory=list)  # what waits for the end of a call
 
     def step(self, subject: str, what: str, ends: str = "") -> Step:
         """Note one step."""
@@ -59,6 +61,24 @@ class World:
             self.now = max(self.now, at)
             signal()
         self.now = until
+
+    def at(self, at: int, happens: Callable[[], None]) -> None:
+        """Put something on the clock."""
+        insort(self.due, (at, happens), key=lambda d: d[0])
+
+    def idle(self, ns: int) -> None:
+        """Let time pass outside of calls: the acts of guest and host that are due come too."""
+        until = self.now + ns
+        while self.acts and self.acts[0][0] <= until:
+            at, act = self.acts.pop(0)
+            self.wait(max(at - self.now, 0))
+            act()
+        self.wait(max(until - self.now, 0))
+
+    def settle(self) -> None:
+        """Let time pass until nothing is on the clock any more."""
+        while left := [at for at, _ in (*self.due, *self.acts)]:
+            self.idle(max(max(left) - self.now, 0) + MS)
 
     def call(self, device: str, function: str, **args: int) -> None:
         """Note a call of a kernel function."""
