@@ -26,7 +26,8 @@ class Host:
 
     `vectors`: CPU vectors of one CPU that devices can have; `in_use`: those that the host's own devices hold. `irtes`: entries of the
     remapping table, 0 for those of the IOMMU's kind. `xen`: release of the hypervisor, empty without one; `pirqs`: numbers that a domain
-    can have for MSI.
+    can have for MSI; `event_channels`: those that a domain may have by its configuration; `events`: how they are kept, which
+    limits them too; `auto` is what the releases do.
     """
 
     arch: str = one_of("x86", "arm64", "s390", "powerpc", "loongarch")
@@ -40,6 +41,8 @@ class Host:
     irtes: int = 0
     xen: str = field(default="", metadata={"release": True})
     pirqs: int = 32
+    event_channels: int = 1023
+    events: str = one_of("auto", "fifo", "2-level")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Guest:
 
     `unmask`: whether the driver unmasks its vectors after it has enabled MSI-X or before. `count`: how many such guests run; `traffic`:
     whether each vector interrupts as soon as it is there. `handling`: us from an interrupt of a line to its driver's acknowledgement.
+    `cpus`: its virtual CPUs, and `channels`: other event channels (xenstore and console are 2) (Xen).
     """
 
     kernel: str = field(default="6.6", metadata={"release": True})
@@ -66,11 +70,15 @@ class Guest:
     count: int = 1
     traffic: bool = True
     handling: int = 100
+    cpus: int = 4
+    channels: int = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One passed-through function. `table`: entries of its MSI-X table in session 1, 2, ...; the last one stays.
+    """One function: passed through (`driver` vfio), or used by the host, whose driver leaves affinity to users or to the kernel (managed).
+
+    `table`: entries of its MSI-X table in session 1, 2, ...; the last one stays.
 
     `queues`: vectors that the guest's driver wants, 0 for the whole table. `kind`: MSI-X, plain MSI with `table` vectors, or the INTx line.
     `maskable`: plain MSI with mask bits. `intx`: whether a function with MSI or MSI-X has an INTx pin too, which no VF has. `pending`:
@@ -80,6 +88,7 @@ class Device:
     """
 
     name: str = "0000:3d:00.0"
+    driver: str = one_of("vfio", "host", "managed")
     table: tuple[int, ...] = (8,)
     queues: int = 0
     kind: str = one_of("msix", "msi", "intx")
@@ -127,6 +136,15 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
+class Hotplug:
+    """A CPU of the host is taken offline, or brought back (`online`), `at` so many milliseconds after the begin."""
+
+    cpu: int = 0
+    at: float = 0.0
+    online: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """What is asked. `sessions`: how often the device is opened, 0 for once a table size; `rebinds`: sessions before which its driver in
     the host is unbound and bound."""
@@ -137,6 +155,7 @@ class Scenario:
     devices: tuple[Device, ...] = (Device(),)
     interrupts: tuple[Interrupt, ...] = ()
     acts: tuple[Act, ...] = ()
+    hotplug: tuple[Hotplug, ...] = ()
     sessions: int = 0
     rebinds: tuple[int, ...] = ()
 

@@ -12,6 +12,7 @@ from tracekit.simulate.scenario import Scenario, release_of
 Tree = dict[str, Any]
 LARGEST = 1_000_000
 EVENTS = ("interrupts", "acts")  # what happens to a device at a time
+TABLES = ("devices", *EVENTS, "hotplug")
 
 
 def read(path: Path) -> Tree:
@@ -43,6 +44,9 @@ def scenario(tree: Mapping[str, Any], source: str = "scenario") -> Scenario:
     names = [d.name for d in made.devices]
     if len(set(names)) < len(names):
         raise UsageError(f"{source}: devices: two have one name")
+    for h in made.hotplug:
+        if h.cpu >= made.host.cpus:
+            raise UsageError(f"{source}: hotplug.cpu = {h.cpu}: the host has {made.host.cpus} CPUs, the first is 0")
     for part in EVENTS:
         for e in getattr(made, part):
             if e.device and e.device not in names:
@@ -72,7 +76,7 @@ def _put(tree: Tree, names: Sequence[str], value: str, setting: str) -> None:
     if not rest:
         tree[first] = value
         return
-    if first in ("devices", *EVENTS):
+    if first in TABLES:
         rows = tree.setdefault(first, [{}])
         chosen: list[Tree] = rows
         if rest[0].isdigit():
@@ -152,7 +156,7 @@ def _text(setting: "Field[Any]", raw: Any, source: str, where: str) -> str:
 def _tables(value: Scenario) -> Iterable[str]:
     for name in ("host", "client", "guest"):
         yield "\n".join([f"[{name}]", *_lines(getattr(value, name))])
-    for name in ("devices", *EVENTS):
+    for name in TABLES:
         yield from ("\n".join([f"[[{name}]]", *_lines(row, whole=True)]) for row in getattr(value, name))
 
 
@@ -165,7 +169,7 @@ def _lines(value: Any, whole: bool = False) -> Iterable[str]:
             plain
             or mine == f.default
             and not (f.metadata.get("release") and mine)
-            and not (whole and f.name in ("name", "table", "vector", "what"))
+            and not (whole and f.name in ("name", "table", "vector", "what", "cpu"))
         ):
             continue
         yield f"{f.name} = {_toml(mine)}"

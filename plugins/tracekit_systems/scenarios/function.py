@@ -38,9 +38,7 @@ class FunctionRun:
 
     def signal(self, vector: int) -> None:
         """Let the device signal a vector now."""
-        signal = self.interrupts.signal(vector)
-        what = "its line" if self.index == VFIO_INTX else f"vector {vector}"
-        self.world.step(self.name, f"the device signals {what}", signal.fate if signal.fate in ("delivered", "lost") else "pending")
+        self.interrupts.signal(vector)
 
     def act(self, act: Act) -> None:
         """Let the guest's driver do something by itself; nothing where the device is not open."""
@@ -58,6 +56,9 @@ class FunctionRun:
             self.interrupts.guest_masks(vector)
         else:
             self.interrupts.guest_unmasks(vector)
+
+    def moved(self, stopped: set[int], started: set[int]) -> None:
+        """Do nothing: vectors of VFIO are not managed, and move with no loss (arch/x86/kernel/irq.c, fixup_irqs)."""
 
     def _switch(self, on: bool) -> None:
         """Disable MSI or MSI-X as the guest's driver, or load it again."""

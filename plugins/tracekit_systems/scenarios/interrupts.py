@@ -26,6 +26,7 @@ class Interrupts:
             line=device.intx or device.kind == "intx",
             keeps=KEEPS[device.pending],
         )
+        self.line = device.kind == "intx"
         self.used: set[int] = set()
         self.masked: set[int] = set()
         self.all_masked = False
@@ -36,12 +37,13 @@ class Interrupts:
         """Return what became of each interrupt."""
         return list(self.source.signals)
 
-    def signal(self, vector: int) -> Any:
+    def signal(self, vector: int) -> None:
         """Let the device signal a vector now."""
         s = self.source.signal(vector, self.world.now)
         if s.fate == "delivered":
             self._arrived([s], line=self.source.serving)
-        return s
+        ends = s.fate if s.fate in ("delivered", "lost") else "pending"
+        self.world.step(self.name, f"the device signals {'its line' if self.line else f'vector {vector}'}", ends)
 
     def enable(self, index: int, vectors: Iterable[int] = ()) -> None:
         """Set Enable."""

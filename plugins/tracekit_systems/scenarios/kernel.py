@@ -48,6 +48,21 @@ class Kernel:
             several=host.remapping or host.arch != "x86",
         )
         self.noticed: list[str] = []
+        self.masks: list[tuple[int, ...]] = []  # of managed vectors
+
+    def load(self, count: int) -> int:
+        """Enable and request vectors for a driver of the host, and return how many it has: one that cannot be requested ends it."""
+        got = max(int(min(self._alloc(count))), 0)
+        for v in range(got):
+            ret = ENOSPC if ENOSPC in self.world.vectors.activate(self.irq + v) else 0
+            self._vector_events(self.irq + v, 40 + v % 180, ret, managed=bool(self.masks))
+            if ret:
+                self.noticed.append("VEC-001")
+                self.function.free()
+                self._freed()
+                return 0
+            self.interrupts.attach(v)
+        return got
 
     def resize(self, size: int) -> None:
         """Let the table have another size."""
@@ -172,13 +187,13 @@ class Kernel:
                 self.interrupts.detach(v)
                 self.world.vectors.deactivate(self.irq + v)
 
-    def _vector_events(self, irq: int, vector: int, got: int) -> None:
+    def _vector_events(self, irq: int, vector: int, got: int, managed: bool = False) -> None:
         """Note the trace events of x86's vectors, where a refused irq is tried on the wanted CPUs, then on any; elsewhere the request."""
         if self.world.scenario.host.arch != "x86":
             self.world.call(self.name, "request_threaded_irq", irq=irq)
             self.world.back(self.name, "request_threaded_irq", got)
             return
-        self.world.irq(self.name, "vector_activate", irq=irq, is_managed=0, can_reserve=1, reserve=0)
+        self.world.irq(self.name, "vector_activate", irq=irq, is_managed=int(managed), can_reserve=int(not managed), reserve=0)
         for _ in range(2 if got else 1):
             self.world.irq(self.name, "vector_alloc", irq=irq, vector=0 if got else vector, reserved=1, ret=got)
 
@@ -228,7 +243,8 @@ class Kernel:
                 self.noticed.append("VEC-002")
             self.noticed += ["MSI-004"] if ret > 0 or count > 1 and self.index == VFIO_MSIX else []
         for v in range(max(ret, 0)):
-            self.world.vectors.allocate(self.irq + v, maskable=self.maskable)
+            if not self.masks:
+                self.world.vectors.allocate(self.irq + v, maskable=self.maskable)
         if self.world.irtes is not None:
             self.world.entries[self.name] = max(ret, 0)
         if self.world.vectors.warnings:
@@ -266,7 +282,16 @@ class Kernel:
         """Say how many irqs the parent can give: remapping entries, and CPU vectors where these are taken at the allocation."""
         limits = [self._entries_left()] if self.world.irtes is not None else []
         limits += [self.world.vectors.available] if not self.world.gates.get("KV1", True) else []
+        limits += [self._managed(limits)] if self.masks else []
         self.function.room = min(limits) if limits else None
+
+    def _managed(self, limits: list[int]) -> int:
+        """Set slots aside for managed vectors, and return for how many there are enough (x86_vector_alloc_irqs, reserve_managed_vector)."""
+        for n, mask in enumerate(self.masks[: min(limits, default=len(self.masks))]):
+            if ENOSPC in self.world.vectors.reserve_managed(self.irq + n, mask):
+                self.world.irq(self.name, "vector_reserve_managed", irq=self.irq + n, ret=ENOSPC)
+                return n
+        return min([len(self.masks), *limits])
 
     def _entries_left(self) -> int:
         shared = self.world.scenario.host.iommu == "intel"
