@@ -80,7 +80,10 @@ class Device:
 
     `table`: entries of its MSI-X table in session 1, 2, ...; the last one stays.
 
-    `queues`: vectors that the guest's driver wants, 0 for the whole table. `kind`: MSI-X, plain MSI with `table` vectors, or the INTx line.
+    `backend`: what serves a passed-through function: the device by vfio-pci, an mdev driver (i915 GVT, mtty: one vector of plain MSI), or a
+    vfio-user server.
+    `queues`: vectors that the guest's driver wants, 0 for the whole table. `kind`: MSI-X, plain MSI with `table` vectors, the INTx line, or
+    interrupt message storage with `table` entries, and MSI-X where the host has none.
     `maskable`: plain MSI with mask bits. `intx`: whether a function with MSI or MSI-X has an INTx pin too, which no VF has. `pending`:
     whether pending bits outlive a disable, which PCI Express leaves open.
     `sessions`: those in which it is used; none given: in all. `reload`: whether its driver is reloaded in each session (Xen).
@@ -89,9 +92,10 @@ class Device:
 
     name: str = "0000:3d:00.0"
     driver: str = one_of("vfio", "host", "managed")
+    backend: str = one_of("vfio-pci", "gvt", "mtty", "vfio-user")
     table: tuple[int, ...] = (8,)
     queues: int = 0
-    kind: str = one_of("msix", "msi", "intx")
+    kind: str = one_of("msix", "msi", "intx", "ims")
     maskable: bool = False
     intx: bool = False
     pending: str = one_of("unspecified", "kept", "cleared")
@@ -105,7 +109,7 @@ class Device:
 
     def wanted(self, session: int) -> int:
         """Return how many vectors the driver asks for: no more than there are entries."""
-        size = 1 if self.kind == "intx" else self.entries(session)
+        size = 1 if self.kind == "intx" or self.backend in ("gvt", "mtty") else self.entries(session)
         return min(self.queues or size, size)
 
     def used(self, session: int) -> bool:

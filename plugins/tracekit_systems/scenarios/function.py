@@ -8,10 +8,12 @@ from tracekit import EINVAL, VFIO_INTX, VFIO_MSI, VFIO_MSIX, Act, Device, Step
 from tracekit_systems.scenarios.client import KvmtoolClient
 from tracekit_systems.scenarios.interrupts import Interrupts
 from tracekit_systems.scenarios.kernel import Kernel
+from tracekit_systems.scenarios.served import MDEV, Served, index_of
+from tracekit_systems.scenarios.storage import refusal
 from tracekit_systems.scenarios.world import MS, World, vectors
 
 NORESIZE = 0x8
-INDICES = {"msix": VFIO_MSIX, "msi": VFIO_MSI, "intx": VFIO_INTX}
+INDICES = {"msix": VFIO_MSIX, "ims": VFIO_MSIX, "msi": VFIO_MSI, "intx": VFIO_INTX}
 CLASSES = {VFIO_MSIX: "MSI-X", VFIO_MSI: "MSI"}
 UNSAFE = (  # drivers/vfio/vfio_iommu_type1.c
     'vfio_iommu_type1_attach_group: No interrupt remapping support.  Use the module param "allow_unsafe_interrupts" to enable VFIO'
@@ -24,14 +26,21 @@ class FunctionRun:
 
     def __init__(self, world: World, device: Device, name: str, irq: int) -> None:
         self.world, self.device, self.name = world, device, name
-        self.index = INDICES[device.kind]
         self.interrupts = Interrupts(world, device, name, irq)
-        self.kernel = Kernel(world, device, name, irq, self.index, self.interrupts)
+        self.served = device.backend != "vfio-pci"
+        self.index = index_of(device) if self.served else INDICES[device.kind]
+        self.kernel: Kernel | Served = (
+            Served(world, device, irq, self.index, self.interrupts)
+            if self.served
+            else Kernel(world, device, name, irq, self.index, self.interrupts)
+        )
         self.vfio: Any = None
         self.vmm: Any = None
         self.sent: list[tuple[Any, int]] = []
         self.line = world.machines["Vmm"]("incr", 1)  # the client's side of INTx
         self.wanted: set[int] = set()
+        self.missed: list[Any] = []  # what was lost in a window
+        self.stored: set[int] = set()  # vectors from message storage
         self.told = True
         self.torn = False
         self.current = 0
@@ -79,19 +88,20 @@ class FunctionRun:
         """Open the device and load the guest's driver."""
         if self.world.gates["rebind_between_sessions"] and session > 1:
             self.rebind()
-        self.current, size = session, self.device.entries(session)
+        self.current, size = session, 1 if self.device.backend in MDEV else self.device.entries(session)
         self.kernel.resize(size)
         host = self.world.scenario.host
-        if host.arch == "x86" and not host.remapping:
+        if host.arch == "x86" and not host.remapping and not self.served:
             self.world.step(self.name, "VFIO refuses the group: there is no interrupt remapping")
             self.world.fault("VFIO-011", self.name)
             self.world.message(self.name, UNSAFE)
             return
         self.vfio = self.world.machines["VfioDevice"](dynamic=self.kernel.dynamic, sparse=self.world.gates.get("KV7", False))
         self.vmm = self._client(size)
-        self.world.message(self.name, f"vfio-pci {self.name}: enabling device (0000 -> 0002)")
-        self.world.call(self.name, "vfio_pci_core_enable")
-        table = "" if self.index == VFIO_INTX else f", whose table has {size} entries"
+        if not self.served:
+            self.world.message(self.name, f"vfio-pci {self.name}: enabling device (0000 -> 0002)")
+            self.world.call(self.name, "vfio_pci_core_enable")
+        table = "" if self.index == VFIO_INTX or self.device.backend in MDEV else f", whose table has {size} entries"
         self.world.step(self.name, f"session {session}: the client opens the device{table}")
         if self.interrupts.source.line:
             self._act("the client enables INTx", lambda: self.line.switch_line(True, self.send))
@@ -104,9 +114,11 @@ class FunctionRun:
         """Close the device."""
         if self.vfio is None:
             return
-        self.world.call(self.name, "vfio_pci_core_close_device")
+        if not self.served:
+            self.world.call(self.name, "vfio_pci_core_close_device")
         self.kernel.close(self.vfio)
         self.world.end(f"{self.name} windows")
+        self.stored = set()
         self.vfio = self.vmm = None
         self.world.step(self.name, "the client closes the device")
         self.world.wait(MS)
@@ -132,20 +144,42 @@ class FunctionRun:
         """Return the vectors that the guest believes enabled and that nothing serves."""
         if self.vfio and self.vfio.irq_type == self.index == VFIO_INTX:
             return set()
-        return self.wanted - (self.vfio.wired if self.vfio else set())
+        return self.wanted - (self.stored or (self.vfio.wired if self.vfio else set()))
 
     def _load(self, count: int) -> None:
         """Load the guest's driver: a guest that asks the host first takes no more than there is."""
         guest = self.world.scenario.guest
+        if self.device.kind == "ims" and self._stores(count):
+            return
         if guest.kind == "b":
             count, asked = min(count, self.kernel.room(count)), count
             self.told = count == asked
+            self.world.step(self.name, f"the guest asks the host for {vectors(asked)}", f"{count} granted")
+        elif guest.kind == "c":
+            self.world.step(self.name, f"the guest asks the host for {vectors(count)}", "no answer")
         asked_for = list(range(count))
         self.wanted = set(asked_for)
+        if not asked_for:  # the driver was told that there is none
+            return
         first = asked_for if guest.unmask == "before enable" else []
         self._act(f"the guest enables {CLASSES[self.index]}", lambda: self._enables(first))
         for vector in [] if first else asked_for:
             self._act(f"the guest unmasks vector {vector}", partial(self.vmm.guest_unmasks, vector, self.send))
+
+    def _stores(self, count: int) -> bool:
+        """Take vectors from message storage; where there is none the guest's driver falls back to MSI-X."""
+        why = refusal(self.world, True, bool(self.world.gates.get("QV3")) and self.kernel.dynamic)
+        step = self.world.step(self.name, f"the guest asks for {vectors(count)} of message storage", f"refused: {why}")
+        if why:
+            self.world.fault("CFG-003", self.name, step)
+            return False
+        got = self.kernel.store(count) if isinstance(self.kernel, Kernel) else 0
+        self.world.steps[step.number - 1] = type(step)(step.number, step.at, step.subject, step.what, f"{got} granted")
+        self.stored = self.wanted = set(range(got))
+        self.told = got == count
+        self.world.measure()
+        self.world.idle(MS)
+        return True
 
     def _enables(self, unmasked: list[int]) -> None:
         """Enable MSI or MSI-X, for which the client switches INTx off."""
@@ -182,6 +216,7 @@ class FunctionRun:
             found.append("VFIO-002")
             found += ["VFIO-006"] if self.kernel.dynamic else []
             gone = [s for s in self.interrupts.signals[before:] if s.vector in used and s.fate in ("lost", "unsure")]
+            self.missed += gone
             found += ["VFIO-001"] if gone else []
             found += ["VFIO-009"] if any("INTx, which has no handler" in s.why for s in gone) else []
         elif self.torn and ret != 0:

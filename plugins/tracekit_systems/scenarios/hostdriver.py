@@ -5,6 +5,7 @@ from typing import Any
 from tracekit import VFIO_MSI, VFIO_MSIX, Device
 from tracekit_systems.scenarios.interrupts import Interrupts
 from tracekit_systems.scenarios.kernel import Kernel
+from tracekit_systems.scenarios.storage import refusal
 from tracekit_systems.scenarios.world import MS, World, vectors
 
 
@@ -43,8 +44,13 @@ class HostDriver:
             asked = min(asked, cpus)
             self.kernel.masks = shares(asked, cpus) if self.world.gates.get("KV1", True) else []
         self.wanted = set(range(asked))
-        step = self.world.step(self.name, f"the host's driver asks for {vectors(asked)}")
-        got = self.kernel.load(asked)
+        stores = self.device.kind == "ims"
+        if stores and (why := refusal(self.world, False, True)):
+            step = self.world.step(self.name, f"the host's driver asks for {vectors(asked)} of message storage", f"refused: {why}")
+            self.world.fault("CFG-003", self.name, step)
+            stores = False
+        step = self.world.step(self.name, f"the host's driver asks for {vectors(asked)}{' of message storage' if stores else ''}")
+        got = self.kernel.store(asked) if stores else self.kernel.load(asked)
         self.granted = set(range(got))
         self.world.steps[step.number - 1] = step = type(step)(step.number, step.at, step.subject, step.what, vectors(got))
         for code in self.kernel.noticed:

@@ -21,12 +21,13 @@ class Interrupts:
 
     def __init__(self, world: World, device: Device, name: str, irq: int) -> None:
         self.world, self.name, self.irq = world, name, irq
-        self.source = world.machines["InterruptSource"](
+        source = "InterruptSource" if device.backend == "vfio-pci" else "EventfdSource"
+        self.source = world.machines[source](
             maskable=device.kind != "msi" or device.maskable,
             line=device.intx or device.kind == "intx",
             keeps=KEEPS[device.pending],
         )
-        self.line = device.kind == "intx"
+        self.line, self.served = device.kind == "intx", device.backend != "vfio-pci"
         self.used: set[int] = set()
         self.masked: set[int] = set()
         self.all_masked = False
@@ -101,9 +102,10 @@ class Interrupts:
             self._arrived(self.source.unmask_line(self.world.now), line=True)
 
     def handled(self, vector: int) -> None:
-        """Let the host's handler of a vector run."""
+        """Let the host's handler of a vector run; a program that serves the function needs none."""
         self.used.add(vector)
-        self.world.irq(self.name, "irq_handler_entry", irq=self.irq + vector, vector=vector)
+        if not self.served:
+            self.world.irq(self.name, "irq_handler_entry", irq=self.irq + vector, vector=vector)
 
     def _arrived(self, signals: list[Any], line: bool = False) -> None:
         if not signals:

@@ -187,6 +187,20 @@ class Kernel:
                 self.interrupts.detach(v)
                 self.world.vectors.deactivate(self.irq + v)
 
+    def store(self, count: int) -> int:
+        """Take vectors from the device's message storage, which no table limits, and return how many there are."""
+        left = [self._entries_left()] if self.world.irtes is not None else []
+        got = max(int(min([count, self.world.vectors.available, *left])), 0)
+        self.interrupts.enable(VFIO_MSIX)
+        self.interrupts.unmask_function()
+        for v in range(got):
+            self.world.vectors.allocate(self.irq + v)
+            self.world.vectors.activate(self.irq + v)
+            self.interrupts.attach(v)
+        if self.world.irtes is not None:
+            self.world.entries[self.name] = got
+        return got
+
     def _vector_events(self, irq: int, vector: int, got: int, managed: bool = False) -> None:
         """Note the trace events of x86's vectors, where a refused irq is tried on the wanted CPUs, then on any; elsewhere the request."""
         if self.world.scenario.host.arch != "x86":

@@ -7,7 +7,7 @@ from tracekit import Gate, Scenario, release_of
 # Gate -> whose release decides, and what stands where the gates leave it open.
 OF_HOST = ("KV1", "KV2", "KV3", "KV4", "KV7", "KV8")
 OF_GUEST = ("KV5", "KV6")
-OF_CLIENT = ("QV1", "QV2", "QV3")
+OF_CLIENT = ("QV1", "QV2", "QV3", "QV5")
 OF_XEN = ("XV1",)
 SWITCHES = ("domain_removed_on_disable", "vectors_up_front", "rebind_between_sessions")
 

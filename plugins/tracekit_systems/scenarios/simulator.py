@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import LARGEST_TABLE, VFIO_INTX, Answer, Parts, Pool, Scenario, Signal, Simulator, TracekitError
+from tracekit import LARGEST_TABLE, VFIO_INTX, VFIO_MSI, Answer, Parts, Pool, Scenario, Signal, Simulator, TracekitError
 from tracekit_systems.scenarios.emit import dmesg, ftrace
 from tracekit_systems.scenarios.function import CLASSES, FunctionRun
 from tracekit_systems.scenarios.hostdriver import HostDriver
@@ -16,7 +16,7 @@ from tracekit_systems.scenarios.hvm import HvmRun
 from tracekit_systems.scenarios.like import TABLES, like
 from tracekit_systems.scenarios.picture import timeline
 from tracekit_systems.scenarios.setting import SWITCHES, gates_of
-from tracekit_systems.scenarios.world import MS, World
+from tracekit_systems.scenarios.world import MS, World, vectors
 
 FIRST_IRQ = 40
 # 0000:3d:00.0
@@ -52,6 +52,7 @@ class Forward(Simulator):
         """Return what a scenario leads to."""
         _bounded(scenario)
         gates, assumed = gates_of(scenario, parts.gates, parts.flips)
+        _served(scenario, gates)
         world = World(scenario, parts.machines, gates, parts.machines["VectorPool"](reserves=gates.get("KV1", True)))
         if scenario.host.xen:
             return _xen(world, assumed)
@@ -88,6 +89,20 @@ def _bounded(scenario: Scenario) -> None:
         raise TracekitError(f"host.cpus: Linux runs on at most {MOST_CPUS} CPUs")
     if sum(d.functions * d.wanted(n) ** 2 for d in scenario.devices for n in range(1, scenario.last + 1)) > MOST:
         raise TracekitError("too many vectors, functions and sessions for one run: ask about fewer of them (guest.count costs nothing)")
+
+
+def _served(scenario: Scenario, gates: Mapping[str, bool]) -> None:
+    """Refuse what no such backend has. Errors: TracekitError."""
+    client = scenario.client
+    for d in (d for d in scenario.devices if d.backend != "vfio-pci"):
+        if d.driver != "vfio":
+            raise TracekitError(f"devices.backend = {d.backend}: that is of a passed-through function, and {d.name} is the host's")
+        if d.kind in ("intx", "ims") or d.intx:
+            raise TracekitError(f"devices.kind: {d.backend} is simulated with MSI and MSI-X alone")
+        if d.backend == "vfio-user" and not gates.get("QV5", False):
+            raise TracekitError(
+                f"devices.backend = vfio-user: {client.name} {client.version} has no vfio-user client; QEMU has it from 10.1 on"
+            )
 
 
 def _xen(world: World, assumed: tuple[str, ...]) -> Answer:
@@ -194,8 +209,8 @@ def _seen(run: Run) -> Iterator[str]:
     if run.vfio is None:
         return
     deaf, count = sorted(run.deaf()), len(run.wanted)
-    if lost := sorted({s.vector for s in run.interrupts.signals if s.vector in run.wanted and s.fate in ("lost", "unsure")}):
-        maybe = all(s.fate != "lost" for s in run.interrupts.signals if s.vector in lost)
+    if lost := sorted({s.vector for s in run.missed if s.vector in run.wanted}):
+        maybe = all(s.fate != "lost" for s in run.missed)
         never = "may never come; its queue then" if maybe else "never comes; its queue"
         yield f"{run.name}: an interrupt of vector {_spans(lost)} {never} waits until the driver polls it"
     if deaf:
@@ -203,12 +218,12 @@ def _seen(run: Run) -> Iterator[str]:
         yield f"{run.name}: {count - len(deaf)} of {count} vectors interrupt; {_spans(deaf)} never: {told}"
     elif run.index == VFIO_INTX:
         yield f"{run.name}: its line interrupts"
+    elif not run.told:
+        yield f"{run.name}: the host grants {vectors(count)} and the driver is told: it takes fewer queues"
     elif not count:
         yield f"{run.name}: its driver has {CLASSES[run.index]} off"
-    elif not run.told:
-        yield f"{run.name}: the host grants {count} vectors and the driver is told: it takes fewer queues"
     else:
-        yield f"{run.name}: all {count} vectors interrupt"
+        yield f"{run.name}: {f'all {count} vectors interrupt' if count > 1 else 'its vector interrupts'}"
 
 
 def _spans(numbers: list[int]) -> str:
@@ -232,7 +247,7 @@ def _risks(world: World, runs: list[Run]) -> tuple[str, ...]:
             reworked=modern and run.kernel.dynamic,
             policy=policy,
             dynamic=run.kernel.dynamic,
-            device="MSI" if run.device.kind == "msi" else "MSI-X",
+            device="MSI" if run.index == VFIO_MSI else "MSI-X",
             reservation=world.gates.get("KV1", True),
         )
         most = max(run.device.wanted(n) for n in range(1, world.scenario.last + 1))
