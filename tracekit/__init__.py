@@ -42,7 +42,7 @@ _HOMES = {
     "Suppressed": "run",
     "TracekitError": "errors",
     **dict.fromkeys(("Answer", "Fault", "Grid", "Pool", "Signal", "Step"), "simulate.answer"),
-    **dict.fromkeys(("Foreseen", "Plan"), "simulate.plan"),
+    **dict.fromkeys(("Foreseen", "Perhaps", "Plan"), "simulate.plan"),
     **dict.fromkeys(("Act", "Device", "Hotplug", "Scenario", "release_of"), "simulate.scenario"),
     **dict.fromkeys(("Parts", "Simulator"), "simulate.simulator"),
     **dict.fromkeys(("Gate", "Since", "gate_value"), "replay.gates"),
@@ -187,6 +187,7 @@ if TYPE_CHECKING:
     from tracekit.simulate.answer import Signal as Signal
     from tracekit.simulate.answer import Step as Step
     from tracekit.simulate.plan import Foreseen as Foreseen
+    from tracekit.simulate.plan import Perhaps as Perhaps
     from tracekit.simulate.plan import Plan as Plan
     from tracekit.simulate.scenario import Act as Act
     from tracekit.simulate.scenario import Device as Device

@@ -151,7 +151,10 @@ class Hotplug:
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """What is asked. `sessions`: how often the device is opened, 0 for once a table size; `rebinds`: sessions before which its driver in
-    the host is unbound and bound."""
+    the host is unbound and bound.
+
+    `gates`: behaviour that was seen, whatever the releases say: `KV2` is there, `-KV4` is not.
+    """
 
     host: Host = field(default_factory=Host)
     client: Client = field(default_factory=Client)
@@ -162,6 +165,7 @@ class Scenario:
     hotplug: tuple[Hotplug, ...] = ()
     sessions: int = 0
     rebinds: tuple[int, ...] = ()
+    gates: tuple[str, ...] = ()
 
     @property
     def last(self) -> int:

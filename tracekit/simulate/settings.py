@@ -135,7 +135,7 @@ def _values(kind: Any, setting: "Field[Any]", raw: Any, source: str, where: str)
     if is_dataclass(kind):
         return tuple(_built(kind, x, source, f"{where}.{i}.") for i, x in enumerate(given))  # type: ignore[arg-type]
     made = tuple(_value(kind, setting, x, source, where) for x in given)
-    if any(n < 1 for n in made):
+    if any(isinstance(n, int) and n < 1 for n in made):
         raise UsageError(f"{source}: {where} = {raw}: numbers from 1 on")
     if setting.default not in (MISSING, ()) and not made:
         raise UsageError(f"{source}: {where}: give at least one number")
@@ -180,7 +180,7 @@ def _toml(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return f"[{', '.join(map(str, value))}]" if isinstance(value, tuple) else str(value)
+    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, tuple) else str(value)
 
 
 def over(seen: Mapping[str, Any], given: Mapping[str, Any]) -> Tree:

@@ -48,6 +48,20 @@ class Forward(Simulator):
         """Return the settings that a log shows."""
         return like(tables)
 
+    def branches(self, settings: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
+        """Return the releases that no line tells: a host with one irq domain for all and one that adds in place, a client of each kind.
+
+        Lines that show how they behave settle them too.
+        """
+        seen = {str(g).removeprefix("-") for g in settings.get("gates", ())}
+        host, client = settings.get("host", {}), settings.get("client", {})
+        found = {}
+        if "kernel" not in host and not {"KV2", "KV4"} <= seen:
+            found["host.kernel"] = ("6.1", "6.12")
+        if not {"version", "policy", "name"} & client.keys() and "QV3" not in seen:
+            found["client.version"] = ("8.1", "10.1")
+        return found
+
     def run(self, scenario: Scenario, parts: Parts) -> Answer:
         """Return what a scenario leads to."""
         _bounded(scenario)
