@@ -173,6 +173,10 @@ def test_the_command_over_a_batch(tmp_path: Path) -> None:
     assert page.stdout.splitlines()[0].startswith("After devices.table=32: 1 of 2 cases get a new fault"), page.output
     document = json.loads(cli.invoke(application(), ["simulate", "--plan", results, "--set", "devices.table=32", "-f", "json"]).stdout)
     assert [f["code"] for f in document["cases"][0]["new"]] == ["MSI-001"]
+    written = cli.invoke(application(), ["simulate", "--plan", results, "--set", "devices.table=32", "-f", "markdown"]).stdout
+    assert written.splitlines()[0] == "# After devices.table=32: 1 of 2 cases get a new fault"
+    web = cli.invoke(application(), ["simulate", "--plan", results, "--set", "devices.table=32", "-f", "html"]).stdout
+    assert "<h1>After devices.table=32: 1 of 2 cases get a new fault</h1>" in web
     assert "--plan needs a change" in str(cli.invoke(application(), ["simulate", "--plan", results]).exception)
     both = ["simulate", "--plan", results, "--set", "host.kernel=7.2", "--grid", "host.cpus=1,2"]
     assert "give it --set and --flip alone" in str(cli.invoke(application(), both).exception)

@@ -43,6 +43,7 @@ class FunctionRun:
         self.stored: set[int] = set()  # vectors from message storage
         self.told = True
         self.torn = False
+        self.down: set[int] = set()  # vectors in use that the client took down
         self.current = 0
 
     def signal(self, vector: int) -> None:
@@ -189,8 +190,8 @@ class FunctionRun:
 
     def _act(self, what: str, act: Callable[[], None], own: bool = False) -> None:
         """Run one action of the guest or the client, and check the requests that it leads to. `own`: the guest takes its vectors down."""
-        self.sent, self.torn = [], False
-        alive, used, lane = set(self.vfio.wired), set(self.interrupts.used), f"{self.name} windows"
+        self.sent, self.torn, self.down = [], False, set()
+        alive, lane = set(self.vfio.wired), f"{self.name} windows"
         before, began = len(self.interrupts.signals), self.world.now
         step = self.world.step(self.name, what)
         act()
@@ -200,7 +201,7 @@ class FunctionRun:
         ret = self.sent[-1][1] if self.sent else 0
         asked = "; ".join(f"SET_IRQS {r.start}+{r.count} {r.data}: {n}" for r, n in self.sent)
         self.world.steps[step.number - 1] = step = type(step)(step.number, began, self.name, step.what, asked)
-        self._judge(step, ret, alive, used, before)
+        self._judge(step, ret, alive, before)
         self.world.measure()
         self.world.idle(MS)
         self.world.irq("", "irq_handler_entry", irq=27)
@@ -208,14 +209,14 @@ class FunctionRun:
             for vector in sorted(self.vfio.wired & self.wanted if self.vfio else ()):
                 self.interrupts.handled(vector)
 
-    def _judge(self, step: Step, ret: int, alive: set[int], used: set[int], before: int) -> None:
-        """Note the faults of what was sent: `alive` vectors were wired before, `used` ones had interrupted."""
+    def _judge(self, step: Step, ret: int, alive: set[int], before: int) -> None:
+        """Note the faults of what was sent: `alive` vectors were wired before."""
         found = [*self.kernel.noticed]
         self.kernel.noticed.clear()
-        if self.torn and ret == 0 and used:
+        if self.torn and ret == 0 and self.down:
             found.append("VFIO-002")
             found += ["VFIO-006"] if self.kernel.dynamic else []
-            gone = [s for s in self.interrupts.signals[before:] if s.vector in used and s.fate in ("lost", "unsure")]
+            gone = [s for s in self.interrupts.signals[before:] if s.vector in self.down and s.fate in ("lost", "unsure")]
             self.missed += gone
             found += ["VFIO-001"] if gone else []
             found += ["VFIO-009"] if any("INTx, which has no handler" in s.why for s in gone) else []
@@ -235,6 +236,7 @@ class FunctionRun:
         was = set(self.vfio.wired)
         if off and was:
             self.world.begin(f"{self.name} windows", "down", "bad")
+            self.down |= self.interrupts.used
         ret = self.kernel.set_irqs(self.vfio, request)
         if off and ret == 0:
             self.torn = bool(was)

@@ -28,7 +28,15 @@ def plug(world: World, runs: Iterable[Any], asked: Hotplug) -> None:
         world.fault("VEC-007", name)
     else:
         _offline(world, runs, cpu, name)
+    if pool.cpus[cpu].online == asked.online:
+        draw(world)
     world.measure()
+
+
+def draw(world: World) -> None:
+    """Draw how many CPUs are online."""
+    online = sum(c.online for c in world.vectors.cpus.values())
+    world.begin("CPUs", f"{online} {'CPU' if online == 1 else 'CPUs'}", "calm")
 
 
 def _offline(world: World, runs: Iterable[Any], cpu: int, name: str) -> None:

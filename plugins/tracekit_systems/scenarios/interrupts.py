@@ -27,6 +27,7 @@ class Interrupts:
             line=device.intx or device.kind == "intx",
             keeps=KEEPS[device.pending],
         )
+        self.host = device.driver != "vfio"
         self.line, self.served = device.kind == "intx", device.backend != "vfio-pci"
         self.used: set[int] = set()
         self.masked: set[int] = set()
@@ -104,7 +105,9 @@ class Interrupts:
     def handled(self, vector: int) -> None:
         """Let the host's handler of a vector run; a program that serves the function needs none."""
         self.used.add(vector)
-        if not self.served:
+        if self.host:
+            self.world.irq("", "irq_handler_entry", irq=self.irq + vector)
+        elif not self.served:
             self.world.irq(self.name, "irq_handler_entry", irq=self.irq + vector, vector=vector)
 
     def _arrived(self, signals: list[Any], line: bool = False) -> None:

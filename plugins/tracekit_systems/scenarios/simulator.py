@@ -11,7 +11,7 @@ from tracekit import LARGEST_TABLE, VFIO_INTX, VFIO_MSI, Answer, Parts, Pool, Sc
 from tracekit_systems.scenarios.emit import dmesg, ftrace
 from tracekit_systems.scenarios.function import CLASSES, FunctionRun
 from tracekit_systems.scenarios.hostdriver import HostDriver
-from tracekit_systems.scenarios.hotplug import plug
+from tracekit_systems.scenarios.hotplug import draw, plug
 from tracekit_systems.scenarios.hvm import HvmRun
 from tracekit_systems.scenarios.like import TABLES, like
 from tracekit_systems.scenarios.picture import timeline
@@ -81,16 +81,18 @@ class Forward(Simulator):
         guest = tuple(line for run in runs for line in _seen(run))
         for run in runs:
             run.end()
+        faults = tuple(f for f in world.faults if not (f.code == "MSI-002" and _acute(world, f.subject)))
+        signals = tuple(_signals(runs))
         return Answer(
-            faults=tuple(f for f in world.faults if not (f.code == "MSI-002" and _acute(world, f.subject))),
+            faults=faults,
             risks=_risks(world, runs),
             guest=guest,
             pools=tuple(_taken(world, others)),
             steps=tuple(world.steps),
-            signals=tuple(_signals(runs)),
+            signals=signals,
             assumptions=assumed,
             gates=gates,
-            timeline=timeline(world),
+            timeline=timeline(world, faults, signals),
             events=tuple(world.events),
         )
 
@@ -131,7 +133,7 @@ def _xen(world: World, assumed: tuple[str, ...]) -> Answer:
         steps=tuple(world.steps),
         assumptions=assumed,
         gates=world.gates,
-        timeline=timeline(world),
+        timeline=timeline(world, world.faults),
     )
 
 
@@ -185,6 +187,8 @@ def _schedule(world: World, runs: list[Run]) -> None:
         if act.vector >= (size := _vectors(run)):
             raise TracekitError(f"acts.vector = {act.vector}: {_has(run, size)}")
         world.acts.append((int(act.at * MS), partial(run.act, act)))
+    if world.scenario.hotplug:
+        draw(world)
     for h in world.scenario.hotplug:
         world.acts.append((int(h.at * MS), partial(plug, world, runs, h)))
     world.acts.sort(key=lambda a: a[0])

@@ -99,3 +99,25 @@ def test_a_line_is_late_while_it_is_served_or_masked_and_never_lost() -> None:
 def test_the_driver_that_takes_longer_delays_the_next_interrupt() -> None:
     told = ask("devices.kind=intx", "guest.handling=5000", interrupts=[{"at": 2}, {"at": 2.5}])
     assert fates(told)[1] == ("late", "INTx is masked while the guest serves it", 4501)
+
+
+def test_a_vector_that_interrupts_within_an_enable_is_in_use_when_it_goes_down() -> None:
+    asked = (
+        "host.kernel=6.1",
+        "client.version=7.0",
+        "guest.unmask=before enable",
+        "devices.table=3",
+    )  # one by one, within one act of the guest
+    told = ask(*asked, interrupts=[{"at": 0.42}])
+    assert (told.verdict, fates(told)) == ("VFIO-002", [("delivered", "", None)])
+    assert ask(*asked).verdict == "none"
+
+
+def test_what_the_kernel_and_the_client_print_of_a_line_and_of_the_hosts_own() -> None:
+    own = {"name": "0000:01:00.0", "driver": "host", "table": [1]}
+    told = ask("client.version=10.1", devices=[{"kind": "intx"}, own], interrupts=[{"at": 2}, {"at": 4, "device": own["name"]}])
+    handled = [(e.device, dict(e.args)) for e in told.events if e.function == "irq_handler_entry" and e.args["irq"] != 27]
+    assert handled == [("0000:3d:00.0", {"irq": 16, "line": 1}), ("", {"irq": 2088})]
+    text = SIMULATOR.emit(told, scenario({"devices": [{"kind": "intx"}, own]}), "ftrace")
+    assert "irq_handler_entry: irq=16 name=vfio-intx(0000:3d:00.0)" in text
+    assert "irq=2088 name=vfio" not in text

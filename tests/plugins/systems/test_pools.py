@@ -97,6 +97,15 @@ def test_a_shortage_at_the_offline(settings: tuple[str, ...], hotplug: list[int]
     assert (told.verdict, plugged(told)) == (verdict, steps)
 
 
+def test_the_picture_shows_the_cpus_that_are_online() -> None:
+    there = [{"cpu": 3, "at": 20}, {"cpu": 3, "at": 30, "online": True}, {"cpu": 3, "at": 35, "online": True}]
+    drawn = ask("host.cpus=4", "client.version=10.1", "devices.table=1", hotplug=there, interrupts=[{"at": 25}]).timeline
+    assert drawn is not None
+    lanes = {lane.name: lane for lane in drawn.lanes}
+    assert [b.text for b in lanes["CPUs"].bars] == ["4 CPUs", "3 CPUs", "4 CPUs"]
+    assert [(m.text, m.tone) for m in lanes["interrupts"].marks] == [("0000:3d:00.0 vector 0: delivered", "good")]
+
+
 def test_reservations_that_no_longer_fit_are_a_warning() -> None:
     whole = ("client.name=kvmtool", "devices.table=16", "devices.queues=4", "host.cpus=2")  # 16 are reserved, 4 requested
     short = ask(*whole, "host.vectors=12", hotplug=[{"cpu": 1, "at": 20}])
