@@ -47,9 +47,12 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The VMM. `policy`: how it adds a vector; `auto` is what its release does on this host. `window`: us from a disable to the enable."""
+    """The VMM. `policy`: how it adds a vector; `auto` is what its release does on this host. `window`: us from a disable to the enable.
 
-    name: str = one_of("qemu", "kvmtool")
+    `vfio-user` is QEMU with every function served by a vfio-user server.
+    """
+
+    name: str = one_of("qemu", "kvmtool", "vfio-user")
     version: str = field(default="8.2", metadata={"release": True})
     policy: str = one_of("auto", "incr", "dyn", "full")
     window: int = 300

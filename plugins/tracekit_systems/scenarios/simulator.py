@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -65,6 +66,7 @@ class Forward(Simulator):
     def run(self, scenario: Scenario, parts: Parts) -> Answer:
         """Return what a scenario leads to."""
         _bounded(scenario)
+        scenario = _all_served(scenario)
         gates, assumed = gates_of(scenario, parts.gates, parts.flips)
         _served(scenario, gates)
         world = World(scenario, parts.machines, gates, parts.machines["VectorPool"](reserves=gates.get("KV1", True)))
@@ -107,9 +109,21 @@ def _bounded(scenario: Scenario) -> None:
         raise TracekitError("too many vectors, functions and sessions for one run: ask about fewer of them (guest.count costs nothing)")
 
 
+def _all_served(scenario: Scenario) -> Scenario:
+    """Return what the client `vfio-user` stands for: QEMU, with every function behind a server."""
+    if scenario.client.name != "vfio-user":
+        return scenario
+    devices = (replace(d, backend="vfio-user") if d.driver == "vfio" and d.backend == "vfio-pci" else d for d in scenario.devices)
+    return replace(scenario, client=replace(scenario.client, name="qemu"), devices=tuple(devices))
+
+
 def _served(scenario: Scenario, gates: Mapping[str, bool]) -> None:
     """Refuse what no such backend has. Errors: TracekitError."""
     client = scenario.client
+    if scenario.host.xen and (beyond := [n for n in ("interrupts", "acts", "hotplug") if getattr(scenario, n)]):
+        raise TracekitError(f"{', '.join(beyond)}: a guest of Xen is simulated without")
+    if scenario.host.xen and any(d.driver != "vfio" or d.backend != "vfio-pci" or d.kind not in ("msix", "msi") for d in scenario.devices):
+        raise TracekitError("devices: a guest of Xen is simulated with MSI and MSI-X of passed-through functions alone")
     for d in (d for d in scenario.devices if d.backend != "vfio-pci"):
         if d.driver != "vfio":
             raise TracekitError(f"devices.backend = {d.backend}: that is of a passed-through function, and {d.name} is the host's")

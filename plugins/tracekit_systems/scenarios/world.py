@@ -136,6 +136,8 @@ class World:
         if bound and len(sizes) > 1:
             worst = min(range(len(sizes)), key=lambda n: sizes[n] - taken[n])
             self.peak("vectors of the fullest CPU", taken[worst], sizes[worst])
+        if bound and (reserved := self.vectors.reserved):
+            self.peak("vectors reserved and not requested yet", reserved, self.vectors.available)
         if managed := sum(c.managed for c in self.vectors.cpus.values()):
             self.peak("vectors set aside for managed irqs", managed)
 

@@ -46,10 +46,19 @@ def test_a_vfio_user_server_lets_a_client_add_vectors_and_knows_no_stale_domain(
     )
 
 
+def test_the_client_vfio_user_serves_every_function() -> None:
+    told = ask("client.name=vfio-user", "client.version=10.1", "devices.table=2,4")
+    assert (told.verdict, told.guest, told.pools[0].most) == ("none", (f"{NAME}: all 4 vectors interrupt",), 0)
+    with pytest.raises(TracekitError, match="qemu 9.2 has no vfio-user client"):
+        ask("client.name=vfio-user", "client.version=9.2")
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
         (("devices.backend=vfio-user",), "qemu 8.2 has no vfio-user client; QEMU has it from 10.1 on"),
+        (("host.xen=4.12", "hotplug.cpu=1"), "hotplug: a guest of Xen is simulated without"),
+        (("host.xen=4.12", "devices.driver=host"), "a guest of Xen is simulated with MSI and MSI-X of passed-through functions alone"),
         (("devices.backend=vfio-user", "client.name=kvmtool"), "kvmtool 8.2 has no vfio-user client"),
         (("devices.backend=gvt", "devices.kind=intx"), "gvt is simulated with MSI and MSI-X alone"),
         (("devices.backend=mtty", "devices.driver=host"), f"that is of a passed-through function, and {NAME} is the host's"),

@@ -110,6 +110,7 @@ def test_reservations_that_no_longer_fit_are_a_warning() -> None:
     whole = ("client.name=kvmtool", "devices.table=16", "devices.queues=4", "host.cpus=2")  # 16 are reserved, 4 requested
     short = ask(*whole, "host.vectors=12", hotplug=[{"cpu": 1, "at": 20}])
     assert (short.verdict, [f.subject for f in short.faults]) == ("VEC-003", ["CPU 1"])
+    assert cost(short)["vectors reserved and not requested yet"] == (12, 8)
     assert [e.function for e in short.events if e.kind == "message"][-1] == "Reserved vectors 12 > available 8. IRQ request may fail"
     assert ask(*whole, "host.vectors=16", hotplug=[{"cpu": 1, "at": 20}]).verdict == "none"
 
