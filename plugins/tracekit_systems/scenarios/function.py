@@ -43,7 +43,9 @@ class FunctionRun:
         self.stored: set[int] = set()  # vectors from message storage
         self.told = True
         self.torn = False
-        self.down: set[int] = set()  # vectors in use that the client took down
+        self.going: set[int] = set()  # vectors in use that the client has taken down
+        self.down: set[int] = set()  # those that it has brought back since
+        self.switched_off = False  # by the guest's driver, with vectors that worked
         self.current = 0
 
     def signal(self, vector: int) -> None:
@@ -119,7 +121,7 @@ class FunctionRun:
             self.world.call(self.name, "vfio_pci_core_close_device")
         self.kernel.close(self.vfio)
         self.world.end(f"{self.name} windows")
-        self.stored = set()
+        self.stored, self.switched_off = set(), False
         self.vfio = self.vmm = None
         self.world.step(self.name, "the client closes the device")
         self.world.wait(MS)
@@ -197,6 +199,7 @@ class FunctionRun:
         act()
         if self.vfio.wired or own:
             self.world.end(lane)
+        self.switched_off = own and bool(alive) or self.switched_off and not self.vfio.wired
         self.torn = self.torn and not own
         ret = self.sent[-1][1] if self.sent else 0
         asked = "; ".join(f"SET_IRQS {r.start}+{r.count} {r.data}: {n}" for r, n in self.sent)
@@ -213,14 +216,14 @@ class FunctionRun:
         """Note the faults of what was sent: `alive` vectors were wired before."""
         found = [*self.kernel.noticed]
         self.kernel.noticed.clear()
-        if self.torn and ret == 0 and self.down:
+        if self.torn and self.down:
             found.append("VFIO-002")
             found += ["VFIO-006"] if self.kernel.dynamic else []
             gone = [s for s in self.interrupts.signals[before:] if s.vector in self.down and s.fate in ("lost", "unsure")]
             self.missed += gone
             found += ["VFIO-001"] if gone else []
             found += ["VFIO-009"] if any("INTx, which has no handler" in s.why for s in gone) else []
-        elif self.torn and ret != 0:
+        if (self.torn or self.switched_off and not alive) and ret != 0:
             found.append("VFIO-003")
         elif not self.torn and ret < 0 and alive:
             request = self.sent[-1][0]
@@ -236,10 +239,12 @@ class FunctionRun:
         was = set(self.vfio.wired)
         if off and was:
             self.world.begin(f"{self.name} windows", "down", "bad")
-            self.down |= self.interrupts.used
+            self.going = set(self.interrupts.used)
         ret = self.kernel.set_irqs(self.vfio, request)
         if off and ret == 0:
             self.torn = bool(was)
+        elif ret == 0 and self.torn:
+            self.down, self.going = self.down | self.going, set()
         self.sent.append((request, ret))
         self.world.begin(f"{self.name} vectors", vectors(len(self.vfio.wired)), "vectors")
         if not self.vfio.wired:

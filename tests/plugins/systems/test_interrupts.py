@@ -121,3 +121,21 @@ def test_what_the_kernel_and_the_client_print_of_a_line_and_of_the_hosts_own() -
     text = SIMULATOR.emit(told, scenario({"devices": [{"kind": "intx"}, own]}), "ftrace")
     assert "irq_handler_entry: irq=16 name=vfio-intx(0000:3d:00.0)" in text
     assert "irq=2088 name=vfio" not in text
+
+
+def test_a_window_that_ended_well_counts_beside_one_that_failed() -> None:
+    asked = ("client.version=7.0", "guest.unmask=before enable", "devices.table=4", "host.cpus=1", "host.vectors=2")  # one act of the guest
+    told = ask(*asked, interrupts=[{"at": 0.42}])
+    assert (told.verdict, fates(told)) == ("VEC-001, VEC-003, VFIO-002, VFIO-003, VFIO-006", [("delivered", "", None)])
+    assert ask(*asked).verdict == "VEC-001, VEC-003, VFIO-003"
+
+
+def test_a_guest_that_cannot_enable_again_is_deaf() -> None:
+    tree = {
+        "devices": [{"table": [4]}, {"name": "0000:05:00.0", "table": [4]}],  # the second takes what the first has given back
+        "acts": [{"what": "disable", "at": 0.5}, {"what": "enable", "at": 12}],
+    }
+    new = ("client.version=10.1", "guest.unmask=before enable", "host.cpus=1")
+    deaf = ask(*new, "host.vectors=4", **tree)
+    assert (deaf.verdict, deaf.guest[0].split(";")[0]) == ("VEC-001, VEC-003, VFIO-003", "0000:3d:00.0: 0 of 4 vectors interrupt")
+    assert ask(*new, "host.vectors=8", **tree).verdict == "none"
