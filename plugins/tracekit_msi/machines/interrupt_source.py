@@ -61,9 +61,9 @@ class InterruptSource:
     parked: set[int] = field(default_factory=set)  # vectors whose irq is not requested yet, and whose message leads to it
     intx_disabled: bool = False
     line_handled: bool = False
-    line_masked: bool = False
+    line_masked: bool = False  # by the guest
+    serving: bool = False  # by the guest, and masked by the host meanwhile
     asserted: list[Signal] = field(default_factory=list)
-    serving: bool = False
     waiting: dict[int, list[Signal]] = field(default_factory=dict)
     signals: list[Signal] = field(default_factory=list)
 
@@ -144,7 +144,7 @@ class InterruptSource:
 
     def line_on(self, at: int) -> list[Signal]:
         """Request the irq of INTx: a line that is asserted interrupts now."""
-        self.line_handled, self.line_masked, self.serving = True, False, False
+        self.line_handled, self.serving = True, False
         return self._fired(at)
 
     def line_off(self) -> None:
@@ -152,18 +152,18 @@ class InterruptSource:
         self.line_handled = self.serving = False
 
     def mask_line(self) -> None:
-        """Mask INTx at the host, or by Interrupt Disable."""
+        """Mask INTx as the guest (Interrupt Disable, which VFIO keeps apart from its own mask: vfio_pci_intx_unmask_handler)."""
         self.line_masked = True
 
     def unmask_line(self, at: int) -> list[Signal]:
-        """Unmask INTx, unless the guest has yet to serve the device."""
-        self.line_masked = self.serving
+        """Unmask INTx as the guest; it stays masked by the host until the guest has served the device."""
+        self.line_masked = False
         return self._fired(at)
 
     def served(self, at: int) -> list[Signal]:
         """Let the guest's driver serve the device: what was asserted before is done, what came since is still asserted at the unmask."""
         self.serving = False
-        return self.unmask_line(at)
+        return self._fired(at)
 
     @property
     def _masks(self) -> bool:
@@ -192,10 +192,9 @@ class InterruptSource:
 
     def _fired(self, at: int) -> list[Signal]:
         """Run the handler if the line is asserted; it masks the line."""
-        if not self.asserted or not self.line_handled or self.line_masked or self.enabled != VFIO_NONE:
+        if not self.asserted or not self.line_handled or self.line_masked or self.serving or self.enabled != VFIO_NONE:
             return []
-        fired, self.asserted = self.asserted, []
-        self.line_masked = self.serving = True
+        fired, self.asserted, self.serving = self.asserted, [], True
         for s in fired:
             s.arrives(at)
             s.why = "by INTx" if s.fate == "delivered" else s.why

@@ -103,10 +103,16 @@ def test_a_line_stays_asserted_until_it_is_served() -> None:
     d.signal(0, 7)
     d.line_off()
     d.signal(0, 8)
-    assert told(d.line_on(9)) == [(0, 7, "late", 9), (0, 8, "late", 9)]
+    assert d.line_on(8) == []  # the guest's own mask outlives the handler
+    assert told(d.unmask_line(9)) == [(0, 7, "late", 9), (0, 8, "late", 9)]
+    d.mask_line()
+    d.signal(0, 10)
+    assert d.served(11) == []
+    assert told(d.unmask_line(12)) == [(0, 10, "late", 12)]
     assert [s.why for s in d.signals] == [
         "INTx has no handler",
         "INTx is masked while the guest serves it",
         "INTx is masked",
         "INTx has no handler",
+        "INTx is masked while the guest serves it",
     ]
