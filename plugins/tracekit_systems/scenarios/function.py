@@ -45,6 +45,8 @@ class FunctionRun:
         self.torn = False
         self.going: set[int] = set()  # vectors in use that the client has taken down
         self.down: set[int] = set()  # those that it has brought back since
+        self.loading = False
+        self.later: list[Act] = []  # what the driver does when it is loaded
         self.switched_off = False  # by the guest's driver, with vectors that worked
         self.current = 0
 
@@ -55,6 +57,9 @@ class FunctionRun:
     def act(self, act: Act) -> None:
         """Let the guest's driver do something by itself; nothing where the device is not open."""
         if self.vfio is None:
+            return
+        if self.loading and act.what in ("disable", "enable"):
+            self.later.append(act)
             return
         if act.what in ("disable", "enable"):
             self._switch(act.what == "enable")
@@ -77,7 +82,7 @@ class FunctionRun:
         if on == bool(self.wanted) or self.index == VFIO_INTX:
             return
         if on:
-            self._load(self.device.wanted(self.current))
+            self._loads(self.device.wanted(self.current))
             return
         self.wanted = set()
         self._act(f"the guest disables {CLASSES[self.index]}", lambda: self.vmm.guest_disables(self.send), own=True)
@@ -106,12 +111,13 @@ class FunctionRun:
             self.world.call(self.name, "vfio_pci_core_enable")
         table = "" if self.index == VFIO_INTX or self.device.backend in MDEV else f", whose table has {size} entries"
         self.world.step(self.name, f"session {session}: the client opens the device{table}")
+        self.loading = True
         if self.interrupts.source.line:
             self._act("the client enables INTx", lambda: self.line.switch_line(True, self.send))
         if self.index == VFIO_INTX:
-            self.wanted = {0}
+            self.wanted, self.loading = {0}, False
         else:
-            self._load(self.device.wanted(session))
+            self._loads(self.device.wanted(session))
 
     def end(self) -> None:
         """Close the device."""
@@ -148,6 +154,14 @@ class FunctionRun:
         if self.vfio and self.vfio.irq_type == self.index == VFIO_INTX:
             return set()
         return self.wanted - (self.stored or (self.vfio.wired if self.vfio else set()))
+
+    def _loads(self, count: int) -> None:
+        """Load the guest's driver; it switches MSI or MSI-X off and on by itself only when it is loaded."""
+        self.loading = True
+        self._load(count)
+        self.loading, acts, self.later = False, self.later, []
+        for act in acts:
+            self.act(act)
 
     def _load(self, count: int) -> None:
         """Load the guest's driver: a guest that asks the host first takes no more than there is."""

@@ -139,3 +139,11 @@ def test_a_guest_that_cannot_enable_again_is_deaf() -> None:
     deaf = ask(*new, "host.vectors=4", **tree)
     assert (deaf.verdict, deaf.guest[0].split(";")[0]) == ("VEC-001, VEC-003, VFIO-003", "0000:3d:00.0: 0 of 4 vectors interrupt")
     assert ask(*new, "host.vectors=8", **tree).verdict == "none"
+
+
+def test_a_driver_switches_msix_off_only_when_it_is_loaded() -> None:
+    told = ask("client.version=10.1", "devices.table=2", acts=[{"what": "disable", "at": 1}, {"what": "enable", "at": 1.5}])
+    steps = [s.what for s in told.steps]
+    load = ["the guest enables MSI-X", "the guest unmasks vector 0", "the guest unmasks vector 1"]
+    assert steps[1:-1] == [*load, "the guest disables MSI-X", *load]
+    assert (told.verdict, told.guest) == ("none", ("0000:3d:00.0: all 2 vectors interrupt",))
