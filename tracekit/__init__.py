@@ -41,9 +41,9 @@ _HOMES = {
     "SourceReport": "run",
     "Suppressed": "run",
     "TracekitError": "errors",
-    **dict.fromkeys(("Answer", "Fault", "Grid", "Pool", "Step"), "simulate.answer"),
-    **dict.fromkeys(("Foreseen", "Plan"), "simulate.plan"),
-    **dict.fromkeys(("Device", "Scenario", "release_of"), "simulate.scenario"),
+    **dict.fromkeys(("Answer", "Fault", "Grid", "Pool", "Signal", "Step"), "simulate.answer"),
+    **dict.fromkeys(("Foreseen", "Perhaps", "Plan"), "simulate.plan"),
+    **dict.fromkeys(("Act", "Device", "Hotplug", "Scenario", "release_of"), "simulate.scenario"),
     **dict.fromkeys(("Parts", "Simulator"), "simulate.simulator"),
     **dict.fromkeys(("Gate", "Since", "gate_value"), "replay.gates"),
     "Fix": "replay.whatif",
@@ -184,10 +184,14 @@ if TYPE_CHECKING:
     from tracekit.simulate.answer import Fault as Fault
     from tracekit.simulate.answer import Grid as Grid
     from tracekit.simulate.answer import Pool as Pool
+    from tracekit.simulate.answer import Signal as Signal
     from tracekit.simulate.answer import Step as Step
     from tracekit.simulate.plan import Foreseen as Foreseen
+    from tracekit.simulate.plan import Perhaps as Perhaps
     from tracekit.simulate.plan import Plan as Plan
+    from tracekit.simulate.scenario import Act as Act
     from tracekit.simulate.scenario import Device as Device
+    from tracekit.simulate.scenario import Hotplug as Hotplug
     from tracekit.simulate.scenario import Scenario as Scenario
     from tracekit.simulate.scenario import release_of as release_of
     from tracekit.simulate.simulator import Parts as Parts

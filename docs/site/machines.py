@@ -7,10 +7,11 @@ import graph
 from states import Operation, Subject, explored
 from tracekit_irq.machines.irte_pool import IrtePool
 from tracekit_irq.machines.vector_pool import VectorPool
+from tracekit_msi.machines.eventfd_source import EventfdSource
+from tracekit_msi.machines.interrupt_source import InterruptSource
 from tracekit_msi.machines.msi_domain import MsiDomain
 from tracekit_msi.machines.pci_function import PciFunction
 from tracekit_vfio.machines.configuration import Configuration
-from tracekit_vfio.machines.delivery import Delivery
 from tracekit_vfio.machines.guest import Guest
 from tracekit_vfio.machines.kvmtool import Kvmtool
 from tracekit_vfio.machines.vfio_device import VfioDevice
@@ -175,24 +176,75 @@ def kvmtool() -> Subject:
     return Subject("Kvmtool", Kvmtool(4), operations, state)
 
 
-def delivery() -> Subject:
-    """Return one vector: what becomes of an interrupt in each state of it."""
-    names = {"on": "unmasked", "pending": "masked", "freed": "irq freed", "off": "Enable is 0"}
+def signalled(d: Any) -> str:
+    """Let the device signal, and return what becomes of it for now."""
+    return str(d.signal(0, 1).fate)
+
+
+def handler(signals: Iterable[Any]) -> str:
+    """Return whether an operation lets the handler run."""
+    fates = {s.fate for s in signals}
+    return "" if not fates else "handler runs" if fates != {"unsure"} else "handler runs, perhaps"
+
+
+def interrupt_source(index: int) -> Subject:
+    """Return one vector at the device: of MSI-X, or of plain MSI without mask bits."""
+    maskable = index == VFIO_MSIX
 
     def state(d: Any) -> str:
-        return names[d.phase] + (", one pending" if d.pending else "")
+        waiting = d.waiting.get(0, ())
+        pending = ", one pending" if any(s.fate == "pending" for s in waiting) else ", perhaps one pending" if waiting else ""
+        if d.enabled == VFIO_NONE:
+            return f"Enable is 0{pending}"
+        if 0 in d.handled:
+            return "unmasked" if maskable else "irq requested"
+        where = "masked" if maskable else "irq not requested" if 0 in d.parked else "irq freed"
+        return f"Enable is 1, {where}{pending}"
 
-    def move(phase: str) -> Callable[[Any], str]:
-        return lambda d: "handler runs" if d.move(phase) else ""
+    def enable(d: Any) -> str:
+        if d.enabled != VFIO_NONE:
+            return ""
+        d.enable(index, 2, (0,))
+        return handler(d.unmask_function(2))
 
     operations = [
-        Operation("the device signals", lambda d: str(d.signal()).replace("lost-possible", "lost, perhaps")),
-        Operation("enable and unmask", move("on")),
-        Operation("mask the entry", move("pending")),
-        Operation("free the irq", move("freed")),
-        Operation("clear Enable", move("off")),
+        Operation("the device signals", signalled),
+        Operation("set Enable", enable),
+        Operation("request the irq", lambda d: handler(d.attach(0, 2)) if d.enabled != VFIO_NONE else ""),
+        Operation("free the irq", silent(lambda d: d.detach(0) if 0 in d.handled else None)),
+        Operation("clear Enable", silent(lambda d: d.disable())),
     ]
-    return Subject("Delivery", Delivery(), operations, state)
+    return Subject(
+        f"InterruptSource, {'MSI-X' if maskable else 'MSI without mask bits'}", InterruptSource(maskable=maskable), operations, state
+    )
+
+
+def interrupt_line() -> Subject:
+    """Return the INTx line of a function."""
+
+    def state(d: Any) -> str:
+        parts = ["handler" if d.line_handled else "no handler", "the guest serves" * d.serving, "masked" * d.line_masked]
+        return ", ".join(filter(None, [*parts, "asserted" * bool(d.asserted)]))
+
+    operations = [
+        Operation("the device signals", signalled),
+        Operation("request the irq", lambda d: handler(d.line_on(2)) if not d.line_handled else ""),
+        Operation("the guest has served it", lambda d: handler(d.served(2)) if d.serving else ""),
+        Operation("the guest masks it", silent(lambda d: d.mask_line())),
+        Operation("the guest unmasks it", lambda d: handler(d.unmask_line(2))),
+        Operation("free the irq", silent(lambda d: d.line_off())),
+    ]
+    return Subject("InterruptSource, INTx", InterruptSource(line=True), operations, state)
+
+
+def eventfd_source() -> Subject:
+    """Return one vector of a function that a program serves."""
+    operations = [
+        Operation("the program signals", signalled),
+        Operation("set an eventfd", lambda d: handler(d.attach(0, 2))),
+        Operation("clear it", silent(lambda d: d.detach(0))),
+    ]
+    return Subject("EventfdSource", EventfdSource(), operations, lambda d: "an eventfd" if 0 in d.handled else "no eventfd")
 
 
 def vector_pool() -> Subject:
@@ -329,7 +381,10 @@ DRAWN: dict[str, Callable[[], Subject]] = {
     "vmm-dyn": lambda: vmm("dyn"),
     "vmm-full": lambda: vmm("full"),
     "kvmtool": kvmtool,
-    "delivery": delivery,
+    "interrupt-source": lambda: interrupt_source(VFIO_MSIX),
+    "interrupt-source-msi": lambda: interrupt_source(VFIO_MSI),
+    "interrupt-line": interrupt_line,
+    "eventfd-source": eventfd_source,
     "vector-pool": vector_pool,
     "irte-pool": irte_pool,
     "pirq": pirq,

@@ -34,11 +34,14 @@ def tracekit_diagnoses() -> list[Any]:
 
 @hookimpl
 def tracekit_machines() -> dict[str, type]:
-    """Return the PCI function and its irq domain."""
+    """Return the PCI function, its irq domain, and its interrupts as the device sends them."""
+    from tracekit_msi.machines.eventfd_source import EventfdSource
+    from tracekit_msi.machines.interrupt_source import InterruptSource
     from tracekit_msi.machines.msi_domain import MsiDomain
     from tracekit_msi.machines.pci_function import PciFunction
 
-    return {"MsiDomain": MsiDomain, "PciFunction": PciFunction}
+    machines = (EventfdSource, InterruptSource, MsiDomain, PciFunction)
+    return {machine.__name__: machine for machine in machines}
 
 
 @hookimpl

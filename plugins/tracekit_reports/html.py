@@ -5,10 +5,11 @@ from importlib.resources import files
 from itertools import pairwise
 from typing import Any
 
-from tracekit import Bar, Evidence, Finding, Fleet, Mark, Outcome, Picture, Run
+from tracekit import Answer, Bar, Evidence, Finding, Fleet, Grid, Mark, Outcome, Picture, Plan, Run
 from tracekit_reports import windows
 from tracekit_reports.fleetpage import fleet_page
 from tracekit_reports.page import folded, framed, listed, safe, scrolling
+from tracekit_reports.simulationpage import answer_page, grid_page, plan_page
 from tracekit_reports.story import (
     Fault,
     Story,
@@ -61,6 +62,18 @@ class HtmlReport:
         drawn = any(run.pictures)
         defs = f'<svg class="defs" aria-hidden="true">{DEFS}</svg>' if drawn else ""
         return framed(title, _STYLE + PICTURE, _body(run, told, title), defs, _ZOOM if drawn else "")
+
+    def write_answer(self, answer: Answer, options: Mapping[str, Any]) -> str:
+        """Return a simulation: its faults, the run as a picture, what it costs. `names`: of the codes."""
+        return answer_page(answer, options.get("names") or {}, bool(options.get("full")), _STYLE + PICTURE, _ZOOM)
+
+    def write_grid(self, grid: Grid, options: Mapping[str, Any]) -> str:
+        """Return the verdict of every cell."""
+        return grid_page(grid, _STYLE)
+
+    def write_plan(self, plan: Plan, options: Mapping[str, Any]) -> str:
+        """Return which hosts fail after a change. `names`: of the codes."""
+        return plan_page(plan, options.get("names") or {}, _STYLE)
 
     def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
         """Return the page of a batch: where each fault is, since when, and which cases have it."""

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tracekit import Finding, Fleet, FleetFault, Outcome, Run
-from tracekit_reports import fleets
+from tracekit import Answer, Finding, Fleet, FleetFault, Grid, Outcome, Plan, Run
+from tracekit_reports import fleets, plans, simulation
 from tracekit_reports.story import Fault, by_source, checked, chosen, confidence, headline, places, quoted, settings, shown, story, visible
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&!@$])")
@@ -23,9 +23,36 @@ class MarkdownReport:
         """Return the document. `options`: full (all evidence, and why diagnoses were not evaluated)."""
         return "\n".join(_document(shown(run), bool(options.get("full")))) + "\n"
 
+    def write_answer(self, answer: Answer, options: Mapping[str, Any]) -> str:
+        """Return a simulation. `names`: of the codes."""
+        return "\n".join(_answer(answer, options.get("names") or {}, bool(options.get("full")))) + "\n"
+
+    def write_grid(self, grid: Grid, options: Mapping[str, Any]) -> str:
+        """Return the verdict of every cell as a table."""
+        head, *rows = ([plain(cell) for cell in row] for row in simulation.rows_of(grid))
+        return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)) + "\n"
+
+    def write_plan(self, plan: Plan, options: Mapping[str, Any]) -> str:
+        """Return which hosts fail after a change. `names`: of the codes."""
+        head, *rest = plans.lines(plan, options.get("names") or {}, bool(options.get("full")))
+        told = [
+            "" if not line else f"* {plain(line.strip())}" if line.startswith("  ") else f"## {plain(line.rstrip(':'))}\n" for line in rest
+        ]
+        return "\n".join([f"# {plain(head)}", "", *told]) + "\n"
+
     def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
         """Return the document of a batch: many faults as a table first, then each with its lines."""
         return "\n".join(_fleet(shown(fleet))).rstrip("\n") + "\n"
+
+
+def _answer(answer: Answer, names: Mapping[str, str], full: bool) -> Iterator[str]:
+    yield f"# {plain(simulation.headline(answer))}"
+    yield ""
+    for f in answer.first():
+        title, *rest = simulation.fault(f, names)
+        yield from (f"## {plain(title)}", "", *(f"* {plain(line)}" for line in rest), "")
+    for title, rows in simulation.parts(answer, names, full):
+        yield from _listed(title, [plain(row.strip()) for row in rows])
 
 
 def _fleet(fleet: Fleet) -> Iterator[str]:

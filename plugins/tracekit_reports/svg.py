@@ -5,7 +5,8 @@ from html import escape
 from textwrap import wrap
 from typing import Any, TypeVar
 
-from tracekit import Bar, Mark, Run, Scale, Timeline
+from tracekit import Answer, Bar, Mark, Run, Scale, Timeline
+from tracekit_reports import simulation
 from tracekit_reports.story import confidence, headline, places, plural, story, visible
 
 LABELS = 170  # width of the lanes' names
@@ -61,6 +62,24 @@ class SvgReport:
                 parts.append(f'<svg x="0" y="{y}" width="{WIDTH}" height="{height(t)}">{drawing(t, _source_line)}</svg>')
                 y += height(t) + 6
             y += 24
+        size = f'width="{WIDTH}" height="{y}" viewBox="0 0 {WIDTH} {y}"'
+        style = f'<style>{STYLE}{_PAGE}</style><rect class="paper" width="100%" height="100%"/>{DEFS}'
+        return f'<svg class="tl" xmlns="http://www.w3.org/2000/svg" {size}>{style}{"".join(parts)}</svg>\n'
+
+    def write_answer(self, answer: Answer, options: Mapping[str, Any]) -> str:
+        """Return a simulation's faults above the run as a drawing. `names`: of the codes."""
+        texts = [("title", simulation.headline(answer))]
+        for f in answer.first():
+            texts += zip(("head", "what", "what"), simulation.fault(f, options.get("names") or {}), strict=False)
+        y = 4
+        parts = []
+        for kind, line in texts:
+            y += 20
+            parts.append(f'<text class="{kind}" x="6" y="{y}">{_safe(line)}</text>')
+        y += 16
+        if (t := answer.timeline) is not None and t.lanes:
+            parts.append(f'<svg x="0" y="{y}" width="{WIDTH}" height="{height(t)}">{drawing(t, lambda _: "")}</svg>')
+            y += height(t)
         size = f'width="{WIDTH}" height="{y}" viewBox="0 0 {WIDTH} {y}"'
         style = f'<style>{STYLE}{_PAGE}</style><rect class="paper" width="100%" height="100%"/>{DEFS}'
         return f'<svg class="tl" xmlns="http://www.w3.org/2000/svg" {size}>{style}{"".join(parts)}</svg>\n'

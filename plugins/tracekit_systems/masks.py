@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from tracekit import Fix, System, rows_of
+from tracekit import VFIO_MSIX, Fix, System, rows_of
 
 DEVICE = re.compile(r"[A-Za-z]+[0-9]+")
 TIMEOUTS = {"nvme_completion_polled": "device", "nvme_timeout": "device", "net_tx_timeout": "interface"}
@@ -30,7 +30,7 @@ class XenMasks(System):
     def instances(cls, machines: Machines, tables: Mapping[str, pl.DataFrame]) -> Sequence[System]:
         """Yield one system per device whose pirqs are all zero in /proc/interrupts and whose driver timed out."""
         hvm = tables.get("xen_platform")
-        if "Delivery" not in machines or hvm is None or not (hvm["platform"].str.to_uppercase() == "HVM").any():
+        if "InterruptSource" not in machines or hvm is None or not (hvm["platform"].str.to_uppercase() == "HVM").any():
             return []
         waiting = set(_waiting(tables))
         return [cls(machines, device, n) for device, n in _silent(tables.get("interrupt_row")).items() if device in waiting]
@@ -43,10 +43,10 @@ class XenMasks(System):
 
     def faults(self, gates: Gates) -> frozenset[str]:
         """Set up each vector (mask; unmask unless the kernel leaves the mask), let the device signal once, return the faults."""
-        heard = 0
-        for _ in range(self.vectors):
-            vector = self.machines["Delivery"](phase="on" if gates["KV6"] else "pending")
-            heard += vector.signal() == "delivered"
+        vectors = range(self.vectors)
+        unmasked = set(vectors) if gates["KV6"] else set()
+        source = self.machines["InterruptSource"](enabled=VFIO_MSIX, handled=set(vectors), unmasked=unmasked)
+        heard = [v for v in vectors if source.signal(v, 0).fate == "delivered"]
         return frozenset() if heard else frozenset({"XEN-006"})
 
     def refutable(self) -> frozenset[str]:

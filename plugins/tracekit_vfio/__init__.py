@@ -64,15 +64,14 @@ def tracekit_diagnoses() -> list[Any]:
 
 @hookimpl
 def tracekit_machines() -> dict[str, type]:
-    """Return the opened device, its VMM, the guest, the delivery of one vector, and what they can do together."""
+    """Return the opened device, its VMM, the guest, and what they can do together."""
     from tracekit_vfio.machines.configuration import Configuration
-    from tracekit_vfio.machines.delivery import Delivery
     from tracekit_vfio.machines.guest import Guest
     from tracekit_vfio.machines.kvmtool import Kvmtool
     from tracekit_vfio.machines.vfio_device import VfioDevice
     from tracekit_vfio.machines.vmm import Vmm
 
-    machines = (Configuration, Delivery, Guest, Kvmtool, VfioDevice, Vmm)
+    machines = (Configuration, Guest, Kvmtool, VfioDevice, Vmm)
     return {machine.__name__: machine for machine in machines}
 
 

@@ -50,6 +50,28 @@ def test_json_has_the_faults_the_cost_and_the_steps() -> None:
     assert told["steps"][0]["what"] == "session 1: the client opens the device, whose table has 8 entries"
 
 
+def test_the_same_reports_write_it() -> None:
+    drawn = tracekit("simulate", GROWN, "--format", "svg").stdout
+    assert [drawn.count(f">{text}<") for text in ("hwsize 8", "table 16", "VFIO-002  vfio.resize-window  0000:3d:00.0")] == [1, 1, 1]
+    page = tracekit("simulate", GROWN, "--format", "html").stdout
+    assert page.startswith("<!doctype html>") and "<li>CPU vectors: 8 of 1,608</li>" in page and "hwsize 8" in page
+    text = tracekit("simulate", GROWN, "--format", "markdown").stdout.splitlines()
+    assert text[0] == "# 4 faults: MSI-001, VFIO-002, VFIO-003, VFIO-006"
+    assert "## MSI-001 msi.stale-hwsize 0000:3d:00.0" in text
+
+
+def test_a_grid_in_the_same_reports() -> None:
+    asked = ("simulate", GROWN, "--grid", "host.kernel=6.1,6.12", "--set", "client.version=10.1")
+    assert tracekit(*asked, "--format", "markdown").stdout.splitlines() == [
+        "| host.kernel | faults |",
+        "| --- | --- |",
+        "| 6.1 | VFIO-002 |",
+        "| 6.12 | MSI-001, VFIO-004 |",
+    ]
+    page = tracekit(*asked, "--format", "html").stdout
+    assert "<tr><td>6.12</td><td>MSI-001, VFIO-004</td></tr>" in page
+
+
 def test_json_of_a_grid_has_a_cell_each() -> None:
     told = json.loads(tracekit("simulate", GROWN, "--grid", "host.kernel=6.1,6.12", "--format", "json").stdout)
     assert [(c["set"], [f["code"] for f in c["faults"]]) for c in told["cells"]] == [
@@ -70,7 +92,8 @@ def test_gates_are_flipped_at_once() -> None:
         (["--grid", "host.kernel"], "--grid host.kernel: give NAME=VALUE,VALUE, as in host.kernel=6.1,6.12"),
         (["--emit", "ftrace,qemu", "-o", "x"], "--emit qemu: give ftrace, dmesg"),
         (["--emit", "ftrace,dmesg"], "--emit of several kinds needs --output FOLDER"),
-        (["--format", "yaml"], "no report is called yaml; there are json, terminal"),
+        (["--format", "yaml"], "no report is called yaml; there are html, json, markdown, svg, terminal"),
+        (["--format", "svg", "--grid", "host.cpus=1,2"], "no report is called svg; there are html, json, markdown, terminal"),
     ],
 )
 def test_what_is_wrong_is_said(arguments: list[str], told: str) -> None:

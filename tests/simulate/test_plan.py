@@ -83,7 +83,86 @@ def test_a_case_of_a_batch_keeps_what_its_logs_show() -> None:
     seen = of_row("a", None, settings, open_questions)
     assert seen.settings["devices"] == [{"kind": "msix", "name": "0000:00:08.0", "queues": 16, "table": [16]}]
     assert codes(foreseen(dict(seen.settings), "devices.table=32")) == ["MSI-001"]
+    assert (seen.settings["gates"], foreseen(dict(seen.settings), "devices.table=32").perhaps) == (["KV2"], ())
     assert seen.open == ("no line tells host.kernel: 6.12 is taken", "no line tells client.version: 8.2 is taken")
+
+
+UNKNOWN = {"devices": [{"name": "0000:3d:00.0", "table": [8], "queues": 8}]}
+
+
+def perhaps(found: Foreseen) -> list[tuple[str, list[dict[str, str]]]]:
+    return [(p.fault.code, [dict(c) for c in p.any_of]) for p in found.perhaps]
+
+
+def test_what_depends_on_a_release_that_no_line_tells_is_perhaps() -> None:
+    found = foreseen(UNKNOWN, "devices.table=16")
+    assert (codes(found), found.kept, perhaps(found)) == (
+        [],
+        (),
+        [
+            ("MSI-001", [{"host.kernel": "6.12"}]),
+            ("VFIO-003", [{"host.kernel": "6.12", "client.version": "8.1"}]),
+            ("VFIO-004", [{"host.kernel": "6.12", "client.version": "10.1"}]),
+        ],
+    )
+    assert found.assumed[:2] == (
+        "no line tells host.kernel: it is simulated as 6.1 and as 6.12",
+        "no line tells client.version: it is simulated as 8.1 and as 10.1",
+    )
+    grown = foreseen(
+        {**UNKNOWN, "devices": [{"name": "a", "table": [1], "queues": 1}], "gates": ["KV2"]}, "devices.table=2", "devices.queues=2"
+    )
+    assert [(c, when) for c, when in perhaps(grown) if c == "VFIO-003"] == [
+        ("VFIO-003", [{"host.kernel": "6.1"}, {"client.version": "8.1"}])
+    ]
+
+
+def test_what_the_lines_show_decides_before_a_release() -> None:
+    shown = {**UNKNOWN, "gates": ["KV2", "-KV4", "QV3"]}
+    found = foreseen(shown, "devices.table=16")
+    assert (codes(found), found.perhaps, found.assumed) == (
+        ["MSI-001", "VFIO-003"],
+        (),
+        ("the driver of 0000:3d:00.0 takes every entry of its table, as it took all 8",),
+    )
+    assert found.seen[0] == "gates=KV2,-KV4,QV3"
+    backported = {**OLD, "gates": ["KV2"]}  # 6.1 by its release
+    assert "MSI-001" in codes(foreseen(backported, "devices.table=16"))
+
+
+def test_after_an_upgrade_the_release_decides_again() -> None:
+    grown = {**OLD, "devices": [{"name": "0000:3d:00.0", "table": [8, 16], "queues": 12}], "gates": ["-KV2", "QV3"]}
+    tree, _ = after(grown, ["host.kernel=6.12"])
+    assert tree["gates"] == ["QV3"]
+    assert "MSI-001" in codes(foreseen(grown, "host.kernel=6.12"))
+    assert "MSI-001" not in codes(foreseen(grown, "host.cpus=4"))
+
+
+def test_cases_whose_logs_name_no_host_are_cases(tmp_path: Path) -> None:
+    from tracekit_reports.plans import lines
+
+    seen = [
+        Seen("a", "m1", NEW),
+        Seen("b", "m1", NEW),
+        Seen("c", "m2", OLD),
+        Seen("d", "", NEW),
+        Seen("e", "", UNKNOWN),
+        Seen("f", "m3", {}),
+    ]
+
+    def head(cases: list[Seen]) -> str:
+        return next(lines(plan(SIMULATOR, PARTS, ["devices.table=16"], cases), {}, False))
+
+    change = "After devices.table=16"
+    assert head(seen) == f"{change}: 1 of 2 hosts and 1 of 2 cases without a host's name get a new fault; 1 case may, by what no line tells"
+    assert head(seen[:3]) == f"{change}: 1 of 2 hosts get a new fault"
+    assert head(seen[3:4]) == f"{change}: 1 of 1 case get a new fault"
+    assert head([]) == f"{change}: 0 of 0 hosts get a new fault"
+    page = "\n".join(lines(plan(SIMULATOR, PARTS, ["devices.table=16"], seen[4:5]), {}, False))
+    told = page.splitlines()
+    assert told[:3] == [f"{change}: 0 of 1 case get a new fault; 1 case may, by what no line tells", "", "e"]
+    assert told[3].startswith("  perhaps MSI-001  0000:3d:00.0: ")
+    assert told[3].endswith(", if host.kernel is like 6.12")
 
 
 def test_the_command_over_a_batch(tmp_path: Path) -> None:
@@ -91,9 +170,13 @@ def test_the_command_over_a_batch(tmp_path: Path) -> None:
     cases = [str(SAMPLES / "msi.stale-hwsize" / name) for name in ("quiet-rebind-16-6.12", "quiet-sriov-4-8-6.1")]
     cli.invoke(application(), ["batch", *(a for c in cases for a in ("--case", c)), "-o", results, "-j", "1", "--fail-on", "never"])
     page = cli.invoke(application(), ["simulate", "--plan", results, "--set", "devices.table=32"])
-    assert page.stdout.splitlines()[0].endswith("of 2 hosts get a new fault"), page.output
+    assert page.stdout.splitlines()[0].startswith("After devices.table=32: 1 of 2 cases get a new fault"), page.output
     document = json.loads(cli.invoke(application(), ["simulate", "--plan", results, "--set", "devices.table=32", "-f", "json"]).stdout)
     assert [f["code"] for f in document["cases"][0]["new"]] == ["MSI-001"]
+    written = cli.invoke(application(), ["simulate", "--plan", results, "--set", "devices.table=32", "-f", "markdown"]).stdout
+    assert written.splitlines()[0] == "# After devices.table=32: 1 of 2 cases get a new fault"
+    web = cli.invoke(application(), ["simulate", "--plan", results, "--set", "devices.table=32", "-f", "html"]).stdout
+    assert "<h1>After devices.table=32: 1 of 2 cases get a new fault</h1>" in web
     assert "--plan needs a change" in str(cli.invoke(application(), ["simulate", "--plan", results]).exception)
     both = ["simulate", "--plan", results, "--set", "host.kernel=7.2", "--grid", "host.cpus=1,2"]
     assert "give it --set and --flip alone" in str(cli.invoke(application(), both).exception)

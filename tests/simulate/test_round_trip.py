@@ -18,18 +18,18 @@ def test_the_lines_are_those_of_the_kernel(tmp_path: Path) -> None:
     lines = (tmp_path / "ftrace.txt").read_text().splitlines()
     assert lines[2:8] == [
         "  qemu-system-x86-4211 [001] .....   200.000002: k_vfio_pci_core_enable: (vfio_pci_core_enable+0x4/0x320 [vfio_pci_core]) vdev=0xff11000010000000",
-        "  qemu-system-x86-4211 [001] .....   200.000183: k_vfio_pci_set_irqs_ioctl: (vfio_pci_set_irqs_ioctl+0x4/0x320 [vfio_pci_core]) vdev=0xff11000010000000 flags=0x24 index=2 start=0 count=2",
-        "  qemu-system-x86-4211 [001] .....   200.000184: k___pci_enable_msix_range: (__pci_enable_msix_range+0x4/0x320) dev=0xff11000020000000 minvec=1 maxvec=2",
-        "  qemu-system-x86-4211 [001] .....   200.000185: k_pci_setup_msix_device_domain: (pci_setup_msix_device_domain+0x4/0x320) dev=0xff11000020000000 hwsize=2",
-        "  qemu-system-x86-4211 [001] .....   200.000186: k_msi_create_device_irq_domain: (msi_create_device_irq_domain+0x4/0x320) dev=0xff110000200000c8 domid=0 hwsize=2",
-        "  qemu-system-x86-4211 [001] .....   200.000187: r_msi_create_device_irq_domain: (pci_setup_msix_device_domain+0x72/0xa0 <- msi_create_device_irq_domain) ret=1",
+        "  qemu-system-x86-4211 [001] .....   200.000003: k_vfio_pci_set_irqs_ioctl: (vfio_pci_set_irqs_ioctl+0x4/0x320 [vfio_pci_core]) vdev=0xff11000010000000 flags=0x24 index=2 start=0 count=2",
+        "  qemu-system-x86-4211 [001] .....   200.000013: k___pci_enable_msix_range: (__pci_enable_msix_range+0x4/0x320) dev=0xff11000020000000 minvec=1 maxvec=2",
+        "  qemu-system-x86-4211 [001] .....   200.000014: k_pci_setup_msix_device_domain: (pci_setup_msix_device_domain+0x4/0x320) dev=0xff11000020000000 hwsize=2",
+        "  qemu-system-x86-4211 [001] .....   200.000015: k_msi_create_device_irq_domain: (msi_create_device_irq_domain+0x4/0x320) dev=0xff110000200000c8 domid=0 hwsize=2",
+        "  qemu-system-x86-4211 [001] .....   200.000016: r_msi_create_device_irq_domain: (pci_setup_msix_device_domain+0x72/0xa0 <- msi_create_device_irq_domain) ret=1",
     ]
     assert (tmp_path / "dmesg.txt").read_text().splitlines() == [
         "[    0.000000] Linux version 6.12 (builder@example) (x86_64-linux-gnu-gcc 12.2.0) #1 SMP",
         "[    0.000000] Command line: BOOT_IMAGE=/vmlinuz root=/dev/vda1 ro intel_iommu=on",
         "[    0.900000] DMAR-IR: Enabled IRQ remapping in x2apic mode",
         "[  200.000001] vfio-pci 0000:3d:00.0: enabling device (0000 -> 0002)",
-        "[  200.002209] vfio-pci 0000:3d:00.0: enabling device (0000 -> 0002)",
+        "[  200.002199] vfio-pci 0000:3d:00.0: enabling device (0000 -> 0002)",
     ]
 
 

@@ -38,7 +38,7 @@ def simulate(
         typer.Option("--plan", metavar="RESULTS", help="Which hosts of a batch fail after a change: --set devices.table=16."),
     ] = None,
     show: Annotated[bool, typer.Option("--print", help="Print the scenario and end.")] = False,
-    format: Annotated[str, typer.Option("--format", "-f", help="terminal or json.")] = "terminal",
+    format: Annotated[str, typer.Option("--format", "-f", help="terminal, json, html, markdown, svg.")] = "terminal",
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="PATH", help="Write there; with --emit a folder.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Every step of the run.")] = False,
     width: Annotated[int | None, typer.Option(help="Columns of the terminal page.", min=40)] = None,
@@ -53,7 +53,8 @@ def simulate(
     from tracekit.simulate.simulator import Parts
 
     registry = load(simulators=True)
-    offers(registry, format, "write_plan" if plan else "write_answer")
+    method = "write_plan" if plan else "write_grid" if grid else "write_answer"
+    offers(registry, format, method)
     simulator = next((s() for s in registry.simulators), None)
     if simulator is None:
         raise UsageError("no plugin runs scenarios")
@@ -63,7 +64,7 @@ def simulate(
     if plan:
         if scenario or like or grid or emit or show:
             raise UsageError("--plan takes the hosts from the results of a batch: give it --set and --flip alone")
-        text, done = rendered(registry, format, _planned(simulator, parts, settings or [], plan), options, "write_plan")
+        text, done = rendered(registry, format, _planned(simulator, parts, settings or [], plan), options, method)
         write(text, output if done else None)
         return
     source = str(scenario) if scenario else "scenario"
@@ -82,7 +83,7 @@ def simulate(
             truth = rendered(registry, "json", value, options, "write_answer")[0] if output else ""
             _emit(simulator, value, asked, _kinds(simulator, emit), output, truth)
             return
-    text, done = rendered(registry, format, value, options, "write_grid" if grid else "write_answer")
+    text, done = rendered(registry, format, value, options, method)
     write(text, output if done else None)
 
 

@@ -37,6 +37,22 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
+class Signal:
+    """One interrupt that was asked about, which the device signals `at` ns after the begin.
+
+    `fate`: delivered, late (by `late` ns), pending (to the end), lost, or unsure (lost, unless the device keeps it pending). `vector` None:
+    the INTx line.
+    """
+
+    at: int
+    device: str
+    vector: int | None
+    fate: str
+    why: str = ""
+    late: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The answer to a scenario. `faults` occur; `risks` are what the configuration alone leads to (CFG codes) and need an occasion.
 
@@ -49,7 +65,7 @@ class Answer:
     guest: tuple[str, ...] = ()
     pools: tuple[Pool, ...] = ()
     steps: tuple[Step, ...] = ()
-    signals: tuple[str, ...] = ()
+    signals: tuple[Signal, ...] = ()
     assumptions: tuple[str, ...] = ()
     gates: Mapping[str, bool] = field(default_factory=dict)
     timeline: Timeline | None = None

@@ -1,8 +1,9 @@
 """What a change leads to on each host of a fleet: the hosts as they were seen, simulated without the change and with it."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from tracekit.errors import TracekitError
@@ -12,6 +13,8 @@ from tracekit.simulate.settings import Tree, changed, scenario
 from tracekit.simulate.simulator import Parts, Simulator
 
 TABLE = "table"
+RELEASES = {"host.kernel": "KV", "client.version": "QV"}  # what is seen of a release says nothing of another
+Cell = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +28,19 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Perhaps:
+    """A fault that comes with the change if settings that no line tells are like one of these: `host.kernel` like 6.12."""
+
+    fault: Fault
+    any_of: tuple[Mapping[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Foreseen:
     """What is foreseen for one case: faults that come with the change, codes that are there without it too, and codes that it ends.
 
-    `seen`: what the logs show; `assumed`: what no line tells. `skipped`: why nothing is foreseen.
+    `perhaps`: faults that depend on what no line tells. `seen`: what the logs show; `assumed`: what no line tells. `skipped`: why
+    nothing is foreseen.
     """
 
     case: str
@@ -36,6 +48,7 @@ class Foreseen:
     new: tuple[Fault, ...] = ()
     kept: tuple[str, ...] = ()
     ended: tuple[str, ...] = ()
+    perhaps: tuple[Perhaps, ...] = ()
     seen: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
     skipped: str = ""
@@ -72,12 +85,9 @@ def plan(simulator: Simulator, parts: Parts, change: Sequence[str], cases: Itera
             found.append(replace(blank, skipped="its logs show no device with vectors"))
             continue
         try:
-            tree, assumed = after(case.settings, change)
-            before, then = answer(dict(case.settings), case.case), answer(tree, case.case)
+            found.append(_in_all(blank, case, change, simulator.branches(case.settings), answer))
         except TracekitError as e:
             found.append(replace(blank, skipped=str(e)))
-            continue
-        found.append(_foreseen(blank, case, before, then, [*case.open, *assumed]))
     return Plan(tuple(change), tuple(found))
 
 
@@ -88,6 +98,9 @@ def after(seen: Mapping[str, Any], change: Sequence[str]) -> tuple[Tree, tuple[s
     table takes all of the next.
     """
     made = changed(seen, change)
+    moot = tuple(prefix for name, prefix in RELEASES.items() if any(c.partition("=")[0].strip() == name for c in change))
+    if moot and "gates" in made:
+        made["gates"] = [g for g in made["gates"] if not g.removeprefix("-").startswith(moot)]
     assumed = []
     for old, new in zip(seen["devices"], made["devices"], strict=True):
         if new.get(TABLE) == old.get(TABLE):
@@ -105,15 +118,56 @@ def _numbers(value: Any) -> list[Any]:
     return value.split(",") if isinstance(value, str) else list(value)
 
 
-def _foreseen(blank: Foreseen, case: Seen, before: Answer, then: Answer, assumed: list[str]) -> Foreseen:
+def _in_all(
+    blank: Foreseen,
+    case: Seen,
+    change: Sequence[str],
+    branches: Mapping[str, tuple[str, ...]],
+    answer: Callable[[Tree, str], Answer],
+) -> Foreseen:
+    """Simulate a case with each value that it may have: what comes with all of them is foreseen, what comes with some perhaps."""
+    made: dict[Cell, Foreseen] = {}
+    for cell in product(*branches.values()):
+        known = changed(case.settings, (f"{name}={value}" for name, value in zip(branches, cell, strict=True)))
+        tree, assumed = after(known, change)
+        made[cell] = _foreseen(blank, answer(known, case.case), answer(tree, case.case), assumed)
+    runs = list(made.values())
+    new = {(f.code, f.subject): f for run in runs for f in run.new}
+    sure = set(new).intersection(*({(f.code, f.subject) for f in run.new} for run in runs))
+    told = [text for text in case.open if not any(text.startswith(f"no line tells {name}:") for name in branches)]
+    told += [f"no line tells {name}: it is simulated as {' and as '.join(values)}" for name, values in branches.items()]
+    return replace(
+        runs[0],
+        new=tuple(new[key] for key in sorted(sure)),
+        kept=tuple(sorted(set(runs[0].kept).intersection(*(run.kept for run in runs)))),
+        ended=tuple(sorted(set(runs[0].ended).intersection(*(run.ended for run in runs)))),
+        perhaps=tuple(Perhaps(new[key], _conditions(key, made, branches)) for key in sorted(set(new) - sure)),
+        seen=tuple(_seen(case.settings)),
+        assumed=tuple(dict.fromkeys((*told, *(text for run in runs for text in run.assumed)))),
+    )
+
+
+def _conditions(key: tuple[str, str], made: Mapping[Cell, Foreseen], branches: Mapping[str, Cell]) -> tuple[dict[str, str], ...]:
+    """Return with which settings a fault comes: a value alone where it decides, whatever the others are; else all of a cell."""
+    left = [cell for cell, run in made.items() if any((f.code, f.subject) == key for f in run.new)]
+    found = []
+    for n, (name, values) in enumerate(branches.items()):
+        for value in values:
+            mine = [cell for cell in made if cell[n] == value]
+            if set(mine) <= set(left):
+                found.append({name: value})
+    covered = [cell for cell in left if any(cell[list(branches).index(name)] == value for c in found for name, value in c.items())]
+    return (*found, *(dict(zip(branches, cell, strict=True)) for cell in left if cell not in covered))
+
+
+def _foreseen(blank: Foreseen, before: Answer, then: Answer, assumed: Sequence[str]) -> Foreseen:
     old, now = ({(f.code, f.subject) for f in a.faults} for a in (before, then))
     return replace(
         blank,
         new=tuple(f for f in sorted(then.faults, key=lambda f: (f.code, f.subject)) if (f.code, f.subject) not in old),
         kept=tuple(sorted({code for code, _ in old & now})),
         ended=tuple(sorted({code for code, _ in old} - {code for code, _ in now})),
-        seen=tuple(_seen(case.settings)),
-        assumed=tuple(dict.fromkeys((*assumed, *then.assumptions))),
+        assumed=(*assumed, *then.assumptions),
     )
 
 
@@ -121,6 +175,8 @@ def _seen(settings: Mapping[str, Any]) -> Iterable[str]:
     """Yield what the logs show, as `--set` takes it."""
     for part in ("host", "client"):
         yield from (f"{part}.{name}={value}" for name, value in settings.get(part, {}).items())
+    if gates := settings.get("gates"):
+        yield f"gates={','.join(gates)}"
     for d in settings["devices"]:
         size = ",".join(map(str, d.get(TABLE, ())))
         yield f"{d['name']}: table {size}" + (f", {d['queues']} vectors asked for" if d.get("queues") else "")

@@ -26,7 +26,8 @@ class Host:
 
     `vectors`: CPU vectors of one CPU that devices can have; `in_use`: those that the host's own devices hold. `irtes`: entries of the
     remapping table, 0 for those of the IOMMU's kind. `xen`: release of the hypervisor, empty without one; `pirqs`: numbers that a domain
-    can have for MSI.
+    can have for MSI; `event_channels`: those that a domain may have by its configuration; `events`: how they are kept, which
+    limits them too; `auto` is what the releases do.
     """
 
     arch: str = one_of("x86", "arm64", "s390", "powerpc", "loongarch")
@@ -40,13 +41,18 @@ class Host:
     irtes: int = 0
     xen: str = field(default="", metadata={"release": True})
     pirqs: int = 32
+    event_channels: int = 1023
+    events: str = one_of("auto", "fifo", "2-level")
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The VMM. `policy`: how it adds a vector; `auto` is what its release does on this host. `window`: us from a disable to the enable."""
+    """The VMM. `policy`: how it adds a vector; `auto` is what its release does on this host. `window`: us from a disable to the enable.
 
-    name: str = one_of("qemu", "kvmtool")
+    `vfio-user` is QEMU with every function served by a vfio-user server.
+    """
+
+    name: str = one_of("qemu", "kvmtool", "vfio-user")
     version: str = field(default="8.2", metadata={"release": True})
     policy: str = one_of("auto", "incr", "dyn", "full")
     window: int = 300
@@ -57,7 +63,8 @@ class Guest:
     """The guests. `kind`: a has no paravirtual interface to allocate vectors, b one that the host answers, c one that it does not.
 
     `unmask`: whether the driver unmasks its vectors after it has enabled MSI-X or before. `count`: how many such guests run; `traffic`:
-    whether each vector interrupts as soon as it is there.
+    whether each vector interrupts as soon as it is there. `handling`: us from an interrupt of a line to its driver's acknowledgement.
+    `cpus`: its virtual CPUs, and `channels`: other event channels (xenstore and console are 2) (Xen).
     """
 
     kernel: str = field(default="6.6", metadata={"release": True})
@@ -65,21 +72,36 @@ class Guest:
     unmask: str = one_of("after enable", "before enable")
     count: int = 1
     traffic: bool = True
+    handling: int = 100
+    cpus: int = 4
+    channels: int = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One passed-through function. `table`: entries of its MSI-X table in session 1, 2, ...; the last one stays.
+    """One function: passed through (`driver` vfio), or used by the host, whose driver leaves affinity to users or to the kernel (managed).
 
-    `queues`: vectors that the guest's driver wants, 0 for the whole table. `kind`: MSI-X, or plain MSI with `table` vectors.
+    `table`: entries of its MSI-X table in session 1, 2, ...; the last one stays.
+
+    `backend`: what serves a passed-through function: the device by vfio-pci, an mdev driver (i915 GVT, mtty: one vector of plain MSI), or a
+    vfio-user server.
+    `queues`: vectors that the guest's driver wants, 0 for the whole table. `kind`: MSI-X, plain MSI with `table` vectors, the INTx line, or
+    interrupt message storage with `table` entries, and MSI-X where the host has none.
+    `maskable`: plain MSI with mask bits. `intx`: whether a function with MSI or MSI-X has an INTx pin too, which no VF has. `pending`:
+    whether pending bits outlive a disable, which PCI Express leaves open.
     `sessions`: those in which it is used; none given: in all. `reload`: whether its driver is reloaded in each session (Xen).
     `functions`: so many alike (VFs).
     """
 
     name: str = "0000:3d:00.0"
+    driver: str = one_of("vfio", "host", "managed")
+    backend: str = one_of("vfio-pci", "gvt", "mtty", "vfio-user")
     table: tuple[int, ...] = (8,)
     queues: int = 0
-    kind: str = one_of("msix", "msi")
+    kind: str = one_of("msix", "msi", "intx", "ims")
+    maskable: bool = False
+    intx: bool = False
+    pending: str = one_of("unspecified", "kept", "cleared")
     sessions: tuple[int, ...] = ()
     reload: bool = True
     functions: int = 1
@@ -90,7 +112,7 @@ class Device:
 
     def wanted(self, session: int) -> int:
         """Return how many vectors the driver asks for: no more than there are entries."""
-        size = self.entries(session)
+        size = 1 if self.kind == "intx" or self.backend in ("gvt", "mtty") else self.entries(session)
         return min(self.queues or size, size)
 
     def used(self, session: int) -> bool:
@@ -108,17 +130,45 @@ class Interrupt:
 
 
 @dataclass(frozen=True, slots=True)
+class Act:
+    """The guest's driver does something `at` so many milliseconds after the begin.
+
+    It masks or unmasks a vector, all of them (Function Mask), or the line; or it switches MSI or MSI-X off and on.
+    """
+
+    what: str = one_of("mask", "unmask", "mask all", "unmask all", "disable", "enable")
+    at: float = 0.0
+    vector: int = 0
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hotplug:
+    """A CPU of the host is taken offline, or brought back (`online`), `at` so many milliseconds after the begin."""
+
+    cpu: int = 0
+    at: float = 0.0
+    online: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """What is asked. `sessions`: how often the device is opened, 0 for once a table size; `rebinds`: sessions before which its driver in
-    the host is unbound and bound."""
+    the host is unbound and bound.
+
+    `gates`: behaviour that was seen, whatever the releases say: `KV2` is there, `-KV4` is not.
+    """
 
     host: Host = field(default_factory=Host)
     client: Client = field(default_factory=Client)
     guest: Guest = field(default_factory=Guest)
     devices: tuple[Device, ...] = (Device(),)
     interrupts: tuple[Interrupt, ...] = ()
+    acts: tuple[Act, ...] = ()
+    hotplug: tuple[Hotplug, ...] = ()
     sessions: int = 0
     rebinds: tuple[int, ...] = ()
+    gates: tuple[str, ...] = ()
 
     @property
     def last(self) -> int:

@@ -11,6 +11,8 @@ from tracekit.simulate.scenario import Scenario, release_of
 
 Tree = dict[str, Any]
 LARGEST = 1_000_000
+EVENTS = ("interrupts", "acts")  # what happens to a device at a time
+TABLES = ("devices", *EVENTS, "hotplug")
 
 
 def read(path: Path) -> Tree:
@@ -42,9 +44,13 @@ def scenario(tree: Mapping[str, Any], source: str = "scenario") -> Scenario:
     names = [d.name for d in made.devices]
     if len(set(names)) < len(names):
         raise UsageError(f"{source}: devices: two have one name")
-    for i in made.interrupts:
-        if i.device and i.device not in names:
-            raise UsageError(f"{source}: interrupts.device: no device is called {i.device}{nearest(i.device, names)}")
+    for h in made.hotplug:
+        if h.cpu >= made.host.cpus:
+            raise UsageError(f"{source}: hotplug.cpu = {h.cpu}: the host has {made.host.cpus} CPUs, the first is 0")
+    for part in EVENTS:
+        for e in getattr(made, part):
+            if e.device and e.device not in names:
+                raise UsageError(f"{source}: {part}.device: no device is called {e.device}{nearest(e.device, names)}")
     return made
 
 
@@ -70,7 +76,7 @@ def _put(tree: Tree, names: Sequence[str], value: str, setting: str) -> None:
     if not rest:
         tree[first] = value
         return
-    if first in ("devices", "interrupts"):
+    if first in TABLES:
         rows = tree.setdefault(first, [{}])
         chosen: list[Tree] = rows
         if rest[0].isdigit():
@@ -129,7 +135,7 @@ def _values(kind: Any, setting: "Field[Any]", raw: Any, source: str, where: str)
     if is_dataclass(kind):
         return tuple(_built(kind, x, source, f"{where}.{i}.") for i, x in enumerate(given))  # type: ignore[arg-type]
     made = tuple(_value(kind, setting, x, source, where) for x in given)
-    if any(n < 1 for n in made):
+    if any(isinstance(n, int) and n < 1 for n in made):
         raise UsageError(f"{source}: {where} = {raw}: numbers from 1 on")
     if setting.default not in (MISSING, ()) and not made:
         raise UsageError(f"{source}: {where}: give at least one number")
@@ -150,7 +156,7 @@ def _text(setting: "Field[Any]", raw: Any, source: str, where: str) -> str:
 def _tables(value: Scenario) -> Iterable[str]:
     for name in ("host", "client", "guest"):
         yield "\n".join([f"[{name}]", *_lines(getattr(value, name))])
-    for name in ("devices", "interrupts"):
+    for name in TABLES:
         yield from ("\n".join([f"[[{name}]]", *_lines(row, whole=True)]) for row in getattr(value, name))
 
 
@@ -163,7 +169,7 @@ def _lines(value: Any, whole: bool = False) -> Iterable[str]:
             plain
             or mine == f.default
             and not (f.metadata.get("release") and mine)
-            and not (whole and f.name in ("name", "table", "vector"))
+            and not (whole and f.name in ("name", "table", "vector", "what", "cpu"))
         ):
             continue
         yield f"{f.name} = {_toml(mine)}"
@@ -174,7 +180,7 @@ def _toml(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return f"[{', '.join(map(str, value))}]" if isinstance(value, tuple) else str(value)
+    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, tuple) else str(value)
 
 
 def over(seen: Mapping[str, Any], given: Mapping[str, Any]) -> Tree:

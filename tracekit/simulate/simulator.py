@@ -36,6 +36,10 @@ class Simulator:
         """Return the settings that a log shows, and what it leaves open."""
         return {}, ()
 
+    def branches(self, settings: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
+        """Return the settings that decide, that no line tells, and a value for each behaviour that they may have."""
+        return {}
+
     def emit(self, answer: Answer, scenario: Scenario, kind: str) -> str:
         """Return the lines that the run would print, in one of the formats `emits`."""
         raise NotImplementedError

@@ -11,23 +11,28 @@ ANY: Results = frozenset({OK, ENOSPC})
 
 @dataclass
 class Slots:
-    """Vectors of one CPU: still available, handed out, and set aside for managed irqs (of these, `managed_used` are handed out)."""
+    """Vectors of one CPU: still available, handed out, and set aside for managed irqs (of these, `managed_used` are handed out).
+
+    `others`: vectors handed out that nobody follows one by one; they move with their CPU's.
+    """
 
     available: int
     allocated: int = 0
     managed: int = 0
     managed_used: int = 0
     online: bool = True
+    others: int = 0
 
 
 @dataclass
 class Irq:
-    """What one irq holds: a global reservation, managed slots on CPUs, or a vector on one CPU."""
+    """What one irq holds: a global reservation, managed slots on CPUs, or a vector on one CPU. `stopped`: its last CPU is offline."""
 
     reserved: bool = False
     can_reserve: bool = True
     managed_on: tuple[int, ...] = ()
     cpu: int | None = None
+    stopped: bool = False
 
 
 @dataclass
@@ -55,9 +60,49 @@ class VectorPool:
         """Return the reservations not yet turned into a vector: `global_rsvd`."""
         return sum(i.reserved for i in self.irqs.values())
 
-    def online(self, cpu: int, vectors: int) -> None:
-        """Add a CPU with that many free vectors, or bring it back with those it had."""
-        self.cpus.setdefault(cpu, Slots(vectors)).online = True
+    def online(self, cpu: int, vectors: int, others: int = 0) -> list[int]:
+        """Add a CPU with that many free vectors, or bring it back with those it had. Return the managed irqs that start again.
+
+        A managed irq whose CPUs were all offline starts when one returns (kernel/irq/cpuhotplug.c, irq_affinity_online_cpu).
+        """
+        self.cpus.setdefault(cpu, Slots(vectors, others, others=others)).online = True
+        started = [n for n, i in self.irqs.items() if i.stopped and cpu in i.managed_on]
+        for irq in started:
+            self.irqs[irq].stopped = False
+            self.activate(irq)
+        return started
+
+    def stuck(self, cpu: int) -> tuple[int, int] | None:
+        """Return the vectors of a CPU and those free on the others, where the first do not fit, so that it cannot go offline.
+
+        Managed irqs do not count (arch/x86/kernel/apic/vector.c, lapic_can_unplug_cpu, since 4.15).
+        """
+        mine = self.cpus[cpu]
+        tomove, left = mine.allocated - mine.managed_used, self.available - mine.available
+        return (tomove, left) if tomove > left else None
+
+    def offline(self, cpu: int) -> list[int]:
+        """Take a CPU offline: its irqs move to other CPUs. Return the managed irqs that are shut down, since their mask has no other CPU.
+
+        kernel/irq/cpuhotplug.c, irq_migrate_all_off_this_cpu, migrate_one_irq (managed irqs since 4.13).
+        """
+        mine = self.cpus[cpu]
+        mine.online = False
+        moving = [n for n, i in self.irqs.items() if i.cpu == cpu]
+        for irq in moving:
+            self.deactivate(irq)
+            if OK not in self.activate(irq):
+                self.irqs[irq].stopped = bool(self.irqs[irq].managed_on)
+        self._spread(mine.others)
+        mine.available, mine.allocated, mine.others = mine.available + mine.others, mine.allocated - mine.others, 0
+        return [irq for irq in moving if self.irqs[irq].stopped]
+
+    def _spread(self, count: int) -> None:
+        """Move vectors that nobody follows to the CPUs with the most room."""
+        for slots in sorted((c for c in self.cpus.values() if c.online), key=lambda c: -c.available):
+            taken = min(count, slots.available)
+            slots.available, slots.allocated, slots.others = slots.available - taken, slots.allocated + taken, slots.others + taken
+            count -= taken
 
     def allocate(self, irq: int, *, maskable: bool = True) -> Results:
         """Allocate an irq: by a reservation, which cannot fail, or by a vector, which can."""
@@ -85,7 +130,7 @@ class VectorPool:
     def activate(self, irq: int, *, early: bool = False, wanted: tuple[int, ...] = ()) -> Results:
         """Activate an irq. Early: the parking vector. Else a managed slot, a vector of the wanted CPUs, or of any where those are full."""
         state = self.irqs.setdefault(irq, Irq())
-        if early or state.cpu is not None:
+        if early or state.cpu is not None or state.stopped:
             return frozenset({OK})
         return self._managed(state) if state.managed_on else self._any(state, wanted)
 

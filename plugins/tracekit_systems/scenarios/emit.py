@@ -69,6 +69,8 @@ def _text(e: Event, names: Mapping[str, int], kind: str, offset: int) -> str:
     if e.kind == "event":
         if e.function == "irq_handler_entry" and not e.device:  # the host's disk
             return f"irq_handler_entry: irq={e.args['irq']} name=nvme0q1"
+        if e.function == "irq_handler_entry" and "line" in e.args:
+            return f"irq_handler_entry: irq={e.args['irq']} name=vfio-intx({full_bdf(e.device)})"
         if e.function == "irq_handler_entry":
             return f"irq_handler_entry: irq={e.args['irq']} name=vfio-{kind}[{e.args['vector']}]({full_bdf(e.device)})"
         return f"{e.function}: {_arguments(e.args)}"

@@ -1,15 +1,20 @@
 """One passed-through function in a scenario: its table and irq domain, the opened device, the client, the guest's driver."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tracekit import EINVAL, VFIO_MSI, VFIO_MSIX, Device, Step
+from tracekit import EINVAL, VFIO_INTX, VFIO_MSI, VFIO_MSIX, Act, Device, Step
 from tracekit_systems.scenarios.client import KvmtoolClient
+from tracekit_systems.scenarios.interrupts import Interrupts
 from tracekit_systems.scenarios.kernel import Kernel
-from tracekit_systems.scenarios.world import MS, US, World, vectors
+from tracekit_systems.scenarios.served import MDEV, Served, index_of
+from tracekit_systems.scenarios.storage import refusal
+from tracekit_systems.scenarios.world import MS, World, vectors
 
 NORESIZE = 0x8
+INDICES = {"msix": VFIO_MSIX, "ims": VFIO_MSIX, "msi": VFIO_MSI, "intx": VFIO_INTX}
+CLASSES = {VFIO_MSIX: "MSI-X", VFIO_MSI: "MSI"}
 UNSAFE = (  # drivers/vfio/vfio_iommu_type1.c
     'vfio_iommu_type1_attach_group: No interrupt remapping support.  Use the module param "allow_unsafe_interrupts" to enable VFIO'
     " IOMMU support on this platform"
@@ -21,26 +26,66 @@ class FunctionRun:
 
     def __init__(self, world: World, device: Device, name: str, irq: int) -> None:
         self.world, self.device, self.name = world, device, name
-        self.index = VFIO_MSI if device.kind == "msi" else VFIO_MSIX
-        self.kernel = Kernel(world, device, name, irq, self.index)
+        self.interrupts = Interrupts(world, device, name, irq)
+        self.served = device.backend != "vfio-pci"
+        self.index = index_of(device) if self.served else INDICES[device.kind]
+        self.kernel: Kernel | Served = (
+            Served(world, device, irq, self.index, self.interrupts)
+            if self.served
+            else Kernel(world, device, name, irq, self.index, self.interrupts)
+        )
         self.vfio: Any = None
         self.vmm: Any = None
         self.sent: list[tuple[Any, int]] = []
-        self.used: set[int] = set()
-        self.deliveries: dict[int, Any] = {}
-        self.signals: list[tuple[int, int, int]] = []  # when, which vector, which of its signals
+        self.line = world.machines["Vmm"]("incr", 1)  # the client's side of INTx
         self.wanted: set[int] = set()
+        self.missed: list[Any] = []  # what was lost in a window
+        self.stored: set[int] = set()  # vectors from message storage
         self.told = True
         self.torn = False
+        self.going: set[int] = set()  # vectors in use that the client has taken down
+        self.down: set[int] = set()  # those that it has brought back since
+        self.loading = False
+        self.later: list[Act] = []  # what the driver does when it is loaded
+        self.switched_off = False  # by the guest's driver, with vectors that worked
+        self.current = 0
 
     def signal(self, vector: int) -> None:
         """Let the device signal a vector now."""
-        d = self._delivery(vector)
-        d.signal()
-        self.signals.append((self.world.now, vector, len(d.signals) - 1))
-        if d.phase == "on":
-            self._handled(vector)
-        self.world.step(self.name, f"the device signals vector {vector}", d.signals[-1])
+        self.interrupts.signal(vector)
+
+    def act(self, act: Act) -> None:
+        """Let the guest's driver do something by itself; nothing where the device is not open."""
+        if self.vfio is None:
+            return
+        if self.loading and act.what in ("disable", "enable"):
+            self.later.append(act)
+            return
+        if act.what in ("disable", "enable"):
+            self._switch(act.what == "enable")
+            return
+        masks, line = act.what.startswith("mask"), self.index == VFIO_INTX
+        vector = None if act.what.endswith("all") else act.vector
+        self.world.step(self.name, f"the guest {act.what.split()[0]}s {'its line' if line else _named(vector)}")
+        if line:
+            self.interrupts.guest_masks_line(masks)
+        elif masks:
+            self.interrupts.guest_masks(vector)
+        else:
+            self.interrupts.guest_unmasks(vector)
+
+    def moved(self, stopped: set[int], started: set[int]) -> None:
+        """Do nothing: vectors of VFIO are not managed, and move with no loss (arch/x86/kernel/irq.c, fixup_irqs)."""
+
+    def _switch(self, on: bool) -> None:
+        """Disable MSI or MSI-X as the guest's driver, or load it again."""
+        if on == bool(self.wanted) or self.index == VFIO_INTX:
+            return
+        if on:
+            self._loads(self.device.wanted(self.current))
+            return
+        self.wanted = set()
+        self._act(f"the guest disables {CLASSES[self.index]}", lambda: self.vmm.guest_disables(self.send), own=True)
 
     def rebind(self) -> None:
         """Unbind and bind the driver in the host."""
@@ -51,30 +96,38 @@ class FunctionRun:
         """Open the device and load the guest's driver."""
         if self.world.gates["rebind_between_sessions"] and session > 1:
             self.rebind()
-        size = self.device.entries(session)
+        self.current, size = session, 1 if self.device.backend in MDEV else self.device.entries(session)
         self.kernel.resize(size)
         host = self.world.scenario.host
-        if host.arch == "x86" and not host.remapping:
+        if host.arch == "x86" and not host.remapping and not self.served:
             self.world.step(self.name, "VFIO refuses the group: there is no interrupt remapping")
             self.world.fault("VFIO-011", self.name)
             self.world.message(self.name, UNSAFE)
             return
         self.vfio = self.world.machines["VfioDevice"](dynamic=self.kernel.dynamic, sparse=self.world.gates.get("KV7", False))
         self.vmm = self._client(size)
-        self.world.message(self.name, f"vfio-pci {self.name}: enabling device (0000 -> 0002)")
-        self.world.call(self.name, "vfio_pci_core_enable")
-        self.world.step(self.name, f"session {session}: the client opens the device, whose table has {size} entries")
-        self._load(self.device.wanted(session))
+        if not self.served:
+            self.world.message(self.name, f"vfio-pci {self.name}: enabling device (0000 -> 0002)")
+            self.world.call(self.name, "vfio_pci_core_enable")
+        table = "" if self.index == VFIO_INTX or self.device.backend in MDEV else f", whose table has {size} entries"
+        self.world.step(self.name, f"session {session}: the client opens the device{table}")
+        self.loading = True
+        if self.interrupts.source.line:
+            self._act("the client enables INTx", lambda: self.line.switch_line(True, self.send))
+        if self.index == VFIO_INTX:
+            self.wanted, self.loading = {0}, False
+        else:
+            self._loads(self.device.wanted(session))
 
     def end(self) -> None:
         """Close the device."""
         if self.vfio is None:
             return
-        self.world.call(self.name, "vfio_pci_core_close_device")
+        if not self.served:
+            self.world.call(self.name, "vfio_pci_core_close_device")
         self.kernel.close(self.vfio)
-        self._phase(set(self.deliveries), "off")
         self.world.end(f"{self.name} windows")
-        self.used.clear()
+        self.stored, self.switched_off = set(), False
         self.vfio = self.vmm = None
         self.world.step(self.name, "the client closes the device")
         self.world.wait(MS)
@@ -83,8 +136,8 @@ class FunctionRun:
         """Return the client as it starts: QEMU, or kvmtool, whose own machine is for MSI-X."""
         client, machines = self.world.scenario.client, self.world.machines
         if client.name == "kvmtool" and client.policy == "auto" and self.index == VFIO_MSIX:
-            return KvmtoolClient(machines["Kvmtool"](size))
-        return machines["Vmm"](self.policy(), size, batched=self.world.gates.get("QV2", False), index=self.index, intx=False)
+            return KvmtoolClient(machines["Kvmtool"](size), self.device.intx)
+        return machines["Vmm"](self.policy(), size, batched=self.world.gates.get("QV2", False), index=self.index, intx=self.device.intx)
 
     def policy(self) -> str:
         """Return how the client adds a vector."""
@@ -98,51 +151,93 @@ class FunctionRun:
 
     def deaf(self) -> set[int]:
         """Return the vectors that the guest believes enabled and that nothing serves."""
-        return self.wanted - (self.vfio.wired if self.vfio else set())
+        if self.vfio and self.vfio.irq_type == self.index == VFIO_INTX:
+            return set()
+        return self.wanted - (self.stored or (self.vfio.wired if self.vfio else set()))
+
+    def _loads(self, count: int) -> None:
+        """Load the guest's driver; it switches MSI or MSI-X off and on by itself only when it is loaded."""
+        self.loading = True
+        self._load(count)
+        self.loading, acts, self.later = False, self.later, []
+        for act in acts:
+            self.act(act)
 
     def _load(self, count: int) -> None:
         """Load the guest's driver: a guest that asks the host first takes no more than there is."""
         guest = self.world.scenario.guest
+        if self.device.kind == "ims" and self._stores(count):
+            return
         if guest.kind == "b":
             count, asked = min(count, self.kernel.room(count)), count
             self.told = count == asked
+            self.world.step(self.name, f"the guest asks the host for {vectors(asked)}", f"{count} granted")
+        elif guest.kind == "c":
+            self.world.step(self.name, f"the guest asks the host for {vectors(count)}", "no answer")
         asked_for = list(range(count))
         self.wanted = set(asked_for)
+        if not asked_for:  # the driver was told that there is none
+            return
         first = asked_for if guest.unmask == "before enable" else []
-        self._act("enables MSI" + ("-X" if self.index == VFIO_MSIX else ""), lambda: self.vmm.guest_enables(first, self.send))
+        self._act(f"the guest enables {CLASSES[self.index]}", lambda: self._enables(first))
         for vector in [] if first else asked_for:
-            self._act(f"unmasks vector {vector}", partial(self.vmm.guest_unmasks, vector, self.send))
+            self._act(f"the guest unmasks vector {vector}", partial(self.vmm.guest_unmasks, vector, self.send))
 
-    def _act(self, what: str, act: Callable[[], None]) -> None:
-        """Run one action of the guest, and check the requests that its client sends to the kernel."""
-        self.sent, self.torn = [], False
-        alive, used, lane = set(self.vfio.wired), set(self.used), f"{self.name} windows"
-        before, began = len(self.signals), self.world.now
-        step = self.world.step(self.name, f"the guest {what}")
+    def _stores(self, count: int) -> bool:
+        """Take vectors from message storage; where there is none the guest's driver falls back to MSI-X."""
+        why = refusal(self.world, True, bool(self.world.gates.get("QV3")) and self.kernel.dynamic)
+        step = self.world.step(self.name, f"the guest asks for {vectors(count)} of message storage", f"refused: {why}")
+        if why:
+            self.world.fault("CFG-003", self.name, step)
+            return False
+        got = self.kernel.store(count) if isinstance(self.kernel, Kernel) else 0
+        self.world.steps[step.number - 1] = type(step)(step.number, step.at, step.subject, step.what, f"{got} granted")
+        self.stored = self.wanted = set(range(got))
+        self.told = got == count
+        self.world.measure()
+        self.world.idle(MS)
+        return True
+
+    def _enables(self, unmasked: list[int]) -> None:
+        """Enable MSI or MSI-X, for which the client switches INTx off."""
+        if self.vfio.irq_type == VFIO_INTX:
+            self.line.switch_line(False, self.send)
+        self.vmm.guest_enables(unmasked, self.send)
+
+    def _act(self, what: str, act: Callable[[], None], own: bool = False) -> None:
+        """Run one action of the guest or the client, and check the requests that it leads to. `own`: the guest takes its vectors down."""
+        self.sent, self.torn, self.down = [], False, set()
+        alive, lane = set(self.vfio.wired), f"{self.name} windows"
+        before, began = len(self.interrupts.signals), self.world.now
+        step = self.world.step(self.name, what)
         act()
-        if self.vfio.wired:
+        if self.vfio.wired or own:
             self.world.end(lane)
+        self.switched_off = own and bool(alive) or self.switched_off and not self.vfio.wired
+        self.torn = self.torn and not own
         ret = self.sent[-1][1] if self.sent else 0
         asked = "; ".join(f"SET_IRQS {r.start}+{r.count} {r.data}: {n}" for r, n in self.sent)
         self.world.steps[step.number - 1] = step = type(step)(step.number, began, self.name, step.what, asked)
-        self._judge(step, ret, alive, used, before)
+        self._judge(step, ret, alive, before)
         self.world.measure()
-        self.world.wait(MS)
+        self.world.idle(MS)
         self.world.irq("", "irq_handler_entry", irq=27)
         if self.world.scenario.guest.traffic:
             for vector in sorted(self.vfio.wired & self.wanted if self.vfio else ()):
-                self._handled(vector)
+                self.interrupts.handled(vector)
 
-    def _judge(self, step: Step, ret: int, alive: set[int], used: set[int], before: int) -> None:
-        """Note the faults of what was sent: `alive` vectors were wired before, `used` ones had interrupted."""
+    def _judge(self, step: Step, ret: int, alive: set[int], before: int) -> None:
+        """Note the faults of what was sent: `alive` vectors were wired before."""
         found = [*self.kernel.noticed]
         self.kernel.noticed.clear()
-        if self.torn and ret == 0 and used:
+        if self.torn and self.down:
             found.append("VFIO-002")
             found += ["VFIO-006"] if self.kernel.dynamic else []
-            lost = any(v in used and self.deliveries[v].signals[n] == "lost-possible" for _, v, n in self.signals[before:])
-            found += ["VFIO-001"] if lost else []
-        elif self.torn and ret != 0:
+            gone = [s for s in self.interrupts.signals[before:] if s.vector in self.down and s.fate in ("lost", "unsure")]
+            self.missed += gone
+            found += ["VFIO-001"] if gone else []
+            found += ["VFIO-009"] if any("INTx, which has no handler" in s.why for s in gone) else []
+        if (self.torn or self.switched_off and not alive) and ret != 0:
             found.append("VFIO-003")
         elif not self.torn and ret < 0 and alive:
             request = self.sent[-1][0]
@@ -154,34 +249,22 @@ class FunctionRun:
 
     def send(self, request: Any) -> int:
         """Carry a SET_IRQS out."""
-        window = self.world.scenario.client.window * US  # a disable takes two fifths of it, the enable the rest
-        off = request.data == "none" and request.count == 0
+        off = request.data == "none" and request.count == 0 and request.index != VFIO_INTX
         was = set(self.vfio.wired)
         if off and was:
             self.world.begin(f"{self.name} windows", "down", "bad")
-            self._phase(was, "freed")
-        self.world.wait(window * (2 if off else 3) // 5)
+            self.going = set(self.interrupts.used)
         ret = self.kernel.set_irqs(self.vfio, request)
         if off and ret == 0:
             self.torn = bool(was)
-            self.used.clear()
-        self._phase(was - self.vfio.wired, "off")
-        self._phase(self.vfio.wired, "on")
+        elif ret == 0 and self.torn:
+            self.down, self.going = self.down | self.going, set()
         self.sent.append((request, ret))
         self.world.begin(f"{self.name} vectors", vectors(len(self.vfio.wired)), "vectors")
         if not self.vfio.wired:
             self.world.end(f"{self.name} vectors")
         return ret
 
-    def _phase(self, moved: Iterable[int], phase: str) -> None:
-        for vector in sorted(moved):
-            if self._delivery(vector).move(phase):
-                self._handled(vector)
 
-    def _delivery(self, vector: int) -> Any:
-        return self.deliveries.setdefault(vector, self.world.machines["Delivery"]())
-
-    def _handled(self, vector: int) -> None:
-        """Let the host's handler run."""
-        self.used.add(vector)
-        self.world.irq(self.name, "irq_handler_entry", irq=self.kernel.irq + vector, vector=vector)
+def _named(vector: int | None) -> str:
+    return "all vectors" if vector is None else f"vector {vector}"

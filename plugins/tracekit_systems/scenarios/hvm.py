@@ -1,20 +1,38 @@
 """An HVM guest of Xen in a scenario: its devices take pirqs and give them back, or not."""
 
-from tracekit import ENODEV, Device
+from tracekit import ENODEV, Device, Scenario, release_of
 from tracekit_systems.scenarios.world import MS, World, vectors
 
 GSIS = 24  # numbers below are lines of the IO-APIC
 LEAST_LEAK = 3  # numbers that must be lost before it is called a leak
+VECTORS = 208  # of one CPU in Xen that MSIs may have (NR_DYNAMIC_VECTORS)
+EACH_CPU = 6  # event channels of a virtual CPU: four in xen_smp_intr_init, one in xen_init_lock_cpu, the timer's (arch/x86/xen)
+TWO_LEVEL, FIFO = 4095, 131071  # channels of a 64-bit domain (include/public/event_channel.h)
 
 
 class HvmRun:
-    """Load and unload the drivers of a guest, session by session."""
+    """Load and unload the drivers of a guest, session by session.
+
+    Guests alike (`count`) have pirqs and event channels of their own; the MSIs of all come from the irqs of Xen (xen/arch/x86/irq.c,
+    init_irq_data: 208 a CPU and at least eight times the GSIs, which count too).
+    """
 
     def __init__(self, world: World) -> None:
         self.world, machines, gates = world, world.machines, world.gates
+        host, guest = world.scenario.host, world.scenario.guest
+        self.msis = max(host.cpus * VECTORS, 8 * GSIS) - GSIS
+        each = sum(max(d.wanted(n) for n in range(1, world.scenario.last + 1)) for d in world.scenario.devices)
+        self.others = host.in_use + max(guest.count - 1, 0) * each
+        self.channels, self.taken = channels(world.scenario), guest.cpus * EACH_CPU + guest.channels
         space = machines["PirqSpace"].fresh(GSIS, GSIS + world.scenario.host.pirqs)
         unmaps = gates.get("QV1", False) or gates.get("XV1", False)
-        self.guest = machines["HvmGuest"](space, not gates.get("KV5", False), unmaps)
+        self.guest = machines["HvmGuest"](
+            space,
+            not gates.get("KV5", False),
+            unmaps,
+            channels=max(self.channels - self.taken, 0),
+            mappable=max(self.msis - self.others, 0),
+        )
         self.on: dict[str, list[str]] = {}
 
     def session(self, number: int) -> None:
@@ -57,9 +75,25 @@ class HvmRun:
             self.world.fault("XEN-001", d.name)
         if self.guest.deaf:
             self.world.fault("XEN-004", d.name)
+        if any(self.guest.space.held.get(p) == "allocated" for p in pirqs):
+            self.world.fault("XEN-005", d.name)
         self._measured()
 
     def _measured(self) -> None:
-        self.world.peak("pirqs", len(self.guest.space.held))
+        self.world.peak("pirqs", len(self.guest.space.held), self.world.scenario.host.pirqs)
+        self.world.peak("event channels", self.taken + self.guest.opened, self.channels)
+        self.world.peak("MSIs of Xen", self.others + self.guest.mapped, self.msis)
         self.world.begin("pirqs", f"{(held := len(self.guest.space.held))} {'pirq' if held == 1 else 'pirqs'}", "vectors")
         self.world.wait(MS)
+
+
+def channels(scenario: Scenario) -> int:
+    """Return how many event channels a guest may have: by its configuration (`event_channels` of xl.cfg, 1023), and by how they are kept.
+
+    FIFO needs Xen 4.4 and Linux 3.14 (drivers/xen/events/events_fifo.c); else there are two levels.
+    """
+    host, guest = scenario.host, scenario.guest
+    fifo = host.events == "fifo"
+    if host.events == "auto":
+        fifo = release_of(host.xen) >= (4, 4) and release_of(guest.kernel) >= (3, 14)
+    return min(host.event_channels, FIFO if fifo else TWO_LEVEL)

@@ -10,13 +10,21 @@ from tracekit import (
     LARGEST_TABLE,
     VFIO_DATA_EVENTFD,
     VFIO_DATA_NONE,
+    VFIO_INTX,
     VFIO_MSI,
     VFIO_MSIX,
     VFIO_NONE,
     VFIO_TRIGGER,
     Device,
 )
-from tracekit_systems.scenarios.world import World
+from tracekit_systems.scenarios.interrupts import Interrupts
+from tracekit_systems.scenarios.world import US, World
+
+# Parts of the time that a disable or an enable takes, in percent, as recorded under 6.1 (4 vectors and 8).
+FREEING = 40  # of a disable: the irqs are freed one after the other; then Enable is cleared
+BEFORE = 5  # of an enable: Enable is still clear
+ALLOCATING = 25  # Enable is set and every entry is masked; then the irqs are requested one after the other
+REWIRED = 10  # of the time for one vector: between the free and the request of its irq
 
 
 class Kernel:
@@ -25,10 +33,11 @@ class Kernel:
     `noticed`: faults of the last request that show below VFIO.
     """
 
-    def __init__(self, world: World, device: Device, name: str, irq: int, index: int) -> None:
+    def __init__(self, world: World, device: Device, name: str, irq: int, index: int, interrupts: Interrupts) -> None:
         gates, host = world.gates, world.scenario.host
         own = gates.get("KV2", False)
-        self.world, self.name, self.irq, self.index = world, name, irq, index
+        self.world, self.name, self.irq, self.index, self.interrupts = world, name, irq, index, interrupts
+        self.maskable = index == VFIO_MSIX or device.maskable
         self.domain = world.machines["MsiDomain"](own, "none" if own else "global")
         self.dynamic = gates.get("KV4", False) and index == VFIO_MSIX
         self.function = world.machines["PciFunction"](
@@ -39,9 +48,26 @@ class Kernel:
             several=host.remapping or host.arch != "x86",
         )
         self.noticed: list[str] = []
+        self.masks: list[tuple[int, ...]] = []  # of managed vectors
+
+    def load(self, count: int) -> int:
+        """Enable and request vectors for a driver of the host, and return how many it has: one that cannot be requested ends it."""
+        got = max(int(min(self._alloc(count))), 0)
+        for v in range(got):
+            ret = ENOSPC if ENOSPC in self.world.vectors.activate(self.irq + v) else 0
+            self._vector_events(self.irq + v, 40 + v % 180, ret, managed=bool(self.masks))
+            if ret:
+                self.noticed.append("VEC-001")
+                self.function.free()
+                self._freed()
+                return 0
+            self.interrupts.attach(v)
+        return got
 
     def resize(self, size: int) -> None:
         """Let the table have another size."""
+        if self.index == VFIO_INTX:
+            return
         if self.index == VFIO_MSI:
             self.function.msi_count = size
         else:
@@ -61,6 +87,7 @@ class Kernel:
         self.world.call(self.name, "vfio_pci_set_irqs_ioctl", flags=flags, index=on, start=0, count=0)
         if on != VFIO_NONE:
             vfio.close()
+            self.interrupts.line_off()
             self.function.free()
             self._freed()
         self.world.back(self.name, "vfio_pci_set_irqs_ioctl", 0 if on != VFIO_NONE else ENOTTY)
@@ -78,14 +105,16 @@ class Kernel:
         """Carry out one request, and return its result."""
         data = VFIO_DATA_EVENTFD if r.data == "eventfd" else VFIO_DATA_NONE
         self.world.call(self.name, "vfio_pci_set_irqs_ioctl", flags=VFIO_TRIGGER | data, index=r.index, start=r.start, count=r.count)
-        wanted = range(r.start, r.start + r.count)
+        if r.index == VFIO_INTX:
+            return self._set_line(vfio, r)
+        wanted, ends = range(r.start, r.start + r.count), self._takes(vfio, r)
         new = [v for v in wanted if v not in vfio.wired and v not in r.empty]
         short = r.data == "eventfd" and self.world.gates.get("KV1", True) and self.world.vectors.available < len(new)
         wiring = ENOSPC if short else 0
         got = vfio.set_irqs(r.index, r.start, r.count, r.data, alloc=self._alloc, alloc_at=self._alloc_at, wiring=wiring)
         ret = int(min(got)) if got else 0
         if r.data == "eventfd":
-            self._wire(vfio, list(wanted), r.empty, ret)
+            self._wire(vfio, list(wanted), r.empty, ret, ends)
             vfio.wired -= r.empty
         elif ret == 0 and r.count == 0:
             self.function.free()
@@ -96,12 +125,51 @@ class Kernel:
         self.world.back(self.name, "vfio_pci_set_irqs_ioctl", ret)
         return ret
 
-    def _wire(self, vfio: Any, vectors: list[int], empty: Set[int], ret: int) -> None:
-        """Request the irqs of the vectors: here the CPU vector is taken; none for those without an eventfd (`empty`)."""
+    def _takes(self, vfio: Any, r: Any) -> int:
+        """Let the first part of a request take its time, and return when the whole ends.
+
+        A disable frees the irqs of all vectors, then clears Enable (drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_disable).
+        """
+        window = self.world.scenario.client.window * US  # a disable takes two fifths of it, the enable the rest
+        if r.data == "eventfd":
+            whole = window * 3 // 5
+            ends = self.world.now + whole
+            self.world.wait(whole * BEFORE // 100)
+            return ends
+        whole = window * 2 // 5
+        mine = sorted(self.interrupts.source.handled) if r.count == 0 and vfio.irq_type == r.index else []
+        for v in mine:
+            self.interrupts.detach(v)
+            self.world.wait(whole * FREEING // 100 // len(mine))
+        if mine:
+            self.interrupts.disable()
+        self.world.wait(whole * (100 - (FREEING if mine else 0)) // 100)
+        return self.world.now
+
+    def _set_line(self, vfio: Any, r: Any) -> int:
+        """Switch INTx on or off (drivers/vfio/pci/vfio_pci_intrs.c, vfio_intx_enable, vfio_intx_disable)."""
+        got = vfio.set_irqs(r.index, r.start, r.count, r.data, alloc=self._alloc, wiring=0)
+        ret = int(min(got)) if got else 0
+        self.world.wait(self.world.scenario.client.window * US * (3 if r.data == "eventfd" else 2) // 5)
+        if ret == 0 and r.data == "eventfd":
+            self.interrupts.line_on()
+        elif ret == 0:
+            self.interrupts.line_off()
+        self.world.back(self.name, "vfio_pci_set_irqs_ioctl", ret)
+        return ret
+
+    def _wire(self, vfio: Any, vectors: list[int], empty: Set[int], ret: int, ends: int) -> None:
+        """Request the irqs of the vectors: here the CPU vector is taken; none for those without an eventfd (`empty`).
+
+        An irq that is requested already is freed before (vfio_msi_set_vector_signal).
+        """
         have = vfio.allocated or self.function.vectors
-        for v in vectors:
-            if v not in have:
-                continue
+        mine = [v for v in vectors if v in have]
+        each = max(ends - self.world.now, 0) // max(len(mine), 1)
+        for v in mine:
+            self.world.wait(each * (100 - REWIRED) // 100)
+            self.interrupts.detach(v)
+            self.world.wait(each * REWIRED // 100)
             fd = -1 if v in empty else 20 + v
             self.world.call(self.name, "vfio_msi_set_vector_signal", vector=v, fd=fd, msix=int(self.index == VFIO_MSIX))
             if v in empty:
@@ -113,17 +181,33 @@ class Kernel:
             if got == ENOSPC:
                 self.noticed.append("VEC-001")
                 break
+            self.interrupts.attach(v)
         for v in vectors if ret != 0 else ():
             if v not in vfio.wired:
+                self.interrupts.detach(v)
                 self.world.vectors.deactivate(self.irq + v)
 
-    def _vector_events(self, irq: int, vector: int, got: int) -> None:
+    def store(self, count: int) -> int:
+        """Take vectors from the device's message storage, which no table limits, and return how many there are."""
+        left = [self._entries_left()] if self.world.irtes is not None else []
+        got = max(int(min([count, self.world.vectors.available, *left])), 0)
+        self.interrupts.enable(VFIO_MSIX)
+        self.interrupts.unmask_function()
+        for v in range(got):
+            self.world.vectors.allocate(self.irq + v)
+            self.world.vectors.activate(self.irq + v)
+            self.interrupts.attach(v)
+        if self.world.irtes is not None:
+            self.world.entries[self.name] = got
+        return got
+
+    def _vector_events(self, irq: int, vector: int, got: int, managed: bool = False) -> None:
         """Note the trace events of x86's vectors, where a refused irq is tried on the wanted CPUs, then on any; elsewhere the request."""
         if self.world.scenario.host.arch != "x86":
             self.world.call(self.name, "request_threaded_irq", irq=irq)
             self.world.back(self.name, "request_threaded_irq", got)
             return
-        self.world.irq(self.name, "vector_activate", irq=irq, is_managed=0, can_reserve=1, reserve=0)
+        self.world.irq(self.name, "vector_activate", irq=irq, is_managed=int(managed), can_reserve=int(not managed), reserve=0)
         for _ in range(2 if got else 1):
             self.world.irq(self.name, "vector_alloc", irq=irq, vector=0 if got else vector, reserved=1, ret=got)
 
@@ -134,11 +218,17 @@ class Kernel:
         kept, size = self.domain.kind == "msix", self.function.msix_count
         self.world.call(self.name, "__pci_enable_msix_range", minvec=1, maxvec=count)
         self._limit()
+        self.interrupts.enable(VFIO_MSIX)
         result = self.function.enable_msix(1, count)
         ret = int(min(result))
         if self.domain.per_device:
             self._set_up(kept, size)
         self._inserts(min(count, size), ret)
+        if ret > 0:
+            self.world.wait(self.world.scenario.client.window * US * 3 // 5 * ALLOCATING // 100)
+            self.interrupts.unmask_function()
+        else:
+            self.interrupts.disable()
         self.world.back(self.name, "__pci_enable_msix_range", ret)
         if kept and self._smaller():
             self.noticed.append("MSI-001" if ret == ERANGE else "MSI-002")
@@ -151,8 +241,10 @@ class Kernel:
         self.world.call(self.name, "__pci_enable_msi_range", minvec=1, maxvec=count)
         wanted = min(count, self.function.msi_count or 1)
         result = self.function.enable_msi(1, count) if wanted <= self.world.vectors.available else frozenset((ENOSPC,))
-        self.world.back(self.name, "__pci_enable_msi_range", int(min(result)))
-        self._granted(int(min(result)), count)
+        if (ret := int(min(result))) > 0:
+            self.interrupts.enable(VFIO_MSI, range(ret))
+        self.world.back(self.name, "__pci_enable_msi_range", ret)
+        self._granted(ret, count)
         return result
 
     def _granted(self, ret: int, count: int) -> None:
@@ -165,7 +257,8 @@ class Kernel:
                 self.noticed.append("VEC-002")
             self.noticed += ["MSI-004"] if ret > 0 or count > 1 and self.index == VFIO_MSIX else []
         for v in range(max(ret, 0)):
-            self.world.vectors.allocate(self.irq + v, maskable=self.index == VFIO_MSIX)
+            if not self.masks:
+                self.world.vectors.allocate(self.irq + v, maskable=self.maskable)
         if self.world.irtes is not None:
             self.world.entries[self.name] = max(ret, 0)
         if self.world.vectors.warnings:
@@ -203,7 +296,16 @@ class Kernel:
         """Say how many irqs the parent can give: remapping entries, and CPU vectors where these are taken at the allocation."""
         limits = [self._entries_left()] if self.world.irtes is not None else []
         limits += [self.world.vectors.available] if not self.world.gates.get("KV1", True) else []
+        limits += [self._managed(limits)] if self.masks else []
         self.function.room = min(limits) if limits else None
+
+    def _managed(self, limits: list[int]) -> int:
+        """Set slots aside for managed vectors, and return for how many there are enough (x86_vector_alloc_irqs, reserve_managed_vector)."""
+        for n, mask in enumerate(self.masks[: min(limits, default=len(self.masks))]):
+            if ENOSPC in self.world.vectors.reserve_managed(self.irq + n, mask):
+                self.world.irq(self.name, "vector_reserve_managed", irq=self.irq + n, ret=ENOSPC)
+                return n
+        return min([len(self.masks), *limits])
 
     def _entries_left(self) -> int:
         shared = self.world.scenario.host.iommu == "intel"
@@ -238,6 +340,7 @@ class Kernel:
 
     def _freed(self) -> None:
         """Give everything back to the pools."""
+        self.interrupts.disable()
         for irq in [i for i in self.world.vectors.irqs if self.irq <= i < self.irq + LARGEST_TABLE]:
             self.world.vectors.free(irq)
         self.world.entries.pop(self.name, None)

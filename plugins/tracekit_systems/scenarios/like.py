@@ -1,11 +1,12 @@
 """A scenario from a log: releases, devices, table sizes, sessions and rebinds, as far as the log shows them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from tracekit import VFIO_MSI, Scenario, gate_value
+from tracekit_systems.scenarios.setting import SEEN
 from tracekit_systems.stimuli import READS, Recording, recordings
 
 RELEASES = {"kernel_version": ("host", "kernel"), "qemu_version": ("client", "version")}
@@ -31,6 +32,8 @@ def like(tables: Mapping[str, pl.DataFrame]) -> tuple[dict[str, Any], tuple[str,
         made |= {"devices": devices, "rebinds": sorted(rebinds), "guest": _guest(recorded)}
     else:
         open_questions.append("no device with MSI-X vectors behind VFIO: the default device stands")
+    if seen := list(_seen(tables.get("gates"))):
+        made["gates"] = seen
     if "kernel" not in made.get("host", {}) and (release := _kernel_by_gates(tables.get("gates"))):
         made.setdefault("host", {})["kernel"] = release
     if "client" not in made and (policy := _policy(recorded)):
@@ -56,6 +59,14 @@ def _kernel_by_gates(gates: pl.DataFrame | None) -> str:
     if own is False:
         return "6.1"
     return "6.2" if own and grows is False else ""
+
+
+def _seen(gates: pl.DataFrame | None) -> Iterator[str]:
+    """Yield the gates of host and client that the lines show, the absent ones with a minus."""
+    observed = None if gates is None else gates.filter((pl.col("basis") == "observed") & (pl.col("side") != "guest").fill_null(True))
+    for code in SEEN:
+        if (value := gate_value(observed, code)) is not None:
+            yield code if value else f"-{code}"
 
 
 def _policy(recorded: Sequence[Recording]) -> str:

@@ -1,5 +1,6 @@
 """The host while a scenario runs: its clock, its pools, what happened so far."""
 
+from bisect import insort
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,8 +39,9 @@ class World:
     faults: list[Fault] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     bars: dict[str, list[Bar]] = field(default_factory=dict)
-    most: dict[str, int] = field(default_factory=dict)
-    due: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
+    pools: dict[str, tuple[int, int | None]] = field(default_factory=dict)  # the most that was taken, of how many there were then
+    due: list[tuple[int, Callable[[], None]]] = field(default_factory=list)  # what happens at once, whatever else goes on
+    acts: list[tuple[int, Callable[[], None]]] = field(default_factory=list)  # what waits for the end of a call
 
     def step(self, subject: str, what: str, ends: str = "") -> Step:
         """Note one step."""
@@ -59,6 +61,24 @@ class World:
             self.now = max(self.now, at)
             signal()
         self.now = until
+
+    def at(self, at: int, happens: Callable[[], None]) -> None:
+        """Put something on the clock."""
+        insort(self.due, (at, happens), key=lambda d: d[0])
+
+    def idle(self, ns: int) -> None:
+        """Let time pass outside of calls: the acts of guest and host that are due come too."""
+        until = self.now + ns
+        while self.acts and self.acts[0][0] <= until:
+            at, act = self.acts.pop(0)
+            self.wait(max(at - self.now, 0))
+            act()
+        self.wait(max(until - self.now, 0))
+
+    def settle(self) -> None:
+        """Let time pass until nothing is on the clock any more."""
+        while left := [at for at, _ in (*self.due, *self.acts)]:
+            self.idle(max(max(left) - self.now, 0) + MS)
 
     def call(self, device: str, function: str, **args: int) -> None:
         """Note a call of a kernel function."""
@@ -92,14 +112,38 @@ class World:
             last = bars[-1]
             bars[-1] = Bar(last.begin, self.now, last.text, last.tone, SOURCE, last.line, len(self.steps))
 
-    def peak(self, name: str, value: int) -> None:
-        """Keep the worst moment of a pool."""
-        self.most[name] = max(self.most.get(name, 0), value)
+    def peak(self, name: str, taken: int, size: int | None = None) -> None:
+        """Keep the worst moment of a pool: that with the least left, or the most taken where there is no bound."""
+        worst = self.pools.get(name)
+        if worst is None or _left(taken, size) < _left(*worst):
+            self.pools[name] = taken, size
+
+    def most(self, name: str) -> int:
+        """Return the most that was taken of a pool."""
+        return self.pools.get(name, (0, None))[0]
 
     def measure(self) -> None:
-        """Keep the worst moment of all pools."""
-        self.peak("CPU vectors", sum(c.allocated for c in self.vectors.cpus.values()))
-        self.peak("IRTEs", sum(self.entries.values()))
+        """Keep the worst moment of the pools of CPUs and IOMMU. Only x86 has so few vectors a CPU that they run out."""
+        bound = self.scenario.host.arch == "x86"
+        online = [c for c in self.vectors.cpus.values() if c.online]
+        taken = [c.allocated + c.managed - c.managed_used for c in online]
+        sizes = [t + c.available for t, c in zip(taken, online, strict=True)]
+        self.peak("CPU vectors" if bound else "vectors", sum(taken), sum(sizes) if bound else None)
+        if self.irtes is not None and self.scenario.host.iommu == "intel":
+            self.peak("IRTEs", sum(self.entries.values()), self.irtes)
+        elif self.irtes is not None:
+            self.peak("IRTEs of a device", max(self.entries.values(), default=0), self.irtes)
+        if bound and len(sizes) > 1:
+            worst = min(range(len(sizes)), key=lambda n: sizes[n] - taken[n])
+            self.peak("vectors of the fullest CPU", taken[worst], sizes[worst])
+        if bound and (reserved := self.vectors.reserved):
+            self.peak("vectors reserved and not requested yet", reserved, self.vectors.available)
+        if managed := sum(c.managed for c in self.vectors.cpus.values()):
+            self.peak("vectors set aside for managed irqs", managed)
+
+
+def _left(taken: int, size: int | None) -> int:
+    return -taken if size is None else size - taken
 
 
 def vectors(count: int) -> str:

@@ -90,6 +90,10 @@ class Vmm:
         if self.intx:
             send(Request(VFIO_INTX, 0, 1, "eventfd"))
 
+    def switch_line(self, on: bool, send: SetIrqs) -> None:
+        """Switch INTx on at the open, or off before MSI or MSI-X is enabled (hw/vfio/pci.c, vfio_intx_enable, vfio_disable_interrupts)."""
+        self._send(Request(VFIO_INTX, 0, 1, "eventfd") if on else OFF[VFIO_INTX], send)
+
     def _send(self, request: Request, send: SetIrqs) -> None:
         if (ret := send(request)) != 0:
             self.failures.append(ret)

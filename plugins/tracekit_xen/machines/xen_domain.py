@@ -182,11 +182,17 @@ class PirqSpace:
 @dataclass
 class HvmGuest:
     """A guest's devices on a pirq space, one vector each. `reuses`: the guest takes the number it finds in the device's message if one
-    of its irqs is on it (kernels from af42b8d12f8a to c74fd80f2f41); `unmaps`: the device model unmaps on disable (QEMU 2.1)."""
+    of its irqs is on it (kernels from af42b8d12f8a to c74fd80f2f41); `unmaps`: the device model unmaps on disable (QEMU 2.1).
+
+    `channels`: event channels left for pirqs (xen/common/event_channel.c, get_free_port), None for enough. `mappable`: MSIs that Xen can
+    still map for the domain (create_irq, by map_domain_pirq), None for enough.
+    """
 
     space: PirqSpace
     reuses: bool
     unmaps: bool
+    channels: int | None = None
+    mappable: int | None = None
     cached: dict[str, int] = field(default_factory=dict)
     users: dict[int, list[str]] = field(default_factory=dict)
     deaf: set[str] = field(default_factory=set)
@@ -200,8 +206,10 @@ class HvmGuest:
                 return ENODEV
             self.space.allocated(pirq)
         self.cached[device] = pirq
-        self.space.map(pirq)
-        if self.space.bind(pirq).agrees(0) is False:
+        if self.mappable is None or self.mapped < self.mappable:
+            self.space.map(pirq)
+        full = self.channels is not None and self.opened >= self.channels
+        if full or self.space.bind(pirq).agrees(0) is False:
             self.deaf.add(device)
         self.users.setdefault(pirq, []).append(device)
         return pirq
@@ -214,6 +222,16 @@ class HvmGuest:
         self.space.close(pirq)
         if self.unmaps:
             self.space.unmap(pirq)
+
+    @property
+    def mapped(self) -> int:
+        """Return how many numbers stand for a physical MSI."""
+        return sum(state in ("mapped", "bound") for state in self.space.held.values())
+
+    @property
+    def opened(self) -> int:
+        """Return how many numbers have an event channel."""
+        return sum(state == "bound" for state in self.space.held.values())
 
     @property
     def shared(self) -> set[int]:

@@ -2,7 +2,6 @@
 
 from tracekit_msi.machines.msi_domain import MsiDomain
 from tracekit_msi.machines.pci_function import PciFunction
-from tracekit_vfio.machines.delivery import Delivery
 from tracekit_vfio.machines.guest import Guest
 from tracekit_vfio.machines.vfio_device import VfioDevice
 from tracekit_vfio.machines.vmm import DISABLE, Request, Vmm
@@ -150,23 +149,6 @@ def test_the_guests_disable_gives_the_line_interrupt_back() -> None:
     vmm.guest_enables([0], lambda _: 0)
     vmm.guest_disables(lambda r: calls.append(r) or 0)  # type: ignore[func-returns-value]
     assert calls == [DISABLE, Request(0, 0, 1, "eventfd")]
-
-
-def test_a_signal_is_delivered_delayed_or_lost_by_the_phase_it_falls_into() -> None:
-    d = Delivery("on")
-    assert d.signal() == "delivered"
-    d.move("pending")
-    assert [d.signal(), d.signal()] == ["delayed", "delayed"]
-    assert d.move("on") == 1  # two pending signals are one run of the handler
-    d.move("freed")
-    d.signal()
-    d.move("off")
-    assert d.signal() == "lost-possible"
-    assert (d.move("on"), d.lost()) == (0, 2)
-    keeps = Delivery("freed", keeps_pending=True)
-    keeps.signal()
-    keeps.move("off")
-    assert (keeps.move("on"), keeps.lost()) == (1, 0)
 
 
 def test_the_line_is_one_and_can_be_masked_only_while_it_is_on() -> None:

@@ -84,11 +84,11 @@ def test_s7_names_the_policy_as_a_risk() -> None:
 def test_s6_an_interrupt_in_a_window_is_lost_one_beside_it_is_not() -> None:
     settings = ("devices.table=4", "host.kernel=6.1")
     first = ask(*settings).first()[0].step
-    inside, beside = first.at / 1e6 + 0.2, first.at / 1e6 + 0.9
+    inside, beside = first.at / 1e6 + 0.1, first.at / 1e6 + 0.9
     lost = ask(*settings, interrupts=[{"at": inside}])
-    assert (lost.verdict, lost.signals[0].endswith("vector 0: lost, unless the device keeps it pending")) == ("VFIO-001, VFIO-002", True)
+    assert (lost.verdict, lost.signals[0].fate) == ("VFIO-001, VFIO-002", "lost")
     kept = ask(*settings, interrupts=[{"at": beside}])
-    assert (kept.verdict, kept.signals[0].endswith("vector 0: delivered at once")) == ("VFIO-002", True)
+    assert (kept.verdict, kept.signals[0].fate) == ("VFIO-002", "delivered")
 
 
 def test_s11_a_cached_pirq_of_another_device() -> None:
