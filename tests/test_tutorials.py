@@ -23,6 +23,9 @@ FENCE = re.compile(
 )
 
 
+ASK = "where this is right, `python tests/test_tutorials.py` writes it into the page:"
+
+
 @dataclass
 class Block:
     """A fenced block of a page, and where its text stands there."""
@@ -94,9 +97,9 @@ def pattern(shown: str) -> str:
 def test_each_command_prints_what_the_page_shows(path: Path, tmp_path: Path) -> None:
     for block, printed in run(path.read_text(encoding="utf-8"), tmp_path):
         if block.shown is not None:
-            assert block.shown.text == printed or re.fullmatch(pattern(block.shown.text), printed), f"{block.text}\n{printed}"
+            assert block.shown.text == printed or re.fullmatch(pattern(block.shown.text), printed), f"{ASK}\n{block.text}\n{printed}"
         else:
-            assert printed == "", f"{block.text}\n{printed}"
+            assert printed == "", f"no block below these commands has their output:\n{block.text}\n{printed}"
 
 
 def test_a_line_of_dots_stands_for_any_lines() -> None:

@@ -13,9 +13,9 @@ from catalog import ROOT, Catalog, Command
 from samples import Shown, at_the_root, picture, shown
 from words import fenced, page, plain, sentence, table
 
-from tracekit.cli.explain import _facts
 from tracekit.cli.schema import Entry
 from tracekit.diagnosing.diagnoses import Diagnosis
+from tracekit.diagnosing.recipes import family_of
 from tracekit.replay.gates import Gate, expanded, marked
 
 WIDTH = 100  # columns of the reports that pages show
@@ -77,14 +77,14 @@ def _places(drawn: list[str]) -> str:
 
 
 def _sentence(text: str) -> str:
-    told = sentence(text)
-    return told if told.endswith(".") else f"{told}."
+    text = sentence(text)
+    return text if text.endswith(".") else f"{text}."
 
 
 def _logs(s: Shown) -> Iterator[str]:
     """Yield each log of a sample, folded; of a long one the lines of the finding's evidence."""
     for name in s.files:
-        lines = (ROOT / name).read_bytes().decode("utf-8", "replace").splitlines()
+        lines = (ROOT / name).read_bytes().decode("utf-8", "replace").removesuffix("\n").split("\n")
         if len(lines) <= SHORT:
             title, text = f"{Path(name).name}, {len(lines)} lines", "\n".join(lines)
         else:
@@ -122,12 +122,10 @@ def _settings(d: Diagnosis) -> Iterator[str]:
         yield "## Settings\n"
         yield "[Settings](../settings.md) says how to give another value.\n"
         yield table(("setting", "default"), rows)
-    facts = [f for f in _facts(d) if f.startswith(("to record", "commands"))]
-    if facts:
-        yield "## To record\n"
-        for fact in facts:
-            head, _, rest = fact.partition(": ")
-            yield f"```sh\n{rest}\n```\n" if head == "commands" else f"{plain(_sentence(rest), {})}\n"
+    if d.record:
+        yield f"## To record\n\n{plain(_sentence(d.record), {})}\n"
+        if family := family_of(d.code):
+            yield f"```sh\ntracekit record {family}\n```\n"
 
 
 def _gates(catalog: Catalog) -> Files:

@@ -29,14 +29,14 @@ def page(text: str, pages: Mapping[str, str]) -> str:
     """Return a docstring's page: each paragraph, each section `What it finds: ...` below a heading, each `- ` an item of a list."""
     out: list[str] = []
     for part in _PART.split(text.strip()):
-        told = " ".join(part.split())
-        head, colon, rest = told.partition(":")
-        if told.startswith("- "):
-            out.append(("" if out and out[-1].startswith("- ") else "\n") + f"- {plain(told[2:], pages)}")
+        line = " ".join(part.split())
+        head, colon, rest = line.partition(":")
+        if line.startswith("- "):
+            out.append(("" if out and out[-1].startswith("- ") else "\n") + f"- {plain(line[2:], pages)}")
         elif colon and re.fullmatch(r"[A-Z][A-Za-z ]{2,30}", head):
             out.append(f"\n## {head}\n" + (f"\n{plain(sentence(rest.strip()), pages)}" if rest.strip() else ""))
         else:
-            out.append(f"\n{plain(told, pages)}")
+            out.append(f"\n{plain(line, pages)}")
     return "\n".join(out).strip() + "\n"
 
 
