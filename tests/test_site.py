@@ -130,6 +130,13 @@ def test_an_arrow_is_true_whatever_came_before(drawn: Any) -> None:
 
 @pytest.mark.slow
 @built
+def test_the_notebook_is_a_page_with_what_its_cells_show(site: Path) -> None:
+    text = page(site, "notebook")
+    assert '<svg class="tl"' in text and "571 ms between two interrupts" in said(text)
+
+
+@pytest.mark.slow
+@built
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     for file in site.rglob("*.html"):
         loaded = re.findall(r'<(?:script|link|img|iframe)[^>]*(?:src|href)="(https?://[^"]+)"', file.read_text(encoding="utf-8"))

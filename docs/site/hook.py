@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import machines
+import notebook
 import reference
 from catalog import ROOT, Catalog
 from mkdocs.config.defaults import MkDocsConfig
@@ -24,7 +25,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Compute the pages, and name them in the navigation: tables are too many, their index names them."""
     catalog = Catalog()
     computed: dict[str, str | bytes] = dict(reference.files(catalog))
-    computed |= dict(outside()) | {"assets/site.css": style()}
+    computed |= dict(outside()) | {"assets/site.css": style(), "notebook.md": notebook.page(ROOT / "docs" / "tutorial.ipynb")}
     config.extra["computed"] = computed
     config.nav = [_section(entry, computed) for entry in config.nav or []]
     return config
@@ -69,6 +70,7 @@ def imports(mermaid: str) -> str:
 def _inside(markdown: str, name: str) -> str:
     """Return a page with links to files beside `docs/` turned to the pages that the site has of them."""
     up = "../" * name.count("/")
+    markdown = markdown.replace("](tutorial.ipynb)", "](notebook.md)")
     for file, page in OUTSIDE.items():
         markdown = re.sub(rf"\]\((?:\.\./)+{re.escape(file)}(#[\w-]+)?\)", rf"]({up}{page}\1)", markdown)
     return markdown
