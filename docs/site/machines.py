@@ -329,7 +329,7 @@ def combinations() -> Iterator[tuple[bool, bool, list[int], set[int], set[str]]]
 
 def rules_of_pirqs() -> str:
     """Return the table of the four rules."""
-    rows = ["| guest | device model | A | then B | A again | |", "|---|---|---|---|---|---|"]
+    rows = ["| guest | device model | A | then B | A again | so |", "|---|---|---|---|---|---|"]
     for reuses, unmaps, (a, b, again), shared, deaf in combinations():
         who = "takes the number it finds, if an irq is on it" if reuses else "takes a fresh number"
         how = "unmaps at disable" if unmaps else "keeps the mapping"
@@ -396,4 +396,4 @@ def placed(name: str) -> str:
     """Return what a page has in place of `<!-- drawn: NAME -->`: a drawing or a table."""
     if name in TABLES:
         return TABLES[name]()
-    return f'<div class="picture">{graph.drawing(explored(DRAWN[name]()))}</div>'
+    return f'<div class="picture" tabindex="0">{graph.drawing(explored(DRAWN[name]()))}</div>'

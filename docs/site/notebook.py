@@ -47,4 +47,4 @@ def _shown(value: Any) -> str:
     html = value._repr_html_() if hasattr(value, "_repr_html_") else ""
     if html.startswith("<iframe"):
         return "The notebook shows [the page of the report](reports/html.md) here.\n"
-    return f'<div class="picture">{" ".join(html.split())}</div>\n' if html else fenced(str(value))
+    return f'<div class="picture" tabindex="0">{" ".join(html.split())}</div>\n' if html else fenced(str(value))

@@ -76,4 +76,4 @@ def picture(s: Shown) -> list[str]:
 
 def timeline(t: Timeline) -> str:
     """Return a timeline as an element of a page, with the pattern that its bars of faults have."""
-    return f'<div class="picture wide"><svg class="defs" width="0" height="0">{DEFS}</svg>{drawing(t, lambda _: "")}</div>'
+    return f'<div class="picture wide" tabindex="0"><svg class="defs" width="0" height="0">{DEFS}</svg>{drawing(t, lambda _: "")}</div>'
