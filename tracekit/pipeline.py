@@ -200,7 +200,7 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
         errors=(*errors, *(e for p in loaded for e in p.errors)),
         version=__version__,
         suppressed=suppressed,
-        settings=(*_changes(registry), *engine.control.notes({s.by for s in suppressed}, today)),
+        settings=(*registry.changed, *engine.control.notes({s.by for s in suppressed}, today)),
         doubts=doubts(reports, outcomes, [e for e in errors if e not in engine.errors], loaded, engine.errors),
         tables={n: placed(t, sources) for n, t in _carried(tables, options)},
     )
@@ -351,11 +351,6 @@ def drawn(registry: plugins.Registry, findings: Iterable[Finding], places: Place
 
     for f in findings:
         yield picture(f, places, registry.lanes, failed, clock_text)
-
-
-def _changes(registry: plugins.Registry) -> Iterator[str]:
-    """Yield which plugin changes which diagnosis of another one."""
-    yield from (f"plugin {by.name} {by.version} {text}" for by, _, text in registry.changes)
 
 
 def _judged(plugin: Plugin, d: Diagnosis, places: Places, settings: Mapping[str, object]) -> tuple[list[Finding], Outcome]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from commands import tracekit
 
+from tracekit.batch import fingerprint
 from tracekit.config.control import Control
 from tracekit.config.entries import of_options
 from tracekit.errors import UsageError
@@ -307,3 +308,13 @@ def test_a_name_that_no_diagnosis_has_is_still_an_error(write: Write) -> None:
     write(acme=slow())
     with pytest.raises(UsageError, match="no diagnosis and no family is called RUNG"):
         Control.of(of_options([], ["RUNG"], [], [], None), registry.load().diagnoses)
+
+
+def test_a_batch_keeps_what_was_changed_and_its_report_says_it(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fingerprint.digest.cache_clear()
+    write(acme=slow("acme.slow", "ACME-001"))
+    assert "1 case analyzed" in tracekit("batch", tmp_path / "dmesg.txt", "-o", tmp_path / "results", "-j", "1").stdout
+    fingerprint.digest.cache_clear()
+    monkeypatch.delenv("TRACEKIT_PLUGINS")
+    told = json.loads(tracekit("report", tmp_path / "results", "-f", "json").stdout)
+    assert told["settings"] == ["plugin acme ? replaces RING-001 ring.stuck by ACME-001 acme.slow"]

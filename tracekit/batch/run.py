@@ -40,8 +40,8 @@ class Settings:
 
     `jobs`: workers that are kept busy; `together`: small cases in one task, whose logs are parsed together; `retry`: failed cases are
     tried again; `rehash`: file times are not trusted; `redaction`: tokens in place of names and addresses, also of the cases' own paths;
-    `asked`: which diagnoses, severities and settings the user wants (`Control.asked`); `trace`: hears where errors were raised, each
-    place once.
+    `asked`: which diagnoses, severities and settings the user wants (`Control.asked`); `changes`: what plugins change
+    about diagnoses of others, in words; `trace`: hears where errors were raised, each place once.
     """
 
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
@@ -53,6 +53,7 @@ class Settings:
     redaction: Tokens | None = None
     isolation: Isolation = IN_PROCESS
     asked: str = ""
+    changes: tuple[str, ...] = ()
     trace: Callable[[str], None] = lambda _: None
 
     @property
@@ -146,6 +147,7 @@ def _told(settings: Settings) -> dict[str, object]:
         "seconds": settings.limits.seconds,
         "memory": settings.limits.memory,
         "asked": settings.asked,
+        "changes": list(settings.changes),
         **{f"max_{k}": v for k, v in asdict(settings.archives).items()},
     }
 

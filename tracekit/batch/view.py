@@ -44,6 +44,7 @@ class View(Results):
 
     def notes(self) -> Iterator[str]:
         """Yield what the user should know: what the settings say of themselves, what each keeps out, and whether a batch must run again."""
+        yield from self.manifest.get("settings", {}).get("changes", ())
         if self.control == Control():
             return
         hidden = self._divided.hidden

@@ -96,7 +96,7 @@ def batch(
 
     archives = {"expanded": max_expanded, "ratio": max_ratio, "members": max_members, "depth": max_depth, "name": max_name}
     isolation = cli_isolate.isolation(isolate, plugin_time, plugin_memory).within(time_limit)
-    control = cli_control.of_plugins(wishes, isolation)
+    control, changes = cli_control.of_plugins(wishes, isolation)
     settings = Settings(
         jobs=jobs or os.cpu_count() or 1,
         limits=Budget(time_limit, archive.size_of(memory_limit, "--memory-limit")),
@@ -105,6 +105,7 @@ def batch(
         rehash=rehash,
         isolation=isolation,
         asked=control.asked,
+        changes=changes,
     )
     if any(os.path.isdir(p) and os.path.realpath(p) == os.path.realpath(results) for p in (*(paths or []), *case)):
         raise UsageError(f"--output {results}: the results would lie among the logs; give another folder")

@@ -83,11 +83,20 @@ def control(told: "Sequence[Entry]", diagnoses: "Sequence[Diagnosis]") -> "Contr
     return Control.of(told, diagnoses, _known(baseline) if baseline else frozenset())
 
 
-def of_plugins(told: "Sequence[Entry]", isolation: "Isolation") -> "Control":
-    """Resolve what was written against the diagnoses of the plugins, which are loaded only where something was. Errors: UsageError."""
-    from tracekit.plugins.registry import load
+def of_plugins(told: "Sequence[Entry]", isolation: "Isolation") -> "tuple[Control, tuple[str, ...]]":
+    """Return what was written, resolved against the diagnoses of the plugins, and what plugins of others change about diagnoses.
 
-    return control(told, load(isolation=isolation).diagnoses if told else ())
+    Plugins are loaded only where something was written, or where there are some of others. Errors: UsageError.
+    """
+    from importlib import metadata
+
+    from tracekit.plugins import loose, registry
+    from tracekit.plugins.isolation import is_ours
+
+    if not told and not loose.points() and all(map(is_ours, metadata.entry_points(group=registry.GROUP))):
+        return control(told, ()), ()
+    loaded = registry.load(isolation=isolation)
+    return control(told, loaded.diagnoses), tuple(loaded.changed)
 
 
 def controlled(run: "Run", control: "Control") -> "Run":

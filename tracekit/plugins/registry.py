@@ -57,6 +57,11 @@ class Registry:
         """Return what plugins change about diagnoses of others: by whom, which, and what in words."""
         return [(by, d, text) for d, owner in self.judges for by, text in claims.changes(self.plugins, d, owner)]
 
+    @property
+    def changed(self) -> list[str]:
+        """Return the same as lines that a report can print."""
+        return [f"plugin {by.name} {by.version} {text}" for by, _, text in self.changes]
+
     def given(self, d: Diagnosis) -> dict[str, Any]:
         """Return the settings that other plugins give a diagnosis."""
         return {name: value for name, (value, _) in claims.given(self.plugins, d).items()}
