@@ -144,8 +144,9 @@ class Model:
 
 def rows_of(frame: pl.DataFrame) -> Iterator[Row]:
     """Return the rows of a frame in its order, with one attribute per column."""
-    rows = frame.rows() if frame.height <= ROWS_AT_ONCE else frame.iter_rows(buffer_size=ROWS_AT_ONCE)
-    yield from map(_row_type(tuple(frame.columns)), rows)
+    make = _row_type(tuple(frame.columns))
+    for part in frame.iter_slices(ROWS_AT_ONCE):
+        yield from map(make, zip(*[c.to_list() for c in part.get_columns()], strict=True))  # `rows` of a frame takes twice as long
 
 
 @lru_cache(maxsize=1024)
