@@ -104,6 +104,14 @@ class Model:
             self._framed.setdefault(table, []).append(self._frame(table))
             emitted.clear()
 
+    def emit_frame(self, table: str, frame: pl.DataFrame) -> None:
+        """Emit rows of `table` that are a frame, with all its columns, behind those that were emitted before."""
+        check(type(self), table, frame)
+        if self._emitted[table]:
+            self._framed.setdefault(table, []).append(self._frame(table))
+            self._emitted[table].clear()
+        self._framed.setdefault(table, []).append(frame)
+
     @classmethod
     def played(cls, tables: Mapping[str, pl.DataFrame], parts: "Parts") -> Iterable[tuple[str, pl.DataFrame]]:
         """Run it over every stream of the tables; yield the frames that it emits, by table."""

@@ -8,14 +8,16 @@ import polars as pl
 
 from tracekit import ENVELOPE, Model, Row, Table
 from tracekit_linux.calls import perf_trace
+from tracekit_linux.calls.few import Few
 from tracekit_linux.calls.functions import normal_returns
 from tracekit_linux.calls.pairing import RETURN, Pairing
-from tracekit_linux.calls.rows import KINDS, merged, prepared
+from tracekit_linux.calls.rows import KINDS, NEEDED, merged, prepared
 from tracekit_linux.calls.symbols import Names
 from tracekit_linux.operations.tree import sources_of
 from tracekit_linux.tables import CALLS
 
 ARGS = CALLS.schema["args"]
+FEW = 300  # rows up to which a loop is sooner done than columns are made
 
 
 class Calls(Model):
@@ -31,11 +33,22 @@ class Calls(Model):
         names, none = Names(tables), self.blank()["calls"]
         made = [none]
         for frame in sources_of(merged(tables)):
-            rows_of_calls = prepared(frame, names)
-            pairing = Pairing(rows_of_calls, names.returning)
-            pairing.pair(rows_of_calls["kind"])
-            made.append(_table(rows_of_calls, pairing)[none.columns])
+            made.append((_of_few if frame.height <= FEW else _of_many)(frame, names)[none.columns])
         return {"calls": pl.concat(made)}
+
+
+def _of_few(frame: pl.DataFrame, names: Names) -> pl.DataFrame:
+    few = Few(frame, names)
+    pairing = Pairing(few.columns, names.returning)
+    pairing.pair(few.kind)
+    return few.table(pairing, _depths(pairing.done, pairing.parent), pl.Schema(Calls.schemas()["calls"]))
+
+
+def _of_many(frame: pl.DataFrame, names: Names) -> pl.DataFrame:
+    rows = prepared(frame, names)
+    pairing = Pairing({name: rows[name].to_list() for name in NEEDED}, names.returning)
+    pairing.pair(rows["kind"].to_list())
+    return _table(rows, pairing)
 
 
 def _table(rows: pl.DataFrame, pairing: Pairing) -> pl.DataFrame:

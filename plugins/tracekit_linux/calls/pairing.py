@@ -2,16 +2,13 @@
 
 import re
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-
-import polars as pl
+from typing import Any
 
 from tracekit_linux.calls.functions import FUNCTIONS
 
 ENTRY, RETURN, BOTH = "entry", "return", "both"
-# What pairing needs of a row, beside `kind`.
-COLUMNS = ("on_cpu", "tid", "lane", "assumed", "key", "rank", "reach", "vdev", "caller", "indent", "is_known", "previous", "next")
 
 
 @dataclass(slots=True)
@@ -30,29 +27,29 @@ class Pairing:
     Its methods are named for the tables whose rows they take.
     """
 
-    def __init__(self, rows: pl.DataFrame, returning: Collection[str]) -> None:
+    def __init__(self, columns: Mapping[str, list[Any]], returning: Collection[str]) -> None:
         self.returning = returning  # keys of functions whose returns are recorded
-        columns = {name: rows[name].to_list() for name in COLUMNS}
-        self.on_cpu, self.tid, self.of_lane, self.assumed = (columns[c] for c in COLUMNS[:4])
+        self.on_cpu, self.tid = columns["on_cpu"], columns["tid"]
+        self.of_lane, self.assumed = columns["lane"], columns["assumed"]
         self.key: Sequence[str] = columns["key"]  # what an entry and its return have in common
         self.rank: Sequence[int | None] = columns["rank"]  # with `reach`: what it can call, and what can call it
         self.reach: Sequence[int] = columns["reach"]
         self.vdev, self.came_from, self.indent = columns["vdev"], columns["caller"], columns["indent"]
         self.known: Sequence[bool] = columns["is_known"]  # false: holds a place in a function graph, but is not reported
         self.previous, self.next = columns["previous"], columns["next"]
-        self.parent: list[int | None] = [None] * rows.height
-        self.end: list[int | None] = [None] * rows.height
-        self.complete = [ENTRY] * rows.height
+        self.parent: list[int | None] = [None] * len(self.key)
+        self.end: list[int | None] = [None] * len(self.key)
+        self.complete = [ENTRY] * len(self.key)
         self.lanes: dict[str, Lane] = {}
         self.shown: dict[int | None, int] = {}  # the task that a function graph without task column shows, by CPU
         self.interrupted: dict[str, int] = {}  # lane -> depth of interrupts
         self.done: list[int] = []
         self.done_in: list[Lane] = []
 
-    def pair(self, kinds: pl.Series) -> None:
+    def pair(self, kinds: Sequence[str]) -> None:
         """Take all rows, given their kinds; what is open at the end of the recording has no return."""
-        takers = {kind: getattr(self, kind) for kind in kinds.unique()}
-        for n, kind in enumerate(kinds.to_list()):
+        takers = {kind: getattr(self, kind) for kind in set(kinds)}
+        for n, kind in enumerate(kinds):
             takers[kind](n)
         for lane in self.lanes.values():
             self._drop(lane, 0)

@@ -27,7 +27,9 @@ _PROBE, _CALL = _KIND.is_in(["probe_entry", "probe_return"]), _KIND.is_in(["sys_
 _MAKES_CALLS = (~_PROBE | pl.col("function").is_null() | pl.col("function").is_in(list(FUNCTIONS))) & ~pl.col("probe").is_in(
     NARRATION
 ).fill_null(False)
-_UNREADABLE = 1  # stands for a pointer that is no number
+# What pairing needs of a row, beside `kind`.
+NEEDED = ("on_cpu", "tid", "lane", "assumed", "key", "rank", "reach", "vdev", "caller", "indent", "is_known", "previous", "next")
+UNREADABLE = 1  # stands for a pointer that is no number
 _ARGUMENT = pl.struct("name", "value", "text")
 
 
@@ -55,7 +57,7 @@ def prepared(rows: pl.DataFrame, names: Names) -> pl.DataFrame:
     )
     pairs = _arguments(rows, names)
     listed = pairs.group_by("n", maintain_order=True).agg(_ARGUMENT.alias("args"))
-    vdev = pl.first("value").fill_null(_UNREADABLE).alias("vdev")
+    vdev = pl.first("value").fill_null(UNREADABLE).alias("vdev")
     on_device = pairs.filter(pl.col("name") == "vdev").group_by("n").agg(vdev)
     values = _values(rows, pairs, names)
     whole = (

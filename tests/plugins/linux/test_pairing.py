@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from row_by_row import calls
+from tracekit_linux.calls import model
 
 from tracekit.testing import tables
 
@@ -104,9 +105,11 @@ def _damaged(rnd: random.Random, lines: list[str]) -> Iterator[str]:
             yield rnd.choice((line, "CPU:0 [LOST 27 EVENTS]", "##### CPU 1 buffer started ####"))
 
 
-@pytest.mark.parametrize("seed", range(80))
+@pytest.mark.parametrize("few", [0, 1 << 30], ids=["columns", "few"])
+@pytest.mark.parametrize("seed", range(60))
 @pytest.mark.parametrize("kind", [traced, graph], ids=["probes", "graph"])
-def test_the_same_calls_as_row_by_row(seed, kind):
+def test_the_same_calls_as_row_by_row(seed, kind, few, monkeypatch):
+    monkeypatch.setattr(model, "FEW", few)
     made = tables(DEFINITIONS, kind(random.Random(seed)))
     expected = calls(made)
     assert made["calls"].select(list(expected[0])).to_dicts() == expected if expected else made["calls"].is_empty()
