@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from tracekit.grammar.load import load
-from tracekit.parsing.envelopes import Layout
+from tracekit.parsing.envelopes import Layout, _before_message, _groups
 
 RULES = load().envelopes
 MESSAGE = "xen:events: creating evtchn using pirq 101 irq 290"
@@ -350,3 +350,21 @@ def test_raw_probe_fields_of_trace_cmd_are_put_in_parentheses() -> None:
 def test_every_line_of_a_symbol_table_matters() -> None:
     assert settled(["ffffffff81000000 T _text", "ffffffffc0a01230 t vfio_msi_disable\t[vfio_pci_core]"] * 20).dense
     assert not settled(["[    1.000000] text"] * 20).dense
+
+
+def test_a_message_that_is_the_rest_of_the_line_is_the_same_cut_off_as_captured():
+    logs = sorted(p for p in (Path(__file__).parents[2] / "sample_traces").rglob("*") if p.suffix in (".txt", ".log"))
+    lines = [line for p in logs for line in p.read_text(encoding="utf-8", errors="replace").split("\n")[:300]]
+    text = pl.Series([*lines, "", " 0)", f" bash-1-2-33  [000] ..... 1.000000: {MESSAGE}\r"])
+    cut = [rule.regex for rule in RULES.values() if _before_message(rule.regex)]
+    assert len(cut) > 10
+    for regex in cut:
+        whole = text.str.extract_groups(f"(?P<whole_match>{regex})").struct.unnest()
+        made = _groups(text, regex).with_columns(whole["whole_match"].alias("whole_match"))
+        assert made.equals(whole[made.columns]), regex
+
+
+def test_a_text_of_several_lines_has_its_message_captured_as_it_was():
+    text = pl.Series([" bash-33  [000] ..... 1.000000: one", " bash-33  [000] ..... 1.000000: one\ntwo"])
+    regex = RULES["ftrace_any"].regex
+    assert _groups(text, regex)["msg"].to_list() == ["one", None]

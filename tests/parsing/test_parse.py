@@ -120,3 +120,11 @@ def test_sources_parsed_together_give_what_each_gives_alone(engine: Engine) -> N
 
 def test_nothing_parsed_together_is_nothing(engine: Engine) -> None:
     assert parse_together([], engine.vocabulary) == []
+
+
+def test_a_rule_without_a_literal_finds_a_single_message_among_many(engine):
+    usual = [f"k_ins: (msi_insert_desc+0x4/0x130) index={n}" for n in range(21_000)]
+    msg = pl.Series([*usual[:20_003], "r_ins: (msix_setup_msi_descs+0xe1/0x120 <- msi_insert_desc) ret=-34", *usual[20_003:]])
+    found = {rule.name: rows for rule, rows in capture._general(msg, engine.vocabulary)}
+    assert sorted(found) == ["probe_entry", "probe_return"]
+    assert (len(found["probe_entry"]), found["probe_return"].to_list()) == (21_000, [20_003])

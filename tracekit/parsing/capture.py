@@ -21,6 +21,7 @@ RAW = RAW_EVENT.name
 BEYOND = " beyond"  # behind the name of a table: its rows with a number that fits no column
 RAW_SCHEMA: Schema = RAW_EVENT.schema
 _FEW = 300  # texts that python matches sooner than polars makes an expression
+_SOME = 500  # texts of a large part that tell which rules without a literal are usual in it
 _WHOLE = "whole_match"
 _FUNCTION = r"^[0-9a-fA-F]{2,5}:[0-9a-fA-F:]+\.[0-7]$"  # an address of a function, and no placeholder for one
 _LONGEST_TRIED = 500  # characters of a text that python tries a rule on: on longer ones some rules would take seconds, polars is linear
@@ -47,7 +48,7 @@ class Vocabulary:
                 self.by_literal.setdefault(text, []).append(rule)
         self.held = pl.col("text").str.extract_many(list(self.by_literal), overlapping=True)
         self.general = [r for r in self.rules.values() if not r.literals]
-        self.general_form = "|".join(re.sub(r"\(\?P<[^>]*>", "(?:", r.regex) for r in self.general) or NOTHING
+        self._forms: dict[frozenset[str], str] = {}
         self._columns: dict[str, list[pl.Expr]] = {}
         self.finder = Finder(r for r in self.rules.values() if r.marks.sought_in != "small-sources")
         self.wanted = Finder(rule for n in self.captured if not (rule := self.rules[n]).marks.sought_in)
@@ -69,6 +70,13 @@ class Vocabulary:
         """Return an event table without rows for each name that is one."""
         own = {name: rule.columns for name, rule in self.rules.items()} | {RAW: RAW_SCHEMA}
         return {name: pl.DataFrame(schema=event_schema(own[name])) for name in names if name in own}
+
+    def form_without(self, usual: frozenset[str]) -> str:
+        """Return one expression for the messages that any rule without a literal matches, but for these rules."""
+        if usual not in self._forms:
+            others = (r for r in self.general if r.name not in usual)
+            self._forms[usual] = "|".join(re.sub(r"\(\?P<[^>]*>", "(?:", r.regex) for r in others) or NOTHING
+        return self._forms[usual]
 
     def columns(self, rule: Rule) -> list[pl.Expr]:
         """Return what makes the columns of a rule's table of its captured groups."""
@@ -180,14 +188,25 @@ def _candidates(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, 
     for rule in {r.name: r for text in holding for r in vocabulary.by_literal[text]}.values():
         parts = [holding[text] for text in rule.literals if text in holding]
         yield rule, parts[0] if len(parts) == 1 else pl.concat(parts).unique().sort()
-    rows = msg.str.contains(vocabulary.general_form).arg_true()
+    yield from _general(msg, vocabulary)
+
+
+def _general(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, pl.Series]]:
+    """Yield each rule without a literal that matches, with its rows. A rule that matches one of some texts is tried on all of them, the
+    others only on what one expression for all of these matches."""
+    some = msg.gather_every(len(msg) // _SOME + 1) if len(msg) > SMALL_SOURCE else None
+    usual = frozenset(r.name for r in vocabulary.general if some is not None and some.str.contains(r.regex).any())
+    rows = msg.str.contains(vocabulary.form_without(usual)).arg_true()
     texts = msg[rows]
     few = _few(texts) if len(rows) <= SMALL_SOURCE else None
-    for rule in vocabulary.general if len(rows) else ():
-        # Of a few texts python tells it sooner than polars, which keeps no more than 32 expressions ready.
-        hit = texts.str.contains(rule.regex) if few is None else pl.Series([*map(bool, map(_compiled(rule.regex).match, few))])
-        if hit.any():
-            yield rule, rows.filter(hit)
+    for rule in vocabulary.general:
+        if rule.name in usual:
+            yield rule, msg.str.contains(rule.regex).arg_true()
+        elif len(rows):
+            # Of a few texts python tells it sooner than polars, which keeps no more than 32 expressions ready.
+            hit = texts.str.contains(rule.regex) if few is None else pl.Series([*map(bool, map(_compiled(rule.regex).match, few))])
+            if hit.any():
+                yield rule, rows.filter(hit)
 
 
 def _holding(found: pl.DataFrame) -> dict[str, pl.Series]:

@@ -8,7 +8,7 @@ looked at once more, by all rules, when they come.
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import accumulate, compress, count
 
 import polars as pl
@@ -43,6 +43,7 @@ _RAW_PROBES = (
     (r": __probe_func=([0-9a-f]+) __probe_ret_ip=([0-9a-f]+)", ": (${1} <- ${2})"),
 )
 _WHOLE = "whole_match"
+_REST_IS_MESSAGE = re.compile(r"\^(.*)\(\?P<(msg\w*)>(.*)\[\^\n\]\*\)\$", re.DOTALL)
 _STAMPED = re.compile(r"\[ *[0-9]{1,10}\.[0-9]{6}[ <\]]")
 _SYMBOL = re.compile(r"[0-9a-f]{8,16} [A-Za-z] [^ ]+$")
 
@@ -337,7 +338,7 @@ def _peel_layer(frame: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
 
 def _match(frame: pl.DataFrame, rule: Rule) -> tuple[int, pl.DataFrame, pl.DataFrame]:
     """Return (how many lines match, these with the groups captured, the others)."""
-    groups = frame["msg"].str.extract_groups(f"(?P<{_WHOLE}>{rule.regex})").struct.unnest()
+    groups = _groups(frame["msg"], rule.regex)
     missed = groups[_WHOLE].null_count()
     if missed == frame.height:
         return 0, frame.clear(), frame
@@ -345,6 +346,30 @@ def _match(frame: pl.DataFrame, rule: Rule) -> tuple[int, pl.DataFrame, pl.DataF
     groups.columns = ["=" + name for name in groups.columns]
     both = frame.hstack(groups.get_columns())
     return (hits, both, frame.clear()) if hits == frame.height else (hits, both.filter(hit), frame.filter(~hit))
+
+
+def _groups(text: pl.Series, regex: str) -> pl.DataFrame:
+    """Return what an expression captures of each text. A message that is the rest of the line is cut off instead of captured: where a text
+    has no line break this matches the same, and takes half the time."""
+    parts = _before_message(regex)
+    if parts is None or text.str.contains("\n", literal=True).any():
+        return text.str.extract_groups(f"(?P<{_WHOLE}>{regex})").struct.unnest()
+    groups = text.str.extract_groups(parts[0]).struct.unnest()
+    rest = pl.DataFrame([text.alias("text"), groups[_WHOLE]]).select(pl.col("text").str.strip_prefix(pl.col(_WHOLE)).alias(parts[1]))
+    return groups.hstack(rest)
+
+
+@cache
+def _before_message(regex: str) -> tuple[str, str] | None:
+    """Return (an expression of what stands before the message and of how this begins, name of the message), where the rest of the line is
+    the message."""
+    if (parts := _REST_IS_MESSAGE.fullmatch(regex)) is None or "(?P<msg" in parts[1]:
+        return None
+    try:
+        head, begin = (re.compile(part).pattern for part in (parts[1], parts[3]))
+    except re.error:  # the message stands inside of an alternative
+        return None
+    return f"^(?P<{_WHOLE}>{head})(?:{begin})", parts[2]
 
 
 def _taken(frame: pl.DataFrame, rule: Rule) -> pl.DataFrame:

@@ -6,16 +6,19 @@ kept under the recorder's own name and means nothing.
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 
-from tracekit_linux.calls.functions import REGISTERS, RETURN_NAMES, bare, parameter, signed
+import polars as pl
+
+from tracekit_linux.calls.functions import REGISTERS, bare, parameter, signed
 
 # ` vdev=0xff1100 flags=0x24 name="msi-x" data={1,2}`, and in function_graph `pdev=0xff, mode=0 [ALLOW_LEGACY]`.
 FIELD = re.compile(r'(?<!\w)(\w++)=("(?:[^"\\]|\\.)*"|\{[^}]{0,4000}\}|[^\s,]+)')
+# The same in an argument text of printable characters, for polars.
+_PLAIN_FIELD = r'[A-Za-z0-9_]+=(?:"(?:[^"\\]|\\.)*"|\{[^}]*\}|[^ ,]+)'
+_LONGEST = 4000  # bytes of an argument text that polars reads
 # `vdev=%di`, `index=$arg3:u32`, `ret=$retval:s32`, `hwsize=+0x18(%si):u32` in a definition.
 FETCH = re.compile(r"(?:(?<!\w)(\w++)=)?([%$+@\\-]\S*)")
 
-Arg = tuple[str, int | None, str]  # name, value, text
 Fetches = Mapping[str, str]
 
 
@@ -40,24 +43,35 @@ def fetches(text: str | None) -> dict[str, str]:
     return found
 
 
-def meant(function: str | None, pairs: list[tuple[str, str]], defined: Fetches) -> list[Arg]:
-    """Return the arguments of a call under the names of the function's parameters where these are known."""
-    return [(_meaning(function, name, defined.get(name)), number(text), text) for name, text in pairs]
+def pairs_of(args: pl.Series) -> pl.DataFrame:
+    """Return (n, name, text) of each `name=value` pair in a column of argument texts, in order; `n` is the row of the text."""
+    given = pl.DataFrame([pl.int_range(len(args), dtype=pl.UInt32, eager=True).alias("n"), args.alias("args")]).drop_nulls()
+    odd = given["args"].str.contains("[^ -~]") | (given["args"].str.len_bytes() > _LONGEST)
+    plain = given.filter(~odd) if odd.any() else given
+    items = plain.select("n", pl.col("args").str.extract_all(_PLAIN_FIELD)).explode("args").drop_nulls()
+    pairs = items.select("n", pl.col("args").str.splitn("=", 2).struct.rename_fields(["name", "text"]).alias("pair")).unnest("pair")
+    if not odd.any():
+        return pairs
+    more = [(n, name, text) for n, args in given.filter(odd).iter_rows() for name, text in fields(args)]
+    return pl.concat([pairs, pl.DataFrame(more, schema=pairs.schema, orient="row")]).sort("n", maintain_order=True)
 
 
-def returned(pairs: list[tuple[str, str]], defined: Fetches) -> int | None:
-    """Return the return value among the fields of a return event: the one fetched from `$retval`, the only one, or the one named so."""
-    by_definition = [t for n, t in pairs if defined.get(n) == "$retval"]
-    by_name = [t for n, t in pairs if n.lower() in RETURN_NAMES]
-    for texts in (by_definition, [t for _, t in pairs] if len(pairs) == 1 else [], by_name):
-        if texts:
-            return number(texts[0])
-    return None
+def numbers(texts: pl.Series) -> pl.Series:
+    """Return the values of a column of texts, each as `number` gives it."""
+    text = pl.col("text")
+    decimal = pl.when(text.str.contains("^-?[0-9]{1,18}$")).then(text).str.to_integer(strict=False)
+    hexadecimal = pl.when(text.str.contains("^0x[0-9a-fA-F]{1,16}$")).then(text).str.strip_prefix("0x")
+    pattern = hexadecimal.str.to_integer(base=16, dtype=pl.UInt64, strict=False).reinterpret(signed=True)
+    frame = texts.to_frame("text").select("text", pl.coalesce(decimal, pattern).alias("value"))
+    left = frame.filter(pl.col("value").is_null())["text"].drop_nulls().unique()
+    others = {t: value for t in left if (value := number(t)) is not None}
+    if not others:
+        return frame["value"]
+    return frame.select(pl.coalesce("value", text.replace_strict(others, default=None, return_dtype=pl.Int64)))["value"]
 
 
-@lru_cache(maxsize=4096)
-def _meaning(function: str | None, name: str, fetch: str | None) -> str:
-    """Return the parameter that the argument `name` is, or `name` itself."""
+def meaning(function: str | None, name: str, fetch: str | None) -> str:
+    """Return the parameter that the argument `name` of a call is, or `name` itself. `fetch`: what the probe's definition fetches for it."""
     return (parameter(function, name, _argument(fetch or "")) if function else None) or name
 
 

@@ -5,6 +5,8 @@ Facts: Linux drivers/pci/msi, kernel/irq/msi.c, drivers/vfio/pci, arch/x86/pci/x
 
 from dataclasses import dataclass
 
+import polars as pl
+
 INT, BOOL, POINTER, VOID = "int", "bool", "pointer", "void"
 
 # Register -> argument number, in the order of the x86-64 calling convention.
@@ -161,17 +163,10 @@ def parameter(function: str, word: str, argument: int | None = None) -> str | No
     return None
 
 
-def normal_return(function: str | None, value: int) -> tuple[int | None, str | None]:
-    """Return (value, kind) of a recorded return value: int sign-extended from 32 bits, bool from its low 8 bits, nothing for void."""
-    known = FUNCTIONS.get(function or "")
-    kind = known.returns if known else None
-    if kind == VOID:
-        return None, kind
-    if kind == BOOL:
-        return value & 0xFF, kind
-    if kind == INT:
-        return signed(value, 32), kind
-    return signed(value, 64), kind
+def normal_returns(kind: pl.Expr, value: pl.Expr) -> pl.Expr:
+    """Return what functions of a kind returned: int sign-extended from 32 bits, bool from its low 8 bits, nothing for void."""
+    low = value.cast(pl.Int32, wrap_numerical=True).cast(pl.Int64)
+    return pl.when(kind == INT).then(low).when(kind == BOOL).then(value & 0xFF).when(kind.ne_missing(VOID)).then(value)
 
 
 def signed(value: int, bits: int) -> int:

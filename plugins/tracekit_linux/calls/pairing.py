@@ -2,210 +2,165 @@
 
 import re
 from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any
 
-from tracekit_linux.calls.arguments import Arg, fields, meant, number, returned
-from tracekit_linux.calls.functions import FUNCTIONS, SYSTEM_CALL, UNKNOWN, Function, normal_return, signed
-from tracekit_linux.calls.symbols import Names
+from tracekit_linux.calls.functions import FUNCTIONS
 
-GRAPH = frozenset(("graph_entry", "graph_leaf", "graph_exit", "graph_irq_entry", "graph_irq_exit", "graph_switch"))
-IOCTL = "sys_ioctl"
-VFIO_TYPE = 0x3B  # ioctl commands of VFIO are `_IO(';', n)`, include/uapi/linux/vfio.h
-
-
-class Line(NamedTuple):
-    """What pairing needs of a row; `n` is its place in the frame, functions are without compiler suffix."""
-
-    n: int
-    kind: str
-    on_cpu: int | None
-    tid: int | None
-    probe: str | None
-    function: str | None
-    caller: str | None
-    args: str | None
-    indent: str | None
-    ret: str | None
-    previous: str | None
-    next: str | None
-    address: int | None
-    fd: int | None
-    cmd: int | None
-
-
-@dataclass(slots=True, eq=False)
-class Call:
-    """One call while it is being put together."""
-
-    row: Line
-    function: str | None
-    hint: str | None = None
-    args: list[Arg] = field(default_factory=list)
-    parent: "Call | None" = None
-    ret: int | None = None
-    ret_kind: str | None = None
-    complete: str = "entry"
-    end: Line | None = None
-    caller: str | None = None
-    indent: int = -1  # function_graph only
-    known: bool = True  # false: holds a place in a function graph, but is not reported
-    key: str = ""  # what an entry and its return have in common
-    place: Function = UNKNOWN  # what it can call, and what can call it
-
-    def __post_init__(self) -> None:
-        self.key = self.function or self.hint or self.row.probe or ""
-        self.place = SYSTEM_CALL if self.function == IOCTL else FUNCTIONS.get(self.key, UNKNOWN)
+ENTRY, RETURN, BOTH = "entry", "return", "both"
 
 
 @dataclass(slots=True)
 class Lane:
-    """The calls that are open in one lane, and those that ended last."""
+    """The calls that are open in one lane, and those that ended last, as numbers of the rows where they began."""
 
     name: str
     assumed: bool
-    stack: list[Call] = field(default_factory=list)
-    ended: deque[Call] = field(default_factory=lambda: deque(maxlen=4096))
-
-    @property
-    def innermost(self) -> Call | None:
-        """Return the innermost open call that is reported."""
-        return next((c for c in reversed(self.stack) if c.known), None)
+    stack: list[int] = field(default_factory=list)
+    ended: deque[int] = field(default_factory=lambda: deque(maxlen=4096))
 
 
 class Pairing:
-    """The lanes of one source. Its methods are named for the tables whose rows they take."""
+    """The lanes of one source. A call is the number of the row where it began, or of its return if nothing else is recorded.
 
-    def __init__(self, names: Names) -> None:
-        self.names = names
+    Its methods are named for the tables whose rows they take.
+    """
+
+    def __init__(self, columns: Mapping[str, list[Any]], returning: Collection[str]) -> None:
+        self.returning = returning  # keys of functions whose returns are recorded
+        self.on_cpu, self.tid = columns["on_cpu"], columns["tid"]
+        self.of_lane, self.assumed = columns["lane"], columns["assumed"]
+        self.key: Sequence[str] = columns["key"]  # what an entry and its return have in common
+        self.rank: Sequence[int | None] = columns["rank"]  # with `reach`: what it can call, and what can call it
+        self.reach: Sequence[int] = columns["reach"]
+        self.vdev, self.came_from, self.indent = columns["vdev"], columns["caller"], columns["indent"]
+        self.known: Sequence[bool] = columns["is_known"]  # false: holds a place in a function graph, but is not reported
+        self.previous, self.next = columns["previous"], columns["next"]
+        self.parent: list[int | None] = [None] * len(self.key)
+        self.end: list[int | None] = [None] * len(self.key)
+        self.complete = [ENTRY] * len(self.key)
         self.lanes: dict[str, Lane] = {}
         self.shown: dict[int | None, int] = {}  # the task that a function graph without task column shows, by CPU
         self.interrupted: dict[str, int] = {}  # lane -> depth of interrupts
-        self.done: list[tuple[Call, Lane]] = []
+        self.done: list[int] = []
+        self.done_in: list[Lane] = []
 
-    def probe_entry(self, row: Line) -> None:
+    def pair(self, kinds: Sequence[str]) -> None:
+        """Take all rows, given their kinds; what is open at the end of the recording has no return."""
+        takers = {kind: getattr(self, kind) for kind in set(kinds)}
+        for n, kind in enumerate(kinds):
+            takers[kind](n)
+        for lane in self.lanes.values():
+            self._drop(lane, 0)
+
+    def probe_entry(self, n: int) -> None:
         """Open a call; one whose return is not recorded encloses what only it can have called."""
-        function, hint = self.names.of(row.probe or "", row.function, row.address, row.args)
-        lane = self._lane(row)
-        args = meant(function or hint, fields(row.args), self.names.fetches(row.probe or "", function))
-        call = Call(row, function, hint, args)
-        self._leave(lane, call)
-        call.parent = lane.innermost
-        if call.place.rank is None and call.key not in self.names.returning:
-            self._close(lane, call)
+        lane = self._lane(n)
+        self._leave(lane, n)
+        self.parent[n] = self._innermost(lane)
+        if self.rank[n] is None and self.key[n] not in self.returning:
+            self._close(lane, n)
         else:
-            lane.stack.append(call)
+            lane.stack.append(n)
 
-    def probe_return(self, row: Line) -> None:
+    def probe_return(self, n: int) -> None:
         """Close the innermost open call of that function, else report a call of which only the return is recorded."""
-        function, hint = self.names.of(row.probe or "", row.function, row.address, row.args)
-        lane = self._lane(row)
-        pairs, defined = fields(row.args), self.names.fetches(row.probe or "", function)
-        value = returned(pairs, defined)
-        call = self._opened(lane, function or hint or row.probe or "")
+        lane = self._lane(n)
+        call = self._opened(lane, self.key[n])
         if call is None:
-            call = Call(row, function, hint, meant(None, pairs, {}), complete="return")
-            self._leave(lane, call)
-            call.parent = next((c for c in reversed(lane.stack) if c.known and c.key == row.caller), lane.innermost)
-            self._adopt(lane, call)
+            call = n
+            self.complete[n] = RETURN
+            self._leave(lane, n)
+            caller = self.came_from[n]
+            found = (c for c in reversed(lane.stack) if self.known[c] and self.key[c] == caller)
+            self.parent[n] = next(found, self._innermost(lane))
+            self._adopt(lane, n)
         else:
-            call.complete = "both"
-        call.end, call.caller = row, row.caller
-        if value is not None:
-            call.ret, call.ret_kind = normal_return(function or hint, value)
+            self.complete[call] = BOTH
+        self.end[call] = n
         self._close(lane, call)
 
-    def graph_entry(self, row: Line) -> None:
+    def graph_entry(self, n: int) -> None:
         """Open a call of a function graph; calls at its depth or deeper have ended unseen."""
-        lane = self._lane(row)
-        indent, function = len(row.indent or ""), row.function or ""
-        self._leave_graph(lane, indent)
-        known = function in FUNCTIONS
-        args = _graph_args(function, row.args) if known else []
-        lane.stack.append(Call(row, function, None, args, lane.innermost, indent=indent, known=known))
+        lane = self._lane(n)
+        self._leave_graph(lane, self.indent[n])
+        self.parent[n] = self._innermost(lane)
+        lane.stack.append(n)
 
-    def graph_leaf(self, row: Line) -> None:
+    def graph_leaf(self, n: int) -> None:
         """Add a call that a function graph prints in one line."""
-        lane = self._lane(row)
-        indent, function = len(row.indent or ""), row.function or ""
-        self._leave_graph(lane, indent)
-        call = Call(row, function, None, _graph_args(function, row.args), lane.innermost, complete="both", end=row, indent=indent)
-        self._returned(call, row)
-        self._close(lane, call)
+        lane = self._lane(n)
+        self._leave_graph(lane, self.indent[n])
+        self.parent[n], self.complete[n], self.end[n] = self._innermost(lane), BOTH, n
+        self._close(lane, n)
 
-    def graph_exit(self, row: Line) -> None:
+    def graph_exit(self, n: int) -> None:
         """Close the call at this depth; without one, its entry was before the recording."""
-        lane, indent = self._lane(row), len(row.indent or "")
+        lane, indent = self._lane(n), self.indent[n]
         self._leave_graph(lane, indent + 1)
-        call = lane.stack.pop() if lane.stack and lane.stack[-1].indent == indent else None
-        if call is None and row.function in FUNCTIONS:
-            call = Call(row, row.function, None, [], lane.innermost, complete="return", indent=indent)
-            self._adopt(lane, call)
-        if call is None or not call.known:
+        call = lane.stack.pop() if lane.stack and self.indent[lane.stack[-1]] == indent else None
+        if call is None and self.key[n] in FUNCTIONS:
+            call = n
+            self.parent[n], self.complete[n] = self._innermost(lane), RETURN
+            self._adopt(lane, n)
+        if call is None or not self.known[call]:
             return
-        call.complete = "both" if call.complete == "entry" else call.complete
-        call.end = row
-        self._returned(call, row)
+        self.complete[call] = BOTH if self.complete[call] == ENTRY else self.complete[call]
+        self.end[call] = n
         self._close(lane, call)
 
-    def graph_irq_entry(self, row: Line) -> None:
+    def graph_irq_entry(self, n: int) -> None:
         """Begin an interrupt: what follows in this lane was not called by the open calls."""
-        name = self._lane_name(row)[0]
+        name = self._lane_name(n)[0]
         self.interrupted[name] = self.interrupted.get(name, 0) + 1
 
-    def graph_irq_exit(self, row: Line) -> None:
+    def graph_irq_exit(self, n: int) -> None:
         """Return from the interrupt: its calls have ended."""
-        lane = self._lane(row)
-        name = self._lane_name(row)[0]
+        lane = self._lane(n)
+        name = self._lane_name(n)[0]
         if self.interrupted.get(name):
             self._leave_graph(lane, 0)
             self.interrupted[name] -= 1
 
-    def graph_switch(self, row: Line) -> None:
+    def graph_switch(self, n: int) -> None:
         """Go on with another task of this CPU, in a function graph without a task column."""
-        before, after = (re.search(r"-([0-9]+) *$", t) for t in (row.previous or "", row.next or ""))
-        if before and row.on_cpu not in self.shown and (lane := self.lanes.pop(f"cpu:{row.on_cpu}", None)) is not None:
+        before, after = (re.search(r"-([0-9]+) *$", t) for t in (self.previous[n] or "", self.next[n] or ""))
+        cpu = self.on_cpu[n]
+        if before and cpu not in self.shown and (lane := self.lanes.pop(f"cpu:{cpu}", None)) is not None:
             lane.name = f"tid:{before[1]}"
             self.lanes[lane.name] = lane
         if after:
-            self.shown[row.on_cpu] = int(after[1])
+            self.shown[cpu] = int(after[1])
 
-    def sys_enter_ioctl(self, row: Line) -> None:
+    def sys_enter_ioctl(self, n: int) -> None:
         """Open an ioctl; commands of other subsystems only hold their place."""
-        lane = self._lane(row)
-        args: list[Arg] = [(name, signed(value, 64), hex(value)) for name, value in (("fd", row.fd), ("cmd", row.cmd)) if value is not None]
-        call = Call(row, IOCTL, None, args, known=(row.cmd or 0) >> 8 == VFIO_TYPE)
-        self._leave(lane, call)
-        call.parent = lane.innermost
-        lane.stack.append(call)
+        lane = self._lane(n)
+        self._leave(lane, n)
+        self.parent[n] = self._innermost(lane)
+        lane.stack.append(n)
 
-    def sys_exit_ioctl(self, row: Line) -> None:
+    def sys_exit_ioctl(self, n: int) -> None:
         """Close the ioctl of this lane, else report its return alone."""
-        lane = self._lane(row)
-        call = self._opened(lane, IOCTL)
+        lane = self._lane(n)
+        call = self._opened(lane, self.key[n])
         if call is None:
-            call = Call(row, IOCTL, None, [], lane.innermost, complete="return")
+            call = n
+            self.parent[n], self.complete[n] = self._innermost(lane), RETURN
         else:
-            call.complete = "both"
-        value = number(row.ret or "")
-        call.end, call.ret, call.ret_kind = row, None if value is None else _low(value), "int"
+            self.complete[call] = BOTH
+        self.end[call] = n
         self._close(lane, call)
 
-    def finish(self) -> None:
-        """End the calls that are open at the end of the recording, without a return."""
-        for lane in self.lanes.values():
-            self._drop(lane, 0)
+    def _lane_name(self, n: int) -> tuple[str, bool]:
+        name = self.of_lane[n]
+        if name is not None:
+            return name, self.assumed[n]
+        shown = self.shown.get(self.on_cpu[n])
+        return (f"tid:{shown}", False) if shown else (f"cpu:{self.on_cpu[n]}", shown is None)
 
-    def _lane_name(self, row: Line) -> tuple[str, bool]:
-        if row.tid is not None and not (row.tid == 0 and row.on_cpu is not None):
-            return f"tid:{row.tid}", False
-        if row.kind in GRAPH and row.on_cpu is not None and row.tid is None:
-            shown = self.shown.get(row.on_cpu)
-            return (f"tid:{shown}", False) if shown else (f"cpu:{row.on_cpu}", shown is None)
-        return (f"idle:{row.on_cpu}", False) if row.tid == 0 else ("source", True)
-
-    def _lane(self, row: Line) -> Lane:
-        name, assumed = self._lane_name(row)
+    def _lane(self, n: int) -> Lane:
+        name, assumed = self._lane_name(n)
         if self.interrupted.get(name):
             name += "/irq"
         lane = self.lanes.get(name)
@@ -213,68 +168,64 @@ class Pairing:
             lane = self.lanes[name] = Lane(name, assumed)
         return lane
 
-    def _opened(self, lane: Lane, key: str) -> Call | None:
+    def _innermost(self, lane: Lane) -> int | None:
+        """Return the innermost open call that is reported."""
+        return next((c for c in reversed(lane.stack) if self.known[c]), None)
+
+    def _opened(self, lane: Lane, key: str) -> int | None:
         """Return the innermost open call of a function, taken off the stack; what it had called has ended unseen."""
         for i in range(len(lane.stack) - 1, -1, -1):
-            if lane.stack[i].key == key:
+            if self.key[lane.stack[i]] == key:
                 self._drop(lane, i + 1)
                 return lane.stack.pop()
         return None
 
-    def _leave(self, lane: Lane, call: Call) -> None:
+    def _leave(self, lane: Lane, n: int) -> None:
         """End open calls that cannot be callers of a probe's entry: their returns are not recorded."""
+        key = self.key[n]
         for i, c in enumerate(lane.stack):
-            if c.indent >= 0:
+            if self.indent[c] >= 0:
                 continue
-            elsewhere = c.key not in self.names.returning and _other_device(c, call)
-            if c.key == call.key or elsewhere or not c.place.may_call(call.place):
+            elsewhere = self.key[c] not in self.returning and self._other_device(c, n)
+            if self.key[c] == key or elsewhere or not self._may_call(c, n):
                 self._drop(lane, i)
                 return
 
+    def _may_call(self, outer: int, inner: int) -> bool:
+        """Return whether one call can stand below another; helpers (without rank) may be anywhere."""
+        rank, below = self.rank[outer], self.rank[inner]
+        return rank is None or below is None or rank < below <= self.reach[outer]
+
+    def _other_device(self, outer: int, inner: int) -> bool:
+        """Return whether both name the VFIO device they work on, and it is not the same."""
+        one, other = self.vdev[outer], self.vdev[inner]
+        return one is not None and other is not None and one != other
+
     def _leave_graph(self, lane: Lane, indent: int) -> None:
-        while lane.stack and lane.stack[-1].indent >= indent:
+        while lane.stack and self.indent[lane.stack[-1]] >= indent:
             self._close(lane, lane.stack.pop())
 
     def _drop(self, lane: Lane, depth: int) -> None:
         while len(lane.stack) > depth:
             self._close(lane, lane.stack.pop())
 
-    @staticmethod
-    def _adopt(lane: Lane, call: Call) -> None:
+    def _adopt(self, lane: Lane, call: int) -> None:
         """Put below a call without an entry what ended before it and only it can have called."""
         for c in reversed(lane.ended):
-            if call.indent >= 0:
-                made = c.indent > call.indent
-            elif call.place.rank is None:
-                made = c.caller == call.key
+            if self.indent[call] >= 0:
+                made = self.indent[c] > self.indent[call]
+            elif self.rank[call] is None:
+                end = self.end[c]
+                made = end is not None and self.came_from[end] == self.key[call]
             else:
-                made = call.place.may_call(c.place)
+                made = self._may_call(call, c)
             if not made:
                 return
-            if c.parent is call.parent:
-                c.parent = call
+            if self.parent[c] == self.parent[call]:
+                self.parent[c] = call
 
-    @staticmethod
-    def _returned(call: Call, row: Line) -> None:
-        value = number(row.ret) if row.ret else None
-        if value is not None:
-            call.ret, call.ret_kind = normal_return(call.function, value)
-
-    def _close(self, lane: Lane, call: Call) -> None:
-        if call.known:
+    def _close(self, lane: Lane, call: int) -> None:
+        if self.known[call]:
             lane.ended.append(call)
-            self.done.append((call, lane))
-
-
-def _other_device(outer: Call, inner: Call) -> bool:
-    """Return whether both name the VFIO device they work on, and it is not the same."""
-    one, other = ({value for name, value, _ in c.args if name == "vdev"} for c in (outer, inner))
-    return bool(one and other and one != other)
-
-
-def _graph_args(function: str, text: str | None) -> list[Arg]:
-    return meant(function, fields(text), {}) if text else []
-
-
-def _low(value: int) -> int:
-    return normal_return("vfio_pci_core_ioctl", value)[0] or 0
+            self.done.append(call)
+            self.done_in.append(lane)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from zlib import crc32
 
 from tracekit import VFIO_NONE, Row
@@ -54,8 +55,7 @@ class Life:
     end: Row | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Owned:
+class Owned(NamedTuple):
     """From `line` on, `irq` belongs to what `life` points at; `vector` is the VFIO vector it serves."""
 
     line: int
@@ -89,13 +89,20 @@ class Identities:
 
     def life_of(self, node: Node) -> Life | None:
         """Return what a call is about: what it or the nearest call around it names, else what the calls below that request name."""
-        return next((x for n in node.chain() if (x := self.at.get(id(n))) is not None), None)
+        n: Node | None = node
+        while n is not None:
+            if (life := self.at.get(id(n))) is not None:
+                return life
+            n = n.parent
+        return None
 
     def owned(self, irqs: Iterable[tuple[int, int, Node]]) -> Iterator[Owned]:
         """Yield each irq that is set up inside a call about a device. `irqs`: those of `set_up_irqs`."""
         for line, irq, node in irqs:
             if (life := self.life_of(node)) is not None:
-                signal = next((n for n in node.chain() if n.name == "vfio_msi_set_vector_signal"), None)
+                signal: Node | None = node
+                while signal is not None and signal.name != "vfio_msi_set_vector_signal":
+                    signal = signal.parent
                 yield Owned(line, irq, life, signal.number("vector") if signal else None)
 
     def sessions(self) -> Iterator[tuple[Life, int, int | None]]:

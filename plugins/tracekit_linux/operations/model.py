@@ -7,13 +7,14 @@ wired if its irq was requested. No errno is inferred.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import polars as pl
 
-from tracekit import MAX_INDEX, VFIO_DATA_BOOL, VFIO_DATA_EVENTFD, VFIO_DATA_NONE, VFIO_MSI, VFIO_MSIX, VFIO_NONE, Model, Row, Table
+from tracekit import VFIO_DATA_BOOL, VFIO_DATA_EVENTFD, VFIO_DATA_NONE, VFIO_MSI, VFIO_MSIX, VFIO_NONE, Model, Row, Table
 from tracekit_linux.operations import strace
 from tracekit_linux.operations.devices import NAMED_BY, named_devices
+from tracekit_linux.operations.emitted import FEW, LARGEST, NOBODY, About, Emitted, Values
 from tracekit_linux.operations.entities import Entity, Identities
 from tracekit_linux.operations.tree import (
     ALLOC_AT,
@@ -23,7 +24,6 @@ from tracekit_linux.operations.tree import (
     SET_IRQS,
     SYSTEM_CALL,
     Node,
-    around,
     set_up_irqs,
     trees,
 )
@@ -42,11 +42,6 @@ IRQ_SETUPS = (
 XEN_SETUPS = ("xen_initdom_setup_msi_irqs", "xen_hvm_setup_msi_irqs", "xen_setup_msi_irqs")
 WIRED = ("vfio_msi_set_block", "vfio_msi_set_vector_signal", "request_threaded_irq")
 
-Values = dict[str, Any]
-# Sizes and places in a table of vectors; nothing exceeds the largest index of an irq domain (MSI_MAX_INDEX, include/linux/msi.h).
-SIZES = frozenset(("start", "count", "min", "max", "hwsize", "vector", "nvec"))
-LARGEST = MAX_INDEX + 1
-
 
 class Operations(Model):
     """The devices, and one row an operation, emitted when its call ends: children before their parent."""
@@ -62,9 +57,16 @@ class Operations(Model):
             for row, values in named_devices(identities, irqs, tables):
                 self.emit("devices", row, **values)
             reading = Reading(identities, irqs)
+            made = {t.name: Emitted() for t in OPERATIONS}
             for node in sorted(tree.nodes, key=lambda n: n.order):
                 for table, values in reading.operations(node):
-                    self.emit(table, node.row, **values)
+                    made[table].add(node, reading.about(node), values)
+            for table, emitted in made.items():
+                if len(emitted.nodes) > FEW:
+                    self.emit_frame(table, emitted.frame(tree, self.schemas()[table]))
+                    continue
+                for row, values in emitted.rows():
+                    self.emit(table, row, **values)
         for table, row, values in strace.operations(tables):
             self.emit(table, row, **values)
         self._table_sizes(tables)
@@ -88,7 +90,7 @@ class Reading:
     def __init__(self, identities: Identities, irqs: Iterable[tuple[int, int, Node]]) -> None:
         self.identities = identities
         self.pointers = self._pointers()
-        self.known: dict[int, Values] = {}  # id(entity) -> who it is
+        self.known: dict[int, tuple[str | None, int]] = {}  # id(entity) -> its BDF and number
         self.irqs: dict[int, int] = {}  # id(call) -> the irq set up last inside it
         for _, irq, node in irqs:
             for n in node.chain():
@@ -100,41 +102,24 @@ class Reading:
         self.positions: dict[int, int] = {}  # id(attempt) -> how many inserts it has had
 
     def operations(self, node: Node) -> list[tuple[str, Values]]:
-        """Return the operations that a call is, with all their columns."""
+        """Return the operations that a call is, with the columns of their own."""
         reader = _READERS.get(node.name)
-        if reader is None:
-            return []
-        return [(table, {**self._common(node), **believed(values)}) for table, values in reader(self, node)]
+        return [] if reader is None else reader(self, node)
 
-    def _common(self, node: Node) -> Values:
-        about = self._about(node)
-        attempt, request = attempt_of(node), request_of(node)
-        return {
-            **about,
-            "ret": node.row.ret,
-            "inferred": False,
-            "hint": node.hint,
-            "call": node.row.id,
-            "attempt": attempt.row.id if attempt else None,
-            "request": request.row.id if request else None,
-            "ts_end": node.row.ts_end,
-            "line_end": node.row.line_end,
-        }
-
-    def _about(self, node: Node) -> Values:
+    def about(self, node: Node) -> About:
+        """Return the device that a call is about."""
         life = self.identities.life_of(node)
         if life is None:
-            return {"device": None, "vdev": None, "bdf": None, "entity": None}
+            return NOBODY
         entity = life.entity.root()
-        device, vdev = around(node)
-        device = device or self._pointer_of(entity, "pci_dev", node.row.line)
+        device = node.about[0] or self._pointer_of(entity, "pci_dev", node.row.line)
         vdev = node.vdev or self._pointer_of(entity, "vdev", node.row.line)
-        return {"device": device, "vdev": vdev, **self._who(entity)}
+        return About(device, vdev, *self._who(entity))
 
-    def _who(self, entity: Entity) -> Values:
+    def _who(self, entity: Entity) -> tuple[str | None, int]:
         if id(entity) not in self.known:
             name = entity.name()
-            self.known[id(entity)] = {"bdf": name.bdf if name else None, "entity": entity.number}
+            self.known[id(entity)] = (name.bdf if name else None, entity.number)
         return self.known[id(entity)]
 
     def _pointers(self) -> dict[tuple[int, str], list[tuple[int, int | None, int]]]:
@@ -161,7 +146,7 @@ class Reading:
 
     def set_irqs(self, node: Node) -> list[tuple[str, Values]]:
         """Return VFIO_DEVICE_SET_IRQS in the kernel, once where two levels are recorded. The last one of a session is its own close."""
-        if request_of(node) is not node:
+        if node.asked is not node:
             return []
         values = _set_irqs_values(node)
         found: list[tuple[str, Values]] = [("op_set_irqs", values)]
@@ -173,12 +158,12 @@ class Reading:
 
     def system_call(self, node: Node) -> list[tuple[str, Values]]:
         """Return the SET_IRQS system call, where the kernel's function is not recorded: its arguments are not in the trace."""
-        if request_of(node) is not node:
+        if node.asked is not node:
             return []
         return [("op_set_irqs", {**_inferred_request(node), "closing": False})]
 
     def _close_once(self, node: Node, how: str) -> list[tuple[str, Values]]:
-        vdev = self._about(node)["vdev"]
+        vdev = self.about(node).vdev
         if vdev in self.closed:
             return []
         if vdev is not None:
@@ -187,7 +172,7 @@ class Reading:
 
     def alloc(self, node: Node) -> list[tuple[str, Values]]:
         """Return an enable of MSI-X or MSI."""
-        if attempt_of(node) is not node:
+        if node.attempt is not node:
             return []
         kind = "msix" if "msix" in node.name else "msi" if node.name in ENABLES else _kind_of_flags(node.number("flags"))
         sizes = {"kind": kind, "min": _first(node, "minvec", "min"), "max": _first(node, "maxvec", "max")}
@@ -217,7 +202,7 @@ class Reading:
 
     def insert(self, node: Node) -> list[tuple[str, Values]]:
         """Return the insert of an MSI descriptor at an index: the argument, else its place among the inserts of its enable."""
-        attempt = attempt_of(node)
+        attempt = node.attempt
         index = node.number("index")
         if attempt is not None and attempt.name not in ALLOC_AT:
             position = self.positions[id(attempt)] = self.positions.get(id(attempt), -1) + 1
@@ -260,7 +245,7 @@ class Reading:
 
     def _vector_number(self, node: Node, fd: int | None) -> int | None:
         """Return the argument, else its place in the block that its request wires."""
-        number, request = node.number("vector"), request_of(node)
+        number, request = node.number("vector"), node.asked
         start = request.number("start") if request is not None and fd != -1 else None
         if number is not None or start is None:
             return number
@@ -282,18 +267,13 @@ class Reading:
     def xen_bind(self, node: Node) -> list[tuple[str, Values]]:
         """Return the binding of a pirq to a Linux irq, which is the return value."""
         irq = node.row.ret if node.row.ret is not None and node.row.ret >= 0 else None
-        self.bound[irq] = self._about(node)
+        self.bound[irq] = self.about(node)._asdict()
         return [("op_xen_bind", {"pirq": node.number("pirq"), "irq": irq})]
 
     def xen_destroy(self, node: Node) -> list[tuple[str, Values]]:
         """Return the destruction of a pirq's irq."""
         irq = node.number("irq")
         return [("op_xen_destroy", {"irq": irq, **(self.bound.get(irq, {}) if irq is not None else {})})]
-
-
-def believed(values: Values) -> Values:
-    """Return the values of an operation without numbers that no vector table can have: the line is damaged."""
-    return {k: None if k in SIZES and v is not None and v > LARGEST else v for k, v in values.items()}
 
 
 Reader = Callable[[Reading, Node], list[tuple[str, Values]]]
@@ -318,25 +298,6 @@ _READERS: Mapping[str, Reader] = {
     "xen_bind_pirq_msi_to_irq": Reading.xen_bind,
     "xen_destroy_irq": Reading.xen_destroy,
 }
-
-
-def attempt_of(node: Node) -> Node | None:
-    """Return the enable or single allocation that a call is or belongs to; a wrapper only where the function below it is not recorded."""
-    wrapper = None
-    for n in node.chain():
-        if n.name in ENABLES:
-            return n
-        if n.name in ALLOC_AT or (n.name in ALLOCATIONS and wrapper is None and not n.below(*ENABLES)):
-            wrapper = n
-    return wrapper
-
-
-def request_of(node: Node) -> Node | None:
-    """Return the SET_IRQS request that a call is or belongs to: the kernel's function, else the system call."""
-    found = [n for n in node.chain() if n.name in SET_IRQS]
-    if found:
-        return found[-1]
-    return next((n for n in node.chain() if n.is_request and not n.below(*SET_IRQS)), None)
 
 
 def _set_irqs_values(node: Node) -> Values:
@@ -374,7 +335,7 @@ def _inferred_enable(node: Node) -> Values:
     if node.row.ret is not None:
         return {}
     inserts = node.below(*INSERTS) or node.below("msi_domain_insert_msi_desc")
-    request = request_of(node)
+    request = node.asked
     after = [n for n in request.below(*WIRED) if n.row.line > node.row.line and n not in node.below(*WIRED)] if request else []
     if after:
         wired = [n for n in after if n.name == "vfio_msi_set_vector_signal"]

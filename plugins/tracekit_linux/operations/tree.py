@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,10 @@ class Node:
     device: int | None = None  # the `struct pci_dev *` it names itself
     vdev: int | None = None
     request: "Node | None" = None  # the outermost call around (or at) it that is about a single device
+    attempt: "Node | None" = None  # the enable or single allocation that it is or belongs to
+    asked: "Node | None" = None  # the SET_IRQS request that it is or belongs to
+    at: int = 0  # its row among the calls
+    about: tuple[int | None, int | None] = (None, None)  # (pci_dev, vdev) that it or the nearest call around it names
 
     @property
     def hint(self) -> bool:
@@ -99,6 +103,7 @@ class Tree:
     source: str
     nodes: list[Node]  # by first line
     lanes: dict[str, list[Node]]
+    calls: pl.DataFrame  # the rows of the nodes, in their order
 
     def innermost(self, lane: str, line: int) -> Node | None:
         """Return the innermost call of a lane that was running at a line."""
@@ -126,7 +131,7 @@ def sources_of(frame: pl.DataFrame) -> list[pl.DataFrame]:
 
 def _tree(calls: pl.DataFrame) -> Tree:
     arguments = _arguments(calls)
-    nodes = [_node(row, arguments.get(row.id, {})) for row in rows_of(calls.drop("args"))]
+    nodes = [_node(at, row, arguments.get(row.id, {})) for at, row in enumerate(rows_of(calls.drop("args")))]
     by_id = {n.row.id: n for n in nodes}
     lanes: dict[str, list[Node]] = {}
     for n in nodes:
@@ -136,11 +141,51 @@ def _tree(calls: pl.DataFrame) -> Tree:
         lanes.setdefault(n.row.lane, []).append(n)
     for lane in lanes.values():
         _set_ends(lane)
-    for n in sorted(nodes, key=lambda n: int(n.row.depth)):
-        above = n.parent.request if n.parent is not None else None
-        n.request = above or (n if n.name in ABOUT_ONE or n.is_request else None)
     _set_devices(nodes)
-    return Tree(calls["source"][0], nodes, lanes)
+    _set_requests(nodes)
+    return Tree(calls["source"][0], nodes, lanes, calls)
+
+
+def _set_requests(nodes: Sequence[Node]) -> None:
+    """Give each call the request, the attempt and the device that it belongs to, from those of its caller."""
+    enabling, requesting = _enclosing(nodes, ENABLES), _enclosing(nodes, SET_IRQS)
+    top = Node(Row(), "")
+    for n in sorted(nodes, key=lambda n: int(n.row.depth)):
+        above = n.parent or top
+        n.request = above.request or (n if n.name in ABOUT_ONE or n.is_request else None)
+        n.attempt = _attempt(n, above.attempt, id(n) in enabling)
+        n.asked = _asked(n, above.asked, id(n) in requesting)
+        dev, vdev = above.about
+        n.about = (dev if n.device is None else n.device, vdev if n.vdev is None else n.vdev)
+
+
+def _enclosing(nodes: Iterable[Node], names: Collection[str]) -> set[int]:
+    """Return the calls that enclose one of these functions."""
+    found: set[int] = set()
+    for n in nodes:
+        if n.name in names:
+            above = n.parent
+            while above is not None and id(above) not in found:
+                found.add(id(above))
+                above = above.parent
+    return found
+
+
+def _attempt(n: Node, above: Node | None, encloses_enable: bool) -> Node | None:
+    """Return the enable or single allocation that a call is or belongs to, given that of its caller; a wrapper only where what it calls is
+    not recorded."""
+    if n.name in ENABLES:
+        return n
+    if above is not None and (above.name in ENABLES or above.name in ALLOC_AT):
+        return above
+    return n if n.name in ALLOC_AT or (n.name in ALLOCATIONS and not encloses_enable) else above
+
+
+def _asked(n: Node, above: Node | None, encloses_request: bool) -> Node | None:
+    """Return the SET_IRQS request that a call is or belongs to, given that of its caller: the kernel's function, else the system call."""
+    if above is not None and above.name in SET_IRQS:
+        return above
+    return n if n.name in SET_IRQS or (n.is_request and not encloses_request) else above
 
 
 def _arguments(calls: pl.DataFrame) -> dict[int, dict[str, int | None]]:
@@ -152,8 +197,8 @@ def _arguments(calls: pl.DataFrame) -> dict[int, dict[str, int | None]]:
     return found
 
 
-def _node(row: Row, args: Mapping[str, int | None]) -> Node:
-    node = Node(row, row.function or row.function_hint or "", args=args, last=row.line_end or EVER)
+def _node(at: int, row: Row, args: Mapping[str, int | None]) -> Node:
+    node = Node(row, row.function or row.function_hint or "", args=args, last=row.line_end or EVER, at=at)
     node.vdev = node.pointer("vdev")
     return node
 
@@ -216,12 +261,6 @@ def _set_devices(nodes: Iterable[Node]) -> None:
         # `&pdev->dev` is 0xc8 (6.12) or 0xd0 (6.1) bytes into a structure that is smaller than a page.
         i = bisect_right(known, n.device or 0) - 1
         n.device = known[i] if i >= 0 and (n.device or 0) - known[i] < 0x1000 else n.device
-
-
-def around(n: Node) -> tuple[int | None, int | None]:
-    """Return (pci_dev, vdev) that a call or the nearest one around it names."""
-    dev = next((m.device for m in n.chain() if m.device is not None), None)
-    return dev, next((m.vdev for m in n.chain() if m.vdev is not None), None)
 
 
 def bdf_of_action(name: str) -> tuple[int, str] | None:

@@ -1,0 +1,164 @@
+"""Rows that make calls, by column: which function each is about, in which lane it stands, its arguments and what it returned."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from tracekit import ENVELOPE, Schema
+from tracekit_linux.calls.arguments import meaning, numbers, pairs_of
+from tracekit_linux.calls.functions import FUNCTIONS, INT, RETURN_NAMES, SYSTEM_CALL
+from tracekit_linux.calls.symbols import Names
+
+GRAPH = frozenset(("graph_entry", "graph_leaf", "graph_exit", "graph_irq_entry", "graph_irq_exit", "graph_switch"))
+KINDS = ("probe_entry", "probe_return", *sorted(GRAPH), "sys_enter_ioctl", "sys_exit_ioctl")
+IOCTL = "sys_ioctl"
+VFIO_TYPE = 0x3B  # ioctl commands of VFIO are `_IO(';', n)`, include/uapi/linux/vfio.h
+COLUMNS: Schema = {
+    **ENVELOPE,
+    **dict.fromkeys(("probe", "function", "caller", "args", "indent", "ret", "duration", "previous", "next"), pl.String()),
+    **dict.fromkeys(("address", "fd", "cmd", "arg"), pl.UInt64()),
+}
+_NO_ROWS = pl.DataFrame(schema={**COLUMNS, "kind": pl.String})
+# What a recorder writes into the trace looks like an event of one of these names, and is none.
+NARRATION = ("tracing_mark_write", "print", "bprint", "bputs")
+_BARE = {c: pl.col(c).str.split(".").list.first() for c in ("function", "caller")}
+_KIND, _TID, _CPU = pl.col("kind"), pl.col("tid"), pl.col("on_cpu")
+_PROBE, _CALL = _KIND.is_in(["probe_entry", "probe_return"]), _KIND.is_in(["sys_enter_ioctl", "sys_exit_ioctl"])
+_MAKES_CALLS = (~_PROBE | pl.col("function").is_null() | pl.col("function").is_in(list(FUNCTIONS))) & ~pl.col("probe").is_in(
+    NARRATION
+).fill_null(False)
+# What pairing needs of a row, beside `kind`.
+NEEDED = ("on_cpu", "tid", "lane", "assumed", "key", "rank", "reach", "vdev", "caller", "indent", "is_known", "previous", "next")
+UNREADABLE = 1  # stands for a pointer that is no number
+_ARGUMENT = pl.struct("name", "value", "text")
+
+
+def merged(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """All rows that make calls, of all kinds, in the order of their sources; calls of functions that nobody knows are left out where they
+    enclose nothing."""
+    frames = [_NO_ROWS]
+    for kind in KINDS:
+        if (frame := tables.get(kind)) is None:
+            continue
+        if kind == "graph_leaf":  # most rows of a function graph
+            frame = frame.filter(_BARE["function"].is_in(list(FUNCTIONS)))
+        columns = frame.columns
+        own = frame[[c for c in COLUMNS if c in columns]]
+        frames.append(own.hstack([pl.Series("kind", [kind]).new_from_index(0, own.height)]))
+    rows = pl.concat(frames, how="diagonal").with_columns(**_BARE)
+    return rows.filter(_MAKES_CALLS).sort("source", "line", maintain_order=True)
+
+
+def prepared(rows: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """Return the rows of one source with the columns that pairing needs, `args` as arguments, and `value` and `value_kind` returned."""
+    rows = _named(rows.with_row_index("n"), names)
+    rows = rows.with_columns(_lane().alias("lane"), **_places()).with_columns(
+        (pl.col("lane") == "source").fill_null(False).alias("assumed")
+    )
+    pairs = _arguments(rows, names)
+    listed = pairs.group_by("n", maintain_order=True).agg(_ARGUMENT.alias("args"))
+    vdev = pl.first("value").fill_null(UNREADABLE).alias("vdev")
+    on_device = pairs.filter(pl.col("name") == "vdev").group_by("n").agg(vdev)
+    values = _values(rows, pairs, names)
+    whole = (
+        rows.drop("args").join(listed, on="n", how="left", maintain_order="left").join(on_device, on="n", how="left", maintain_order="left")
+    )
+    return whole.hstack(values)
+
+
+def _named(rows: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """Add `hint`, `name`, the function or the guess, and `key`, which an entry and its return have in common."""
+    known = pl.when(_CALL).then(pl.lit(IOCTL)).when(_KIND.is_in(list(GRAPH))).then(pl.col("function").fill_null("")).otherwise("function")
+    unnamed = rows.filter(_PROBE & pl.col("function").is_null()).unique(["probe", "address"], keep="first", maintain_order=True)
+    told = [(p, a, *names.of(p or "", None, a, args)) for p, a, args in unnamed.select("probe", "address", "args").iter_rows()]
+    schema = {"probe": pl.String, "address": pl.UInt64, "guessed_function": pl.String, "hint": pl.String}
+    guessed = pl.DataFrame(told, schema=schema, orient="row").with_columns(pl.lit(None, pl.String).alias("function"))
+    on = ["function", "probe", "address"]
+    joined = rows.join(guessed, on=on, how="left", nulls_equal=True, maintain_order="left")
+    probed = joined.with_columns(pl.when(_PROBE).then(pl.coalesce(known, "guessed_function")).otherwise(known).alias("function"))
+    told_or_guessed = pl.coalesce("function", "hint")
+    return probed.drop("guessed_function").with_columns(
+        told_or_guessed.alias("name"), pl.coalesce(told_or_guessed, "probe", pl.lit("")).alias("key")
+    )
+
+
+def _lane() -> pl.Expr:
+    """Return the lane in which a row stands: its task, else null for a CPU of a function graph, else the source."""
+    of_task = _TID.is_not_null() & ~((_TID == 0) & _CPU.is_not_null())
+    of_cpu = _KIND.is_in(list(GRAPH)) & _CPU.is_not_null() & _TID.is_null()
+    idle = pl.when(_TID == 0).then(pl.format("idle:{}", _CPU)).otherwise(pl.lit("source"))
+    return pl.when(of_task).then(pl.format("tid:{}", _TID)).when(~of_cpu).then(idle)
+
+
+def _places() -> dict[str, pl.Expr]:
+    """Return where a call can stand: what it can call and what can call it, its depth, whether it is reported."""
+    ranks = {name: f.rank for name, f in FUNCTIONS.items()}
+    reaches = {name: f.reach for name, f in FUNCTIONS.items()}
+    key, graph = pl.col("key"), _KIND.is_in(list(GRAPH))
+    rank = key.replace_strict(ranks, default=None, return_dtype=pl.Int64)
+    reach = key.replace_strict(reaches, default=99, return_dtype=pl.Int64)
+    vfio = (pl.col("cmd").fill_null(0) // 256) == VFIO_TYPE
+    return {
+        "rank": pl.when(_CALL).then(SYSTEM_CALL.rank).otherwise(rank),
+        "reach": pl.when(_CALL).then(SYSTEM_CALL.reach).otherwise(reach),
+        "indent": pl.when(graph).then(pl.col("indent").fill_null("").str.len_chars().cast(pl.Int64)).otherwise(-1),
+        "is_known": pl.when(graph).then(key.is_in(list(FUNCTIONS))).when(_KIND == "sys_enter_ioctl").then(vfio).otherwise(True),
+        "caller": pl.when(_KIND == "probe_return").then("caller"),
+    }
+
+
+def _arguments(rows: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """Return (n, name, value, text) of each argument; those of an entry by the names of the function's parameters."""
+    written = pl.when((_KIND == "graph_exit") | (_KIND.is_in(list(GRAPH)) & ~pl.col("is_known"))).then(None).otherwise("args")
+    pairs = pairs_of(rows.select(written.alias("args"))["args"])
+    pairs = pairs.join(rows.select("n", "kind", "probe", "function", pl.col("name").alias("of")), on="n", how="left", maintain_order="left")
+    pairs = pairs.with_columns(numbers(pairs["text"]).alias("value"))
+    on = ["kind", "probe", "function", "of", "name"]
+    meant = [
+        (*key, name if kind == "probe_return" else meaning(of, name, names.fetches(probe or "", function).get(name)))
+        for key in pairs.select(on).unique().iter_rows()
+        for kind, probe, function, of, name in [key]
+    ]
+    said = pl.DataFrame(meant, schema={**dict.fromkeys(on, pl.String), "meaning": pl.String}, orient="row")
+    named = pairs.join(said, on=on, how="left", nulls_equal=True, maintain_order="left")
+    asked = _asked(rows.filter(_KIND == "sys_enter_ioctl"))
+    told = named.select("n", pl.col("meaning").alias("name"), "value", "text", pl.col("name").alias("written"))
+    return pl.concat([told, asked]).sort("n", maintain_order=True) if asked.height else told
+
+
+def _asked(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the descriptor and the command of ioctls as arguments."""
+    given = [
+        (n, name, value)
+        for n, *values in rows.select("n", "fd", "cmd").iter_rows()
+        for name, value in zip(("fd", "cmd"), values, strict=True)
+    ]
+    frame = pl.DataFrame(given, schema={"n": pl.UInt32, "name": pl.String, "value": pl.UInt64}, orient="row").drop_nulls()
+    texts = pl.Series("text", [hex(value) for value in frame["value"]], dtype=pl.String)
+    return frame.select("n", "name", pl.col("value").reinterpret(signed=True), texts, pl.col("name").alias("written"))
+
+
+def _values(rows: pl.DataFrame, pairs: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """Return what the returns among the rows returned, and of which kind it is; both null where no value is recorded.
+
+    Of the fields of a return probe it is the one fetched from `$retval`, the only one, or the one named so.
+    """
+    fields = pairs.join(rows.filter(_KIND == "probe_return").select("n", "probe", "function"), on="n", how="inner", maintain_order="left")
+    by_definition = [
+        (probe, function, name, True)
+        for probe, function in fields.select("probe", "function").unique().iter_rows()
+        for name, fetch in names.fetches(probe or "", function).items()
+        if fetch == "$retval"
+    ]
+    schema = {"probe": pl.String, "function": pl.String, "written": pl.String, "fetched": pl.Boolean}
+    fetched = pl.DataFrame(by_definition, schema=schema, orient="row")
+    fields = fields.join(fetched, on=["probe", "function", "written"], how="left", nulls_equal=True, maintain_order="left")
+    by_name = pl.col("written").str.to_lowercase().is_in(RETURN_NAMES)
+    sure = pl.when("fetched").then(0).when(pl.len().over("n") == 1).then(1).when(by_name).then(2).alias("sure")
+    chosen = fields.with_columns(sure).drop_nulls("sure").sort("n", "sure", maintain_order=True).group_by("n", maintain_order=True)
+    told = rows.select("n").join(chosen.agg(pl.first("value")), on="n", how="left", maintain_order="left")["value"]
+    written = rows.select(pl.when(~_PROBE).then("ret"))["ret"]
+    value = pl.select(pl.coalesce(told, numbers(written)))["value"]
+    kinds = {name: f.returns for name, f in FUNCTIONS.items()}
+    kind = pl.when(_CALL).then(pl.lit(INT)).otherwise(pl.col("name").replace_strict(kinds, default=None, return_dtype=pl.String))
+    return pl.DataFrame([value, rows.select(kind.alias("value_kind"))["value_kind"]])
