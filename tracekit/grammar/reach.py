@@ -24,9 +24,12 @@ class Reach(NamedTuple):
 
 
 def furthest(text: str, rules: Iterable[Rule]) -> Reach | None:
-    """Return the rule that goes along with most of the text, from the start of a word on; null where none has five characters of it."""
+    """Return the rule that reads the text from the start of a word on, else the one that goes along with most of it.
+
+    None where no rule reads it or has five characters of it.
+    """
     starts = [m.start() for m in _WORD.finditer(text)]
-    far = [r for rule in rules if rule.literals for r in _reached(text, starts, rule) if r.shared >= _LEAST]
+    far = [r for rule in rules if rule.literals for r in _reached(text, starts, rule) if r.shared >= _LEAST or not r.wanted]
     return max(far, key=lambda r: (not r.wanted, r.shared), default=None)
 
 
