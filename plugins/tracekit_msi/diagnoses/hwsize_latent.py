@@ -23,7 +23,7 @@ from tracekit import (
 
 RECORD = "kprobes on pci_setup_msix_device_domain and msi_create_device_irq_domain (hwsize), from before the first enable"
 ADVICE = "Unbind and rebind the driver of the device before the next guest starts."
-SIZED = (pl.col("kind") == "msix") & pl.col("hwsize").is_not_null() & (pl.col("hwsize_how") == "seen")
+SIZED = (pl.col("kind") == "msix") & (pl.col("hwsize_how") == "seen")
 READ = (pl.col("kind") == "MSI-X") & pl.col("entries").is_not_null()
 OPENED = Unchecked(
     "the size of the table now: vfio-pci keeps that of the device's opening", "the drgn script on the live kernel, or lspci -vv"
@@ -93,8 +93,8 @@ def hwsize_latent(enables: pl.DataFrame | None = None, irq_domain_hwsize: pl.Dat
 def unmeasured(enables: pl.DataFrame) -> Verdict | None:
     """Return why the sizes of domain and table cannot be compared: an enable in whose attempt the table was not looked at."""
     used = enables.filter((pl.col("kind") == "msix") & ~pl.col("created"))
-    old = pl.col("live_line").is_null() | (pl.col("live_line") == pl.col("made_line"))
-    return unanswered(used.with_columns(pl.when(~old).then("live").alias("live")), what="enabling", record=RECORD, needs=("ret", "live"))
+    anew = pl.col("live_line") != pl.col("made_line")
+    return unanswered(used.with_columns(pl.when(anew).then("live").alias("live")), what="enabling", record=RECORD, needs=("ret", "live"))
 
 
 def _finding(row: Mapping[str, Any], grade: Any, others: pl.DataFrame, devices: pl.DataFrame | None) -> Finding:

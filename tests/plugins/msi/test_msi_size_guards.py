@@ -67,6 +67,22 @@ def test_enables_with_another_size_of_the_table_are_not_those_of_the_first_one()
     assert (f.values, len(f.evidence)) == ({"old_size": 8, "live": 12, "enables": 1}, 2)
 
 
+# MSI-003
+
+
+@pytest.mark.parametrize(("old", "live", "found"), [(16, 8, 1), (16, 1, 1), (2047, 8, 1), (2048, 8, 0), (8, 8, 0), (8, 16, 0)])
+def test_a_table_shrank_where_the_domain_had_a_size_of_its_own(old: int, live: int, found: int) -> None:
+    t = Trace()
+    t.open()
+    made = t.enable(1, old, made=old)[0] + 3
+    t.disable()
+    used = t.enable(1, live)[0] + 2
+    told = of("MSI-003", str(t))
+    assert [(f.grade, f.values, lines(f)) for f in told] == [
+        ("proven", {"old_size": old, "live": live, "enables": 1}, [(made, made + 1, "cause"), (used, used + 1, "cause")])
+    ] * found
+
+
 # MSI-004
 
 

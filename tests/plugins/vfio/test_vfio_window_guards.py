@@ -1,5 +1,6 @@
 """The guards of VFIO-001, VFIO-004, VFIO-006, VFIO-007 and VFIO-009 at windows of an opened device, each from both sides."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from kprobes import Trace
 
 from tracekit.findings import Finding
 from tracekit.pipeline import Options, analyze
-from tracekit.testing import findings, outcome, run
+from tracekit.testing import findings, outcome, run, tables
 
 POLLED = "[{:13.6f}] nvme nvme0: I/O 8 QID 0 timeout, completion polled\n"
 
@@ -60,6 +61,13 @@ def test_a_time_out_on_the_same_clock_follows_the_window_within_two_minutes(tmp_
     (tmp_path / "guest.txt").write_text(POLLED.format((ends + later_us) / 1e6))
     result = analyze([str(tmp_path / n) for n in ("host.txt", "guest.txt")], Options(clocks={str(tmp_path / "guest.txt"): 0}))
     assert [(f.grade, f.values["queue"]) for f in result.findings if f.code == "VFIO-001"] == [("probable", 0)] * found
+
+
+@pytest.mark.parametrize(("late_ns", "found"), [(0, 1), (50, 0)])
+def test_the_two_minutes_are_exact_where_stamps_have_nanoseconds(late_ns: int, found: int) -> None:
+    t, _, ends = grown()
+    text = re.sub(r" (\d+)\.(\d{6}):", lambda m: f" {(int(m[1] + m[2]) * 1000 - late_ns) / 1e9:.9f}:", str(t))
+    assert len(of("VFIO-001", text + POLLED.format((ends + 120_000_000) / 1e6))) == found
 
 
 # VFIO-002 of a device that no line names
@@ -134,6 +142,40 @@ def test_handlers_of_several_devices_do_not_tell_which_vectors_went_down(devices
     assert [(f.grade, f.values, lines(f)) for f in of("VFIO-007", text)] == [
         ("probable", {"vectors": [0], "failed": 3, "errno": -9}, [(6, None, "context"), (7, 8, "cause")])
     ] * (expected == "found")
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [("start=0 count=4", "found"), ("count=4", "inconclusive")])
+def test_of_a_block_whose_line_is_cut_it_is_open_what_went_down(arguments: str, expected: str) -> None:
+    t = Trace()
+    t.open()
+    t.set_irqs(0x24, 2, 0, 4, 0)
+    t.interrupts(0)
+    t.entry("vfio_pci_set_irqs_ioctl", f"vdev={t.vdev:#x} flags=0x24 index=2 {arguments}")
+    t.leave("vfio_pci_set_irqs_ioctl", -9)
+    assert outcome(run(str(t)), "VFIO-007").outcome == expected
+
+
+# The vectors that a request wires
+
+
+@pytest.mark.parametrize(
+    ("fds", "failed", "wired"),
+    [((20, 21, 22, 23), (), [0, 1, 2, 3]), ((20, -1, 0, -1), (), [0, 2]), ((20, 21, 22, 23), (3,), [0, 1, 2])],
+)
+def test_a_vector_is_wired_by_a_call_with_an_eventfd_that_succeeds(fds: tuple[int, ...], failed: tuple[int, ...], wired: list[int]) -> None:
+    t = Trace()
+    t.open()
+    t.begin(0x24, 2, 0, 4)
+    for vector, fd in enumerate(fds):
+        t.entry("vfio_msi_set_vector_signal", f"vdev={t.vdev:#x} vector={vector} fd={fd} msix=1")
+        if vector in wired:
+            t.line(f"vector_alloc: irq={t.irq + vector} vector={40 + vector} reserved=1 ret=0")
+        t.leave("vfio_msi_set_vector_signal", -9 if vector in failed else 0)
+    t.leave("vfio_pci_set_irqs_ioctl", 0)
+    t.disable()
+    t.set_irqs(0x24, 2, 0, 5, 0)
+    rows = tables(str(t))["windows"].select("old", "new", "wired", "irqs").rows()
+    assert rows == [(4, 5, wired, [t.irq + v for v in wired])]
 
 
 # VFIO-009

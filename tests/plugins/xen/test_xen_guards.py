@@ -122,3 +122,22 @@ def test_a_second_channel_on_a_number_that_nobody_gave_back(between: tuple[str, 
 def test_a_log_that_prints_no_ends_shows_no_second_channel() -> None:
     text = DEBUG.format(10, MADE.format(101, 290)) + DEBUG.format(11, MADE.format(101, 295))
     assert [f.code for f in findings(text) if f.code == "XEN-001"] == []
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        ((MADE.format(101, 290), CLOSED.format(101, 290)), ("clear", "no pirq served two owners at once")),
+        (
+            (MADE.format(101, 290), CLOSED.format(100, 290)),
+            ("inconclusive", "the debug lines contradict each other: most ends of event channels have no begin"),
+        ),
+        (
+            (MADE.format(101, 290), MADE.format(102, 291), CLOSED.format(101, 290), CLOSED.format(100, 290)),
+            ("inconclusive", "the log has a hole after line 2: who had a number then is not recorded"),
+        ),
+    ],
+)
+def test_ends_that_all_have_a_begin_clear_the_numbers(events: tuple[str, ...], told: tuple[str, str]) -> None:
+    verdict = outcome(run("".join(DEBUG.format(10 + i, e) for i, e in enumerate(events))), "XEN-001")
+    assert (verdict.outcome, verdict.reason) == told
