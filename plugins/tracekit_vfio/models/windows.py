@@ -291,9 +291,9 @@ def _entries(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 def _used(numbered: pl.DataFrame, entries: pl.DataFrame, several: Set[str]) -> pl.DataFrame:
     """Return per window the vectors that interrupted while enabled, with their number of interrupts, first and last line."""
     spans = numbered.select("window", "source", pl.col("bdf").alias("of"), "irqs", "wired", "enabled_line", pl.col("line").alias("until"))
-    mine = pl.col("who").is_null() | (pl.col("of") == pl.col("who")) | pl.col("irqs").list.contains(pl.col("irq"))
-    alone = (pl.col("who").n_unique().over("source") == 1) & ~pl.col("source").is_in(list(several))
-    only = pl.col("of").is_null() & (pl.col("irqs").list.len() == 0) & alone
+    sole = ~pl.col("source").is_in(list(several))
+    mine = (pl.col("who").is_null() & sole) | (pl.col("of") == pl.col("who")) | pl.col("irqs").list.contains(pl.col("irq"))
+    only = pl.col("of").is_null() & (pl.col("irqs").list.len() == 0) & (pl.col("who").n_unique().over("source") == 1) & sole
     inside = (
         _between(spans, entries)
         .filter(mine.fill_null(False) | only)

@@ -3,7 +3,7 @@
 import pytest
 
 from tracekit.findings import Finding
-from tracekit.testing import findings, outcome, run
+from tracekit.testing import findings, outcome, run, tables
 
 BANNER = "[    0.000000] Linux version 6.12.0 (x@y) (gcc 12) #1 SMP\n"
 POLLED = "[   30.000000] nvme nvme0: I/O 1 QID 3 timeout, completion polled\n"
@@ -272,3 +272,41 @@ COMMAND = (
 def test_a_command_is_not_counted_beside_its_own_event(text: str, completions: str) -> None:
     (f,) = of("IRQ-007", text)
     assert (f.grade, f.summary.startswith(completions), f.values["count"]) == ("proven", True, text.count("\n"))
+
+
+# Raw events of an SMMU
+
+
+def raw(*lines: str) -> list[tuple[int, int, int, int]]:
+    """(sid, iova, line, line_end) of the events; each line is `unit what`."""
+    text = "".join(
+        f"[   12.0000{i:02d}] arm-smmu-v3 arm-smmu-v3.{unit}.auto: {what}\n"
+        for i, (unit, _, what) in enumerate(line.partition(" ") for line in lines)
+    )
+    faults = tables(text).get("smmu_faults")
+    return faults.select("sid", "iova", "line", "line_end").rows() if faults is not None else []
+
+
+def event(number: int, unit: int = 0) -> str:
+    return f"{unit} event {number:#04x} received:"
+
+
+def words(*units: int) -> list[str]:
+    """The four words, each of a unit: stream 0x100, address 0x8090040."""
+    return [f"{unit} \t{word:#018x}" for unit, word in zip(units, (0x10000000010, 0x208, 0x8090040, 0), strict=True)]
+
+
+@pytest.mark.parametrize(("number", "found"), [(0x0F, 0), (0x10, 1), (0x11, 1), (0x12, 1), (0x13, 1), (0x14, 0)])
+def test_a_raw_event_has_an_address_where_its_number_is_of_a_translation(number: int, found: int) -> None:
+    assert raw(event(number), *words(0, 0, 0, 0)) == [(0x100, 0x8090040, 1, 5)] * found
+
+
+def test_the_words_of_another_smmu_are_not_those_of_the_event() -> None:
+    assert raw(event(0x10), *words(0, 1, 0, 0)) == []
+    assert raw(event(0x10), "1 \t0x0000000000000007", *words(0, 0, 0, 0)) == [(0x100, 0x8090040, 1, 6)]
+
+
+def test_words_without_a_head_or_beyond_the_fourth_are_no_event() -> None:
+    assert raw(*words(0, 0, 0, 0)) == []
+    assert raw(event(0x10), *words(0, 0, 0, 0), *words(0, 0, 0, 0)) == [(0x100, 0x8090040, 1, 5)]
+    assert raw(event(0x10), *words(0, 0, 0, 0)[:3], event(0x10), *words(0, 0, 0, 0)) == [(0x100, 0x8090040, 5, 9)]

@@ -104,6 +104,31 @@ def test_the_handler_of_one_device_shows_the_use_of_the_only_one(devices: int, h
     assert [(f.grade, f.values["vectors_in_use"], f.values["old"], f.values["new"]) for f in told] == [(g, used, 2, 4) for g in grades]
 
 
+@pytest.mark.parametrize(
+    ("devices", "vectors", "runs", "told"),
+    [
+        (1, 1, 1, [("proven", [0])]),
+        (1, 2, 1, [("proven", [])]),  # one of the two, which one is not recorded
+        (1, 1, 0, [("probable", [])]),
+        (2, 1, 1, []),  # a function graph does not say whose handler ran
+    ],
+)
+def test_a_handler_in_a_function_graph_is_of_the_only_device(
+    devices: int, vectors: int, runs: int, told: list[tuple[str, list[int]]]
+) -> None:
+    t = Trace()
+    sessions = [(0xFF11000000001000 + n * 0x1000, f"qemu-{100 + n}") for n in range(devices)]
+    for t.vdev, t.task in sessions:
+        t.open()
+        t.set_irqs(0x24, 2, 0, vectors, 0)
+    for _ in range(runs):
+        t.line("funcgraph_entry:        1.000 us   |  vfio_msihandler();", "<idle>-0")
+    for t.vdev, t.task in sessions:
+        t.disable()
+        t.set_irqs(0x24, 2, 0, vectors + 2, 0)
+    assert [(f.grade, f.values["vectors_in_use"]) for f in of("VFIO-002", str(t))] == told
+
+
 # VFIO-004
 
 
