@@ -102,6 +102,19 @@ def test_an_error_is_explained_where_the_call_inside_returned_it(inner: int | No
     assert [r[1:] for r in predicted(t)] == [row]
 
 
+@pytest.mark.parametrize(("fd", "expected"), [(20, "-9"), (0, "-9"), (-1, WIRED)])
+def test_the_request_returns_the_error_of_a_wiring_and_not_of_a_detaching(fd: int, expected: str) -> None:
+    t = Trace()
+    t.open()
+    t.begin(0x24, 2, 0, 1)
+    t.entry(ENABLE, f"dev={t.dev:#x} minvec=1 maxvec=1")
+    t.leave(ENABLE, 1)
+    t.entry("vfio_msi_set_vector_signal", f"vdev={t.vdev:#x} vector=0 fd={fd} msix=1")
+    t.leave("vfio_msi_set_vector_signal", -9)
+    t.leave("vfio_pci_set_irqs_ioctl", -9)
+    assert [r[1:5] for r in predicted(t)] == [(expected, "-9", "known", True)]
+
+
 # The enables inside
 
 

@@ -180,6 +180,16 @@ def test_of_a_block_whose_line_is_cut_it_is_open_what_went_down(arguments: str, 
     assert outcome(run(str(t)), "VFIO-007").outcome == expected
 
 
+@pytest.mark.parametrize(("ret", "expected"), [(-9, "found"), (0, "clear"), (1, "clear")])
+def test_a_block_that_is_wired_again_took_nothing_down(ret: int, expected: str) -> None:
+    t = Trace()
+    t.open()
+    t.set_irqs(0x24, 2, 0, 4, 0)
+    t.interrupts(0)
+    t.set_irqs(0x24, 2, 0, 4, ret)
+    assert outcome(run(str(t)), "VFIO-007").outcome == expected
+
+
 # The vectors that a request wires
 
 
