@@ -237,6 +237,20 @@ def test_msix_on_and_the_bus_master_off_from_first_to_last(lines: tuple[str, ...
     assert len(of("IRQ-005", accesses(*lines))) == found
 
 
+@pytest.mark.parametrize(
+    ("devices", "slots"), [(1, "00:11.0"), (4, "00:11.0, 00:12.0, 00:13.0, 00:14.0"), (5, "00:11.0, 00:12.0, 00:13.0, 00:14.0")]
+)
+def test_of_devices_whose_command_register_nobody_wrote_four_are_named(devices: int, slots: str) -> None:
+    pairs = (
+        line.replace("00:09.0", f"00:1{n}.0").replace("edu", f"edu{n}") for n in range(1, devices + 1) for line in (*MSIX_ON, *MSIX_OFF)
+    )
+    told = outcome(run(accesses(*pairs)), "IRQ-005")
+    assert (told.outcome, told.reason) == (
+        "inconclusive",
+        f"MSI-X was enabled, and no access to the command register of {slots} is recorded",
+    )
+
+
 @pytest.mark.parametrize(("second", "over"), [(30.0, ""), (30.2, "; over 0.2 s"), (61.5, "; over 31.5 s")])
 def test_completions_of_one_moment_span_no_time(second: float, over: str) -> None:
     found = [f for f in findings(timeout(30, 3) + timeout(second, 4)) if "of nvme0" in f.summary]

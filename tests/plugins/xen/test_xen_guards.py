@@ -141,3 +141,32 @@ def test_a_log_that_prints_no_ends_shows_no_second_channel() -> None:
 def test_ends_that_all_have_a_begin_clear_the_numbers(events: tuple[str, ...], told: tuple[str, str]) -> None:
     verdict = outcome(run("".join(DEBUG.format(10 + i, e) for i, e in enumerate(events))), "XEN-001")
     assert (verdict.outcome, verdict.reason) == told
+
+
+# XEN-002 from dom0's calls
+
+SETUP, BIND = "xen_initdom_setup_msi_irqs", "xen_bind_pirq_msi_to_irq"
+
+
+def dom0(ret: int, *pirqs: int) -> str:
+    """A set-up that binds numbers, and another one that ends with `ret`."""
+    calls = [f"a: ({SETUP}+0x0/0x340) dev=0xffff888005622000 nvec={len(pirqs)} type=17"]
+    for i, pirq in enumerate(pirqs):
+        calls.append(f"b: ({BIND}+0x0/0x1b0) dev=0xffff888005622000 desc=0xffff888007202080 pirq={pirq} nvec=1")
+        calls.append(f"c: ({SETUP}+0xad/0x340 <- {BIND}) irq={46 + i}")
+    calls.append(f"d: (msi_domain_alloc_irqs_descs_locked+0x39/0xb0 <- {SETUP}) ret=0")
+    calls.append(f"a: ({SETUP}+0x0/0x340) dev=0xffff888004d1f000 nvec=1 type=17")
+    calls.append(f"d: (msi_domain_alloc_irqs_descs_locked+0x39/0xb0 <- {SETUP}) ret={ret}")
+    return "# tracer: nop\n#\n" + "".join(f"     modprobe-9       [000] .....     1.{i:06d}: {c}\n" for i, c in enumerate(calls))
+
+
+@pytest.mark.parametrize(("ret", "found"), [(-28, 1), (0, 0), (-22, 0)])
+@pytest.mark.parametrize(("pirqs", "lowest"), [((25, 24), 6), ((24, 25), 4)])
+def test_the_lowest_number_of_dom0_stands_beside_its_refusal(pirqs: tuple[int, ...], lowest: int, ret: int, found: int) -> None:
+    told = [f for f in findings(dom0(ret, *pirqs)) if f.code == "XEN-002"]
+    assert [(f.subject.label, f.values["errno"], f.values["refusals"]) for f in told] == [
+        ("dom0 (pci_dev 0xffff888004d1f000)", -28, 1)
+    ] * found
+    assert [[(e.line, e.line_end, e.role) for e in f.evidence] for f in told] == [
+        [(lowest, None, "context"), (9, 10, "context"), (10, None, "effect")]
+    ] * found
