@@ -80,6 +80,22 @@ def test_a_request_without_arguments_leaves_it_open_what_is_enabled(arguments: s
 
 
 @pytest.mark.parametrize(
+    ("arguments", "row"),
+    [
+        ("flags=0x24 index=2 start=0 count=2", ("0", "0", "healthy", True)),
+        ("flags=0x24 index=2 count=2", (None, "0", None, None)),  # any vectors
+        ("flags=0x24 start=0 count=2", (None, "0", None, None)),
+        ("flags=0x24 index=2 start=0", (None, "0", None, None)),
+    ],
+)
+def test_a_request_of_which_an_argument_is_cut_is_not_predicted(arguments: str, row: tuple[Any, ...]) -> None:
+    t = Trace()
+    t.entry("vfio_pci_set_irqs_ioctl", f"vdev={t.vdev:#x} {arguments}")
+    t.leave("vfio_pci_set_irqs_ioctl", 0)
+    assert [r[1:5] for r in predicted(t)] == [row]
+
+
+@pytest.mark.parametrize(
     ("inner", "ret", "row"),
     [
         (-34, -34, ("0", "-34", "known", False, "MSI-001")),
