@@ -179,6 +179,20 @@ def test_the_line_that_names_the_device_stands_for_the_warning_too() -> None:
     assert (f.grade, f.subject.bdf, lines(f)) == ("proven", "0000:01:00.0", [(1, None, "cause")])
 
 
+# MSI-006
+
+
+@pytest.mark.parametrize(
+    ("function", "found"), [("pci_msi_setup_msi_irqs", 1), ("pci_msi_setup_msi_irqs.part.0", 1), ("msix_setup_entries", 0)]
+)
+def test_a_warning_that_there_is_no_fallback_is_reported_once(function: str, found: int) -> None:
+    text = WARNING.format(place="drivers/pci/msi/legacy.c", function=function)
+    told = of("MSI-006", text + text.replace("[   20", "[   30"))
+    assert [(f.grade, f.subject.kind, f.values, lines(f)) for f in told] == [
+        ("probable", "unknown", {"function": function}, [(2, None, "cause")])
+    ] * found
+
+
 # MSI-009
 
 OOPS = """\
