@@ -324,3 +324,25 @@ def test_words_without_a_head_or_beyond_the_fourth_are_no_event() -> None:
     assert raw(*words(0, 0, 0, 0)) == []
     assert raw(event(0x10), *words(0, 0, 0, 0), *words(0, 0, 0, 0)) == [(0x100, 0x8090040, 1, 5)]
     assert raw(event(0x10), *words(0, 0, 0, 0)[:3], event(0x10), *words(0, 0, 0, 0)) == [(0x100, 0x8090040, 5, 9)]
+
+
+# VEC-003 from a trace
+
+
+@pytest.mark.parametrize(
+    ("reserved", "times", "line"),
+    [((4, 5), None, None), ((4, 5, 6), "1 time", 5), ((4, 6, 7, 8), "1 time", 4), ((5, 6, 4, 6), "2 times", 4)],
+)
+def test_reservations_beyond_the_five_vectors_are_counted_as_often_as_they_rise(
+    reserved: tuple[int, ...], times: str | None, line: int | None
+) -> None:
+    text = "# tracer: nop\n#\n" + "".join(
+        f"     modprobe-9       [000] d..1.     1.{i:06d}: irq_matrix_reserve: online_maps=1 global_avl=5, global_rsvd={n}, total_alloc=9\n"
+        for i, n in enumerate(reserved)
+    )
+    told = of("VEC-003", text)
+    values = {"warnings": 0, "global_rsvd": 6, "global_avl": 5}
+    assert [(f.grade, f.values, [(e.line, e.role) for e in f.evidence]) for f in told] == [("proven", values, [(line, "cause")])] * bool(
+        times
+    )
+    assert all(f"({times})" in f.summary for f in told)

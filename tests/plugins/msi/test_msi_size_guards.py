@@ -217,6 +217,35 @@ def test_of_a_warning_and_an_oops_the_oops_is_the_report(at: int) -> None:
     )
 
 
+# The vectors that a function holds
+
+
+@pytest.mark.parametrize(("index", "ret", "count"), [(2, 2, 3), (0, 0, 3), (2, -28, 2)])
+def test_a_vector_that_is_added_in_place_is_held_too(index: int, ret: int, count: int) -> None:
+    t = Trace()
+    t.entry(ENABLE, f"dev={t.dev:#x} minvec=1 maxvec=2")
+    t.leave(ENABLE, 2)
+    t.entry("pci_msix_alloc_irq_at", f"dev={t.dev:#x} index={index}")
+    t.leave("pci_msix_alloc_irq_at", ret)
+    assert tables(str(t))["vector_sets"]["count"].to_list() == [count]
+
+
+# The replay of an enable under Xen
+
+
+@pytest.mark.parametrize(
+    ("setup", "ret", "row"), [(0, 2, ("2", "2", True)), (-28, -28, ("-28", "-28", True)), (-28, 2, ("-28", "2", False))]
+)
+def test_an_enable_of_dom0_returns_what_xens_set_up_says(setup: int, ret: int, row: tuple[str, str, bool]) -> None:
+    t = Trace()
+    t.entry(ENABLE, f"dev={t.dev:#x} minvec=1 maxvec=2")
+    t.entry("xen_initdom_setup_msi_irqs", f"dev={t.dev:#x} nvec=2 type=17")
+    t.leave("xen_initdom_setup_msi_irqs", setup)
+    t.leave(ENABLE, ret)
+    rows = tables(str(t))["predictions"]
+    assert rows.filter(rows["operation"] == "enable").select("predicted", "observed", "agrees").rows() == [row]
+
+
 # The replay of SET_IRQS in a recording that begins late
 
 
