@@ -169,6 +169,19 @@ def test_handlers_of_several_devices_do_not_tell_which_vectors_went_down(devices
     ] * (expected == "found")
 
 
+@pytest.mark.parametrize(("mine", "vectors"), [((0,), [0]), ((0, 2), [0, 2]), ((), None)])
+def test_of_a_named_device_its_own_handlers_count(mine: tuple[int, ...], vectors: list[int] | None) -> None:
+    t = Trace()
+    t.open()
+    t.enable(4, 8, made=8)
+    t.interrupts(*mine)
+    t.line("irq_handler_entry: irq=90 name=vfio-msix[1](0000:42:00.0)", "<idle>-0")
+    t.set_irqs(0x24, 2, 0, 4, -9)
+    t.interrupts(3)  # names the device
+    told = of("VFIO-007", str(t))
+    assert [(f.grade, f.subject.bdf, f.values["vectors"]) for f in told] == [("probable", t.bdf, vectors)] * bool(vectors)
+
+
 @pytest.mark.parametrize(("arguments", "expected"), [("start=0 count=4", "found"), ("count=4", "inconclusive")])
 def test_of_a_block_whose_line_is_cut_it_is_open_what_went_down(arguments: str, expected: str) -> None:
     t = Trace()
