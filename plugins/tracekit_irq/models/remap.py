@@ -73,8 +73,8 @@ def bdf_of(device: str) -> str | None:
 
 
 def _reason(number: str, text: str) -> int:
-    """Return the reason by its text, else by its number: hexadecimal behind 0x, else decimal."""
+    """Return the reason by its text, else by its number: hexadecimal behind 0x or with such a digit, else decimal."""
     for known, reason in REASONS.items():
         if text.startswith(known):
             return reason
-    return int(number, 16) if number.startswith("0x") else int(number)
+    return int(number) if number.isdecimal() else int(number, 16)
