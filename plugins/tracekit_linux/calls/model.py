@@ -11,7 +11,7 @@ from tracekit_linux.calls import perf_trace
 from tracekit_linux.calls.few import Few
 from tracekit_linux.calls.functions import normal_returns
 from tracekit_linux.calls.pairing import RETURN, Pairing
-from tracekit_linux.calls.rows import KINDS, NEEDED, merged, prepared
+from tracekit_linux.calls.rows import KINDS, NEEDED, merged, prepared, without_empty
 from tracekit_linux.calls.symbols import Names
 from tracekit_linux.operations.tree import sources_of
 from tracekit_linux.tables import CALLS
@@ -45,7 +45,7 @@ def _of_few(frame: pl.DataFrame, names: Names) -> pl.DataFrame:
 
 
 def _of_many(frame: pl.DataFrame, names: Names) -> pl.DataFrame:
-    rows = prepared(frame, names)
+    rows = prepared(without_empty(frame), names)
     pairing = Pairing({name: rows[name].to_list() for name in NEEDED}, names.returning)
     pairing.pair(rows["kind"].to_list())
     return _table(rows, pairing)

@@ -49,6 +49,29 @@ def merged(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     return rows.filter(_MAKES_CALLS).sort("source", "line", maintain_order=True)
 
 
+def without_empty(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of one source without entry and exit of a function that nobody knows, where nothing stands between the two.
+
+    Most rows of a function graph that `merged` leaves are such. A pair is left out only where the row before it has closed all calls that
+    this entry would close. Where a CPU shows tasks by turns (`graph_switch`), columns do not tell the lanes.
+    """
+    if "graph_exit" not in rows["kind"] or "graph_switch" in rows["kind"] or rows["tid"].is_null().any() != rows["tid"].is_null().all():
+        return rows
+    lane = ["tid", pl.when(_TID.is_null() | (_TID == 0)).then(_CPU)]
+    depth, entered = pl.col("indent").fill_null("").str.len_chars(), _KIND == "graph_entry"
+    strange = entered & ~pl.col("function").is_in(list(FUNCTIONS)).fill_null(False)
+    closed = (entered & (depth < depth.shift(-1).over(lane))) | (
+        _KIND.is_in(["graph_exit", "graph_leaf"]) & (depth <= depth.shift(-1).over(lane))
+    )
+    empty = strange & (_KIND == "graph_exit").shift(-1).over(lane) & (depth.shift(-1).over(lane) == depth) & closed.shift(1).over(lane)
+    while True:
+        first = rows.select(empty.fill_null(False).alias("first"))["first"]
+        if not first.any():
+            return rows
+        left = rows.hstack([first]).filter(~(pl.col("first") | pl.col("first").shift(1).over(lane).fill_null(False)))
+        rows = left.drop("first")
+
+
 def prepared(rows: pl.DataFrame, names: Names) -> pl.DataFrame:
     """Return the rows of one source with the columns that pairing needs, `args` as arguments, and `value` and `value_kind` returned."""
     rows = _named(rows.with_row_index("n"), names)
