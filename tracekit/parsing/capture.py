@@ -194,8 +194,7 @@ def _candidates(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, 
 def _general(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, pl.Series]]:
     """Yield each rule without a literal that matches, with its rows. A rule that matches one of some texts is tried on all of them, the
     others only on what one expression for all of these matches."""
-    some = msg.gather_every(len(msg) // _SOME + 1) if len(msg) > SMALL_SOURCE else None
-    usual = frozenset(r.name for r in vocabulary.general if some is not None and some.str.contains(r.regex).any())
+    usual = _usual(msg, vocabulary) if len(msg) > SMALL_SOURCE else frozenset()
     rows = msg.str.contains(vocabulary.form_without(usual)).arg_true()
     texts = msg[rows]
     few = _few(texts) if len(rows) <= SMALL_SOURCE else None
@@ -207,6 +206,13 @@ def _general(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, pl.
             hit = texts.str.contains(rule.regex) if few is None else pl.Series([*map(bool, map(_compiled(rule.regex).match, few))])
             if hit.any():
                 yield rule, rows.filter(hit)
+
+
+def _usual(msg: pl.Series, vocabulary: Vocabulary) -> frozenset[str]:
+    """Return the rules without a literal that match one of some texts. Python tries them: polars would compile them anew each time."""
+    some = msg.gather_every(len(msg) // _SOME + 1)
+    hits = _few(some.filter(some.str.contains(vocabulary.form_without(frozenset())))) or []
+    return frozenset(r.name for r in vocabulary.general if any(map(_compiled(r.regex).match, hits)))
 
 
 def _holding(found: pl.DataFrame) -> dict[str, pl.Series]:
