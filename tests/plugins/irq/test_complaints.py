@@ -444,3 +444,10 @@ def test_an_irq_that_was_refused_may_be_a_line(error: int) -> None:
     (found,) = findings(log(f"i801_smbus 0000:00:1f.4: Failed to allocate irq 16: {error}"))
     assert (found.code, found.grade, found.severity, found.values["errno"]) == ("MSI-004", "possible", "low", error)
     assert found.summary == f"an irq of 0000:00:1f.4 was refused with {error}"
+
+
+@pytest.mark.parametrize("mark", ("# ", "#", " * ", "// ", "; "))
+def test_a_driver_that_a_comment_quotes_is_quiet(mark: str) -> None:
+    text = "nvme nvme3: I/O 23 QID 0 timeout, completion polled\n"
+    assert [f.grade for f in findings(text)] == ["proven"]
+    assert findings(mark + text) == []
