@@ -110,3 +110,46 @@ def test_its_settings_are_shown_and_it_takes_part_in_every_command(ring: Path, t
     assert tracekit("replay", "dmesg.txt", "--plugins", ring).returncode == 0
     assert tracekit("whatif", "dmesg.txt", "--plugins", ring).returncode == 0
     assert tracekit("redact", "dmesg.txt", "-o", "clean", "--plugins", ring).returncode == 0
+
+
+ENVELOPE = '''"""A collector's lines."""
+ENVELOPES = r"""
+// A collector.
+//! layer: {layer}
+
+%import .common (NAME)
+
+start: boxed
+
+// `2026-03-01T10:00:00Z [host9] text`.
+boxed: iso " [" host "] " [msg]
+
+iso: ISO
+host: NAME
+msg: MSG
+
+ISO: /[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T[0-9:]+Z/
+MSG: /.+/
+"""
+'''
+
+
+@pytest.mark.parametrize("layer", ["collector", "outer"])
+def test_an_envelope_of_ones_own_comes_before_those_that_take_any_stamp(
+    layer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "boxed.py").write_text(ENVELOPE.format(layer=layer))
+    line = "2026-03-01T10:00:0{}Z {}[   88.{}00000] DMAR-IR: IR3: can't allocate an IRTE\n"
+    ask = "SELECT line, machine, ts FROM irte_exhausted ORDER BY line"
+
+    def rows(head: str, *options: str) -> list[dict[str, object]]:
+        (tmp_path / "a.log").write_text(line.format(1, head, 1) + line.format(2, head, 2))
+        told: list[dict[str, object]] = json.loads(tracekit("query", tmp_path / "a.log", ask, "-f", "json", *options).stdout)
+        return told
+
+    own = ("--plugins", str(tmp_path / "boxed.py"))
+    stamps = [88_100_000_000, 88_200_000_000]
+    assert [(r["machine"], r["ts"]) for r in rows("[host9] ", *own)] == [("host9", t) for t in stamps]
+    assert [(r["machine"], r["ts"]) for r in rows("[host9] ")] == [("", t) for t in stamps]
+    assert [(r["machine"], r["ts"]) for r in rows("", *own)] == [("", t) for t in stamps]  # lines that it does not match stay as they were

@@ -59,6 +59,7 @@ def _load_file(grammars: Grammars, path: Path, warnings: list[str] | None) -> It
     rules: dict[str, Rule] = grammars.envelopes if path.parent.name == "envelopes" else grammars.events  # type: ignore[assignment]
     for rule in lower_file(path, warnings):
         if warnings is not None:
+            rule = replace(rule, foreign=True)
             _run_once(rule)
         _add(rules, rule)
         yield rule

@@ -40,6 +40,7 @@ class Rule:
     marks: Marks
     by_lark: str = ""  # the grammar file, for a rule of a third party that only lark can parse
     said: Mapping[str, str] = field(default_factory=dict)
+    foreign: bool = False  # of a third party
 
     @property
     def texts(self) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ _RAW_PROBES = (
     (r": __probe_func=([0-9a-f]+) __probe_ret_ip=([0-9a-f]+)", ": (${1} <- ${2})"),
 )
 _WHOLE = "whole_match"
+LOGGERS = ("outer", "collector")  # layers of programs that put something before each line
 _REST_IS_MESSAGE = re.compile(r"\^(.*)\(\?P<(msg\w*)>(.*)\[\^\n\]\*\)\$", re.DOTALL)
 _STAMPED = re.compile(r"\[ *[0-9]{1,10}\.[0-9]{6}[ <\]]")
 _SYMBOL = re.compile(r"[0-9a-f]{8,16} [A-Za-z] [^ ]+$")
@@ -219,11 +220,15 @@ def _head(rule: Rule) -> str:
 
 
 def _layers(rules: Mapping[str, Rule]) -> tuple[tuple[Rule, ...], ...]:
-    """Return the rules of each layer, outermost first."""
+    """Return the rules of each layer, outermost first.
+
+    Those of a third party come first. Of loggers they are tried on whole lines too: a shipped rule takes any stamp at the head of a line.
+    """
     found: dict[str, list[Rule]] = {name: [] for name in LAYERS}
-    for rule in rules.values():
+    for rule in sorted(rules.values(), key=lambda r: not r.foreign):
         found[rule.marks.layer].append(rule)
-    return tuple(map(tuple, found.values()))
+    whole = [r for name in LOGGERS for r in found[name] if r.foreign]
+    return tuple(map(tuple, (whole, *found.values()) if whole else found.values()))
 
 
 def _per_file(rule: Rule) -> bool:
