@@ -1,6 +1,7 @@
 """MSI-001: the device's MSI-X domain is smaller than its table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import polars as pl
 
@@ -23,6 +24,8 @@ from tracekit import (
 from tracekit_msi.diagnoses.kernel_bug import errno_of, subject_of_report
 from tracekit_msi.diagnoses.stale_sizes import sizes
 from tracekit_msi.refused_index import RECORD, refused_index
+
+OUT_OF_RANGE = "Numerical result out of range"
 
 
 @fallback
@@ -52,16 +55,29 @@ def returns(op_set_irqs: pl.DataFrame, enables: pl.DataFrame | None = None, devi
 def message(qemu_enable_vectors_failed: pl.DataFrame) -> Iterator[Finding]:
     """Newer QEMUs print the errno as text (gate QV4)."""
     told = qemu_enable_vectors_failed
-    for row in told.filter(pl.col("reason").str.contains("Numerical result out of range", literal=True)).head(1).iter_rows(named=True):
-        yield Finding(
-            summary="QEMU could not enable vectors: -34, which an irq domain smaller than the MSI-X table gives",
-            grade="possible",
-            subject=Subject("an unnamed device", "unknown", how="QEMU's message names no device; -trace 'vfio_msix_*' does"),
-            evidence=tuple(span(row["source"], row["line"], role="effect")),
-            unchecked=(Unchecked("the refused index, the size of the domain and of the table", RECORD),),
-            values={"errno": ERANGE},
-            advice="Unbind and rebind the driver of the device, then start the guest again.",
-        )
+    for row in told.filter(pl.col("reason").str.contains(OUT_OF_RANGE, literal=True)).head(1).iter_rows(named=True):
+        yield _said(row, Subject("an unnamed device", "unknown", how="QEMU's message names no device; -trace 'vfio_msix_*' does"))
+
+
+@fallback
+def single(qemu_signaling_failed: pl.DataFrame) -> Iterator[Finding]:
+    """Yield functions for which a single vector of MSI-X was refused with that errno: QEMU names them."""
+    told = qemu_signaling_failed.filter((pl.col("kind") == "MSIX") & pl.col("reason").str.contains(OUT_OF_RANGE, literal=True))
+    for row in told.unique("name", keep="first", maintain_order=True).iter_rows(named=True):
+        name = row["name"] or "an unnamed device"
+        yield _said(row, Subject(name, "pci" if row["name"] else "unknown", name if "." in name else None))
+
+
+def _said(row: Mapping[str, Any], subject: Subject) -> Finding:
+    return Finding(
+        summary="QEMU could not enable vectors: -34, which an irq domain smaller than the MSI-X table gives",
+        grade="possible",
+        subject=subject,
+        evidence=tuple(span(row["source"], row["line"], role="effect")),
+        unchecked=(Unchecked("the refused index, the size of the domain and of the table", RECORD),),
+        values={"errno": ERANGE},
+        advice="Unbind and rebind the driver of the device, then start the guest again.",
+    )
 
 
 @fallback
@@ -88,7 +104,7 @@ def report(enables: pl.DataFrame, kernel_reports: pl.DataFrame, devices: pl.Data
     explains=("VFIO-003", "VFIO-004", "MSI-009"),
     supersedes=("MSI-002",),
     record=RECORD,
-    witnesses=(refused_index, returns, sizes, message, report),
+    witnesses=(refused_index, returns, sizes, message, single, report),
     shown_by=(Shown("enables", "enabling", ("ret",), of=(pl.col("kind") == "msix") & ~pl.col("created")),),
     absent="no enabling of MSI-X in the input",
 )

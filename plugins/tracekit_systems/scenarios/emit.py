@@ -28,10 +28,10 @@ CALLERS = {  # function -> from where it is called, as a return probe prints it
 
 def ftrace(answer: Answer, scenario: Scenario) -> str:
     """Return the run as a trace with kprobes and kretprobes."""
-    names = {name: n for n, name in enumerate(dict.fromkeys(e.device for e in answer.events if e.device))}
+    names = {name: n for n, name in enumerate(dict.fromkeys(e.device for e in answer.events if e.device and e.kind != "client"))}
     kinds = {d.name: d.kind for d in scenario.devices}
     offset = 0xC8 if release_of(scenario.host.kernel) >= (6, 2) else 0xD0  # of `dev` in `struct pci_dev`
-    told = (_line(e, names, kinds.get(e.device, "msix"), offset) for e in answer.events if e.kind != "message")
+    told = (_line(e, names, kinds.get(e.device, "msix"), offset) for e in answer.events if e.kind not in ("message", "client"))
     return "\n".join(["# tracer: nop", "#", *told]) + "\n"
 
 

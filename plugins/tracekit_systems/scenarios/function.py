@@ -8,6 +8,7 @@ from tracekit import EINVAL, VFIO_INTX, VFIO_MSI, VFIO_MSIX, Act, Device, Step
 from tracekit_systems.scenarios.client import KvmtoolClient
 from tracekit_systems.scenarios.interrupts import Interrupts
 from tracekit_systems.scenarios.kernel import Kernel
+from tracekit_systems.scenarios.qemu import QemuLines
 from tracekit_systems.scenarios.served import MDEV, Served, index_of
 from tracekit_systems.scenarios.storage import refusal
 from tracekit_systems.scenarios.world import MS, World, vectors
@@ -37,6 +38,7 @@ class FunctionRun:
         self.vfio: Any = None
         self.vmm: Any = None
         self.sent: list[tuple[Any, int]] = []
+        self.lines = QemuLines(world, name, self.index)
         self.line = world.machines["Vmm"]("incr", 1)  # the client's side of INTx
         self.wanted: set[int] = set()
         self.missed: list[Any] = []  # what was lost in a window
@@ -71,8 +73,10 @@ class FunctionRun:
             self.interrupts.guest_masks_line(masks)
         elif masks:
             self.interrupts.guest_masks(vector)
+            self.lines.masks(vector)
         else:
             self.interrupts.guest_unmasks(vector)
+            self.lines.unmasks(self.wanted if vector is None else [vector])
 
     def moved(self, stopped: set[int], started: set[int]) -> None:
         """Do nothing: vectors of VFIO are not managed, and move with no loss (arch/x86/kernel/irq.c, fixup_irqs)."""
@@ -85,7 +89,7 @@ class FunctionRun:
             self._loads(self.device.wanted(self.current))
             return
         self.wanted = set()
-        self._act(f"the guest disables {CLASSES[self.index]}", lambda: self.vmm.guest_disables(self.send), own=True)
+        self._act(f"the guest disables {CLASSES[self.index]}", self._disables, own=True)
 
     def rebind(self) -> None:
         """Unbind and bind the driver in the host."""
@@ -109,11 +113,12 @@ class FunctionRun:
         if not self.served:
             self.world.message(self.name, f"vfio-pci {self.name}: enabling device (0000 -> 0002)")
             self.world.call(self.name, "vfio_pci_core_enable")
+        self.lines.opened(size, self.policy())
         table = "" if self.index == VFIO_INTX or self.device.backend in MDEV else f", whose table has {size} entries"
         self.world.step(self.name, f"session {session}: the client opens the device{table}")
         self.loading = True
         if self.interrupts.source.line:
-            self._act("the client enables INTx", lambda: self.line.switch_line(True, self.send))
+            self._act("the client enables INTx", self._line_on)
         if self.index == VFIO_INTX:
             self.wanted, self.loading = {0}, False
         else:
@@ -181,7 +186,7 @@ class FunctionRun:
         first = asked_for if guest.unmask == "before enable" else []
         self._act(f"the guest enables {CLASSES[self.index]}", lambda: self._enables(first))
         for vector in [] if first else asked_for:
-            self._act(f"the guest unmasks vector {vector}", partial(self.vmm.guest_unmasks, vector, self.send))
+            self._act(f"the guest unmasks vector {vector}", partial(self._unmasks, vector))
 
     def _stores(self, count: int) -> bool:
         """Take vectors from message storage; where there is none the guest's driver falls back to MSI-X."""
@@ -202,7 +207,25 @@ class FunctionRun:
         """Enable MSI or MSI-X, for which the client switches INTx off."""
         if self.vfio.irq_type == VFIO_INTX:
             self.line.switch_line(False, self.send)
+            self.lines.line(False)
+        self.lines.enables(unmasked)
         self.vmm.guest_enables(unmasked, self.send)
+        self.lines.enabled()
+
+    def _unmasks(self, vector: int) -> None:
+        self.lines.uses(vector)
+        self.vmm.guest_unmasks(vector, self.send)
+
+    def _disables(self) -> None:
+        self.lines.disables()
+        self.vmm.guest_disables(self.send)
+        if self.device.intx:
+            self.lines.line(True)
+        self.lines.disabled()
+
+    def _line_on(self) -> None:
+        self.line.switch_line(True, self.send)
+        self.lines.line(True)
 
     def _act(self, what: str, act: Callable[[], None], own: bool = False) -> None:
         """Run one action of the guest or the client, and check the requests that it leads to. `own`: the guest takes its vectors down."""
@@ -254,12 +277,15 @@ class FunctionRun:
         if off and was:
             self.world.begin(f"{self.name} windows", "down", "bad")
             self.going = set(self.interrupts.used)
+        after = self.lines.torn
+        self.lines.asks(request)
         ret = self.kernel.set_irqs(self.vfio, request)
         if off and ret == 0:
             self.torn = bool(was)
         elif ret == 0 and self.torn:
             self.down, self.going = self.down | self.going, set()
         self.sent.append((request, ret))
+        self.lines.answered(request, ret, after)
         self.world.begin(f"{self.name} vectors", vectors(len(self.vfio.wired)), "vectors")
         if not self.vfio.wired:
             self.world.end(f"{self.name} vectors")

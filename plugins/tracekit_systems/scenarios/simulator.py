@@ -10,6 +10,7 @@ import polars as pl
 
 from tracekit import LARGEST_TABLE, VFIO_INTX, VFIO_MSI, Answer, Parts, Pool, Scenario, Signal, Simulator, TracekitError
 from tracekit_systems.scenarios.emit import dmesg, ftrace
+from tracekit_systems.scenarios.emit_qemu import qemu
 from tracekit_systems.scenarios.function import CLASSES, FunctionRun
 from tracekit_systems.scenarios.hostdriver import HostDriver
 from tracekit_systems.scenarios.hotplug import draw, plug
@@ -37,13 +38,13 @@ class Forward(Simulator):
     switches: ClassVar[tuple[str, ...]] = SWITCHES
     reads: ClassVar[tuple[str, ...]] = TABLES
 
-    emits: ClassVar[tuple[str, ...]] = ("ftrace", "dmesg")
+    emits: ClassVar[tuple[str, ...]] = ("ftrace", "dmesg", "qemu")
 
     def emit(self, answer: Answer, scenario: Scenario, kind: str) -> str:
         """Return the lines of a run. Errors: TracekitError where the lines are a Xen guest's."""
         if scenario.host.xen:
             raise TracekitError("the lines of a Xen guest are not written yet; leave --emit out")
-        return {"ftrace": ftrace, "dmesg": dmesg}[kind](answer, scenario)
+        return {"ftrace": ftrace, "dmesg": dmesg, "qemu": qemu}[kind](answer, scenario)
 
     def like(self, tables: Mapping[str, pl.DataFrame]) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Return the settings that a log shows."""
@@ -228,6 +229,7 @@ def _session(world: World, runs: list[Run], session: int) -> None:
     if session in world.scenario.rebinds:
         for run in runs:
             run.rebind()
+    world.client("", "start")
     for run in runs:
         if run.device.used(session):
             run.begin(session)

@@ -13,7 +13,10 @@ SOURCE = "simulation"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A call, a return, a trace event, or a message of the kernel log, which is then in `function`. `ret`: what a return gives back."""
+    """A call, a return, a trace event, or a message of the kernel log, which is then in `function`. `ret`: what a return gives back.
+
+    A `client` event is a line of QEMU: its trace event, or its message where `ret` is not 0.
+    """
 
     at: int
     kind: str
@@ -99,6 +102,10 @@ class World:
         """Note a line of the kernel log."""
         self.now += US
         self.events.append(Event(self.now, "message", device, text, {}))
+
+    def client(self, device: str, name: str, ret: int = 0, **args: int) -> None:
+        """Note a line of the client, which takes no time of its own."""
+        self.events.append(Event(self.now, "client", device, name, args, ret))
 
     def begin(self, lane: str, text: str, tone: Any) -> None:
         """Begin a bar in a lane, which ends the one before it."""

@@ -114,12 +114,24 @@ def _proven(w: dict[str, Any], subject: Subject) -> Finding:
 
 
 def _from_messages(frames: tuple[pl.DataFrame | None, ...], windows: pl.DataFrame | None) -> Iterator[Finding]:
-    """Yield a client's message, alone; with QEMU's trace of a growth that was not confirmed, the device and the order are known."""
-    messages = [row for f in frames if f is not None for row in f.iter_rows(named=True)]
-    if not messages:
-        return
-    grown = windows.filter((pl.col("basis") == "qemu") & (pl.col("kind") == "open")) if windows is not None else None
-    w = grown.row(-1, named=True) if grown is not None and grown.height else None
+    """Yield a client's messages, alone; with QEMU's trace beside them, by the device whose growth failed."""
+    traced = windows.filter(pl.col("basis") == "qemu") if windows is not None else None
+    failed = traced.filter(pl.col("kind") == "failed") if traced is not None else None
+    shown = {(w["source"], w["enable_end"]): w for w in failed.iter_rows(named=True)} if failed is not None else {}
+    groups: dict[str | None, tuple[dict[str, Any] | None, list[dict[str, Any]]]] = {}
+    for m in (row for f in frames if f is not None for row in f.iter_rows(named=True)):
+        w = shown.get((m["source"], m["line"]))
+        if w is None or w["old"] and w["recovered_line"] is None:  # else nothing had been enabled before, or a later enable worked
+            groups.setdefault(w["bdf"] if w is not None else None, (w, []))[1].append(m)
+    grown = traced.filter(pl.col("kind") == "open") if traced is not None else None
+    for w, messages in groups.values():
+        if w is None and grown is not None and grown.height:
+            w = grown.row(-1, named=True)
+        yield _told(messages, w)
+
+
+def _told(messages: list[dict[str, Any]], w: dict[str, Any] | None) -> Finding:
+    """Return a finding of messages; with a growth that failed or was not confirmed, the device and the order are known."""
     first = messages[0]
     subject = subject_of(w) if w is not None else Subject("an unnamed device", "unknown", None, (), "-trace 'vfio_msix_*' of QEMU names it")
     evidence = [e for m in messages[:5] for e in span(m["source"], m["line"], role="effect")]
@@ -131,7 +143,7 @@ def _from_messages(frames: tuple[pl.DataFrame | None, ...], windows: pl.DataFram
         if w is not None
         else (Unchecked("vectors had been enabled before", "QEMU's trace (-trace 'vfio_msix_*') or SET_IRQS calls of the host"),)
     )
-    yield Finding(
+    return Finding(
         summary=f"the client could not enable the vectors of {subject.label} ({reason})",
         grade="probable" if w is not None else "possible",
         subject=subject,

@@ -147,13 +147,20 @@ def _used(named: pl.DataFrame, vectors: dict[int, int], irqs: set[int], since: d
 
 @dataclass
 class Device:
-    """The state of a device in QEMU's trace since its last enable."""
+    """The state of a device in QEMU's trace since its last enable; `enabled` is None while that enable goes on.
+
+    `waiting`: a growth whose success is not shown yet. `failed`: those that QEMU says have failed, the vectors before, the message.
+    `dead`: the latest enable or growth failed, so that no vector is left.
+    """
 
     enabled: Row | None = None
     most: int = 1
     used: dict[int, Row] = field(default_factory=dict)
     entries: dict[int, list[Row]] = field(default_factory=dict)
-    waiting: tuple[Row, int] | None = None  # a growth whose success is not shown yet
+    waiting: tuple[Row, int] | None = None
+    failed: list[tuple[Row, int, Row]] = field(default_factory=list)
+    recovered: Row | None = None
+    dead: bool = False
 
 
 class QemuWindows(Model):
@@ -161,7 +168,8 @@ class QemuWindows(Model):
 
     Before 8.2 always, from 8.2 with noresize 1: QEMU then disables the index and enables one vector more (hw/vfio/pci.c,
     vfio_msix_vector_do_use). The count starts at 1 at `vfio_msix_enable`: the enable has taken vector 0. A growth counts when a later
-    event of one of its vectors shows that it worked; one that is the last event of its device is kept with kind `open`.
+    event of one of its vectors shows that it worked; one that is the last event of its device is kept with kind `open`. A message of QEMU
+    right after `do_use` says that it failed; at the enable itself nothing had been enabled before (`old` 0).
     """
 
     tables: ClassVar[tuple[Table, ...]] = (WINDOWS,)
@@ -170,24 +178,42 @@ class QemuWindows(Model):
         super().__init__()
         self.devices: dict[str, Device] = {}
         self.dynamic: set[str] = set()
+        self.opened: dict[str, str] = {}  # devices whose capability QEMU was seen to read, and in which source
+        self.had: set[str] = set()  # devices whose vectors have been enabled since then
+        self.refused: set[str] = set()  # devices whose enable failed and has not ended; empty for one without a name
+        self.last: Row | None = None  # the latest use of a vector: a message of QEMU is about it
 
     def on_vfio_msix_early_setup(self, e: Row) -> None:
+        self._close(e.name)
+        self.had.discard(e.name)
+        self.refused.discard(e.name)
+        self.opened[e.name] = e.source
+        self.last = None
         (self.dynamic.add if e.noresize == 0 else self.dynamic.discard)(e.name)
 
     def on_vfio_msix_enable(self, e: Row) -> None:
-        self._settle(e.name, worked=True)
-        self.devices[e.name] = Device(enabled=e)
+        device = self.devices.get(e.name)
+        if device is not None and device.enabled is None:
+            device.enabled, device.waiting = e, None
+        else:
+            self._close(e.name, worked=True)
+            self.devices[e.name] = Device(enabled=e, dead=bool(self.refused & {e.name, ""}))
+        if not self.devices[e.name].dead:
+            self.had.add(e.name)
+        self.refused -= {e.name, ""}
+        self.last = None
 
     def on_vfio_msix_disable(self, e: Row) -> None:
-        self._settle(e.name, worked=None)
-        self.devices.pop(e.name, None)
+        self._close(e.name)
+        self.last = None
 
     def on_vfio_pci_reset(self, e: Row) -> None:
         self.on_vfio_msix_disable(e)
 
     def on_vfio_msix_vector_do_use(self, e: Row) -> None:
+        self.last = e
         device = self.devices.get(e.name)
-        if device is None or device.enabled is None or e.name in self.dynamic:
+        if device is None or e.name in self.dynamic:
             return
         self._settle(e.name, worked=True)
         if e.vector + 1 > device.most:
@@ -196,8 +222,12 @@ class QemuWindows(Model):
         device.used[e.vector] = e
 
     def on_vfio_msix_vector_release(self, e: Row) -> None:
-        if (device := self.devices.get(e.name)) is not None and e.vector < device.most:
+        device = self.devices.get(e.name)
+        if device is not None and e.vector < device.most:
             device.used.pop(e.vector, None)
+        elif device is None and e.vector == 0 and self.last is not None and (self.last.name, self.last.vector) == (e.name, 0):
+            self.devices[e.name] = Device()  # the enable has taken vector 0, and goes on with those that the guest has unmasked
+            self.last = None
 
     def on_vfio_msi_interrupt(self, e: Row) -> None:
         device = self.devices.get(e.name)
@@ -207,16 +237,54 @@ class QemuWindows(Model):
             self._settle(e.name, worked=True)
         device.entries.setdefault(e.vector, []).append(e)
 
+    def on_qemu_enable_vectors_failed(self, e: Row) -> None:
+        """Let the growth of the latest vector fail; before the enable has ended, nothing had been enabled."""
+        use, self.last = self.last, None
+        if use is None or use.source != e.source:
+            return
+        device = self.devices.get(use.name)
+        if device is not None and device.waiting is not None and device.waiting[0] is use:
+            _, old = device.waiting
+            device.waiting = device.recovered = None
+            if device.dead:  # since the first of these failures, or since the enable
+                old = device.failed[0][1] if device.failed else 0
+            device.failed.append((use, old, e))
+            device.dead = True
+        elif device is None and use.name not in self.had and self.opened.get(use.name) == e.source:
+            self.refused.add(use.name)
+            self._failed(use.name, use, 0, e)
+
+    def on_qemu_enable_msix_failed(self, e: Row) -> None:
+        """Let an enable without any vector fail; QEMU names no device, so none may have had vectors."""
+        if not self.had and e.source in self.opened.values():
+            self.refused.add("")
+            self._failed(None, e, 0, e)
+
     def on_end(self) -> None:
         for name in list(self.devices):
-            self._settle(name, worked=None)
+            self._close(name)
+
+    def _close(self, name: str, worked: bool | None = None) -> None:
+        """End what is known of a device's vectors."""
+        self._settle(name, worked=worked)
+        device = self.devices.pop(name, None)
+        for use, old, message in device.failed if device is not None else ():
+            self._failed(name, use, old, message, device)
 
     def _settle(self, name: str, *, worked: bool | None) -> None:
-        """Emit the pending growth: confirmed by an event of its vectors, or open at the end."""
+        """Emit the pending growth: confirmed by an event of its vectors, or open at the end.
+
+        After one that failed, it takes nothing down that worked. The guest has no interrupt from a vector before the enable has ended.
+        """
         device = self.devices.get(name)
         if device is None or device.waiting is None:
             return
         (e, old), device.waiting = device.waiting, None
+        if device.dead:
+            device.dead, device.recovered = not worked, e if worked else None
+            return
+        if device.enabled is None:
+            return
         in_use = [
             {"vector": v, "entries": len(rows), "first": rows[0].line, "last": rows[-1].line}
             for v, rows in sorted(device.entries.items())
@@ -225,13 +293,25 @@ class QemuWindows(Model):
         self.emit(
             "windows", e, bdf=as_bdf(name), kind="growth" if worked else "open", basis="qemu", index=VFIO_MSIX, old=old,
             new=e.vector + 1, ret=None,
-            enabled_line=device.enabled.line if device.enabled is not None else None,
+            enabled_line=device.enabled.line,
             disable_end=e.line, disable_ts=e.ts, enable_line=e.line,
             enable_end=e.line, enable_ts=None, wired=sorted(v for v in device.used if v < old),
             irqs=[], in_use=in_use, handlers=bool(in_use),
             inferred=True, hint=False, span=None, ts_end=None, line_end=e.line,
         )  # fmt: skip
         device.entries = {}
+
+    def _failed(self, name: str | None, e: Row, old: int, message: Row, device: Device | None = None) -> None:
+        """Emit a request that QEMU says has failed."""
+        enabled = device.enabled if device is not None else None
+        recovered = device.recovered if device is not None else None
+        self.emit(
+            "windows", e, bdf=as_bdf(name) if name else None, kind="failed", basis="qemu", index=VFIO_MSIX, old=old,
+            new=e.vector + 1 if e is not message else None, ret=None, enabled_line=enabled.line if enabled else None,
+            disable_end=e.line, disable_ts=e.ts, enable_line=e.line, enable_end=message.line, enable_ts=message.ts,
+            recovered_line=recovered.line if recovered else None, wired=[], irqs=[], in_use=[], handlers=False,
+            inferred=True, hint=False, span=None, ts_end=None, line_end=message.line,
+        )  # fmt: skip
 
 
 def as_bdf(name: str) -> str | None:
