@@ -142,6 +142,8 @@ def _confirmed(answer: Answer) -> set[str]:
     for e in answer.events:
         if e.function == "start" and e.kind == "client":
             added.clear()
+        elif e.kind == "client" and e.ret:
+            added.discard(e.device)
         elif e.function == "vfio_msix_vector_do_use" and e.args["vector"]:
             found |= added & {e.device}
             added.add(e.device)

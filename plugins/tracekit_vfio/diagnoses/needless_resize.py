@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import VFIO_MSIX, Finding, Unchecked, Verdict, clear, diagnosis, distinct, inconclusive, span, subject_of, times
-from tracekit_vfio.diagnoses.resize_window import CALLS, GROWTH, NO_WINDOW, best, subjects
+from tracekit_vfio.diagnoses.resize_window import CALLS, NO_WINDOW, best, grown, subjects
 
 OBSERVE = "GET_IRQ_INFO of index 2 (flags 0x1: it can grow), or a call of pci_msix_alloc_irq_at"
 
@@ -31,7 +31,7 @@ def needless_resize(
     What to do: use {QV3} or later.
     References: Linux e4163438e015 and 6c8017c6a58d; QEMU 45d85f622811.
     """
-    growths = windows.filter(GROWTH & (pl.col("index") == VFIO_MSIX))
+    growths = grown(windows).filter(pl.col("index") == VFIO_MSIX)
     if growths.is_empty():
         yield clear("no growth window")
         return

@@ -78,13 +78,30 @@ def resize_window(
     if windows is None:
         yield clear("no disable and enable of an index")
         return
-    growths = windows.filter(GROWTH)
+    growths = grown(windows)
     found = False
     for group in subjects(growths):
         found = True
         yield replace(_finding(group, devices, gap), advice=UP_FRONT if on_arm(platforms) else IN_PLACE)
     if not found:
         yield _quiet(windows)
+
+
+def grown(windows: pl.DataFrame) -> pl.DataFrame:
+    """Return the windows in which vectors in use went down to add more.
+
+    QEMU's trace tells neither irqs nor, beside KVM, interrupts. Where calls show the same steps of the function, or of one without a name,
+    and the handlers none of its vectors in use, these decide.
+    """
+    found = windows.filter(GROWTH)
+    idle = windows.filter((pl.col("basis") == "calls") & (pl.col("kind") == "growth") & pl.col("handlers"))
+    idle = idle.filter(pl.col("in_use").list.len() == 0).select("old", "new", "bdf").unique()
+    if idle.is_empty():
+        return found
+    traced = (pl.col("basis") == "qemu") & ~pl.col("handlers")
+    left = found.filter(traced).join(idle, on=["old", "new", "bdf"], how="anti")
+    left = left.join(idle.filter(pl.col("bdf").is_null()), on=["old", "new"], how="anti")
+    return pl.concat([found.filter(~traced), left])
 
 
 def on_arm(platforms: pl.DataFrame | None) -> bool:

@@ -45,6 +45,7 @@ def vector_dead(
     qemu_vector_lost: pl.DataFrame | None = None,
     qemu_eventfd_failed: pl.DataFrame | None = None,
     devices: pl.DataFrame | None = None,
+    windows: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """A single vector could not be added or wired; the others of the device go on.
 
@@ -59,7 +60,7 @@ def vector_dead(
     """
     added = list(_from_calls(op_set_irqs, op_alloc_at, devices))
     wired = _from_wiring(op_set_irqs, devices, {f.subject.label for f in added})
-    findings = [*added, *wired, *_from_messages(qemu_signaling_failed)]
+    findings = [*added, *wired, *_from_messages(qemu_signaling_failed, windows)]
     findings += _unnamed(qemu_vector_lost, qemu_eventfd_failed)
     yield from findings
     if not findings:
@@ -145,11 +146,14 @@ def _finding(at: Mapping[str, Any], subject: Subject, failed: pl.DataFrame, requ
     )
 
 
-def _from_messages(messages: pl.DataFrame | None) -> Iterator[Finding]:
-    """Yield what QEMU prints: the vector and the errno's text."""
+def _from_messages(messages: pl.DataFrame | None, windows: pl.DataFrame | None) -> Iterator[Finding]:
+    """Yield what QEMU prints: the vector and the errno's text. Where its trace shows that all vectors failed before, no other goes on."""
     if messages is None:
         return
     vectors = messages.filter(pl.col("kind").str.starts_with("MSI") & (pl.col("action") == "TRIGGER"))
+    if windows is not None:
+        down = windows.filter((pl.col("basis") == "qemu") & (pl.col("kind") == "failed"))
+        vectors = vectors.filter(pl.Series([not _all_down(m, down) for m in vectors.iter_rows(named=True)], dtype=pl.Boolean))
     for (name,), group in vectors.group_by("name", maintain_order=True):
         first = group.row(0, named=True)
         numbers = sorted(set(group["vector"].to_list()))
@@ -163,6 +167,13 @@ def _from_messages(messages: pl.DataFrame | None) -> Iterator[Finding]:
             values={"vectors": numbers, "message": first["reason"]},
             advice="Record the host's SET_IRQS calls with their return values.",
         )
+
+
+def _all_down(message: Mapping[str, Any], down: pl.DataFrame) -> bool:
+    """Return whether the latest enable of the device failed, and no later one worked."""
+    ends = pl.min_horizontal("recovered_line", "closed_line")
+    before = (pl.col("source") == message["source"]) & (pl.col("bdf") == message["name"]) & (pl.col("enable_end") < message["line"])
+    return down.filter(before & (ends.is_null() | (ends > message["line"]))).height > 0
 
 
 def _unnamed(lost: pl.DataFrame | None, without_file: pl.DataFrame | None) -> Iterator[Finding]:

@@ -180,13 +180,13 @@ class QemuWindows(Model):
         self.dynamic: set[str] = set()
         self.opened: dict[str, str] = {}  # devices whose capability QEMU was seen to read, and in which source
         self.had: set[str] = set()  # devices whose vectors have been enabled since then
-        self.refused: set[str] = set()  # devices whose enable failed and has not ended; empty for one without a name
+        self.refused: dict[str, list[tuple[Row, Row]]] = {}  # device -> uses of vectors and messages of an enable that failed
+        self.unnamed: Row | None = None  # the same without any vector: the enable that ends next is the one
         self.last: Row | None = None  # the latest use of a vector: a message of QEMU is about it
 
     def on_vfio_msix_early_setup(self, e: Row) -> None:
-        self._close(e.name)
+        self._close(e.name, e)
         self.had.discard(e.name)
-        self.refused.discard(e.name)
         self.opened[e.name] = e.source
         self.last = None
         (self.dynamic.add if e.noresize == 0 else self.dynamic.discard)(e.name)
@@ -196,15 +196,15 @@ class QemuWindows(Model):
         if device is not None and device.enabled is None:
             device.enabled, device.waiting = e, None
         else:
-            self._close(e.name, worked=True)
-            self.devices[e.name] = Device(enabled=e, dead=bool(self.refused & {e.name, ""}))
+            refused = self._refused(e)
+            self._close(e.name, e, worked=True)
+            self.devices[e.name] = Device(enabled=e, failed=refused, dead=bool(refused))
         if not self.devices[e.name].dead:
             self.had.add(e.name)
-        self.refused -= {e.name, ""}
-        self.last = None
+        self.last = self.unnamed = None
 
     def on_vfio_msix_disable(self, e: Row) -> None:
-        self._close(e.name)
+        self._close(e.name, e)
         self.last = None
 
     def on_vfio_pci_reset(self, e: Row) -> None:
@@ -247,29 +247,34 @@ class QemuWindows(Model):
             _, old = device.waiting
             device.waiting = device.recovered = None
             if device.dead:  # since the first of these failures, or since the enable
-                old = device.failed[0][1] if device.failed else 0
+                old = device.failed[0][1]
             device.failed.append((use, old, e))
             device.dead = True
         elif device is None and use.name not in self.had and self.opened.get(use.name) == e.source:
-            self.refused.add(use.name)
-            self._failed(use.name, use, 0, e)
+            self.refused.setdefault(use.name, []).append((use, e))
 
     def on_qemu_enable_msix_failed(self, e: Row) -> None:
-        """Let an enable without any vector fail; QEMU names no device, so none may have had vectors."""
-        if not self.had and e.source in self.opened.values():
-            self.refused.add("")
-            self._failed(None, e, 0, e)
+        """Let an enable without any vector fail."""
+        self.unnamed = e
 
     def on_end(self) -> None:
-        for name in list(self.devices):
+        for name in dict.fromkeys([*self.devices, *self.refused]):
             self._close(name)
 
-    def _close(self, name: str, worked: bool | None = None) -> None:
+    def _refused(self, e: Row) -> list[tuple[Row, int, Row]]:
+        """Return what failed in the enable that ends here, where no vector had been enabled before."""
+        told, alone = self.refused.pop(e.name, []), self.unnamed
+        if alone is not None and e.name not in self.had and self.opened.get(e.name) == e.source == alone.source:
+            told = [*told, (alone, alone)]
+        return [(use, 0, message) for use, message in told]
+
+    def _close(self, name: str, e: Row | None = None, worked: bool | None = None) -> None:
         """End what is known of a device's vectors."""
         self._settle(name, worked=worked)
-        device = self.devices.pop(name, None)
-        for use, old, message in device.failed if device is not None else ():
-            self._failed(name, use, old, message, device)
+        device = self.devices.pop(name, None) or Device()
+        device.failed += [(use, 0, message) for use, message in self.refused.pop(name, [])]
+        for use, old, message in device.failed:
+            self._failed(name, use, old, message, device, e)
 
     def _settle(self, name: str, *, worked: bool | None) -> None:
         """Emit the pending growth: confirmed by an event of its vectors, or open at the end.
@@ -301,16 +306,16 @@ class QemuWindows(Model):
         )  # fmt: skip
         device.entries = {}
 
-    def _failed(self, name: str | None, e: Row, old: int, message: Row, device: Device | None = None) -> None:
+    def _failed(self, name: str, e: Row, old: int, message: Row, device: Device, closed: Row | None) -> None:
         """Emit a request that QEMU says has failed."""
-        enabled = device.enabled if device is not None else None
-        recovered = device.recovered if device is not None else None
         self.emit(
-            "windows", e, bdf=as_bdf(name) if name else None, kind="failed", basis="qemu", index=VFIO_MSIX, old=old,
-            new=e.vector + 1 if e is not message else None, ret=None, enabled_line=enabled.line if enabled else None,
+            "windows", e, bdf=as_bdf(name), kind="failed", basis="qemu", index=VFIO_MSIX, old=old,
+            new=e.vector + 1 if e is not message else None, ret=None,
+            enabled_line=device.enabled.line if device.enabled is not None else None,
             disable_end=e.line, disable_ts=e.ts, enable_line=e.line, enable_end=message.line, enable_ts=message.ts,
-            recovered_line=recovered.line if recovered else None, wired=[], irqs=[], in_use=[], handlers=False,
-            inferred=True, hint=False, span=None, ts_end=None, line_end=message.line,
+            recovered_line=device.recovered.line if device.recovered is not None else None,
+            closed_line=closed.line if closed is not None else None, closed_ts=closed.ts if closed is not None else None,
+            wired=[], irqs=[], in_use=[], handlers=False, inferred=True, hint=False, span=None, ts_end=None, line_end=message.line,
         )  # fmt: skip
 
 
