@@ -37,7 +37,7 @@ def ftrace(answer: Answer, scenario: Scenario) -> str:
 
 def dmesg(answer: Answer, scenario: Scenario) -> str:
     """Return the kernel log: the banner, interrupt remapping, and what the kernel says of the devices."""
-    return "\n".join([*_boot(scenario), *(f"[{_stamp(e.at, 12)}] {e.function}" for e in answer.events if e.kind == "message")]) + "\n"
+    return "\n".join([*_boot(scenario), *(f"[{stamp(e.at, 12)}] {e.function}" for e in answer.events if e.kind == "message")]) + "\n"
 
 
 def _boot(scenario: Scenario) -> Iterator[str]:
@@ -56,7 +56,7 @@ def _boot(scenario: Scenario) -> Iterator[str]:
 
 
 def _line(e: Event, names: Mapping[str, int], kind: str, offset: int) -> str:
-    return f"  {'<idle>-0' if e.function == 'irq_handler_entry' else TASK} [001] ..... {_stamp(e.at, 12)}: {_text(e, names, kind, offset)}"
+    return f"  {'<idle>-0' if e.function == 'irq_handler_entry' else TASK} [001] ..... {stamp(e.at, 12)}: {_text(e, names, kind, offset)}"
 
 
 def _text(e: Event, names: Mapping[str, int], kind: str, offset: int) -> str:
@@ -94,6 +94,7 @@ def _arguments(args: Mapping[str, int]) -> str:
     return " ".join(f"{k}={v:#x}" if k == "flags" else f"{k}={v}" for k, v in args.items())
 
 
-def _stamp(at: int, width: int) -> str:
+def stamp(at: int, width: int) -> str:
+    """Return a time of the run in seconds since the boot."""
     us = BEGIN_S * 1_000_000 + at // 1000
     return f"{us // 1_000_000}.{us % 1_000_000:06d}".rjust(width)

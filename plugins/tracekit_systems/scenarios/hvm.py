@@ -6,6 +6,7 @@ from tracekit_systems.scenarios.world import MS, World, vectors
 GSIS = 24  # numbers below are lines of the IO-APIC
 LEAST_LEAK = 3  # numbers that must be lost before it is called a leak
 VECTORS = 208  # of one CPU in Xen that MSIs may have (NR_DYNAMIC_VECTORS)
+FIRST_IRQ = 48  # of a guest's MSIs: the lowest free one is taken
 EACH_CPU = 6  # event channels of a virtual CPU: four in xen_smp_intr_init, one in xen_init_lock_cpu, the timer's (arch/x86/xen)
 TWO_LEVEL, FIFO = 4095, 131071  # channels of a 64-bit domain (include/public/event_channel.h)
 
@@ -20,7 +21,7 @@ class HvmRun:
     def __init__(self, world: World) -> None:
         self.world, machines, gates = world, world.machines, world.gates
         host, guest = world.scenario.host, world.scenario.guest
-        self.msis = max(host.cpus * VECTORS, 8 * GSIS) - GSIS
+        self.msis = msis(world.scenario)
         each = sum(max(d.wanted(n) for n in range(1, world.scenario.last + 1)) for d in world.scenario.devices)
         self.others = host.in_use + max(guest.count - 1, 0) * each
         self.channels, self.taken = channels(world.scenario), guest.cpus * EACH_CPU + guest.channels
@@ -34,6 +35,7 @@ class HvmRun:
             mappable=max(self.msis - self.others, 0),
         )
         self.on: dict[str, list[str]] = {}
+        self.irqs: dict[str, int] = {}
 
     def session(self, number: int) -> None:
         """Unload the drivers that are not used or are reloaded, then load those that are used."""
@@ -53,6 +55,7 @@ class HvmRun:
         self.world.step(d.name, "the guest unloads the driver")
         for slot in self.on.pop(d.name):
             self.guest.disable(slot)
+            self.irqs.pop(slot)
         lost = [p for p in self.guest.space.held if not self.guest.users.get(p)]
         if len(lost) >= LEAST_LEAK:
             self.world.fault("XEN-003", d.name)
@@ -61,14 +64,23 @@ class HvmRun:
     def _load(self, d: Device, count: int) -> None:
         step = self.world.step(d.name, f"the guest loads the driver, which takes {vectors(count)}")
         mine = self.on.setdefault(d.name, [])
+        number = [x.name for x in self.world.scenario.devices].index(d.name)
+        self.world.message(d.name, f"nvme nvme{number}: pci function {d.name}")
         pirqs = []
         for n in range(count):
-            pirq = self.guest.enable(f"{d.name} {n}")
+            slot = f"{d.name} {n}"
+            held = set(self.guest.space.held)
+            pirq = self.guest.enable(slot)
             if pirq == ENODEV:
+                self.world.message(d.name, f"nvme {d.name}: Failed to create MSI{'-X' if d.kind == 'msix' else ''}! ret={pirq}!")
                 self.world.fault("XEN-002", d.name)
                 break
-            mine.append(f"{d.name} {n}")
+            self._bound(d, slot, pirq, pirq in held)
+            mine.append(slot)
             pirqs.append(pirq)
+        for slot in mine:
+            if slot in self.guest.deaf:
+                self.world.message(d.name, f"xen:events: Failed to obtain physical IRQ {self.irqs[slot]}")
         told = f"pirqs {', '.join(map(str, pirqs))}" if pirqs else "no pirq"
         self.world.steps[step.number - 1] = type(step)(step.number, step.at, step.subject, step.what, told)
         if self.guest.shared:
@@ -79,6 +91,16 @@ class HvmRun:
             self.world.fault("XEN-005", d.name)
         self._measured()
 
+    def _bound(self, d: Device, slot: str, pirq: int, again: bool) -> None:
+        """Say which pirq and irq a vector has (arch/x86/pci/xen.c, xen_hvm_setup_msi_irqs, dynamic debug).
+
+        The event channel is opened when the driver requests the irq (drivers/xen/events/events_base.c, __startup_pirq).
+        """
+        taken = set(self.irqs.values())
+        irq = self.irqs[slot] = next(i for i in range(FIRST_IRQ, FIRST_IRQ + len(taken) + 1) if i not in taken)
+        self.world.message(d.name, f"nvme {d.name}: xen: msi {'already ' if again else ''}bound to pirq={pirq}")
+        self.world.message(d.name, f"nvme {d.name}: xen: msi --> pirq={pirq} --> irq={irq}")
+
     def _measured(self) -> None:
         self.world.peak("pirqs", len(self.guest.space.held), self.world.scenario.host.pirqs)
         self.world.peak("event channels", self.taken + self.guest.opened, self.channels)
@@ -88,12 +110,20 @@ class HvmRun:
 
 
 def channels(scenario: Scenario) -> int:
-    """Return how many event channels a guest may have: by its configuration (`event_channels` of xl.cfg, 1023), and by how they are kept.
+    """Return how many event channels a guest may have: by `event_channels` of its configuration, and by how they are kept."""
+    return min(scenario.host.event_channels, FIFO if fifo(scenario) else TWO_LEVEL)
 
-    FIFO needs Xen 4.4 and Linux 3.14 (drivers/xen/events/events_fifo.c); else there are two levels.
+
+def fifo(scenario: Scenario) -> bool:
+    """Return whether the event channels are kept as FIFO queues, else in two levels.
+
+    FIFO needs Xen 4.4 and Linux 3.14 (drivers/xen/events/events_fifo.c).
     """
     host, guest = scenario.host, scenario.guest
-    fifo = host.events == "fifo"
-    if host.events == "auto":
-        fifo = release_of(host.xen) >= (4, 4) and release_of(guest.kernel) >= (3, 14)
-    return min(host.event_channels, FIFO if fifo else TWO_LEVEL)
+    able = release_of(host.xen) >= (4, 4) and release_of(guest.kernel) >= (3, 14)
+    return host.events == "fifo" or host.events == "auto" and able
+
+
+def msis(scenario: Scenario) -> int:
+    """Return how many MSIs Xen has for all its guests."""
+    return max(scenario.host.cpus * VECTORS, 8 * GSIS) - GSIS

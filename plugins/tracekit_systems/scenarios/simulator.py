@@ -11,6 +11,7 @@ import polars as pl
 from tracekit import LARGEST_TABLE, VFIO_INTX, VFIO_MSI, Answer, Parts, Pool, Scenario, Signal, Simulator, TracekitError
 from tracekit_systems.scenarios.emit import dmesg, ftrace
 from tracekit_systems.scenarios.emit_qemu import qemu
+from tracekit_systems.scenarios.emit_xen import xen
 from tracekit_systems.scenarios.function import CLASSES, FunctionRun
 from tracekit_systems.scenarios.hostdriver import HostDriver
 from tracekit_systems.scenarios.hotplug import draw, plug
@@ -38,13 +39,14 @@ class Forward(Simulator):
     switches: ClassVar[tuple[str, ...]] = SWITCHES
     reads: ClassVar[tuple[str, ...]] = TABLES
 
-    emits: ClassVar[tuple[str, ...]] = ("ftrace", "dmesg", "qemu")
+    emits: ClassVar[tuple[str, ...]] = ("ftrace", "dmesg", "qemu", "xen")
 
     def emit(self, answer: Answer, scenario: Scenario, kind: str) -> str:
-        """Return the lines of a run. Errors: TracekitError where the lines are a Xen guest's."""
-        if scenario.host.xen:
-            raise TracekitError("the lines of a Xen guest are not written yet; leave --emit out")
-        return {"ftrace": ftrace, "dmesg": dmesg, "qemu": qemu}[kind](answer, scenario)
+        """Return the lines of a run. Errors: TracekitError where such a host, or client, prints none of that kind."""
+        if bool(scenario.host.xen) != (kind == "xen"):
+            what = "a guest of Xen has its lines in the console: --emit xen" if scenario.host.xen else "set host.xen to a release of it"
+            raise TracekitError(f"--emit {kind}: {what}")
+        return {"ftrace": ftrace, "dmesg": dmesg, "qemu": qemu, "xen": xen}[kind](answer, scenario)
 
     def like(self, tables: Mapping[str, pl.DataFrame]) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Return the settings that a log shows."""
@@ -149,6 +151,7 @@ def _xen(world: World, assumed: tuple[str, ...]) -> Answer:
         assumptions=assumed,
         gates=world.gates,
         timeline=timeline(world, world.faults),
+        events=tuple(world.events),
     )
 
 
