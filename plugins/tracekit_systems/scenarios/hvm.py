@@ -78,14 +78,14 @@ class HvmRun:
             self._bound(d, slot, pirq, pirq in held)
             mine.append(slot)
             pirqs.append(pirq)
-        for slot in mine:
-            if slot in self.guest.deaf:
-                self.world.message(d.name, f"xen:events: Failed to obtain physical IRQ {self.irqs[slot]}")
+        deaf = [slot for slot in mine if slot in self.guest.deaf]
+        for slot in deaf:
+            self.world.message(d.name, f"xen:events: Failed to obtain physical IRQ {self.irqs[slot]}")
         told = f"pirqs {', '.join(map(str, pirqs))}" if pirqs else "no pirq"
         self.world.steps[step.number - 1] = type(step)(step.number, step.at, step.subject, step.what, told)
-        if self.guest.shared:
+        if self.guest.shared.intersection(pirqs):
             self.world.fault("XEN-001", d.name)
-        if self.guest.deaf:
+        if deaf:
             self.world.fault("XEN-004", d.name)
         if any(self.guest.space.held.get(p) == "allocated" for p in pirqs):
             self.world.fault("XEN-005", d.name)
