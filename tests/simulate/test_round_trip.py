@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import round_trip_xen
 from round_trip import disagreements, simulated
 
 BLOCKS, EACH = 5, 80  # benchmarks/round_trip.py runs as many as one likes
@@ -11,6 +12,11 @@ BLOCKS, EACH = 5, 80  # benchmarks/round_trip.py runs as many as one likes
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_what_is_simulated_is_found(block: int, tmp_path: Path) -> None:
     assert disagreements(range(block * EACH, (block + 1) * EACH), tmp_path) == []
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_what_a_guest_of_xen_is_simulated_to_meet_is_found(block: int, tmp_path: Path) -> None:
+    assert round_trip_xen.disagreements(range(block * EACH, (block + 1) * EACH), tmp_path) == []
 
 
 def test_the_lines_are_those_of_the_kernel(tmp_path: Path) -> None:

@@ -69,13 +69,13 @@ class HvmRun:
         pirqs = []
         for n in range(count):
             slot = f"{d.name} {n}"
-            held = set(self.guest.space.held)
+            again = self.guest.finds(slot) is not None
             pirq = self.guest.enable(slot)
             if pirq == ENODEV:
                 self.world.message(d.name, f"nvme {d.name}: Failed to create MSI{'-X' if d.kind == 'msix' else ''}! ret={pirq}!")
                 self.world.fault("XEN-002", d.name)
                 break
-            self._bound(d, slot, pirq, pirq in held)
+            self._bound(d, slot, pirq, again)
             mine.append(slot)
             pirqs.append(pirq)
         deaf = [slot for slot in mine if slot in self.guest.deaf]

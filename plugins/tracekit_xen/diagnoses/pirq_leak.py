@@ -8,7 +8,7 @@ import polars as pl
 
 from tracekit import Evidence, Finding, Row, Unchecked, Verdict, clear, diagnosis, in_order, inconclusive
 from tracekit_xen.places import domain, guest_function, rows, spans, whole
-from tracekit_xen.refusals import hvm_sources
+from tracekit_xen.refusals import hvm_sources, of_guest
 
 RELEASED = ("irq again", "enabled anew", "destroyed")
 RECORD = "in the guest: dynamic debug of arch/x86/pci/xen.c over several driver reloads; the device model's log with XEN_PT_LOGGING_ENABLED"
@@ -42,14 +42,16 @@ def pirq_leak(
     op_xen_setup: pl.DataFrame | None = None,
     xen_platform: pl.DataFrame | None = None,
     xen_events_said: pl.DataFrame | None = None,
+    xen_msi_create_failed: pl.DataFrame | None = None,
+    xen_frontend_missing: pl.DataFrame | None = None,
     *,
     least: int = 3,
 ) -> Iterator[Finding | Verdict]:
     """Each time a device is enabled it takes new pirqs, and the old ones do not come back.
 
     What it finds: at least `least` numbers that were let go (their irq serves another number, or their device is enabled anew) while
-    later requests got lower numbers only, though Xen hands out the highest free one; or numbers that the device model maps anew for an
-    entry without an unmap; or numbers that debug code allocated and nobody mapped. Probable: the release itself is not printed.
+    later requests got lower numbers only, or none, though Xen hands out the highest free one; or numbers that the device model maps anew
+    for an entry without an unmap; or numbers that debug code allocated and nobody mapped. Probable: the release itself is not printed.
     Why it matters: the domain has some 32 numbers for MSI; when they are gone, no device gets MSI until the domain is restarted.
     Stays quiet when: any number is handed out a second time: Xen got it back, which is the healthy case.
     Affected: guest kernels with c74fd80f2f41 on a device model that does not unmap; guests that allocate without enabling; debug prints
@@ -59,7 +61,8 @@ def pirq_leak(
     """
     lives = list(rows(pirq_lives.filter("given") if pirq_lives is not None else None))
     hvm = hvm_sources(xen_platform, pirq_lives, op_xen_setup, xen_events_said)
-    leaks = [*_withheld(lives, least, hvm), *_never_unmapped(xen_pt_requested, xen_pt_unmap, least), *_never_mapped(lives, least)]
+    refused = [r.row for r in of_guest(xen_msi_create_failed, xen_frontend_missing, hvm) if r.starved]
+    leaks = [*_withheld(lives, refused, least, hvm), *_never_unmapped(xen_pt_requested, xen_pt_unmap, least), *_never_mapped(lives, least)]
     yield from map(_finding, leaks)
     if leaks:
         return
@@ -70,16 +73,19 @@ def pirq_leak(
         yield inconclusive("no number was let go and asked for again in this log", RECORD)
 
 
-def _withheld(lives: list[Row], least: int, hvm: Set[str]) -> Iterator[_Leak]:
-    """Yield numbers let go that Xen passed over: a later request got a lower one. None of the source's numbers may come twice."""
+def _withheld(lives: list[Row], refused: list[Row], least: int, hvm: Set[str]) -> Iterator[_Leak]:
+    """Yield numbers let go that Xen passed over: a later request got a lower one, or none. None of the source's numbers may come twice."""
     for source in dict.fromkeys(x.source for x in lives):
         mine = [x for x in lives if x.source == source and x.basis in ("guest", "calls")]
         if _recurs(mine):
             continue
-        gone = [x for x in mine if x.end in RELEASED and any(y.line >= x.line_end and y.pirq < x.pirq for y in mine)]
+        let_go = [x for x in mine if x.end in RELEASED]
+        lower = [x for x in let_go if any(y.line >= x.line_end and y.pirq < x.pirq for y in mine)]
+        none = [m for m in refused if m.source == source and any(m.line >= x.line_end for x in let_go)]
+        gone = [x for x in let_go if x in lower or any(m.line >= x.line_end for m in none)]
         numbers = tuple(sorted({x.pirq for x in gone}, reverse=True))
         if len(numbers) >= least:
-            how = "let go, but later requests got lower numbers only"
+            how = "let go, but later requests got " + ("lower numbers only" if lower else "none")
             advice = "Use a device model that unmaps on disable ({QV1}, {XV1}, or later); restart the domain."
             yield _Leak(
                 numbers,
@@ -87,7 +93,7 @@ def _withheld(lives: list[Row], least: int, hvm: Set[str]) -> Iterator[_Leak]:
                 advice,
                 None,
                 0 if mine[0].basis == "calls" and source not in hvm else None,
-                tuple(whole(x, "cause") for x in gone),
+                (*(whole(x, "cause") for x in gone), *(() if lower else (whole(m, "effect") for m in none[:1]))),
             )
 
 

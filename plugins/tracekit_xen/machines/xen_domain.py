@@ -199,8 +199,8 @@ class HvmGuest:
 
     def enable(self, device: str) -> int:
         """Enable the device's MSI: the pirq, or -19 where none was free. A device whose event channel is refused is `deaf`."""
-        pirq = self.cached.get(device)
-        if not (self.reuses and pirq is not None and self.users.get(pirq)):
+        pirq = self.finds(device)
+        if pirq is None:
             pirq = min(self.space.next_number().results or {ENOSPC})
             if pirq == ENOSPC:
                 return ENODEV
@@ -214,12 +214,19 @@ class HvmGuest:
         self.users.setdefault(pirq, []).append(device)
         return pirq
 
+    def finds(self, device: str) -> int | None:
+        """Return the number in the device's message that the guest takes again, None where it asks for a fresh one."""
+        pirq = self.cached.get(device)
+        return pirq if self.reuses and pirq is not None and self.users.get(pirq) else None
+
     def disable(self, device: str) -> None:
-        """Disable the device's MSI: the event channel is closed; the number goes back only if the device model unmaps it."""
+        """Disable the device's MSI: its event channel, if any, is closed; the number goes back only if the device model unmaps it."""
         pirq = self.cached[device]
         self.users[pirq].remove(device)
-        self.deaf.discard(device)
-        self.space.close(pirq)
+        if device in self.deaf:
+            self.deaf.remove(device)
+        else:
+            self.space.close(pirq)
         if self.unmaps:
             self.space.unmap(pirq)
 
