@@ -31,7 +31,7 @@ def simulate(
     ] = None,
     flip: Annotated[str, typer.Option("--flip", metavar="GATE,...", help="Flip gates, all at once: KV2,QV3 (tracekit explain).")] = "",
     emit: Annotated[
-        str, typer.Option("--emit", metavar="KIND,...", help="Write the lines of such a run into --output: ftrace, dmesg.")
+        str, typer.Option("--emit", metavar="KIND,...", help="Write the lines of such a run into --output: ftrace, dmesg, qemu, xen.")
     ] = "",
     plan: Annotated[
         Path | None,
