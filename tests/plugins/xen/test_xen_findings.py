@@ -94,6 +94,17 @@ def test_numbers_that_fall_to_the_end_are_a_leak_and_starve_the_guest() -> None:
     assert found[1][4] == [*(2 + 2 * i for i in range(32)), 66]
 
 
+def test_numbers_let_go_before_a_request_that_gets_none_are_a_leak() -> None:
+    """A guest with four numbers, over a device model that does not unmap, reloads its driver; its twin is probed no second time."""
+    probe = "[   {}.000000] nvme nvme0: pci function 0000:00:04.0\n"
+    took = "".join(bound(10.0 + i / 1000, "0000:00:04.0", 27 - i, 60 + i) for i in range(4))
+    refused = "[   20.000100] nvme 0000:00:04.0: Failed to create MSI-X! ret=-19!\n"
+    found = xen(HVM + probe.format(10) + took + probe.format(20) + refused)
+    assert found[0] == ("XEN-003", "probable", "guest", None, [3, 5, 7, 9, 12])
+    assert [(f[0], f[3]) for f in found[1:]] == [("XEN-002", "XEN-003")]
+    assert [f[0] for f in xen(HVM + probe.format(10) + took + refused)] == ["XEN-002"]
+
+
 def test_numbers_that_recur_over_fifty_reloads_are_quiet() -> None:
     result = run(falling(50))
     assert [f for f in result.findings if f.code.startswith("XEN")] == []
