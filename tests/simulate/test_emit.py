@@ -77,7 +77,10 @@ def test_an_enable_without_an_unmasked_vector_has_the_words_of_the_release(versi
     assert said[0] == line
 
 
-TWO = [{**NVME, "table": [1], "sessions": [1, 3]}, {"name": "0000:00:06.0", "table": [1], "sessions": [2, 3], "reload": False}]
+TWO: list[dict[str, Any]] = [
+    {**NVME, "table": [1], "sessions": [1, 3]},
+    {"name": "0000:00:06.0", "table": [1], "sessions": [2, 3], "reload": False},
+]
 
 
 @pytest.mark.parametrize(
