@@ -15,7 +15,7 @@ WINDOWS = Table(
         Column("entity", _INT),
         Column("request", _INT, "The SET_IRQS that enables again (`calls.id`)."),
         Column("index", _INT, "What was enabled: 1 MSI, 2 MSI-X."),
-        Column("old", _INT, "Vectors before the disable."),
+        Column("old", _INT, "Vectors before the disable; 0 where QEMU's trace shows that none had been enabled."),
         Column("new", _INT, "Vectors after the enable; null where none followed."),
         Column("ret", _INT, "Return value of the enable; null where it is not recorded."),
         Column("bdf", _TEXT),
