@@ -45,6 +45,8 @@ CASES = 60
 PATIENCE_S = 120
 TRACEKIT = [sys.executable, "-P", "-m", "tracekit"]
 DASK = [sys.executable, "-P", "-m", "dask"]
+# Python 3.11 keeps what it could write of a module's bytecode: the next import of it fails.
+NO_BYTECODE = {"PYTHONDONTWRITEBYTECODE": "1"}
 BACK = """
 import time
 _now, _begun = time.time, time.monotonic()
@@ -135,7 +137,8 @@ def parent(given: Round) -> bool:
 def limit(given: Round) -> bool:
     """Let no file grow beyond some KB."""
     size = given.chance.choice((1, 4, 8, 16)) << 10
-    return given.ended(given.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))))
+    small = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))  # noqa: E731
+    return given.ended(given.start(preexec_fn=small, env=os.environ | NO_BYTECODE))
 
 
 def full(given: Round) -> bool:

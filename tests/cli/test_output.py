@@ -36,8 +36,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tracekit(command: list[str], stdout: int | IO[bytes], first: Callable[[], None] | None = None) -> "subprocess.CompletedProcess[bytes]":
+    # Python 3.11 keeps what it could write of a module's bytecode where files must stay small: the next import of it fails.
+    env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
-        [sys.executable, "-m", "tracekit", *command], stdout=stdout, stderr=subprocess.PIPE, preexec_fn=first, check=False
+        [sys.executable, "-m", "tracekit", *command], stdout=stdout, stderr=subprocess.PIPE, preexec_fn=first, check=False, env=env
     )
 
 
