@@ -44,7 +44,7 @@ _RAW_PROBES = (
 )
 _WHOLE = "whole_match"
 LOGGERS = ("outer", "collector")  # layers of programs that put something before each line
-_REST_IS_MESSAGE = re.compile(r"\^(.*)\(\?P<(msg\w*)>(.*)\[\^\n\]\*\)\$", re.DOTALL)
+_TO_THE_END = "[^\n]*)$"  # how an expression ends whose message is the rest of the line
 _STAMPED = re.compile(r"\[ *[0-9]{1,10}\.[0-9]{6}[ <\]]")
 _SYMBOL = re.compile(r"[0-9a-f]{8,16} [A-Za-z] [^ ]+$")
 
@@ -220,10 +220,7 @@ def _head(rule: Rule) -> str:
 
 
 def _layers(rules: Mapping[str, Rule]) -> tuple[tuple[Rule, ...], ...]:
-    """Return the rules of each layer, outermost first.
-
-    Those of a third party come first. Of loggers they are tried on whole lines too: a shipped rule takes any stamp at the head of a line.
-    """
+    """Return the rules of each layer, outermost first, before all a third party's for loggers: shipped ones take any stamp at the head."""
     found: dict[str, list[Rule]] = {name: [] for name in LAYERS}
     for rule in sorted(rules.values(), key=lambda r: not r.foreign):
         found[rule.marks.layer].append(rule)
@@ -366,13 +363,15 @@ def _groups(text: pl.Series, regex: str) -> pl.DataFrame:
 @cache
 def _before_message(regex: str) -> tuple[str, str] | None:
     """Return (an expression of what stands before a message that is the rest of the line, name of the message)."""
-    if (parts := _REST_IS_MESSAGE.fullmatch(regex)) is None or "(?P<msg" in parts[1]:
+    head, named, rest = regex.partition("(?P<msg")
+    name, _, begin = rest.partition(">")
+    if not (named and head.startswith("^") and begin.endswith(_TO_THE_END)) or "(?P<msg" in begin:
         return None
     try:
-        head, begin = (re.compile(part).pattern for part in (parts[1], parts[3]))
+        head, begin = (re.compile(part).pattern for part in (head[1:], begin.removesuffix(_TO_THE_END)))
     except re.error:  # the message stands inside of an alternative
         return None
-    return f"^(?P<{_WHOLE}>{head})(?:{begin})", parts[2]
+    return f"^(?P<{_WHOLE}>{head})(?:{begin})", f"msg{name}"
 
 
 def _taken(frame: pl.DataFrame, rule: Rule) -> pl.DataFrame:
