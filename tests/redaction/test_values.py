@@ -139,3 +139,11 @@ def test_the_message_that_journald_writes_as_numbers_is_read() -> None:
 @pytest.mark.parametrize("text", ["a.", "a-", "\\", "a:", "ssh ", "@a", "/home/", "10.", "f", "serial ", "a@"])
 def test_long_lines_of_almost_matches_take_no_longer_for_each_character(text: str) -> None:
     assert redacted(text * (20_000 // len(text)))
+
+
+def test_no_token_spells_a_word() -> None:
+    """`mac-76348bad8d` made a complaint of an ordinary line."""
+    tokens = Tokens(b"key")
+    made = {tokens.of("mac", str(n)) for n in range(5000)}
+    assert len(made) == 5000
+    assert not any(re.search("[a-f]{3}", token.partition("-")[2]) for token in made)

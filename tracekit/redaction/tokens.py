@@ -6,6 +6,7 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 
 from tracekit.errors import UsageError
@@ -14,6 +15,7 @@ SCHEMA = "tracekit.redaction/1"
 _FOLDED = ("mac", "uuid", "ip", "host", "domain", "wwn")  # kinds whose letters may be of either case
 
 TOKEN = re.compile(r"(?:mac|ip|host|user|domain|vm|serial|uuid|wwn|path|case)-[0-9a-f]{10}")
+_WORD = re.compile("[a-f]{3}")  # `mac-76348bad8d` would make a complaint of its line
 
 
 @dataclass
@@ -42,8 +44,9 @@ class Tokens:
     def of(self, kind: str, value: str) -> str:
         """Return the token of a value, as in `host-3f09c2a71b`."""
         told = value.casefold() if kind in _FOLDED else value
-        digest = blake2b(f"{kind}\0{told}".encode("utf-8", "surrogateescape"), key=self.key, digest_size=5).hexdigest()
-        token = f"{kind}-{digest}"
+        text = f"{kind}\0{told}".encode("utf-8", "surrogateescape")
+        digests = (blake2b(text + b"\0" * n, key=self.key, digest_size=5).hexdigest() for n in count())
+        token = f"{kind}-{next(d for d in digests if not _WORD.search(d))}"
         self.values.setdefault(token, value)
         return token
 
