@@ -1,7 +1,7 @@
-"""Figures of batches: `python benchmarks/batch.py [--cases N] [--archive GB]`. Writes the part "Batches" of docs/performance.md.
+"""Figures of batches: `python benchmarks/batch.py [--cases N] [--archive GB] [--report CASES]`.
 
-Small logs of 5 to 200 KB are cut from the samples and, where TRACEKIT_CAPTURES names them, from recorded captures. Every figure is a whole
-process of the command line, start-up included.
+Writes the part "Batches" of docs/performance.md. Small logs of 5 to 200 KB are cut from the samples and, where TRACEKIT_CAPTURES names
+them, from recorded captures. Every figure is a whole process of the command line, start-up included.
 """
 
 import argparse
@@ -18,15 +18,22 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 
+import polars as pl
 from inputs import lines
+
+from tracekit.batch.results import Results, Writer
+from tracekit.batch.rows import TABLES
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "performance.md"
 TITLE = "## Batches"
 OF_INTEREST = re.compile("vfio-pci|xen:events|default/read/poll")  # 2 % of a generated log; of gigabytes of a real one next to nothing
+COPIED = 50_000  # cases of a part that is written for the report over many
 TRACEKIT = str(Path(sys.executable).parent / "tracekit")
 
 
@@ -135,6 +142,42 @@ def many(tmp: Path, count: int) -> list[str]:
     return [*rows, "", f"Results take {stored / count:,.0f} bytes a case."]
 
 
+def report(tmp: Path, count: int) -> list[str]:
+    """The report over that many cases: those of the batch, over and over under other names, since nobody waits for a million of them."""
+    large = tmp / "large"
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:  # the peak of a process counts that of the one it comes from
+        cases = pool.submit(_repeated, tmp / "two", large, count).result()
+    begin = time.perf_counter()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([TRACEKIT, "report", "--fail-on", "never", str(large)], **quiet)  # type: ignore[call-overload]
+    _, _, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - begin
+    faults = Results(large).table("findings").filter(pl.col("grade").is_not_null()).select(pl.len()).collect().item()
+    head = ["| report over | graded findings | seconds | s of CPU | peak MiB |", "|---|---|---|---|---|"]
+    cpu = usage.ru_utime + usage.ru_stime
+    return [*head, f"| {cases:,} cases | {faults:,} | {seconds:.2f} | {cpu:.2f} | {usage.ru_maxrss / 1024:.0f} |"]
+
+
+def _repeated(original: Path, path: Path, count: int) -> int:
+    """Write the cases of a dataset over and over; returns how many there are."""
+    results = Results(original)
+    frames = {name: results.table(name).collect() for name in TABLES}
+    last, own = frames["cases"]["result"].max() or 1, frames["cases"].height
+    w = Writer(path, results.manifest["engine"], {}, results.manifest["versions"])
+    copies = -(-count // own)
+    for first in range(0, copies, step := max(COPIED // own, 1)):
+        numbers = pl.DataFrame({"copy": range(first, min(first + step, copies))})
+        w.add_part({name: _copies(frame, numbers, last) for name, frame in frames.items()})
+    w.finish()
+    return copies * own
+
+
+def _copies(frame: pl.DataFrame, numbers: pl.DataFrame, last: int) -> pl.DataFrame:
+    """The rows of a table once for each number, as those of other cases."""
+    own = (pl.col("result") + pl.col("copy") * last, pl.col("case") + "." + pl.col("copy").cast(pl.String))
+    return numbers.join(frame, how="cross").with_columns(*own).select(frame.columns)
+
+
 def archive(tmp: Path, size: float) -> list[str]:
     """One large archive: time and peak memory of its analysis."""
     path = tmp / "large.tar.gz"
@@ -197,10 +240,12 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--cases", type=int, default=10_000)
     options.add_argument("--archive", type=float, default=6.0, metavar="GB", help="0: none")
+    options.add_argument("--report", type=int, default=1_000_000, metavar="CASES", help="0: none")
     options.add_argument("--dry", action="store_true", help="print only")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as name:
         parts = [many(Path(name), given.cases)]
+        parts += [report(Path(name), given.report)] if given.report else []
         parts += [archive(Path(name), given.archive * 1e9)] if given.archive else []
     command = f"python benchmarks/batch.py --cases {given.cases} --archive {given.archive:g}"
     told = f"{TITLE}\n\nMeasured with `{command}` on {os.cpu_count()} cores.\n"

@@ -29,8 +29,9 @@ def finding(
 
 
 def case(path: str, *findings: tuple[Any, ...], machine: str = "", kernel: str = "6.1", **more: Any) -> Reply:
-    """Return what became of a case; its findings share one line of evidence."""
-    evidence = [(0, f"{path}/dmesg", 7, None, "cause", "the line")] if findings else []
+    """Return what became of a case; its findings, which are numbered, rest on one line."""
+    findings = tuple((number, *row[1:]) for number, row in enumerate(findings))
+    evidence = [(number, f"{path}/dmesg", 7, None, "cause", "the line") for number in range(len(findings))]
     facts = {"machine": machine, "kernel": kernel, "qemu": "", "xen": ""}
     return Reply(path, "done", facts=facts, tables={"findings": list(findings), "evidence": evidence}, **more)
 

@@ -203,9 +203,16 @@ def visible(text: str) -> str:
 def shown(value: Any) -> Any:
     """Return a run, or any part of it, with everything that is not seen written out in all of its texts; tables aside."""
     if isinstance(value, str):
-        return value if value.isascii() and value.isprintable() else visible(_PAINT.sub("", value))
+        return value if _plain(value) else visible(_PAINT.sub("", value))
+    if isinstance(value, list) and all(isinstance(v, str) for v in value) and _plain("".join(value)):
+        return value  # the names of many machines
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{f.name: shown(getattr(value, f.name)) for f in fields(value) if f.name != "tables"})
     if isinstance(value, Mapping):
         return {shown(k): shown(v) for k, v in value.items()}
     return type(value)(map(shown, value)) if type(value) in (tuple, list) else value
+
+
+def _plain(text: str) -> bool:
+    """Return whether all of a text is seen as it is."""
+    return text.isascii() and text.isprintable()

@@ -1,6 +1,7 @@
 """The page on the terminal: what is wrong, with which device, how sure, on which lines, what to do, what could not be seen."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from textwrap import wrap
 from typing import Any
 
@@ -53,7 +54,7 @@ class TerminalReport:
     def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
         """Return the page of a batch: a headline, many faults in brief first, then each with its lines."""
         width = max(40, int(options.get("width") or 80))
-        return printed(fleet_page(shown(fleet), width), width, bool(options.get("color")))
+        return printed(fleet_page(shown(replace(fleet, found=())), width), width, bool(options.get("color")))
 
     def write_answer(self, answer: Answer, options: Mapping[str, Any]) -> str:
         """Return the page of a simulation: the faults with their first step, the cost, and the run as a picture. `names`: of the codes."""

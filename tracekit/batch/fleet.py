@@ -1,6 +1,6 @@
 """The report on a batch: which fault on how many machines, since when, what is new, and what could not be read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -12,17 +12,21 @@ from tracekit.findings import GRADES, SEVERITIES
 from tracekit.fleet import Fleet, FleetFault
 
 BY = ("kernel", "qemu", "xen", "driver", "device")  # what the machines of a fault are counted by
+_AT = {"result": pl.Int64, "finding": pl.Int64}  # which finding
+_NAME = pl.coalesce(pl.col("machine").cast(pl.String), "case").alias("name")  # of a place
 
 
 def fleet(results: Results, against: Results | None = None) -> Fleet:
     """Sum up the results of a batch, and compare them with an earlier batch where one is given."""
-    cases = results.table("cases").select("result", "case", "status", "machine", "kernel", "qemu", "xen", "doubts").collect()
+    cases = _cases(results)
     found = _faults(results, cases)
     done = _placed(cases.filter(pl.col("status") == "done"), found)
     earlier = _Earlier(against, done) if against else None
     doubtful = _doubtful(cases, found)
     missing = results.missing()
     rows, more = spread.cases(found, results)
+    groups = _groups(found)
+    firsts = _firsts([group.row(0, named=True) for group in groups], results)
     failures = results.table("failures").select("case", "member", "kind", "reason").unique().sort(pl.all()).collect()
     return Fleet(
         cases={
@@ -36,8 +40,8 @@ def fleet(results: Results, against: Results | None = None) -> Fleet:
         faulty=_named(found),
         nameless=_nameless(done),
         faulty_nameless=_nameless(found),
-        faults=[_fault(group, results, earlier.state(group) if earlier else "") for group in _groups(found)],
-        gone=earlier.gone(found) if earlier else [],
+        faults=[_fault(group, first, earlier.state(group) if earlier else "") for group, first in zip(groups, firsts, strict=True)],
+        gone=earlier.gone(found, against) if earlier and against else [],
         failures=failures.to_dicts(),
         missing=missing.sort("case").to_dicts(),
         doubtful=doubtful,
@@ -56,63 +60,82 @@ class _Earlier:
     """The results of an earlier batch for the machines that are in both. A case without a host name is identified by its path."""
 
     def __init__(self, results: Results, done: pl.DataFrame) -> None:
-        cases = results.table("cases").collect()
+        cases = _cases(results)
         found = _faults(results, cases)
-        there = set(_placed(cases.filter(pl.col("status") == "done"), found)["place"])
-        here = set(done["place"])
+        there = _names(_placed(cases.filter(pl.col("status") == "done"), found))
+        here = _names(done)
         self.both = here & there
         self.compared = {"both": len(self.both), "only_here": len(here - there), "only_there": len(there - here)}
         self.found = self._shared(found)
+        self.known = set(self.found["group"])
 
     def state(self, group: pl.DataFrame) -> str:
         """Return `known` or `new`; nothing for a fault that no machine of both has now."""
-        if group["group"][0] in set(self.found["group"]):
+        if group["group"][0] in self.known:
             return "known"
         return "new" if self._shared(group).height else ""
 
-    def gone(self, found: pl.DataFrame) -> list[dict[str, Any]]:
-        """Return the faults that machines of both had and have not any more."""
+    def gone(self, found: pl.DataFrame, results: Results) -> list[dict[str, Any]]:
+        """Return the faults that machines of both had and have not any more. `results`: the earlier ones."""
         gone = self.found.join(self._shared(found).select("group").unique(), on="group", how="anti")
-        told = gone.group_by("group", "code", "name", "role").agg(pl.col("place").n_unique().alias("machines"))
-        return told.sort("code", "group").to_dicts()
+        told = gone.group_by("group", "role").agg(pl.col("place").n_unique().alias("machines"), pl.col("result", "finding").first())
+        named = _joined(told, results, "code", "name").drop("result", "finding").with_columns(pl.col("group", "role").cast(pl.String))
+        return named.select("group", "code", "name", "role", "machines").sort("code", "group").to_dicts()
 
     def _shared(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.filter(pl.col("place").is_in(self.both))
+        return frame.filter(_NAME.is_in(self.both))
+
+
+def _cases(results: Results) -> pl.DataFrame:
+    """Return (result, case, status, machine, kernel, qemu, xen, doubt) of all cases: `doubt` is the first that there is, else null."""
+    releases = pl.col("kernel", "qemu", "xen").cast(pl.Categorical)
+    doubt = pl.col("doubts").list.first().alias("doubt")
+    return results.table("cases").select("result", "case", "status", "machine", releases, doubt).collect()
 
 
 def _faults(results: Results, cases: pl.DataFrame) -> pl.DataFrame:
     """Return the findings that are faults of their own: graded, and explained by no other; with the machine and releases of their case.
 
-    `machine` is null where no log of the case names a host; `place` is the machine, or else the path of the case.
+    They are in the order of their cases. `machine` is null where no log of the case names a host; `place` is the machine, or else the
+    case. What repeats in many rows is a category: a million cases fit in little memory.
     """
     of_case = cases.select("result", pl.col("machine").alias("host"), "kernel", "qemu", "xen")
     frame = results.table("findings").filter(pl.col("grade").is_not_null() & pl.col("explained_by").is_null())
     frame = frame.select(
-        *("result", "case", "finding", "group", "code", "name", "severity", "grade", "role", "driver", "device", "machine", "subject"),
-        *("summary", "advice", "first_seen", "last_seen", "seen_by"),
+        *("result", "case", "finding", "machine", "subject", "first_seen", "last_seen"),
+        pl.col("group", "code", "role", "driver", "device", "seen_by").cast(pl.Categorical),
+        pl.col("severity").cast(pl.Enum(SEVERITIES)),
+        pl.col("grade").cast(pl.Enum(GRADES)),
     )
-    joined = frame.collect().join(of_case, on="result", how="left")
+    joined = frame.sort("case", "finding").collect().join(of_case, on="result", how="left", maintain_order="left")
     return joined.with_columns(_name("machine", "host").alias("machine")).drop("host").with_columns(_place())
 
 
 def _doubtful(cases: pl.DataFrame, found: pl.DataFrame) -> list[dict[str, Any]]:
     """Return the cases without a fault whose all-clear is not to be trusted, and the first reason."""
-    quiet = cases.filter((pl.col("status") == "done") & (pl.col("doubts").list.len() > 0)).join(found, on="result", how="anti")
-    return quiet.select("case", pl.col("doubts").list.first().alias("reason")).sort("case").to_dicts()
+    quiet = cases.filter((pl.col("status") == "done") & pl.col("doubt").is_not_null()).join(found, on="result", how="anti")
+    return quiet.select("case", pl.col("doubt").alias("reason")).sort("case").to_dicts()
 
 
 def _placed(cases: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
-    """Return (case, machine, kernel, place) of the cases, and of every machine of a case of several that has a fault."""
-    machines = cases.select("case", _name("machine").alias("machine"), "kernel").with_columns(_place())
-    return pl.concat([machines, found.select("case", "machine", "kernel", "place")])
+    """Return (result, case, machine, kernel, place) of the cases, and of every machine of a case of several that has a fault."""
+    machines = cases.select("result", "case", _name("machine").alias("machine"), "kernel").with_columns(_place())
+    return pl.concat([machines, found.select("result", "case", "machine", "kernel", "place")])
 
 
 def _name(*columns: str) -> pl.Expr:
-    return pl.coalesce(*(pl.when(pl.col(c) != "").then(pl.col(c)) for c in columns))
+    """Return the machine that one of the columns names, null where none does."""
+    return pl.coalesce(*(pl.when(pl.col(c) != "").then(pl.col(c)) for c in columns)).cast(pl.Categorical)
 
 
 def _place() -> pl.Expr:
-    return pl.coalesce("machine", "case").alias("place")
+    """Return the number of a place: that of the machine's name, below zero, else that of the case."""
+    return pl.coalesce(-1 - pl.col("machine").to_physical().cast(pl.Int64), "result").alias("place")
+
+
+def _names(placed: pl.DataFrame) -> set[str]:
+    """Return the names of places: the machine's, else the path of the case."""
+    return set(placed.select(_NAME).to_series())
 
 
 def _named(frame: pl.DataFrame) -> int:
@@ -122,18 +145,18 @@ def _named(frame: pl.DataFrame) -> int:
 
 def _nameless(frame: pl.DataFrame) -> int:
     """Count the cases whose logs name no machine."""
-    named = frame.filter(pl.col("machine").is_not_null()).select("case").unique()
-    return frame.join(named, on="case", how="anti")["case"].n_unique()
+    named = frame.filter(pl.col("machine").is_not_null())["result"]
+    return (frame if named.is_empty() else frame.filter(~pl.col("result").is_in(named.implode())))["result"].n_unique()
 
 
 def _groups(found: pl.DataFrame) -> list[pl.DataFrame]:
     """Return the findings of each group; the worst first, then those on most machines."""
-    groups = found.sort("case", "finding").partition_by("group", maintain_order=True)
+    groups = found.partition_by("group", maintain_order=True)
 
     def rank(g: pl.DataFrame) -> tuple[Any, ...]:
         return (
-            min(map(SEVERITIES.index, g["severity"])),
-            min(map(GRADES.index, g["grade"])),
+            g["severity"].to_physical().min(),
+            g["grade"].to_physical().min(),
             -g["place"].n_unique(),
             g["code"][0],
             g["group"][0],
@@ -142,26 +165,25 @@ def _groups(found: pl.DataFrame) -> list[pl.DataFrame]:
     return sorted(groups, key=rank)
 
 
-def _fault(group: pl.DataFrame, results: Results, state: str) -> FleetFault:
-    first = group.row(0, named=True)
+def _fault(group: pl.DataFrame, first: Mapping[str, Any], state: str) -> FleetFault:
     return FleetFault(
         group=first["group"],
         code=first["code"],
         name=first["name"],
-        severity=min(group["severity"], key=SEVERITIES.index),
-        grade=min(group["grade"], key=GRADES.index),
+        severity=group["severity"].min(),  # type: ignore[arg-type]
+        grade=group["grade"].min(),  # type: ignore[arg-type]
         role=first["role"],
         state=state,
         machines=_named(group),
         nameless=_nameless(group),
-        cases=group["case"].n_unique(),
+        cases=group["result"].n_unique(),
         findings=group.height,
-        first_seen=min(group["first_seen"].drop_nulls(), default=None),
-        last_seen=max(group["last_seen"].drop_nulls(), default=None),
+        first_seen=group["first_seen"].min(),  # type: ignore[arg-type]
+        last_seen=group["last_seen"].max(),  # type: ignore[arg-type]
         seen_by="stamp" if (group["seen_by"] == "stamp").all() else "file",
         by={column: _counts(group, column) for column in BY},
-        on=sorted(group["place"].unique()),
-        example={**{k: first[k] or "" for k in ("case", "summary", "advice")}, **_evidence(results, first)},
+        on=group.unique("place").select(_NAME).to_series().sort().to_list(),
+        example={**{k: first[k] or "" for k in ("case", "summary", "advice")}, **{k: first[k] for k in ("source", "line", "text")}},
         grid=spread.grid(group),
         days=spread.days(group),
     )
@@ -170,16 +192,20 @@ def _fault(group: pl.DataFrame, results: Results, state: str) -> FleetFault:
 def _counts(group: pl.DataFrame, column: str) -> dict[str, int]:
     """Count the places per value, the most frequent first."""
     known = group.filter(pl.col(column) != "")
-    counts = known.group_by(column).agg(pl.col("place").n_unique().alias("n")).sort("n", column, descending=[True, False])
-    return dict(counts.iter_rows())
+    counts = known.group_by(pl.col(column).cast(pl.String)).agg(pl.col("place").n_unique().alias("n"))
+    return dict(counts.sort("n", column, descending=[True, False]).iter_rows())
 
 
-def _evidence(results: Results, finding: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the first line that a finding rests on."""
-    rows = (
-        results.table("evidence")
-        .filter((pl.col("result") == finding["result"]) & (pl.col("finding") == finding["finding"]))
-        .head(1)
-        .collect()
-    )
-    return rows.select("source", "line", "text").row(0, named=True) if rows.height else {"source": "", "line": None, "text": ""}
+def _firsts(findings: Sequence[Mapping[str, Any]], results: Results) -> list[dict[str, Any]]:
+    """Return findings with their texts, and the first line that each rests on."""
+    at = pl.DataFrame([{k: f[k] for k in ("result", "finding")} for f in findings], schema=_AT)
+    texts = _joined(at, results, "name", "summary", "advice")
+    lines = spread.first_lines(at, results)
+    told = texts.join(lines, on=list(_AT), how="left", maintain_order="left").with_columns(pl.col("source", "text").fill_null(""))
+    return [{**f, **more} for f, more in zip(findings, told.iter_rows(named=True), strict=True)]
+
+
+def _joined(rows: pl.DataFrame, results: Results, *columns: str) -> pl.DataFrame:
+    """Return a few rows of findings with more of their columns."""
+    few = results.table("findings").join(rows.lazy().select(*_AT), on=list(_AT), how="semi").select(*_AT, *columns).collect()
+    return rows.join(few, on=list(_AT), how="left", maintain_order="left")

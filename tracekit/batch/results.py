@@ -246,7 +246,7 @@ class Writer(Results):
         if not self.waiting:
             return
         frames = {name: frame(name, rows) for name, rows in self._rows.items()}
-        self._guarded(lambda: self._add_part(frames, replaces=()))
+        self._guarded(lambda: self.add_part(frames))
         self._rows = {name: [] for name in TABLES}
 
     def finish(self, stopped: str = "") -> None:
@@ -264,10 +264,11 @@ class Writer(Results):
         if len(old) < 2 and not self.manifest["superseded"]:
             return
         frames = {name: (self.table(name) if self.manifest["superseded"] else self._scan(name, old)).collect() for name in TABLES}
-        self._add_part(frames, replaces=old)
+        self.add_part(frames, replaces=old)
         self._clean()
 
-    def _add_part(self, frames: Mapping[str, pl.DataFrame], replaces: Sequence[str]) -> None:
+    def add_part(self, frames: Mapping[str, pl.DataFrame], replaces: Sequence[str] = ()) -> None:
+        """Write one part: the frames of all tables, in the place of the parts that it replaces."""
         part = f"{self.manifest['serial']:08d}"
         written = {}
         for name, frame in frames.items():

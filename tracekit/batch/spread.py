@@ -1,16 +1,20 @@
 """The distribution of faults in a batch: by release, by device, by day, and by case."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import polars as pl
 
 from tracekit.batch.results import Results
-from tracekit.findings import GRADES, SEVERITIES
 from tracekit.fleet import FleetCase
 
 MOST = 10_000  # cases that are named; a query has all
 ALL = "*"  # stands for all devices
 
-_DEVICE = pl.coalesce(*(pl.when(pl.col(c) != "").then(pl.col(c)) for c in ("device", "driver", "role")), pl.lit("")).alias("device")
-_KERNEL = pl.col("kernel").fill_null("")
+_DEVICE = pl.coalesce(*(pl.when(pl.col(c) != "").then(pl.col(c).cast(pl.String)) for c in ("device", "driver", "role")), pl.lit(""))
+_DEVICE = _DEVICE.alias("device")
+_KERNEL = pl.col("kernel").cast(pl.String).fill_null("")
+_TOLD = ("group", "code", "severity", "grade", "case", "machine", "subject", "first_seen")
 
 
 def kernels(placed: pl.DataFrame) -> dict[str, int]:
@@ -37,14 +41,21 @@ def days(group: pl.DataFrame) -> dict[str, int]:
 
 def cases(found: pl.DataFrame, results: Results) -> tuple[list[FleetCase], int]:
     """Return the cases that have a fault, the worst first, and how many are left out."""
-    worst = (pl.col(c).replace_strict(list(of), range(len(of)), default=len(of)) for c, of in (("severity", SEVERITIES), ("grade", GRADES)))
-    order = found.with_columns(_KERNEL, _DEVICE, pl.col("subject").fill_null("")).sort(*worst, "case", "finding")
     shared = ("group", "case", "machine", "subject")
-    told = ("code", "severity", "grade", "device", "kernel", "first_seen", "summary", "result", "finding")
-    rows = order.group_by(*shared, maintain_order=True).agg(*(pl.col(c).first() for c in told), pl.len().alias("findings"))
+    order = found.select(*shared, "severity", "grade").with_row_index("at").sort("severity", "grade", maintain_order=True)
+    rows = order.group_by(*shared, maintain_order=True).agg(pl.col("at").first(), pl.len().alias("findings"))
     kept = rows.head(MOST)
-    first = results.table("evidence").join(kept.lazy().select("result", "finding"), on=("result", "finding"), how="semi")
-    lines = first.select("result", "finding", "source", "line").unique(("result", "finding"), keep="first", maintain_order=True).collect()
-    whole = kept.join(lines, on=("result", "finding"), how="left", maintain_order="left")
-    whole = whole.drop("result", "finding").with_columns(pl.col("source", "machine").fill_null(""))
+    first = found[kept["at"]].select(*_TOLD, _KERNEL, _DEVICE, "result", "finding").hstack(kept.select("findings"))
+    few = results.table("findings").join(first.lazy().select("result", "finding"), on=("result", "finding"), how="semi")
+    told = few.select("result", "finding", "summary").collect()
+    at: Mapping[str, Any] = {"on": ("result", "finding"), "how": "left", "maintain_order": "left"}
+    whole = first.join(told, **at).join(first_lines(first, results).drop("text"), **at).drop("result", "finding")
+    whole = whole.with_columns(pl.col("source", "machine", "subject").cast(pl.String).fill_null(""))
     return [FleetCase(**row) for row in whole.iter_rows(named=True)], rows.height - kept.height
+
+
+def first_lines(findings: pl.DataFrame, results: Results) -> pl.DataFrame:
+    """Return (result, finding, source, line, text) of the first line that each of some findings rests on."""
+    few = results.table("evidence").join(findings.lazy().select("result", "finding"), on=("result", "finding"), how="semi")
+    lines = few.select("result", "finding", "source", "line", "text").collect()
+    return lines.unique(("result", "finding"), keep="first", maintain_order=True)

@@ -1,7 +1,7 @@
 """The exit status of analyze, batch and report: 0 nothing wrong, 1 a finding, 2 nothing could be read, 3 an all-clear not to be trusted."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -63,18 +63,15 @@ def of_results(results: "Results", limit: Threshold | None, cases: Iterable[str]
 
     if limit is None:
         return 0
-    done = results.table("cases").select("result", "case", "status", pl.col("doubts").list.len() > 0).collect()
+    done = results.table("cases").select("result", "case", "status", (pl.col("doubts").list.len() > 0).alias("doubtful"))
+    found = results.table("findings").select("result", "code", "grade", "severity", "explained_by")
     if cases is not None:
         done = done.filter(pl.col("case").is_in(list(cases)))
-    if any(limit.alarms(*row) for row in _findings(results, done).iter_rows()):
+        found = found.join(done.select("result"), on="result", how="semi")
+    if any(limit.alarms(*row) for row in found.drop("result").unique().collect().iter_rows()):
         return 1
-    failed = done.filter(pl.col("status") != "done").height
-    if failed and failed == done.height:
+    counts = done.select(pl.len(), (pl.col("status") != "done").sum().alias("failed"), pl.col("doubtful").any()).collect()
+    total, failed, doubtful = counts.row(0)
+    if failed and failed == total:
         return 2
-    return 3 if failed or done["doubts"].any() or results.stopped else 0
-
-
-def _findings(results: "Results", cases: Any) -> Any:
-    columns = ("code", "grade", "severity", "explained_by")
-    kept = results.table("findings").select("result", *columns).collect().join(cases.select("result"), on="result", how="semi")
-    return kept.select(columns).unique()
+    return 3 if failed or doubtful or results.stopped else 0
