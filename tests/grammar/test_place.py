@@ -93,6 +93,8 @@ def test_a_line_that_no_rule_reads_is_followed_as_far_as_one_goes() -> None:
     assert (done.returncode, "no rule has five characters of it" in done.stdout) == (1, True)
     done = tracekit("match", "[host9] DMAR-IR: IR3: can't allocate an IRTE")  # the texts of this rule are alternatives
     assert (done.returncode, "irte_exhausted" in done.stdout) == (0, True)
+    done = tracekit("match", "acme 0000:01:00.0: failed to enable MSI-X: -28")  # this one is found by words, and has no text of its own
+    assert (done.returncode, "driver_complaint" in done.stdout) == (0, True)
 
 
 @pytest.mark.parametrize(

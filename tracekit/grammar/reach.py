@@ -29,7 +29,8 @@ def furthest(text: str, rules: Iterable[Rule]) -> Reach | None:
     None where no rule reads it or has five characters of it.
     """
     starts = [m.start() for m in _WORD.finditer(text)]
-    far = [r for rule in rules if rule.literals for r in _reached(text, starts, rule) if r.shared >= _LEAST or not r.wanted]
+    sought = [rule for rule in rules if rule.literals or any(words in text for words in rule.marks.found_by)]
+    far = [r for rule in sought for r in _reached(text, starts, rule) if r.shared >= _LEAST or not r.wanted]
     return max(far, key=lambda r: (not r.wanted, r.shared), default=None)
 
 

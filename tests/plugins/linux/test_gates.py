@@ -44,6 +44,14 @@ def test_qemu_tells_what_the_host_reports():
     assert gates(text.format(1)) == [("KV4", False, "observed"), ("QV3", True, "observed")]
 
 
+@pytest.mark.parametrize("package", ["", "package: 1ubuntu7 (A B <a@b.example> Tue, 08 Mar 2022), "])
+def test_libvirt_s_log_of_a_domain_carries_the_release_of_qemu(package):
+    line = "2022-05-18 10:00:00.000+0000: starting up libvirt version: 8.0.0, {}qemu version: {}, kernel: 5.15.0-27-generic, hostname: h\n"
+    assert [g for g in gates(line.format(package, "7.2.7Debian 1:7.2+dfsg-7")) if g[0] == "QV3"] == [("QV3", False, "assumed")]
+    assert [g for g in gates(line.format(package, "8.2.2")) if g[0] == "QV3"] == [("QV3", True, "assumed")]
+    assert gates(line.format(package, "8.2.2").replace("starting up", "shutting down")) == []
+
+
 def test_the_latency_format_carries_the_release():
     text = "# tracer: nop\n#\n# nop latency trace v1.1.5 on 6.12.95+deb12-amd64\n# " + "-" * 68 + "\n"
     line = "      sh-149       0d..2. 269983us+: irq_handler_entry: irq=32 name=vfio-msix[0](0000:00:08.0)\n"
