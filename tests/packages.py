@@ -7,6 +7,9 @@ import tomllib
 import venv
 from pathlib import Path
 
+from tracekit.grammar import load as grammar
+from tracekit.grammar.cache import grammars_to_json
+
 
 def known(folder: Path) -> dict[str, str]:
     """Make the package of a folder known by its entry points; returns the environment that sees it."""
@@ -17,7 +20,15 @@ def known(folder: Path) -> dict[str, str]:
     points = "".join(f"{name} = {module}\n" for name, module in project["entry-points"]["tracekit"].items())
     (info / "entry_points.txt").write_text(f"[tracekit]\n{points}")
     own = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}  # the options of the suite that asks
-    return {**own, "PYTHONPATH": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
+    return {**own, "PYTHONPATH": str(folder), "XDG_CACHE_HOME": cache(folder / "cache")}
+
+
+def cache(folder: Path) -> str:
+    """Make a cache of the user that only a test uses; the built-in grammars are in it, since to lower them takes a second."""
+    rules = grammar.load()
+    (place := folder / "tracekit").mkdir(parents=True, exist_ok=True)
+    (place / f"grammars-{rules.digest}.json").write_text(grammars_to_json(rules), encoding="utf-8")
+    return str(folder)
 
 
 def single(folder: Path, source: str, name: str = "acme", **grammars: str) -> None:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from packages import cache
 
 import tracekit
 from tracekit import deprecation
@@ -39,7 +40,7 @@ def stuck(ring_stuck):
 @pytest.fixture
 def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A plugin that uses two names, one on import and one when its diagnosis runs; both are deprecated."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", cache(tmp_path / "cache"))
     (path := tmp_path / "ring.py").write_text(PLUGIN)
     monkeypatch.setenv("TRACEKIT_PLUGINS", str(path))
     for name in ("device_of", "at_once"):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import packages
 import pytest
 from acme import GRAMMAR, NAMED, START, STUCK
 from packages import single
@@ -39,7 +40,7 @@ Analyze = Callable[..., tuple[int, dict, str]]
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A cache of lowered grammars that only these tests use."""
-    return str(tmp_path_factory.mktemp("cache"))
+    return packages.cache(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from commands import tracekit
+from packages import cache
 
 from tracekit.batch import fingerprint
 from tracekit.config.control import Control
@@ -55,7 +56,7 @@ Write = Callable[..., None]
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Write files as plugins that are loaded in the order of their names, `ring` among them."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", cache(tmp_path / "cache"))
 
     def files(**sources: str) -> None:
         (folder := tmp_path / "own").mkdir()
