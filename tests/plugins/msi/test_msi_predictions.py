@@ -118,14 +118,3 @@ def test_a_set_up_that_succeeds_has_a_domain_whose_kind_decides_what_the_next_cr
         index=1,
     )
     assert [r for r in told(trace(*msix, *off, *msi)) if r[0] == "domain_create"] == [("domain_create", "1", "1", "known")]
-
-
-def test_a_first_index_that_is_refused_is_no_size_of_a_domain():
-    def inserted(index, ret):
-        return call(INSERT, f"dev={DEV} domid=0 index={index}"), back(INSERT, ret)
-
-    enable = call(ENABLE, f"dev={DEV} minvec=1 maxvec=2")
-    refused = request(2, enable, *inserted(0, -34), back(ENABLE, -34), ret=-34)
-    works = request(2, enable, *inserted(0, 0), *inserted(1, 0), back(ENABLE, 2))
-    rows = [r for r in told(trace(*refused, *works)) if r[0] == "insert"]
-    assert rows == [("insert", "0", observed, "healthy") for observed in ("-34", "0", "0")]
