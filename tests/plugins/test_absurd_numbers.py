@@ -15,6 +15,8 @@ from tracekit.grammar import load as grammar
 from tracekit.run import Run
 from tracekit.testing import run
 
+pytestmark = pytest.mark.no_cover
+
 HERE = Path(__file__).parent
 LINES = [
     line

@@ -43,6 +43,7 @@ def _without_names(text: str, run: Run) -> str:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda p: f"{p.parent.name}/{p.name}")
+@pytest.mark.no_cover
 def test_a_sample_has_the_same_findings(case: Path, engine: Engine) -> None:
     paths = [str(p) for p in sorted(case.iterdir()) if p.name != "expected.toml"]
     assert told(analyze(paths, Options(redaction=Tokens()), engine)) == told(analyze(paths, None, engine))
@@ -50,6 +51,7 @@ def test_a_sample_has_the_same_findings(case: Path, engine: Engine) -> None:
 
 @pytest.mark.skipif(not GIVEN.is_dir(), reason="no recordings")
 @pytest.mark.parametrize("folder", sorted(p.name for p in GIVEN.glob("*") if p.is_dir()))
+@pytest.mark.no_cover
 def test_a_recording_has_the_same_findings(folder: str, engine: Engine) -> None:
     for name in inputs(folder):
         path = GIVEN / folder / name

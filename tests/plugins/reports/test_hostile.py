@@ -25,6 +25,8 @@ from tracekit.fleet import Fleet, FleetCase, FleetFault
 from tracekit.run import Doubt, NotUnderstood, PluginReport, Run, SourceReport, Suppressed
 from tracekit.timeline import Bar, Lane, Mark, Picture, Timeline
 
+pytestmark = pytest.mark.no_cover
+
 REPORTS = {r.name: r for r in tracekit_reports()}
 SIGNS = "\x00 \x07 \x08 \x0b \x0c \x1b \x7f \x85 \x9b \xad \u034f \u061c \u115f \u180e \u200b \u200e \u200f \u2028 \u2029 \u202e \u2060 \u2066 \u2069 \u2800"
 SIGNS += " \u3164 \ufe0f \ufeff \ufff9 \ufffe \uffff \ud800 \udcff \U0001fffe \U000e0001 \U000e0041 \U000e007f \U000e0100 \U0010ffff"
