@@ -32,7 +32,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -274,7 +274,7 @@ class Part:
             yield {"number": self.at, "kind": f"died {self.how}", "place": f"--begin {self.at} --count {GROUP}"}
             begin = self.at + GROUP
 
-    def _once(self, begin: int) -> Iterator[dict[str, Any]]:
+    def _once(self, begin: int) -> Generator[dict[str, Any], None, bool]:
         command = [sys.executable, __file__, "--work", str(begin), str(self.end), "--seed", str(self.given.seed), "--keep", self.given.keep]
         self.at, ended = begin, False
         environment = os.environ | {"POLARS_MAX_THREADS": "1"}
@@ -335,7 +335,8 @@ def main() -> int:
         return 0
     if given.work:
         with tempfile.TemporaryDirectory(prefix="tracekit-fuzz-") as folder, suppress(KeyboardInterrupt):
-            work(*given.work, given.seed, Path(folder), Path(given.keep))
+            begin, end = given.work
+            work(begin, end, given.seed, Path(folder), Path(given.keep))
         return 0
     return all_of(given)
 

@@ -28,6 +28,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType, FunctionType, ModuleType
 from typing import Any
@@ -42,7 +43,7 @@ TESTS = (*(f"tests/{name}" for name in SAMPLES), "tests/plugins")
 AT_IMPORT = ("tests/plugins/test_absence.py",)  # it analyzes while it is collected: a fork would wait for threads that it has not
 PARTS = ("diagnoses", "models")
 SECONDS = 300  # a change that runs longer is noticed: it does not end
-TURNED: Mapping[type[ast.AST], type[ast.AST]] = {
+TURNED: Mapping[type[ast.AST], type[Any]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
     ast.Gt: ast.GtE,
@@ -250,7 +251,7 @@ class Trials:
             items = tests.reaching(mutant, about, seen)
             if len(running) >= self.jobs:
                 self.wait(running)
-            running[forked(lambda m=mutant, i=items: (become(m), run(i))[1], SECONDS)] = mutant  # type: ignore[misc]
+            running[forked(partial(tried, mutant, items), SECONDS)] = mutant
         while running:
             self.wait(running)
         return True
@@ -318,6 +319,12 @@ class Tests:
         """The samples of all diagnoses of a family."""
         slugs = {p.stem.replace("_", "-") for p in (ROOT / "plugins" / f"tracekit_{family}" / "diagnoses").glob("*.py")}
         return [c for c in self.samples if c.parent.name.partition(".")[2] in slugs]
+
+
+def tried(mutant: Mutant, items: Sequence[pytest.Item]) -> int:
+    """Make a change and run tests; return 1 where one fails, else 0."""
+    become(mutant)
+    return run(items)
 
 
 def run(items: Sequence[pytest.Item]) -> int:

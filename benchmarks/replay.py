@@ -75,7 +75,7 @@ def replayed(sessions: int) -> tuple[int, float]:
     return sum(f.height for name, f in frames.items() if name.startswith("op_")), seconds
 
 
-def _raise(model: type, error: Exception) -> None:
+def _raise(model: type, error: BaseException) -> None:
     raise error
 
 

@@ -23,7 +23,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 import recordings  # noqa: E402
 
-from tracekit.diagnosing.diagnoses import Finding  # noqa: E402
+from tracekit.findings import Finding  # noqa: E402
 from tracekit.grammar import load as grammar  # noqa: E402
 from tracekit.parsing.capture import Vocabulary  # noqa: E402
 from tracekit.pipeline import Engine, Options, analyze  # noqa: E402

@@ -76,7 +76,7 @@ def followed(kind: str, count: int, keep: int) -> bool:
     command = [sys.executable, "-P", "-m", "tracekit", "watch", "-", "--config", "none", "-f", "json", "--keep", str(keep)]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdin is not None and child.stdout is not None
-    begun, held, peak = time.monotonic(), [], 0
+    begun, held, peak = time.monotonic(), list[int](), 0
     reader = subprocess.Popen(["wc", "-l"], stdin=child.stdout, stdout=subprocess.PIPE, text=True)
     for n, line in enumerate(KINDS[kind](count, random.Random(1)), 1):
         child.stdin.write(line + "\n")

@@ -10,6 +10,8 @@ import pytest
 from tracekit.pipeline import Engine, analyze
 from tracekit.run import Run
 
+pytestmark = pytest.mark.no_cover
+
 SAMPLES = Path(__file__).parent.parent / "sample_traces"
 FIRES = sorted(p for p in SAMPLES.glob("*/fires-*") if p.is_dir())
 # A return in any layout: `r_alloc: (a+0x1/0x2 <- b) ret=-34`, or the comment of a function graph.

@@ -17,6 +17,8 @@ from tracekit.grammar import load as grammar
 from tracekit.plugins import registry as plugins
 from tracekit.types import ENVELOPE
 
+pytestmark = pytest.mark.no_cover
+
 ROOT = Path(__file__).parent.parent
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PLUGINS = sorted(p.name for p in (ROOT / "plugins").iterdir() if p.is_dir() and p.name.startswith("tracekit_"))

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from packages import cache
+from ring import RING
 
 import tracekit
 from tracekit import deprecation
@@ -16,30 +18,20 @@ from tracekit.plugins.serving import Served
 
 ROOT = Path(__file__).parent.parent
 OLD = Deprecated("0.1", "tracekit.subject_of")
-PLUGIN = '''
+PLUGIN = f"""
 from tracekit import Evidence, Finding, device_of, diagnosis
-GRAMMAR = """
-%import .common (BDF, DEC)
-start: ring_stuck
-// Tests.
-ring_stuck: "ring " bdf ": queue " queue " made no progress"
-bdf: BDF
-queue: DEC // Number of the queue.
-"""
-
-@diagnosis("ring.stuck", code="RING-001", severity="high", record="dmesg")
-def stuck(ring_stuck):
+{RING}(ring_stuck):
     "A ring is stuck."
     import tracekit
     for e in ring_stuck.iter_rows(named=True):
         yield Finding("stuck", "proven", (Evidence(e["source"], e["line"], "cause"),), tracekit.at_once and tracekit.subject_of(e))
-'''
+"""
 
 
 @pytest.fixture
 def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A plugin that uses two names, one on import and one when its diagnosis runs; both are deprecated."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", cache(tmp_path / "cache"))
     (path := tmp_path / "ring.py").write_text(PLUGIN)
     monkeypatch.setenv("TRACEKIT_PLUGINS", str(path))
     for name in ("device_of", "at_once"):

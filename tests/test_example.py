@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from packages import install, known, program, wheel
+from packages import beside_ours, install, known, program, wheel
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED = ROOT / "tests" / "compatibility"
@@ -23,12 +23,6 @@ def copy(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return Path(shutil.copytree(request.param, tmp_path / "acme", ignore=UNTRACKED))
 
 
-@pytest.fixture(scope="module")
-def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of tracekit."""
-    return wheel(ROOT, tmp_path_factory.mktemp("ours") / "wheels", "--no-build-isolation")
-
-
 def test_its_tests_pass_and_nothing_is_wrong_with_it(copy: Path) -> None:
     version = tomllib.loads((copy / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     env = known(copy)
@@ -41,9 +35,9 @@ def test_its_tests_pass_and_nothing_is_wrong_with_it(copy: Path) -> None:
 
 
 @pytest.mark.slow
-def test_it_is_built_and_installed_into_a_fresh_environment(copy: Path, ours: Path, tmp_path: Path) -> None:
+def test_it_is_built_and_installed_into_a_fresh_environment(copy: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     fresh = tmp_path / "fresh"
-    install(fresh, str(ours))
+    beside_ours(tmp_path_factory, fresh)
     built = wheel(copy, tmp_path / "theirs", "--no-build-isolation")
     install(fresh, f"{built}[test]")
     shutil.copytree(copy / "tests", tmp_path / "run" / "tests")

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import packages
 import pytest
 from acme import GRAMMAR, NAMED, START, STUCK
+from commands import tracekit
 from packages import single
 
 from tracekit.batch.results import Results
@@ -34,25 +36,50 @@ def tracekit_diagnoses():
 GOOD = BAD.replace("BODY", "pass")
 HOG = "held = [b'x' * (i + (1 << 20)) for i in range(1 << 20)]"
 Analyze = Callable[..., tuple[int, dict, str]]
+Install = Callable[..., tuple[list[str], dict[str, str]]]
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A cache of lowered grammars that only these tests use."""
-    return str(tmp_path_factory.mktemp("cache"))
+    return packages.cache(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture
-def analyze(tmp_path: Path, cache: str) -> Analyze:
-    """Install a plugin and analyze the log with it, in another process: (exit status, JSON report, standard error)."""
+def install(tmp_path: Path, cache: str) -> Install:
+    """Install a plugin beside a log; the arguments that analyze it, and the environment that has the plugin."""
     (tmp_path / "dmesg.txt").write_text(LOG)
 
-    def run(source: str, *options: str, form: str = "json") -> tuple[int, dict, str]:
+    def arguments(source: str, *options: str, form: str = "json") -> tuple[list[str], dict[str, str]]:
         if not (tmp_path / "tracekit_acme_module.py").exists():
             single(tmp_path, START + source, events=GRAMMAR)
-        env = {**os.environ, "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": cache}
-        command = [sys.executable, "-m", "tracekit", "analyze", str(tmp_path / "dmesg.txt"), "-f", form, *options]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+        return ["analyze", str(tmp_path / "dmesg.txt"), "-f", form, *options], {"PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": cache}
+
+    return arguments
+
+
+@pytest.fixture
+def analyze(tmp_path: Path, install: Install, monkeypatch: pytest.MonkeyPatch) -> Iterator[Analyze]:
+    """Install a plugin and analyze the log with it: (exit status, report, standard error)."""
+
+    def run(source: str, *options: str, form: str = "json") -> tuple[int, dict, str]:
+        arguments, env = install(source, *options, form=form)
+        done = tracekit(*arguments, **env)
+        return done.returncode, json.loads(done.stdout) if form == "json" else {"text": done.stdout}, done.stderr
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield run
+    sys.modules.pop("tracekit_acme_module", None)
+
+
+@pytest.fixture
+def analyze_apart(install: Install) -> Analyze:
+    """The same in a process of its own, whose descriptors and children are looked at."""
+
+    def run(source: str, *options: str, form: str = "json") -> tuple[int, dict, str]:
+        arguments, env = install(source, *options, form=form)
+        command = [sys.executable, "-m", "tracekit", *arguments]
+        done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
         return done.returncode, json.loads(done.stdout) if form == "json" else {"text": done.stdout}, done.stderr
 
     return run
@@ -116,8 +143,8 @@ def test_a_diagnosis_costs_itself_and_the_rest_goes_on(analyze: Analyze) -> None
     assert (status, codes(report), report["trust"]["trusted"]) == (1, {"ACME-001"}, False)
 
 
-def test_what_remains_without_a_finding_is_no_all_clear(analyze: Analyze) -> None:
-    status, report, _ = analyze(BAD.replace("BODY", "os._exit(0)").replace("[bad, stuck]", "[bad]"))
+def test_what_remains_without_a_finding_is_no_all_clear(analyze_apart: Analyze) -> None:
+    status, report, _ = analyze_apart(BAD.replace("BODY", "os._exit(0)").replace("[bad, stuck]", "[bad]"))
     assert (status, outcome(report)) == (3, ("not evaluated", f"{NAMED}was stopped: {IT}ended its process (status 0)"))
 
 
@@ -266,11 +293,11 @@ def test_a_system_costs_itself(analyze: Analyze) -> None:
 
 
 @pytest.mark.parametrize("mode", ["foreign", "none"])
-def test_what_a_plugin_prints_gets_into_no_report(analyze: Analyze, mode: str) -> None:
+def test_what_a_plugin_prints_gets_into_no_report(analyze_apart: Analyze, mode: str) -> None:
     said = "print('hello'); os.write(1, b'world\\n'); os.system('echo shell')"
     source = STUCK + BAD.replace("BODY", said) + LIVES.replace("BODY", said) + f"\n{said}\n"
     source += REPORT.replace("BODY", f"{said}\n        return 'the report'")
-    status, report, err = analyze(source, "--isolate", mode, form="acme")
+    status, report, err = analyze_apart(source, "--isolate", mode, form="acme")
     assert (status, report) == (1, {"text": "the report"})
     assert [err.count(word) for word in ("hello", "world", "shell")] == [4, 4, 4]
 
@@ -298,9 +325,9 @@ def test_shipped_plugins_start_no_process(monkeypatch: pytest.MonkeyPatch) -> No
     assert [p.name for p in plugins.load(isolation=Isolation()).plugins if p.apart] == []
 
 
-def test_no_process_outlives_the_analysis(analyze: Analyze, tmp_path: Path) -> None:
+def test_no_process_outlives_the_analysis(analyze_apart: Analyze, tmp_path: Path) -> None:
     body = f"open({str(tmp_path / 'pids')!r}, 'a').write(f'{{os.getpid()}}\\n')"
-    analyze(STUCK + BAD.replace("BODY", f"{body}; os.system('sleep 100 & echo $! >> {tmp_path}/pids')"))
+    analyze_apart(STUCK + BAD.replace("BODY", f"{body}; os.system('sleep 100 & echo $! >> {tmp_path}/pids')"))
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     end = time.monotonic() + 20
     while any(map(_lives, pids)) and time.monotonic() < end:
@@ -344,12 +371,13 @@ def test_a_batch_leaves_time_for_the_rest_of_a_case() -> None:
     assert Isolation().within(10.0).seconds == 2.5
 
 
-@pytest.mark.parametrize("form", ["json", "html"])
-def test_a_run_says_the_same_wherever_the_plugins_run(form: str) -> None:
+def test_a_run_says_the_same_wherever_the_plugins_run(tmp_path: Path) -> None:
     case = sorted((Path(__file__).parent.parent / "sample_traces" / "msi.stale-hwsize").glob("fires-*"))[0]
     told = []
     for mode in ("all", "none"):
-        command = [sys.executable, "-m", "tracekit", "analyze", str(case), "-f", form, "--isolate", mode]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        told.append((done.returncode, done.stdout, done.stderr))
+        files = {form: tmp_path / f"{mode}.{form}" for form in ("json", "html")}
+        formats = [word for form, file in files.items() for word in ("-f", f"{form}={file}")]
+        done = tracekit("analyze", case, *formats, "--isolate", mode)
+        told.append((done.returncode, done.stdout, done.stderr, [file.read_text(encoding="utf-8") for file in files.values()]))
     assert told[0] == told[1]
+    assert told[0][2] == ""

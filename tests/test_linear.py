@@ -238,6 +238,7 @@ def patience() -> Iterator[None]:
     signal.signal(signal.SIGVTALRM, before)
 
 
+@pytest.mark.no_cover
 def test_every_expression_is_linear(patience: None) -> None:
     collected = of_modules()
     assert len(collected) > 80

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import packages
 import pytest
 from acme import GRAMMAR, NAMED, START, STUCK
 from packages import single
@@ -35,7 +36,7 @@ def table(column: str) -> str:
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A cache of lowered grammars that only these tests use."""
-    return str(tmp_path_factory.mktemp("cache"))
+    return packages.cache(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from tracekit.reading import source
 from tracekit.reading.spool import spool
 from tracekit.testing import samples
 
+pytestmark = pytest.mark.no_cover
+
 CASES = [c for c in samples(Path(__file__).parent.parent / "sample_traces") if c.name.startswith("fires-")]
 Told = list[tuple[object, ...]]
 Way = Callable[["Case", Path], dict[str, str]]

@@ -9,30 +9,32 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from packages import install, wheel
+from packages import checkout, installed, ours
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "sample_traces" / "msi.stale-hwsize" / "fires-kprobe-8-16-6.12" / "trace.txt"
-PARTS = ("tracekit", "plugins", "grammars", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 RULES = "tracekit_grammars/lowered.json"
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a wheel that pip built, the environment `fresh` it is installed in, and `trace.txt`; the checkout is gone."""
+    """A folder with `trace.txt` and an environment `fresh` that has the wheel; its lowered rules may be changed, all else is linked."""
     home = tmp_path_factory.mktemp("home")
-    checkout = copied(home)
-    ours = wheel(checkout, home / "wheels")
-    shutil.rmtree(checkout)
-    install(home / "fresh", str(ours))
+    shutil.copytree(installed(tmp_path_factory), home / "fresh", symlinks=True, copy_function=os.link)
+    rules = installed_rules(home)
+    text = rules.read_bytes()
+    rules.unlink()
+    rules.write_bytes(text)
     shutil.copy(SAMPLE, home / "trace.txt")
     return home
 
 
 @pytest.mark.slow
-def test_the_wheel_works_away_from_the_checkout(home: Path) -> None:
-    assert found(home, home / "cache-1") == ["MSI-001"]
-    manual = home / "fresh" / "share" / "man" / "man1"
+def test_the_wheel_works_away_from_the_checkout(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+    fresh = installed(tmp_path_factory)
+    shutil.copy(SAMPLE, tmp_path / "trace.txt")
+    assert found(tmp_path, tmp_path / "cache", str(fresh / "bin" / "tracekit")) == ["MSI-001"]
+    manual = fresh / "share" / "man" / "man1"
     assert {"tracekit.1", "tracekit-analyze.1", "tracekit-new-plugin.1"} <= {f.name for f in manual.iterdir()}
 
 
@@ -66,34 +68,18 @@ def test_rules_of_other_grammars_in_the_wheel_are_passed_over(home: Path, stale:
 
 
 @pytest.mark.slow
-def test_a_wheel_by_way_of_the_source_archive_is_the_same(home: Path, tmp_path: Path) -> None:
-    copied(tmp_path)
+def test_a_wheel_by_way_of_the_source_archive_is_the_same(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
+    checkout(tmp_path)
     run(tmp_path, sys.executable, "-m", "build", "-n", "-o", "dist", "checkout")  # pip has built in an environment of its own
-    ours, theirs = (zipfile.ZipFile(built(folder)) for folder in (home / "wheels", tmp_path / "dist"))
-    assert sorted(ours.namelist()) == sorted(theirs.namelist())
-    assert ours.read(RULES) == theirs.read(RULES)
-    assert not [n for n in ours.namelist() if "__pycache__" in n]
+    (built,) = tmp_path.glob("dist/tracekit-*.whl")
+    direct, by_archive = (zipfile.ZipFile(file) for file in (ours(tmp_path_factory), built))
+    assert sorted(direct.namelist()) == sorted(by_archive.namelist())
+    assert direct.read(RULES) == by_archive.read(RULES)
+    assert not [n for n in direct.namelist() if "__pycache__" in n]
 
 
 def test_a_checkout_has_no_lowered_rules_that_could_grow_old() -> None:
     assert not list((ROOT / "grammars").rglob("*.json"))
-
-
-def copied(folder: Path) -> Path:
-    """A copy of what a build needs."""
-    checkout = folder / "checkout"
-    for part in PARTS:
-        source = ROOT / part
-        if source.is_dir():
-            shutil.copytree(source, checkout / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        else:
-            shutil.copy(source, checkout / part)
-    return checkout
-
-
-def built(folder: Path) -> Path:
-    (wheel,) = folder.glob("tracekit-*.whl")
-    return wheel
 
 
 def installed_rules(home: Path) -> Path:
@@ -110,9 +96,19 @@ def without_probes(text: str, **changed: str) -> str:
     return json.dumps({**data, **changed})
 
 
-def found(home: Path, cache: Path) -> list[str]:
+def found(home: Path, cache: Path, *command: str) -> list[str]:
     """The graded findings in the sample, by the installed program with its own user cache."""
-    out = run(home, "fresh/bin/tracekit", "analyze", "--fail-on", "never", "--format", "json", "trace.txt", cache=cache)
+    out = run(
+        home,
+        *(command or ("fresh/bin/python", "-m", "tracekit")),
+        "analyze",
+        "--fail-on",
+        "never",
+        "--format",
+        "json",
+        "trace.txt",
+        cache=cache,
+    )
     document = json.loads(out)
     assert document["errors"] == []
     return [f["code"] for f in document["findings"] if f["grade"]]

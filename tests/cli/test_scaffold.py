@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from commands import tracekit
-from packages import install, known, passes, program, wheel
+from packages import beside_ours, install, known, passes, program
 
 from tracekit.cli import scaffold
 from tracekit.errors import UsageError
@@ -73,10 +73,10 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_it_installs_in_a_fresh_environment(tmp_path: Path) -> None:
+def test_it_installs_in_a_fresh_environment(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = scaffold.write("acme.ring-stuck", folder=tmp_path / "acme")
     fresh = tmp_path / "fresh"
-    install(fresh, str(wheel(ROOT, tmp_path / "wheels", "--no-build-isolation")))
+    beside_ours(tmp_path_factory, fresh)
     install(fresh, "-e", f"{folder}[test]")
     env = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}  # this suite's options are not the package's
     command = [fresh / "bin" / "python", "-m", "pytest", "-q", folder]

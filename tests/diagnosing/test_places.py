@@ -58,6 +58,7 @@ def hosts(f: Finding) -> set[str]:
 
 
 @pytest.mark.parametrize("case", SAMPLES, ids=lambda case: f"{case.parent.name}/{case.name}")
+@pytest.mark.no_cover
 def test_two_hosts_give_each_finding_once_a_host_from_its_own_lines(tmp_path: Path, case: Path) -> None:
     both = placed(tmp_path, alpha=case, beta=case)
     assert shapes(both) == Counter({key: 2 * n for key, n in shape_alone(case).items()})
@@ -65,12 +66,14 @@ def test_two_hosts_give_each_finding_once_a_host_from_its_own_lines(tmp_path: Pa
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.no_cover
 def test_a_fault_beside_a_healthy_host_is_what_it_is_alone(tmp_path: Path, family: Path) -> None:
     fires, quiet = sorted(family.glob("fires-*"))[0], sorted(family.glob("quiet-*"))[0]
     assert shapes(placed(tmp_path, alpha=fires, beta=quiet)) == shape_alone(fires) + shape_alone(quiet)
 
 
 @pytest.mark.parametrize("case", TWICE, ids=lambda case: f"{case.parent.name}/{case.name}")
+@pytest.mark.no_cover
 def test_two_boots_in_one_log_give_each_finding_once_a_boot(tmp_path: Path, case: Path) -> None:
     (log,) = [p for p in case.iterdir() if p.name != "expected.toml"]
     text = log.read_text(encoding="utf-8", errors="surrogateescape")

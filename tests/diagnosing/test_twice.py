@@ -10,6 +10,8 @@ from tracekit.findings import GRADES, Finding
 from tracekit.pipeline import Engine, Options, analyze
 from tracekit.testing import expected, samples
 
+pytestmark = pytest.mark.no_cover
+
 CASES = [c for c in samples(Path(__file__).parents[2] / "sample_traces") if c.name.startswith("fires-")]
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from packages import cache
 
 from tracekit.errors import GrammarError
 from tracekit.grammar import load as grammar
@@ -104,7 +105,7 @@ def test_what_is_no_mark_is_an_error_too(tmp_path: Path, line: str, why: str) ->
 
 
 def test_a_mark_that_names_an_event_names_one_that_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", cache(tmp_path / "cache"))
     path = written(tmp_path, "events", EVENT, rule="//! wordings-of: driver_complaints")
     why = f"{path}:9: mark wordings-of: no event is called driver_complaints; did you mean driver_complaint?"
     assert grammar.load([tmp_path]).errors == ((tmp_path, why),)
@@ -113,7 +114,7 @@ def test_a_mark_that_names_an_event_names_one_that_there_is(tmp_path: Path, monk
 
 
 def test_a_file_with_a_wrong_mark_is_left_out_and_named_and_the_rest_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", cache(tmp_path / "cache"))
     written(tmp_path, "events", EVENT)
     path = written(tmp_path, "envelopes", ENVELOPE, head="//! layer: traces")
     loaded = grammar.load([tmp_path])

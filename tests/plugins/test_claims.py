@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from commands import tracekit
+from packages import cache
+from ring import RING
 
 from tracekit.batch import fingerprint
 from tracekit.config.control import Control
@@ -24,19 +26,9 @@ LOG = """\
 START = """
 from tracekit import Evidence, Extension, Finding, Lane, diagnosis, lane, subject_of
 """
-RING = """
+PLUGIN = f"""
 __version__ = "1.0"
-GRAMMAR = '''
-%import .common (BDF, DEC)
-start: ring_stuck
-// Tests.
-ring_stuck: "ring " bdf ": queue " queue " made no progress"
-bdf: BDF
-queue: DEC // Number of the queue.
-'''
-
-@diagnosis("ring.stuck", code="RING-001", severity="high", record="dmesg")
-def stuck(ring_stuck, *, least: int = 1, share: float = 0.5):
+{RING}(ring_stuck, *, least: int = 1, share: float = 0.5):
     "A ring is stuck."
     for e in ring_stuck.iter_rows(named=True):
         if e["queue"] >= least:
@@ -55,11 +47,11 @@ Write = Callable[..., None]
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Write files as plugins that are loaded in the order of their names, `ring` among them."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", cache(tmp_path / "cache"))
 
     def files(**sources: str) -> None:
         (folder := tmp_path / "own").mkdir()
-        for name, source in {"ring": RING, **sources}.items():
+        for name, source in {"ring": PLUGIN, **sources}.items():
             (folder / f"{name}.py").write_text(START + source)
         (tmp_path / "dmesg.txt").write_text(LOG)
         monkeypatch.setenv("TRACEKIT_PLUGINS", str(folder))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from commands import tracekit
+from packages import cache
 
 from tracekit.batch import fingerprint
 
@@ -16,7 +17,7 @@ LOG = "[    1.000000] Linux version 6.12.0 (builder) #1 SMP\n[    2.000000] ring
 @pytest.fixture
 def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The plugin of docs/plugins.md, beside a log."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", cache(tmp_path / "cache"))
     page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
     (source,) = re.findall(r"`ring\.py` for .*?```python\n(.*?)```", page, re.DOTALL)
     (tmp_path / "dmesg.txt").write_text(LOG)
@@ -138,7 +139,7 @@ MSG: /.+/
 def test_an_envelope_of_ones_own_comes_before_those_that_take_any_stamp(
     layer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", cache(tmp_path / "cache"))
     (tmp_path / "boxed.py").write_text(ENVELOPE.format(layer=layer))
     line = "2026-03-01T10:00:0{}Z {}[   88.{}00000] DMAR-IR: IR3: can't allocate an IRTE\n"
     ask = "SELECT line, machine, ts FROM irte_exhausted ORDER BY line"

@@ -43,6 +43,7 @@ def _without_names(text: str, run: Run) -> str:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda p: f"{p.parent.name}/{p.name}")
+@pytest.mark.no_cover
 def test_a_sample_has_the_same_findings(case: Path, engine: Engine) -> None:
     paths = [str(p) for p in sorted(case.iterdir()) if p.name != "expected.toml"]
     assert told(analyze(paths, Options(redaction=Tokens()), engine)) == told(analyze(paths, None, engine))
@@ -50,6 +51,7 @@ def test_a_sample_has_the_same_findings(case: Path, engine: Engine) -> None:
 
 @pytest.mark.skipif(not GIVEN.is_dir(), reason="no recordings")
 @pytest.mark.parametrize("folder", sorted(p.name for p in GIVEN.glob("*") if p.is_dir()))
+@pytest.mark.no_cover
 def test_a_recording_has_the_same_findings(folder: str, engine: Engine) -> None:
     for name in inputs(folder):
         path = GIVEN / folder / name
@@ -102,7 +104,7 @@ def test_a_log_is_redacted_alike_in_chunks_of_any_size(engine: Engine, tmp_path:
     from tracekit.reading.source import discover
 
     log = tmp_path / "x.log"
-    log.write_text("".join(f"Nov 21 10:00:{i % 60:02d} node17 kernel: server 10.17.2.{i % 250} on node18\n" for i in range(500)))
+    log.write_text("".join(f"Nov 21 10:00:{i % 60:02d} node17 kernel: server 10.17.2.{i % 250} on node18\n" for i in range(150)))
     log.write_text(log.read_text() + "Hostname set to <node18>.\n")
     (source,), _ = discover([str(log)])
     redactor: Redactor = engine.redactor([source], Tokens())

@@ -10,11 +10,13 @@ BLOCKS, EACH = 5, 80  # benchmarks/round_trip.py runs as many as one likes
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.no_cover
 def test_what_is_simulated_is_found(block: int, tmp_path: Path) -> None:
     assert disagreements(range(block * EACH, (block + 1) * EACH), tmp_path) == []
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.no_cover
 def test_what_a_guest_of_xen_is_simulated_to_meet_is_found(block: int, tmp_path: Path) -> None:
     assert round_trip_xen.disagreements(range(block * EACH, (block + 1) * EACH), tmp_path) == []
 

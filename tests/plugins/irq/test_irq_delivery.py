@@ -24,6 +24,11 @@ def test_a_vector_without_an_irq(message: str) -> None:
     assert found[0].severity == "low"
 
 
+@pytest.mark.parametrize(("status", "found"), [("00(40)", 1), ("40(00)", 1), ("41(41)", 1), ("01(01)", 0), ("00(80)", 0), ("3f(bf)", 0)])
+def test_an_apic_error_is_of_a_vector_where_bit_6_is_set(status: str, found: int) -> None:
+    assert shape(findings(log(f"APIC error on CPU3: {status}"))) == [("IRQ-004", "possible", "host", None, [1])] * found
+
+
 def test_no_stray_in_an_ordinary_log() -> None:
     text = log("Linux version 6.1.0", "irq 7: handled", "PME: Spurious native interrupt!", "unexpected IRQ trap at vector 00")
     assert findings(text) == []

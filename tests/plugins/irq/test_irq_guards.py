@@ -346,3 +346,9 @@ def test_reservations_beyond_the_five_vectors_are_counted_as_often_as_they_rise(
         times
     )
     assert all(f"({times})" in f.summary for f in told)
+
+
+@pytest.mark.parametrize(("number", "reason"), [("0x2a", 0x2A), ("2a", 0x2A), ("0x40", 0x40), ("40", 40)])
+def test_a_reason_that_no_text_tells_is_hexadecimal_by_its_sign_or_digit(number: str, reason: int) -> None:
+    text = f"[    1.000000] DMAR: [INTR-REMAP] Request device [00:09.0] fault index 0x3000 [fault reason {number}] Something new\n"
+    assert tables(text)["remap_faults"]["reason"].to_list() == [reason]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tracekit.testing import findings, outcome, run, shape
+from tracekit.testing import findings, outcome, run, shape, tables
 
 OVERCOMMIT = "Interrupt reservation exceeds available resources"
 REFUSED = "e1000e 0000:03:00.0 enp3s0: Unable to allocate interrupt, Error: -28"
@@ -127,3 +127,14 @@ def test_a_cpu_that_goes_offline_is_no_refusal() -> None:
     assert findings("[  901.000000] smpboot: CPU 31 is now offline\n[  902.000000] Error taking CPU7 down: -16\n") == []
     assert [f.code for f in findings("[  901.000000] Reserved vectors 96 > available 85. IRQ request may fail\n")] == ["VEC-003"]
     assert findings("[  901.000000] Reserved vectors 4294967291 > available 85. IRQ request may fail\n") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "subject"),
+    [
+        ("e1000e 0000:00:06.0 eth0: Unable to allocate interrupt, Error: -28", "0000:00:06.0"),
+        ("hns3 0000:7d:00.0: failed(-28) to allocate MSI/MSI-X vectors", "0000:7d:00.0"),
+    ],
+)
+def test_a_request_that_a_driver_tells_of_is_its_devices(line: str, subject: str) -> None:
+    assert tables(f"[    1.000000] {line}\n")["predictions"]["subject"].to_list() == [subject]

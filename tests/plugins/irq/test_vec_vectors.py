@@ -83,6 +83,9 @@ def test_a_managed_reservation_that_succeeds() -> None:
     text = trace("vector_reserve_managed: irq=31 ret=0", "vector_alloc_managed: irq=31 vector=40 ret=0")
     assert findings(text) == []
     assert [outcome(run(text), c).outcome for c in ("VEC-002", "VEC-006")] == ["clear", "clear"]
+    assert outcome(run(text), "VEC-002").reason == "every managed irq got its slots"
+    allocated = trace("vector_reserve_managed: irq=31 ret=0", "vector_alloc: irq=31 vector=40 reserved=1 ret=0")
+    assert outcome(run(allocated), "VEC-002").reason == "no allocation failed for want of a vector"
 
 
 def test_an_entry_that_cannot_be_masked_fails_at_allocation() -> None:
@@ -115,6 +118,8 @@ def test_every_activation_agrees_with_the_pool() -> None:
 def test_that_none_is_left_is_not_known_where_vectors_given_back_are_not_recorded() -> None:
     rows = tables(trace(*taken(30, 40, 0), *taken(31, 40, 0)))["predictions"]
     assert rows.select("subject", "basis").rows() == [("irq 30", "healthy"), ("irq 31", "healthy")]
+    one_left = tables(trace(*taken(30, 40, 1), *taken(31, 40, 0)))["predictions"]
+    assert one_left.select("subject", "basis").rows() == [("irq 30", "healthy"), ("irq 31", "known")]
 
 
 @pytest.mark.parametrize(("left", "told"), [(0, [("known", "-28", False, "VEC-001")]), (3, [("healthy", "-28", False, "VEC-001")])])

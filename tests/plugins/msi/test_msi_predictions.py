@@ -105,3 +105,16 @@ def test_any_index_is_the_lowest_that_is_free():
     made = MsiDomain(True, "none")
     made.create("msix", 3)
     assert [min(made.insert(i)) for i in (0, 2, ANY_INDEX, ANY_INDEX)] == [0, 0, 0, -34]
+
+
+def test_a_set_up_that_succeeds_has_a_domain_whose_kind_decides_what_the_next_creation_gives():
+    msix = request(2, call(SETUP, f"dev={DEV} hwsize=8"), back(SETUP, 1), call(ENABLE, f"dev={DEV} minvec=1 maxvec=2"), back(ENABLE, 2))
+    off = (call(SET, f"vdev={VDEV} flags=0x21 index=2 start=0 count=0"), call("pci_free_irq_vectors", f"dev={DEV}"), back(SET, 0))
+    msi = request(
+        4,
+        call("__pci_enable_msi_range", f"dev={DEV} minvec=1 maxvec=4"),
+        *domain(SETUP_MSI, 32, 32),
+        back("__pci_enable_msi_range", 4),
+        index=1,
+    )
+    assert [r for r in told(trace(*msix, *off, *msi)) if r[0] == "domain_create"] == [("domain_create", "1", "1", "known")]

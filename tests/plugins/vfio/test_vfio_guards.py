@@ -49,6 +49,7 @@ def test_an_irq_that_loses_its_vector_and_returns_with_another_is_a_window(down:
     assert (f.grade, f.subject.bdf, f.values["basis"]) == ("probable", BDF, "vectors")
     assert (f.values["old"], f.values["new"], f.values["vectors_in_use"], f.values["longest_ns"]) == (1, 2, [0], 2_000_000)
     assert [(e.line, e.role) for e in f.evidence] == [(5, "cause"), (7, "cause"), (4, "context")]
+    assert f.values["longest_no_vectors_ns"] is None  # a bound inside of the window: here the events are the window
 
 
 @pytest.mark.parametrize(
@@ -234,6 +235,28 @@ def test_a_vector_that_is_refused_after_a_disable_is_no_single_one() -> None:
     assert [f.code for f in findings(str(t)) if f.code == "VFIO-004"] == []
 
 
+# VFIO-003
+
+
+@pytest.mark.parametrize(
+    ("ret", "closed", "found"), [(3, False, 0), (1, False, 0), (3, True, 1), (-28, False, 1), (-28, True, 1), (0, True, 0)]
+)
+def test_a_smaller_grant_after_a_disable_is_a_failure_where_the_client_closes(ret: int, closed: bool, found: int) -> None:
+    """A positive result is the number that there is: the client tries again with it, or gives up."""
+    t = Trace()
+    t.open()
+    t.enable(1, 16, made=16)
+    t.interrupts(0)
+    t.disable()
+    t.set_irqs(0x24, 2, 0, 4, ret)
+    if closed:
+        t.close()
+    told = run(str(t))
+    assert [(f.grade, f.values["errno"]) for f in told.findings if f.code == "VFIO-003"] == [("proven", ret)] * found
+    reason = "1 finding" if found else "no enable failed after a disable"
+    assert outcome(told, "VFIO-003").reason == reason
+
+
 # KVMT-003
 
 
@@ -253,6 +276,13 @@ def test_vectors_of_plain_msi_that_all_arrive_as_one(targets: tuple[int, ...], b
     assert [(f.grade, f.subject.bdf, f.values) for f in told] == [
         ("probable", BDF, {"vectors": list(range(len(targets))), "guest_vector": 40})
     ] * found
+
+
+def test_four_vectors_of_the_five_that_arrive_as_one_are_shown() -> None:
+    told = [line for v in range(5) for line in injected(v, 41, 1)]
+    (f,) = [f for f in findings(recorded(*told)) if f.code == "KVMT-003"]
+    assert f.summary == f"MSI vectors 0, 1, 2, 3, 4 of {BDF} all reach the guest as vector 41"
+    assert [(e.line, e.role) for e in f.evidence] == [(3 + 3 * v + n, role) for v in range(4) for n, role in ((0, "context"), (2, "cause"))]
 
 
 # VFIO-007

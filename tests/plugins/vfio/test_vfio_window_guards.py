@@ -253,6 +253,54 @@ def test_a_recording_of_vfios_handlers_alone_clears_no_line(other: bool, inside:
     assert (told.outcome, told.reason) == expected
 
 
+def test_a_line_that_is_used_in_the_window_is_shown_five_times() -> None:
+    t = Trace()
+    t.open()
+    t.enable(1, 16, made=16)
+    t.interrupts(0)
+    t.disable()
+    ran = [t.line(f"irq_handler_entry: irq=16 name=vfio-intx({t.bdf})", "<idle>-0") for _ in range(6)]
+    t.enable(4, 16)
+    (f,) = of("VFIO-009", str(t))
+    assert [line for line, _, role in lines(f) if role == "effect"] == ran[:5]
+    assert f.values["interrupts"] == 5
+
+
+# VFIO-002 of two recordings
+
+
+@pytest.mark.parametrize(
+    ("down_us", "up_us", "without_ns"),
+    [(100, 100, 400_000), (0, 100, 500_000), (100, 0, 400_000), (-1, 100, None), (100, -1, None)],
+)
+def test_vector_events_of_another_recording_bound_the_window_of_the_calls(down_us: int, up_us: int, without_ns: int | None) -> None:
+    """On one clock; the first event comes `down_us` after the first call, the last call returns `up_us` after the last event."""
+    t = Trace()
+    t.open()
+    t.enable(1, 16, made=16)
+    t.interrupts(0)
+
+    def event(text: str, us: int) -> int:
+        t.at += us - 100
+        return t.line(text)
+
+    t.begin(0x21, 2, 0, 0)
+    inside = [event("vector_clear: irq=57 vector=40 cpu=1 prev_vector=0 prev_cpu=0", down_us)]
+    inside += [event("vector_teardown: irq=57 is_managed=0 has_reserved=0", 200 - down_us)]
+    t.leave("vfio_pci_set_irqs_ioctl", 0)
+    t.begin(0x24, 2, 0, 2)
+    inside += [event(f"vector_alloc: irq={irq} vector=40 reserved=1 ret=0", us) for irq, us in ((57, 100), (58, 0))]
+    t.at += up_us - 100
+    t.leave("vfio_pci_set_irqs_ioctl", 0)
+    t.at += 200
+    t.interrupts(0, 1)
+    recorded = dict(enumerate(t.text, 3))
+    calls = [text for n, text in recorded.items() if n not in inside]
+    events = [text for n, text in recorded.items() if n in inside or ": vector_" in text or "irq_handler" in text]
+    (f,) = of("VFIO-002", *("\n".join(["# tracer: nop", "#", *part]) + "\n" for part in (calls, events)))
+    assert (f.values["basis"], f.values["longest_no_vectors_ns"]) == ("calls", without_ns)
+
+
 # VFIO-006 and CFG-002
 
 

@@ -83,6 +83,14 @@ def test_a_write_to_a_read_only_table_is_xens(xen: str, function: str, found: in
     assert [f.grade for f in findings(BANNER + xen + OOPS.format(function)) if f.code == "XEN-009"] == ["probable"] * found
 
 
+@pytest.mark.parametrize(("between", "found"), [(38, 1), (39, 0)])
+def test_the_position_of_a_fault_stands_at_most_40_lines_below_its_head(between: int, found: int) -> None:
+    """By a slow console: what is printed within 10 ms is near whatever stands between."""
+    head, _, position = OOPS.format("__pci_write_msi_msg").rpartition("[   20.000005]")
+    text = BANNER + UNDER_XEN + head + "[   20.300000] Hardware name: x\n" * between + f"[   20.600000]{position}"
+    assert [f.grade for f in findings(text) if f.code == "XEN-009"] == ["probable"] * found
+
+
 # XEN-001 from debug lines
 
 DEBUG = "[{:12.6f}] xen:events: {}\n"

@@ -1,9 +1,9 @@
 """Simulate random scenarios, write the lines that they would print, analyze these, and compare: what was simulated must be found.
 
-    python benchmarks/round_trip.py                     # 10,000 scenarios on all processors
-    python benchmarks/round_trip.py 1000000 --jobs 64
-    python benchmarks/round_trip.py 500 --seed 7 --first 2000
-    python benchmarks/round_trip.py 10000 --xen         # guests of Xen
+    python benchmarks/simulated.py                     # 10,000 scenarios on all processors
+    python benchmarks/simulated.py 1000000 --jobs 64
+    python benchmarks/simulated.py 500 --seed 7 --first 2000
+    python benchmarks/simulated.py 10000 --xen         # guests of Xen
 
 Prints each scenario that differs, as TOML for `tracekit simulate`, then how many there were and what one costs. Exit status 1 where one
 differs.
