@@ -6,11 +6,8 @@ import tempfile
 import webbrowser
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import typer
-
-from tracekit.cli import complete
 from tracekit.cli.output import complain, draws, needs_file, offers, rendered, write
 from tracekit.errors import UsageError
 
@@ -18,16 +15,6 @@ if TYPE_CHECKING:
     from tracekit.plugins.registry import Registry
 
 NAMES = "terminal, html, svg, markdown, json, sarif, junit, csv, github, gitlab, perfetto"
-Formats = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--format",
-        "-f",
-        metavar="FORMAT[=FILE]",
-        autocompletion=complete.formats,
-        help=f"{NAMES}; more than once with =FILE. [default: terminal]",
-    ),
-]
 Options = Callable[["Wanted"], Mapping[str, Any]]
 
 
