@@ -2,8 +2,6 @@
 
 import os
 import sys
-import tempfile
-import webbrowser
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -75,10 +73,14 @@ def colored(when: str) -> bool:
 
 def to_open() -> Wanted:
     """Return the page for `--open`, in a folder of its own, which the system clears away."""
+    import tempfile
+
     return Wanted("html", Path(tempfile.mkdtemp(prefix="tracekit-")) / "report.html")
 
 
 def show(page: Path) -> None:
     """Open a page in the reader's browser; where there is none, say where the page is."""
+    import webbrowser
+
     if not page.is_file() or not webbrowser.open(page.resolve().as_uri()):
         complain(f"no browser could be opened; the page is {page}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tracekit import __version__
 from tracekit.cli.output import Output, complain
 from tracekit.errors import TracekitError
-from tracekit.speed import end_without_search, search_rarely
+from tracekit.speed import end_without_search, keep_expressions, search_rarely
 
 if TYPE_CHECKING:
     import typer
@@ -71,6 +71,7 @@ def main() -> None:
     """Run the command line; exit status as `analyze --help` says, 2 for wrong usage too, 130 interrupted."""
     search_rarely()
     end_without_search()
+    keep_expressions()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

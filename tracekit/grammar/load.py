@@ -13,7 +13,6 @@ import polars as pl
 
 from tracekit.errors import GrammarError, nearest
 from tracekit.grammar.cache import cached_rules, digest_of, keep
-from tracekit.grammar.lowering import lower_file
 from tracekit.grammar.place import located
 from tracekit.grammar.rules import Grammars, Rule, built_in_folder
 
@@ -56,6 +55,8 @@ def load(folders: Iterable[Path] = (), *, strict: bool = False) -> Grammars:
 
 def _load_file(grammars: Grammars, path: Path, warnings: list[str] | None) -> Iterator[Rule]:
     """Add the rules of one file, and yield each; those before one that is wrong stay."""
+    from tracekit.grammar.lowering import lower_file
+
     rules: dict[str, Rule] = grammars.envelopes if path.parent.name == "envelopes" else grammars.events  # type: ignore[assignment]
     for rule in lower_file(path, warnings):
         if warnings is not None:
