@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 def digest_of(places: Iterable[tuple[Path, Path]]) -> str:
     """Return what the lowered rules depend on: this code, the files, and the folders of plugins, which errors and rules for lark name."""
-    here = Path(__file__).parent
+    here, built_in = Path(__file__).parent, built_in_folder()
     h = hashlib.blake2b(digest_size=16)
-    for folder, f in [*((here, f) for f in sorted(here.glob("*.py"))), (here, built_in_folder() / "common.lark"), *places]:
-        name = f"{f.parent.name}/{f.name}" if folder in (here, built_in_folder()) else str(f)
+    for folder, f in [*((here, f) for f in sorted(here.glob("*.py"))), (here, built_in / "common.lark"), *places]:
+        name = f"{f.parent.name}/{f.name}" if folder in (here, built_in) else str(f)
         h.update(f.read_bytes() + b"\0" + name.encode() + b"\0")
     return h.hexdigest()
 
