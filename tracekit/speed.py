@@ -18,6 +18,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from tracekit import home
+
 _DIGEST = 16  # bytes at the head of a file of expressions
 _MOST = 4_000  # expressions in a file: beyond that, those of older grammars go
 _SEARCH_AFTER = 200_000  # new objects between two collections: plugins and rules are some 400,000 objects without cycles
@@ -78,8 +80,7 @@ def keep_expressions() -> None:
 
 @cache
 def _kept() -> "_Kept":
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return _Kept(cache / "tracekit" / f"expressions-{sys.implementation.cache_tag}-{_compiler.MAGIC}-{sys.byteorder}")
+    return _Kept(home.cache() / f"expressions-{sys.implementation.cache_tag}-{_compiler.MAGIC}-{sys.byteorder}")
 
 
 class _Kept:

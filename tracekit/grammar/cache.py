@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracekit import home
 from tracekit.grammar.marks import UNMARKED, Marks, packed
 from tracekit.grammar.rules import Grammars, Rule, built_in_folder
 
@@ -26,8 +27,7 @@ def digest_of(places: Iterable[tuple[Path, Path]]) -> str:
 
 def _cache_files(digest: str) -> list[Path]:
     """Return where lowered rules may lie: beside the shipped grammars (written when the wheel is built), then the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return [built_in_folder() / "lowered.json", cache / "tracekit" / f"grammars-{digest}.json"]
+    return [built_in_folder() / "lowered.json", home.cache() / f"grammars-{digest}.json"]
 
 
 def cached_rules(digest: str) -> Grammars | None:
