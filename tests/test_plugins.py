@@ -465,7 +465,7 @@ def test_what_is_wrong_with_a_grammar_is_told_again_from_the_cache(install: Inst
     install(START + STUCK + diagnoses("stuck"), events=GRAMMAR + "x: (\n")
     first = own()
     assert first[0].startswith("has a grammar to mend: ")
-    monkeypatch.setattr("tracekit.grammar.load.lower_file", None)
+    monkeypatch.setattr("tracekit.grammar.lowering.lower_file", None)
     assert own() == first
 
 

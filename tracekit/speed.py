@@ -3,10 +3,25 @@
 Measured on 2 cores with the small logs of `benchmarks/batch.py`, old and new in turns; take out what saves less than 3 %.
 """
 
+import atexit
 import gc
+import marshal
+import os
+import re
+import re._compiler as _compiler  # type: ignore[import-not-found]
+import re._parser as _parser  # type: ignore[import-not-found]
+import sys
+from array import array
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 
+from tracekit import home
+
+_DIGEST = 16  # bytes at the head of a file of expressions
+_MOST = 4_000  # expressions in a file: beyond that, those of older grammars go
 _SEARCH_AFTER = 200_000  # new objects between two collections: plugins and rules are some 400,000 objects without cycles
 
 
@@ -16,6 +31,14 @@ def search_rarely() -> None:
     A replay creates many objects and hardly a cycle. Each collection visits all objects.
     """
     gc.set_threshold(_SEARCH_AFTER)
+
+
+def end_without_search() -> None:
+    """Have the process end without a search for cycles: saves 15 % of the start-up, the part after its report.
+
+    Python searches all objects more than once before it ends. What is opened is closed, and output is flushed, before that.
+    """
+    atexit.register(gc.freeze)
 
 
 def in_pool(work: Callable[[], None]) -> None:
@@ -38,3 +61,75 @@ def in_pool(work: Callable[[], None]) -> None:
 
     pl.DataFrame({"a": [0], "b": [0]}).select(pl.col("a").map_batches(run, return_dtype=pl.Int64), pl.col("b") + 1)
     done.result()
+
+
+@cache
+def compiled(text: str) -> re.Pattern[str]:
+    """Return an expression of Python, from the user's cache where it lies there: saves 10 % of the start-up.
+
+    A small log needs some 80 expressions of rules and envelopes. `re` compiles each for about a millisecond, since it does so in Python.
+    What it compiles to is kept, under a name with the version of Python, and the C part of `re` checks it when it is taken back.
+    """
+    return _kept().compiled(text)
+
+
+def keep_expressions() -> None:
+    """Write the expressions that this process had to compile into the user's cache, at its end."""
+    atexit.register(lambda: _kept().write())
+
+
+@cache
+def _kept() -> "_Kept":
+    return _Kept(home.cache() / f"expressions-{sys.implementation.cache_tag}-{_compiler.MAGIC}-{sys.byteorder}")
+
+
+class _Kept:
+    """Compiled expressions in a file. One that is damaged, or that cannot be written, costs only the time of compiling again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.more = path, False
+        self.used: set[str] = set()
+        self.known: dict[str, tuple[int, bytes, int, dict[str, int]]] = {}  # flags, code, groups with number 0, numbers of names
+        with suppress(OSError, ValueError, EOFError, TypeError):
+            data = path.read_bytes()
+            if _digest(data[_DIGEST:]) == data[:_DIGEST]:
+                self.known = marshal.loads(data[_DIGEST:])
+
+    def compiled(self, text: str) -> re.Pattern[str]:
+        """Return an expression. Errors: re.error."""
+        self.used.add(text)
+        try:
+            if text not in self.known:
+                self.known[text] = _parts(text)
+                self.more = True
+            flags, code, groups, names = self.known[text]
+            named: list[str | None] = [None] * groups
+            for name, number in names.items():
+                named[number] = name
+            made: re.Pattern[str] = _compiler._sre.compile(text, flags, array("I", code).tolist(), groups - 1, names, tuple(named))
+            return made
+        except (AttributeError, TypeError, ValueError, RuntimeError, LookupError):  # another release of Python, or no code at all
+            return re.compile(text)
+
+    def write(self) -> None:
+        """Write them, where there are more than were read."""
+        if not self.more:
+            return
+        data = marshal.dumps(self.known if len(self.known) <= _MOST else {text: self.known[text] for text in self.used & self.known.keys()})
+        with suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            partial = self.path.with_suffix(f".{os.getpid()}")
+            partial.write_bytes(_digest(data) + data)
+            partial.replace(self.path)
+
+
+def _parts(text: str) -> tuple[int, bytes, int, dict[str, int]]:
+    """Compile an expression as `re` does."""
+    tree = _parser.parse(text, 0)
+    return tree.state.flags, array("I", _compiler._code(tree, 0)).tobytes(), tree.state.groups, dict(tree.state.groupdict)
+
+
+def _digest(data: bytes) -> bytes:
+    from hashlib import blake2b
+
+    return blake2b(data, digest_size=_DIGEST).digest()

@@ -60,7 +60,7 @@ class Catalog:
     @property
     def reports(self) -> dict[str, Any]:
         """Return the report classes by name."""
-        return {r.name: r for r in self.engine.registry.reports}
+        return {r.name: getattr(r, "whole", lambda r=r: r)() for r in self.engine.registry.reports}
 
     @cached_property
     def commands(self) -> list[Command]:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from rich.text import Text
 
 from tracekit import Lane, Scale, Timeline
+from tracekit_reports.axis import length, position
 from tracekit_reports.story import visible
-from tracekit_reports.svg import length, position
 
 LABELS = 19  # columns of the lanes' names
 STYLES = {"good": "green", "bad": "bold red", "calm": "dim", "vectors": "blue", "domain": "magenta", "handler": "cyan"}

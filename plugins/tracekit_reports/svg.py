@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from textwrap import wrap
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from tracekit import Answer, Bar, Mark, Run, Scale, Timeline
-from tracekit_reports import simulation
-from tracekit_reports.story import confidence, headline, places, plural, story, visible
+from tracekit import Bar, Mark, Run, Scale, Timeline
+from tracekit_reports.axis import length, position
+from tracekit_reports.story import confidence, headline, places, story, visible
+
+if TYPE_CHECKING:
+    from tracekit import Answer
 
 LABELS = 170  # width of the lanes' names
 ROW, BAR, TOP, BOTTOM = 26, 18, 26, 20
@@ -66,8 +69,10 @@ class SvgReport:
         style = f'<style>{STYLE}{_PAGE}</style><rect class="paper" width="100%" height="100%"/>{DEFS}'
         return f'<svg class="tl" xmlns="http://www.w3.org/2000/svg" {size}>{style}{"".join(parts)}</svg>\n'
 
-    def write_answer(self, answer: Answer, options: Mapping[str, Any]) -> str:
+    def write_answer(self, answer: "Answer", options: Mapping[str, Any]) -> str:
         """Return a simulation's faults above the run as a drawing. `names`: of the codes."""
+        from tracekit_reports import simulation
+
         texts = [("title", simulation.headline(answer))]
         for f in answer.first():
             texts += zip(("head", "what", "what"), simulation.fault(f, options.get("names") or {}), strict=False)
@@ -207,11 +212,6 @@ def place(item: Bar | Mark) -> str:
     return f"{many}{item.text} ({lines} of {item.source})"
 
 
-def position(t: Timeline, at: int) -> str:
-    """Return a position as the axis prints it: seconds to the millisecond, or a line."""
-    return f"line {at:,}" if t.unit == "line" else f"{at / 1e9:,.3f} s" if t.end - t.begin > 5e7 else f"{at / 1e9:,.6f} s"
-
-
 def ticks(t: Timeline, scale: Scale) -> Iterator[tuple[int, str]]:
     """Yield what the axis prints: where each stretch begins; on an axis without folds, the time since its begin."""
     if scale.folds or t.unit == "line":
@@ -226,13 +226,6 @@ def _round(span: float) -> int:
     """Return the next number of the kind 1, 2, 5 times a power of ten."""
     power = 10 ** max(len(str(int(span))) - 1, 0)
     return int(next(n * power for n in (1, 2, 5, 10) if n * power >= span))
-
-
-def length(t: Timeline, span: int) -> str:
-    """Return a length as the axis prints it."""
-    if t.unit == "line":
-        return plural(span, "line")
-    return f"{span / 1e9:,.1f} s" if span >= 1e8 else f"{span / 1e6:,.1f} ms" if span >= 1e6 else f"{span / 1e3:,.0f} us"
 
 
 def _caption(t: Timeline) -> str:

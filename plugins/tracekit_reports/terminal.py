@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from textwrap import wrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tracekit import Answer, Finding, Fleet, Grid, Outcome, Picture, Plan, Run
-from tracekit_reports import plans, simulation, windows
+from tracekit import Finding, Outcome, Picture, Run
+from tracekit_reports import windows
 from tracekit_reports.blocks import blocks
 from tracekit_reports.console import COLOUR, indented, labelled, printed
 from tracekit_reports.story import (
@@ -30,7 +30,9 @@ from tracekit_reports.story import (
     story,
     visible,
 )
-from tracekit_reports.terminalfleet import fleet_page
+
+if TYPE_CHECKING:  # what a page of one log does without
+    from tracekit import Answer, Fleet, Grid, Plan
 
 _ROLE = {"cause": "red", "effect": "yellow", "cure": "green", "context": ""}
 _MOST_EVIDENCE = 6
@@ -51,24 +53,32 @@ class TerminalReport:
         width = max(40, int(options.get("width") or 80))
         return printed(page(shown(run), width, bool(options.get("full"))), width, bool(options.get("color")))
 
-    def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
+    def write_fleet(self, fleet: "Fleet", options: Mapping[str, Any]) -> str:
         """Return the page of a batch: a headline, many faults in brief first, then each with its lines."""
+        from tracekit_reports.terminalfleet import fleet_page
+
         width = max(40, int(options.get("width") or 80))
         return printed(fleet_page(shown(replace(fleet, found=())), width), width, bool(options.get("color")))
 
-    def write_answer(self, answer: Answer, options: Mapping[str, Any]) -> str:
+    def write_answer(self, answer: "Answer", options: Mapping[str, Any]) -> str:
         """Return the page of a simulation: the faults with their first step, the cost, and the run as a picture. `names`: of the codes."""
+        from tracekit_reports import simulation
+
         width = max(40, int(options.get("width") or 80))
         told = [Text(visible(line)) for line in simulation.lines(answer, options.get("names") or {}, bool(options.get("full")))]
         drawn = [Text(), *blocks(answer.timeline, min(width, _WIDEST))] if answer.timeline and answer.timeline.lanes else []
         return printed([*told, *drawn], width, bool(options.get("color")))
 
-    def write_grid(self, grid: Grid, options: Mapping[str, Any]) -> str:
+    def write_grid(self, grid: "Grid", options: Mapping[str, Any]) -> str:
         """Return the verdict of every cell as a table, as wide as it is."""
+        from tracekit_reports import simulation
+
         return "\n".join(map(visible, simulation.table(grid))) + "\n"
 
-    def write_plan(self, plan: Plan, options: Mapping[str, Any]) -> str:
+    def write_plan(self, plan: "Plan", options: Mapping[str, Any]) -> str:
         """Return which hosts fail after a change. `names`: of the codes."""
+        from tracekit_reports import plans
+
         return "\n".join(map(visible, plans.lines(plan, options.get("names") or {}, bool(options.get("full"))))) + "\n"
 
 

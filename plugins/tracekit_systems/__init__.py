@@ -1,6 +1,11 @@
 """Systems: the machines of the other plugins composed, so that a recording's stimuli can be replayed with one gate flipped."""
 
-from tracekit import Simulator, System, hookimpl
+from typing import TYPE_CHECKING
+
+from tracekit import System, hookimpl
+
+if TYPE_CHECKING:
+    from tracekit import Simulator
 
 
 @hookimpl
@@ -18,7 +23,7 @@ def tracekit_systems() -> list[type[System]]:
 
 
 @hookimpl
-def tracekit_simulators() -> list[type[Simulator]]:
+def tracekit_simulators() -> "list[type[Simulator]]":
     """Return what runs a scenario forward."""
     from tracekit_systems.scenarios.simulator import Forward
 

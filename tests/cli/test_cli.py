@@ -11,7 +11,7 @@ from commands import tracekit
 
 from tracekit.cli import main as cli
 from tracekit.cli import status
-from tracekit.cli.analyze import _offset as offset
+from tracekit.cli.analysis import _offset as offset
 from tracekit.cli.meter import ReadMeter, size_of, told
 from tracekit.errors import UsageError
 from tracekit.findings import Finding
@@ -48,6 +48,42 @@ def test_a_command_is_loaded_alone() -> None:
     code += "print('LOADED', *sorted({m.split('.')[2] for m in sys.modules if m.startswith('tracekit.cli.')} & {'redact', 'batch', 'watch', 'analyze'}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "LOADED redact", done.stderr
+
+
+def test_paths_alone_load_no_typer_and_say_the_same(log: Path) -> None:
+    code = "import sys; from tracekit.cli import main as cli\nsys.argv = ['tracekit', 'analyze', *%r]\ntry: cli.main()\nexcept SystemExit: pass\n"
+    code += "print('LOADED', *sorted({m.split('.')[0] for m in sys.modules} & {'typer', 'pydantic'}))"
+    alone, with_options = (
+        subprocess.run([sys.executable, "-c", code % (arguments,)], capture_output=True, text=True, timeout=60).stdout
+        for arguments in ([str(log)], [str(log), "--width", "80"])
+    )
+    assert alone.splitlines()[-1] == "LOADED"
+    assert "typer" in with_options.splitlines()[-1]
+    assert alone.splitlines()[:-1] == with_options.splitlines()[:-1]
+
+
+@pytest.mark.parametrize("arguments", [["-"], ["-", "--width", "80"]])
+def test_an_interrupt_of_an_analysis_ends_with_130(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from tracekit import pipeline
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "analyze", interrupted)
+    done = tracekit("analyze", *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_a_process_ends_without_a_search_for_cycles(log: Path) -> None:
+    """What a later function at the end prints still arrives; what a plugin holds in a cycle is not searched for."""
+    code = (
+        "import atexit, gc, sys; from tracekit.cli import main as cli\n"
+        "class Held:\n  def __del__(self): print('searched')\n"
+        "atexit.register(lambda: print('kept', gc.get_freeze_count() > 10_000))\n"
+        "held = Held(); held.itself = held; del held\nsys.argv = ['tracekit', 'analyze', %r]\ncli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code % str(log)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.splitlines()[-1], done.stderr) == (0, "kept True", "")
 
 
 def test_version() -> None:
@@ -239,10 +275,10 @@ def test_an_error_of_our_own_is_one_line_and_asks_for_debug(monkeypatch: pytest.
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(cli, "application", lambda _: broken)
-    monkeypatch.setattr(sys, "argv", ["tracekit", "analyze", "x"])
+    monkeypatch.setattr(sys, "argv", ["tracekit", "explain", "x"])
     assert cli._status() == 2
     assert capsys.readouterr().err == "tracekit: internal error: ZeroDivisionError: division by zero (--debug shows where)\n"
-    monkeypatch.setattr(sys, "argv", ["tracekit", "analyze", "x", "--debug"])
+    monkeypatch.setattr(sys, "argv", ["tracekit", "explain", "x", "--debug"])
     with pytest.raises(ZeroDivisionError):
         cli._status()
 

@@ -3,13 +3,13 @@
 import gzip
 import json
 import sys
+import webbrowser
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tracekit import stored
-from tracekit.cli import formats
 from tracekit.cli import main as cli
 from tracekit.errors import SourceError
 from tracekit.pipeline import Engine, Options, analyze
@@ -97,7 +97,7 @@ def test_reports_that_would_go_to_one_place_are_refused(
 @pytest.mark.parametrize("there", [True, False])
 def test_the_page_is_opened_or_its_place_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], there: bool) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(formats.webbrowser, "open", lambda url: bool(opened.append(url)) or there)
+    monkeypatch.setattr(webbrowser, "open", lambda url: bool(opened.append(url)) or there)
     assert tracekit(monkeypatch, "analyze", LOG, "--open", "--fail-on", "never") == 0
     assert opened[0].startswith("file:///") and opened[0].endswith("/report.html")
     assert Path(opened[0].removeprefix("file://")).read_text().startswith("<!doctype html>")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tracekit.cli import plugins as cli_plugins
+from tracekit.cli import options as cli_options
 from tracekit.errors import UsageError
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")]
@@ -65,7 +65,7 @@ def _begin(kind: str, name: str, output: Path | None) -> None:
 
 def expect(
     cases: Annotated[list[Path], typer.Argument(metavar="CASE...", help="Folders of samples: sample_traces/NAME/fires-*.")],
-    plugins: cli_plugins.Plugins = None,
+    plugins: cli_options.Plugins = None,
     debug: Debug = False,
 ) -> None:
     """Print what a sample's expected.toml would say now: to be read before it is kept."""

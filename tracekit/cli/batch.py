@@ -22,8 +22,8 @@ import typer
 from tracekit.cli import control as cli_control
 from tracekit.cli import formats as cli_formats
 from tracekit.cli import isolate as cli_isolate
-from tracekit.cli import plugins as cli_plugins
-from tracekit.cli import redact as cli_redact
+from tracekit.cli import options as cli_options
+from tracekit.cli import redaction as cli_redaction
 from tracekit.cli import status as cli_status
 from tracekit.cli.output import complain, say, traced, write
 from tracekit.errors import TracekitError, UsageError
@@ -64,19 +64,19 @@ def batch(
     max_name: Annotated[str, typer.Option(metavar="N", help="Characters of a member's path: 4096.")] = "",
     retry: Annotated[bool, typer.Option("--retry", help="Try failed cases again.")] = False,
     rehash: Annotated[bool, typer.Option("--rehash", help="Read every file to see whether it changed.")] = False,
-    select: cli_control.Select = None,
-    ignore: cli_control.Ignore = None,
-    severity: cli_control.Severity = None,
-    set_: cli_control.Set = None,
-    baseline: cli_control.Baseline = None,
-    config: cli_control.Config = None,
-    fail_on: cli_status.FailOn = None,
-    redact: cli_redact.Redact = False,
-    redaction_map: cli_redact.Map = None,
-    plugins: cli_plugins.Plugins = None,
-    isolate: cli_isolate.Isolate = cli_isolate.ISOLATE,
-    plugin_time: cli_isolate.PluginTime = cli_isolate.TIME,
-    plugin_memory: cli_isolate.PluginMemory = cli_isolate.MEMORY,
+    select: cli_options.Select = None,
+    ignore: cli_options.Ignore = None,
+    severity: cli_options.Severity = None,
+    set_: cli_options.Set = None,
+    baseline: cli_options.Baseline = None,
+    config: cli_options.Config = None,
+    fail_on: cli_options.FailOn = None,
+    redact: cli_options.Redact = False,
+    redaction_map: cli_options.Map = None,
+    plugins: cli_options.Plugins = None,
+    isolate: cli_options.Isolate = cli_isolate.ISOLATE,
+    plugin_time: cli_options.PluginTime = cli_isolate.TIME,
+    plugin_memory: cli_options.PluginMemory = cli_isolate.MEMORY,
     debug: Debug = False,
 ) -> None:
     """Analyze many cases in parallel; stop and start again at will: only what is new or changed is analyzed.
@@ -109,8 +109,8 @@ def batch(
     )
     if any(os.path.isdir(p) and os.path.realpath(p) == os.path.realpath(results) for p in (*(paths or []), *case)):
         raise UsageError(f"--output {results}: the results would lie among the logs; give another folder")
-    kept = cli_redact.map_file(redact, redaction_map, Path(os.path.normpath(results)))
-    tokens = cli_redact.tokens(redact, kept)
+    kept = cli_redaction.map_file(redact, redaction_map, Path(os.path.normpath(results)))
+    tokens = cli_redaction.tokens(redact, kept)
     if tokens and kept:
         tokens.keep(kept)  # before anything: a batch that goes on must find the same key
         settings = replace(settings, redaction=tokens)
@@ -129,7 +129,7 @@ def batch(
         raise
     finally:
         shown.end()
-        cli_redact.keep(tokens, kept)
+        cli_redaction.keep(tokens, kept)
     for file in done.damaged:
         complain(f"{results}: {file}: its cases were analyzed again")
     seen = View(results, control, date.today())
@@ -139,20 +139,20 @@ def batch(
 
 def report(
     results: Annotated[Path, typer.Argument(metavar="RESULTS|RUN", help="Results of a batch, or a run that `analyze --save` kept.")],
-    format: cli_formats.Formats = None,
+    format: cli_options.Formats = None,
     against: Annotated[
         Path | None, typer.Option(metavar="OLD", help="Results of an earlier batch: say what is new, known and gone.")
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report there.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Of a kept run: all evidence; what was not evaluated; what was read.")] = False,
-    select: cli_control.Select = None,
-    ignore: cli_control.Ignore = None,
-    severity: cli_control.Severity = None,
-    set_: cli_control.Set = None,
-    baseline: cli_control.Baseline = None,
-    config: cli_control.Config = None,
-    fail_on: cli_status.FailOn = None,
-    plugins: cli_plugins.Plugins = None,
+    select: cli_options.Select = None,
+    ignore: cli_options.Ignore = None,
+    severity: cli_options.Severity = None,
+    set_: cli_options.Set = None,
+    baseline: cli_options.Baseline = None,
+    config: cli_options.Config = None,
+    fail_on: cli_options.FailOn = None,
+    plugins: cli_options.Plugins = None,
     debug: Debug = False,
 ) -> None:
     """Say of the results of a batch which fault is on how many machines, and what could not be read; or report a run that was kept.
@@ -209,9 +209,9 @@ def query(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE|FOLDER", help="Write the answer there; all tables into a new folder.")
     ] = None,
-    redact: cli_redact.Redact = False,
-    redaction_map: cli_redact.Map = None,
-    plugins: cli_plugins.Plugins = None,
+    redact: cli_options.Redact = False,
+    redaction_map: cli_options.Map = None,
+    plugins: cli_options.Plugins = None,
     debug: Debug = False,
 ) -> None:
     """Ask the tables of a batch, or of one analysis, in SQL; or write all of them, with findings and evidence, as Parquet."""
@@ -226,12 +226,12 @@ def query(
     from tracekit.batch.results import is_results
     from tracekit.cli import parquet
 
-    kept = cli_redact.map_file(redact, redaction_map, output)
-    tokens = cli_redact.tokens(redact, kept)
+    kept = cli_redaction.map_file(redact, redaction_map, output)
+    tokens = cli_redaction.tokens(redact, kept)
     if not sql and output is not None:
         parquet.new(output)
         parquet.write_all(_all(place, tokens), output)
-        cli_redact.keep(tokens, kept)
+        cli_redaction.keep(tokens, kept)
         return
     tables = _of_results(place, tokens) if is_results(place) else _of_log(place, _words(sql), tokens)
     try:
@@ -242,7 +242,7 @@ def query(
         parquet.write(found, output)
     else:
         write(_printed(found, format, _width() if output is None else None), output)
-    cli_redact.keep(tokens, kept)
+    cli_redaction.keep(tokens, kept)
 
 
 class Meter:

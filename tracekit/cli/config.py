@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tracekit.cli import control as cli_control
-from tracekit.cli import plugins as cli_plugins
+from tracekit.cli import options as cli_options
 from tracekit.cli import status as cli_status
 from tracekit.cli.output import say
 
@@ -24,14 +24,14 @@ def _config() -> None:
 
 @config.command()
 def show(
-    select: cli_control.Select = None,
-    ignore: cli_control.Ignore = None,
-    severity: cli_control.Severity = None,
-    settings: cli_control.Set = None,
-    baseline: cli_control.Baseline = None,
-    fail_on: cli_status.FailOn = None,
-    config: cli_control.Config = None,
-    plugins: cli_plugins.Plugins = None,
+    select: cli_options.Select = None,
+    ignore: cli_options.Ignore = None,
+    severity: cli_options.Severity = None,
+    settings: cli_options.Set = None,
+    baseline: cli_options.Baseline = None,
+    fail_on: cli_options.FailOn = None,
+    config: cli_options.Config = None,
+    plugins: cli_options.Plugins = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Print every setting with its value and where that comes from: the defaults, a file, an option."""

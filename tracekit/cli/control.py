@@ -2,11 +2,8 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from tracekit.cli import complete
 from tracekit.cli import status as cli_status
 from tracekit.errors import UsageError
 
@@ -16,37 +13,6 @@ if TYPE_CHECKING:
     from tracekit.diagnosing.diagnoses import Diagnosis
     from tracekit.plugins.isolation import Isolation
     from tracekit.run import Run
-
-Select = Annotated[
-    list[str] | None,
-    typer.Option(metavar="CODE,...", autocompletion=complete.diagnoses, help="Ask only these diagnoses: MSI-001, msi.stale-hwsize, MSI."),
-]
-Ignore = Annotated[
-    list[str] | None, typer.Option(metavar="CODE,...", autocompletion=complete.diagnoses, help="Do not ask these diagnoses.")
-]
-Severity = Annotated[
-    list[str] | None,
-    typer.Option(metavar="CODE=SEVERITY", autocompletion=complete.severities, help="Give findings another severity: CFG=low."),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        autocompletion=complete.settings,
-        help="A setting of a diagnosis: vfio.lost-on-resize.timeout=2min (tracekit config show).",
-    ),
-]
-Baseline = Annotated[
-    str | None,
-    typer.Option(
-        metavar="RESULTS|RUN", help="Results of a batch, a saved run, or a report in JSON: what is in there is known, and suppressed."
-    ),
-]
-Config = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Settings; without, the nearest tracekit.toml or [tool.tracekit] upwards. 'none' for none."),
-]
 
 
 def entries(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tracekit.cli import plugins as cli_plugins
+from tracekit.cli import options as cli_options
 from tracekit.cli.output import complain, say
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _XEN = "XEN-"
 
 def doctor(
     paths: Annotated[list[str], typer.Argument(metavar="LOG...", help="Logs, traces, folders of them: one case.")],
-    plugins: cli_plugins.Plugins = None,
+    plugins: cli_options.Plugins = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Say which questions a log can answer and which not, and the one command that would add most."""

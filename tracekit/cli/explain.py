@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tracekit.cli import complete
-from tracekit.cli import plugins as cli_plugins
+from tracekit.cli import options as cli_options
 from tracekit.cli.output import say
 from tracekit.errors import UsageError, nearest
 
@@ -28,7 +28,7 @@ def explain(
             metavar="[NAME|CODE]", autocompletion=complete.pages, help="msi.stale-hwsize, MSI-001; a gate: KV2; nothing: a line on each."
         ),
     ] = None,
-    plugins: cli_plugins.Plugins = None,
+    plugins: cli_options.Plugins = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Print the page of a diagnosis: what it finds, why it matters, when it stays quiet, what to do; or a gate's: since when, where."""

@@ -2,15 +2,10 @@
 
 import os
 import sys
-import tempfile
-import webbrowser
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import typer
-
-from tracekit.cli import complete
 from tracekit.cli.output import complain, draws, needs_file, offers, rendered, write
 from tracekit.errors import UsageError
 
@@ -18,16 +13,6 @@ if TYPE_CHECKING:
     from tracekit.plugins.registry import Registry
 
 NAMES = "terminal, html, svg, markdown, json, sarif, junit, csv, github, gitlab, perfetto"
-Formats = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--format",
-        "-f",
-        metavar="FORMAT[=FILE]",
-        autocompletion=complete.formats,
-        help=f"{NAMES}; more than once with =FILE. [default: terminal]",
-    ),
-]
 Options = Callable[["Wanted"], Mapping[str, Any]]
 
 
@@ -88,10 +73,14 @@ def colored(when: str) -> bool:
 
 def to_open() -> Wanted:
     """Return the page for `--open`, in a folder of its own, which the system clears away."""
+    import tempfile
+
     return Wanted("html", Path(tempfile.mkdtemp(prefix="tracekit-")) / "report.html")
 
 
 def show(page: Path) -> None:
     """Open a page in the reader's browser; where there is none, say where the page is."""
+    import webbrowser
+
     if not page.is_file() or not webbrowser.open(page.resolve().as_uri()):
         complain(f"no browser could be opened; the page is {page}")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tracekit.cli import plugins as cli_plugins
+from tracekit.cli import options as cli_options
 from tracekit.cli.output import say
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def match(
     lines: Annotated[list[str], typer.Argument(metavar="LINE...", help="Lines of a log, each in quotes.")],
-    plugins: cli_plugins.Plugins = None,
+    plugins: cli_options.Plugins = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Say which rule of the grammars reads a line, or how far the nearest one goes along. Exit status: 1 if a line is not read."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tracekit.cli import plugins as cli_plugins
+from tracekit.cli import options as cli_options
 from tracekit.cli.output import say
 from tracekit.errors import UsageError
 
@@ -25,7 +25,7 @@ def replay(
     paths: Paths,
     device: Annotated[str | None, typer.Option(metavar="BDF", help="Print the timeline of this function (or pointer).")] = None,
     format: Format = "terminal",
-    plugins: cli_plugins.Plugins = None,
+    plugins: cli_options.Plugins = None,
     debug: Debug = False,
 ) -> None:
     """Predict every observed operation from the state before it, and say where the model and the recording part."""
@@ -63,7 +63,7 @@ def state(
     at: Annotated[str, typer.Option("--at", metavar="TIME", help="Seconds on the clock of the source, as printed there: 26.551163.")],
     device: Annotated[str | None, typer.Option(metavar="BDF", help="Only what is about this function (or pointer).")] = None,
     format: Format = "terminal",
-    plugins: cli_plugins.Plugins = None,
+    plugins: cli_options.Plugins = None,
     debug: Debug = False,
 ) -> None:
     """Print what the model holds to be true at a time: irq domains, vectors in place, open windows, pirqs."""
@@ -81,7 +81,7 @@ def state(
         say(f"the model knows of nothing that lives at {at}")
 
 
-def whatif(paths: Paths, format: Format = "terminal", plugins: cli_plugins.Plugins = None, debug: Debug = False) -> None:
+def whatif(paths: Paths, format: Format = "terminal", plugins: cli_options.Plugins = None, debug: Debug = False) -> None:
     """Replay the same stimuli with one gate flipped at a time: which faults vanish, which stay, what the fix costs."""
     from tracekit.pipeline import Options
     from tracekit.pipeline import whatif as flip

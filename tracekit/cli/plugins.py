@@ -1,46 +1,21 @@
-"""The option for plugins that are not installed, and `tracekit plugins`: the plugins, their parts and their errors."""
+"""The command plugins: the plugins, their parts and their errors."""
 
-import os
 from collections.abc import Iterator, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tracekit.cli import options as cli_options
 from tracekit.cli.output import say, traced
-from tracekit.errors import UsageError
 
 if TYPE_CHECKING:
     from tracekit.pipeline import Engine
     from tracekit.plugins.plugin import Plugin
 
 
-def _named(given: list[str] | None) -> list[str] | None:
-    """Let this command, and the processes that it starts, see the plugins. Errors: UsageError."""
-    from tracekit.plugins import loose
-
-    for path in given or ():
-        if not Path(path).exists():
-            raise UsageError(f"--plugins {path}: there is no such file or folder")
-    if given:
-        before = os.environ.get(loose.VARIABLE)
-        os.environ[loose.VARIABLE] = os.pathsep.join([*(os.path.abspath(p) for p in given), *([before] if before else [])])
-    return given
-
-
-Plugins = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--plugins",
-        metavar="FILE|FOLDER",
-        callback=_named,
-        help="Plugins that are not installed; also $TRACEKIT_PLUGINS (docs/plugins.md).",
-    ),
-]
-
-
 def list_plugins(
-    plugins: Plugins = None,
+    plugins: cli_options.Plugins = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Print the plugins: what each brings, through which hooks, how long it took to load, and what is wrong with it."""

@@ -1,4 +1,4 @@
-"""The command redact, and the options of other commands that redact."""
+"""The command redact."""
 
 import sys
 from pathlib import Path
@@ -6,26 +6,15 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from tracekit.cli import plugins as cli_plugins
+from tracekit.cli import options as cli_options
 from tracekit.cli.output import complain
+from tracekit.cli.redaction import keep, map_file
 from tracekit.errors import SourceError, UsageError
 from tracekit.written import whole
 
 if TYPE_CHECKING:
     from tracekit.reading.source import Source
     from tracekit.redaction.redactor import Redactor
-    from tracekit.redaction.tokens import Tokens
-
-Redact = Annotated[
-    bool, typer.Option("--redact", help="Put tokens in place of hosts, users, addresses, serial numbers; faults and lines stay.")
-]
-Map = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Keep there, readable by you alone, which token stands for which value; read again, the same values get the same tokens.",
-    ),
-]
 
 
 def redact(
@@ -33,8 +22,8 @@ def redact(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="OUT", help="A file; a folder where there are several logs.")
     ] = None,
-    redaction_map: Map = None,
-    plugins: cli_plugins.Plugins = None,
+    redaction_map: cli_options.Map = None,
+    plugins: cli_options.Plugins = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Copy logs with tokens in place of MAC and IP addresses, hosts, users, domains, serial numbers, UUIDs, WWNs, paths below a home.
@@ -64,31 +53,6 @@ def redact(
         for log in logs:
             _copied(log, redactor, output / safe_name(redactor.path(log.path)))
     keep(tokens, kept)
-
-
-def map_file(wanted: bool, given: Path | None, output: Path | None) -> Path | None:
-    """Return where the map is kept: where the user says, else beside the output. Errors: UsageError where nothing is redacted."""
-    if not wanted:
-        if given:
-            raise UsageError("--redaction-map: give --redact too")
-        return None
-    return given or (output.with_name(f"{output.name}.redaction-map.json") if output else None)
-
-
-def tokens(wanted: bool, kept: Path | None) -> "Tokens | None":
-    """Return the tokens of a run that redacts, with those that a file keeps."""
-    if not wanted:
-        return None
-    from tracekit.redaction.tokens import Tokens
-
-    return Tokens.kept(kept)
-
-
-def keep(told: "Tokens | None", kept: Path | None) -> None:
-    """Write the map, and say where."""
-    if told is not None and kept is not None:
-        told.keep(kept)
-        print(f"tracekit: {len(told.values):,} tokens; the map, for you alone: {kept}", file=sys.stderr)
 
 
 def _copied(log: "Source", redactor: "Redactor", output: Path | None) -> None:

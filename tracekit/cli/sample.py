@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tracekit.cli import complete
-from tracekit.cli import plugins as cli_plugins
+from tracekit.cli import options as cli_options
 from tracekit.cli.output import say
 from tracekit.errors import UsageError, nearest
 
@@ -22,7 +22,7 @@ def sample(
     ] = None,
     redact: Annotated[bool, typer.Option("--redact/--as-it-is", help="Put tokens in place of names and addresses, or leave them.")] = True,
     tries: Annotated[int, typer.Option(metavar="N", help="Analyses that it may take.", min=1)] = 1000,
-    plugins: cli_plugins.Plugins = None,
+    plugins: cli_options.Plugins = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Cut the fewest lines out of logs that give the same findings with the same grades and evidence, and write expected.toml beside them.

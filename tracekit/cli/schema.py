@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tracekit.cli import complete
-from tracekit.cli import plugins as cli_plugins
+from tracekit.cli import options as cli_options
 from tracekit.cli.output import say
 from tracekit.errors import UsageError, nearest
 
@@ -36,7 +36,7 @@ def schema(
         str | None,
         typer.Argument(metavar="[TABLE]", autocompletion=complete.tables, help="One table; without, all of them with a line each."),
     ] = None,
-    plugins: cli_plugins.Plugins = None,
+    plugins: cli_options.Plugins = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Print what a table's rows and columns mean, which model or grammar emits it, and who reads it."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tracekit.cli import plugins as cli_plugins
+from tracekit.cli import options as cli_options
 from tracekit.cli.output import complain, offers, rendered, say, write
 from tracekit.errors import UsageError, nearest
 
@@ -42,7 +42,7 @@ def simulate(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="PATH", help="Write there; with --emit a folder.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Every step of the run.")] = False,
     width: Annotated[int | None, typer.Option(help="Columns of the terminal page.", min=40)] = None,
-    plugins: cli_plugins.Plugins = None,
+    plugins: cli_options.Plugins = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Run a scenario on the model of kernel, VFIO, QEMU and Xen: which faults come, at which step, and what it costs."""

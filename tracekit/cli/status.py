@@ -1,9 +1,7 @@
 """The exit status of analyze, batch and report: 0 nothing wrong, 1 a finding, 2 nothing could be read, 3 an all-clear not to be trusted."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, NamedTuple
-
-import typer
+from typing import TYPE_CHECKING, NamedTuple
 
 from tracekit.errors import UsageError
 from tracekit.findings import GRADES, SEVERITIES
@@ -13,12 +11,6 @@ if TYPE_CHECKING:
     from tracekit.run import Run
 
 FAIL_ON = "probable:medium"
-FailOn = Annotated[
-    str | None,
-    typer.Option(
-        metavar="GRADE[:SEVERITY]", help=f"Exit with 1 from this grade and severity up; 'never' for always 0. [default: {FAIL_ON}]"
-    ),
-]
 _INFORMS = ("CFG", "OBS")  # families of codes that never make an alarm
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tracekit.cli import plugins as cli_plugins
+from tracekit.cli import options as cli_options
 from tracekit.cli.output import say
 from tracekit.errors import UsageError
 
@@ -15,7 +15,7 @@ def test(
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="Folders with samples: each has an expected.toml beside its logs.")
     ],
-    plugins: cli_plugins.Plugins = None,
+    plugins: cli_options.Plugins = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Run samples and compare their findings with expected.toml; a quiet sample must have been evaluated. Exit status: 1 if one fails."""

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tracekit.cli import control as cli_control
-from tracekit.cli import plugins as cli_plugins
-from tracekit.cli import status as cli_status
+from tracekit.cli import options as cli_options
 from tracekit.cli.output import Output, complain, say
 from tracekit.errors import SourceError, UsageError
 
@@ -33,14 +32,14 @@ def watch(
         int, typer.Option(metavar="LINES", help="Lines that are kept at most, of those that models need; the oldest go.", min=1000)
     ] = 100_000,
     format: Annotated[str, typer.Option("--format", "-f", help="terminal, or json: one object a line.")] = "terminal",
-    fail_on: cli_status.FailOn = None,
-    select: cli_control.Select = None,
-    ignore: cli_control.Ignore = None,
-    severity: cli_control.Severity = None,
-    settings: cli_control.Set = None,
-    baseline: cli_control.Baseline = None,
-    config: cli_control.Config = None,
-    plugins: cli_plugins.Plugins = None,
+    fail_on: cli_options.FailOn = None,
+    select: cli_options.Select = None,
+    ignore: cli_options.Ignore = None,
+    severity: cli_options.Severity = None,
+    settings: cli_options.Set = None,
+    baseline: cli_options.Baseline = None,
+    config: cli_options.Config = None,
+    plugins: cli_options.Plugins = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error was raised.")] = False,
 ) -> None:
     """Follow a log, also over rotations, or a pipe (dmesg -w, trace_pipe); print a finding when it becomes true and when it becomes surer.

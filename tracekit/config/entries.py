@@ -1,6 +1,5 @@
 """Settings as the user wrote them, in a file or as options: one entry per value, with its origin."""
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +35,8 @@ def found(start: Path) -> Path | None:
 
 def of_file(path: Path) -> list[Entry]:
     """Read the settings of a file. Errors: UsageError that names the file, the key and the nearest name."""
+    import tomllib
+
     try:
         told: Any = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as e:

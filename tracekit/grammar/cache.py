@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracekit import home
 from tracekit.grammar.marks import UNMARKED, Marks, packed
 from tracekit.grammar.rules import Grammars, Rule, built_in_folder
 
@@ -16,18 +17,17 @@ if TYPE_CHECKING:
 
 def digest_of(places: Iterable[tuple[Path, Path]]) -> str:
     """Return what the lowered rules depend on: this code, the files, and the folders of plugins, which errors and rules for lark name."""
-    here = Path(__file__).parent
+    here, built_in = Path(__file__).parent, built_in_folder()
     h = hashlib.blake2b(digest_size=16)
-    for folder, f in [*((here, f) for f in sorted(here.glob("*.py"))), (here, built_in_folder() / "common.lark"), *places]:
-        name = f"{f.parent.name}/{f.name}" if folder in (here, built_in_folder()) else str(f)
+    for folder, f in [*((here, f) for f in sorted(here.glob("*.py"))), (here, built_in / "common.lark"), *places]:
+        name = f"{f.parent.name}/{f.name}" if folder in (here, built_in) else str(f)
         h.update(f.read_bytes() + b"\0" + name.encode() + b"\0")
     return h.hexdigest()
 
 
 def _cache_files(digest: str) -> list[Path]:
     """Return where lowered rules may lie: beside the shipped grammars (written when the wheel is built), then the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return [built_in_folder() / "lowered.json", cache / "tracekit" / f"grammars-{digest}.json"]
+    return [built_in_folder() / "lowered.json", home.cache() / f"grammars-{digest}.json"]
 
 
 def cached_rules(digest: str) -> Grammars | None:

@@ -13,7 +13,6 @@ import polars as pl
 
 from tracekit.errors import GrammarError, nearest
 from tracekit.grammar.cache import cached_rules, digest_of, keep
-from tracekit.grammar.lowering import lower_file
 from tracekit.grammar.place import located
 from tracekit.grammar.rules import Grammars, Rule, built_in_folder
 
@@ -27,7 +26,8 @@ def load(folders: Iterable[Path] = (), *, strict: bool = False) -> Grammars:
     A rule whose file, rule or column clashes with another one is an error. So is a built-in rule that cannot be lowered to a one-pass
     expression; one of a third party is a warning, and lark parses its candidate lines.
     """
-    own = [(built_in_folder(), f) for f in _grammar_files(built_in_folder())]
+    built_in = built_in_folder()
+    own = [(built_in, f) for f in _grammar_files(built_in)]
     others = [(folder, f) for folder in folders for f in _grammar_files(folder)]
     digest = digest_of([*own, *others])
     if not strict and (cached := cached_rules(digest)) is not None:
@@ -39,7 +39,7 @@ def load(folders: Iterable[Path] = (), *, strict: bool = False) -> Grammars:
     for folder, path in others if others and not strict else own + others:
         notes: list[str] = []
         try:
-            for rule in _load_file(grammars, path, notes if folder != built_in_folder() else None):
+            for rule in _load_file(grammars, path, notes if folder != built_in else None):
                 loaded.append((folder, path, rule))
         except GrammarError as e:
             if strict:
@@ -56,6 +56,8 @@ def load(folders: Iterable[Path] = (), *, strict: bool = False) -> Grammars:
 
 def _load_file(grammars: Grammars, path: Path, warnings: list[str] | None) -> Iterator[Rule]:
     """Add the rules of one file, and yield each; those before one that is wrong stay."""
+    from tracekit.grammar.lowering import lower_file
+
     rules: dict[str, Rule] = grammars.envelopes if path.parent.name == "envelopes" else grammars.events  # type: ignore[assignment]
     for rule in lower_file(path, warnings):
         if warnings is not None:

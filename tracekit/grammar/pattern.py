@@ -1,18 +1,18 @@
 """Patterns of flat rules: their regular expression, the literals they imply, and whether they are one-pass."""
 
-import re
 import re._constants as sre  # type: ignore[import-not-found]
 import re._parser as sre_parse  # type: ignore[import-not-found]
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from tracekit.grammar.expression import escape
+
 # The parser behind `re`: its trees are the only place where Python tells what an expression means.
 
 CharSet = int  # bit n set: character n (0..127; bit 128 stands for every character beyond ASCII)
 EVERY: CharSet = (1 << 129) - 1
 END: CharSet = 1 << 129  # the end of the line
-NOTHING = r"[^\s\S]"  # an expression that matches no text
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,6 @@ class Opt:
 
 
 Node = Lit | Term | Seq | Alt | Opt
-
-
-def escape(text: str) -> str:
-    """Return `text` as an expression that Rust's regex crate and Python read alike."""
-    return re.sub(r"([\\.+*?()|\[\]{}^$#&~-])", r"\\\1", text)
 
 
 def regex(node: Node) -> str:

@@ -4,7 +4,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracekit.grammar.lowering import import_common, lower_file
 from tracekit.grammar.rules import Rule
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ def reference(path: Path) -> "Lark":
     Making one takes longer than a line, so one serves all rules of the file.
     """
     from lark import Lark
+
+    from tracekit.grammar.lowering import import_common, lower_file
 
     return Lark(
         path.read_text(encoding="utf-8"),

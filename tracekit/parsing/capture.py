@@ -4,15 +4,16 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from itertools import accumulate
 
 import polars as pl
 
-from tracekit.grammar.pattern import NOTHING
+from tracekit.grammar.expression import NOTHING
 from tracekit.grammar.reference import fields_by_lark
 from tracekit.grammar.rules import Grammars, Rule
 from tracekit.parsing.finder import Finder
+from tracekit.speed import compiled
 from tracekit.tables.pipeline import RAW_EVENT
 from tracekit.types import ENVELOPE, Schema, event_schema
 
@@ -50,8 +51,16 @@ class Vocabulary:
         self.general = [r for r in self.rules.values() if not r.literals]
         self._forms: dict[frozenset[str], str] = {}
         self._columns: dict[str, list[pl.Expr]] = {}
-        self.finder = Finder(r for r in self.rules.values() if r.marks.sought_in != "small-sources")
-        self.wanted = Finder(rule for n in self.captured if not (rule := self.rules[n]).marks.sought_in)
+
+    @cached_property
+    def finder(self) -> Finder:
+        """Return what finds the lines of all rules in a large log."""
+        return Finder(r for r in self.rules.values() if r.marks.sought_in != "small-sources")
+
+    @cached_property
+    def wanted(self) -> Finder:
+        """Return what finds the lines of the captured rules in a large trace."""
+        return Finder(rule for n in self.captured if not (rule := self.rules[n]).marks.sought_in)
 
     def reads(self, text: str) -> bool:
         """Return whether an event rule matches the end of a line, from the start of a word on: what stands before it may be any envelope.
@@ -60,7 +69,7 @@ class Vocabulary:
         """
         text = text[:_LONGEST_READ]
         return any(
-            _compiled(_AT_A_WORD + rule.regex.removeprefix("^")).search(text)
+            compiled(_AT_A_WORD + rule.regex.removeprefix("^")).search(text)
             for literal, rules in self.by_literal.items()
             if literal in text
             for rule in rules
@@ -203,7 +212,7 @@ def _general(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, pl.
             yield rule, msg.str.contains(rule.regex).arg_true()
         elif len(rows):
             # Of a few texts python tells it sooner than polars, which keeps no more than 32 expressions ready.
-            hit = texts.str.contains(rule.regex) if few is None else pl.Series([*map(bool, map(_compiled(rule.regex).match, few))])
+            hit = texts.str.contains(rule.regex) if few is None else pl.Series([*map(bool, map(compiled(rule.regex).match, few))])
             if hit.any():
                 yield rule, rows.filter(hit)
 
@@ -212,7 +221,7 @@ def _usual(msg: pl.Series, vocabulary: Vocabulary) -> frozenset[str]:
     """Return the rules without a literal that match one of some texts. Python tries them: polars would compile them anew each time."""
     some = msg.gather_every(len(msg) // _SOME + 1)
     hits = _few(some.filter(some.str.contains(vocabulary.form_without(frozenset())))) or []
-    return frozenset(r.name for r in vocabulary.general if any(map(_compiled(r.regex).match, hits)))
+    return frozenset(r.name for r in vocabulary.general if any(map(compiled(r.regex).match, hits)))
 
 
 def _holding(found: pl.DataFrame) -> dict[str, pl.Series]:
@@ -248,15 +257,10 @@ def _few(texts: pl.Series) -> list[str] | None:
 
 def _few_matches(texts: Sequence[str], rule: Rule) -> pl.DataFrame:
     """Match a few texts with Python, which keeps the expressions of all rules ready; polars compiles each anew."""
-    expression = _compiled(rule.regex)
-    found = [expression.match(text) for text in texts]
-    cells: dict[str, int | str] = {_WHOLE: 0, **{name: name for name in expression.groupindex}}
+    pattern = compiled(rule.regex)
+    found = [pattern.match(text) for text in texts]
+    cells: dict[str, int | str] = {_WHOLE: 0, **{name: name for name in pattern.groupindex}}
     return pl.DataFrame([pl.Series(name, [m and m[group] for m in found], dtype=pl.String) for name, group in cells.items()])
-
-
-@cache
-def _compiled(expression: str) -> re.Pattern[str]:
-    return re.compile(expression)
 
 
 def _column(name: str, rule: Rule, dtype: pl.DataType) -> pl.Expr:

@@ -13,12 +13,13 @@ from itertools import accumulate, compress, count
 
 import polars as pl
 
+from tracekit.grammar.expression import NOTHING
 from tracekit.grammar.marks import LAYERS
-from tracekit.grammar.pattern import NOTHING
 from tracekit.grammar.rules import Rule
 from tracekit.parsing.noise import clean
 from tracekit.parsing.noise import settle as settle_noise
 from tracekit.parsing.stamps import STAMPS
+from tracekit.speed import compiled
 
 PER_FILE_SHARE = 0.5
 LONGEST_TRIED = 1000  # characters of a line that tell its envelope; python takes 4 ms for the worst line of that length
@@ -276,7 +277,7 @@ def _try_layers(lines: list[str], layers: Sequence[Sequence[Rule]], admit: Calla
     for layer in layers:
         rest = _any_of(tuple((rule.marks.found_by, rule.regex) for rule in layer))(lines)
         for rule in layer if rest else ():
-            match = re.compile(rule.regex).match
+            match = compiled(rule.regex).match
             tried = [i for i in rest if i not in enveloped] if _per_file(rule) else rest
             found = {i: m for i in tried if (m := match(lines[i]))}
             if admit(rule, len(found)):
@@ -296,8 +297,8 @@ def _any_of(rules: tuple[tuple[tuple[str, ...], str], ...]) -> Callable[[Sequenc
     by_signs: dict[tuple[str, ...], list[str]] = {}
     for signs, expression in rules:
         by_signs.setdefault(signs, []).append(re.sub(r"\(\?P<[^>]*>", "(?:", expression))
-    tests = {signs: re.compile("|".join(expressions)).match for signs, expressions in by_signs.items()}
-    quick = tests.pop((), re.compile(NOTHING).match)
+    tests = {signs: compiled("|".join(expressions)).match for signs, expressions in by_signs.items()}
+    quick = tests.pop((), compiled(NOTHING).match)
     slow = [(sign, match) for signs, match in tests.items() for sign in signs]
 
     def which(lines: Sequence[str]) -> list[int]:
@@ -368,7 +369,7 @@ def _before_message(regex: str) -> tuple[str, str] | None:
     if not (named and head.startswith("^") and begin.endswith(_TO_THE_END)) or "(?P<msg" in begin:
         return None
     try:
-        head, begin = (re.compile(part).pattern for part in (head[1:], begin.removesuffix(_TO_THE_END)))
+        head, begin = (compiled(part).pattern for part in (head[1:], begin.removesuffix(_TO_THE_END)))
     except re.error:  # the message stands inside of an alternative
         return None
     return f"^(?P<{_WHOLE}>{head})(?:{begin})", f"msg{name}"

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit.grammar.pattern import NOTHING, escape
+from tracekit.grammar.expression import NOTHING, escape
 from tracekit.grammar.rules import Rule
 from tracekit.parsing.complaint import FAULT_IN_BYTES, FAULT_WITHIN_LINE, complaints
 

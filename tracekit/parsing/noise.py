@@ -1,9 +1,10 @@
 """Noise: what a serial line, a terminal, a web page or a paste leaves in lines. Which kinds a source has is settled on its first lines."""
 
-import re
 from collections.abc import Sequence
 
 import polars as pl
+
+from tracekit.speed import compiled
 
 STAMPED = r"(?:<[0-9]+>)?\[ *[0-9]+\.[0-9]{6}\]"
 # How a line of a log begins: printk, Xen, dmesg's other stamps, syslog daemons and journalctl, a collector's tag, QEMU.
@@ -71,7 +72,6 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
     (rf"\n[ \t]*{_ITEM}(?:{_BEGINS})", rf"^[ \t]*{_ITEM}({_BEGINS})", "${1}"),
     (rf"\n[ \t]+(?:{_BEGINS})", rf"^[ \t]+({_BEGINS})", "${1}"),
 )
-_SIGNS = [re.compile(kind[0]) for kind in _KINDS]
 _BACKSPACES = next(i for i, kind in enumerate(_KINDS) if kind[1] == "\x08")
 
 
@@ -80,8 +80,8 @@ def settle(sample: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
     lines, found = list(sample), []
     whole = "\n".join(["", *lines])
     plain = whole.isascii()
-    for i, sign in enumerate(_SIGNS):
-        if (sign.pattern.isascii() or not plain) and sign.search(whole):
+    for i, (sign, _, _) in enumerate(_KINDS):
+        if (sign.isascii() or not plain) and compiled(sign).search(whole):
             cleaned = clean(pl.Series("text", lines, dtype=pl.String), [i]).to_list()
             if cleaned != lines:
                 found.append(i)

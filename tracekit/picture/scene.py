@@ -1,6 +1,7 @@
 """The rows that a lane may read: those of one place that are about one subject, with their positions on the axis."""
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -26,10 +27,13 @@ class Scene:
         window: tuple[int, int] | None = None,
     ) -> None:
         self.subject, self.tables, self._evidence, self.window = subject, tables, evidence, window
+        self._about: dict[str, pl.DataFrame] = {}  # the rows about the subject, of the tables that were asked for
 
     def within(self, begin: int, end: int) -> "Scene":
-        """Return the same scene, of which only the moments between two positions are wanted."""
-        return Scene(self.subject, self.tables, self._evidence, (begin, end))
+        """Return the same scene, with what it knows, of which only the moments between two positions are wanted."""
+        nearer = copy(self)
+        nearer.window = (begin, end)
+        return nearer
 
     def all(self, table: str) -> pl.DataFrame | None:
         """Return the rows of a table, of every subject; None where there are none."""
@@ -40,7 +44,9 @@ class Scene:
         """Yield the rows of a table that are about the subject and have a place on the axis."""
         frame = self.all(table)
         if frame is not None:
-            yield from (r for r in rows_of(self._own(frame)) if self.at(r) is not None)
+            if table not in self._about:
+                self._about[table] = self._own(frame)
+            yield from (r for r in rows_of(self._about[table]) if self.at(r) is not None)
 
     def at(self, row: Any) -> int | None:
         """Return where a row begins on the axis; None where it has no stamp."""

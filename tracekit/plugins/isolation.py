@@ -1,6 +1,7 @@
 """Isolation: which plugins run in a process of their own, and the limits of a call. It loads nothing heavy."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,9 +36,15 @@ IN_PROCESS = Isolation("none")
 
 def is_ours(point: "metadata.EntryPoint") -> bool:
     """Return whether a plugin is of the distribution tracekit."""
-    return point.dist is not None and point.dist.name == "tracekit"
+    return point.dist is not None and _told(point.dist)[0] == "tracekit"
 
 
 def version_of(point: "metadata.EntryPoint") -> str:
     """Return the version of a plugin's distribution; of one without, what its file says."""
-    return point.dist.version if point.dist else str(getattr(point, "version", "?"))
+    return _told(point.dist)[1] if point.dist else str(getattr(point, "version", "?"))
+
+
+@lru_cache(maxsize=64)
+def _told(distribution: "metadata.Distribution") -> tuple[str, str]:
+    """Return name and version of a distribution, whose file is parsed anew each time that it is asked."""
+    return distribution.name, distribution.version

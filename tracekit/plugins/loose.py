@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tracekit import home
+
 VARIABLE = "TRACEKIT_PLUGINS"
 GRAMMARS: Mapping[str, str] = {"GRAMMAR": "events", "ENVELOPES": "envelopes"}  # texts of a module, and the folder that they belong into
 _VERSION = re.compile(r"^__version__ *= *[\"']([^\"']+)[\"']", re.MULTILINE)  # __version__ = "1.2"
@@ -116,8 +118,7 @@ def _held(module: ModuleType, name: str) -> dict[str, list[Any]]:
 
 def _written(texts: Mapping[str, str], name: str) -> Path:
     """Write grammars into files, where grammars are read from: in the user's cache, or where it is read-only in a temporary folder."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracekit"
-    folder = cache / f"plugin-{_digest(repr((name, sorted(texts.items()))))}"
+    folder = home.cache() / f"plugin-{_digest(repr((name, sorted(texts.items()))))}"
     try:
         return _filled(folder, texts, name)
     except OSError:

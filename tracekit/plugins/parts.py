@@ -174,7 +174,7 @@ def _names(given: Any) -> bool:
 
 def _texts(*given: Any) -> bool:
     """Return whether all are texts that can be written: no subclass, no lone surrogate."""
-    return all(type(text) is str and clean(text) == text for text in given)
+    return all(type(text) is str and (text.isascii() or clean(text) == text) for text in given)
 
 
 def sound(parts: Any, wrong: Callable[[Any], str], failed: Callable[[BaseException], object]) -> Iterator[Any]:

@@ -16,16 +16,15 @@ from tracekit.findings import Finding
 from tracekit.guard import Lost, aside, guarded
 from tracekit.picture.lane import LaneSource
 from tracekit.plugins import claims, hooks, loose, parts
-from tracekit.plugins.guest import Guest
 from tracekit.plugins.isolation import IN_PROCESS, Isolation, is_ours, version_of
 from tracekit.plugins.plugin import Plugin
-from tracekit.plugins.standins import stand_ins
 from tracekit.replay.gates import CODE, Gate, marked
 from tracekit.replay.model import Model
 from tracekit.replay.whatif import System
 from tracekit.run import Report
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # processes of plugins, and simulators, are loaded where they are asked for
+    from tracekit.plugins.guest import Guest
     from tracekit.simulate.simulator import Simulator
 
 GROUP = "tracekit"
@@ -134,17 +133,28 @@ def load(
     """
     points = (*metadata.entry_points(group=GROUP), *loose.points()) if entry_points is None else entry_points
     ordered = sorted(points, key=lambda p: (not is_ours(p), p.name))
-    guests = {p: Guest(p, isolation) for p in ordered if isolation.holds(p)}
-    for guest in guests.values():
-        guest.begin()  # they come up while the others are loaded
+    guests = _guests([p for p in ordered if isolation.holds(p)], isolation)
     registry = Registry([_apart(p, guests[p]) if p in guests else alone(p, simulators) for p in ordered])
     claims.settle(registry.plugins)
     _check_gates(registry)
     return registry
 
 
-def _apart(point: metadata.EntryPoint, guest: Guest) -> Plugin:
+def _guests(points: Iterable[metadata.EntryPoint], isolation: Isolation) -> "dict[metadata.EntryPoint, Guest]":
+    """Begin a process for each of these plugins: they come up while the others are loaded."""
+    guests = {}
+    for point in points:
+        from tracekit.plugins.guest import Guest
+
+        guests[point] = Guest(point, isolation)
+        guests[point].begin()
+    return guests
+
+
+def _apart(point: metadata.EntryPoint, guest: "Guest") -> Plugin:
     """Return a plugin that runs in a process of its own, as that process describes it."""
+    from tracekit.plugins.standins import stand_ins
+
     plugin, start = _blank(point), time.perf_counter()
     plugin.apart = True
 

@@ -80,7 +80,7 @@ class Model:
     def blank(cls) -> Mapping[str, pl.DataFrame]:
         """Return a frame without rows for each table that this model emits: many small logs need no more."""
         if cls._blank is None:
-            cls._blank = {name: pl.DataFrame(schema=schema) for name, schema in cls.schemas().items()}
+            cls._blank = {name: pl.DataFrame(list(map(_no_cells, schema, schema.values()))) for name, schema in cls.schemas().items()}
         return cls._blank
 
     @classmethod
@@ -148,6 +148,12 @@ class Model:
                 raise
             self.unfit += [(table, row) for row, values in emitted if not all(_fits(v, schema[name]) for name, v in values.items())]
             return _whole_frame(fitting, schema, self._moved[table]) if fitting else pl.DataFrame(schema=schema)
+
+
+@lru_cache(maxsize=1024)
+def _no_cells(name: str, kind: pl.DataType) -> pl.Series:
+    """Return a column without rows. The tables of the models share most of theirs."""
+    return pl.Series(name, [], dtype=kind)
 
 
 def rows_of(frame: pl.DataFrame) -> Iterator[Row]:
