@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from tracekit.grammar.load import load
-from tracekit.parsing.envelopes import Layout, _before_message, _groups
+from tracekit.parsing.envelopes import Layout
+from tracekit.parsing.peeling import before_message, groups_of
 
 RULES = load().envelopes
 MESSAGE = "xen:events: creating evtchn using pirq 101 irq 290"
@@ -356,15 +357,15 @@ def test_a_message_that_is_the_rest_of_the_line_is_the_same_cut_off_as_captured(
     logs = sorted(p for p in (Path(__file__).parents[2] / "sample_traces").rglob("*") if p.suffix in (".txt", ".log"))
     lines = [line for p in logs for line in p.read_text(encoding="utf-8", errors="replace").split("\n")[:300]]
     text = pl.Series([*lines, "", " 0)", f" bash-1-2-33  [000] ..... 1.000000: {MESSAGE}\r"])
-    cut = [rule.regex for rule in RULES.values() if _before_message(rule.regex)]
+    cut = [rule.regex for rule in RULES.values() if before_message(rule.regex)]
     assert len(cut) > 10
     for regex in cut:
         whole = text.str.extract_groups(f"(?P<whole_match>{regex})").struct.unnest()
-        made = _groups(text, regex).with_columns(whole["whole_match"].alias("whole_match"))
+        made = groups_of(text, regex).with_columns(whole["whole_match"].alias("whole_match"))
         assert made.equals(whole[made.columns]), regex
 
 
 def test_a_text_of_several_lines_has_its_message_captured_as_it_was():
     text = pl.Series([" bash-33  [000] ..... 1.000000: one", " bash-33  [000] ..... 1.000000: one\ntwo"])
     regex = RULES["ftrace_any"].regex
-    assert _groups(text, regex)["msg"].to_list() == ["one", None]
+    assert groups_of(text, regex)["msg"].to_list() == ["one", None]
