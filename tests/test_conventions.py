@@ -121,8 +121,9 @@ TYPED = "the trace event's name in the kernel or QEMU, for the user to type"
 KEY = "a field of an envelope, and a key of `dmesg --json`"
 WRITTEN = {
     "diagnosing/diagnoses.py": {"printk": CLOCK},
-    "parsing/envelopes.py": {"ftrace": CLOCK, "caller": KEY},
+    "parsing/envelopes.py": {"ftrace": CLOCK},
     "parsing/objects.py": {"caller": KEY},
+    "parsing/peeling.py": {"caller": KEY},
     "replay/clock.py": {"printk": CLOCK},
     **{name: {"xen": PROJECT} for name in ("batch/fleet.py", "batch/results.py", "batch/rows.py", "cli/sample.py")},
     "diagnosing/subjects.py": {"irq_handler_entry": TYPED},

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from tracekit.grammar.load import load
-from tracekit.parsing.envelopes import Layout, _before_message, _groups
+from tracekit.parsing.envelopes import Layout
+from tracekit.parsing.peeling import before_message, groups_of
 
 RULES = load().envelopes
 MESSAGE = "xen:events: creating evtchn using pirq 101 irq 290"
@@ -256,7 +257,9 @@ def test_qemu() -> None:
     traced = first("6331@1795220106.408352:pci_cfg_write mch 00:00.0 @0x90 <- 0x33333330")
     assert (traced["tid"], traced["ts"], traced["msg"]) == (6331, 1795220106408352000, "pci_cfg_write mch 00:00.0 @0x90 <- 0x33333330")
     bare = settled(["msix_write_config dev nvme enabled 1 masked 0", "vtd_ir_remap_msi_req addr 0xfee00030 data 0x2"])
-    assert bare.trace and bare.marks(pl.Series(["vfio_msix_enable  (0000:2e:00.1)"]))["event"].to_list() == ["vfio_msix_enable"]
+    assert bare.trace and bare.marks(pl.Series(["vfio_msix_enable  (0000:2e:00.1)"]), pl.Series([False]))["event"].to_list() == [
+        "vfio_msix_enable"
+    ]
     for prefix in ("", "    ", "2026-11-21T00:15:08.392204Z ", "2026-11-21T00:15:10.599096Z vmX ", "/usr/bin/"):
         said = first(prefix + "qemu-system-x86_64: vtd_irte_get: detected non-present IRTE (index=2047, high=0x0, low=0x0)")
         assert (said["msg"][:13], said["side"]) == ("vtd_irte_get:", "device-model")
@@ -297,12 +300,12 @@ def test_frames_parts_and_event_names() -> None:
         " => g",
     ]
     layout, text = settled(lines), pl.Series(lines)
-    marks = layout.marks(text)
+    marks = layout.marks(text, pl.Series([False] * len(text)))
     assert marks["frames"].to_list() == [True, True, True, False, False, False, False]
     assert marks["part"].to_list() == [False] * 5 + [True, True]
     assert marks["event"].to_list()[3] == "vector_alloc"
     perf = settled([FTRACE["perf"]])
-    assert perf.marks(pl.Series([FTRACE["perf"]]))["event"].to_list() == ["vector_alloc"]
+    assert perf.marks(pl.Series([FTRACE["perf"]] * 2), pl.Series([False, True]))["event"].to_list() == ["vector_alloc", None]
 
 
 CLOCKS = {
@@ -356,15 +359,15 @@ def test_a_message_that_is_the_rest_of_the_line_is_the_same_cut_off_as_captured(
     logs = sorted(p for p in (Path(__file__).parents[2] / "sample_traces").rglob("*") if p.suffix in (".txt", ".log"))
     lines = [line for p in logs for line in p.read_text(encoding="utf-8", errors="replace").split("\n")[:300]]
     text = pl.Series([*lines, "", " 0)", f" bash-1-2-33  [000] ..... 1.000000: {MESSAGE}\r"])
-    cut = [rule.regex for rule in RULES.values() if _before_message(rule.regex)]
+    cut = [rule.regex for rule in RULES.values() if before_message(rule.regex)]
     assert len(cut) > 10
     for regex in cut:
         whole = text.str.extract_groups(f"(?P<whole_match>{regex})").struct.unnest()
-        made = _groups(text, regex).with_columns(whole["whole_match"].alias("whole_match"))
+        made = groups_of(text, regex).with_columns(whole["whole_match"].alias("whole_match"))
         assert made.equals(whole[made.columns]), regex
 
 
 def test_a_text_of_several_lines_has_its_message_captured_as_it_was():
     text = pl.Series([" bash-33  [000] ..... 1.000000: one", " bash-33  [000] ..... 1.000000: one\ntwo"])
     regex = RULES["ftrace_any"].regex
-    assert _groups(text, regex)["msg"].to_list() == ["one", None]
+    assert groups_of(text, regex)["msg"].to_list() == ["one", None]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracekit.errors import GrammarError
+from tracekit.grammar.forms import forms
 from tracekit.grammar.marks import Marked
 from tracekit.grammar.marks import read as read_marks
 from tracekit.grammar.pattern import Alt, Lit, Node, Opt, Seq, Term, ambiguous, literals, regex, shape
@@ -77,7 +78,8 @@ class _Lowering:
         by_lark = str(self.path) if self.unlowered else ""
         said = {c: self.comments[c] for c in kinds if self.comments.get(c)}
         form = "" if strong else shape(node)
-        return Rule(name, f"^{regex(node)}$", groups, kinds, strong, form, doc, self.file, marked.line, marks, by_lark, said)
+        ways = () if by_lark else forms(node)
+        return Rule(name, f"^{regex(node)}$", groups, kinds, strong, form, doc, self.file, marked.line, marks, by_lark, said, forms=ways)
 
     def _node(self, tree: Any, fields: dict[str, list[str]], kinds: dict[str, str], path: tuple[str, ...]) -> Node:
         """Return the pattern of a tree of lark's grammar loader; fields met on the way are noted in `fields` and `kinds`."""

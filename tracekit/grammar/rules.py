@@ -26,6 +26,7 @@ class Rule:
     `shape`, an expression that every match contains, in their place; in large sources its lines are found by the texts of its mark
     `found-by`, since fixed texts are found several times as fast. `terminals`: column -> terminal name; `marks`: its settings,
     those of its file included; `doc` and `said` are comments, for users: the one above the rule, and by column that of its field rule.
+    `forms`: expressions that together capture what `regex` does, sooner (`grammar/forms.py`); none where it has one form.
     """
 
     name: str
@@ -41,11 +42,17 @@ class Rule:
     by_lark: str = ""  # the grammar file, for a rule of a third party that only lark can parse
     said: Mapping[str, str] = field(default_factory=dict)
     foreign: bool = False  # of a third party
+    forms: tuple[str, ...] = ()
 
     @property
     def texts(self) -> tuple[str, ...]:
         """Texts of which every match contains one; none where nothing but `shape` finds its lines."""
         return self.marks.found_by or self.literals
+
+    @property
+    def group_names(self) -> list[str]:
+        """Return the names of all groups."""
+        return [group for groups in self.groups.values() for group in groups]
 
     @property
     def columns(self) -> dict[str, pl.DataType]:

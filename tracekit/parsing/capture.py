@@ -21,9 +21,10 @@ SMALL_SOURCE = 20_000
 RAW = RAW_EVENT.name
 BEYOND = " beyond"  # behind the name of a table: its rows with a number that fits no column
 RAW_SCHEMA: Schema = RAW_EVENT.schema
-_FEW = 300  # texts that python matches sooner than polars makes an expression
+FEW = 300  # texts that python matches sooner than polars makes an expression
 _SOME = 500  # texts of a large part that tell which rules without a literal are usual in it
-_WHOLE = "whole_match"
+_WHOLE, _AT, _TEXT = "whole_match", "=at", "=text"
+MANY = 5_000  # texts for which it pays to make the forms of a rule ready
 _FUNCTION = r"^[0-9a-fA-F]{2,5}:[0-9a-fA-F:]+\.[0-7]$"  # an address of a function, and no placeholder for one
 _LONGEST_TRIED = 500  # characters of a text that python tries a rule on: on longer ones some rules would take seconds, polars is linear
 _UNFIT = r"[0-9]{19,}|0x[0-9a-fA-F]{17,}|[\p{Nd}--[0-9]]+"  # beyond 64 bits, digits of other scripts
@@ -115,7 +116,7 @@ def capture(peeled: pl.DataFrame, vocabulary: Vocabulary) -> Captured:
     suspect: list[tuple[Rule, pl.Series]] = []
     msg, place = peeled["msg"], peeled[list(ENVELOPE)]
     for rule, rows in _candidates(msg, vocabulary):
-        hit, groups = _matches(msg[rows], rule)
+        hit, groups = matches(msg[rows], rule)
         if rule.literals and groups.height < len(rows):
             missed[rule.name] = rows
             if len(left := _suspect(msg, rows if hit is None or not groups.height else rows.filter(~hit), rule)):
@@ -127,7 +128,7 @@ def capture(peeled: pl.DataFrame, vocabulary: Vocabulary) -> Captured:
             tables[rule.name] = _kept(place[rows], peeled.height).hstack(groups.select(vocabulary.columns(rule)))
     for rule, rows in suspect:
         rows = rows.filter(~rows.is_in(pl.concat(matched.values()).implode())) if matched else rows
-        hit, groups = _matches(msg[rows].str.replace_all(r"0x[0-9a-fA-F]{17,}", f"0x{_STANDS}").str.replace_all(_UNFIT, _STANDS), rule)
+        hit, groups = matches(msg[rows].str.replace_all(r"0x[0-9a-fA-F]{17,}", f"0x{_STANDS}").str.replace_all(_UNFIT, _STANDS), rule)
         if groups.is_empty():
             continue
         unfit[rule.name] = rows = rows if hit is None else rows.filter(hit)
@@ -231,22 +232,44 @@ def _holding(found: pl.DataFrame) -> dict[str, pl.Series]:
     return dict(zip(by_text["text"], by_text["row"], strict=True))
 
 
-def _matches(texts: pl.Series, rule: Rule) -> tuple[pl.Series | None, pl.DataFrame]:
+def matches(texts: pl.Series, rule: Rule) -> tuple[pl.Series | None, pl.DataFrame]:
     """Return (which texts the rule matches, null where it is all; what it captures of these, one column per group)."""
     if rule.by_lark:
         found = [fields_by_lark(rule, text) for text in texts]
         fields = {g: [f.get(c) if f and g == c else None for f in found] for c, names in rule.groups.items() for g in names}
         whole = [text if f is not None else None for text, f in zip(texts, found, strict=True)]
         groups = pl.DataFrame({_WHOLE: whole, **fields}, schema_overrides=dict.fromkeys([_WHOLE, *fields], pl.String))
-    elif len(texts) <= min(_FEW, SMALL_SOURCE) and (few := _few(texts)) is not None:
+    elif len(texts) <= min(FEW, SMALL_SOURCE) and (few := _few(texts)) is not None:
         groups = _few_matches(few, rule)
     else:
-        groups = texts.str.extract_groups(f"(?P<{_WHOLE}>{rule.regex})").struct.unnest()
+        groups = _many_matches(texts, rule)
     missed = groups[_WHOLE].null_count()
     if missed == 0:
         return None, groups
     hit = groups[_WHOLE].is_not_null()
     return hit, groups.clear() if missed == len(texts) else groups.filter(hit)
+
+
+def _many_matches(texts: pl.Series, rule: Rule) -> pl.DataFrame:
+    """Match many texts with polars, each with the first form of the rule that takes it: saves 5 to 15 % of a trace."""
+    if len(texts) < MANY or not rule.forms:
+        return _extracted(texts, rule.regex)
+    rest = pl.DataFrame([pl.int_range(len(texts), dtype=pl.UInt32, eager=True).alias(_AT), texts.alias(_TEXT)])
+    found: list[pl.DataFrame] = []
+    for form in rule.forms:
+        groups = _extracted(rest[_TEXT], form).with_columns(rest[_AT])
+        hit = groups[_WHOLE].is_not_null()
+        found.append(groups if hit.all() else groups.filter(hit))
+        rest = rest.clear() if hit.all() else rest.filter(~hit)
+        if rest.is_empty():
+            break
+    found = [*(f for f in found if f.height), *([rest[[_AT]]] if rest.height else [])]
+    merged = found[0] if len(found) == 1 else pl.concat(found, how="diagonal").sort(_AT)
+    return merged.with_columns(pl.lit(None, dtype=pl.String).alias(g) for g in (_WHOLE, *rule.group_names) if g not in merged.columns)
+
+
+def _extracted(texts: pl.Series, expression: str) -> pl.DataFrame:
+    return texts.str.extract_groups(f"(?P<{_WHOLE}>{expression})").struct.unnest()
 
 
 def _few(texts: pl.Series) -> list[str] | None:

@@ -181,7 +181,9 @@ def _work(pieces: Sequence[_Piece], vocabulary: Vocabulary) -> list[_Part]:
     seen = [_look(piece, vocabulary) for piece in pieces]
     peeled = _peel(seen)
     found = split(capture(pl.concat(peeled), vocabulary), [p.height for p in peeled]) if peeled else []
-    counted = [_counted(s, own, marks, vocabulary) for s, own, marks in zip(seen, found, _marks(seen), strict=True)]
+    matched = [s.marked(own.rows) for s, own in zip(seen, found, strict=True)]
+    marks = _marks(seen, matched)
+    counted = [_counted(*each, vocabulary) for each in zip(seen, found, matched, marks, strict=True)]
     return [_part(c, rows) for c, rows in zip(counted, _complaining(counted), strict=True)]
 
 
@@ -231,8 +233,8 @@ class _Counted:
         return true_rows(left if self.seen.which is None else left.filter(self.seen.which))
 
 
-def _marks(seen: Sequence[_Seen]) -> list[pl.DataFrame]:
-    """Return the marks of the lines of each piece; those with layouts that mark alike are marked together."""
+def _marks(seen: Sequence[_Seen], matched: Sequence[pl.Series]) -> list[pl.DataFrame]:
+    """Return the marks of the lines of each piece, given which a rule matches; those with layouts that mark alike are marked together."""
     alike: dict[tuple[str, ...], list[int]] = {}
     for i, s in enumerate(seen):
         alike.setdefault(s.piece.layout.marking, []).append(i)
@@ -240,21 +242,21 @@ def _marks(seen: Sequence[_Seen]) -> list[pl.DataFrame]:
     for own in alike.values():
         lines = [seen[i].lines for i in own]
         text = pl.concat([f["text"] for f in lines]) if len(own) > 1 else lines[0]["text"]
-        marked.update(zip(own, divided(seen[own[0]].piece.layout.marks(text), lines), strict=True))
+        known = pl.concat([matched[i] for i in own]) if len(own) > 1 else matched[own[0]]
+        marked.update(zip(own, divided(seen[own[0]].piece.layout.marks(text, known), lines), strict=True))
     return [marked[i] for i in range(len(seen))]
 
 
-def _counted(seen: _Seen, captured: Captured, marks: pl.DataFrame, vocabulary: Vocabulary) -> _Counted:
-    """Count the events of a piece, given what was captured of it, and the marks of its lines."""
+def _counted(seen: _Seen, captured: Captured, in_event: pl.Series, marks: pl.DataFrame, vocabulary: Vocabulary) -> _Counted:
+    """Count the events of a piece, given what was captured of it, which lines that is, and the marks of its lines."""
     lines, layout = seen.lines, seen.piece.layout
     tables = dict(captured.tables)
     events = Counter({name: len(rows) for name, rows in captured.rows.items()})
-    in_event = seen.marked(captured.rows)
     if layout.trace:
         names = marks["event"]
-        events.update(dict(sorted((n, c) for n, c in names.filter(~in_event).value_counts().iter_rows() if n)))
+        events.update(dict(sorted((n, c) for n, c in names.value_counts().iter_rows() if n)))
         if vocabulary.raw:
-            tables |= _raw(lines.filter(names.is_not_null() & ~in_event & ~names.is_in(list(vocabulary.rules))), seen.piece)
+            tables |= _raw(lines.filter(names.is_not_null() & ~names.is_in(list(vocabulary.rules))), seen.piece)
         in_event = in_event | names.is_not_null()
     parts, frames = marks["part"] & ~in_event, marks["frames"] & ~in_event
     return _Counted(seen, captured, tables, events, Counter(layout.envelope_counts(marks)), in_event, parts, frames)
