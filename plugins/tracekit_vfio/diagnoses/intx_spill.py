@@ -4,13 +4,26 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Verdict, clear, diagnosis, distinct, inconclusive, span, subject_of
+from tracekit import Finding, Verdict, diagnosis, distinct, inconclusive, rows_where, span, subject_of
 from tracekit_vfio.diagnoses.resize_window import NO_WINDOW
 
 RECORD = "kprobes on vfio_pci_set_irqs_ioctl with irq_handler_entry events, or the host's dmesg on the same clock"
 
 
-@diagnosis("vfio.intx-spill", code="VFIO-009", severity="medium", record=RECORD, absent=NO_WINDOW)
+def grew_by_calls(kind: str | None, basis: str | None) -> bool:
+    """Return whether calls show that vectors went down to come up with more."""
+    return kind == "growth" and basis == "calls"
+
+
+@diagnosis(
+    "vfio.intx-spill",
+    code="VFIO-009",
+    severity="medium",
+    record=RECORD,
+    absent=NO_WINDOW,
+    when={"windows": grew_by_calls},
+    otherwise="no INTx inside a window",
+)
 def intx_spill(
     windows: pl.DataFrame,
     irq_handler_entry: pl.DataFrame | None = None,
@@ -26,9 +39,9 @@ def intx_spill(
     What to do: as for VFIO-001: a client that grows in place, or all vectors at once.
     References: Linux drivers/pci/msi/msi.c, pci_msix_shutdown() (turns INTx on again).
     """
-    growths = windows.filter((pl.col("kind") == "growth") & (pl.col("basis") == "calls"))
+    growths = rows_where(windows, grew_by_calls)
     found = False
-    for w in growths.iter_rows(named=True):
+    for w in growths:
         spilled = [*_handled(w, irq_handler_entry), *_uncared(w, irq_nobody_cared)]
         if not spilled:
             continue
@@ -47,12 +60,10 @@ def intx_spill(
             values={"old": w["old"], "new": w["new"], "interrupts": len(spilled)},
             advice="Use a client that grows in place, or let the guest enable all its vectors at once.",
         )
-    deaf = [w for w in growths.iter_rows(named=True) if not _would_show(w, irq_handler_entry)]
-    if not found and deaf:
+    deaf = [w for w in growths if not found and not _would_show(w, irq_handler_entry)]
+    if deaf:
         told = f"runs of line interrupts are not recorded beside the window of line {deaf[0]['line']}"
         yield inconclusive(told, "irq_handler_entry of all irqs (echo 1 > events/irq/irq_handler_entry/enable, without a filter)")
-    elif not found:
-        yield clear("no INTx inside a window")
 
 
 def _would_show(w: dict[str, object], entries: pl.DataFrame | None) -> bool:

@@ -31,6 +31,11 @@ SECOND = 1_000_000_000
 POLL = "A driver that polls when its time-out ends loses time only."
 
 
+def went_down_and_up(kind: str | None) -> bool:
+    """Return whether vectors were disabled and enabled again, as many, fewer or more."""
+    return kind in ("growth", "same-or-fewer")
+
+
 @diagnosis(
     "vfio.lost-on-resize",
     code="VFIO-001",
@@ -40,6 +45,8 @@ POLL = "A driver that polls when its time-out ends loses time only."
     across=("nvme_completion_polled", "streams"),
     shown_by=(CALLS, "windows"),
     absent=NO_WINDOW,
+    when={"windows": went_down_and_up},
+    otherwise="no vector in use was taken down and enabled again",
 )
 def lost_on_resize(
     windows: pl.DataFrame,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from tracekit import VFIO_MSIX, Finding, Unchecked, Verdict, clear, diagnosis, distinct, inconclusive, span, subject_of, times
-from tracekit_vfio.diagnoses.resize_window import CALLS, NO_WINDOW, best, grown, subjects
+from tracekit_vfio.diagnoses.resize_window import CALLS, NO_WINDOW, best, grew, grown, subjects
 
 OBSERVE = "GET_IRQ_INFO of index 2 (flags 0x1: it can grow), or a call of pci_msix_alloc_irq_at"
 
@@ -18,6 +18,8 @@ OBSERVE = "GET_IRQ_INFO of index 2 (flags 0x1: it can grow), or a call of pci_ms
     gates=("KV4",),
     shown_by=(CALLS, "windows"),
     absent=NO_WINDOW,
+    when={"windows": grew},
+    otherwise="no growth window",
 )
 def needless_resize(
     windows: pl.DataFrame, gates: pl.DataFrame | None = None, devices: pl.DataFrame | None = None
@@ -33,7 +35,6 @@ def needless_resize(
     """
     growths = grown(windows).filter(pl.col("index") == VFIO_MSIX)
     if growths.is_empty():
-        yield clear("no growth window")
         return
     known = _of_host(gates.filter(pl.col("gate") == "KV4"), growths) if gates is not None else None
     if known is None or known.is_empty():

@@ -46,6 +46,11 @@ IN_USE = Unchecked("a vector was in use", "irq_handler_entry events of the host 
 NOTHING_BETWEEN = Unchecked("nothing else was done to the device in the window", "a recording without lost events (larger buffer_size_kb)")
 
 
+def grew(kind: str | None) -> bool:
+    """Return whether vectors were taken down and came up with more."""
+    return kind == "growth"
+
+
 @diagnosis(
     "vfio.resize-window",
     code="VFIO-002",
@@ -54,6 +59,8 @@ NOTHING_BETWEEN = Unchecked("nothing else was done to the device in the window",
     record=RECORD,
     shown_by=(CALLS, "windows"),
     absent=NO_WINDOW,
+    when={"windows": None},
+    otherwise="no disable and enable of an index",
 )
 def resize_window(
     windows: pl.DataFrame | None = None,
@@ -76,7 +83,6 @@ def resize_window(
     Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_disable().
     """
     if windows is None:
-        yield clear("no disable and enable of an index")
         return
     growths = grown(windows)
     found = False
