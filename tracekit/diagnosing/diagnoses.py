@@ -163,14 +163,15 @@ def judge(d: Diagnosis, places: Places, **settings: Any) -> tuple[list[Finding],
     """Run one diagnosis once for each place of a case: its findings, completed with its identity and their place, and its outcome."""
     found: list[Finding] = []
     outcomes: list[tuple[Place, Outcome]] = []
-    asked = [(place, tables, _unseen(d, tables)) for place in places for tables in (places.ask(place, (*d.needs, *d.wants), d.across),)]
-    begun = [not why and _starts(d, places, tables) for _, tables, why in asked]
-    answers = iter(d.answers((tables for (_, tables, _), called in zip(asked, begun, strict=True) if called), settings))
-    for (place, tables, why), called in zip(asked, begun, strict=True):
+    names = (*d.needs, *d.wants)
+    here = [(place, places.ask(place, names, d.across)) for place in places]
+    asked = [(place, tables, why := _unseen(d, tables, names), not why and _starts(d, places, tables)) for place, tables in here]
+    answers = iter(d.answers(({n: tables[n] for n in names} for _, tables, _, begun in asked if begun), settings))
+    for place, tables, why, begun in asked:
         if why:
             outcomes.append((place, Outcome(d.name, d.code, "not evaluated", why, d.record)))
             continue
-        findings, outcome = _of(d, places, place, tables, next(answers) if called else None)
+        findings, outcome = _of(d, places, place, tables, next(answers) if begun else None)
         found += findings
         outcomes.append((place, outcome))
     return found, _joined(outcomes, len(found))
@@ -188,12 +189,10 @@ def _of(
     d: Diagnosis, places: Places, place: Place, tables: Mapping[str, pl.DataFrame | None], answer: Sequence[Finding | Verdict] | None
 ) -> tuple[list[Finding], Outcome]:
     """Return the findings and the outcome of one diagnosis at one place, from what it yielded there; null where nothing started it."""
-    told = answer or ()
-    if findings := [_complete(f, d, place) for f in told if isinstance(f, Finding)]:
+    if findings := [_complete(f, d, place) for f in answer or () if isinstance(f, Finding)]:
         return findings, Outcome(d.name, d.code, "found")
-    v = min((v for v in told if isinstance(v, Verdict)), key=lambda v: sound.VERDICTS.index(v.outcome), default=None)
-    if v is None:
-        v = clear(d.otherwise) if d.otherwise else clear()
+    verdicts = [v for v in answer or () if isinstance(v, Verdict)]
+    v = min(verdicts, key=lambda v: sound.VERDICTS.index(v.outcome)) if verdicts else clear(d.otherwise) if d.otherwise else clear()
     if v.outcome == "clear":
         v = _sure(d, v, tables, places, place, answer is None)
     return [], Outcome(d.name, d.code, v.outcome, v.reason, v.record or ("" if v.outcome == "clear" else d.record))
@@ -228,7 +227,7 @@ def _sure(d: Diagnosis, v: Verdict, tables: Mapping[str, pl.DataFrame | None], p
             if (mute := places.of(rows, (id(s), "muted"), partial(s.muted, rows))) is not None:
                 return mute
     if seen.lost:
-        read = [t for n, t in tables.items() if n not in seen.told and t is not None and "source" in t.columns]
+        read = [t for n in (*d.needs, *d.wants) if n not in seen.told and (t := tables[n]) is not None and "source" in t.columns]
         looked_at = logs.union(*(places.of(t, "sources", partial(_sources, t)) for t in read))
         if why := seen.lost.among(looked_at):
             return inconclusive(why, LARGER)
@@ -255,20 +254,20 @@ def _seen(places: Places, place: Place) -> _Seen:
     """Return what a place was recorded with. A log with wall clocks alone is a kernel's where it has the first line of a boot."""
     sources, starts = places.rows(place, "sources"), places.told(place, "kernel")
     begun = set(starts["source"]) if starts is not None else set()
-    clocks = sources.select("source", "clock").unique().iter_rows() if sources is not None else ()
+    clocks = set(zip(sources["source"].to_list(), sources["clock"].to_list(), strict=True)) if sources is not None else ()
     logs = frozenset(s for s, clock in clocks if clock == "printk" or clock.startswith("wall") and s in begun)
     lost = Lost(*(places.told(place, what) for what in TOLD))
     told = frozenset(name for what in TOLD for name in places.telling.get(what, ()))
     return _Seen(logs, bool(logs & begun), lost if lost else None, told)
 
 
-def _unseen(d: Diagnosis, tables: Mapping[str, Any]) -> str:
-    """Return why a diagnosis cannot be evaluated on these tables; nothing where it can."""
+def _unseen(d: Diagnosis, tables: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Return why a diagnosis cannot be evaluated on these tables; nothing where it can. `names`: of all that it asks for."""
     if missing := [n for n in d.needs if tables[n] is None]:
         return _absent(d, missing)
     if d.needs_any and all(tables[n] is None for n in d.needs_any):
         return _absent(d, d.needs_any)
-    if d.shown_by and not d.log and not any(rows is not None for rows in tables.values()):
+    if d.shown_by and not d.log and not any(tables[n] is not None for n in names):
         return _absent(d, [s.table for s in d.shown_by])
     return ""
 

@@ -36,12 +36,20 @@ class Place:
         return f"{self.machine or 'a machine without a name'}{f', boot {self.boot}' if self.boot else ''}"
 
 
+class _Tables(dict[str, pl.DataFrame | None]):
+    """The tables that have rows, by name; any other one is None."""
+
+    def __missing__(self, name: str) -> None:
+        return None
+
+
 class Places:
     """The tables of a case by place. Tables without a machine (`sources`, `streams`) are divided by the sources of the place."""
 
     def __init__(self, tables: Mapping[str, pl.DataFrame], telling: Mapping[str, Sequence[str]] | None = None) -> None:
         """Take the tables; `telling`: names of event tables, by what they tell (mark `tells`)."""
         self.tables = {name: frame for name, frame in tables.items() if frame.height}
+        self._whole = _Tables(self.tables)
         self.telling = telling or {}
         self._divided: dict[str, dict[Key, pl.DataFrame]] = {}
         self._joined: dict[tuple[str, Key], pl.DataFrame | None] = {}
@@ -54,10 +62,10 @@ class Places:
     def __len__(self) -> int:
         return len(self._all)
 
-    def ask(self, place: Place, names: Iterable[str], across: Sequence[str] = ()) -> dict[str, pl.DataFrame | None]:
+    def ask(self, place: Place, names: Iterable[str], across: Sequence[str] = ()) -> Mapping[str, pl.DataFrame | None]:
         """Return tables as one place has them, each None where it has no row. `across`: those that hold the rows of related places too."""
         if len(self._all) < 2:
-            return {name: self.tables.get(name) for name in names}
+            return self._whole
         return {name: self.across(place, name) if name in across else self.rows(place, name) for name in names}
 
     def of(self, frame: pl.DataFrame, what: Hashable, find: Callable[[], _T]) -> _T:
@@ -179,7 +187,7 @@ def _is_placed(frame: pl.DataFrame) -> bool:
 
 def _keys_of(frame: pl.DataFrame) -> Iterable[Key]:
     """Return every machine and boot that has a row. Most tables are of one place: of these no pair is looked for."""
-    machine, boot = frame["machine"], frame["boot"]
+    machine, boot = frame.get_column("machine"), frame.get_column("boot")
     if machine.n_unique() == 1 and boot.n_unique() == 1:
         return [_key(machine[0], boot[0])]
     return {_key(*key) for key in frame.select("machine", "boot").unique().iter_rows()}

@@ -37,8 +37,8 @@ def _how(entity: int | None, bdf: str, devices: pl.DataFrame | None) -> str | No
     """Return why the BDF is that of the pointers, if it was inferred."""
     if devices is None or entity is None:
         return None
-    known = devices.filter((pl.col("entity") == entity) & (pl.col("bdf") == bdf) & pl.col("how").str.starts_with("inferred"))
-    return str(known["how"][0]) if known.height else None
+    known = zip(*(devices[column].to_list() for column in ("entity", "bdf", "how")), strict=True)
+    return next((how for e, b, how in known if e == entity and b == bdf and how is not None and how.startswith("inferred")), None)
 
 
 def numbered(vectors: Iterable[int]) -> str:
@@ -55,7 +55,8 @@ def times(n: int, what: str) -> str:
 def same_function(frame: pl.DataFrame, row: Mapping[str, Any]) -> pl.DataFrame:
     """Return the rows of `frame` that are about the same function."""
     column, value = device_of(row) or ("source", row["source"])
-    return frame.filter(pl.col(column) == value)
+    own = frame[column] == value
+    return frame if own.all(ignore_nulls=False) else frame.filter(own)
 
 
 def device_of(row: Any) -> tuple[str, Any] | None:
