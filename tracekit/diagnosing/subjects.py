@@ -83,8 +83,9 @@ def callers(calls: pl.DataFrame | None, row: Mapping[str, Any], call: int | None
 
 def lost_between(gap: pl.DataFrame | None, source: str, line: int, end: int | None) -> bool:
     """Return whether the recording lost events between two of its lines: what is absent there proves nothing."""
-    inside = (pl.col("source") == source) & (pl.col("line") > line) & (pl.col("line") < (end if end is not None else line))
-    return gap is not None and gap.filter(inside).height > 0
+    if gap is None or end is None:
+        return False
+    return gap.filter((pl.col("source") == source) & (pl.col("line") > line) & (pl.col("line") < end)).height > 0
 
 
 def near(earlier: Any, later: Any, lines: int, ms: int = 10) -> bool:
