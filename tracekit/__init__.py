@@ -55,6 +55,7 @@ _HOMES = {
         ),
         "diagnosing.subjects",
     ),
+    **dict.fromkeys(("holds", "rows_where"), "diagnosing.condition"),
     **dict.fromkeys(("Shown", "unanswered", "unnamed"), "diagnosing.recorded"),
     **dict.fromkeys(("Detail", "fallback", "witness"), "diagnosing.witnesses"),
     **dict.fromkeys(("apart", "tick_of", "within"), "diagnosing.moments"),
@@ -82,6 +83,8 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from tracekit.bdf import full_bdf as full_bdf
+    from tracekit.diagnosing.condition import holds as holds
+    from tracekit.diagnosing.condition import rows_where as rows_where
     from tracekit.diagnosing.diagnoses import Diagnosis as Diagnosis
     from tracekit.diagnosing.diagnoses import diagnosis as diagnosis
     from tracekit.diagnosing.extension import Extension as Extension

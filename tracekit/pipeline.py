@@ -329,13 +329,16 @@ def diagnose(
     """Run every diagnosis but those left out, and return its outcome. One that raises is not evaluated, and its plugin is named."""
     findings: list[Finding] = []
     outcomes: list[Outcome] = []
-    for d, plugin in ((d, p) for d, p in registry.judges if d.code not in control.left_out):
-        found, outcome = _judged(plugin, d, places, {**registry.given(d), **control.settings.get(d.code, {})})
-        findings += control.severe(registry.advised(d, found))
+    for d, plugin, given in registry.asked:
+        if d.code in control.left_out:
+            continue
+        found, outcome = _judged(plugin, d, places, {**given, **control.settings.get(d.code, {})})
+        if found:
+            findings += control.severe(registry.advised(d, found))
         if outcome.outcome == "not evaluated" and (lost := next((t for t in d.needs if t in broken), None)):
             outcome = replace(outcome, reason=f"the table {lost} is missing since its grammar cannot be read", record="")
         outcomes.append(recipes.named(outcome))
-    settled = worded(settle(findings, registry.diagnoses, places), registry.gates, places.tables.get("platforms"))
+    settled = worded(settle(findings, registry.diagnoses, places), registry.gates, places.tables.get("platforms")) if findings else []
     spot = blind_spot(settled, outcomes)
     told = "questions that this input leaves open" if spot else "every finding has its guards checked, nothing is inconclusive"
     outcomes.append(Outcome(BLIND_SPOT.name, BLIND_SPOT.code, "found" if spot else "clear", told))

@@ -12,14 +12,18 @@ from tracekit import (
     Subject,
     Unchecked,
     callers,
+    device_of,
     distinct,
     lost_between,
+    rows_where,
     same_function,
     span,
     subject_of,
     unnamed,
     witness,
 )
+
+Rows = list[dict[str, Any]]
 
 GRADES = ("proven", "probable", "possible")
 RECORD = (
@@ -58,32 +62,32 @@ def refused_index(
     gap: pl.DataFrame | None = None,
 ) -> Iterator[Finding]:
     """Yield the enables in which an existing index was refused, one finding per device."""
-    enables = _with_gaps(enables, gap)
-    stale = enables.filter(_STALE)
+    # Where events were lost inside an attempt, the absence of a new domain is not shown.
+    stale = [
+        {**r, "armed": r["armed"] and not lost_between(gap, r["source"], r["line"], r["line_end"])} for r in rows_where(enables, _STALE)
+    ]
     done: set[str] = set()
-    for row in sorted(stale.iter_rows(named=True), key=lambda r: GRADES.index(_grade(r, same_function(enables, r)))):
+    for row in sorted(stale, key=lambda r: GRADES.index(_grade(r, enables))):
         subject = subject_of(row, devices)
         if subject.label in done:
             continue
         done.add(subject.label)
         others = same_function(enables, row)
-        again = same_function(stale, row).filter(pl.col("line") > row["line"])
+        again = [r for r in stale if _same(r, row) and r["line"] > row["line"]]
         yield _finding(row, subject, others, again, calls, windows)
 
 
-def _with_gaps(enables: pl.DataFrame, gap: pl.DataFrame | None) -> pl.DataFrame:
-    """Return where events were lost inside an attempt, the absence of a new domain is not shown."""
-    if gap is None:
-        return enables
-    lost = [lost_between(gap, *place) for place in enables.select("source", "line", "line_end").iter_rows()]
-    return enables.with_columns((pl.col("armed") & ~pl.Series(lost, dtype=pl.Boolean)).alias("armed"))
+def _same(other: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """Return whether another row is about the function of this one."""
+    column, value = device_of(row) or ("source", row["source"])
+    return bool(other[column] == value)
 
 
 def _finding(
     row: Mapping[str, Any],
     subject: Subject,
     others: pl.DataFrame,
-    again: pl.DataFrame,
+    again: Rows,
     calls: pl.DataFrame | None,
     windows: pl.DataFrame | None,
 ) -> Finding:
@@ -91,11 +95,9 @@ def _finding(
     live = row["live"] if row["live"] is not None else row["fail_index"] + 1
     grade = _grade(row, others)
     unknown = row["fail_ret"] is None and row["ret"] is None
-    deaf = (
-        windows is not None
-        and row["request"] is not None
-        and same_function(windows, row).filter((pl.col("kind") == "failed") & (pl.col("request") == row["request"])).height > 0
-    )
+    request, mine = row["request"], others.to_dicts()
+    failed = rows_where(windows, lambda kind, request: kind == "failed" and request == row["request"]) if request is not None else []
+    deaf = any(_same(w, row) for w in failed)
     size = f"hwsize {old}" if old is not None else "an older hwsize"
     index = f"index {row['fail_index']}" if row["fail_index"] is not None else "an index beyond it"
     table = f"{live}" if row["live"] is not None else f"at least {live}"
@@ -105,7 +107,7 @@ def _finding(
         grade=grade,
         subject=subject,
         severity="critical" if deaf else "high",
-        evidence=distinct(_evidence(row, others, again, calls)),
+        evidence=distinct(_evidence(row, mine, again, calls)),
         unchecked=(
             *(() if row["armed"] else (Unchecked("no domain was created inside the refused attempt", ARM_CREATION),)),
             *((Unchecked("the errno of the refused insert", RECORD),) if unknown else ()),
@@ -119,36 +121,37 @@ def _finding(
             "index": row["fail_index"],
             "asked": row["max"],
             "errno": None if unknown else ERANGE,
-            "attempts": 1 + again.height,
-            "cured": _cure(row, others) is not None,
+            "attempts": 1 + len(again),
+            "cured": _cure(row, mine) is not None,
         },
         advice="Unbind and rebind the driver of the device; do so after every change of its table size.",
     )
 
 
-def _grade(row: Mapping[str, Any], others: pl.DataFrame) -> Any:
+def _grade(row: Mapping[str, Any], enables: pl.DataFrame) -> Any:
     """Proven when the refused index, the size of now and the absence of a new domain are all seen, by functions whose names are known.
 
     Without an errno: probable where the index and the size of now are seen or the function takes fewer vectors right after, else possible.
     """
     if row["fail_line"] is not None and row["fail_ret"] is None and row["ret"] is None:
-        return "probable" if (row["live"] is not None and row["index_seen"]) or _takes_fewer(row, others) else "possible"
+        return "probable" if (row["live"] is not None and row["index_seen"]) or _takes_fewer(row, enables) else "possible"
     seen = row["fail_line"] is not None and row["armed"] and not row["hint"] and not row["inferred"]
     return "proven" if seen else "probable"
 
 
-def _takes_fewer(row: Mapping[str, Any], others: pl.DataFrame) -> bool:
+def _takes_fewer(row: Mapping[str, Any], enables: pl.DataFrame) -> bool:
     """Return whether the next enable of the function keeps the domain too, and gets no more vectors than were inserted."""
+    others = same_function(enables, row)
     later = others.filter((pl.col("source") == row["source"]) & (pl.col("line") > row["line_end"])).head(1)
     return later.height > 0 and not later["created"][0] and (later["ret"][0] or 0) in range(1, row["fail_index"] + 1)
 
 
-def _evidence(row: Mapping[str, Any], others: pl.DataFrame, again: pl.DataFrame, calls: pl.DataFrame | None) -> Iterator[Evidence]:
+def _evidence(row: Mapping[str, Any], others: Rows, again: Rows, calls: pl.DataFrame | None) -> Iterator[Evidence]:
     source = row["source"]
     if row["made_line"] is not None:
-        maker = others.filter(pl.col("created") & (pl.col("made_line") == row["made_line"]) & (pl.col("source") == row["made_source"]))
-        made = maker.row(0, named=True) if maker.height and maker["setup_line"][0] is not None else None
-        if made is not None:
+        place = (row["made_source"], row["made_line"])
+        made = next((r for r in others if r["created"] and (r["source"], r["made_line"]) == place), None)
+        if made is not None and made["setup_line"] is not None:
             yield from span(row["made_source"], made["setup_line"], made["setup_end"], "cause")
         yield from span(row["made_source"], row["made_line"], row["made_end"], "cause")
     else:
@@ -163,7 +166,7 @@ def _evidence(row: Mapping[str, Any], others: pl.DataFrame, again: pl.DataFrame,
         if call["ret"] == ERANGE:
             yield from span(source, call["line_end"], role="effect")
     yield from span(source, row["line_end"], role="effect")
-    for other in again.head(3).iter_rows(named=True):
+    for other in again[:3]:
         yield from span(source, other["fail_line"], other["fail_end"], "effect")
     if (cure := _cure(row, others)) is not None:
         yield from span(cure["source"], cure["line"], cure["made_line"], "cure")
@@ -172,7 +175,7 @@ def _evidence(row: Mapping[str, Any], others: pl.DataFrame, again: pl.DataFrame,
             yield from span(cure["source"], call["line_end"], role="cure")
 
 
-def _cure(row: Mapping[str, Any], others: pl.DataFrame) -> dict[str, Any] | None:
+def _cure(row: Mapping[str, Any], others: Rows) -> dict[str, Any] | None:
     """Return a later enable that created the domain again and got its vectors."""
-    later = others.filter((pl.col("source") == row["source"]) & (pl.col("line") > row["line"]) & pl.col("created") & (pl.col("ret") > 0))
-    return later.row(0, named=True) if later.height else None
+    later = (r for r in others if r["source"] == row["source"] and r["line"] > row["line"])
+    return next((r for r in later if r["created"] and (r["ret"] or 0) > 0), None)

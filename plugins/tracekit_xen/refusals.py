@@ -6,7 +6,7 @@ from typing import Literal
 
 import polars as pl
 
-from tracekit import ENODEV, ENOSPC, Row, Subject, subject_of
+from tracekit import ENODEV, ENOSPC, Row, Subject, rows_where, subject_of
 from tracekit_xen.places import domain_of, guest_function, rows
 
 HVM_SETUP = "xen_hvm_setup_msi_irqs"  # it returns -19 whatever Xen said
@@ -31,12 +31,17 @@ class Refusal:
         return self.errno == ENOSPC or (self.by == "guest" and self.errno == ENODEV)
 
 
+def refused(ret: int | None) -> bool:
+    """Return whether a set-up of MSIs failed."""
+    return ret is not None and ret < 0
+
+
 def of_dom0(messages: pl.DataFrame | None, setups: pl.DataFrame | None, hvm: Set[str] = frozenset()) -> Iterator[Refusal]:
     """Yield refusals in `xen map irq failed` and in failed set-ups of MSI: dom0's, or a guest's where the source is in `hvm`."""
     for m in rows(messages):
         yield Refusal(m, "dom0", domain_of(m.domid), m.ret, subject_of(m))
     for c in rows(setups):
-        if c.ret is not None and c.ret < 0:
+        if refused(c.ret):
             guest = c.source in hvm
             yield Refusal(c, "guest" if guest else "call", None if guest else 0, c.ret, subject_of(c), c.nvec)
 
@@ -82,13 +87,9 @@ def hvm_sources(
     A trace says so too where the kernel log of its machine does, and no other kind of domain is told there.
     """
     kinds = [(r.source, r.machine, (r.platform or "").upper() == "HVM") for r in rows(platform)]
-    kinds += [(r.source, r.machine, True) for r in rows(_where(said, pl.col("rest").str.contains(HVM_CALLBACK, literal=True)))]
+    callbacks = rows_where(said, lambda rest: rest is not None and HVM_CALLBACK in rest)
+    kinds += [(r["source"], r["machine"], True) for r in callbacks]
     found = {source for source, _, hvm in kinds if hvm}
     guests = {machine for _, machine, hvm in kinds if hvm} - {machine for _, machine, hvm in kinds if not hvm}
-    found |= {r.source for r in rows(_where(setups, (pl.col("function") == HVM_SETUP) | pl.col("machine").is_in(list(guests))))}
-    return found if lives is None else found | set(lives.filter(pl.col("basis") == "guest")["source"])
-
-
-def _where(frame: pl.DataFrame | None, held: pl.Expr) -> pl.DataFrame | None:
-    """Return the rows for which the expression holds: of a table with a row per interrupt, few."""
-    return None if frame is None else frame.filter(held)
+    found |= {r["source"] for r in rows_where(setups, lambda function, machine: function == HVM_SETUP or machine in guests)}
+    return found if lives is None else found | {r["source"] for r in rows_where(lives, lambda basis: basis == "guest")}

@@ -5,13 +5,15 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import polars as pl
 
 from tracekit.diagnosing import sound
+from tracekit.diagnosing.condition import Condition, holds
 from tracekit.diagnosing.places import Place, Places
-from tracekit.diagnosing.recorded import TOLD, Lost, Shown, doubt
+from tracekit.diagnosing.recorded import LARGER, TOLD, Lost, Shown
 from tracekit.diagnosing.witnesses import Witness, hear, parameters
 from tracekit.findings import (
     GRADES,
@@ -22,6 +24,7 @@ from tracekit.findings import (
     Unchecked,
     Verdict,
     clear,
+    inconclusive,
     not_evaluated,
 )
 
@@ -52,6 +55,8 @@ class Diagnosis:
     shown_by: tuple[Shown, ...] = ()
     absent: str = ""
     witnesses: tuple[Witness, ...] = ()
+    when: Mapping[str, Condition] = field(default_factory=dict)  # by table: which rows start it; it is asked everywhere where this is empty
+    otherwise: str = ""  # the reason of its clear outcome
     replaces: str = ""  # name or code of a diagnosis of another plugin
     stands_for: tuple[str, ...] = ()  # code and name of the one that it took the place of
 
@@ -96,6 +101,8 @@ def diagnosis(
     shown_by: tuple[str | Shown, ...] = (),
     absent: str = "",
     witnesses: tuple[Witness, ...] = (),
+    when: Mapping[str, Condition] | None = None,
+    otherwise: str = "",
     replaces: str = "",
 ) -> Callable[[Callable[..., Iterable[Finding | Verdict] | None]], Diagnosis]:
     """Make a diagnosis of a function from tables to findings.
@@ -113,6 +120,10 @@ def diagnosis(
     function then says why there is no finding, and is not called where there is one. `replaces`: the name or code of a diagnosis of another
     plugin, in whose place this one is asked; it may keep both.
 
+    `when`: by table, which rows it starts with: a function whose parameters name columns, an expression, or null for any row. Where a place
+    has no such row, nothing is called; the outcome is that of a function that yields nothing. `otherwise`: the reason of a clear outcome
+    for which the function gives none.
+
     The function is called once for each machine and boot and gets the rows of that place alone, but of the tables in `across` those of
     related places too (a guest's beside its host's, see `Places.related`). The place of a finding is filled in.
     """
@@ -120,7 +131,7 @@ def diagnosis(
     def wrap(function: Callable[..., Iterable[Finding | Verdict] | None]) -> Diagnosis:
         needs, takes, settings = parameters(function)
         shown = tuple(Shown(s) if isinstance(s, str) else s for s in shown_by or (*needs, *needs_any))
-        asked = (*takes, *needs_any, *(s.table for s in shown), *(n for w in witnesses for n in (*w.needs, *w.wants)))
+        asked = (*takes, *needs_any, *(s.table for s in shown), *(n for w in witnesses for n in (*w.needs, *w.wants)), *(when or ()))
         return Diagnosis(
             function,
             name,
@@ -140,6 +151,8 @@ def diagnosis(
             shown_by=shown,
             absent=absent,
             witnesses=witnesses,
+            when=when or {},
+            otherwise=otherwise,
             replaces=replaces,
         )
 
@@ -150,28 +163,38 @@ def judge(d: Diagnosis, places: Places, **settings: Any) -> tuple[list[Finding],
     """Run one diagnosis once for each place of a case: its findings, completed with its identity and their place, and its outcome."""
     found: list[Finding] = []
     outcomes: list[tuple[Place, Outcome]] = []
-    asked = [(place, {n: (places.across if n in d.across else places.rows)(place, n) for n in (*d.needs, *d.wants)}) for place in places]
-    answers = iter(d.answers((tables for _, tables in asked if not _unseen(d, tables)), settings))
-    for place, tables in asked:
-        if why := _unseen(d, tables):
+    names = (*d.needs, *d.wants)
+    here = [(place, places.ask(place, names, d.across)) for place in places]
+    asked = [(place, tables, why := _unseen(d, tables, names), not why and _starts(d, places, tables)) for place, tables in here]
+    answers = iter(d.answers(({n: tables[n] for n in names} for _, tables, _, begun in asked if begun), settings))
+    for place, tables, why, begun in asked:
+        if why:
             outcomes.append((place, Outcome(d.name, d.code, "not evaluated", why, d.record)))
             continue
-        findings, outcome = _of(d, places, place, tables, next(answers))
+        findings, outcome = _of(d, places, place, tables, next(answers) if begun else None)
         found += findings
         outcomes.append((place, outcome))
     return found, _joined(outcomes, len(found))
 
 
+def _starts(d: Diagnosis, places: Places, tables: Mapping[str, pl.DataFrame | None]) -> bool:
+    """Return whether these tables have a row that the diagnosis starts with. Where a table lacks a column, its function says so."""
+    try:
+        return not d.when or any((rows := tables[n]) is not None and holds(c, rows, places.values) for n, c in d.when.items())
+    except pl.exceptions.ColumnNotFoundError:
+        return True
+
+
 def _of(
-    d: Diagnosis, places: Places, place: Place, tables: Mapping[str, pl.DataFrame | None], told: Sequence[Finding | Verdict]
+    d: Diagnosis, places: Places, place: Place, tables: Mapping[str, pl.DataFrame | None], answer: Sequence[Finding | Verdict] | None
 ) -> tuple[list[Finding], Outcome]:
-    """Return the findings and the outcome of one diagnosis at one place, from what it yielded there."""
-    if findings := [_complete(f, d, place) for f in told if isinstance(f, Finding)]:
+    """Return the findings and the outcome of one diagnosis at one place, from what it yielded there; null where nothing started it."""
+    if findings := [_complete(f, d, place) for f in answer or () if isinstance(f, Finding)]:
         return findings, Outcome(d.name, d.code, "found")
-    verdicts = sorted((v for v in told if isinstance(v, Verdict)), key=lambda v: sound.VERDICTS.index(v.outcome))
-    v = verdicts[0] if verdicts else clear()
+    verdicts = [v for v in answer or () if isinstance(v, Verdict)]
+    v = min(verdicts, key=lambda v: sound.VERDICTS.index(v.outcome)) if verdicts else clear(d.otherwise) if d.otherwise else clear()
     if v.outcome == "clear":
-        v = _sure(d, v, tables, places, place)
+        v = _sure(d, v, tables, places, place, answer is None)
     return [], Outcome(d.name, d.code, v.outcome, v.reason, v.record or ("" if v.outcome == "clear" else d.record))
 
 
@@ -188,20 +211,33 @@ def _told(d: Diagnosis, tables: Mapping[str, pl.DataFrame | None], settings: Map
         raise TypeError(f"it returned {type(results).__name__}; a diagnosis yields findings and verdicts")
 
 
-def _sure(d: Diagnosis, v: Verdict, tables: Mapping[str, pl.DataFrame | None], places: Places, place: Place) -> Verdict:
-    """Return a verdict of "clear" where the fault would have shown, in a log or a table; else why it is none."""
+def _sure(d: Diagnosis, v: Verdict, tables: Mapping[str, pl.DataFrame | None], places: Places, place: Place, idle: bool) -> Verdict:
+    """Return a verdict of "clear" where the fault would have shown, in a log or a table; else why it is none.
+
+    `idle`: no row starts the diagnosis; then no row of these tables is one in which the fault would show.
+    """
     seen = places.once(place, _seen)
     logs = seen.logs if d.log == "kernel" or d.log and seen.whole else frozenset[str]()
-    if not logs and (d.log or d.shown_by) and not any(s.within(tables) for s in d.shown_by):
-        return not_evaluated(_absent(d, [s.table for s in d.shown_by]))
-    lost = seen.lost
-    read = [t for n, t in tables.items() if n not in seen.told and t is not None and "source" in t.columns] if lost else []
-    looked_at = logs.union(*(t["source"].unique() for t in read))
-    if (why := doubt(() if logs else d.shown_by, tables, lost, looked_at)) is not None:
-        return why
+    if not logs:
+        present = [(s, rows) for s in d.shown_by if (rows := tables[s.table]) is not None]
+        asked = [(s, rows) for s, rows in present if not (idle and s.where is not None and s.table in d.when)]
+        if (d.log or d.shown_by) and not any(places.of(rows, (id(s), "where"), partial(s.within, rows)) for s, rows in asked):
+            return not_evaluated(_absent(d, [s.table for s in d.shown_by]))
+        for s, rows in present:
+            if (mute := places.of(rows, (id(s), "muted"), partial(s.muted, rows))) is not None:
+                return mute
+    if seen.lost:
+        read = [t for n in (*d.needs, *d.wants) if n not in seen.told and (t := tables[n]) is not None and "source" in t.columns]
+        looked_at = logs.union(*(places.of(t, "sources", partial(_sources, t)) for t in read))
+        if why := seen.lost.among(looked_at):
+            return inconclusive(why, LARGER)
     if not logs or v != clear():
         return v
     return clear("no such line in the kernel log" + ("" if seen.whole else ", which does not begin with the boot"))
+
+
+def _sources(rows: pl.DataFrame) -> frozenset[str]:
+    return frozenset(rows["source"].unique())
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,20 +254,20 @@ def _seen(places: Places, place: Place) -> _Seen:
     """Return what a place was recorded with. A log with wall clocks alone is a kernel's where it has the first line of a boot."""
     sources, starts = places.rows(place, "sources"), places.told(place, "kernel")
     begun = set(starts["source"]) if starts is not None else set()
-    clocks = sources.select("source", "clock").unique().iter_rows() if sources is not None else ()
+    clocks = set(zip(sources["source"].to_list(), sources["clock"].to_list(), strict=True)) if sources is not None else ()
     logs = frozenset(s for s, clock in clocks if clock == "printk" or clock.startswith("wall") and s in begun)
     lost = Lost(*(places.told(place, what) for what in TOLD))
     told = frozenset(name for what in TOLD for name in places.telling.get(what, ()))
     return _Seen(logs, bool(logs & begun), lost if lost else None, told)
 
 
-def _unseen(d: Diagnosis, tables: Mapping[str, Any]) -> str:
-    """Return why a diagnosis cannot be evaluated on these tables; nothing where it can."""
+def _unseen(d: Diagnosis, tables: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Return why a diagnosis cannot be evaluated on these tables; nothing where it can. `names`: of all that it asks for."""
     if missing := [n for n in d.needs if tables[n] is None]:
         return _absent(d, missing)
     if d.needs_any and all(tables[n] is None for n in d.needs_any):
         return _absent(d, d.needs_any)
-    if d.shown_by and not d.log and not any(rows is not None for rows in tables.values()):
+    if d.shown_by and not d.log and not any(tables[n] is not None for n in names):
         return _absent(d, [s.table for s in d.shown_by])
     return ""
 
@@ -246,10 +282,13 @@ def _joined(outcomes: Sequence[tuple[Place, Outcome]], found: int) -> Outcome:
 
     What is clear at one place and not evaluated at another is *clear in part*: it is no all-clear of the case.
     """
+    if len(outcomes) == 1:
+        outcome = outcomes[0][1]
+        return replace(outcome, reason=_counted(found)) if outcome.outcome == "found" else outcome
     rank = ("found", "inconclusive", "clear", "not evaluated")
     _, outcome = min(outcomes, key=lambda o: rank.index(o[1].outcome))
     if outcome.outcome == "found":
-        return replace(outcome, reason=f"{found} finding{'s' if found > 1 else ''}")
+        return replace(outcome, reason=_counted(found))
     same = [str(p) for p, o in outcomes if o.outcome == outcome.outcome]
     if len(same) == len(outcomes):
         return outcome
@@ -258,6 +297,10 @@ def _joined(outcomes: Sequence[tuple[Place, Outcome]], found: int) -> Outcome:
     others = [(str(p), o) for p, o in outcomes if o.outcome == "not evaluated"]
     reason = f"{outcome.reason} ({', '.join(same)}); not evaluated for {', '.join(p for p, _ in others)}: {others[0][1].reason}"
     return replace(outcome, outcome="clear in part", reason=reason, record=others[0][1].record)
+
+
+def _counted(found: int) -> str:
+    return f"{found} finding{'s' if found > 1 else ''}"
 
 
 def _complete(f: Finding, d: Diagnosis, place: Place) -> Finding:

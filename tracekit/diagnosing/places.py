@@ -6,10 +6,10 @@ of QEMU state whose it is: a host is related to the only guest of the case that 
 states which of them a line of the host is about.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import polars as pl
 
@@ -36,21 +36,48 @@ class Place:
         return f"{self.machine or 'a machine without a name'}{f', boot {self.boot}' if self.boot else ''}"
 
 
+class _Tables(dict[str, pl.DataFrame | None]):
+    """The tables that have rows, by name; any other one is None."""
+
+    def __missing__(self, name: str) -> None:
+        return None
+
+
 class Places:
     """The tables of a case by place. Tables without a machine (`sources`, `streams`) are divided by the sources of the place."""
 
     def __init__(self, tables: Mapping[str, pl.DataFrame], telling: Mapping[str, Sequence[str]] | None = None) -> None:
         """Take the tables; `telling`: names of event tables, by what they tell (mark `tells`)."""
         self.tables = {name: frame for name, frame in tables.items() if frame.height}
+        self._whole = _Tables(self.tables)
         self.telling = telling or {}
         self._divided: dict[str, dict[Key, pl.DataFrame]] = {}
+        self._joined: dict[tuple[str, Key], pl.DataFrame | None] = {}
         self._made: dict[tuple[object, Key], object] = {}
+        self._found: dict[tuple[int, object], object] = {}
 
     def __iter__(self) -> Iterator[Place]:
-        yield from (Place(*key) for key in self._keys)
+        return iter(self._all)
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._all)
+
+    def ask(self, place: Place, names: Iterable[str], across: Sequence[str] = ()) -> Mapping[str, pl.DataFrame | None]:
+        """Return tables as one place has them, each None where it has no row. `across`: those that hold the rows of related places too."""
+        if len(self._all) < 2:
+            return self._whole
+        return {name: self.across(place, name) if name in across else self.rows(place, name) for name in names}
+
+    def of(self, frame: pl.DataFrame, what: Hashable, find: Callable[[], _T]) -> _T:
+        """Return what is found in a table of these places; it is looked for once, however many diagnoses ask."""
+        key = (id(frame), what)  # they live as long as the places do
+        if key not in self._found:
+            self._found[key] = find()
+        return cast(_T, self._found[key])
+
+    def values(self, frame: pl.DataFrame, column: str) -> list[Any]:
+        """Return a column of a table of these places as a list."""
+        return self.of(frame, column, lambda: frame.get_column(column).to_list())
 
     def rows(self, place: Place, name: str) -> pl.DataFrame | None:
         """Return the rows of a table that are of this place; None where there are none."""
@@ -79,8 +106,10 @@ class Places:
             return None
         if len(self) < 2 or all(self.related(place, other) for other in self):
             return self.tables[name]
-        parts = [part for other in self if self.related(place, other) and (part := self._parts(name).get(other.key)) is not None]
-        return pl.concat(parts) if parts else None
+        if (name, place.key) not in self._joined:
+            parts = [part for other in self if self.related(place, other) and (part := self._parts(name).get(other.key)) is not None]
+            self._joined[name, place.key] = pl.concat(parts) if parts else None
+        return self._joined[name, place.key]
 
     def related(self, a: Place, b: Place) -> bool:
         """Return whether rows of one place may be evidence for another: always within a place, and between a guest and its host.
@@ -100,6 +129,10 @@ class Places:
     def _keys(self) -> list[Key]:
         """Return every machine and boot that has a row, in order."""
         return sorted({key for f in self.tables.values() if _is_placed(f) for key in _keys_of(f)}) or [ONLY]
+
+    @cached_property
+    def _all(self) -> list[Place]:
+        return [Place(*key) for key in self._keys]
 
     @cached_property
     def _guests(self) -> frozenset[str]:
@@ -154,7 +187,7 @@ def _is_placed(frame: pl.DataFrame) -> bool:
 
 def _keys_of(frame: pl.DataFrame) -> Iterable[Key]:
     """Return every machine and boot that has a row. Most tables are of one place: of these no pair is looked for."""
-    machine, boot = frame["machine"], frame["boot"]
+    machine, boot = frame.get_column("machine"), frame.get_column("boot")
     if machine.n_unique() == 1 and boot.n_unique() == 1:
         return [_key(machine[0], boot[0])]
     return {_key(*key) for key in frame.select("machine", "boot").unique().iter_rows()}

@@ -1,6 +1,6 @@
 """Decide whether a fault would have been recorded. Only then is its absence evidence."""
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import polars as pl
@@ -31,10 +31,15 @@ class Shown:
     of: pl.Expr | None = None
     where: pl.Expr | None = None
 
-    def within(self, tables: Mapping[str, pl.DataFrame | None]) -> bool:
-        """Return whether the fault would show in these tables."""
-        frame = tables[self.table]
-        return frame is not None and (self.where is None or not frame.filter(self.where).is_empty())
+    def within(self, frame: pl.DataFrame) -> bool:
+        """Return whether the fault would show in the rows of its table."""
+        return self.where is None or not frame.filter(self.where).is_empty()
+
+    def muted(self, frame: pl.DataFrame) -> Verdict | None:
+        """Return why "nothing was found" is no evidence in the rows of its table: one that could be the fault lacks a column."""
+        if not any(frame[column].null_count() for column in self.columns):
+            return None
+        return unanswered(frame if self.of is None else frame.filter(self.of), what=self.what, needs=self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +68,6 @@ def _overwritten(entries: pl.DataFrame | None) -> pl.DataFrame:
     return pl.DataFrame() if entries is None else entries.filter(pl.col("kept") < pl.col("written"))
 
 
-def doubt(shown: Sequence[Shown], tables: Mapping[str, pl.DataFrame | None], lost: Lost | None, looked_at: Iterable[str]) -> Verdict | None:
-    """Return why "nothing was found" is no evidence; None where all of these tables would have shown it.
-
-    `lost`: the events that recordings lost; `looked_at`: the sources in which the fault was looked for.
-    """
-    present = [(s, frame) for s in shown if (frame := tables[s.table]) is not None]
-    for s, frame in present:
-        if (mute := unanswered(frame if s.of is None else frame.filter(s.of), what=s.what, needs=s.columns)) is not None:
-            return mute
-    why = lost.among(frozenset(looked_at)) if lost is not None else ""
-    return inconclusive(why, LARGER) if why else None
-
-
 def unanswered(
     *operations: pl.DataFrame | None, what: str = "operation", record: str = "", needs: Sequence[str] = ("ret",)
 ) -> Verdict | None:
@@ -88,9 +80,9 @@ def unanswered(
     if not mute:
         return None
     frame, column = mute[0]
-    rows = frame.filter(pl.col(column).is_null())
-    many = f"{rows.height} {what}s have" if rows.height > 1 else f"one {what} has"
-    where = f"line {rows['line'][0]} of {rows['source'][0]}"
+    count, first = frame[column].null_count(), frame[column].is_null().arg_max()
+    many = f"{count} {what}s have" if count > 1 else f"one {what} has"
+    where = f"line {frame['line'][first]} of {frame['source'][first]}"
     missing = _TOLD.get(column, f"argument '{column}'")
     return inconclusive(f"{many} no {missing} in the recording ({where}): what is not recorded may be the fault", record)
 

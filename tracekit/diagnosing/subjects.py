@@ -37,8 +37,8 @@ def _how(entity: int | None, bdf: str, devices: pl.DataFrame | None) -> str | No
     """Return why the BDF is that of the pointers, if it was inferred."""
     if devices is None or entity is None:
         return None
-    known = devices.filter((pl.col("entity") == entity) & (pl.col("bdf") == bdf) & pl.col("how").str.starts_with("inferred"))
-    return str(known["how"][0]) if known.height else None
+    known = zip(*(devices[column].to_list() for column in ("entity", "bdf", "how")), strict=True)
+    return next((how for e, b, how in known if e == entity and b == bdf and how is not None and how.startswith("inferred")), None)
 
 
 def numbered(vectors: Iterable[int]) -> str:
@@ -55,7 +55,8 @@ def times(n: int, what: str) -> str:
 def same_function(frame: pl.DataFrame, row: Mapping[str, Any]) -> pl.DataFrame:
     """Return the rows of `frame` that are about the same function."""
     column, value = device_of(row) or ("source", row["source"])
-    return frame.filter(pl.col(column) == value)
+    own = frame[column] == value
+    return frame if own.all(ignore_nulls=False) else frame.filter(own)
 
 
 def device_of(row: Any) -> tuple[str, Any] | None:
@@ -82,8 +83,9 @@ def callers(calls: pl.DataFrame | None, row: Mapping[str, Any], call: int | None
 
 def lost_between(gap: pl.DataFrame | None, source: str, line: int, end: int | None) -> bool:
     """Return whether the recording lost events between two of its lines: what is absent there proves nothing."""
-    inside = (pl.col("source") == source) & (pl.col("line") > line) & (pl.col("line") < (end if end is not None else line))
-    return gap is not None and gap.filter(inside).height > 0
+    if gap is None or end is None:
+        return False
+    return gap.filter((pl.col("source") == source) & (pl.col("line") > line) & (pl.col("line") < end)).height > 0
 
 
 def near(earlier: Any, later: Any, lines: int, ms: int = 10) -> bool:

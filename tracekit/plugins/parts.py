@@ -3,11 +3,13 @@
 import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import polars as pl
 
 from tracekit.diagnosing import sound as plain
+from tracekit.diagnosing.condition import columns
 from tracekit.diagnosing.diagnoses import LOGS, Diagnosis
 from tracekit.diagnosing.extension import Extension
 from tracekit.errors import nearest
@@ -77,12 +79,18 @@ def diagnosis(part: Any) -> str:
         return f"{part.name!r:.100}: name, code, record and docstring are texts"
     if not _texts(part.replaces):
         return f"{part.name}: replaces is no name of a diagnosis"
+    if not (isinstance(part.when, Mapping) and _texts(*part.when, part.otherwise) and all(map(_is_condition, part.when.values()))):
+        return f"{part.name}: when is a mapping of tables to expressions, functions of columns, or None; otherwise is a text"
     if part.log not in (None, *LOGS):
         return f"{part.name}: log {part.log!r:.100} is none of {', '.join(LOGS)}"
     for name in ("explains", "supersedes", "gates", "needs_any", "across"):
         if not _names(getattr(part, name)):
             return f"{part.name}: {name} is no tuple of {'codes' if name in ('explains', 'supersedes', 'gates') else 'names of tables'}"
     return ""
+
+
+def _is_condition(given: Any) -> bool:
+    return given is None or isinstance(given, pl.Expr) or isinstance(given, FunctionType) and bool(columns(given))
 
 
 def extension(part: Any) -> str:

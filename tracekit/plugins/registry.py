@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,10 +57,15 @@ class Registry:
         """Return what plugins change about diagnoses of others: by whom, which, and what in words."""
         return [(by, d, text) for d, owner in self.judges for by, text in claims.changes(self.plugins, d, owner)]
 
-    @property
+    @cached_property
     def changed(self) -> list[str]:
         """Return the same as lines that a report can print."""
         return [f"plugin {by.name} {by.version} {text}" for by, _, text in self.changes]
+
+    @cached_property
+    def asked(self) -> list[tuple[Diagnosis, Plugin, dict[str, Any]]]:
+        """Return the diagnoses of all plugins, by code, each with its plugin and the settings that other plugins give it."""
+        return [(d, p, self.given(d)) for d, p in self.judges]
 
     def given(self, d: Diagnosis) -> dict[str, Any]:
         """Return the settings that other plugins give a diagnosis."""
@@ -107,7 +113,11 @@ class Registry:
 
     def fresh(self) -> "Registry":
         """Return the plugins for another run, which notes its errors apart from these."""
-        return Registry([replace(p, errors=list(p.errors), traces=list(p.traces)) for p in self.plugins])
+        again = Registry([replace(p, errors=list(p.errors), traces=list(p.traces)) for p in self.plugins])
+        own = {id(p): fresh for p, fresh in zip(self.plugins, again.plugins, strict=True)}
+        again.asked = [(d, own[id(p)], settings) for d, p, settings in self.asked]
+        again.changed = self.changed
+        return again
 
     @property
     def strangers(self) -> bool:

@@ -107,7 +107,7 @@ def _written(report: Any) -> ReportFacts:
 
 
 def _diagnosis(d: Diagnosis) -> Mapping[str, Any]:
-    told = {f.name: getattr(d, f.name) for f in fields(Diagnosis) if f.name not in ("function", "witnesses", "settings")}
+    told = {f.name: getattr(d, f.name) for f in fields(Diagnosis) if f.name not in ("function", "witnesses", "when", "settings")}
     return {**told, "settings": {name: _shown(value) for name, value in d.settings.items()}, "text": d.page}
 
 

@@ -13,7 +13,6 @@ from tracekit import (
     Unchecked,
     Verdict,
     at,
-    clear,
     diagnosis,
     fallback,
     in_order,
@@ -209,6 +208,10 @@ def _told(told: Rows, warnings: Rows, fallbacks: Rows) -> Finding:
     witnesses=(requests, grants, activations, returns, inventory, takers, complaints, drivers),
     shown_by=("vector_alloc",),
     absent="no vector_alloc event and no driver's message about a refused interrupt in the input",
+    when=dict.fromkeys(
+        ("vector_failures", "irq_overcommit", "driver_irq_refused", "driver_vectors_refused", "driver_refusals", "driver_probe_failed")
+    ),
+    otherwise="every activation got a vector",
 )
 def exhausted_at_request(vector_failures: pl.DataFrame | None = None, irq_overcommit: pl.DataFrame | None = None) -> Iterator[Verdict]:
     """No CPU vector is left when an interrupt is requested.
@@ -233,5 +236,3 @@ def exhausted_at_request(vector_failures: pl.DataFrame | None = None, irq_overco
         yield inconclusive("reservations exceed the vectors, but no line shows a request that was refused", RECORD)
     elif vector_failures is not None and "move" in vector_failures["kind"].to_list():
         yield inconclusive("an affinity change found no vector; no activation failed", RECORD)
-    else:
-        yield clear("every activation got a vector")

@@ -1,10 +1,11 @@
 """IRQ-003: interrupt remapping dropped a message."""
 
+import re
 from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import HOST, Finding, Subject, Unchecked, Verdict, at, clear, diagnosis, in_order, inconclusive, times, witness
+from tracekit import HOST, Finding, Subject, Unchecked, Verdict, at, diagnosis, in_order, inconclusive, rows_where, times, witness
 from tracekit_irq.emulated import emulated
 from tracekit_irq.evidence import Rows, shown, sorted_rows
 from tracekit_irq.remap_records import records
@@ -39,6 +40,20 @@ def doorbells(smmu_faults: pl.DataFrame) -> Iterator[Finding]:
         )
 
 
+# irq=24 name=dmar0
+DMAR = re.compile(r"dmar[0-9]+")
+
+
+def of_iommu(name: str | None) -> bool:
+    """Return whether the handler of a remapping unit's own fault interrupt ran."""
+    return name is not None and DMAR.fullmatch(name) is not None
+
+
+def reports_faults(function: str | None) -> bool:
+    """Return whether the function that reads the faults of a remapping unit ran."""
+    return function == "dmar_fault"
+
+
 @diagnosis(
     "irq.remap-blocked",
     code="IRQ-003",
@@ -47,6 +62,13 @@ def doorbells(smmu_faults: pl.DataFrame) -> Iterator[Finding]:
     witnesses=(records, doorbells, emulated),
     shown_by=("remap_enabled",),
     absent="no kernel log of a host with interrupt remapping in the input",
+    when={
+        "irq_handler_entry": of_iommu,
+        "calls": reports_faults,
+        **dict.fromkeys(("dmar_fault_status", "smmu_faults", "remap_faults", "amd_iommu_event", "xen_amd_event", "vtd_irte_not_present")),
+        **dict.fromkeys(("vtd_irte_sid", "vtd_irte_wrong", "amdvi_remap_failed", "amdvi_ir_refused")),
+    },
+    otherwise="interrupt remapping is on and no fault is logged",
 )
 def remap_blocked(
     dmar_fault_status: pl.DataFrame | None = None,
@@ -70,16 +92,16 @@ def remap_blocked(
     References: drivers/iommu/intel/dmar.c, dmar_fault_do_one(); drivers/iommu/amd/iommu.c, iommu_print_event(); arm-smmu-v3.c; Xen,
     passthrough/{vtd,amd}; QEMU hw/i386/{intel,amd}_iommu.c.
     """
-    yield _quiet(dmar_fault_status, irq_handler_entry, calls)
+    if (why := _quiet(dmar_fault_status, irq_handler_entry, calls)) is not None:
+        yield why
 
 
-def _quiet(status: pl.DataFrame | None, handlers: pl.DataFrame | None, calls: pl.DataFrame | None) -> Verdict:
+def _quiet(status: pl.DataFrame | None, handlers: pl.DataFrame | None, calls: pl.DataFrame | None) -> Verdict | None:
     if status is not None:
         return inconclusive(f"{times(status.height, 'fault interrupt')} of an IOMMU, but no line says of which device or why", RECORD)
-    faults = int((calls["function"] == "dmar_fault").sum()) if calls is not None else 0
-    handled = handlers.filter(pl.col("name").str.contains("^dmar[0-9]+$")).height if handlers is not None else 0
+    faults, handled = len(rows_where(calls, reports_faults)), len(rows_where(handlers, of_iommu))
     if faults or handled:
         return inconclusive(
             f"dmar_fault ran {times(max(faults, handled), 'time')}; the kernel log, which says why, is not in the input", RECORD
         )
-    return clear("interrupt remapping is on and no fault is logged")
+    return None

@@ -1,6 +1,6 @@
 """MSI-002: the irq domain's size differs from the table's, and nothing has hit it yet."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -10,9 +10,10 @@ from tracekit import (
     Shown,
     Unchecked,
     Verdict,
-    clear,
     diagnosis,
     distinct,
+    holds,
+    rows_where,
     same_function,
     span,
     subject_of,
@@ -31,12 +32,19 @@ OPENED = Unchecked(
 TIMED = Unchecked("the size was read while this irq domain lived", "lspci -vv with a date, or kprobes on pci_setup_msix_device_domain")
 
 
+def sized(kind: str | None, hwsize_how: str | None) -> bool:
+    """Return whether an enable is one of MSI-X whose irq domain was seen with its size."""
+    return kind == "msix" and hwsize_how == "seen"
+
+
 @witness
 def traced(enables: pl.DataFrame, op_table_size: pl.DataFrame | None = None, devices: pl.DataFrame | None = None) -> Iterator[Finding]:
     """Yield enables that use a domain of another size than the table, by a trace and what lies beside it."""
-    known = enables.filter(SIZED)
+    known = rows_where(enables, sized)
     done: set[str] = set()
-    for row in known.filter(~pl.col("created") & (pl.col("live") > pl.col("hwsize"))).iter_rows(named=True):
+    for row in known:
+        if row["created"] is not False or row["live"] is None or row["hwsize"] is None or row["live"] <= row["hwsize"]:
+            continue
         label = subject_of(row, devices).label
         if label not in done:
             done.add(label)
@@ -71,8 +79,10 @@ def read(irq_domain_hwsize: pl.DataFrame, devices: pl.DataFrame | None = None) -
     shown_by=(Shown("enables", where=SIZED), Shown("irq_domain_hwsize", "size that drgn read", where=READ)),
     absent="no enabling of vectors of an irq domain whose size is known",
     witnesses=(traced, read),
+    when={"enables": sized, "irq_domain_hwsize": None},
+    otherwise="every irq domain used has the size of its table",
 )
-def hwsize_latent(enables: pl.DataFrame | None = None, irq_domain_hwsize: pl.DataFrame | None = None) -> Iterator[Verdict]:
+def hwsize_latent(enables: pl.DataFrame | None = None) -> Iterator[Verdict]:
     """The irq domain of a device is smaller than its MSI-X table; no request has gone beyond it yet.
 
     What it finds: an enable that uses an irq domain of an older size than the table the device has now; or both sizes as drgn read them.
@@ -82,12 +92,8 @@ def hwsize_latent(enables: pl.DataFrame | None = None, irq_domain_hwsize: pl.Dat
     What to do: unbind and rebind the driver before the next guest starts.
     References: Linux drivers/pci/msi/irqdomain.c, pci_setup_msix_device_domain() (since {KV2}).
     """
-    traced_ones = enables is not None and not enables.filter(SIZED).is_empty()
-    read_ones = irq_domain_hwsize is not None and not irq_domain_hwsize.filter(READ).is_empty()
-    if traced_ones or read_ones:
-        yield (unmeasured(enables) if enables is not None and traced_ones else None) or clear(
-            "every irq domain used has the size of its table"
-        )
+    if enables is not None and holds(sized, enables) and (why := unmeasured(enables)) is not None:
+        yield why
 
 
 def unmeasured(enables: pl.DataFrame) -> Verdict | None:
@@ -115,15 +121,15 @@ def _finding(row: Mapping[str, Any], grade: Any, others: pl.DataFrame, devices: 
     )
 
 
-def _by_snapshot(known: pl.DataFrame, sizes: pl.DataFrame | None, devices: pl.DataFrame | None) -> Iterator[Finding]:
+def _by_snapshot(known: Sequence[Mapping[str, Any]], sizes: pl.DataFrame | None, devices: pl.DataFrame | None) -> Iterator[Finding]:
     """Yield a size that lspci printed, without a time: it may be of another moment."""
     if sizes is None:
         return
     for size in sizes.filter((pl.col("origin") == "lspci") & pl.col("bdf").is_not_null()).iter_rows(named=True):
-        mine = known.filter(pl.col("bdf") == size["bdf"])
-        if mine.is_empty() or sizes.filter((pl.col("bdf") == size["bdf"]) & (pl.col("count") == mine["hwsize"][-1])).height:
+        mine = [row for row in known if row["bdf"] == size["bdf"]]
+        if not mine or sizes.filter((pl.col("bdf") == size["bdf"]) & (pl.col("count") == mine[-1]["hwsize"])).height:
             continue
-        row = mine.row(-1, named=True)
+        row = mine[-1]
         if size["count"] > row["hwsize"]:
             subject = subject_of(row, devices)
             yield Finding(
@@ -134,7 +140,7 @@ def _by_snapshot(known: pl.DataFrame, sizes: pl.DataFrame | None, devices: pl.Da
                     [*span(row["source"], row["made_line"], role="cause"), *span(size["source"], size["line"], role="cause")]
                 ),
                 unchecked=(TIMED,),
-                values={"old_size": row["hwsize"], "live": size["count"], "enables": mine.height},
+                values={"old_size": row["hwsize"], "live": size["count"], "enables": len(mine)},
                 advice=ADVICE,
             )
             return

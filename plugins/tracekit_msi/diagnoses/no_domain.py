@@ -12,7 +12,6 @@ from tracekit import (
     Subject,
     Unchecked,
     Verdict,
-    clear,
     diagnosis,
     distinct,
     span,
@@ -26,6 +25,11 @@ RECORD = "kprobe and kretprobe on __pci_enable_msix_range ($retval)"
 FALLBACKS = ("pci_msi_setup_msi_irqs", "pci_msi_legacy_setup_msi_irqs", "arch_setup_msi_irqs", "arch_setup_msi_irq")
 
 
+def unmapped(ret: int | None, operation: str | None) -> bool:
+    """Return whether an enable returned what one without a domain does."""
+    return ret in NO_DOMAIN and operation == "enable"
+
+
 @diagnosis(
     "msi.no-domain",
     code="MSI-006",
@@ -34,6 +38,12 @@ FALLBACKS = ("pci_msi_setup_msi_irqs", "pci_msi_legacy_setup_msi_irqs", "arch_se
     record=RECORD,
     shown_by=(Shown("enables", "enabling", ("ret",)),),
     absent="no enabling of vectors in the input",
+    when={
+        "enables": unmapped,
+        **dict.fromkeys(("its_queue_timeout", "its_command_failed", "its_queue_stuck")),
+        **dict.fromkeys(("msi_address_too_wide", "hv_interrupt_refused", "kernel_warning")),
+    },
+    otherwise="no enable failed for want of a domain",
 )
 def no_domain(
     enables: pl.DataFrame | None = None,
@@ -69,10 +79,9 @@ def no_domain(
     if enables is None:
         yield from _warned(kernel_warning) if not told else ()
         return
-    failed = enables.filter(pl.col("ret").is_in(NO_DOMAIN) & pl.col("first_line").is_null() & (pl.col("operation") == "enable"))
-    if failed.is_empty() or op_xen_setup is not None or xen_msi_create_failed is not None:
-        yield clear("no enable failed for want of a domain")
+    if op_xen_setup is not None or xen_msi_create_failed is not None:
         return
+    failed = enables.filter(pl.col("ret").is_in(NO_DOMAIN) & pl.col("first_line").is_null() & (pl.col("operation") == "enable"))
     for row in failed.unique(["entity", "device"], maintain_order=True).iter_rows(named=True):
         subject = subject_of(row, devices)
         yield Finding(

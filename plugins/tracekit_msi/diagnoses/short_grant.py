@@ -24,7 +24,6 @@ from tracekit import (
     Shown,
     Subject,
     Verdict,
-    clear,
     diagnosis,
     distinct,
     ended_by,
@@ -64,6 +63,18 @@ _UNEXPLAINED_ENABLE = _ENABLE & (pl.col("ret") < 0) & ~pl.col("ret").is_in(OF_EN
 _UNEXPLAINED_REQUEST = _WIRING & (pl.col("ret") < 0) & ~pl.col("ret").is_in(OF_CALLS)
 
 
+def perhaps_short(ret: int | None, max: int | None, live: int | None, operation: str | None) -> bool:
+    """Return whether an enable got fewer vectors than it asked for and the table has, or failed with an errno that needs a reason."""
+    if ret is None or operation != "enable":
+        return False
+    return ret < (max or 0) and ret < (live or 0) if ret > 0 else ret == ENOSPC or ret < 0 and ret not in OF_ENABLES
+
+
+def perhaps_refused(ret: int | None, data: str | None, index: int | None) -> bool:
+    """Return whether a SET_IRQS that wires vectors got fewer, or failed with an errno that needs a reason."""
+    return bool(ret) and data == "eventfd" and index in (VFIO_MSI, VFIO_MSIX) and (ret or 0) not in OF_CALLS
+
+
 @diagnosis(
     "msi.short-grant",
     code="MSI-004",
@@ -71,6 +82,12 @@ _UNEXPLAINED_REQUEST = _WIRING & (pl.col("ret") < 0) & ~pl.col("ret").is_in(OF_C
     record=RECORD,
     shown_by=(Shown("enables", "enabling", ("ret",)),),
     absent="no enabling of vectors in the input",
+    when={
+        "enables": perhaps_short,
+        "op_set_irqs": perhaps_refused,
+        **dict.fromkeys(("driver_vectors_refused", "driver_vectors_reduced", "driver_refusals", "driver_irq_refused")),
+    },
+    otherwise="every enable got what it asked for, or what the table holds",
 )
 def short_grant(
     enables: pl.DataFrame | None = None,
@@ -108,8 +125,6 @@ def short_grant(
     if not findings and (failed := _unexplained(enables, op_set_irqs)) is not None:
         told = f"the {failed['what']} of line {failed['line']} failed with {failed['ret']}; no line says why"
         yield inconclusive(told, "the kernel log beside the trace; kretprobes on the functions that the call uses, or its function graph")
-    elif not findings:
-        yield clear("every enable got what it asked for, or what the table holds")
 
 
 def _unexplained(enables: pl.DataFrame | None, calls: pl.DataFrame | None) -> Mapping[str, Any] | None:

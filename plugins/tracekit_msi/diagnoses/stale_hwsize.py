@@ -14,7 +14,6 @@ from tracekit import (
     Subject,
     Unchecked,
     Verdict,
-    clear,
     diagnosis,
     fallback,
     inconclusive,
@@ -26,6 +25,16 @@ from tracekit_msi.diagnoses.stale_sizes import sizes
 from tracekit_msi.refused_index import RECORD, refused_index
 
 OUT_OF_RANGE = "Numerical result out of range"
+
+
+def out_of_range(ret: int | None) -> bool:
+    """Return whether a call returned -34."""
+    return ret == ERANGE
+
+
+def perhaps_stale(ret: int | None, fail_ret: int | None, fail_index: int | None, inferred: bool | None) -> bool:
+    """Return whether an enable or its refused index returned -34, or shows the unwinding of one without return values."""
+    return ret == ERANGE or fail_ret == ERANGE or bool(inferred and fail_index)
 
 
 @fallback
@@ -107,6 +116,12 @@ def report(enables: pl.DataFrame, kernel_reports: pl.DataFrame, devices: pl.Data
     witnesses=(refused_index, returns, sizes, message, single, report),
     shown_by=(Shown("enables", "enabling", ("ret",), of=(pl.col("kind") == "msix") & ~pl.col("created")),),
     absent="no enabling of MSI-X in the input",
+    when={
+        "enables": perhaps_stale,
+        "op_set_irqs": out_of_range,
+        **dict.fromkeys(("qemu_enable_vectors_failed", "qemu_enable_msix_failed", "qemu_signaling_failed", "kernel_reports")),
+    },
+    otherwise="no MSI-X index was refused",
 )
 def stale_hwsize(enables: pl.DataFrame | None = None) -> Iterator[Verdict]:
     """The irq domain of a device still has the MSI-X table size of an earlier configuration, and a request reached beyond it.
@@ -125,8 +140,6 @@ def stale_hwsize(enables: pl.DataFrame | None = None) -> Iterator[Verdict]:
     unexplained = _unexplained(enables) if enables is not None else None
     if unexplained is not None and unexplained.height:
         yield inconclusive(f"the MSI-X enable of line {unexplained['line'][0]} returned -34, but no refused index is recorded", RECORD)
-    else:
-        yield clear("no MSI-X index was refused")
 
 
 def _unexplained(enables: pl.DataFrame) -> pl.DataFrame:

@@ -4,12 +4,17 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Shown, Unchecked, Verdict, clear, diagnosis, distinct, same_function, span, subject_of, unnamed
-from tracekit_msi.diagnoses.hwsize_latent import unmeasured
+from tracekit import Finding, Shown, Unchecked, Verdict, device_of, diagnosis, distinct, rows_where, span, subject_of, unnamed
+from tracekit_msi.diagnoses.hwsize_latent import sized, unmeasured
 
 RECORD = "kprobes on pci_setup_msix_device_domain and msi_create_device_irq_domain (hwsize)"
 
 SIZED = (pl.col("kind") == "msix") & (pl.col("hwsize_how") == "seen") & pl.col("live").is_not_null() & (pl.col("live_how") != "lspci")
+
+
+def measured(kind: str | None, hwsize_how: str | None, live: int | None, live_how: str | None) -> bool:
+    """Return whether an enable of MSI-X shows the size of its irq domain and, not by lspci alone, of the table."""
+    return sized(kind, hwsize_how) and live is not None and live_how is not None and live_how != "lspci"
 
 
 @diagnosis(
@@ -19,6 +24,8 @@ SIZED = (pl.col("kind") == "msix") & (pl.col("hwsize_how") == "seen") & pl.col("
     record=RECORD,
     shown_by=(Shown("enables", where=SIZED),),
     absent="no enabling of vectors of an irq domain whose size is known beside the table's",
+    when={"enables": measured},
+    otherwise="no table was smaller than its irq domain",
 )
 def table_shrunk(enables: pl.DataFrame, devices: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
     """The MSI-X table of a device is smaller than its irq domain.
@@ -30,20 +37,18 @@ def table_shrunk(enables: pl.DataFrame, devices: pl.DataFrame | None = None) -> 
     What to do: unbind and rebind the driver; do not add vectors in place above the new size.
     References: Linux drivers/pci/msi/irqdomain.c, pci_setup_msix_device_domain(); kernel/irq/msi.c, msi_insert_desc().
     """
-    known = enables.filter(SIZED)
-    if known.is_empty():
-        return
-    shrunk = known.filter(~pl.col("created") & (pl.col("live") < pl.col("hwsize")) & (pl.col("hwsize") < 2048) & (pl.col("live") > 0))
-    if shrunk.is_empty():
-        yield unmeasured(enables) or clear("no table was smaller than its irq domain")
-        return
+    known = rows_where(enables, measured)
+    shrunk = [r for r in known if r["created"] is False and 0 < r["live"] < (r["hwsize"] or 0) < 2048]
+    if known and not shrunk and (why := unmeasured(enables)) is not None:
+        yield why
     done: set[str] = set()
-    for row in shrunk.iter_rows(named=True):
+    for row in shrunk:
         subject = subject_of(row, devices)
         if subject.label in done:
             continue
         done.add(subject.label)
-        again = same_function(shrunk, row)
+        column, value = device_of(row) or ("source", row["source"])
+        again = [r for r in shrunk if r[column] == value]
         yield Finding(
             summary=f"the MSI-X table of {subject.label} has {row['live']} entries, its irq domain hwsize {row['hwsize']}",
             grade="probable" if row["hint"] else "proven",
@@ -61,6 +66,6 @@ def table_shrunk(enables: pl.DataFrame, devices: pl.DataFrame | None = None) -> 
                 ),
                 *unnamed(row["hint"]),
             ),
-            values={"old_size": row["hwsize"], "live": row["live"], "enables": again.height},
+            values={"old_size": row["hwsize"], "live": row["live"], "enables": len(again)},
             advice="Unbind and rebind the driver; expect the high vectors to be missing.",
         )

@@ -11,6 +11,11 @@ TABLE = r"^(?:__pci_enable_msix_range|msix_\w+|pci_msix_\w+)$"
 RECORD = "kretprobe on __pci_enable_msix_range, with the dmesg of the boot and lspci -vv"
 
 
+def without_table(ret: int | None, kind: str | None) -> bool:
+    """Return whether an enable of MSI-X returned what one without a mapped table does."""
+    return ret == ENOMEM and kind == "msix"
+
+
 @diagnosis(
     "msi.table-unmapped",
     code="MSI-007",
@@ -19,6 +24,8 @@ RECORD = "kretprobe on __pci_enable_msix_range, with the dmesg of the boot and l
     record=RECORD,
     shown_by=(Shown("enables", "enabling", ("ret",)),),
     absent="no enabling of MSI-X in the input",
+    when={"enables": without_table, "kernel_reports": None},
+    otherwise="no enable failed for want of a mapped table",
 )
 def table_unmapped(
     enables: pl.DataFrame | None = None,
@@ -46,8 +53,8 @@ def table_unmapped(
         yield inconclusive(f"the enable of line {failed['line'][0]} returned -12; whether its BAR has an address is not recorded", RECORD)
         return
     if failed.is_empty() or bar_unassigned is None:
-        yield clear("no enable failed for want of a mapped table")
         return
+    yield clear()  # holds only where nothing is found
     for row in failed.unique(["entity", "device"], maintain_order=True).iter_rows(named=True):
         subject = subject_of(row, devices)
         bars = bar_unassigned.filter(pl.col("bdf") == row["bdf"]) if row["bdf"] else bar_unassigned

@@ -4,13 +4,18 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, clear, diagnosis, distinct, inconclusive, numbered, span, subject_of
+from tracekit import Finding, Unchecked, Verdict, diagnosis, distinct, inconclusive, numbered, rows_where, span, subject_of
 from tracekit_vfio.diagnoses.resize_window import CALLS, NO_CALL
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl and vfio_msi_set_vector_signal, with irq_handler_entry events"
 # vfio-msix[3](0000:00:08.0), vfio-msi[0](0000:00:09.0): the action of a VFIO vector.
 VFIO_ACTION = r"^vfio-msix?\[(?<vector>[0-9]{1,4})\]\((?<who>[0-9a-fA-F:.]+)\)$"
 BEYOND = "Ask for no vector beyond those enabled (heed VFIO_IRQ_INFO_NORESIZE), and wire again the vectors that worked."
+
+
+def rolled_back(kind: str | None, count: int | None) -> bool:
+    """Return whether a block of several vectors was taken down for one of them."""
+    return kind == "rollback" and (count or 0) > 1
 
 
 @diagnosis(
@@ -21,6 +26,8 @@ BEYOND = "Ask for no vector beyond those enabled (heed VFIO_IRQ_INFO_NORESIZE), 
     record=RECORD,
     shown_by=(CALLS,),
     absent=NO_CALL,
+    when={"refusals": rolled_back},
+    otherwise="no block of enabled vectors failed",
 )
 def block_rollback(
     op_vector: pl.DataFrame | None = None,
@@ -38,11 +45,7 @@ def block_rollback(
     What to do: fix the vector that failed, ask for none beyond those enabled where NORESIZE is set; the client must wire the others again.
     References: Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_set_block().
     """
-    failed = refusals.filter((pl.col("kind") == "rollback") & (pl.col("count") > 1)) if refusals is not None else None
-    if failed is None or failed.is_empty():
-        yield clear("no block of enabled vectors failed")
-        return
-    for r in failed.iter_rows(named=True):
+    for r in rows_where(refusals, rolled_back):
         subject = subject_of(r, devices)
         stop = (
             op_vector.filter((pl.col("request") == r["request"]) & (pl.col("ret") < 0) & (pl.col("source") == r["source"]))

@@ -4,12 +4,24 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import HOST, Finding, Verdict, clear, diagnosis, distinct, span, times
+from tracekit import HOST, Finding, Verdict, diagnosis, distinct, span, times
 
 RECORD = "a kretprobe on pci_create_ims_domain"
 
 
-@diagnosis("cfg.ims-unsupported", code="CFG-003", severity="info", record=RECORD)
+def asks_for_ims(function: str | None) -> bool:
+    """Return whether a call asked for an IMS domain."""
+    return function == "pci_create_ims_domain"
+
+
+@diagnosis(
+    "cfg.ims-unsupported",
+    code="CFG-003",
+    severity="info",
+    record=RECORD,
+    when={"probe_return": asks_for_ims},
+    otherwise="no IMS domain was refused",
+)
 def ims_unsupported(probe_return: pl.DataFrame) -> Iterator[Finding | Verdict]:
     """A driver asked for an IMS domain, and the host has none to give.
 
@@ -22,7 +34,6 @@ def ims_unsupported(probe_return: pl.DataFrame) -> Iterator[Finding | Verdict]:
     """
     refused = probe_return.filter((pl.col("function") == "pci_create_ims_domain") & pl.col("args").str.contains(r"=(?:0x)?0+(?: |$)"))
     if refused.is_empty():
-        yield clear("no IMS domain was refused")
         return
     yield Finding(
         summary=f"an IMS domain was asked for {times(refused.height, 'time')} and refused",

@@ -13,9 +13,9 @@ from tracekit import (
     Subject,
     Unchecked,
     Verdict,
-    clear,
     diagnosis,
     distinct,
+    rows_where,
     span,
     subject_of,
 )
@@ -36,6 +36,11 @@ REASONS = {
 }
 
 
+def busy(index: int | None, data: str | None, ret: int | None) -> bool:
+    """Return whether a SET_IRQS for INTx returned -EBUSY."""
+    return index == VFIO_INTX and data == "eventfd" and ret == EBUSY
+
+
 @diagnosis(
     "vfio.intx-setup-failed",
     code="VFIO-012",
@@ -43,6 +48,8 @@ REASONS = {
     record=RECORD,
     shown_by=(Shown("op_set_irqs", "SET_IRQS call", ("ret",), of=INTX),),
     absent="no SET_IRQS call and no client's message about INTx in the input",
+    when={"op_set_irqs": busy, **dict.fromkeys(("qemu_signaling_failed", "qemu_intx_failed", "irq_flags_mismatch"))},
+    otherwise="every INTx that was asked for was set up",
 )
 def intx_setup_failed(
     qemu_signaling_failed: pl.DataFrame | None = None,
@@ -60,18 +67,15 @@ def intx_setup_failed(
     What to do: EBUSY: see who shares the line; EINVAL: update the client.
     References: drivers/vfio/pci/vfio_pci_intrs.c, vfio_intx_enable(); QEMU hw/vfio/pci.c, vfio_intx_enable().
     """
-    told = _lines(qemu_signaling_failed, (pl.col("kind") == "INTX") & (pl.col("action") == "TRIGGER"))
-    told += [{**r, "name": None} for r in _lines(qemu_intx_failed, pl.lit(True))]
-    mismatched = _lines(irq_flags_mismatch, pl.col("action").str.starts_with("vfio-intx"))
+    told = rows_where(qemu_signaling_failed, (pl.col("kind") == "INTX") & (pl.col("action") == "TRIGGER"))
+    told += [{**r, "name": None} for r in rows_where(qemu_intx_failed, None)]
+    mismatched = rows_where(irq_flags_mismatch, pl.col("action").str.starts_with("vfio-intx"))
     devices = dict.fromkeys([*(r["name"] for r in told), *(_device(r) for r in mismatched)])
     for name in devices:
         mine, lines = [r for r in told if r["name"] == name], [r for r in mismatched if _device(r) == name]
         yield _finding(name, mine, lines)
-    busy = _lines(op_set_irqs, INTX & (pl.col("ret") == EBUSY))
-    if busy and not devices:
-        yield _refused(busy)
-    elif not devices:
-        yield clear("every INTx that was asked for was set up")
+    if not devices and (calls := rows_where(op_set_irqs, busy)):
+        yield _refused(calls)
 
 
 def _refused(calls: list[dict[str, Any]]) -> Finding:
@@ -86,10 +90,6 @@ def _refused(calls: list[dict[str, Any]]) -> Finding:
         advice=advice,
         values={"errno": EBUSY, "calls": len(calls)},
     )
-
-
-def _lines(frame: pl.DataFrame | None, wanted: pl.Expr) -> list[dict[str, Any]]:
-    return frame.filter(wanted).to_dicts() if frame is not None else []
 
 
 def _device(row: Mapping[str, Any]) -> str | None:

@@ -1,16 +1,30 @@
 """VFIO-009: INTx came while MSI-X was down."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Verdict, clear, diagnosis, distinct, inconclusive, span, subject_of
+from tracekit import Finding, Verdict, diagnosis, distinct, holds, inconclusive, rows_where, span, subject_of
 from tracekit_vfio.diagnoses.resize_window import NO_WINDOW
 
 RECORD = "kprobes on vfio_pci_set_irqs_ioctl with irq_handler_entry events, or the host's dmesg on the same clock"
 
 
-@diagnosis("vfio.intx-spill", code="VFIO-009", severity="medium", record=RECORD, absent=NO_WINDOW)
+def grew_by_calls(kind: str | None, basis: str | None) -> bool:
+    """Return whether calls show that vectors went down to come up with more."""
+    return kind == "growth" and basis == "calls"
+
+
+@diagnosis(
+    "vfio.intx-spill",
+    code="VFIO-009",
+    severity="medium",
+    record=RECORD,
+    absent=NO_WINDOW,
+    when={"windows": grew_by_calls},
+    otherwise="no INTx inside a window",
+)
 def intx_spill(
     windows: pl.DataFrame,
     irq_handler_entry: pl.DataFrame | None = None,
@@ -26,9 +40,9 @@ def intx_spill(
     What to do: as for VFIO-001: a client that grows in place, or all vectors at once.
     References: Linux drivers/pci/msi/msi.c, pci_msix_shutdown() (turns INTx on again).
     """
-    growths = windows.filter((pl.col("kind") == "growth") & (pl.col("basis") == "calls"))
+    growths = rows_where(windows, grew_by_calls)
     found = False
-    for w in growths.iter_rows(named=True):
+    for w in growths:
         spilled = [*_handled(w, irq_handler_entry), *_uncared(w, irq_nobody_cared)]
         if not spilled:
             continue
@@ -47,32 +61,32 @@ def intx_spill(
             values={"old": w["old"], "new": w["new"], "interrupts": len(spilled)},
             advice="Use a client that grows in place, or let the guest enable all its vectors at once.",
         )
-    deaf = [w for w in growths.iter_rows(named=True) if not _would_show(w, irq_handler_entry)]
-    if not found and deaf:
+    deaf = [w for w in growths if not found and not _would_show(w, irq_handler_entry)]
+    if deaf:
         told = f"runs of line interrupts are not recorded beside the window of line {deaf[0]['line']}"
         yield inconclusive(told, "irq_handler_entry of all irqs (echo 1 > events/irq/irq_handler_entry/enable, without a filter)")
-    elif not found:
-        yield clear("no INTx inside a window")
 
 
-def _would_show(w: dict[str, object], entries: pl.DataFrame | None) -> bool:
+def _would_show(w: Mapping[str, Any], entries: pl.DataFrame | None) -> bool:
     """Return whether the recording of a window shows handlers of any irq: entries of others than VFIO's MSI are there."""
-    if w["bdf"] is None or entries is None:
-        return False
-    return entries.filter((pl.col("source") == w["source"]) & ~pl.col("name").str.starts_with("vfio-msi")).height > 0
+
+    def of_another(source: str, name: str | None) -> bool:
+        return source == w["source"] and name is not None and not name.startswith("vfio-msi")
+
+    return w["bdf"] is not None and entries is not None and holds(of_another, entries)
 
 
-def _handled(w: dict[str, object], entries: pl.DataFrame | None) -> list[int]:
+def _handled(w: Mapping[str, Any], entries: pl.DataFrame | None) -> list[int]:
     """Runs of vfio-intx of this device inside the window, if there were none before."""
-    if entries is None or w["bdf"] is None:
+    if w["bdf"] is None:
         return []
-    mine = entries.filter((pl.col("source") == w["source"]) & (pl.col("name") == f"vfio-intx({w['bdf']})"))
-    if mine.filter(pl.col("line") < w["line"]).height:
+    own = rows_where(entries, lambda source, name: source == w["source"] and name == f"vfio-intx({w['bdf']})")
+    if any(r["line"] < w["line"] for r in own):
         return []
-    return mine.filter((pl.col("line") > w["line"]) & (pl.col("line") < w["line_end"]))["line"].to_list()[:5]
+    return [r["line"] for r in own if w["line"] < r["line"] < w["line_end"]][:5]
 
 
-def _uncared(w: dict[str, object], messages: pl.DataFrame | None) -> list[int]:
+def _uncared(w: Mapping[str, Any], messages: pl.DataFrame | None) -> list[int]:
     """Return the kernel's `nobody cared` between the lines of the window (a console with the trace in it)."""
     if messages is None:
         return []

@@ -12,23 +12,28 @@ from tracekit import (
     Subject,
     Unchecked,
     Verdict,
-    clear,
     diagnosis,
     distinct,
     full_bdf,
     inconclusive,
     lost_between,
+    rows_where,
     span,
     subject_of,
     times,
 )
-from tracekit_vfio.diagnoses.resize_window import CALLS, GROWTH, IN_PLACE, NO_WINDOW, UP_FRONT, best, on_arm, subjects
+from tracekit_vfio.diagnoses.resize_window import CALLS, IN_PLACE, NO_WINDOW, UP_FRONT, Windows, best, on_arm, subjects, used_ones
 
 NEVER_CAME = 0x22  # INTR-REMAP reason: the entry is not present, as it is while the vectors are freed
 SETTLE = "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs, on the host's clock (--clock)"
 RECORD = "the guest's dmesg beside the host's trace of vfio_pci_set_irqs_ioctl and irq_handler_entry"
 SECOND = 1_000_000_000
 POLL = "A driver that polls when its time-out ends loses time only."
+
+
+def went_down_and_up(kind: str | None) -> bool:
+    """Return whether vectors were disabled and enabled again, as many, fewer or more."""
+    return kind in ("growth", "same-or-fewer")
 
 
 @diagnosis(
@@ -40,6 +45,8 @@ POLL = "A driver that polls when its time-out ends loses time only."
     across=("nvme_completion_polled", "streams"),
     shown_by=(CALLS, "windows"),
     absent=NO_WINDOW,
+    when={"windows": went_down_and_up},
+    otherwise="no vector in use was taken down and enabled again",
 )
 def lost_on_resize(
     windows: pl.DataFrame,
@@ -66,28 +73,28 @@ def lost_on_resize(
     start, or use fewer queues.
     References: QEMU hw/vfio/pci.c, vfio_msix_vector_do_use(); Linux drivers/vfio/pci/vfio_pci_intrs.c; PCIe 6.1.4 on pending bits.
     """
-    used = windows.filter(GROWTH)
-    heard = Heard(irq_handler_entry, gap, frozenset() if streams is None else frozenset(streams.filter("merged")["source"]))
-    found = list(_faulted(used, remap_fault, heard))
-    found = found or list(_polled(_still_enabled(windows, used), nvme_completion_polled, heard, timeout_s))
+    used = used_ones(windows)
+    found: list[Finding] = []
+    if used and (remap_fault is not None or nvme_completion_polled is not None):
+        heard = Heard(irq_handler_entry, gap, frozenset() if streams is None else frozenset(streams.filter("merged")["source"]))
+        found = list(_faulted(used, remap_fault, heard))
+        found = found or list(_polled(_still_enabled(windows, used), nvme_completion_polled, heard, timeout_s))
     yield from (replace(f, advice=f"{UP_FRONT} {POLL}") for f in found) if on_arm(platforms) else found
-    if not found:
-        yield _open(windows, used)
+    if not found and (why := _open(windows, used)) is not None:
+        yield why
 
 
-def _still_enabled(windows: pl.DataFrame, used: pl.DataFrame) -> pl.DataFrame:
+def _still_enabled(windows: pl.DataFrame, used: Windows) -> Windows:
     """Windows of devices that did not lose their vectors later: after a failed enable that is the cause of a time-out (VFIO-003)."""
-    if used.is_empty():
-        return used
-    failed = windows.filter((pl.col("kind").is_in(["failed", "open"])) & pl.col("recovered_line").is_null())
-    return used.join(failed.select("bdf", "device").unique(), on=["bdf", "device"], how="anti", nulls_equal=True)
+    failed = {(w["bdf"], w["device"]) for w in windows.to_dicts() if w["kind"] in ("failed", "open") and w["recovered_line"] is None}
+    return [w for w in used if (w["bdf"], w["device"]) not in failed]
 
 
-def _faulted(windows: pl.DataFrame, faults: pl.DataFrame | None, heard: "Heard") -> Iterator[Finding]:
+def _faulted(windows: Windows, faults: pl.DataFrame | None, heard: "Heard") -> Iterator[Finding]:
     """Yield windows with remapping faults of the device between the disable and the enable, in one log or in logs on one clock."""
     if faults is None:
         return
-    for w in windows.iter_rows(named=True):
+    for w in windows:
         mine = (f for f in faults.iter_rows(named=True) if _reason(f) == NEVER_CAME and _same(w["bdf"], f["device"]))
         inside = [f for f in mine if heard.ordered(w, f) and _within(w, f)]
         if inside:
@@ -130,17 +137,17 @@ class Heard:
         return later.height > 0 and runs.is_empty() and not lost_between(self.gaps, w["source"], w["line"], later["line"][0])
 
 
-def _polled(windows: pl.DataFrame, polled: pl.DataFrame | None, heard: Heard, timeout_s: int) -> Iterator[Finding]:
+def _polled(windows: Windows, polled: pl.DataFrame | None, heard: Heard, timeout_s: int) -> Iterator[Finding]:
     """Yield a driver of the guest that found its completion by polling soon after a window; which device it is rests on the case."""
-    if polled is None or windows.is_empty():
+    if polled is None or not windows:
         return
     for p in polled.head(1).iter_rows(named=True):
-        earlier = [w for w in windows.iter_rows(named=True) if heard.follows(w, p, timeout_s)]
-        w = earlier[-1] if earlier else windows.row(-1, named=True)
+        earlier = [w for w in windows if heard.follows(w, p, timeout_s)]
+        w = earlier[-1] if earlier else windows[-1]
         if not earlier and heard.ordered(w, p):
             continue  # the order is known, and no window stands before the time-out
         used = {u["vector"]: u["last"] for u in w["in_use"]}
-        tied = bool(earlier) and len({x["bdf"] for x in windows.iter_rows(named=True)}) == 1 and p["queue"] in used
+        tied = bool(earlier) and len({x["bdf"] for x in windows}) == 1 and p["queue"] in used
         proof = tied and heard.silent(w, p, p["queue"])
         subject = subject_of(w)
         told = f"{p['device']} of the guest found a completion of queue {p['queue']} by polling"
@@ -193,14 +200,13 @@ def _within(w: Mapping[str, Any], f: Mapping[str, Any]) -> bool:
     )
 
 
-def _open(windows: pl.DataFrame, used: pl.DataFrame) -> Verdict:
+def _open(windows: pl.DataFrame, used: Windows) -> Verdict | None:
     """Windows without evidence of an interrupt decide nothing."""
-    gaps = used if used.height else windows.filter((pl.col("kind") == "same-or-fewer") & (pl.col("in_use").list.len() > 0))
-    if gaps.is_empty():
-        return clear("no vector in use was taken down and enabled again")
-    told = pl.concat(map(best, subjects(gaps)))
-    longest = told["span"].max()
-    lasted = f", the longest of at most {longest / 1e6:.3f} ms" if isinstance(longest, int) else ""
-    return inconclusive(
-        f"{times(told.height, 'gap')} of vectors in use{lasted}, and nothing that tells whether the device signalled in them", SETTLE
-    )
+    gaps = used or [w for w in rows_where(windows, went_down_and_up) if w["kind"] == "same-or-fewer" and w["in_use"]]
+    if not gaps:
+        return None
+    told = [w for group in subjects(gaps) for w in best(group)]
+    longest = max((w["span"] for w in told if w["span"] is not None), default=None)
+    lasted = f", the longest of at most {longest / 1e6:.3f} ms" if longest is not None else ""
+    gaps_told = times(len(told), "gap")
+    return inconclusive(f"{gaps_told} of vectors in use{lasted}, and nothing that tells whether the device signalled in them", SETTLE)

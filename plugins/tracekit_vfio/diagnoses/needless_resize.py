@@ -1,13 +1,19 @@
 """VFIO-006: the host can grow in place, and the client still takes everything down."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import polars as pl
 
-from tracekit import VFIO_MSIX, Finding, Unchecked, Verdict, clear, diagnosis, distinct, inconclusive, span, subject_of, times
-from tracekit_vfio.diagnoses.resize_window import CALLS, NO_WINDOW, best, grown, subjects
+from tracekit import VFIO_MSIX, Finding, Unchecked, Verdict, clear, diagnosis, distinct, inconclusive, rows_where, span, subject_of, times
+from tracekit_vfio.diagnoses.resize_window import CALLS, NO_WINDOW, Windows, best, grew, grown, subjects
 
 OBSERVE = "GET_IRQ_INFO of index 2 (flags 0x1: it can grow), or a call of pci_msix_alloc_irq_at"
+
+
+def can_grow(gate: str | None) -> bool:
+    """Return whether a gate tells that the kernel adds MSI-X vectors in place."""
+    return gate == "KV4"
 
 
 @diagnosis(
@@ -18,6 +24,8 @@ OBSERVE = "GET_IRQ_INFO of index 2 (flags 0x1: it can grow), or a call of pci_ms
     gates=("KV4",),
     shown_by=(CALLS, "windows"),
     absent=NO_WINDOW,
+    when={"windows": grew},
+    otherwise="no growth window",
 )
 def needless_resize(
     windows: pl.DataFrame, gates: pl.DataFrame | None = None, devices: pl.DataFrame | None = None
@@ -31,43 +39,44 @@ def needless_resize(
     What to do: use {QV3} or later.
     References: Linux e4163438e015 and 6c8017c6a58d; QEMU 45d85f622811.
     """
-    growths = grown(windows).filter(pl.col("index") == VFIO_MSIX)
-    if growths.is_empty():
-        yield clear("no growth window")
+    growths = [w for w in grown(windows) if w["index"] == VFIO_MSIX]
+    if not growths:
         return
-    known = _of_host(gates.filter(pl.col("gate") == "KV4"), growths) if gates is not None else None
-    if known is None or known.is_empty():
+    known = _of_host(rows_where(gates, can_grow), growths)
+    if not known:
         yield inconclusive("whether the host can grow in place is not known: no release, no flags of GET_IRQ_INFO", OBSERVE)
         return
-    observed = known.filter(pl.col("basis") == "observed")
-    known = observed if observed.height else known
-    if not known["value"].any():
+    observed = [gate for gate in known if gate["basis"] == "observed"]
+    known = observed or known
+    if not any(gate["value"] for gate in known):
         yield clear("the host cannot grow in place")
         return
-    if not known["value"].all():
+    if any(gate["value"] is False for gate in known):
         yield inconclusive("the kernels of the case differ in whether they grow in place; which one is the host's is not known", OBSERVE)
         return
-    told = known.unique("why", maintain_order=True)
-    why = " or ".join(told["why"])
+    told: dict[str, dict[str, Any]] = {}
+    for gate in known:
+        told.setdefault(gate["why"], gate)
+    why = " or ".join(told)
     for group in map(best, subjects(growths)):
-        first = group.row(0, named=True)
-        subject = subject_of(first, devices)
+        subject = subject_of(group[0], devices)
         evidence = [
-            *(e for gate in told.iter_rows(named=True) for e in span(gate["source"], gate["line"])),
-            *(e for w in group.iter_rows(named=True) for e in span(w["source"], w["line"], w["line_end"], "cause")),
+            *(e for gate in told.values() for e in span(gate["source"], gate["line"])),
+            *(e for w in group for e in span(w["source"], w["line"], w["line_end"], "cause")),
         ]
         yield Finding(
-            summary=f"{subject.label} lost its vectors {times(group.height, 'time')} to grow; the host can grow in place ({why})",
-            grade="proven" if observed.height and (group["basis"] == "calls").all() else "probable",
+            summary=f"{subject.label} lost its vectors {times(len(group), 'time')} to grow; the host can grow in place ({why})",
+            grade="proven" if observed and all(w["basis"] == "calls" for w in group) else "probable",
             subject=subject,
             evidence=distinct(evidence),
-            unchecked=() if observed.height else (Unchecked("the device's MSI-X can grow in place", OBSERVE),),
-            values={"windows": group.height, "gate": why, "basis": told["basis"][0]},
+            unchecked=() if observed else (Unchecked("the device's MSI-X can grow in place", OBSERVE),),
+            values={"windows": len(group), "gate": why, "basis": known[0]["basis"]},
             advice="Use {QV3} or later, which adds vectors in place where the host can.",
         )
 
 
-def _of_host(known: pl.DataFrame, growths: pl.DataFrame) -> pl.DataFrame:
+def _of_host(known: Windows, growths: Windows) -> Windows:
     """Return the gate from the recording of the windows, else from the case. A guest's release is no evidence on its host."""
-    own = known.filter(pl.col("source").is_in(growths["source"].unique().implode()))
-    return own if own.height else known.filter(~pl.col("side").fill_null("").str.starts_with("guest"))
+    sources = {w["source"] for w in growths}
+    own = [gate for gate in known if gate["source"] in sources]
+    return own or [gate for gate in known if not (gate["side"] or "").startswith("guest")]

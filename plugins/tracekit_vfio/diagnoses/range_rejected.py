@@ -5,10 +5,15 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, span, subject_of, times, unnamed
+from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, distinct, rows_where, span, subject_of, times, unnamed
 from tracekit_vfio.diagnoses.resize_window import CALLS, NO_CALL
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count)"
+
+
+def for_its_range(kind: str | None) -> bool:
+    """Return whether a SET_IRQS was refused for its range or mode."""
+    return kind in ("growth", "mode", "empty")
 
 
 @diagnosis(
@@ -19,6 +24,8 @@ RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, s
     record=RECORD,
     shown_by=(CALLS,),
     absent=NO_CALL,
+    when={"refusals": for_its_range, "libvfio_user_refused": None},
+    otherwise="no SET_IRQS was refused for its range",
 )
 def range_rejected(
     refusals: pl.DataFrame | None = None,
@@ -38,21 +45,15 @@ def range_rejected(
     What to do: the client must disable before it asks for more, or ask for all at once; it ignored NORESIZE or used a wrong count.
     References: Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_pci_set_msi_trigger(); include/uapi/linux/vfio.h, VFIO_IRQ_INFO_NORESIZE.
     """
-    found = False
     done: set[tuple[str, str]] = set()
-    known = refusals.filter(pl.col("kind").is_in(["growth", "mode", "empty"])) if refusals is not None else None
-    for r in known.iter_rows(named=True) if known is not None else ():
+    for r in rows_where(refusals, for_its_range):
         subject = subject_of(r, devices)
         if (subject.label, r["kind"]) in done:
             continue
         done.add((subject.label, r["kind"]))
-        found = True
         yield _finding(r, subject)
     if libvfio_user_refused is not None:
-        found = True
         yield _by_server(libvfio_user_refused)
-    if not found:
-        yield clear("no SET_IRQS was refused for its range")
 
 
 def _by_server(refused: pl.DataFrame) -> Finding:

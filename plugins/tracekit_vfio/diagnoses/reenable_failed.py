@@ -6,13 +6,18 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, span, subject_of, unnamed
+from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, distinct, span, subject_of, unnamed
 from tracekit_vfio.diagnoses.resize_window import CALLS
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count), from before the guest starts"
 ERRNO = Unchecked(
     "why the enable failed", "a kretprobe on vfio_pci_set_irqs_ioctl and on msi_insert_desc, or {QV4}, which prints the errno"
 )
+
+
+def failed_after_a_disable(kind: str | None) -> bool:
+    """Return whether an enable failed after a disable."""
+    return kind == "failed"
 
 
 @diagnosis(
@@ -23,6 +28,12 @@ ERRNO = Unchecked(
     record=RECORD,
     shown_by=(CALLS, "windows"),
     absent="no SET_IRQS and no client's message in the input",
+    when={
+        "windows": failed_after_a_disable,
+        **dict.fromkeys(("qemu_enable_vectors_failed", "qemu_enable_msix_failed", "qemu_msi_failed", "qemu_msi_fds_failed")),
+        **dict.fromkeys(("kvmtool_set_irqs_failed", "kvmtool_msix_failed", "qemu_notifiers_failed", "vmm_complaint")),
+    },
+    otherwise="no enable failed after a disable",
 )
 def reenable_failed(
     windows: pl.DataFrame | None = None,
@@ -66,11 +77,7 @@ def reenable_failed(
         found = True
         yield replace(finding, evidence=(*finding.evidence, *told)) if len(sure) == 1 else finding
     if not found:
-        for finding in _from_messages(frames, windows):
-            found = True
-            yield finding
-    if not found:
-        yield clear("no enable failed after a disable")
+        yield from _from_messages(frames, windows)
 
 
 def _from_calls(windows: pl.DataFrame | None, devices: pl.DataFrame | None) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from tracekit import (
     inconclusive,
     lost_between,
     numbered,
+    rows_where,
     span,
     subject_of,
     times,
@@ -32,8 +33,6 @@ RECORD = (
 CALLS = Shown("op_set_irqs", "SET_IRQS call", ("ret", "index", "count"))
 NO_CALL = "no SET_IRQS call in the input"
 NO_WINDOW = "no SET_IRQS call and no MSI-X trace of QEMU in the input that shows vectors going down and up"
-# Windows in which vectors in use, as far as the handlers are recorded, went down so that more of them could come.
-GROWTH = (pl.col("kind") == "growth") & ((pl.col("in_use").list.len() > 0) | ~pl.col("handlers"))
 LOST = Unchecked(
     "an interrupt was lost in a window",
     "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs",
@@ -46,6 +45,14 @@ IN_USE = Unchecked("a vector was in use", "irq_handler_entry events of the host 
 NOTHING_BETWEEN = Unchecked("nothing else was done to the device in the window", "a recording without lost events (larger buffer_size_kb)")
 
 
+Windows = list[dict[str, Any]]
+
+
+def grew(kind: str | None) -> bool:
+    """Return whether vectors were taken down and came up with more."""
+    return kind == "growth"
+
+
 @diagnosis(
     "vfio.resize-window",
     code="VFIO-002",
@@ -54,6 +61,8 @@ NOTHING_BETWEEN = Unchecked("nothing else was done to the device in the window",
     record=RECORD,
     shown_by=(CALLS, "windows"),
     absent=NO_WINDOW,
+    when={"windows": None},
+    otherwise="no disable and enable of an index",
 )
 def resize_window(
     windows: pl.DataFrame | None = None,
@@ -76,32 +85,34 @@ def resize_window(
     Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_disable().
     """
     if windows is None:
-        yield clear("no disable and enable of an index")
         return
-    growths = grown(windows)
     found = False
-    for group in subjects(growths):
+    for group in subjects(grown(windows)):
         found = True
         yield replace(_finding(group, devices, gap), advice=UP_FRONT if on_arm(platforms) else IN_PLACE)
     if not found:
         yield _quiet(windows)
 
 
-def grown(windows: pl.DataFrame) -> pl.DataFrame:
+def used_ones(windows: pl.DataFrame) -> Windows:
+    """Return the windows in which vectors in use, as far as the handlers are recorded, went down so that more of them could come."""
+    return [w for w in rows_where(windows, grew) if w["in_use"] or not w["handlers"]]
+
+
+def grown(windows: pl.DataFrame) -> Windows:
     """Return the windows in which vectors in use went down to add more.
 
     QEMU's trace tells neither irqs nor, beside KVM, interrupts. Where calls show the same steps of the function, or of one without a name,
     and the handlers none of its vectors in use, these decide.
     """
-    found = windows.filter(GROWTH)
-    idle = windows.filter((pl.col("basis") == "calls") & (pl.col("kind") == "growth") & pl.col("handlers"))
-    idle = idle.filter(pl.col("in_use").list.len() == 0).select("old", "new", "bdf").unique()
-    if idle.is_empty():
+    growths = rows_where(windows, grew)
+    found = [w for w in growths if w["in_use"] or not w["handlers"]]
+    idle = {(w["old"], w["new"], w["bdf"]) for w in growths if w["basis"] == "calls" and w["handlers"] and not w["in_use"]}
+    if not idle:
         return found
-    traced = (pl.col("basis") == "qemu") & ~pl.col("handlers")
-    left = found.filter(traced).join(idle, on=["old", "new", "bdf"], how="anti")
-    left = left.join(idle.filter(pl.col("bdf").is_null()), on=["old", "new"], how="anti")
-    return pl.concat([found.filter(~traced), left])
+    traced = [w for w in found if w["basis"] == "qemu" and not w["handlers"]]
+    left = [w for w in traced if idle.isdisjoint(((w["old"], w["new"], w["bdf"]), (w["old"], w["new"], None)))]
+    return [*(w for w in found if w["basis"] != "qemu" or w["handlers"]), *left]
 
 
 def on_arm(platforms: pl.DataFrame | None) -> bool:
@@ -109,63 +120,69 @@ def on_arm(platforms: pl.DataFrame | None) -> bool:
     return platforms is not None and bool((platforms["arch"] == "arm64").all())
 
 
-def subjects(windows: pl.DataFrame) -> list[pl.DataFrame]:
+def subjects(windows: Windows) -> list[Windows]:
     """Return the windows by device. Inferred windows join those of calls that may be of the same device.
 
     Where one recording of a boot names the function, others with the same two pointers are about it too.
     """
-    if windows.height < 2:
-        return [windows] if windows.height else []
-    pointers = pl.col("device").is_not_null() & pl.col("vdev").is_not_null()
-    named = pl.when(pl.col("bdf").drop_nulls().n_unique().over("device", "vdev") == 1).then(pl.col("bdf").max().over("device", "vdev"))
-    windows = windows.with_columns(pl.when(pointers).then(pl.coalesce("bdf", named)).otherwise("bdf").alias("bdf"))
-    who = pl.coalesce("bdf", pl.col("device").cast(pl.String), pl.col("vdev").cast(pl.String), pl.lit("?"))
-    groups = windows.with_columns(who.alias("who")).partition_by("who", maintain_order=True)
-    sure = [g for g in groups if (g["basis"] == "calls").any()]
-    for group in groups:
-        if (group["basis"] == "calls").any():
+    if len(windows) < 2:
+        return [windows] if windows else []
+    named: dict[tuple[int, int], set[str]] = {}
+    for w in windows:
+        if w["bdf"] is not None:
+            named.setdefault((w["device"], w["vdev"]), set()).add(w["bdf"])
+    groups: dict[str, Windows] = {}
+    for w in windows:
+        bdf = w["bdf"]
+        if bdf is None and w["device"] is not None and w["vdev"] is not None:
+            names = named.get((w["device"], w["vdev"]), set())
+            bdf = next(iter(names)) if len(names) == 1 else None
+        pointer = next((str(w[column]) for column in ("device", "vdev") if w[column] is not None), "?")
+        groups.setdefault(pointer if bdf is None else bdf, []).append({**w, "bdf": bdf})
+    sure = [g for g in groups.values() if _by_calls(g)]
+    for group in groups.values():
+        if _by_calls(group):
             continue
-        same = next((i for i, s in enumerate(sure) if _compatible(s, group)), None)
+        same = next((s for s in sure if s[0]["bdf"] is not None and s[0]["bdf"] == group[0]["bdf"]), None)
         if same is None:
             sure.append(group)
         else:
-            sure[same] = pl.concat([sure[same], group])
-    return [g.drop("who") for g in sure]
+            same.extend(group)  # QEMU's log has no machine or boot of its own
+    return sure
 
 
-def best(group: pl.DataFrame) -> pl.DataFrame:
+def _by_calls(group: Windows) -> bool:
+    return any(w["basis"] == "calls" for w in group)
+
+
+def best(group: Windows) -> Windows:
     """Return the windows of the surest source, each once. Two sources may hold the same windows: a trace.dat and its text.
 
     Of these the one that names the functions is kept.
     """
-    basis = "calls" if (group["basis"] == "calls").any() else group["basis"][0]
-    sure = group.filter(pl.col("basis") == basis).sort("hint", maintain_order=True)
-    timed = sure.filter(pl.col("disable_ts").is_not_null()).unique(
-        ["disable_ts", "enable_ts", "old", "new"], keep="first", maintain_order=True
-    )
-    return pl.concat([timed, sure.filter(pl.col("disable_ts").is_null())]).sort("source", "line", maintain_order=True)
+    basis = "calls" if _by_calls(group) else group[0]["basis"]
+    sure = sorted((w for w in group if w["basis"] == basis), key=lambda w: (w["hint"] is not None, bool(w["hint"])))
+    timed: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for w in sure:
+        if w["disable_ts"] is not None:
+            timed.setdefault((w["disable_ts"], w["enable_ts"], w["old"], w["new"]), w)
+    return sorted([*timed.values(), *(w for w in sure if w["disable_ts"] is None)], key=lambda w: (w["source"], w["line"]))
 
 
-def _compatible(sure: pl.DataFrame, inferred: pl.DataFrame) -> bool:
-    """Return whether both are about the same function: QEMU's log has no machine or boot of its own."""
-    a, b = sure["bdf"][0], inferred["bdf"][0]
-    return a is not None and a == b
-
-
-def _finding(group: pl.DataFrame, devices: pl.DataFrame | None, gap: pl.DataFrame | None) -> Finding:
+def _finding(group: Windows, devices: pl.DataFrame | None, gap: pl.DataFrame | None) -> Finding:
     counted = best(group)
-    basis = counted["basis"][0]
-    first = counted.row(0, named=True)
-    subject = subject_of(first, devices)
-    spans = [s for s in counted["span"].to_list() if s is not None]
-    used = bool((counted["in_use"].list.len() > 0).all())
-    lost = any(lost_between(gap, *place) for place in counted.select("source", "line", "line_end").iter_rows())
-    sure = basis == "calls" and not counted["hint"].any() and used and not lost
-    n = counted.height
-    vectors = sorted({u["vector"] for w in counted["in_use"].to_list() for u in w if u["vector"] is not None})
+    basis = counted[0]["basis"]
+    subject = subject_of(counted[0], devices)
+    spans = [w["span"] for w in counted if w["span"] is not None]
+    used = all(w["in_use"] for w in counted)
+    lost = any(lost_between(gap, w["source"], w["line"], w["line_end"]) for w in counted)
+    guessed = any(w["hint"] for w in counted)
+    sure = basis == "calls" and not guessed and used and not lost
+    n = len(counted)
+    vectors = sorted({u["vector"] for w in counted for u in w["in_use"] if u["vector"] is not None})
     using = f"{numbered(vectors)} in use" if vectors or sure else "vectors enabled"
-    steps = ", ".join(f"{w['old']} -> {w['new']}" for w in counted.select("old", "new").unique(maintain_order=True).iter_rows(named=True))
-    window = max(counted.iter_rows(named=True), key=lambda w: w["span"] or 0)
+    steps = ", ".join(f"{old} -> {new}" for old, new in dict.fromkeys((w["old"], w["new"]) for w in counted))
+    window = max(counted, key=lambda w: w["span"] or 0)
     # From call to return is an upper bound; the times without handler and without vectors lie inside of it.
     inner = {"no handler": window["no_handler"], "no vectors": window["no_vectors"] or _by_vectors(group, window)}
     longest = f", longest at most {max(spans) / 1e6:.3f} ms" if spans else ""
@@ -175,12 +192,12 @@ def _finding(group: pl.DataFrame, devices: pl.DataFrame | None, gap: pl.DataFram
         summary=f"{times(n, 'window')} without interrupts while the vectors of {subject.label} grew {steps}, {using}{longest}",
         grade="proven" if sure else "probable",
         subject=subject,
-        evidence=distinct(e for w in (window, *group.iter_rows(named=True)) for e in _evidence(w)),
-        unchecked=(LOST, *(() if used else (IN_USE,)), *((NOTHING_BETWEEN,) if lost else ()), *unnamed(counted["hint"].any())),
+        evidence=distinct(e for w in (window, *group) for e in _evidence(w)),
+        unchecked=(LOST, *(() if used else (IN_USE,)), *((NOTHING_BETWEEN,) if lost else ()), *unnamed(guessed)),
         values={
             "windows": n,
-            "old": counted["old"][0],
-            "new": counted["new"][-1],
+            "old": counted[0]["old"],
+            "new": counted[-1]["new"],
             "total_ns": sum(spans) if spans else None,
             "longest_ns": max(spans) if spans else None,
             "longest_no_handler_ns": inner["no handler"],
@@ -188,17 +205,17 @@ def _finding(group: pl.DataFrame, devices: pl.DataFrame | None, gap: pl.DataFram
             "vectors_in_use": vectors,
             "basis": basis,
         },
-        windows=tuple(as_window(w) for w in counted.iter_rows(named=True)),
+        windows=tuple(map(as_window, counted)),
     )
 
 
-def _by_vectors(group: pl.DataFrame, window: Mapping[str, Any]) -> int | None:
+def _by_vectors(group: Windows, window: Mapping[str, Any]) -> int | None:
     """Return how long irq_vectors events show a window of calls without vectors."""
-    if window["basis"] != "calls" or window["disable_ts"] is None:
+    begin, end = window["disable_ts"], window["enable_ts"]
+    if window["basis"] != "calls" or begin is None or end is None:
         return None
-    inside = (pl.col("basis") == "vectors") & (pl.col("disable_ts") >= window["disable_ts"]) & (pl.col("enable_ts") <= window["enable_ts"])
-    found = group.filter(inside)["span"].drop_nulls()
-    return int(str(found[0])) if found.len() else None
+    shown = (w for w in group if w["basis"] == "vectors" and w["disable_ts"] is not None and w["enable_ts"] is not None)
+    return next((w["span"] for w in shown if w["span"] is not None and begin <= w["disable_ts"] and w["enable_ts"] <= end), None)
 
 
 def _ms(ns: int) -> str:
@@ -235,9 +252,9 @@ def _evidence(w: Mapping[str, Any]) -> Iterator[Evidence]:
 
 def _quiet(windows: pl.DataFrame) -> Verdict:
     """Return why none of the pairs is a finding."""
-    grown = windows.filter(pl.col("kind") == "growth")
-    if grown.height:
-        return clear(f"{times(grown.height, 'growth window')}, but no vector had interrupted before")
-    if windows.filter(pl.col("kind") == "open").height:
+    kinds = windows["kind"].to_list()
+    if count := kinds.count("growth"):
+        return clear(f"{times(count, 'growth window')}, but no vector had interrupted before")
+    if "open" in kinds:
         return inconclusive("a growth is the last event of its device in QEMU's trace; whether it worked is not shown", RECORD)
     return clear("no index was enabled with more vectors after a disable")

@@ -4,10 +4,15 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import ENOSPC, Finding, Verdict, clear, diagnosis, distinct, inconclusive, span, subject_of
+from tracekit import ENOSPC, Finding, Verdict, clear, diagnosis, distinct, inconclusive, rows_where, span, subject_of
 from tracekit_vfio.diagnoses.resize_window import CALLS, NO_CALL
 
 RECORD = "the guest's dmesg beside the host's trace (--side SOURCE=guest says which is which)"
+
+
+def short_of_vectors(ret: int | None, data: str | None) -> bool:
+    """Return whether a SET_IRQS that wires vectors returned -28."""
+    return ret == ENOSPC and data == "eventfd"
 
 
 @diagnosis(
@@ -18,6 +23,8 @@ RECORD = "the guest's dmesg beside the host's trace (--side SOURCE=guest says wh
     across=("kernel_version", "driver_irq_refused", "driver_vectors_refused", "driver_vectors_reduced"),
     shown_by=(CALLS,),
     absent=NO_CALL,
+    when={"op_set_irqs": short_of_vectors},
+    otherwise="no SET_IRQS was short of vectors",
 )
 def shortage_blind(
     op_set_irqs: pl.DataFrame,
@@ -36,9 +43,8 @@ def shortage_blind(
     What to do: use fewer vectors a device, or more CPUs; watch the host, as the guest cannot know.
     References: Linux arch/x86/kernel/apic/vector.c (vectors are taken at request_irq since {KV1}); PCI local bus, MSI-X table.
     """
-    short = op_set_irqs.filter((pl.col("ret") == ENOSPC) & (pl.col("data") == "eventfd"))
-    if short.is_empty():
-        yield clear("no SET_IRQS was short of vectors")
+    short = rows_where(op_set_irqs, short_of_vectors)
+    if not short:
         return
     guests = kernel_version.filter(pl.col("side").str.starts_with("guest")) if kernel_version is not None else None
     if guests is None or guests.is_empty():
@@ -52,7 +58,7 @@ def shortage_blind(
     if any(f.height for f in own):
         yield clear("the guest saw a failure of its own")
         return
-    row = short.row(0, named=True)
+    row = short[0]
     guest = guests.row(0, named=True)
     subject = subject_of(row, devices)
     yield Finding(
@@ -60,6 +66,6 @@ def shortage_blind(
         grade="probable",
         subject=subject,
         evidence=distinct([*span(row["source"], row["line"], row["line_end"], "cause"), *span(guest["source"], guest["line"])]),
-        values={"asked": row["count"], "errno": ENOSPC, "failed": short.height},
+        values={"asked": row["count"], "errno": ENOSPC, "failed": len(short)},
         advice="Use fewer vectors a device, or give the host more CPUs; the guest cannot be told.",
     )

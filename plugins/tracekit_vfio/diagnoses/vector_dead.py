@@ -14,7 +14,6 @@ from tracekit import (
     Subject,
     Unchecked,
     Verdict,
-    clear,
     diagnosis,
     distinct,
     numbered,
@@ -30,6 +29,16 @@ _ONE_VECTOR = (pl.col("data") == "eventfd") & (pl.col("count") == 1) & pl.col("s
 _ONE_REFUSED = _ONE_VECTOR & pl.col("index").is_in([VFIO_MSI, VFIO_MSIX]) & (pl.col("ret") < 0) & (pl.col("ret") != EINVAL)
 
 
+def not_added(ret: int | None) -> bool:
+    """Return whether a vector could not be added in place."""
+    return ret is not None and ret < 0
+
+
+def not_wired(ret: int | None, data: str | None, count: int | None) -> bool:
+    """Return whether a SET_IRQS for one vector failed."""
+    return not_added(ret) and data == "eventfd" and count == 1
+
+
 @diagnosis(
     "vfio.vector-dead",
     code="VFIO-004",
@@ -37,6 +46,12 @@ _ONE_REFUSED = _ONE_VECTOR & pl.col("index").is_in([VFIO_MSI, VFIO_MSIX]) & (pl.
     record=RECORD,
     shown_by=(Shown("op_set_irqs", "SET_IRQS call", ("ret",)), Shown("op_alloc_at", "call that adds a vector", ("ret",))),
     absent="no SET_IRQS call and no client's message about a vector in the input",
+    when={
+        "op_set_irqs": not_wired,
+        "op_alloc_at": not_added,
+        **dict.fromkeys(("qemu_signaling_failed", "qemu_vector_lost", "qemu_eventfd_failed")),
+    },
+    otherwise="no single vector failed",
 )
 def vector_dead(
     op_set_irqs: pl.DataFrame | None = None,
@@ -63,8 +78,6 @@ def vector_dead(
     findings = [*added, *wired, *_from_messages(qemu_signaling_failed, windows)]
     findings += _unnamed(qemu_vector_lost, qemu_eventfd_failed)
     yield from findings
-    if not findings:
-        yield clear("no single vector failed")
 
 
 def _from_calls(op_set_irqs: pl.DataFrame | None, op_alloc_at: pl.DataFrame | None, devices: pl.DataFrame | None) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Row, Unchecked, Verdict, clear, diagnosis, in_order, subject_of
+from tracekit import Finding, Row, Unchecked, Verdict, diagnosis, in_order, subject_of
 from tracekit_xen.kernels import pv_sources
 from tracekit_xen.places import rows, whole
 from tracekit_xen.refusals import hvm_sources
@@ -18,6 +18,8 @@ from tracekit_xen.refusals import hvm_sources
     record="dmesg of the PV guest, dmesg of dom0 (pciback)",
     shown_by=("xen_platform",),
     absent="no kernel log of a Xen guest",
+    when=dict.fromkeys(("xen_frontend_error", "xen_frontend_refused", "xen_frontend_missing")),
+    otherwise="no frontend was refused its interrupts",
 )
 def frontend_refused(
     xen_frontend_error: pl.DataFrame | None = None,
@@ -47,8 +49,6 @@ def frontend_refused(
         found.setdefault(subject_of(r).label, []).append(r)
     for refusals in found.values():
         yield _finding(refusals, pv)
-    if not found:
-        yield clear("no frontend was refused its interrupts")
 
 
 def _signed(status: int) -> int:

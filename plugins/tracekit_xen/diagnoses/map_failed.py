@@ -14,13 +14,12 @@ from tracekit import (
     Finding,
     Shown,
     Verdict,
-    clear,
     diagnosis,
     in_order,
     inconclusive,
 )
 from tracekit_xen.places import at_end, times
-from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0
+from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0, refused
 
 REASONS = {
     EPERM: ("the caller may not", "check the toolstack's permissions for the device (`xl pci-assignable-list`, the flask policy)"),
@@ -43,6 +42,12 @@ REASONS = {
     record="dmesg of dom0, the device model's log (qemu-dm-*.log), xl dmesg",
     shown_by=("xen_platform", Shown("op_xen_setup", "set-up of Xen's MSIs", ("ret",))),
     absent="no Xen kernel log and no calls of Xen's MSI set-up",
+    when={
+        "op_xen_setup": refused,
+        **dict.fromkeys(("xen_map_failed", "xen_pt_map_failed", "xen_pt_old_map_failed", "xen_pciback_failed", "xen_vpci_map_failed")),
+        **dict.fromkeys(("xen_vpci_bind_failed", "xen_vpci_enable_failed", "xen_gsi_map_failed")),
+    },
+    otherwise="no mapping was refused but for want of a free pirq",
 )
 def map_failed(
     xen_map_failed: pl.DataFrame | None = None,
@@ -84,8 +89,6 @@ def map_failed(
     if not found and xen_gsi_map_failed is not None:
         said = f"Xen refused line interrupts (GSI), {times(xen_gsi_map_failed.height)} in the log; no line names the device"
         yield inconclusive(said, "dmesg of dom0 from its boot on, with the messages of the drivers")
-    elif not found:
-        yield clear("no mapping was refused but for want of a free pirq")
 
 
 def _with_errno(frame: pl.DataFrame | None) -> pl.DataFrame | None:

@@ -36,8 +36,8 @@ def pirq_reused(
     What to do: update the guest kernel (c74fd80f2f41, {KV5}, in many stable kernels); until then reload drivers one by one.
     References: af42b8d12f8a brought the re-use, c74fd80f2f41 removed it; QEMU c976437c7dba (2.1) unmaps on disable.
     """
-    doubtful = (pl.col("basis") == "debug") & pl.col("source").is_in(_contradictory(pirq_lives))
-    credible = list(rows(pirq_lives.filter(~doubtful)))
+    doubtful = _contradictory(pirq_lives)
+    credible = [x for x in rows(pirq_lives) if x.basis != "debug" or x.source not in doubtful]
     refused = list(rows(xen_irq_obtain_failed)), [e for e in rows(xen_evtchnop_failed) if e.ret == EEXIST]
     shared = _shared(credible)
     for pairs in shared:
@@ -48,6 +48,8 @@ def pirq_reused(
 
 def _contradictory(lives: pl.DataFrame) -> list[str]:
     """Return the sources in which most ends have no begin: the log has a hole, or the lines of several guests or boots."""
+    if "debug" not in lives["basis"].to_list():
+        return []
     ends = lives.filter((pl.col("basis") == "debug") & pl.col("end").is_in(["closed", "destroyed"]))
     return ends.group_by("source").agg(pl.mean("began")).filter(pl.col("began") < 0.5)["source"].to_list()
 
@@ -71,8 +73,8 @@ def _quiet(lives: pl.DataFrame, contradicted: bool) -> Verdict:
     """Return why there is no finding."""
     if contradicted:
         return inconclusive("the debug lines contradict each other: most ends of event channels have no begin", "the log from its boot on")
-    if not (holes := lives.filter(pl.col("end") == "lost sight")).is_empty():
-        return inconclusive(f"the log has a hole after line {holes['line'][0]}: who had a number then is not recorded", RECORD)
+    if (hole := next((x for x in rows(lives) if x.end == "lost sight"), None)) is not None:
+        return inconclusive(f"the log has a hole after line {hole.line}: who had a number then is not recorded", RECORD)
     if (stray := _strays(lives)) is not None:
         return inconclusive(f"who used pirq {stray.pirq} before line {stray.line} is not recorded", RECORD)
     return clear("no pirq served two owners at once")

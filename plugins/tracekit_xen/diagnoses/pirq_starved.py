@@ -5,10 +5,10 @@ from collections.abc import Iterator, Set
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Row, Shown, Unchecked, Verdict, clear, diagnosis, in_order
+from tracekit import Evidence, Finding, Row, Shown, Unchecked, Verdict, diagnosis, in_order
 from tracekit_xen.machines.xen_domain import DEFAULT_DOMU_EXTRA
 from tracekit_xen.places import at_end, domain, rows, spans, times, whole
-from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0, of_guest, of_hypervisor
+from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0, of_guest, of_hypervisor, refused
 from tracekit_xen.room import Room, room
 
 RECORD = "xl dmesg from the boot of Xen on, and `xl debug-keys i; xl dmesg` while the refusal lasts"
@@ -23,6 +23,12 @@ RECORD = "xl dmesg from the boot of Xen on, and `xl debug-keys i; xl dmesg` whil
     record="dmesg; " + RECORD,
     shown_by=("xen_platform", Shown("op_xen_setup", "set-up of Xen's MSIs", ("ret",))),
     absent="no Xen kernel log and no calls of Xen's MSI set-up",
+    when={
+        "op_xen_setup": refused,
+        **dict.fromkeys(("xen_map_failed", "xen_msi_create_failed", "xen_frontend_missing", "xen_pt_map_failed")),
+        **dict.fromkeys(("xen_pciback_failed", "xen_no_free_pirq")),
+    },
+    otherwise="no request failed for want of a free pirq",
 )
 def pirq_starved(
     xen_map_failed: pl.DataFrame | None = None,
@@ -66,8 +72,6 @@ def pirq_starved(
     for domid, refusals in found.items():
         space = room(pirq_facts, domid, frozenset(r.row.source for r in refusals))
         yield _finding(domid, refusals, space, _handed_out(pirq_lives, domid, hvm), list(rows(op_alloc)), short)
-    if not found:
-        yield clear("no request failed for want of a free pirq")
 
 
 def _handed_out(lives: pl.DataFrame | None, domid: int | None, hvm: Set[str]) -> list[Row]:
