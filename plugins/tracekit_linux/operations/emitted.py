@@ -53,6 +53,7 @@ class Emitted:
 
     def frame(self, tree: Tree, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
         """Return the rows as a frame."""
+        assert tree.calls is not None
         begun = tree.calls[[n.at for n in self.nodes]]
         every: dict[str, Sequence[Any]] = {
             **dict(zip(About._fields, zip(*self.devices, strict=True), strict=True)),
