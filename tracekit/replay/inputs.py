@@ -51,6 +51,7 @@ class Parts:
                     self.merged.add((number, stream))
         self.unfit: list[tuple[str, Row]] = []  # rows that a model left out of a table
         self._whole: dict[str, pl.DataFrame] = {}
+        self._heights: dict[str, int] = {}
         self._of_cases: dict[str, Sequence[pl.DataFrame]] = {}
         self._frames: dict[str, dict[Key, pl.DataFrame]] = {}
         self._rows: dict[str, dict[Key, list[Row]]] = {}
@@ -71,7 +72,7 @@ class Parts:
         self._frames.pop(name, None)
         self._rows.pop(name, None)
         self._rows_of_cases.pop(name, None)
-        self._whole[name] = frame
+        self._whole[name], self._heights[name] = frame, frame.height
 
     def whole(self, name: str) -> pl.DataFrame:
         """Return the rows of a table, of all cases."""
@@ -90,7 +91,7 @@ class Parts:
             return [frame]
         if frame.is_empty():
             return [frame] * len(self.cases)
-        cases = [self.place[source][0] for source in frame["source"]]
+        cases = [self.place[source][0] for source in frame["source"].to_list()]
         bounds = [0, *(i for i in range(1, len(cases)) if cases[i] != cases[i - 1]), len(cases)]
         blank, found = frame.clear(), dict[int, pl.DataFrame]()
         for begin, end in pairwise(bounds):
@@ -100,7 +101,13 @@ class Parts:
 
     def few(self, name: str) -> bool:
         """Return whether the rows of a table are few enough to be kept as rows."""
-        return self.whole(name).height <= _SHARED
+        return self.height(name) <= _SHARED
+
+    def height(self, name: str) -> int:
+        """Return how many rows a table has, of all cases."""
+        if name not in self._heights:
+            self._heights[name] = self.whole(name).height
+        return self._heights[name]
 
     def keys(self, name: str) -> Iterator[Key]:
         """Return the streams that a table has rows of."""
@@ -180,6 +187,10 @@ class Inputs(Mapping[str, pl.DataFrame]):
         """Return the rows of a table, in its order; none where the stream has none."""
         return list(rows_of(self[name])) if name in self else ()
 
+    def sources(self, name: str) -> set[str]:
+        """Return the sources that a table has rows of."""
+        return set(self[name]["source"].unique().to_list()) if name in self else set()
+
     def height(self, *names: str) -> int:
         """Return how many rows some tables have together."""
         return sum(self[name].height for name in names if name in self)
@@ -216,12 +227,15 @@ class OfStream(Inputs):
             return ()
         return self.parts.rows(name)[self.key] if self.parts.few(name) else list(rows_of(self[name]))
 
+    def sources(self, name: str) -> set[str]:
+        return {row.source for row in self.rows(name)} if name in self.names and self.parts.few(name) else super().sources(name)
+
     def height(self, *names: str) -> int:
         return sum(self._height(name) for name in names)
 
     def _height(self, name: str) -> int:
         if name in self.across:
-            return self.parts.of_case(name, self.key.case).height
+            return self.parts.of_case(name, self.key.case).height if self.parts.height(name) else 0
         if name not in self.names:
             return 0
         return len(self.parts.rows(name)[self.key]) if self.parts.few(name) else self[name].height

@@ -276,7 +276,7 @@ def _streams(model: type[Model], parts: Parts) -> dict[Key, list[str]]:
         return {Key(case, None, None, None): [] for case in range(len(parts.cases))}
     streams: dict[Key, list[str]] = {}
     for name in model.hears():
-        if name in parts and name not in model.across and not parts.whole(name).is_empty():
+        if name in parts and name not in model.across and parts.height(name):
             for key in parts.keys(name):
                 streams.setdefault(key, []).append(name)
     return {key: streams[key] for key in sorted(streams, key=lambda k: k.order)}

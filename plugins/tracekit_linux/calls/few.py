@@ -20,7 +20,7 @@ class Few:
     def __init__(self, told: Sequence[tuple[str, Row]], names: Names) -> None:
         self.names = names
         self.kind, self.rows = [kind for kind, _ in told], [row for _, row in told]
-        self.columns: dict[str, list[object]] = {name: [] for name in NEEDED}
+        self._cells: list[tuple[object, ...]] = []
         self.function: list[str | None] = []
         self.hint: list[str | None] = []
         self.args: list[list[Arg]] = []
@@ -28,6 +28,8 @@ class Few:
         self.value_kind: list[str | None] = []
         for kind, row in told:
             self._read(kind, row)
+        columns = zip(*self._cells, strict=True) if told else ((),) * len(NEEDED)
+        self.columns = dict(zip(NEEDED, columns, strict=True))
 
     def _read(self, kind: str, row: Row) -> None:
         if kind in PROBES:
@@ -70,8 +72,7 @@ class Few:
             getattr(row, "previous", None),
             getattr(row, "next", None),
         )
-        for column, cell in zip(self.columns.values(), cells, strict=True):
-            column.append(cell)
+        self._cells.append(cells)
         self.function.append(function)
         self.hint.append(hint)
         self.value.append(value)
@@ -146,12 +147,11 @@ def meant(function: str | None, pairs: Sequence[tuple[str, str]], defined: Fetch
 
 def returned(pairs: Sequence[tuple[str, str]], defined: Fetches) -> int | None:
     """Return the return value among the fields of a return event: the one fetched from `$retval`, the only one, or the one named so."""
-    by_definition = [t for n, t in pairs if defined.get(n) == "$retval"]
-    by_name = [t for n, t in pairs if n.lower() in RETURN_NAMES]
-    for texts in (by_definition, [t for _, t in pairs] if len(pairs) == 1 else [], by_name):
-        if texts:
-            return number(texts[0])
-    return None
+    if len(pairs) == 1:
+        return number(pairs[0][1])
+    fetched = next((t for n, t in pairs if defined.get(n) == "$retval"), None)
+    text = fetched if fetched is not None else next((t for n, t in pairs if n.lower() in RETURN_NAMES), None)
+    return None if text is None else number(text)
 
 
 def normal_return(kind: str | None, value: int) -> int | None:

@@ -10,8 +10,8 @@ FEW = 300  # rows up to which a loop is sooner done than frames are searched
 
 def lines(tables: Inputs, name: str, *kinds: str) -> Sequence[Row]:
     """Return rows of a table in the order of their lines, of many only the first with the same values in the columns `kinds`."""
-    if tables.height(name) <= FEW:
-        return sorted(tables.rows(name), key=_line)
+    if (count := tables.height(name)) <= FEW:
+        return sorted(tables.rows(name), key=_line) if count else ()
     ordered = tables[name].sort("line", maintain_order=True)
     return list(rows_of(ordered.unique(kinds, keep="first", maintain_order=True) if kinds else ordered.head(1)))
 

@@ -74,7 +74,10 @@ class Node:
 
     def above(self, *names: str) -> "Node | None":
         """Return the innermost enclosing call of one of these functions."""
-        return next((n for n in self.chain() if n is not self and n.name in names), None)
+        node = self.parent
+        while node is not None and node.name not in names:
+            node = node.parent
+        return node
 
     def below(self, *names: str) -> list["Node"]:
         """Return its callees among these functions, at any depth, in order."""

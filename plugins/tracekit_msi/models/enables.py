@@ -67,7 +67,7 @@ class Enables(Model):
         self.rows: list[tuple[Row, dict[str, Any]]] = []
 
     def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
-        self.graphs = set(tables["graph_entry"]["source"].unique()) if "graph_entry" in tables else set()
+        self.graphs = tables.sources("graph_entry")
         super().play(rows, tables)
 
     def on_op_open(self, e: Row) -> None:

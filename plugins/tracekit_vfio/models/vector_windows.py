@@ -40,13 +40,12 @@ class VectorWindows(Model):
     )
 
     def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
-        handlers, calls = tables.get("irq_handler_entry"), tables.get("op_set_irqs")
-        if handlers is None or "vector_alloc" not in tables:
+        if "irq_handler_entry" not in tables or "vector_alloc" not in tables:
             return
-        asked = set() if calls is None else set(calls["source"].unique())
-        if asked.issuperset(handlers["source"].unique()):
+        asked = tables.sources("op_set_irqs")
+        if asked.issuperset(tables.sources("irq_handler_entry")):
             return
-        named = handlers.filter(pl.col("name").str.starts_with("vfio-msi"))
+        named = tables["irq_handler_entry"].filter(pl.col("name").str.starts_with("vfio-msi"))
         for source in named["source"].unique(maintain_order=True):
             if source not in asked:
                 self._source(source, named.filter(pl.col("source") == source), tables)
