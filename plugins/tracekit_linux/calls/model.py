@@ -17,7 +17,7 @@ from tracekit_linux.operations.tree import sources_of
 from tracekit_linux.tables import CALLS
 
 ARGS = CALLS.schema["args"]
-FEW = 300  # rows up to which a loop is sooner done than columns are made
+FEW = 700  # rows up to which a loop is sooner done than columns are made
 
 
 class Calls(Model):
