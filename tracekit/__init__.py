@@ -32,6 +32,7 @@ _HOMES = {
     **dict.fromkeys(("LaneSource", "lane"), "picture.lane"),
     "Scale": "picture.scale",
     "Scene": "picture.scene",
+    "Inputs": "replay.inputs",
     "Model": "replay.model",
     "Row": "replay.model",
     "rows_of": "replay.model",
@@ -174,6 +175,7 @@ if TYPE_CHECKING:
     from tracekit.replay.gates import Gate as Gate
     from tracekit.replay.gates import Since as Since
     from tracekit.replay.gates import gate_value as gate_value
+    from tracekit.replay.inputs import Inputs as Inputs
     from tracekit.replay.model import Model as Model
     from tracekit.replay.model import Row as Row
     from tracekit.replay.model import rows_of as rows_of

@@ -34,7 +34,9 @@ from tracekit.reading.source import Source, discover
 from tracekit.reading.unpack import reason_of
 from tracekit.replay import clock
 from tracekit.replay.gates import expanded, worded
+from tracekit.replay.inputs import Case as Replayable
 from tracekit.replay.model import Model, replay
+from tracekit.replay.together import LeftOut, Replayed, replayed
 from tracekit.replay.whatif import Flip, confirmed
 from tracekit.run import Given, NotUnderstood, Run, SourceReport, Tables
 from tracekit.tables.pipeline import SOURCES
@@ -74,12 +76,23 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Aligned:
+    """Hold the events of a case with their machines, boots and streams, and what the models made of them, null where they did not run."""
+
+    events: Mapping[str, pl.DataFrame]
+    streams: pl.DataFrame
+    repeats: pl.DataFrame
+    replayed: Replayed | None = None
+
+
+@dataclass(frozen=True)
 class Opened:
-    """Hold what the paths of a case lead to: its sources, the errors of what cannot be read, and the rows already parsed, by path."""
+    """Hold what the paths of a case lead to: its sources, the errors of what cannot be read, and what is parsed and replayed already."""
 
     sources: Sequence[Source]
     unread: Sequence[SourceError]
     parsed: Mapping[str, Parsed] = field(default_factory=dict)
+    aligned: Aligned | None = None
 
 
 @dataclass(frozen=True)
@@ -159,13 +172,24 @@ def _renamed(options: Options, redactor: "Redactor") -> Options:
 
 
 def open_together(paths: Sequence[str], engine: Engine, limits: Limits | None = None) -> dict[str, Opened]:
-    """Open one case per path and parse the plain sources of all cases in one pass. Errors: whatever one of them raises."""
+    """Open one case per path, parse the plain sources of all cases in one pass, and replay the small cases so. Errors: whatever one of them
+    raises, but for models: a case at which one raises is replayed when it is analyzed."""
     found = {path: discover([path], limits) for path in paths}
     plain = [(path, s) for path, (sources, _) in found.items() for s in sources if s.plain]
     parsed: dict[str, dict[str, Parsed]] = {path: {} for path in paths}
     for (path, source), account in zip(plain, parse_together([s for _, s in plain], engine.vocabulary), strict=True):
         parsed[path][source.path] = account
-    return {path: Opened(*found[path], parsed[path]) for path in paths}
+    return _replayed_together({path: Opened(*found[path], parsed[path]) for path in paths}, engine)
+
+
+def _replayed_together(cases: dict[str, Opened], engine: Engine) -> dict[str, Opened]:
+    whole = [path for path, case in cases.items() if case.sources and len(case.parsed) == len(case.sources)]
+    with aside(engine.registry.strangers):
+        aligned = {p: _aligned([cases[p].parsed[s.path] for s in cases[p].sources], cases[p].sources, engine, Options()) for p in whole}
+        done = replayed(engine.models, [Replayable(a.events, a.streams) for a in aligned.values()])
+    for path, result in zip(whole, done, strict=True):
+        cases[path] = replace(cases[path], aligned=replace(aligned[path], replayed=result))
+    return cases
 
 
 def analyze_opened(case: Opened, options: Options, engine: Engine | None = None) -> Run:
@@ -177,7 +201,7 @@ def analyze_opened(case: Opened, options: Options, engine: Engine | None = None)
     engine = (engine or Engine.load(options.keep_tables, options.isolation)).fresh()
     registry = engine.registry
     with aside(registry.strangers):
-        tables, parsed, repeats = read(sources, engine, options, errors, case.parsed)
+        tables, parsed, repeats = read(sources, engine, options, errors, case.parsed, case.aligned)
         places = Places(tables, engine.vocabulary.telling)
         findings, outcomes = diagnose(registry, places, engine.control, engine.broken)
         findings = confirmed(findings, flipped(registry, places, {f.code for f in findings})) if findings else findings
@@ -268,39 +292,45 @@ def _anew(paths: Sequence[str], options: Options | None) -> tuple[Sequence[Sourc
 
 
 def read(
-    sources: Sequence[Source], engine: Engine, options: Options, errors: list[str], given: Mapping[str, Parsed] | None = None
+    sources: Sequence[Source],
+    engine: Engine,
+    options: Options,
+    errors: list[str],
+    given: Mapping[str, Parsed] | None = None,
+    aligned: Aligned | None = None,
 ) -> tuple[dict[str, pl.DataFrame], list[Parsed], pl.DataFrame]:
-    """Return (all tables of the case, the accounts of the sources, the repeated lines). `given`: sources that
-    are parsed already, by path."""
+    """Return (all tables of the case, the accounts of the sources, the repeated lines). `given`: sources that are parsed already, by path;
+    `aligned`: their events, which count where the user says nothing of clocks and sides."""
     errors += engine.errors
-    registry = engine.registry
     before = len(errors)
     parsed = list(_parsed(sources, engine, options, errors, given or {}))
     if not parsed:
         raise SourceError(errors[before])
-    machines = {s.path: s.machine for s in sources if s.machine}
-    events = {n: _owned(_sided(f, options.sides), machines) for n, f in tables_of(parsed).items()}
-    tables, streams, repeats = clock.align(events, {p.path: p.clock for p in parsed}, options.clocks, engine.vocabulary.telling)
-
-    def failed(model: type[Model], error: BaseException) -> None:
-        registry.owner(model).failed(f"replay {model.__name__}", error, f"the model {model.__name__}")
-
-    left_out: dict[tuple[str, str], list[int]] = {}
-    tables |= replay(engine.models, tables, streams, failed, lambda t, row: left_out.setdefault((row.source, t), []).append(row.line))
-    parsed = [replace(p, notes=[*p.notes, *_left_out(p.path, left_out)]) for p in parsed] if left_out else parsed
+    if aligned is None or options.clocks or options.sides:
+        aligned = _aligned(parsed, sources, engine, options)
+    done = aligned.replayed or _replayed_alone(aligned, engine)
+    parsed = [replace(p, notes=[*p.notes, *notes]) if (notes := list(done.notes(p.path))) else p for p in parsed]
+    tables = {**aligned.events, **done.tables}
     if "predictions" in tables:
         predictions = tables["predictions"]
         tables["divergences"] = predictions.clear() if predictions["agrees"].all() else predictions.filter(~pl.col("agrees"))
-    tables["streams"] = streams
+    tables["streams"] = aligned.streams
     tables["sources"] = _source_table(parsed)
-    return tables, parsed, repeats
+    return tables, parsed, aligned.repeats
 
 
-def _left_out(path: str, left_out: Mapping[tuple[str, str], Sequence[int]]) -> Iterator[str]:
-    """Yield a note for each table of the model that rows of this source are left out of."""
-    for (source, name), lines in left_out.items():
-        if source == path:
-            yield f"line {min(lines)}: a number that fits no column of {name} ({len(lines)} rows left out)"
+def _aligned(parsed: Sequence[Parsed], sources: Sequence[Source], engine: Engine, options: Options) -> Aligned:
+    machines = {s.path: s.machine for s in sources if s.machine}
+    events = {n: _owned(_sided(f, options.sides), machines) for n, f in tables_of(parsed).items()}
+    return Aligned(*clock.align(events, {p.path: p.clock for p in parsed}, options.clocks, engine.vocabulary.telling))
+
+
+def _replayed_alone(case: Aligned, engine: Engine) -> Replayed:
+    def failed(model: type[Model], error: BaseException) -> None:
+        engine.registry.owner(model).failed(f"replay {model.__name__}", error, f"the model {model.__name__}")
+
+    left_out = LeftOut()
+    return Replayed(replay(engine.models, case.events, case.streams, failed, left_out.add), left_out.lines)
 
 
 def _parsed(

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import polars as pl
 
-from tracekit import Model, Row, Schema, Table, tick_of
+from tracekit import Inputs, Model, Row, Schema, Table, tick_of
 from tracekit_linux.tables import CLOCK_RELATIONS
 
 # Message -> the functions of which one prints it, and so surrounds it (drivers/vfio/pci, arch/x86/pci/xen.c, drivers/iommu/intel/dmar.c).
@@ -61,11 +61,11 @@ class ClockRelations(Model):
     tables: ClassVar[tuple[Table, ...]] = (CLOCK_RELATIONS,)
     across = ("calls", "streams", "kernel_reports", "kernel_warning", *PRINTED_IN)
 
-    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
         """Relate each source of messages to each source of calls."""
         calls = tables.get("calls")
-        if tables["streams"].height < 2 or calls is None or calls.is_empty() or (messages := _messages(tables)).is_empty():
-            return self.frames()
+        if tables.height("streams") < 2 or calls is None or calls.is_empty() or (messages := _messages(tables)).is_empty():
+            return
         given = tables["streams"].filter("merged")["source"].to_list()
         calls = _spans(calls.filter(pl.col("function").is_in(messages["function"].unique().to_list())), calls)
         logs = messages.partition_by("source", "machine", "boot", as_dict=True, maintain_order=True)
@@ -76,7 +76,6 @@ class ClockRelations(Model):
             if (found := _relation(said, made)) is not None:
                 place = Row(source=source, machine=machine, boot=boot, side="kernel", line=found["lines"][0])
                 self.emit("clock_relations", place, other=other, **found)
-        return self.frames()
 
 
 def _messages(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:

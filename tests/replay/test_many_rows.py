@@ -6,7 +6,9 @@ import polars as pl
 import pytest
 
 from tracekit.pipeline import Engine, Options, analyze
+from tracekit.replay import inputs
 from tracekit.replay import model as replaying
+from tracekit.replay.row import ordered, ordered_by_frames, rows_of
 from tracekit.tables.envelope import SPAN_COLUMNS
 from tracekit.types import ENVELOPE
 
@@ -22,6 +24,7 @@ def engine() -> Engine:
 @pytest.mark.parametrize("case", CASES, ids=lambda p: f"{p.parent.name}/{p.name}")
 def test_tables_are_the_same(case: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     few = analyze([str(case)], Options(keep_tables=("*",)), engine)
+    monkeypatch.setattr(inputs, "_SHARED", 0)
     monkeypatch.setattr(replaying, "_ORDERED_AT_ONCE", 0)
     monkeypatch.setattr(replaying, "_EMITTED_AT_ONCE", 2)
     many = analyze([str(case)], Options(keep_tables=("*",)), engine)
@@ -31,17 +34,15 @@ def test_tables_are_the_same(case: Path, engine: Engine, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("merged", [False, True])
-def test_rows_come_in_the_order_of_the_stream(merged: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_come_in_the_order_of_the_stream(merged: bool) -> None:
     spans = {c.name: c.type for c in SPAN_COLUMNS}
     frames = {
         "a": _rows([(3, 30), (1, 10), (4, None)], {}),
         "b": _rows([(1, 10), (2, None), (2, 5)], {}),
         "spans": _rows([(1, 10, 40, 5), (2, 20, None, None)], spans),
     }
-    monkeypatch.setattr(replaying, "_ORDERED_AT_ONCE", 1000)
-    few = list(replaying._ordered(frames, merged))
-    monkeypatch.setattr(replaying, "_ORDERED_AT_ONCE", 0)
-    assert list(replaying._ordered(frames, merged)) == few
+    few = list(ordered({name: list(rows_of(frame)) for name, frame in frames.items()}, merged))
+    assert list(ordered_by_frames(frames, merged)) == few
 
 
 def _rows(places: list[tuple[int | None, ...]], spans: dict[str, pl.DataType]) -> pl.DataFrame:

@@ -24,7 +24,7 @@ from tracekit.plugins.plugin import Plugin
 from tracekit.plugins.standins import Facts, facts
 from tracekit.process import die_with
 from tracekit.replay.gates import Gate
-from tracekit.replay.model import Parts
+from tracekit.replay.inputs import Case, Parts
 from tracekit.replay.whatif import Flip
 from tracekit.timeline import Lane
 from tracekit.written import sound
@@ -56,7 +56,7 @@ class Served:
 
     def played(self, number: int, tables: Mapping[str, pl.DataFrame], streams: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
         """Run a model over every stream of the tables."""
-        return [(name, frame) for name, frame in self.plugin.models[number].played(tables, Parts(tables, streams))]
+        return [(name, frame) for name, frame in self.plugin.models[number].played(Parts([Case(tables, streams)]))]
 
     def flipped(self, number: int, tables: Mapping[str, pl.DataFrame], gates: Mapping[str, Gate]) -> Sequence[Flip]:
         """Flip the gates of a system, which may use the machines of tracekit and of its own plugin."""

@@ -17,7 +17,8 @@ from tracekit.plugins.guest import Guest
 from tracekit.plugins.plugin import Plugin
 from tracekit.replay import whatif
 from tracekit.replay.gates import Gate
-from tracekit.replay.model import Model, Parts, check
+from tracekit.replay.inputs import Parts
+from tracekit.replay.model import Model, check
 from tracekit.replay.whatif import Fix, Flip, System
 from tracekit.tables.declaration import Table
 from tracekit.timeline import Lane
@@ -167,12 +168,13 @@ def _model(number: int, told: ModelFacts, guest: Guest) -> type[Model]:
         gates: ClassVar[tuple[str, ...]] = told.gates
 
         @classmethod
-        def played(cls, tables: Mapping[str, pl.DataFrame], parts: Parts) -> Iterable[tuple[str, pl.DataFrame]]:
+        def played(cls, parts: Parts) -> Iterable[tuple[str, pl.DataFrame]]:
             """Run it there, over every stream. Errors: Raised, Lost, and what `check` raises."""
-            heard = {name: tables[name] for name in told.hears if name in tables}
-            for name, frame in guest.ask("played", number, heard, parts.of_sources):
-                check(cls, name, frame)
-                yield name, frame
+            for i, case in enumerate(parts.cases):
+                heard = {name: parts.of_case(name, i) for name in told.hears if name in parts}
+                for name, frame in guest.ask("played", number, heard, case.streams):
+                    check(cls, name, frame)
+                    yield name, frame
 
     Asked.__name__ = Asked.__qualname__ = told.name
     return Asked

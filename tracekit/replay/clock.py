@@ -122,9 +122,11 @@ def _boots(tables: Mapping[str, pl.DataFrame], markers: Sequence[pl.DataFrame], 
     for marker in markers:
         for source, line in marker.select("source", "line").iter_rows():
             marks.setdefault(source, []).append(line)
-    if kernels:
+    last = max((int(line) for f in kernels for line in f["line"].to_list()), default=0)
+    above = [f for f in tables.values() if f.height and _first_line(f) <= last]
+    if any(_first_line(f) < last for f in above):
         versions = pl.concat([f.select("source", "line", "ts") for f in kernels])
-        stamped = pl.concat([f.select("source", "line", "ts") for f in tables.values()]).drop_nulls("ts").sort("source", "line")
+        stamped = pl.concat([f.select("source", "line", "ts") for f in above]).drop_nulls("ts").sort("source", "line")
         earlier = stamped.select(
             "source", "line", latest=pl.col("ts").cum_max().over("source"), before=pl.col("line").shift(1).over("source")
         )
@@ -134,6 +136,10 @@ def _boots(tables: Mapping[str, pl.DataFrame], markers: Sequence[pl.DataFrame], 
             if not any((before or 0) < mark < line for mark in marks.get(source, ())):
                 marks.setdefault(source, []).append(line)
     return {s: sorted(set(lines)) for s, lines in marks.items()}
+
+
+def _first_line(frame: pl.DataFrame) -> int:
+    return int(frame["line"].min())  # type: ignore[arg-type]
 
 
 def _with_boot(frame: pl.DataFrame, boots: Mapping[str, list[int]]) -> pl.DataFrame:

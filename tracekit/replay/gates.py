@@ -152,7 +152,7 @@ def gate_value(gates: pl.DataFrame | None, code: str, source: str | None = None)
     if gates is None:
         return None
     told: dict[tuple[bool, str], set[bool]] = {}
-    for gate, value, basis, by in zip(gates["gate"], gates["value"], gates["basis"], gates["source"], strict=True):
+    for gate, value, basis, by in zip(*(gates[c].to_list() for c in ("gate", "value", "basis", "source")), strict=True):
         if gate == code:
             told.setdefault((False, basis), set()).add(value)
             if by == source:

@@ -6,6 +6,7 @@ kept under the recorder's own name and means nothing.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import polars as pl
 
@@ -70,6 +71,7 @@ def numbers(texts: pl.Series) -> pl.Series:
     return frame.select(pl.coalesce("value", text.replace_strict(others, default=None, return_dtype=pl.Int64)))["value"]
 
 
+@lru_cache(maxsize=4096)
 def meaning(function: str | None, name: str, fetch: str | None) -> str:
     """Return the parameter that the argument `name` of a call is, or `name` itself. `fetch`: what the probe's definition fetches for it."""
     return (parameter(function, name, _argument(fetch or "")) if function else None) or name

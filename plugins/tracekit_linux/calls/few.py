@@ -1,63 +1,62 @@
 """A few rows that make calls, read one by one: an operation on a column takes longer than on hundreds of rows in a loop."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 from zlib import crc32
 
-import polars as pl
-
-from tracekit import ENVELOPE, Row, rows_of
+from tracekit import Row
 from tracekit_linux.calls.arguments import Fetches, fields, meaning, number
 from tracekit_linux.calls.functions import BOOL, FUNCTIONS, INT, RETURN_NAMES, SYSTEM_CALL, UNKNOWN, VOID, signed
 from tracekit_linux.calls.pairing import RETURN, Pairing
-from tracekit_linux.calls.rows import GRAPH, IOCTL, NEEDED, UNREADABLE, VFIO_TYPE
+from tracekit_linux.calls.rows import GRAPH, IOCTL, NARRATION, NEEDED, PROBES, UNREADABLE, VFIO_TYPE
 from tracekit_linux.calls.symbols import Names
-from tracekit_linux.tables import CALLS
 
-ARGS = CALLS.schema["args"]
 Arg = tuple[str, int | None, str]  # name, value, text
 
 
 class Few:
-    """The rows of one source, with what pairing and the table need of each."""
+    """The rows of one source, with what pairing and the table need of each. `told`: (kind, row), in their order."""
 
-    def __init__(self, rows: pl.DataFrame, names: Names) -> None:
-        self.rows, self.names = rows, names
-        self.columns: dict[str, list[object]] = {name: [] for name in NEEDED}
+    def __init__(self, told: Sequence[tuple[str, Row]], names: Names) -> None:
+        self.names = names
+        self.kind, self.rows = [kind for kind, _ in told], [row for _, row in told]
+        self._cells: list[tuple[object, ...]] = []
         self.function: list[str | None] = []
         self.hint: list[str | None] = []
         self.args: list[list[Arg]] = []
         self.value: list[int | None] = []
         self.value_kind: list[str | None] = []
-        self.kind = rows["kind"].to_list()
-        for row in rows_of(rows):
-            self._read(row)
+        for kind, row in told:
+            self._read(kind, row)
+        columns = zip(*self._cells, strict=True) if told else ((),) * len(NEEDED)
+        self.columns = dict(zip(NEEDED, columns, strict=True))
 
-    def _read(self, row: Row) -> None:
-        if row.kind in ("probe_entry", "probe_return"):
-            function, hint = self.names.of(row.probe or "", row.function, row.address, row.args)
+    def _read(self, kind: str, row: Row) -> None:
+        if kind in PROBES:
+            function, hint = self.names.of(row.probe or "", bare(row.function), row.address, row.args)
             pairs, defined = fields(row.args), self.names.fetches(row.probe or "", function)
-            entered = row.kind == "probe_entry"
+            entered = kind == "probe_entry"
             self.args.append(meant(function or hint, pairs, defined) if entered else meant(None, pairs, {}))
-            self._add(row, function, hint, row.probe or "", None if entered else returned(pairs, defined))
-        elif row.kind in GRAPH:
-            function = row.function or ""
-            has_arguments = function in FUNCTIONS and row.kind != "graph_exit"
-            self.args.append(meant(function, fields(row.args), {}) if has_arguments else [])
-            self._add(row, function, None, "", number(row.ret or ""))
+            self._add(kind, row, function, hint, row.probe or "", None if entered else returned(pairs, defined))
+        elif kind in GRAPH:
+            function = bare(getattr(row, "function", None)) or ""
+            has_arguments = function in FUNCTIONS and kind != "graph_exit"
+            self.args.append(meant(function, fields(getattr(row, "args", None)), {}) if has_arguments else [])
+            self._add(kind, row, function, None, "", number(getattr(row, "ret", None) or ""))
         else:
-            asked = (("fd", row.fd), ("cmd", row.cmd)) if row.kind == "sys_enter_ioctl" else ()
+            asked = (("fd", row.fd), ("cmd", row.cmd)) if kind == "sys_enter_ioctl" else ()
             self.args.append([(name, signed(value, 64), hex(value)) for name, value in asked if value is not None])
-            self._add(row, IOCTL, None, "", number(row.ret or ""))
+            self._add(kind, row, IOCTL, None, "", number(getattr(row, "ret", None) or ""))
 
-    def _add(self, row: Row, function: str | None, hint: str | None, other: str, value: int | None) -> None:
-        name, graph = function or hint, row.kind in GRAPH
+    def _add(self, kind: str, row: Row, function: str | None, hint: str | None, other: str, value: int | None) -> None:
+        name, graph = function or hint, kind in GRAPH
         key = name or other
         place = SYSTEM_CALL if function == IOCTL else FUNCTIONS.get(key, UNKNOWN)
-        lane = _lane(row)
-        known = key in FUNCTIONS if graph else row.kind != "sys_enter_ioctl" or (row.cmd or 0) >> 8 == VFIO_TYPE
+        lane = _lane(kind, row)
+        known = key in FUNCTIONS if graph else kind != "sys_enter_ioctl" or (row.cmd or 0) >> 8 == VFIO_TYPE
         vdev = next((UNREADABLE if v is None else v for n, v, _ in self.args[-1] if n == "vdev"), None)
-        caller = row.caller if row.kind == "probe_return" else None
-        indent = len(row.indent or "") if graph else -1
+        caller = bare(row.caller) if kind == "probe_return" else None
+        indent = len(getattr(row, "indent", None) or "") if graph else -1
         cells = (
             row.on_cpu,
             row.tid,
@@ -70,11 +69,10 @@ class Few:
             caller,
             indent,
             known,
-            row.previous,
-            row.next,
+            getattr(row, "previous", None),
+            getattr(row, "next", None),
         )
-        for column, cell in zip(self.columns.values(), cells, strict=True):
-            column.append(cell)
+        self._cells.append(cells)
         self.function.append(function)
         self.hint.append(hint)
         self.value.append(value)
@@ -88,54 +86,58 @@ class Few:
         kind = self.value_kind[call if self.kind[call] in GRAPH else end]
         return normal_return(kind, value), kind
 
-    def table(self, pairing: Pairing, depths: Sequence[int], schema: pl.Schema) -> pl.DataFrame:
-        """Return the calls; each stands where its first row stands."""
-        done, number = pairing.done, crc32(self.rows["source"][0].encode()) << 31
-        line, ts = self.rows["line"].to_list(), self.rows["ts"].to_list()
-        ends = [pairing.end[c] for c in done]
-        times = [None if e is None else ts[e] for e in ends]
-        parents = [pairing.parent[c] for c in done]
-        results = [self.result(c, e) for c, e in zip(done, ends, strict=True)]
-        cells = {
-            "n": done,
-            "ts_end": times,
-            "line_end": [None if e is None else line[e] for e in ends],
-            "id": [number + line[c] for c in done],
-            "parent": [None if p is None else number + line[p] for p in parents],
-            "depth": depths,
-            "function": [self.function[c] for c in done],
-            "function_hint": [self.hint[c] for c in done],
-            "caller": [None if e is None else self.columns["caller"][e] for e in ends],
-            "lane": [lane.name for lane in pairing.done_in],
-            "lane_assumed": [lane.assumed for lane in pairing.done_in],
-            "ret": [value for value, _ in results],
-            "ret_kind": [kind for _, kind in results],
-            "complete": [pairing.complete[c] for c in done],
-            "begin": [None if pairing.complete[c] == RETURN else ts[c] for c in done],
-            "end": times,
-        }
-        made = pl.DataFrame(cells, schema={c: schema.get(c, pl.UInt32()) for c in cells})
-        return self.rows.select(*ENVELOPE, "probe")[made["n"]].hstack(made).hstack([_column([self.args[c] for c in done])])
+    def calls(self, pairing: Pairing, depths: Sequence[int]) -> Iterator[tuple[Row, dict[str, Any]]]:
+        """Yield the calls, each with the row where it began and its columns."""
+        base = crc32(self.rows[0].source.encode()) << 31 if self.rows else 0
+        for call, lane, depth in zip(pairing.done, pairing.done_in, depths, strict=True):
+            row, end, parent = self.rows[call], pairing.end[call], pairing.parent[call]
+            last = None if end is None else self.rows[end]
+            value, kind = self.result(call, end)
+            yield (
+                row,
+                {
+                    "ts_end": last and last.ts,
+                    "line_end": last and last.line,
+                    "id": base + row.line,
+                    "parent": None if parent is None else base + self.rows[parent].line,
+                    "depth": depth,
+                    "function": self.function[call],
+                    "function_hint": self.hint[call],
+                    "probe": getattr(row, "probe", None),
+                    "caller": None if end is None else self.columns["caller"][end],
+                    "lane": lane.name,
+                    "lane_assumed": lane.assumed,
+                    "args": [{"name": name, "value": value, "text": text} for name, value, text in self.args[call]],
+                    "ret": value,
+                    "ret_kind": kind,
+                    "complete": pairing.complete[call],
+                    "begin": None if pairing.complete[call] == RETURN else row.ts,
+                    "end": last and last.ts,
+                },
+            )
 
 
-def _lane(row: Row) -> str | None:
+def makes_calls(kind: str, row: Row) -> bool:
+    """Return whether a row makes a call, as `merged` says it of many."""
+    if kind in PROBES and row.function is not None and bare(row.function) not in FUNCTIONS:
+        return False
+    if kind == "graph_leaf" and bare(row.function) not in FUNCTIONS:
+        return False
+    return getattr(row, "probe", None) not in NARRATION
+
+
+def bare(name: str | None) -> str | None:
+    """Return a symbol without its compiler suffix."""
+    return None if name is None else name.partition(".")[0]
+
+
+def _lane(kind: str, row: Row) -> str | None:
     """Return the lane in which a row stands: its task, else null for a CPU of a function graph, else the source."""
     if row.tid is not None and not (row.tid == 0 and row.on_cpu is not None):
         return f"tid:{row.tid}"
-    if row.kind in GRAPH and row.on_cpu is not None and row.tid is None:
+    if kind in GRAPH and row.on_cpu is not None and row.tid is None:
         return None
     return f"idle:{row.on_cpu}" if row.tid == 0 else "source"
-
-
-def _column(args: Sequence[Sequence[Arg]]) -> pl.Series:
-    """Return the column `args`."""
-    if not any(args):
-        return pl.Series("args", [[]], dtype=ARGS).new_from_index(0, len(args))
-    none = [(None, None, None)]
-    given = [(n, *arg) for n, own in enumerate(args) for arg in own or none]
-    flat = pl.DataFrame(given, schema={"n": pl.UInt32, "name": pl.String, "value": pl.Int64, "text": pl.String}, orient="row")
-    each = pl.struct("name", "value", "text").filter(pl.col("name").is_not_null())
-    return flat.group_by("n", maintain_order=True).agg(each.alias("args"))["args"]
 
 
 def meant(function: str | None, pairs: Sequence[tuple[str, str]], defined: Fetches) -> list[Arg]:
@@ -145,12 +147,11 @@ def meant(function: str | None, pairs: Sequence[tuple[str, str]], defined: Fetch
 
 def returned(pairs: Sequence[tuple[str, str]], defined: Fetches) -> int | None:
     """Return the return value among the fields of a return event: the one fetched from `$retval`, the only one, or the one named so."""
-    by_definition = [t for n, t in pairs if defined.get(n) == "$retval"]
-    by_name = [t for n, t in pairs if n.lower() in RETURN_NAMES]
-    for texts in (by_definition, [t for _, t in pairs] if len(pairs) == 1 else [], by_name):
-        if texts:
-            return number(texts[0])
-    return None
+    if len(pairs) == 1:
+        return number(pairs[0][1])
+    fetched = next((t for n, t in pairs if defined.get(n) == "$retval"), None)
+    text = fetched if fetched is not None else next((t for n, t in pairs if n.lower() in RETURN_NAMES), None)
+    return None if text is None else number(text)
 
 
 def normal_return(kind: str | None, value: int) -> int | None:

@@ -1,14 +1,14 @@
 """Calls: entries and returns of functions, from probes, function graphs and system calls, paired and nested."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 from zlib import crc32
 
 import polars as pl
 
-from tracekit import ENVELOPE, Model, Row, Table
+from tracekit import ENVELOPE, Inputs, Model, Row, Table, rows_of
 from tracekit_linux.calls import perf_trace
-from tracekit_linux.calls.few import Few
+from tracekit_linux.calls.few import Few, makes_calls
 from tracekit_linux.calls.functions import normal_returns
 from tracekit_linux.calls.pairing import RETURN, Pairing
 from tracekit_linux.calls.rows import KINDS, NEEDED, merged, prepared, without_empty
@@ -17,7 +17,7 @@ from tracekit_linux.operations.tree import sources_of
 from tracekit_linux.tables import CALLS
 
 ARGS = CALLS.schema["args"]
-FEW = 300  # rows up to which a loop is sooner done than columns are made
+FEW = 700  # rows up to which a loop is sooner done than columns are made
 
 
 class Calls(Model):
@@ -27,21 +27,37 @@ class Calls(Model):
     needs = (*KINDS, *perf_trace.NEEDS)
     across = ("kprobe_definition", "kallsyms_symbol")
 
-    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-        """Return the calls of all sources of the stream; each place is taken from the row where the call began."""
-        tables = perf_trace.as_traced(tables)
-        names, none = Names(tables), self.blank()["calls"]
-        made = [none]
-        for frame in sources_of(merged(tables)):
-            made.append((_of_few if frame.height <= FEW else _of_many)(frame, names)[none.columns])
-        return {"calls": pl.concat(made)}
+    def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
+        """Emit the calls of all sources of the stream; each place is taken from the row where the call began."""
+        if not tables.height(*perf_trace.NEEDS) and tables.height(*KINDS) <= FEW:
+            names = Names(tables, few=True)
+            for told in _by_source(tables):
+                self._emit_few(told, names)
+            return
+        frames = perf_trace.as_traced(tables)
+        names = Names(frames)
+        for frame in sources_of(merged(frames)):
+            if frame.height <= FEW:
+                self._emit_few([(row.kind, row) for row in rows_of(frame)], names)
+            else:
+                self.emit_frame("calls", _of_many(frame, names)[self.blank()["calls"].columns])
+
+    def _emit_few(self, told: Sequence[tuple[str, Row]], names: Names) -> None:
+        few = Few(told, names)
+        pairing = Pairing(few.columns, names.returning)
+        pairing.pair(few.kind)
+        for row, values in few.calls(pairing, _depths(pairing.done, pairing.parent)):
+            self.emit("calls", row, **values)
 
 
-def _of_few(frame: pl.DataFrame, names: Names) -> pl.DataFrame:
-    few = Few(frame, names)
-    pairing = Pairing(few.columns, names.returning)
-    pairing.pair(few.kind)
-    return few.table(pairing, _depths(pairing.done, pairing.parent), pl.Schema(Calls.schemas()["calls"]))
+def _by_source(tables: Inputs) -> list[list[tuple[str, Row]]]:
+    """Return the rows that make calls, of each source in its order, as `merged` gives them of many rows."""
+    found: dict[str, list[tuple[str, Row]]] = {}
+    for kind in KINDS:
+        for row in tables.rows(kind):
+            if makes_calls(kind, row):
+                found.setdefault(row.source, []).append((kind, row))
+    return [sorted(found[source], key=lambda told: int(told[1].line)) for source in sorted(found)]
 
 
 def _of_many(frame: pl.DataFrame, names: Names) -> pl.DataFrame:

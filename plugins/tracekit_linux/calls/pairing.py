@@ -27,7 +27,7 @@ class Pairing:
     Its methods are named for the tables whose rows they take.
     """
 
-    def __init__(self, columns: Mapping[str, list[Any]], returning: Collection[str]) -> None:
+    def __init__(self, columns: Mapping[str, Sequence[Any]], returning: Collection[str]) -> None:
         self.returning = returning  # keys of functions whose returns are recorded
         self.on_cpu, self.tid = columns["on_cpu"], columns["tid"]
         self.of_lane, self.assumed = columns["lane"], columns["assumed"]

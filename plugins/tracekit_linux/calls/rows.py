@@ -10,7 +10,8 @@ from tracekit_linux.calls.functions import FUNCTIONS, INT, RETURN_NAMES, SYSTEM_
 from tracekit_linux.calls.symbols import Names
 
 GRAPH = frozenset(("graph_entry", "graph_leaf", "graph_exit", "graph_irq_entry", "graph_irq_exit", "graph_switch"))
-KINDS = ("probe_entry", "probe_return", *sorted(GRAPH), "sys_enter_ioctl", "sys_exit_ioctl")
+PROBES = ("probe_entry", "probe_return")
+KINDS = (*PROBES, *sorted(GRAPH), "sys_enter_ioctl", "sys_exit_ioctl")
 IOCTL = "sys_ioctl"
 VFIO_TYPE = 0x3B  # ioctl commands of VFIO are `_IO(';', n)`, include/uapi/linux/vfio.h
 COLUMNS: Schema = {
@@ -23,7 +24,7 @@ _NO_ROWS = pl.DataFrame(schema={**COLUMNS, "kind": pl.String})
 NARRATION = ("tracing_mark_write", "print", "bprint", "bputs")
 _BARE = {c: pl.col(c).str.split(".").list.first() for c in ("function", "caller")}
 _KIND, _TID, _CPU = pl.col("kind"), pl.col("tid"), pl.col("on_cpu")
-_PROBE, _CALL = _KIND.is_in(["probe_entry", "probe_return"]), _KIND.is_in(["sys_enter_ioctl", "sys_exit_ioctl"])
+_PROBE, _CALL = _KIND.is_in(PROBES), _KIND.is_in(["sys_enter_ioctl", "sys_exit_ioctl"])
 _MAKES_CALLS = (~_PROBE | pl.col("function").is_null() | pl.col("function").is_in(list(FUNCTIONS))) & ~pl.col("probe").is_in(
     NARRATION
 ).fill_null(False)

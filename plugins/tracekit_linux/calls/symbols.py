@@ -1,10 +1,11 @@
 """Symbols: which function a probe event stands for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import polars as pl
 
+from tracekit import Inputs, Row, rows_of
 from tracekit_linux.calls.arguments import Fetches, fetches, fields, function_of
 from tracekit_linux.calls.functions import FUNCTIONS, guess
 
@@ -12,21 +13,23 @@ from tracekit_linux.calls.functions import FUNCTIONS, guess
 class Names:
     """Which function a probe event stands for: its symbol, its definition, or a guess."""
 
-    def __init__(self, tables: Mapping[str, pl.DataFrame]) -> None:
+    def __init__(self, tables: Mapping[str, pl.DataFrame], few: bool = False) -> None:
         self.definitions = self._definitions(tables.get("kprobe_definition"))
         self.symbols = self._symbols(tables.get("kallsyms_symbol"))
         self.by_address: dict[int, str] = {}
         self.resolved: dict[tuple[Any, ...], tuple[str | None, str | None]] = {}
         self.returning: set[str] = set()
         for kind in ("probe_entry", "probe_return"):
-            if (frame := tables.get(kind)) is not None:
-                self._learn(kind, frame)
+            if few and isinstance(tables, Inputs):
+                self._learn(kind, tables.rows(kind))
+            elif (frame := tables.get(kind)) is not None:
+                self._learn(kind, rows_of(frame.unique(["probe", "function", "address"], keep="first", maintain_order=True)))
 
     @staticmethod
     def _definitions(frame: pl.DataFrame | None) -> dict[str, dict[str, Fetches]]:
         """Probe -> function -> what its arguments fetch."""
         found: dict[str, dict[str, Fetches]] = {}
-        if frame is not None:
+        if frame is not None and frame.height:
             for probe, function, args in frame.select("probe", "function", "args").iter_rows():
                 if (name := function_of(function)) is not None:
                     found.setdefault(probe.rpartition("/")[2], {})[name] = fetches(args)
@@ -35,24 +38,22 @@ class Names:
     @staticmethod
     def _symbols(frame: pl.DataFrame | None) -> dict[int, str]:
         """Address -> known function, from /proc/kallsyms."""
-        if frame is None:
+        if frame is None or frame.is_empty():
             return {}
         named = frame.select("address", pl.col("symbol").str.split(".").list.first()).filter(pl.col("symbol").is_in(list(FUNCTIONS)))
         return {at: symbol for address, symbol in named.iter_rows() if (at := int(address, 16))}
 
-    def _learn(self, kind: str, frame: pl.DataFrame) -> None:
+    def _learn(self, kind: str, rows: Iterable[Row]) -> None:
         """Guess the functions of probes that have addresses only; entries first, for returns share their addresses."""
-        if kind == "probe_return":
-            self.returning.update(frame["function"].drop_nulls().unique())
-        if not frame["function"].null_count():
-            return
-        unnamed = frame.filter(pl.col("function").is_null()).unique(["probe", "address"], keep="first", maintain_order=True)
-        for probe, function, address, args in unnamed.select("probe", "function", "address", "args").iter_rows():
-            name, hint = self.of(probe, function, address, args)
-            if kind == "probe_return":
-                self.returning.add(name or hint or probe)
-            elif hint and address is not None:
-                self.by_address[address] = hint
+        for row in rows:
+            if row.function is None:
+                name, hint = self.of(row.probe, None, row.address, row.args)
+                if kind == "probe_return":
+                    self.returning.add(name or hint or row.probe)
+                elif hint and row.address is not None:
+                    self.by_address[row.address] = hint
+            elif kind == "probe_return":
+                self.returning.add(row.function)
 
     def of(self, probe: str, function: str | None, address: int | None, args: str | None) -> tuple[str | None, str | None]:
         """Return (function, hint) of a probe event."""

@@ -1,13 +1,12 @@
 """Which behaviour a kernel, QEMU or Xen has. Observed behaviour decides; a release alone is assumed (distributions backport)."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import polars as pl
-
-from tracekit import EINVAL, GATES_TABLE, VFIO_MSIX, Gate, Model, Row, Table
+from tracekit import EINVAL, GATES_TABLE, VFIO_MSIX, Gate, Inputs, Model, Row, Table
+from tracekit_linux.gates.lines import each, first, lines
 from tracekit_linux.gates.linux import LINUX
 from tracekit_linux.gates.platform import Platform, platform_of
 from tracekit_linux.gates.qemu import QEMU
@@ -15,9 +14,9 @@ from tracekit_linux.gates.xen import XEN
 
 Release = tuple[int, ...]
 # IR-PCI-MSIX-0000:00:08.0, ITS-PCI-MSIX-0000:00:0c.0: the function stands at the end of the chip's name.
-DEVICE_CHIP = r"PCI-MSIX?-[0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$"
+DEVICE_CHIP = re.compile(r"PCI-MSIX?-[0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$")
 # IR-PCI-MSI, PCI-MSI, ITS-MSI, pSeries-PCI-MSI: one chip for all functions.
-GLOBAL_CHIP = r"^(?:(?:IR-|pSeries-)?PCI-MSIX?|ITS-MSI)$"
+GLOBAL_CHIP = re.compile(r"^(?:(?:IR-|pSeries-)?PCI-MSIX?|ITS-MSI)$")
 
 
 ANYWHERE = Platform()
@@ -66,8 +65,8 @@ class Gates(Model):
     across = ("platforms",)
     gates: ClassVar[tuple[str, ...]] = tuple(g.code for g in (*LINUX, *QEMU, *XEN))
 
-    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-        """Return the facts of the stream, the first of each kind."""
+    def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
+        """Emit the facts of the stream, the first of each kind."""
         decided: dict[tuple[str, bool], Fact] = {}
         for fact in observed(tables):
             decided.setdefault((fact.gate, fact.value), fact)
@@ -77,27 +76,31 @@ class Gates(Model):
                 decided.setdefault((fact.gate, fact.value), fact)
         for f in sorted(decided.values(), key=lambda f: (f.gate[:2], int(f.gate[2:]), not f.value)):
             self.emit("gates", f.row, gate=f.gate, value=f.value, basis=f.basis, why=f.why, line_end=f.row.line)
-        return self.frames()
 
 
-def observed(tables: Mapping[str, pl.DataFrame]) -> Iterator[Fact]:
+def observed(tables: Inputs) -> Iterator[Fact]:
     """Yield what the lines show."""
-    for row in _first(tables, "calls", pl.col("function").is_in(list(CALLED)), by="function"):
+    for row in each((r for r in lines(tables, "calls", "function") if r.function in CALLED), "function"):
         gate, value = CALLED[row.function]
-        if row.function in CAME_WITH and _without_domains(platform_of(tables.get("platforms"), row)):
+        if row.function in CAME_WITH and _without_domains(platform_of(tables.rows("platforms"), row)):
             continue
         yield Fact(gate, value, "observed", f"{row.function} was called", row)
-    for row in _first(tables, "vector_reserve"):
+    for row in lines(tables, "vector_reserve")[:1]:
         yield Fact("KV1", True, "observed", "vectors are reserved (vector_reserve)", row)
-    refused = (pl.col("ret") == EINVAL) & (pl.col("index") == VFIO_MSIX) & (pl.col("data") == "eventfd") & (pl.col("start") > 0)
-    for row in _first(tables, "op_set_irqs", refused):
+    requests = lines(tables, "op_set_irqs", "ret", "index", "data", "start")
+    for row in first(requests, _refused_growth):
         yield Fact("KV4", False, "observed", f"adding MSI-X vectors from {row.start} was refused with -22", row)
-    for row in _first(tables, "interrupt_row", pl.col("chip").str.contains(DEVICE_CHIP)):
+    chips = lines(tables, "interrupt_row", "chip")
+    own = list(first(chips, lambda r: DEVICE_CHIP.search(r.chip or "") is not None))
+    for row in own:
         yield Fact("KV2", True, "observed", f"the irq chip {row.chip} belongs to one device", row)
-    if not list(_first(tables, "interrupt_row", pl.col("chip").str.contains(DEVICE_CHIP))):
-        for row in _first(tables, "interrupt_row", pl.col("chip").str.contains(GLOBAL_CHIP)):
-            yield Fact("KV2", False, "observed", f"the irq chip {row.chip} serves all devices", row)
+    for row in () if own else first(chips, lambda r: GLOBAL_CHIP.search(r.chip or "") is not None):
+        yield Fact("KV2", False, "observed", f"the irq chip {row.chip} serves all devices", row)
     yield from _observed_qemu(tables)
+
+
+def _refused_growth(e: Row) -> bool:
+    return bool(e.ret == EINVAL and e.index == VFIO_MSIX and e.data == "eventfd" and (e.start or 0) > 0)
 
 
 def _without_domains(place: Platform) -> bool:
@@ -106,25 +109,30 @@ def _without_domains(place: Platform) -> bool:
     return gate.value(gate.since[0].release or (), place.arch, place.parent) is False
 
 
-def _observed_qemu(tables: Mapping[str, pl.DataFrame]) -> Iterator[Fact]:
-    for row in _first(tables, "vfio_msix_early_setup", pl.col("noresize").is_not_null()):
+def _observed_qemu(tables: Inputs) -> Iterator[Fact]:
+    set_up = lines(tables, "vfio_msix_early_setup", "noresize")
+    for row in first(set_up, lambda r: r.noresize is not None):
         yield Fact("QV3", True, "observed", "vfio_msix_early_setup prints noresize", row)
         yield Fact("KV4", row.noresize == 0, "observed", f"the host reports NORESIZE {row.noresize} for MSI-X", row)
-    for row in _first(tables, "qemu_enable_vectors_failed"):
+    for row in lines(tables, "qemu_enable_vectors_failed")[:1]:
         text = re.fullmatch(r"-?[0-9]+", row.reason.strip()) is None
         yield Fact("QV4", text, "observed", "the reason is text" if text else "the reason is a number", row)
 
 
-def assumed(tables: Mapping[str, pl.DataFrame]) -> Iterator[Fact]:
+def assumed(tables: Inputs) -> Iterator[Fact]:
     """Yield what the releases suggest on a platform; nothing where the platform leaves a gate open."""
-    for row in [*_first(tables, "kernel_version", by="release"), *_first(tables, "trace_release", by="release")]:
-        yield from _released(LINUX, row.release, row, f"Linux {row.release}", platform_of(tables.get("platforms"), row))
-    for row in _first(tables, "qemu_version", by="release"):
+    for row in [*_releases(tables, "kernel_version"), *_releases(tables, "trace_release")]:
+        yield from _released(LINUX, row.release, row, f"Linux {row.release}", platform_of(tables.rows("platforms"), row))
+    for row in _releases(tables, "qemu_version"):
         yield from _released(QEMU, row.release, row, f"QEMU {row.release}")
-    for row in _first(tables, "xl_info", pl.col("key") == "xen_version" if "key" in _columns(tables, "xl_info") else False):
+    for row in first(lines(tables, "xl_info", "key", "value"), lambda r: r.key == "xen_version"):
         yield from _released(XEN, row.value, row, f"Xen {row.value}")
-    for row in _first(tables, "xen_release", by="release"):
+    for row in _releases(tables, "xen_release"):
         yield from _released(XEN, row.release, row, f"Xen {row.release}")
+
+
+def _releases(tables: Inputs, name: str) -> Sequence[Row]:
+    return each(lines(tables, name, "release"), "release")
 
 
 def _released(gates: Iterable[Gate], release: str | None, row: Row, why: str, place: Platform = ANYWHERE) -> Iterator[Fact]:
@@ -138,21 +146,3 @@ def numbers(release: str | None) -> Release:
     """Return the leading numbers of a release: `6.12.95+deb12-amd64` is (6, 12, 95)."""
     m = re.match(r"\s*v?([0-9]+(?:\.[0-9]+)+)", release or "")
     return tuple(int(n) for n in m[1].split(".")) if m else ()
-
-
-def _columns(tables: Mapping[str, pl.DataFrame], name: str) -> list[str]:
-    return tables[name].columns if name in tables else []
-
-
-def _first(tables: Mapping[str, pl.DataFrame], name: str, where: Any = True, by: str | None = None) -> Iterator[Row]:
-    """Yield the first row of a table that satisfies `where`, or the first for each value of `by`."""
-    frame = tables.get(name)
-    if frame is None or frame.is_empty():
-        return
-    found = frame.filter(where) if not isinstance(where, bool) else frame if where else frame.clear()
-    if found.is_empty():
-        return
-    if by:
-        yield from (Row(**r) for r in found.sort("line").unique(by, keep="first", maintain_order=True).iter_rows(named=True))
-    else:
-        yield Row(**found.row(int(found["line"].arg_min() or 0), named=True))

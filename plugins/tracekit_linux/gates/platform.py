@@ -1,12 +1,11 @@
 """The platform of a kernel: its architecture, and the interrupt parent that its PCI functions' MSIs go through."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import polars as pl
-
-from tracekit import Model, Row, Table
+from tracekit import Inputs, Model, Row, Table
+from tracekit_linux.gates.lines import lines
 from tracekit_linux.gates.linux import ARM64, HYPERV, ITS, ITS5, LOONGARCH, POWERNV, POWERPC, PSERIES, S390, V2M, X86, XEN
 from tracekit_linux.tables import PLATFORMS
 
@@ -64,6 +63,9 @@ ARCHITECTURES = {
     POWERPC: ("ppc64le", "ppc64el", "powerpc64le"),
     LOONGARCH: ("loongarch64", "loong64"),
 }
+# Table -> the column whose values are told apart.
+KINDS = {"interrupt_row": ("chip",), **dict.fromkeys(("calls", "probe_entry", "graph_entry", "graph_leaf"), ("function",))}
+Lines = Mapping[str, Sequence[Row]]  # rows of each table, in the order of their lines
 NEEDS = (
     *TABLES,
     "kvm_said",
@@ -94,41 +96,38 @@ class Platforms(Model):
     tables: ClassVar[tuple[Table, ...]] = (PLATFORMS,)
     across = NEEDS
 
-    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
         """Emit the platform of each machine that the case names, and of what names none."""
-        guest = pl.col("side").fill_null("").str.starts_with("guest")
-        filled = {n: f for n, f in tables.items() if f.height}
-        places = sorted({place for f in filled.values() for place in _places(f)})
+        heard = {name: told for name in NEEDS if (told := lines(tables, name, "machine", "side", *KINDS.get(name, ())))}
+        places = sorted({(row.machine, _is_guest(row)) for told in heard.values() for row in told})
         for machine, inside in places:
-            mine = (pl.col("machine") == machine) & (guest == inside)
-            place = platform(filled if len(places) == 1 else {n: f.filter(mine) for n, f in filled.items()})
+            mine = heard if len(places) == 1 else _of(heard, machine, inside)
+            place = platform(mine)
             if place.row is not None:
                 self.emit("platforms", place.row, arch=place.arch, parent=place.parent, why=place.why, line_end=place.row.line)
-        return self.frames()
 
 
-def _places(frame: pl.DataFrame) -> Iterator[tuple[str, bool]]:
-    """Yield (machine, whether it is a guest's) of all rows, without a search where all are of one."""
-    sides = frame["side"]
-    if frame["machine"].n_unique() == 1 and sides.n_unique() == 1:
-        yield frame["machine"][0], (sides[0] or "").startswith("guest")
-    else:
-        yield from frame.select("machine", pl.col("side").fill_null("").str.starts_with("guest").alias("guest")).unique().iter_rows()
+def _of(heard: Lines, machine: str, inside: bool) -> Lines:
+    """Return the rows of a machine, or of its guests."""
+    return {name: [row for row in told if row.machine == machine and _is_guest(row) == inside] for name, told in heard.items()}
 
 
-def platform_of(platforms: pl.DataFrame | None, row: Row) -> Platform:
+def _is_guest(row: Row) -> bool:
+    return (row.side or "").startswith("guest")
+
+
+def platform_of(platforms: Iterable[Row], row: Row) -> Platform:
     """Return the platform of a row's machine, else that of what names no machine, else the only one of the case."""
-    guest = (row.side or "").startswith("guest")
-    mine = [p for p in (platforms.iter_rows(named=True) if platforms is not None else ()) if (p["side"] or "").startswith("guest") == guest]
-    for near in ([p for p in mine if p["machine"] == row.machine], [p for p in mine if not p["machine"]], mine):
+    mine = [p for p in platforms if _is_guest(p) == _is_guest(row)]
+    for near in ([p for p in mine if p.machine == row.machine], [p for p in mine if not p.machine], mine):
         if near:
-            return Platform(near[0]["arch"], near[0]["parent"], near[0]["why"]) if len(near) == 1 else Platform()
+            return Platform(near[0].arch, near[0].parent, near[0].why) if len(near) == 1 else Platform()
     return Platform()
 
 
-def platform(tables: Mapping[str, pl.DataFrame]) -> Platform:
+def platform(heard: Lines) -> Platform:
     """Return the platform that the lines of one kernel show; none where they name several architectures or parents."""
-    told = list(_told(tables))
+    told = list(_told(heard))
     arches = list(dict.fromkeys(p.arch for p in told if p.arch))
     parents = list(dict.fromkeys(p.parent for p in told if p.parent))
     arch = arches[0] if len(arches) == 1 else ""
@@ -137,35 +136,34 @@ def platform(tables: Mapping[str, pl.DataFrame]) -> Platform:
     return Platform(arch, parent, best.why, best.row)
 
 
-def _told(tables: Mapping[str, pl.DataFrame]) -> Iterator[Platform]:
+def _told(heard: Lines) -> Iterator[Platform]:
     for name, (arch, parent) in TABLES.items():
-        if parent == HYPERV and next(_first(tables, "kvm_said"), None) is not None:
+        if parent == HYPERV and heard.get("kvm_said"):
             continue  # KVM shows its guests Hyper-V's enlightenments: irq chips and functions show the parent
-        for row in _first(tables, name):
+        for row in heard.get(name, ())[:1]:
             yield Platform(arch, parent, f"{name.replace('_', ' ')} lines", row)
-    for row in _first(tables, "power_said"):
+    for row in heard.get("power_said", ())[:1]:
         yield Platform(POWERPC, POWER[row.hardware], f"it uses the {row.hardware} machine description", row)
-    for chip, arch, parent in _named(tables, "interrupt_row", "chip", CHIPS):
-        for row in _first(tables, "interrupt_row", pl.col("chip") == chip):
-            yield Platform(arch, parent, f"the irq chip {chip}", row)
+    for row, chip, arch, parent in _named(heard, "interrupt_row", "chip", CHIPS):
+        yield Platform(arch, parent, f"the irq chip {chip}", row)
     for table in ("calls", "probe_entry", "graph_entry", "graph_leaf"):
-        for function, arch, parent in _named(tables, table, "function", FUNCTIONS):
-            for row in _first(tables, table, pl.col("function") == function):
-                yield Platform(arch, parent, f"{function} was called", row)
+        for row, function, arch, parent in _named(heard, table, "function", FUNCTIONS):
+            yield Platform(arch, parent, f"{function} was called", row)
     for table in ("kernel_version", "trace_release"):
-        for row in _first(tables, table):
+        for row in heard.get(table, ())[:1]:
             yield Platform(arch_of(row.release, getattr(row, "text", None)), "", f"Linux {row.release}", row)
 
 
-def _named(
-    tables: Mapping[str, pl.DataFrame], table: str, column: str, prefixes: Iterable[tuple[str, str, str]]
-) -> Iterator[tuple[str, str, str]]:
-    """Yield a name of a column for each prefix that one has, with the architecture and parent that the prefix stands for."""
-    frame = tables.get(table)
-    names = [] if frame is None else sorted(set(frame[column].unique()) - {None})
+def _named(heard: Lines, table: str, column: str, prefixes: Iterable[tuple[str, str, str]]) -> Iterator[tuple[Row, str, str, str]]:
+    """Yield the first row with a name of a column for each prefix that one has, the name, and the architecture and parent that the prefix
+    stands for."""
+    rows: dict[str, Row] = {}
+    for row in heard.get(table, ()):
+        rows.setdefault(getattr(row, column) or "", row)
+    names = sorted(rows)
     for prefix, arch, parent in prefixes:
         if (name := next((n for n in names if n.startswith(prefix)), None)) is not None:
-            yield name, arch, parent
+            yield rows[name], name, arch, parent
 
 
 def arch_of(release: str | None, text: str | None) -> str:
@@ -175,13 +173,3 @@ def arch_of(release: str | None, text: str | None) -> str:
             if any(name in part for name in names):
                 return arch
     return ""
-
-
-def _first(tables: Mapping[str, pl.DataFrame], name: str, where: Any = None) -> Iterator[Row]:
-    """Yield the first row of a table that satisfies `where`."""
-    frame = tables.get(name)
-    if frame is None or frame.is_empty():
-        return
-    found = frame if where is None else frame.filter(where.fill_null(False))
-    if found.height:
-        yield Row(**found.row(int(found["line"].arg_min() or 0), named=True))

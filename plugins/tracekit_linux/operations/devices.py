@@ -1,11 +1,9 @@
 """Devices: which `struct pci_dev *` and `vdev` are one PCI function, and which BDF it has, by evidence only."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import polars as pl
-
-from tracekit import Row
+from tracekit import Inputs, Row
 from tracekit_linux.operations.entities import Identities
 from tracekit_linux.operations.naming import KERNEL_LOG, names
 from tracekit_linux.operations.tree import Node
@@ -13,9 +11,7 @@ from tracekit_linux.operations.tree import Node
 NAMED_BY = ("interrupt_row", "irq_domain_listed", "clock_relations", "streams", *KERNEL_LOG)
 
 
-def named_devices(
-    identities: Identities, irqs: Iterable[tuple[int, int, Node]], tables: Mapping[str, pl.DataFrame]
-) -> Iterator[tuple[Row, dict[str, Any]]]:
+def named_devices(identities: Identities, irqs: Iterable[tuple[int, int, Node]], tables: Inputs) -> Iterator[tuple[Row, dict[str, Any]]]:
     """Name the devices of one source; (row, values) for each life of a pointer. `irqs`: those of `set_up_irqs`."""
     for found in names(identities, list(identities.owned(irqs)), tables):
         found.life.entity.root().names.append(found)

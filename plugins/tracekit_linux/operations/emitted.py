@@ -13,7 +13,7 @@ Values = dict[str, Any]
 # Sizes and places in a table of vectors; nothing exceeds the largest index of an irq domain (MSI_MAX_INDEX, include/linux/msi.h).
 SIZES = frozenset(("start", "count", "min", "max", "hwsize", "vector", "nvec"))
 LARGEST = MAX_INDEX + 1
-FEW = 300  # rows up to which a loop is sooner done than columns are made
+FEW = 700  # rows up to which a loop is sooner done than columns are made
 OF_CALL = ("ret", "ts_end", "line_end")  # columns of an operation that are those of its call
 
 
@@ -53,6 +53,7 @@ class Emitted:
 
     def frame(self, tree: Tree, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
         """Return the rows as a frame."""
+        assert tree.calls is not None
         begun = tree.calls[[n.at for n in self.nodes]]
         every: dict[str, Sequence[Any]] = {
             **dict(zip(About._fields, zip(*self.devices, strict=True), strict=True)),

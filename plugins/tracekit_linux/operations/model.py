@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from tracekit import VFIO_DATA_BOOL, VFIO_DATA_EVENTFD, VFIO_DATA_NONE, VFIO_MSI, VFIO_MSIX, VFIO_NONE, Model, Row, Table
+from tracekit import VFIO_DATA_BOOL, VFIO_DATA_EVENTFD, VFIO_DATA_NONE, VFIO_MSI, VFIO_MSIX, VFIO_NONE, Inputs, Model, Row, Table
 from tracekit_linux.operations import strace
 from tracekit_linux.operations.devices import NAMED_BY, named_devices
 from tracekit_linux.operations.emitted import FEW, LARGEST, NOBODY, About, Emitted, Values
@@ -26,6 +26,7 @@ from tracekit_linux.operations.tree import (
     Node,
     set_up_irqs,
     trees,
+    trees_of_few,
 )
 from tracekit_linux.tables import DEVICES, OPERATIONS
 
@@ -50,9 +51,10 @@ class Operations(Model):
     needs = ("calls", *IRQ_EVENTS, "irq_handler_entry", "lspci_capability", "lspci_device", *strace.NEEDS)
     across = NAMED_BY
 
-    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-        """Return the devices and operations of every source of the stream."""
-        for tree in trees(tables.get("calls")):
+    def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
+        """Emit the devices and operations of every source of the stream."""
+        few = tables.height("calls") <= FEW
+        for tree in trees_of_few(tables.rows("calls")) if few else trees(tables["calls"]):
             identities, irqs = Identities(tree), set_up_irqs(tree, tables)
             for row, values in named_devices(identities, irqs, tables):
                 self.emit("devices", row, **values)
@@ -62,7 +64,7 @@ class Operations(Model):
                 for table, values in reading.operations(node):
                     made[table].add(node, reading.about(node), values)
             for table, emitted in made.items():
-                if len(emitted.nodes) > FEW:
+                if len(emitted.nodes) > FEW and not few:
                     self.emit_frame(table, emitted.frame(tree, self.schemas()[table]))
                     continue
                 for row, values in emitted.rows():
@@ -70,7 +72,6 @@ class Operations(Model):
         for table, row, values in strace.operations(tables):
             self.emit(table, row, **values)
         self._table_sizes(tables)
-        return self.frames()
 
     def _table_sizes(self, tables: Mapping[str, pl.DataFrame]) -> None:
         """Live table sizes that lspci prints, under the device line above."""

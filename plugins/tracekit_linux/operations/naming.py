@@ -1,20 +1,23 @@
 """BDFs for the pointers of a trace: from its own handler lines, and by inference from what lies beside it."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
+from tracekit import Inputs, Row
 from tracekit_linux.operations.entities import Identities, Life, Name, Owned
-from tracekit_linux.operations.tree import VFIO_ACTION, bdf_of_action
+from tracekit_linux.operations.tree import FEW, VFIO_ACTION, bdf_of_action
 
 # Lines that vfio-pci, or the PCI core for it, prints while a device is opened or used.
 KERNEL_LOG = ("pci_enabling_device", "vfio_bogus_intx", "vfio_bypass_failed", "vfio_restoring_bars")
+ACTION = re.compile(VFIO_ACTION)
 # vIR-PCI-MSIX-0000:00:08.0-12: a per-device domain in debugfs (kernel/irq/msi.c; the number is its place in the hierarchy).
 DEVICE_DOMAIN = re.compile(r"PCI-MSIX?-([0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])(?:-[0-9]+)?$")
 
 
-def names(identities: Identities, owned: Sequence[Owned], tables: Mapping[str, pl.DataFrame]) -> Iterator[Name]:
+def names(identities: Identities, owned: Sequence[Owned], tables: Inputs) -> Iterator[Name]:
     """Yield all names that the case gives to the devices of one source, best first."""
     yield from _from_handlers(identities, owned, tables)
     if not owned:
@@ -24,36 +27,67 @@ def names(identities: Identities, owned: Sequence[Owned], tables: Mapping[str, p
     yield from _from_domains(identities, tables)
 
 
-def _from_handlers(identities: Identities, owned: Sequence[Owned], tables: Mapping[str, pl.DataFrame]) -> Iterator[Name]:
+def _from_handlers(identities: Identities, owned: Sequence[Owned], tables: Inputs) -> Iterator[Name]:
     """Yield the action names of handlers of irqs that were set up for a device before."""
-    handlers, source = tables.get("irq_handler_entry"), identities.tree.source
-    if handlers is None or not owned:
+    source = identities.tree.source
+    if not owned or "irq_handler_entry" not in tables:
         return
+    few = tables.height("irq_handler_entry") <= FEW
+    for n, name, line in _after_few(owned, _actions(tables, source)) if few else _after(owned, tables["irq_handler_entry"], source):
+        found = bdf_of_action(name)
+        if found and owned[n].vector in (None, found[0]):
+            yield Name(owned[n].life, found[1], "seen", source, line)
+
+
+def _actions(tables: Inputs, source: str) -> list[Row]:
+    """Return the runs of handlers of VFIO in a source, in the order of their lines."""
+    return sorted((r for r in tables.rows("irq_handler_entry") if r.source == source and ACTION.search(r.name or "")), key=_line)
+
+
+def _line(row: Row) -> int:
+    return int(row.line)
+
+
+def _after_few(owned: Sequence[Owned], handlers: Sequence[Row]) -> Iterator[tuple[int, str, int]]:
+    """Yield (number of the owned irq, action name, line) of the first run of each handler after its irq was set up."""
+    since: dict[int, list[tuple[int, int]]] = {}
+    for n, o in sorted(enumerate(owned), key=lambda numbered: numbered[1].line):
+        since.setdefault(o.irq, []).append((o.line, n))
+    first: dict[tuple[int, str], int] = {}
+    for row in handlers:
+        if at := bisect_right(mine := since.get(row.irq, []), row.line, key=lambda place: place[0]):
+            first.setdefault((mine[at - 1][1], row.name), row.line)
+    yield from ((n, name, line) for (n, name), line in first.items())
+
+
+def _after(owned: Sequence[Owned], handlers: pl.DataFrame, source: str) -> Iterator[tuple[int, str, int]]:
+    """Yield the same as `_after_few`, of many handlers."""
     named = handlers.filter((pl.col("source") == source) & pl.col("name").str.contains(VFIO_ACTION)).select("irq", "name", "line")
     if named.is_empty():
         return
     rows = [(o.irq, o.line, n) for n, o in enumerate(owned)]
     since = pl.DataFrame(rows, schema={"irq": named["irq"].dtype, "line": pl.Int64, "n": pl.Int64}, orient="row").sort("line")
     joined = named.sort("line").join_asof(since, on="line", by="irq", check_sortedness=False).drop_nulls("n")
-    for n, name, line in joined.group_by("n", "name", maintain_order=True).agg(pl.first("line")).iter_rows():
-        found = bdf_of_action(name)
-        if found and owned[n].vector in (None, found[0]):
-            yield Name(owned[n].life, found[1], "seen", source, line)
+    yield from joined.group_by("n", "name", maintain_order=True).agg(pl.first("line")).iter_rows()
 
 
-def _from_sole_handlers(identities: Identities, tables: Mapping[str, pl.DataFrame]) -> Iterator[Name]:
+def _from_sole_handlers(identities: Identities, tables: Inputs) -> Iterator[Name]:
     """Yield the action names of handlers, where no event shows the function of an irq (arm64): all name one, and one alone is traced.
 
     A function that interrupts before the traced one has vectors, or at a vector never asked for it, is another one.
     """
-    handlers, tree = tables.get("irq_handler_entry"), identities.tree
+    tree = identities.tree
     entities: dict[int, Life] = {id(x.entity.root()): x for x in identities.lives}
     first = next((n.row.line for n in tree.nodes if n.is_request), None)
-    if handlers is None or len(entities) != 1 or first is None:
+    if "irq_handler_entry" not in tables or len(entities) != 1 or first is None:
         return
     wired = {v for n in tree.nodes if n.name == "vfio_msi_set_vector_signal" and (v := n.number("vector")) is not None}
-    named = handlers.filter((pl.col("source") == tree.source) & pl.col("name").str.contains(VFIO_ACTION)).sort("line")
-    rows = [(found, line) for name, line in named.select("name", "line").iter_rows() if (found := bdf_of_action(name))]
+    if tables.height("irq_handler_entry") <= FEW:
+        named = [(row.name, row.line) for row in _actions(tables, tree.source)]
+    else:
+        mine = (pl.col("source") == tree.source) & pl.col("name").str.contains(VFIO_ACTION)
+        named = list(tables["irq_handler_entry"].filter(mine).sort("line").select("name", "line").iter_rows())
+    rows = [(found, line) for name, line in named if (found := bdf_of_action(name))]
     fits = all(line > first and (not wired or vector in wired) for (vector, _), line in rows)
     if fits and len({bdf for (_, bdf), _ in rows}) == 1:
         (_, bdf), line = rows[0]
@@ -61,42 +95,38 @@ def _from_sole_handlers(identities: Identities, tables: Mapping[str, pl.DataFram
         yield Name(next(iter(entities.values())), bdf, how, tree.source, line)
 
 
-def _from_snapshots(owned: Sequence[Owned], tables: Mapping[str, pl.DataFrame]) -> Iterator[Name]:
+def _from_snapshots(owned: Sequence[Owned], tables: Inputs) -> Iterator[Name]:
     """Yield the names in /proc/interrupts, taken at an unknown time, where the irq serves the same VFIO vector."""
-    rows = tables.get("interrupt_row")
-    if rows is None:
-        return
     last = {o.irq: o for o in owned}
-    for irq, actions, source, line in rows.select("irq", "actions", "source", "line").iter_rows():
-        o = last.get(irq)
-        found = next((f for a in (actions or "").split(",") if (f := bdf_of_action(a.strip()))), None)
+    for row in tables.rows("interrupt_row") if owned else ():
+        o = last.get(row.irq)
+        found = next((f for a in (row.actions or "").split(",") if (f := bdf_of_action(a.strip()))), None)
         if o is not None and found and o.vector == found[0]:
-            yield Name(o.life, found[1], f"inferred: /proc/interrupts has irq {irq} for vector {o.vector} of this function", source, line)
+            how = f"inferred: /proc/interrupts has irq {row.irq} for vector {o.vector} of this function"
+            yield Name(o.life, found[1], how, row.source, row.line)
 
 
-def _from_kernel_log(identities: Identities, tables: Mapping[str, pl.DataFrame]) -> Iterator[Name]:
+def _from_kernel_log(identities: Identities, tables: Inputs) -> Iterator[Name]:
     """Yield a vfio driver's line that names a device while only one was open, in a log whose clock is related to the trace's."""
-    sessions, clocks = list(identities.sessions()), _clocks(identities.tree.source, tables)
+    sessions = list(identities.sessions()) if tables.height(*KERNEL_LOG) else []
+    clocks = _clocks(identities.tree.source, tables) if sessions else {}
     for table in KERNEL_LOG if sessions else ():
-        rows = tables.get(table)
-        if rows is None:
-            continue
-        spoken = rows.filter(pl.col("driver").str.contains("vfio") & pl.col("ts").is_not_null())
-        for bdf, ts, source, boot, line in spoken.select("bdf", "ts", "source", "boot", "line").iter_rows():
-            if (clock := clocks.get((source, boot)) or clocks.get((source, None))) is None:
+        for row in tables.rows(table):
+            clock = clocks.get((row.source, row.boot)) or clocks.get((row.source, None))
+            if clock is None or row.ts is None or "vfio" not in (row.driver or ""):
                 continue
             offset, err, basis = clock
-            first, last = ts + offset - err, ts + offset + err
+            first, last = row.ts + offset - err, row.ts + offset + err
             lives = {id(life): life for life, begin, end in sessions if begin <= last and (end is None or first <= end)}
             if len(lives) == 1:
-                how = f"inferred: {table} (line {line}) names it while it alone was open; {basis}"
-                yield Name(next(iter(lives.values())), bdf, how, source, line)
+                how = f"inferred: {table} (line {row.line}) names it while it alone was open; {basis}"
+                yield Name(next(iter(lives.values())), row.bdf, how, row.source, row.line)
 
 
 Clock = tuple[int, int, str]  # offset and err in ns, how they are known
 
 
-def _clocks(trace: str, tables: Mapping[str, pl.DataFrame]) -> dict[tuple[str, int | None], Clock]:
+def _clocks(trace: str, tables: Inputs) -> dict[tuple[str, int | None], Clock]:
     """Return the clock of each source and boot (null: every boot) that is related to that of a trace."""
     relations, streams = tables.get("clock_relations"), tables.get("streams")
     found: dict[tuple[str, int | None], Clock] = {(trace, None): (0, 0, "both in one log")}
@@ -109,12 +139,9 @@ def _clocks(trace: str, tables: Mapping[str, pl.DataFrame]) -> dict[tuple[str, i
     return found
 
 
-def _from_domains(identities: Identities, tables: Mapping[str, pl.DataFrame]) -> Iterator[Name]:
+def _from_domains(identities: Identities, tables: Inputs) -> Iterator[Name]:
     """Yield the only per-device domain that debugfs lists, for the only device of the trace."""
-    rows = tables.get("irq_domain_listed")
-    if rows is None:
-        return
-    listed = [(m[1], s, n) for d, s, n in rows.select("domain", "source", "line").iter_rows() if (m := DEVICE_DOMAIN.search(d))]
+    listed = [(m[1], r.source, r.line) for r in tables.rows("irq_domain_listed") if (m := DEVICE_DOMAIN.search(r.domain))]
     entities: dict[int, Life] = {id(x.entity.root()): x for x in identities.lives}
     if len({bdf for bdf, _, _ in listed}) == 1 and len(entities) == 1:
         bdf, source, line = listed[0]

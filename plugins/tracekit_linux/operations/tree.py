@@ -8,9 +8,10 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import VFIO_SET_IRQS, Row, rows_of
+from tracekit import VFIO_SET_IRQS, Inputs, Row, rows_of
 from tracekit_linux.calls.functions import FUNCTIONS, TAKES_DEVICE, signed
 
+FEW = 300  # rows up to which a loop is sooner done than a frame is filtered
 EVER = 1 << 62
 MASK = (1 << 64) - 1
 # One call of these is about one device: what stands below it is about the same one.
@@ -73,7 +74,10 @@ class Node:
 
     def above(self, *names: str) -> "Node | None":
         """Return the innermost enclosing call of one of these functions."""
-        return next((n for n in self.chain() if n is not self and n.name in names), None)
+        node = self.parent
+        while node is not None and node.name not in names:
+            node = node.parent
+        return node
 
     def below(self, *names: str) -> list["Node"]:
         """Return its callees among these functions, at any depth, in order."""
@@ -103,7 +107,7 @@ class Tree:
     source: str
     nodes: list[Node]  # by first line
     lanes: dict[str, list[Node]]
-    calls: pl.DataFrame  # the rows of the nodes, in their order
+    calls: pl.DataFrame | None  # the rows of the nodes, in their order, where they are many
 
     def innermost(self, lane: str, line: int) -> Node | None:
         """Return the innermost call of a lane that was running at a line."""
@@ -117,11 +121,22 @@ class Tree:
         return node
 
 
-def trees(calls: pl.DataFrame | None) -> list[Tree]:
+def trees(calls: pl.DataFrame) -> list[Tree]:
     """Return the calls of each source as a tree."""
-    if calls is None:
-        return []
-    return [_tree(part) for part in sources_of(calls.sort("source", "line", maintain_order=True))]
+    parts = sources_of(calls.sort("source", "line", maintain_order=True))
+    return [_tree(list(rows_of(part.drop("args"))), _arguments(part), part) for part in parts]
+
+
+def trees_of_few(calls: Iterable[Row]) -> list[Tree]:
+    """Return the same as `trees`, of few calls."""
+    by_source: dict[str, list[Row]] = {}
+    for row in calls:
+        by_source.setdefault(row.source, []).append(row)
+    return [_tree(rows := sorted(by_source[source], key=_line), _arguments_of_few(rows)) for source in sorted(by_source)]
+
+
+def _line(row: Row) -> int:
+    return int(row.line)
 
 
 def sources_of(frame: pl.DataFrame) -> list[pl.DataFrame]:
@@ -129,9 +144,8 @@ def sources_of(frame: pl.DataFrame) -> list[pl.DataFrame]:
     return [frame] if frame["source"].n_unique() == 1 else frame.partition_by("source", maintain_order=True)
 
 
-def _tree(calls: pl.DataFrame) -> Tree:
-    arguments = _arguments(calls)
-    nodes = [_node(at, row, arguments.get(row.id, {})) for at, row in enumerate(rows_of(calls.drop("args")))]
+def _tree(rows: Sequence[Row], arguments: Mapping[int, Mapping[str, int | None]], calls: pl.DataFrame | None = None) -> Tree:
+    nodes = [_node(at, row, arguments.get(row.id, {})) for at, row in enumerate(rows)]
     by_id = {n.row.id: n for n in nodes}
     lanes: dict[str, list[Node]] = {}
     for n in nodes:
@@ -143,7 +157,7 @@ def _tree(calls: pl.DataFrame) -> Tree:
         _set_ends(lane)
     _set_devices(nodes)
     _set_requests(nodes)
-    return Tree(calls["source"][0], nodes, lanes, calls)
+    return Tree(rows[0].source, nodes, lanes, calls)
 
 
 def _set_requests(nodes: Sequence[Node]) -> None:
@@ -197,6 +211,15 @@ def _arguments(calls: pl.DataFrame) -> dict[int, dict[str, int | None]]:
     return found
 
 
+def _arguments_of_few(calls: Iterable[Row]) -> dict[int, dict[str, int | None]]:
+    found: dict[int, dict[str, int | None]] = {}
+    for row in calls:
+        mine = found.setdefault(row.id, {})
+        for arg in row.args or ():
+            mine.setdefault(arg["name"], arg["value"])
+    return found
+
+
 def _node(at: int, row: Row, args: Mapping[str, int | None]) -> Node:
     node = Node(row, row.function or row.function_hint or "", args=args, last=row.line_end or EVER, at=at)
     node.vdev = node.pointer("vdev")
@@ -231,20 +254,27 @@ def lane_of(row: Row) -> str:
     return f"tid:{row.tid}" if row.tid else f"idle:{row.on_cpu}"
 
 
-def set_up_irqs(tree: Tree, tables: Mapping[str, pl.DataFrame]) -> list[tuple[int, int, Node]]:
+def set_up_irqs(tree: Tree, tables: Inputs) -> list[tuple[int, int, Node]]:
     """Return (line, irq, innermost call) of each irq set up inside a call: vector events, `request_irq`, the result of `pci_irq_vector`."""
     found = []
     for name in IRQ_EVENTS:
-        if name in tables and "irq" in tables[name].columns:
-            mine = tables[name][["source", "line", "irq", "tid", "on_cpu"]].filter(pl.col("source") == tree.source)
-            for row in rows_of(mine):
-                if (node := tree.innermost(lane_of(row), row.line)) is not None:
-                    found.append((row.line, row.irq, node.about_to_return(row.line)))
+        for row in _of_source(tables, name, tree.source):
+            if (node := tree.innermost(lane_of(row), row.line)) is not None:
+                found.append((row.line, row.irq, node.about_to_return(row.line)))
     for n in tree.nodes:
         irq = n.number("irq") if n.name == "request_threaded_irq" else n.row.ret if n.name == "pci_irq_vector" else None
         if irq is not None and irq > 0 and n.parent is not None:
             found.append((n.row.line, irq, n.parent))
     return sorted(found, key=lambda f: (f[0], f[1]))
+
+
+def _of_source(tables: Inputs, name: str, source: str) -> Iterable[Row]:
+    """Return the rows of a source that have an irq."""
+    if tables.height(name) <= FEW:
+        return [row for row in tables.rows(name) if row.source == source and hasattr(row, "irq")]
+    if "irq" not in tables[name].columns:
+        return ()
+    return rows_of(tables[name][["source", "line", "irq", "tid", "on_cpu"]].filter(pl.col("source") == source))
 
 
 def _set_devices(nodes: Iterable[Node]) -> None:

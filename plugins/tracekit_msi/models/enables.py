@@ -1,12 +1,10 @@
 """Attempts to enable MSI or MSI-X, and the lives of the irq domains they use, from the operations that a trace shows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import polars as pl
-
-from tracekit import ERANGE, Model, Row, Table, device_of
+from tracekit import ERANGE, Inputs, Model, Row, Table, device_of
 from tracekit_msi.tables import ENABLES, MSI_DOMAINS
 
 # What identifies the function an operation is about, best first; None stands for the only one of a recording without arguments.
@@ -68,10 +66,9 @@ class Enables(Model):
         self.creating: set[str] = set()  # sources in which the making of a domain was recorded
         self.rows: list[tuple[Row, dict[str, Any]]] = []
 
-    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-        graph = tables.get("graph_entry")
-        self.graphs = set() if graph is None else set(graph["source"].unique())
-        return super().run(rows, tables)
+    def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
+        self.graphs = tables.sources("graph_entry")
+        super().play(rows, tables)
 
     def on_op_open(self, e: Row) -> None:
         self.enabled.discard(key_of(e))

@@ -1,12 +1,10 @@
 """Replay operations through the machine of a PCI function, and compare predicted with observed results."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import polars as pl
-
-from tracekit import EINVAL, ERANGE, PREDICTIONS, Model, Row, Table, gate_value, in_table
+from tracekit import EINVAL, ERANGE, PREDICTIONS, Inputs, Model, Row, Table, gate_value, in_table
 from tracekit_msi.machines.msi_domain import LARGEST, MsiDomain, Prediction, one
 from tracekit_msi.machines.pci_function import PciFunction
 from tracekit_msi.models.enables import Key, key_of
@@ -103,12 +101,12 @@ class MsiReplay(Model):
         self.inserts: dict[int | None, Inserts] = {}  # attempt -> what it inserted
         self.xen: dict[int | None, int] = {}  # attempt -> what Xen's set-up of its irqs says
 
-    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
         gates = tables.get("gates")
         self.per_device = gate_value(gates, "KV2")
         self.reservation = gate_value(gates, "KV1") is not False
         self.by_count = gate_value(gates, "KV8") is True
-        return super().run(rows, tables)
+        super().play(rows, tables)
 
     def on_op_table_size(self, e: Row) -> None:
         for machine in self._worlds(e).machines:

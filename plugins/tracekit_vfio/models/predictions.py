@@ -1,10 +1,8 @@
 """Replay SET_IRQS through the machine of an opened device, and compare predicted with observed results."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
-
-import polars as pl
 
 from tracekit import (
     ENOSPC,
@@ -15,6 +13,7 @@ from tracekit import (
     VFIO_NONE,
     VFIO_TRIGGER,
     VFIO_UNMASK,
+    Inputs,
     Model,
     Row,
     Table,
@@ -56,7 +55,7 @@ class VfioReplay(Model):
         self.added: dict[int | None, dict[int, int]] = {}  # request -> index -> result
         self.wired: dict[int | None, int] = {}  # request -> first error of a wiring, else 0
 
-    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
         dynamic, sparse = (gate_value(tables.get("gates"), code) for code in self.gates)
         self.choices = tuple(c for c in HOSTS if dynamic in (None, c[0]) and (sparse in (None, c[1]) or c[0])) or HOSTS
         heard = list(rows)
@@ -65,7 +64,7 @@ class VfioReplay(Model):
             if name.startswith("op_"):
                 named.setdefault(row.source, set()).update(key for key in (device_of(row),) if key is not None)
         self.only = {source: next(iter(keys), ("source", source)) for source, keys in named.items() if len(keys) < 2}
-        return super().run(heard, tables)
+        super().play(heard, tables)
 
     def _key(self, e: Row) -> Key | None:
         return device_of(e) or self.only.get(e.source)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from tracekit import VFIO_MSIX, Model, Row, Table
+from tracekit import VFIO_MSIX, Inputs, Model, Row, Table
 from tracekit_vfio.tables import WINDOWS
 
 NAME = r"^vfio-msi(x?)\[([0-9]{1,4})\]\(([0-9a-fA-F:.]+)\)$"
@@ -39,18 +39,16 @@ class VectorWindows(Model):
         "vector_teardown",
     )
 
-    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-        handlers = tables.get("irq_handler_entry")
-        if handlers is None or "vector_alloc" not in tables:
-            return self.frames()
-        named = handlers.filter(pl.col("name").str.starts_with("vfio-msi"))
-        if named.is_empty():
-            return self.frames()
-        calls = tables.get("op_set_irqs")
+    def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
+        if "irq_handler_entry" not in tables or "vector_alloc" not in tables:
+            return
+        asked = tables.sources("op_set_irqs")
+        if asked.issuperset(tables.sources("irq_handler_entry")):
+            return
+        named = tables["irq_handler_entry"].filter(pl.col("name").str.starts_with("vfio-msi"))
         for source in named["source"].unique(maintain_order=True):
-            if calls is None or source not in calls["source"]:
+            if source not in asked:
                 self._source(source, named.filter(pl.col("source") == source), tables)
-        return self.frames()
 
     def _source(self, source: str, named: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> None:
         who = named.unique("irq", keep="first", maintain_order=True).with_columns(pl.col("name").str.extract_groups(NAME).alias("of"))

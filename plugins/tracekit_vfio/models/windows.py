@@ -1,16 +1,17 @@
 """Pairs of disable and enable of opened VFIO devices: which were growths, and which vectors were in use."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import polars as pl
 
-from tracekit import EINVAL, ERANGE, VFIO_INTX, VFIO_MSIX, VFIO_NONE, VFIO_TRIGGER, Model, Row, Table, device_of, in_table
-from tracekit_vfio.models import bounds
+from tracekit import EINVAL, ERANGE, VFIO_INTX, VFIO_MSIX, VFIO_NONE, VFIO_TRIGGER, Inputs, Model, Row, Table, device_of, in_table
+from tracekit_vfio.models import bounds, use
 from tracekit_vfio.tables import REFUSALS, WINDOWS
 
 Key = tuple[str, Any]
+FEW = 1000  # rows of inputs up to which they are sooner looked up in a loop
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Windows(Model):
     """
 
     tables: ClassVar[tuple[Table, ...]] = (WINDOWS, REFUSALS)
-    needs: ClassVar[tuple[str, ...]] = ("irq_handler_entry", "graph_entry", "graph_leaf", *bounds.NEEDS)
+    needs: ClassVar[tuple[str, ...]] = (*use.NEEDS, *bounds.NEEDS)
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,16 +57,24 @@ class Windows(Model):
         self.signals: dict[int | None, dict[int, int | None]] = {}  # request -> vectors wired in it
         self.detached: dict[int | None, set[int]] = {}  # request -> vectors that lost their eventfds in it
         self.done: list[tuple[Pair, str]] = []
+        self.few = False  # whether what fills the windows is few rows, so that it is looked up before they are emitted
 
-    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
         heard = list(rows)
         who: dict[str, set[Key]] = {}
         for name, row in heard:
             if name.startswith("op_") and (key := device_of(row)) is not None:
                 who.setdefault(row.source, set()).add(key)
         self.several = {source for source, keys in who.items() if len(keys) > 1}
-        frames = super().run(heard, tables)
-        return frames | {"windows": bounds.with_bounds(with_use(frames["windows"], tables, self.several), tables)}
+        self.inputs, self.few = tables, tables.height(*self.needs) <= FEW
+        super().play(heard, tables)
+
+    @classmethod
+    def complete(cls, frames: dict[str, pl.DataFrame], tables: Inputs, played: Sequence[Self]) -> dict[str, pl.DataFrame]:
+        if all(machine.few for machine in played):
+            return frames
+        several = frozenset().union(*(machine.several for machine in played))
+        return frames | {"windows": bounds.with_bounds(use.with_use(frames["windows"], tables, several), tables)}
 
     def on_op_open(self, e: Row) -> None:
         self._end(e)
@@ -108,8 +117,12 @@ class Windows(Model):
     def on_end(self) -> None:
         for pair in self.pairs.values():
             self._finish(pair)
-        for pair, kind in self.done:
-            self._emit(pair, kind)
+        windows = [(pair.disable, _window(pair, kind)) for pair, kind in self.done]
+        if windows and self.few:
+            use.fill(windows, self.inputs, self.several)
+            bounds.fill(windows, self.inputs)
+        for disable, values in windows:
+            self.emit("windows", disable, **values)
 
     def _key(self, e: Row) -> Key:
         """Return the device of a row. Rows without a name belong to the only device of their source."""
@@ -205,38 +218,38 @@ class Windows(Model):
     def _finish(self, pair: Pair) -> None:
         self.done.append((pair, _kind(pair)))
 
-    def _emit(self, pair: Pair, kind: str) -> None:
-        disable, enable, before = pair.disable, pair.enable, pair.before
-        known = {c: getattr(disable, c, None) for c in ("device", "vdev", "entity", "bdf")}
-        end = enable.ts_end if enable is not None else None
-        self.emit(
-            "windows",
-            disable,
-            **known,
-            kind=kind,
-            basis="calls",
-            index=before.index,
-            old=before.count,
-            new=pair.new,
-            ret=enable.ret if enable is not None else None,
-            request=enable.call if enable is not None else None,
-            enabled_line=before.since.line if before.since is not None else None,
-            disable_end=disable.line_end,
-            disable_ts=disable.ts,
-            enable_line=enable.line if enable is not None else None,
-            enable_end=enable.line_end if enable is not None else None,
-            enable_ts=end,
-            recovered_line=pair.recovered.line if pair.recovered is not None else None,
-            closed_line=pair.closed.line if pair.closed is not None else None,
-            closed_ts=pair.closed.ts if pair.closed is not None else None,
-            span=end - disable.ts if end is not None and disable.ts is not None else None,
-            wired=sorted(before.wired),
-            irqs=[i for i in before.wired.values() if i is not None],
-            inferred=bool(disable.inferred or (enable is not None and enable.inferred)),
-            hint=bool(disable.hint or (enable is not None and enable.hint)),
-            ts_end=end,
-            line_end=enable.line_end if enable is not None else disable.line_end,
-        )
+
+def _window(pair: Pair, kind: str) -> dict[str, Any]:
+    """Return the columns of the window that a pair is."""
+    disable, enable, before = pair.disable, pair.enable, pair.before
+    known = {c: getattr(disable, c, None) for c in ("device", "vdev", "entity", "bdf")}
+    end = enable.ts_end if enable is not None else None
+    return dict(
+        **known,
+        kind=kind,
+        basis="calls",
+        index=before.index,
+        old=before.count,
+        new=pair.new,
+        ret=enable.ret if enable is not None else None,
+        request=enable.call if enable is not None else None,
+        enabled_line=before.since.line if before.since is not None else None,
+        disable_end=disable.line_end,
+        disable_ts=disable.ts,
+        enable_line=enable.line if enable is not None else None,
+        enable_end=enable.line_end if enable is not None else None,
+        enable_ts=end,
+        recovered_line=pair.recovered.line if pair.recovered is not None else None,
+        closed_line=pair.closed.line if pair.closed is not None else None,
+        closed_ts=pair.closed.ts if pair.closed is not None else None,
+        span=end - disable.ts if end is not None and disable.ts is not None else None,
+        wired=sorted(before.wired),
+        irqs=[i for i in before.wired.values() if i is not None],
+        inferred=bool(disable.inferred or (enable is not None and enable.inferred)),
+        hint=bool(disable.hint or (enable is not None and enable.hint)),
+        ts_end=end,
+        line_end=enable.line_end if enable is not None else disable.line_end,
+    )
 
 
 def _kind(pair: Pair) -> str:
@@ -247,85 +260,3 @@ def _kind(pair: Pair) -> str:
     if pair.enable.ret != 0 and (pair.enable.ret is not None or pair.enable.inferred):
         return "failed"
     return "growth" if pair.new is not None and pair.new > pair.before.count else "same-or-fewer"
-
-
-def with_use(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame], several: Set[str] = frozenset()) -> pl.DataFrame:
-    """Fill `in_use` and `handlers`: the wired vectors that interrupted between the enable and the disable of each window.
-
-    `several`: sources about more than one device, where a handler of one name may be any's.
-    """
-    if windows.is_empty():
-        return windows
-    entries = _entries(tables)
-    recorded = set(entries["source"].unique().to_list())
-    if (events := tables.get("irq_handler_entry")) is not None:
-        recorded |= set(events["source"].unique().to_list())
-    schema = windows.schema
-    handlers = pl.col("source").is_in(list(recorded)).alias("handlers")
-    if entries.is_empty():
-        return windows.with_columns(pl.lit([], dtype=schema["in_use"]).alias("in_use"), handlers)
-    numbered = windows.with_row_index("window")
-    used = _used(numbered, entries, several)
-    filled = numbered.drop("in_use", "handlers").join(used, on="window", how="left").with_columns(pl.col("in_use").fill_null([]), handlers)
-    return filled.select([pl.col(c).cast(t) for c, t in schema.items()])
-
-
-def _entries(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return each run of VFIO's handler: source, line, irq, vector, bdf (the last three null where only the function was traced)."""
-    frames = []
-    if (events := tables.get("irq_handler_entry")) is not None:
-        named = pl.col("name").str.extract_groups(r"^vfio-msix?\[([0-9]{1,4})\]\(([0-9a-fA-F:.]+)\)$")
-        frames.append(
-            events.filter(pl.col("name").str.starts_with("vfio-msi"))
-            .with_columns(named.alias("of"))
-            .select("source", "line", "irq", pl.col("of").struct[0].cast(pl.Int64).alias("vector"), pl.col("of").struct[1].alias("who"))
-        )
-    for table in ("graph_entry", "graph_leaf"):
-        if (graph := tables.get(table)) is not None:
-            unknown = [pl.lit(None, pl.Int64).alias("irq"), pl.lit(None, pl.Int64).alias("vector"), pl.lit(None, pl.String).alias("who")]
-            frames.append(graph.filter(pl.col("function") == "vfio_msihandler").select("source", "line", *unknown))
-    schema = {"source": pl.String, "line": pl.Int64, "irq": pl.Int64, "vector": pl.Int64, "who": pl.String}
-    return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
-
-
-def _used(numbered: pl.DataFrame, entries: pl.DataFrame, several: Set[str]) -> pl.DataFrame:
-    """Return per window the vectors that interrupted while enabled, with their number of interrupts, first and last line."""
-    spans = numbered.select("window", "source", pl.col("bdf").alias("of"), "irqs", "wired", "enabled_line", pl.col("line").alias("until"))
-    sole = ~pl.col("source").is_in(list(several))
-    mine = (pl.col("who").is_null() & sole) | (pl.col("of") == pl.col("who")) | pl.col("irqs").list.contains(pl.col("irq"))
-    only = pl.col("of").is_null() & (pl.col("irqs").list.len() == 0) & (pl.col("who").n_unique().over("source") == 1) & sole
-    inside = (
-        _between(spans, entries)
-        .filter(mine.fill_null(False) | only)
-        .with_columns(
-            pl.when(pl.col("vector").is_null() & (pl.col("wired").list.len() == 1))
-            .then(pl.col("wired").list.first())
-            .otherwise("vector")
-            .alias("vector")
-        )
-    )
-    per = inside.group_by("window", "vector", maintain_order=True).agg(
-        pl.len().cast(pl.Int64).alias("entries"), pl.col("line").min().alias("first"), pl.col("line").max().alias("last")
-    )
-    return (
-        per.sort("window", "vector")
-        .group_by("window", maintain_order=True)
-        .agg(pl.struct("vector", "entries", "first", "last").alias("in_use"))
-    )
-
-
-def _between(spans: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
-    """Return each run of the handler beside each window that it lies before: between the enable and the disable, in the same source.
-
-    Thousands of windows have tens of thousands of runs: where a window's runs begin and end is looked up, and no two are compared.
-    """
-    runs = entries.sort("source", "line").with_row_index("run")
-    of_source = runs.partition_by("source", as_dict=True, maintain_order=True)
-    found = [spans.clear().with_columns(pl.lit(None, runs.schema["run"]).alias("run"))]
-    for source, own in spans.drop_nulls("enabled_line").partition_by("source", as_dict=True, maintain_order=True).items():
-        if (mine := of_source.get(source)) is not None:
-            begin = mine["line"].search_sorted(own["enabled_line"], side="right") + mine["run"][0]
-            end = mine["line"].search_sorted(own["until"], side="left") + mine["run"][0]
-            ranges = pl.int_ranges(begin, end, dtype=pl.UInt32, eager=True)
-            found.append(own.with_columns(ranges.alias("run")).filter(pl.col("run").list.len() > 0).explode("run"))
-    return pl.concat(found).join(runs.drop("source"), on="run", how="inner", maintain_order="left")

@@ -2,13 +2,11 @@
 
 from bisect import bisect
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import polars as pl
-
-from tracekit import CAP_MSI, EINVAL, ENODEV, ENOSPC, PREDICTIONS, Model, Row, Table, apart
+from tracekit import CAP_MSI, EINVAL, ENODEV, ENOSPC, PREDICTIONS, Inputs, Model, Row, Table, apart
 from tracekit_xen.machines.xen_domain import ANY, PirqSpace, Prediction, one
 from tracekit_xen.tables import PIRQ_LIVES
 
@@ -69,11 +67,11 @@ class PirqLives(Model):
         self.space = PirqSpace()
         self.bound_since: list[Row] = []
 
-    def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
         heard = list(rows)
         self.releases = {row.source for name, row in heard if name == "op_xen_destroy"}
         self.spans = _spans_of(row for name, row in heard if name in ("op_xen_setup", "op_xen_destroy"))
-        return super().run(heard, tables)
+        super().play(heard, tables)
 
     def on_xen_msi_bound(self, e: Row) -> None:
         """Begin a life in an HVM guest: Xen allocated a number for a device."""

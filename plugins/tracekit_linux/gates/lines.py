@@ -1,0 +1,33 @@
+"""Lines that tell something of a kernel, a VMM or a hypervisor: the first of each kind is enough."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+
+from tracekit import Inputs, Row, rows_of
+
+FEW = 300  # rows up to which a loop is sooner done than frames are searched
+
+
+def lines(tables: Inputs, name: str, *kinds: str) -> Sequence[Row]:
+    """Return rows of a table in the order of their lines, of many only the first with the same values in the columns `kinds`."""
+    if (count := tables.height(name)) <= FEW:
+        return sorted(tables.rows(name), key=_line) if count else ()
+    ordered = tables[name].sort("line", maintain_order=True)
+    return list(rows_of(ordered.unique(kinds, keep="first", maintain_order=True) if kinds else ordered.head(1)))
+
+
+def first(rows: Iterable[Row], fits: Callable[[Row], bool]) -> Iterator[Row]:
+    """Yield the first row that fits, if there is one."""
+    return islice(filter(fits, rows), 1)
+
+
+def each(rows: Iterable[Row], kind: str) -> list[Row]:
+    """Return the first row with each value of a column."""
+    found: dict[object, Row] = {}
+    for row in rows:
+        found.setdefault(getattr(row, kind), row)
+    return list(found.values())
+
+
+def _line(row: Row) -> int:
+    return int(row.line)

@@ -1,0 +1,146 @@
+"""The vectors that interrupted while a window's vectors were enabled, where the runs of their handlers are recorded."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from tracekit import Inputs, Row
+
+NEEDS = ("irq_handler_entry", "graph_entry", "graph_leaf")
+HANDLER = "vfio_msihandler"
+# vfio-msix[3](0000:00:08.0)
+NAME = r"^vfio-msix?\[([0-9]{1,4})\]\(([0-9a-fA-F:.]+)\)$"
+
+
+class Entry(NamedTuple):
+    """One run of VFIO's handler; the last three are null where only the function was traced."""
+
+    source: str
+    line: int
+    irq: int | None
+    vector: int | None
+    who: str | None
+
+
+def fill(windows: Sequence[tuple[Row, dict[str, Any]]], tables: Inputs, several: Set[str]) -> None:
+    """Fill `in_use` and `handlers` of a few windows, as `with_use` does of many."""
+    entries = sorted(_few_entries(tables), key=lambda e: (e.source, e.line))
+    recorded = {e.source for e in entries} | {row.source for row in tables.rows("irq_handler_entry")}
+    inside = [[e for e in entries if _lies_before(e, row, w)] for row, w in windows]
+    whose: dict[str, set[str | None]] = {}
+    for (row, _), mine in zip(windows, inside, strict=True):
+        whose.setdefault(row.source, set()).update(e.who for e in mine)
+    for (row, w), mine in zip(windows, inside, strict=True):
+        sole = row.source not in several
+        nameless = sole and w["bdf"] is None and not w["irqs"] and len(whose[row.source]) == 1
+        used = [e for e in mine if nameless or _is_of(e, w, sole)]
+        w["in_use"], w["handlers"] = list(_counted(used, w["wired"])), row.source in recorded
+
+
+def _few_entries(tables: Inputs) -> Iterator[Entry]:
+    for row in tables.rows("irq_handler_entry"):
+        if row.name is not None and row.name.startswith("vfio-msi"):
+            m = re.search(NAME, row.name)
+            yield Entry(row.source, row.line, row.irq, int(m[1]) if m else None, m[2] if m else None)
+    for table in ("graph_entry", "graph_leaf"):
+        yield from (Entry(row.source, row.line, None, None, None) for row in tables.rows(table) if row.function == HANDLER)
+
+
+def _lies_before(e: Entry, disable: Row, w: Mapping[str, Any]) -> bool:
+    return e.source == disable.source and w["enabled_line"] is not None and w["enabled_line"] < e.line < disable.line
+
+
+def _is_of(e: Entry, w: Mapping[str, Any], sole: bool) -> bool:
+    return (e.who is None and sole) or (e.who is not None and w["bdf"] == e.who) or (e.irq is not None and e.irq in w["irqs"])
+
+
+def _counted(used: Sequence[Entry], wired: Sequence[int]) -> Iterator[dict[str, int | None]]:
+    lines: dict[int | None, list[int]] = {}
+    for e in used:
+        lines.setdefault(wired[0] if e.vector is None and len(wired) == 1 else e.vector, []).append(e.line)
+    for vector in sorted(lines, key=lambda v: (v is not None, v or 0)):
+        yield {"vector": vector, "entries": len(lines[vector]), "first": min(lines[vector]), "last": max(lines[vector])}
+
+
+def with_use(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame], several: Set[str] = frozenset()) -> pl.DataFrame:
+    """Fill `in_use` and `handlers`: the wired vectors that interrupted between the enable and the disable of each window.
+
+    `several`: sources about more than one device, where a handler of one name may be any's.
+    """
+    if windows.is_empty():
+        return windows
+    entries = _entries(tables)
+    recorded = set(entries["source"].unique().to_list())
+    if (events := tables.get("irq_handler_entry")) is not None:
+        recorded |= set(events["source"].unique().to_list())
+    schema = windows.schema
+    handlers = pl.col("source").is_in(list(recorded)).alias("handlers")
+    if entries.is_empty():
+        return windows.with_columns(pl.lit([], dtype=schema["in_use"]).alias("in_use"), handlers)
+    numbered = windows.with_row_index("window")
+    used = _used(numbered, entries, several)
+    filled = numbered.drop("in_use", "handlers").join(used, on="window", how="left").with_columns(pl.col("in_use").fill_null([]), handlers)
+    return filled.select([pl.col(c).cast(t) for c, t in schema.items()])
+
+
+def _entries(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return each run of VFIO's handler: source, line, irq, vector, bdf (the last three null where only the function was traced)."""
+    frames = []
+    if (events := tables.get("irq_handler_entry")) is not None:
+        named = pl.col("name").str.extract_groups(NAME)
+        frames.append(
+            events.filter(pl.col("name").str.starts_with("vfio-msi"))
+            .with_columns(named.alias("of"))
+            .select("source", "line", "irq", pl.col("of").struct[0].cast(pl.Int64).alias("vector"), pl.col("of").struct[1].alias("who"))
+        )
+    for table in ("graph_entry", "graph_leaf"):
+        if (graph := tables.get(table)) is not None:
+            unknown = [pl.lit(None, pl.Int64).alias("irq"), pl.lit(None, pl.Int64).alias("vector"), pl.lit(None, pl.String).alias("who")]
+            frames.append(graph.filter(pl.col("function") == HANDLER).select("source", "line", *unknown))
+    schema = {"source": pl.String, "line": pl.Int64, "irq": pl.Int64, "vector": pl.Int64, "who": pl.String}
+    return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+
+
+def _used(numbered: pl.DataFrame, entries: pl.DataFrame, several: Set[str]) -> pl.DataFrame:
+    """Return per window the vectors that interrupted while enabled, with their number of interrupts, first and last line."""
+    spans = numbered.select("window", "source", pl.col("bdf").alias("of"), "irqs", "wired", "enabled_line", pl.col("line").alias("until"))
+    sole = ~pl.col("source").is_in(list(several))
+    mine = (pl.col("who").is_null() & sole) | (pl.col("of") == pl.col("who")) | pl.col("irqs").list.contains(pl.col("irq"))
+    only = pl.col("of").is_null() & (pl.col("irqs").list.len() == 0) & (pl.col("who").n_unique().over("source") == 1) & sole
+    inside = (
+        _between(spans, entries)
+        .filter(mine.fill_null(False) | only)
+        .with_columns(
+            pl.when(pl.col("vector").is_null() & (pl.col("wired").list.len() == 1))
+            .then(pl.col("wired").list.first())
+            .otherwise("vector")
+            .alias("vector")
+        )
+    )
+    per = inside.group_by("window", "vector", maintain_order=True).agg(
+        pl.len().cast(pl.Int64).alias("entries"), pl.col("line").min().alias("first"), pl.col("line").max().alias("last")
+    )
+    return (
+        per.sort("window", "vector")
+        .group_by("window", maintain_order=True)
+        .agg(pl.struct("vector", "entries", "first", "last").alias("in_use"))
+    )
+
+
+def _between(spans: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
+    """Return each run of the handler beside each window that it lies before: between the enable and the disable, in the same source.
+
+    Thousands of windows have tens of thousands of runs: where a window's runs begin and end is looked up, and no two are compared.
+    """
+    runs = entries.sort("source", "line").with_row_index("run")
+    of_source = runs.partition_by("source", as_dict=True, maintain_order=True)
+    found = [spans.clear().with_columns(pl.lit(None, runs.schema["run"]).alias("run"))]
+    for source, own in spans.drop_nulls("enabled_line").partition_by("source", as_dict=True, maintain_order=True).items():
+        if (mine := of_source.get(source)) is not None:
+            begin = mine["line"].search_sorted(own["enabled_line"], side="right") + mine["run"][0]
+            end = mine["line"].search_sorted(own["until"], side="left") + mine["run"][0]
+            ranges = pl.int_ranges(begin, end, dtype=pl.UInt32, eager=True)
+            found.append(own.with_columns(ranges.alias("run")).filter(pl.col("run").list.len() > 0).explode("run"))
+    return pl.concat(found).join(runs.drop("source"), on="run", how="inner", maintain_order="left")
