@@ -3,11 +3,13 @@
 import json
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tracekit import Answer, Evidence, Finding, Fleet, Grid, Outcome, Plan, Run, SourceReport
-from tracekit_reports import plans, simulation
+from tracekit import Evidence, Finding, Outcome, Run, SourceReport
 from tracekit_reports.story import leading
+
+if TYPE_CHECKING:  # what the document of one log does without
+    from tracekit import Answer, Fleet, Grid, Plan
 
 SCHEMA = "tracekit.run/1"
 _LARGEST = 2**64  # of the numbers that logs have; Python itself prints none of more than 4,300 digits
@@ -29,21 +31,27 @@ class JsonReport:
         """Return the document, ending in a line break."""
         return dumped(document(run)) + "\n"
 
-    def write_fleet(self, fleet: Fleet, options: Mapping[str, Any]) -> str:
+    def write_fleet(self, fleet: "Fleet", options: Mapping[str, Any]) -> str:
         """Return the document of a batch, of schema `tracekit.fleet/1`."""
         told = {"schema": FLEET_SCHEMA, **vars(fleet), "faults": [vars(f) for f in fleet.faults], "found": [vars(c) for c in fleet.found]}
         return dumped(told) + "\n"
 
-    def write_answer(self, answer: Answer, options: Mapping[str, Any]) -> str:
+    def write_answer(self, answer: "Answer", options: Mapping[str, Any]) -> str:
         """Return the answer to a scenario, of schema `tracekit.answer/1`."""
+        from tracekit_reports import simulation
+
         return dumped({"schema": ANSWER_SCHEMA, **simulation.document(answer)}) + "\n"
 
-    def write_grid(self, grid: Grid, options: Mapping[str, Any]) -> str:
+    def write_grid(self, grid: "Grid", options: Mapping[str, Any]) -> str:
         """Return the cells of a grid, of the same schema."""
+        from tracekit_reports import simulation
+
         return dumped({"schema": ANSWER_SCHEMA, "cells": simulation.cells(grid)}) + "\n"
 
-    def write_plan(self, plan: Plan, options: Mapping[str, Any]) -> str:
+    def write_plan(self, plan: "Plan", options: Mapping[str, Any]) -> str:
         """Return what a change leads to, of schema `tracekit.plan/1`."""
+        from tracekit_reports import plans
+
         return dumped({"schema": PLAN_SCHEMA, **plans.document(plan)}) + "\n"
 
 
