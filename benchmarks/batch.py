@@ -162,7 +162,7 @@ def _repeated(original: Path, path: Path, count: int) -> int:
     """Write the cases of a dataset over and over; returns how many there are."""
     results = Results(original)
     frames = {name: results.table(name).collect() for name in TABLES}
-    last, own = frames["cases"]["result"].max() or 1, frames["cases"].height
+    last, own = max(frames["cases"]["result"].to_list(), default=1), frames["cases"].height
     w = Writer(path, results.manifest["engine"], {}, results.manifest["versions"])
     copies = -(-count // own)
     for first in range(0, copies, step := max(COPIED // own, 1)):
