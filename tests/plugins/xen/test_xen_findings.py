@@ -385,6 +385,7 @@ def test_the_log_of_a_guest_tells_whose_trace_it_is() -> None:
     (guest,) = [f for f in findings(trace=trace, dmesg=said) if f.code == "XEN-002"]
     (dom0,) = [f for f in findings(trace=trace, dmesg=PV) if f.code == "XEN-002"]
     assert (guest.subject.label.partition(" ")[0], dom0.subject.label.partition(" ")[0]) == ("guest", "dom0")
+    assert ("Raise extra_guest_irqs=N on" in guest.advice, "Raise extra_guest_irqs=,N on" in dom0.advice) == (True, True)
 
 
 TABLE = "(XEN) DEVICE BUG: 0000:03:00.0: MSI-X vector table offset 0x2000 size 0x400 outside of BAR0 size 0x2000\n"
