@@ -1,8 +1,9 @@
 """Which of the kernel's reports have their cause in its MSI code: the place, or one of the first ten reliable frames."""
 
 import pytest
+from kprobes import Trace
 
-from tracekit.testing import tables
+from tracekit.testing import findings, tables
 
 MSI = "__pci_enable_msix_range+0x33/0x100"
 WARNING = "WARNING: CPU: 1 PID: 11 at {}:123 {}+0x33/0x100"
@@ -99,3 +100,22 @@ def test_eleven_frames_of_msi_code_and_their_callers_are_lines_of_a_report() -> 
     head = WARNING.format("mm/page_alloc.c", "__alloc_pages")
     text = "".join(f"[   10.{i:06d}] {line}\n" for i, line in enumerate([head, TRACE, *frames(*[MSI] * 14)]))
     assert tables(text)["kernel_reports"]["lines"].to_list() == [[1, *range(3, 14)]]
+
+
+@pytest.mark.parametrize(("rbx", "bdf"), [(0xFF11000104AC8000, "0000:41:00.1"), (0xFF11000104AC9000, None), (0xFF1100010A5B2000, None)])
+def test_the_pointer_of_a_report_is_a_function_where_a_trace_names_it(rbx: int, bdf: str | None) -> None:
+    """RBX of the warning in iounmap() is the pci_dev; another pointer of the trace, as that of VFIO's device, is none."""
+    t = Trace()
+    t.open()
+    t.enable(2, 16, made=16)
+    t.interrupts(0, 1)
+    lines = (
+        WARNING.format("mm/vmalloc.c", "iounmap"),
+        "RIP: 0010:iounmap+0x33/0x100",
+        f"RAX: 0000000000000000 RBX: {rbx:x} RCX: 0000000000000000",
+        TRACE,
+        *frames("free_msi_irqs", MSI),
+    )
+    log = "".join(f"[  250.{i:06d}] {line}\n" for i, line in enumerate(lines))
+    (f,) = [f for f in findings(dmesg=log, trace=str(t)) if f.code == "MSI-009"]
+    assert (f.subject.bdf, f.subject.label) == (bdf, bdf or f"pci_dev {rbx:#x}")
