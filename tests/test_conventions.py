@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -132,14 +133,18 @@ WRITTEN = {
 }
 
 
+@cache
+def grammars() -> grammar.Grammars:
+    return grammar.load()
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "tracekit").rglob("*.py")), ids=lambda p: f"{p.parent.name}.{p.stem}")
 def test_no_module_of_the_core_knows_a_rule_by_name(path: Path) -> None:
     """A name of several words stands nowhere, not even in a comment; one of a word, which may be an English one, is no constant."""
-    grammars = grammar.load()
     own = path.relative_to(ROOT / "tracekit").as_posix()
     if own == "diagnosing/recipes.py":  # shell commands, which type the names of trace events
         return
-    written = rules_named(path.read_text(encoding="utf-8"), {*grammars.events, *grammars.envelopes})
+    written = rules_named(path.read_text(encoding="utf-8"), {*grammars().events, *grammars().envelopes})
     assert written == WRITTEN.get(own, {}).keys()
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from packages import beside_ours, install, known, program, wheel
 
+pytestmark = pytest.mark.xdist_group("wheel")
+
 ROOT = Path(__file__).parent.parent
 PUBLISHED = ROOT / "tests" / "compatibility"
 COPIES = sorted(p for p in PUBLISHED.iterdir() if p.name.startswith("tracekit-"))

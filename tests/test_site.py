@@ -21,6 +21,8 @@ from tracekit.cli.schema import catalog
 from tracekit.diagnosing.diagnoses import BLIND_SPOT
 from tracekit.plugins import hooks, registry
 
+pytestmark = pytest.mark.xdist_group("site")
+
 ROOT = Path(__file__).parent.parent
 PARTS = registry.load()
 TITLE = re.compile(r"<h1[^>]*>(.*?)<", re.DOTALL)

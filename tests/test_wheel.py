@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from packages import checkout, installed, ours
 
+pytestmark = pytest.mark.xdist_group("wheel")
+
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "sample_traces" / "msi.stale-hwsize" / "fires-kprobe-8-16-6.12" / "trace.txt"
 RULES = "tracekit_grammars/lowered.json"

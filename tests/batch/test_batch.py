@@ -347,6 +347,7 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("undisturbed")
 def test_killed_processes_cost_nothing(tmp_path, undisturbed):
     folder, reference = undisturbed
     process = command("batch", folder, "-o", tmp_path / "r", "-j", "2")
@@ -366,6 +367,7 @@ def test_killed_processes_cost_nothing(tmp_path, undisturbed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.xdist_group("undisturbed")
 def test_a_batch_that_is_killed_goes_on_where_it_was(tmp_path, undisturbed, how):
     folder, reference = undisturbed
     rng = random.Random(how)
@@ -488,6 +490,7 @@ def test_results_do_not_lie_among_the_logs(tmp_path, settled):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
+@pytest.mark.xdist_group("undisturbed")
 def test_a_full_disk_keeps_what_was_written(tmp_path, undisturbed):
     folder, reference = undisturbed
     small = tmp_path / "small"
@@ -611,6 +614,7 @@ def wait_for(port):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("undisturbed")
 def test_a_cluster_gives_the_same(tmp_path, undisturbed, cluster):
     folder, reference = undisturbed
     code, _, err = finished("batch", folder, "-o", tmp_path / "r", "--executor", cluster[0])

@@ -73,6 +73,7 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("wheel")
 def test_it_installs_in_a_fresh_environment(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = scaffold.write("acme.ring-stuck", folder=tmp_path / "acme")
     fresh = tmp_path / "fresh"

@@ -10,6 +10,8 @@ from tracekit_reports.html import HtmlReport
 
 from tracekit.pipeline import Options, analyze
 
+pytestmark = pytest.mark.xdist_group("browser")
+
 LOG = Path(__file__).resolve().parents[2] / "sample_traces/vfio.resize-window/fires-guest-disable-then-growth-6.12/trace.txt"
 
 

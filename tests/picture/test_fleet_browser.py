@@ -10,6 +10,8 @@ from fleets import case, finding, render, results
 
 from tracekit.batch.fleet import fleet
 
+pytestmark = pytest.mark.xdist_group("browser")
+
 DAYS = [{"first_seen": f"2026-11-{day:02}T00:00:00Z", "last_seen": "2026-11-28T00:00:00Z", "seen_by": "stamp"} for day in range(1, 20)]
 KERNELS = ("6.8.0-45-generic", "6.12.9", "6.1.0-18-amd64")
 

@@ -15,7 +15,7 @@ from tracekit.grammar import load as grammar
 from tracekit.run import Run
 from tracekit.testing import run
 
-pytestmark = pytest.mark.no_cover
+pytestmark = [pytest.mark.no_cover, pytest.mark.xdist_group("numbers")]
 
 HERE = Path(__file__).parent
 LINES = [

@@ -7,7 +7,7 @@ from recordings import GIVEN, TRUTH, blanked, inputs
 from tracekit.pipeline import Options, analyze
 from tracekit.run import Run
 
-pytestmark = pytest.mark.skipif(not GIVEN.is_dir(), reason="no recordings beside this checkout")
+pytestmark = [pytest.mark.skipif(not GIVEN.is_dir(), reason="no recordings beside this checkout"), pytest.mark.xdist_group("recordings")]
 FOLDERS = [folder for folder in sorted(TRUTH) if folder.endswith(("-6.1", "-6.6", "-6.12"))]
 
 

@@ -29,6 +29,15 @@ def test_an_apic_error_is_of_a_vector_where_bit_6_is_set(status: str, found: int
     assert shape(findings(log(f"APIC error on CPU3: {status}"))) == [("IRQ-004", "possible", "host", None, [1])] * found
 
 
+@pytest.mark.parametrize(("after_us", "timeouts"), [(0, 1), (65_000_000, 1), (65_000_001, 0)])
+def test_a_time_out_follows_a_stray_from_the_same_stamp_to_65_s(after_us: int, timeouts: int) -> None:
+    stray, late = "__common_interrupt: 3.34 No irq handler for vector", "nvme nvme0: I/O 8 QID 1 timeout, completion polled"
+    text = f"[  100.000000] {stray}\n[{100 + after_us / 1e6:12.6f}] {late}\n"
+    assert [(f.severity, f.values["timeouts"]) for f in findings(text) if f.code == "IRQ-004"] == [
+        ("high" if timeouts else "low", timeouts)
+    ]
+
+
 def test_no_stray_in_an_ordinary_log() -> None:
     text = log("Linux version 6.1.0", "irq 7: handled", "PME: Spurious native interrupt!", "unexpected IRQ trap at vector 00")
     assert findings(text) == []

@@ -25,7 +25,7 @@ from tracekit.fleet import Fleet, FleetCase, FleetFault
 from tracekit.run import Doubt, NotUnderstood, PluginReport, Run, SourceReport, Suppressed
 from tracekit.timeline import Bar, Lane, Mark, Picture, Timeline
 
-pytestmark = pytest.mark.no_cover
+pytestmark = [pytest.mark.no_cover, pytest.mark.xdist_group("hostile")]
 
 REPORTS = {r.name: r for r in tracekit_reports()}
 SIGNS = "\x00 \x07 \x08 \x0b \x0c \x1b \x7f \x85 \x9b \xad \u034f \u061c \u115f \u180e \u200b \u200e \u200f \u2028 \u2029 \u202e \u2060 \u2066 \u2069 \u2800"

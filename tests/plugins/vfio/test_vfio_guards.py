@@ -235,6 +235,16 @@ def test_a_vector_that_is_refused_after_a_disable_is_no_single_one() -> None:
     assert [f.code for f in findings(str(t)) if f.code == "VFIO-004"] == []
 
 
+# CFG-003
+
+
+@pytest.mark.parametrize("asked", [2, 3, 4])
+def test_three_refusals_of_an_ims_domain_are_shown(asked: int) -> None:
+    call = "k_ims: (pci_create_ims_domain+0x4/0x90) pdev=0xffff88810a3c5000", "r_ims: (x+0x1/0x5 <- pci_create_ims_domain) ret=0"
+    (f,) = [f for f in findings(recorded(*call * asked)) if f.code == "CFG-003"]
+    assert (f.values["refused"], len(f.evidence)) == (asked, min(asked, 3))
+
+
 # VFIO-003
 
 

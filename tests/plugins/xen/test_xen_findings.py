@@ -1,5 +1,7 @@
 """XEN-001 to XEN-009 and CFG-004: each fires on its story, and stays quiet on a near one."""
 
+import pytest
+
 from tracekit.testing import findings, outcome, run, shape
 
 HVM = "[    0.000000] Hypervisor detected: Xen HVM\n"
@@ -36,6 +38,12 @@ def test_one_number_for_two_devices_is_proven_by_the_refused_channel() -> None:
 
 def test_without_the_refusal_it_is_possible() -> None:
     assert xen(reused("")) == [("XEN-001", "possible", "0000:00:04.0", None, [4, 6])]
+
+
+@pytest.mark.parametrize(("error", "grade", "lines"), [(-17, "proven", [4, 6, 1]), (-22, "possible", [4, 6])])
+def test_xen_proves_it_by_a_channel_that_is_there_already(error: int, grade: str, lines: list[int]) -> None:
+    refused = f"(XEN) event_channel.c:319:d3v0 EVTCHNOP failure: error {error}\n"
+    assert xen(reused(""), xl=refused) == [("XEN-001", grade, "0000:00:04.0", None, lines)]
 
 
 def test_one_device_that_takes_its_own_number_again_is_quiet() -> None:
@@ -385,6 +393,7 @@ def test_the_log_of_a_guest_tells_whose_trace_it_is() -> None:
     (guest,) = [f for f in findings(trace=trace, dmesg=said) if f.code == "XEN-002"]
     (dom0,) = [f for f in findings(trace=trace, dmesg=PV) if f.code == "XEN-002"]
     assert (guest.subject.label.partition(" ")[0], dom0.subject.label.partition(" ")[0]) == ("guest", "dom0")
+    assert ("Raise extra_guest_irqs=N on" in guest.advice, "Raise extra_guest_irqs=,N on" in dom0.advice) == (True, True)
 
 
 TABLE = "(XEN) DEVICE BUG: 0000:03:00.0: MSI-X vector table offset 0x2000 size 0x400 outside of BAR0 size 0x2000\n"

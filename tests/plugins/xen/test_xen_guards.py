@@ -41,6 +41,18 @@ def test_a_holder_is_a_domain_that_can_be(kind: str, domid: int, pirq: int, foun
     assert held == [("held", domid, 1, [pirq], 1)] * found
 
 
+# CFG-004
+
+
+@pytest.mark.parametrize(
+    ("given", "subjects"),
+    [(",63", ["dom0"]), (",64", []), ("31", ["guest"]), ("32", []), ("32,64", []), ("31,63", ["dom0", "guest"])],
+)
+def test_extra_irqs_are_few_below_64_for_dom0_and_below_32_for_others(given: str, subjects: list[str]) -> None:
+    text = f"(XEN) Command line: com1=115200,8n1 extra_guest_irqs={given}\n(XEN) IRQ limits: 24 GSI, 392 MSI/MSI-X\n"
+    assert sorted(f.subject.label for f in findings(text) if f.code == "CFG-004") == subjects
+
+
 # XEN-009
 
 OOPS = """\
