@@ -200,7 +200,7 @@ def _of(
 
 def _told(d: Diagnosis, tables: Mapping[str, pl.DataFrame | None], settings: Mapping[str, Any]) -> Iterator[Any]:
     """Yield what the witnesses yield, and what the function yields where none of them has a finding."""
-    heard = list(hear(d.witnesses, tables, d.severity))
+    heard = list(hear(d.witnesses, tables, d.severity)) if d.witnesses else []
     yield from heard
     if any(isinstance(h, Finding) for h in heard):
         return
