@@ -37,7 +37,8 @@ def pirq_reused(
     References: af42b8d12f8a brought the re-use, c74fd80f2f41 removed it; QEMU c976437c7dba (2.1) unmaps on disable.
     """
     doubtful = _contradictory(pirq_lives)
-    credible = [x for x in rows(pirq_lives) if x.basis != "debug" or x.source not in doubtful]
+    wrong = (pl.col("basis") == "debug") & pl.col("source").is_in(doubtful)
+    credible = list(rows(pirq_lives.filter(~wrong) if doubtful else pirq_lives))
     refused = list(rows(xen_irq_obtain_failed)), [e for e in rows(xen_evtchnop_failed) if e.ret == EEXIST]
     shared = _shared(credible)
     for pairs in shared:
