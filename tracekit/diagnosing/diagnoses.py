@@ -409,3 +409,9 @@ def blind_spot(findings: Iterable[Finding], outcomes: Iterable[Outcome]) -> Find
 
 # Made by the run itself, from the outcomes of all others; kept out of the registry, whose diagnoses ask for tables.
 BLIND_SPOT = Diagnosis(blind_spot, "obs.blind-spot", "OBS-001", "info")  # type: ignore[arg-type]
+
+
+def spotted(spot: Finding | None) -> Outcome:
+    """Return the outcome of OBS-001, by what it found."""
+    told = "questions that this input leaves open" if spot else "every finding has its guards checked, nothing is inconclusive"
+    return Outcome(BLIND_SPOT.name, BLIND_SPOT.code, "found" if spot else "clear", told)
