@@ -14,7 +14,7 @@ from tracekit import __version__
 from tracekit.bdf import full_bdf
 from tracekit.config.control import Control
 from tracekit.diagnosing import recipes
-from tracekit.diagnosing.diagnoses import BLIND_SPOT, Diagnosis, blind_spot, judge, settle
+from tracekit.diagnosing.diagnoses import Diagnosis, blind_spot, judge, settle, spotted
 from tracekit.diagnosing.places import Places
 from tracekit.errors import SourceError
 from tracekit.evidence import BESIDE, placed, placed_pictures, with_text
@@ -359,9 +359,7 @@ def diagnose(
     """Run every diagnosis but those left out, and return its outcome. One that raises is not evaluated, and its plugin is named."""
     findings: list[Finding] = []
     outcomes: list[Outcome] = []
-    for d, plugin, given in registry.asked:
-        if d.code in control.left_out:
-            continue
+    for d, plugin, given in (asked for asked in registry.asked if asked[0].code not in control.left_out):
         found, outcome = _judged(plugin, d, places, {**given, **control.settings.get(d.code, {})})
         if found:
             findings += control.severe(registry.advised(d, found))
@@ -370,8 +368,7 @@ def diagnose(
         outcomes.append(recipes.named(outcome))
     settled = worded(settle(findings, registry.diagnoses, places), registry.gates, places.tables.get("platforms")) if findings else []
     spot = blind_spot(settled, outcomes)
-    told = "questions that this input leaves open" if spot else "every finding has its guards checked, nothing is inconclusive"
-    outcomes.append(Outcome(BLIND_SPOT.name, BLIND_SPOT.code, "found" if spot else "clear", told))
+    outcomes.append(spotted(spot))
     return [*settled, spot] if spot else settled, outcomes
 
 
@@ -387,15 +384,10 @@ def drawn(registry: plugins.Registry, findings: Iterable[Finding], places: Place
 
 
 def _judged(plugin: Plugin, d: Diagnosis, places: Places, settings: Mapping[str, object]) -> tuple[list[Finding], Outcome]:
-    told: list[tuple[list[Finding], Outcome]] = []
-
-    def failed(error: BaseException) -> None:
-        reason = plugin.failed(f"run {d.code} {d.name}", error, f"the diagnosis {d.code} {d.name}")
-        told.append(([], Outcome(d.name, d.code, "not evaluated", reason)))
-
-    with guarded(failed):
-        told.append(judge(d, places, **settings))
-    return told[0]
+    reasons: list[str] = []
+    with guarded(lambda e: reasons.append(plugin.failed(f"run {d.code} {d.name}", e, f"the diagnosis {d.code} {d.name}"))):
+        return judge(d, places, **settings)
+    return [], Outcome(d.name, d.code, "not evaluated", reasons[0])
 
 
 def flipped(registry: plugins.Registry, places: Places, codes: Set[str] | None = None) -> list[Flip]:
@@ -412,8 +404,8 @@ def flipped(registry: plugins.Registry, places: Places, codes: Set[str] | None =
         with guarded(lambda e, told=told, name=system.__name__: told.failed(f"replay {name}", e, f"the system {name}")):  # type: ignore[misc]
             for place in places:
                 seen = {name: rows for name in system.reads if (rows := places.across(place, name)) is not None}
-                flipped_here = system.flipped(registry.machines, seen, registry.gates)
-                made += [replace(f, machine=place.machine, boot=place.boot) for f in flipped_here]
+                flips = system.flipped(registry.machines, seen, registry.gates)
+                made += [replace(f, machine=place.machine, boot=place.boot) for f in flips]
     return made
 
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from tracekit import rows_where
+
 
 def platform_of(tables: Mapping[str, pl.DataFrame], source: str) -> tuple[str, str]:
     """Return the architecture and interrupt parent that the same source shows, else those on which all others agree; empty if unknown."""
     frame = tables.get("platforms")
-    if frame is None or frame.is_empty():
-        return "", ""
-    own = frame.filter(pl.col("source") == source)
-    told = (own if own.height else frame).select("arch", "parent").unique()
-    return (told["arch"][0], told["parent"][0]) if told.height == 1 else ("", "")
+    told = rows_where(frame, None)
+    own = [r for r in told if r["source"] == source]
+    places = {(r["arch"], r["parent"]) for r in own or told}
+    return places.pop() if len(places) == 1 else ("", "")

@@ -139,8 +139,10 @@ def _is_lost(growths: list[Row], made: Recording, tables: Mapping[str, pl.DataFr
 
 def _is_spilled(growths: list[Row], entries: pl.DataFrame | None) -> bool:
     """Return whether the INTx line of the device interrupted while its vectors were disabled."""
-    lines = None if entries is None else entries.filter(pl.col("name").str.starts_with("vfio-intx("))
-    return lines is not None and any(_inside(w, lines).height for w in growths)
+    if entries is None or not growths:
+        return False
+    lines = entries.filter(pl.col("name").str.starts_with("vfio-intx("))
+    return not lines.is_empty() and any(_inside(w, lines).height for w in growths)
 
 
 def _is_detached(r: Row, entries: pl.DataFrame | None) -> bool:

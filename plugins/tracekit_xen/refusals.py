@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
-from tracekit import ENODEV, ENOSPC, Row, Subject, rows_where, subject_of
+from tracekit import ENODEV, ENOSPC, Row, Subject, subject_of
 from tracekit_xen.places import domain_of, guest_function, rows
 
 HVM_SETUP = "xen_hvm_setup_msi_irqs"  # it returns -19 whatever Xen said
@@ -87,9 +87,17 @@ def hvm_sources(
     A trace says so too where the kernel log of its machine does, and no other kind of domain is told there.
     """
     kinds = [(r.source, r.machine, (r.platform or "").upper() == "HVM") for r in rows(platform)]
-    callbacks = rows_where(said, lambda rest: rest is not None and HVM_CALLBACK in rest)
-    kinds += [(r["source"], r["machine"], True) for r in callbacks]
+    kinds += [
+        (source, machine, True) for source, machine, rest in _columns(said, "source", "machine", "rest") if HVM_CALLBACK in (rest or "")
+    ]
     found = {source for source, _, hvm in kinds if hvm}
     guests = {machine for _, machine, hvm in kinds if hvm} - {machine for _, machine, hvm in kinds if not hvm}
-    found |= {r["source"] for r in rows_where(setups, lambda function, machine: function == HVM_SETUP or machine in guests)}
-    return found if lives is None else found | {r["source"] for r in rows_where(lives, lambda basis: basis == "guest")}
+    called = _columns(setups, "source", "machine", "function")
+    found |= {source for source, machine, function in called if function == HVM_SETUP or machine in guests}
+    return found | {source for source, basis in _columns(lives, "source", "basis") if basis == "guest"}
+
+
+def _columns(frame: pl.DataFrame | None, *names: str) -> Iterator[tuple[Any, ...]]:
+    """Yield some columns of a table with a row per interrupt; a missing table has no rows."""
+    if frame is not None:
+        yield from zip(*(frame[n].to_list() for n in names), strict=True)

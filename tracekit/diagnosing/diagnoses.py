@@ -200,7 +200,7 @@ def _of(
 
 def _told(d: Diagnosis, tables: Mapping[str, pl.DataFrame | None], settings: Mapping[str, Any]) -> Iterator[Any]:
     """Yield what the witnesses yield, and what the function yields where none of them has a finding."""
-    heard = list(hear(d.witnesses, tables, d.severity))
+    heard = list(hear(d.witnesses, tables, d.severity)) if d.witnesses else []
     yield from heard
     if any(isinstance(h, Finding) for h in heard):
         return
@@ -409,3 +409,9 @@ def blind_spot(findings: Iterable[Finding], outcomes: Iterable[Outcome]) -> Find
 
 # Made by the run itself, from the outcomes of all others; kept out of the registry, whose diagnoses ask for tables.
 BLIND_SPOT = Diagnosis(blind_spot, "obs.blind-spot", "OBS-001", "info")  # type: ignore[arg-type]
+
+
+def spotted(spot: Finding | None) -> Outcome:
+    """Return the outcome of OBS-001, by what it found."""
+    told = "questions that this input leaves open" if spot else "every finding has its guards checked, nothing is inconclusive"
+    return Outcome(BLIND_SPOT.name, BLIND_SPOT.code, "found" if spot else "clear", told)

@@ -128,7 +128,7 @@ class Places:
     @cached_property
     def _keys(self) -> list[Key]:
         """Return every machine and boot that has a row, in order."""
-        return sorted({key for f in self.tables.values() if _is_placed(f) for key in _keys_of(f)}) or [ONLY]
+        return sorted({key for f in self.tables.values() for key in _keys_of(f)}) or [ONLY]
 
     @cached_property
     def _all(self) -> list[Place]:
@@ -187,7 +187,9 @@ def _is_placed(frame: pl.DataFrame) -> bool:
 
 def _keys_of(frame: pl.DataFrame) -> Iterable[Key]:
     """Return every machine and boot that has a row. Most tables are of one place: of these no pair is looked for."""
-    machine, boot = frame.get_column("machine"), frame.get_column("boot")
+    machine, boot = frame.get_column("machine", default=None), frame.get_column("boot", default=None)
+    if machine is None or boot is None:
+        return ()
     if machine.n_unique() == 1 and boot.n_unique() == 1:
         return [_key(machine[0], boot[0])]
     return {_key(*key) for key in frame.select("machine", "boot").unique().iter_rows()}

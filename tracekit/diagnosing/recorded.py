@@ -80,7 +80,7 @@ def unanswered(
     if not mute:
         return None
     frame, column = mute[0]
-    count, first = frame[column].null_count(), frame[column].is_null().arg_max()
+    count, first = frame[column].null_count(), next(n for n, value in enumerate(frame[column]) if value is None)
     many = f"{count} {what}s have" if count > 1 else f"one {what} has"
     where = f"line {frame['line'][first]} of {frame['source'][first]}"
     missing = _TOLD.get(column, f"argument '{column}'")

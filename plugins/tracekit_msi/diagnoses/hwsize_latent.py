@@ -1,6 +1,6 @@
 """MSI-002: the irq domain's size differs from the table's, and nothing has hit it yet."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
@@ -37,20 +37,22 @@ def sized(kind: str | None, hwsize_how: str | None) -> bool:
     return kind == "msix" and hwsize_how == "seen"
 
 
+def smaller(kind: str | None, hwsize_how: str | None, created: bool | None, live: int | None, hwsize: int | None) -> bool:
+    """Return whether an enable of MSI-X used an irq domain that was there before and is smaller than the table."""
+    return sized(kind, hwsize_how) and created is False and live is not None and hwsize is not None and live > hwsize
+
+
 @witness
 def traced(enables: pl.DataFrame, op_table_size: pl.DataFrame | None = None, devices: pl.DataFrame | None = None) -> Iterator[Finding]:
     """Yield enables that use a domain of another size than the table, by a trace and what lies beside it."""
-    known = rows_where(enables, sized)
     done: set[str] = set()
-    for row in known:
-        if row["created"] is not False or row["live"] is None or row["hwsize"] is None or row["live"] <= row["hwsize"]:
-            continue
+    for row in rows_where(enables, smaller):
         label = subject_of(row, devices).label
         if label not in done:
             done.add(label)
             yield _finding(row, "proven", same_function(enables, row), devices)
     if not done:
-        yield from _by_snapshot(known, op_table_size, devices)
+        yield from _by_snapshot(enables, op_table_size, devices)
 
 
 @witness
@@ -121,10 +123,11 @@ def _finding(row: Mapping[str, Any], grade: Any, others: pl.DataFrame, devices: 
     )
 
 
-def _by_snapshot(known: Sequence[Mapping[str, Any]], sizes: pl.DataFrame | None, devices: pl.DataFrame | None) -> Iterator[Finding]:
+def _by_snapshot(enables: pl.DataFrame, sizes: pl.DataFrame | None, devices: pl.DataFrame | None) -> Iterator[Finding]:
     """Yield a size that lspci printed, without a time: it may be of another moment."""
     if sizes is None:
         return
+    known = rows_where(enables, sized)
     for size in sizes.filter((pl.col("origin") == "lspci") & pl.col("bdf").is_not_null()).iter_rows(named=True):
         mine = [row for row in known if row["bdf"] == size["bdf"]]
         if not mine or sizes.filter((pl.col("bdf") == size["bdf"]) & (pl.col("count") == mine[-1]["hwsize"])).height:

@@ -4,7 +4,21 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Shown, Unchecked, Verdict, device_of, diagnosis, distinct, rows_where, span, subject_of, unnamed
+from tracekit import (
+    LARGEST_TABLE,
+    Finding,
+    Shown,
+    Unchecked,
+    Verdict,
+    device_of,
+    diagnosis,
+    distinct,
+    holds,
+    rows_where,
+    span,
+    subject_of,
+    unnamed,
+)
 from tracekit_msi.diagnoses.hwsize_latent import sized, unmeasured
 
 RECORD = "kprobes on pci_setup_msix_device_domain and msi_create_device_irq_domain (hwsize)"
@@ -15,6 +29,11 @@ SIZED = (pl.col("kind") == "msix") & (pl.col("hwsize_how") == "seen") & pl.col("
 def measured(kind: str | None, hwsize_how: str | None, live: int | None, live_how: str | None) -> bool:
     """Return whether an enable of MSI-X shows the size of its irq domain and, not by lspci alone, of the table."""
     return sized(kind, hwsize_how) and live is not None and live_how is not None and live_how != "lspci"
+
+
+def larger(kind: str, hwsize_how: str | None, live: int | None, live_how: str | None, hwsize: int | None, created: bool | None) -> bool:
+    """Return whether an enable of MSI-X used an irq domain that was there before and is larger than the table."""
+    return measured(kind, hwsize_how, live, live_how) and created is False and 0 < (live or 0) < (hwsize or 0) < LARGEST_TABLE
 
 
 @diagnosis(
@@ -37,9 +56,8 @@ def table_shrunk(enables: pl.DataFrame, devices: pl.DataFrame | None = None) -> 
     What to do: unbind and rebind the driver; do not add vectors in place above the new size.
     References: Linux drivers/pci/msi/irqdomain.c, pci_setup_msix_device_domain(); kernel/irq/msi.c, msi_insert_desc().
     """
-    known = rows_where(enables, measured)
-    shrunk = [r for r in known if r["created"] is False and 0 < r["live"] < (r["hwsize"] or 0) < 2048]
-    if known and not shrunk and (why := unmeasured(enables)) is not None:
+    shrunk = rows_where(enables, larger)
+    if not shrunk and holds(measured, enables) and (why := unmeasured(enables)) is not None:
         yield why
     done: set[str] = set()
     for row in shrunk:

@@ -37,13 +37,14 @@ def pirq_reused(
     References: af42b8d12f8a brought the re-use, c74fd80f2f41 removed it; QEMU c976437c7dba (2.1) unmaps on disable.
     """
     doubtful = _contradictory(pirq_lives)
-    credible = [x for x in rows(pirq_lives) if x.basis != "debug" or x.source not in doubtful]
+    wrong = (pl.col("basis") == "debug") & pl.col("source").is_in(doubtful)
+    credible = list(rows(pirq_lives.filter(~wrong) if doubtful else pirq_lives))
     refused = list(rows(xen_irq_obtain_failed)), [e for e in rows(xen_evtchnop_failed) if e.ret == EEXIST]
     shared = _shared(credible)
     for pairs in shared:
         yield _finding(pairs, refused, list(rows(xen_pt_unmap)))
     if not shared:
-        yield _quiet(pirq_lives, len(credible) < pirq_lives.height)
+        yield _quiet(credible, len(credible) < pirq_lives.height)
 
 
 def _contradictory(lives: pl.DataFrame) -> list[str]:
@@ -69,21 +70,21 @@ def _shared(lives: list[Row]) -> list[list[tuple[Row, Row]]]:
     return [list(p.values()) for p in pairs.values()]
 
 
-def _quiet(lives: pl.DataFrame, contradicted: bool) -> Verdict:
+def _quiet(lives: list[Row], contradicted: bool) -> Verdict:
     """Return why there is no finding."""
     if contradicted:
         return inconclusive("the debug lines contradict each other: most ends of event channels have no begin", "the log from its boot on")
-    if (hole := next((x for x in rows(lives) if x.end == "lost sight"), None)) is not None:
+    if (hole := next((x for x in lives if x.end == "lost sight"), None)) is not None:
         return inconclusive(f"the log has a hole after line {hole.line}: who had a number then is not recorded", RECORD)
     if (stray := _strays(lives)) is not None:
         return inconclusive(f"who used pirq {stray.pirq} before line {stray.line} is not recorded", RECORD)
     return clear("no pirq served two owners at once")
 
 
-def _strays(lives: pl.DataFrame) -> Row | None:
+def _strays(lives: list[Row]) -> Row | None:
     """Return a guest's re-use of a pirq whose earlier use is not in the log: it may have been another device's."""
     seen: set[tuple[str, int]] = set()
-    for x in sorted(rows(lives), key=lambda x: (x.source, x.line)):
+    for x in sorted(lives, key=lambda x: (x.source, x.line)):
         if x.basis == "guest" and x.reused and (x.source, x.pirq) not in seen:
             return x
         seen.add((x.source, x.pirq))
