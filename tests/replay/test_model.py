@@ -131,6 +131,24 @@ def test_a_number_without_room_costs_its_own_row() -> None:
     assert told([2**64]) == []
 
 
+def test_lists_of_values_are_the_same_in_many_rows_as_in_few() -> None:
+    kind = pl.List(pl.Struct({"name": pl.String, "value": pl.Int64}))
+
+    class Lists(Model):
+        tables: ClassVar = (Table("lists", "A row.", (Column("given", kind, "Values."),)),)
+
+        def on_heard(self, e: Row) -> None:
+            self.emit("lists", e, given=e.given)
+
+    def told(given: list[object]) -> list[object]:
+        return Lists().run((("heard", Row(given=g)) for g in given), {})["lists"]["given"].to_list()
+
+    one: list[object] = [[{"name": "a", "value": 1}, {"name": "b", "value": None}], [], [{"name": "c"}]]
+    assert told(one * 20) == told(one) * 20
+    assert told([*one, None] * 20) == told([*one, None]) * 20
+    assert told([[]] * 40) == [[]] * 40
+
+
 class Wide(Model):
     """A number that grows with each row."""
 

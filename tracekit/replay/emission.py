@@ -71,12 +71,26 @@ def _places(rows: Sequence[Row]) -> dict[str, Sequence[Any]]:
 
 def _column(name: str, cells: Sequence[Any], kind: pl.DataType) -> pl.Series:
     """Build one column; nested cells are converted all at once, which the constructor of a series does one by one."""
+    if isinstance(kind, pl.List) and isinstance(kind.inner, pl.Struct) and None not in cells:
+        items = [item for cell in cells for item in cell]
+        if items and all(type(item) is dict for item in items):
+            return _lists(name, cells, items, kind.inner)
     if kind.is_nested() and cells:
         return pl.from_dicts([{name: c} for c in cells], schema={name: kind}, strict=False)[name]
     made = pl.Series(name, cells, dtype=kind, strict=False)
     if kind.is_integer() and made.null_count() > cells.count(None):
         raise OverflowError(f"{name} has a number that does not fit")
     return made
+
+
+def _lists(name: str, cells: Sequence[Any], items: Sequence[Mapping[str, Any]], kind: pl.Struct) -> pl.Series:
+    """Build a column of lists of structs, each field of all structs (`items`) at once."""
+    fields = pl.DataFrame(schema=kind.to_schema()).schema
+    flat = pl.DataFrame([_column(f, [item.get(f) for item in items], of) for f, of in fields.items()])
+    numbers = pl.Series("n", [n for n, cell in enumerate(cells) for _ in cell], dtype=pl.UInt32)
+    lists = flat.to_struct(name).to_frame().hstack([numbers]).group_by("n", maintain_order=True).agg(name)
+    every = pl.DataFrame({"n": pl.int_range(len(cells), dtype=pl.UInt32, eager=True)})
+    return every.join(lists, on="n", how="left", maintain_order="left").select(pl.col(name).fill_null([]))[name]
 
 
 def joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
