@@ -260,7 +260,7 @@ def test_python_tries_rules_on_short_texts_only(monkeypatch: pytest.MonkeyPatch)
             tried.append(len(text))
             return self.expression.match(text)
 
-    monkeypatch.setattr(capture, "_compiled", Watched)
+    monkeypatch.setattr(capture, "compiled", Watched)
     texts = ["0" * 20_000 + literal for literal in list(vocabulary.by_literal)[::10]] + ["0" * 20_000, "qemu: " * 4000]
     for text in texts:
         frame = pl.DataFrame({"line": [1], "text": [text]})
