@@ -58,8 +58,8 @@ def test_the_lines_are_those_of_qemu(tmp_path: Path) -> None:
         "4211@1795220106.000310:vfio_msix_vector_release  (0000:3d:00.0) vector 0 released",
         "4211@1795220106.000310:vfio_msix_enable  (0000:3d:00.0)",
         "4211@1795220106.001312:vfio_msix_vector_do_use  (0000:3d:00.0) vector 0 used",
-        "4212@1795220106.006003:vfio_msix_pba_disable  (0000:3d:00.0)",
-        "2026-11-21T00:15:06.006144Z qemu-system-x86_64: vfio: failed to enable vectors, -1",
+        "4212@1795220106.006005:vfio_msix_pba_disable  (0000:3d:00.0)",
+        "2026-11-21T00:15:06.006146Z qemu-system-x86_64: vfio: failed to enable vectors, -1",
     ]
 
 

@@ -11,7 +11,7 @@ from tracekit.simulate.scenario import Scenario, release_of
 
 Tree = dict[str, Any]
 LARGEST = 1_000_000
-EVENTS = ("interrupts", "acts")  # what happens to a device at a time
+EVENTS = ("interrupts", "acts", "requests")  # what happens to a device
 TABLES = ("devices", *EVENTS, "hotplug")
 
 
@@ -169,7 +169,7 @@ def _lines(value: Any, whole: bool = False) -> Iterable[str]:
             plain
             or mine == f.default
             and not (f.metadata.get("release") and mine)
-            and not (whole and f.name in ("name", "table", "vector", "what", "cpu"))
+            and not (whole and f.name in ("name", "table", "vector", "what", "cpu", "session"))
         ):
             continue
         yield f"{f.name} = {_toml(mine)}"

@@ -1,6 +1,5 @@
 """Run a scenario: functions behind VFIO, or an HVM guest of Xen, on one host."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -19,11 +18,9 @@ from tracekit_systems.scenarios.hvm import HvmRun
 from tracekit_systems.scenarios.like import TABLES, like
 from tracekit_systems.scenarios.picture import timeline
 from tracekit_systems.scenarios.setting import SWITCHES, gates_of
-from tracekit_systems.scenarios.world import MS, World, vectors
+from tracekit_systems.scenarios.world import MS, World, name_of, vectors
 
 FIRST_IRQ = 40
-# 0000:3d:00.0
-BDF = re.compile(r"([0-9a-f]{4}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
 INTEL_ENTRIES, AMD_ENTRIES = 65536, 512
 PLENTY = 1 << 40
 MOST_CPUS = 8192  # arch/x86/Kconfig, NR_CPUS
@@ -179,18 +176,8 @@ def _functions(world: World) -> list[Run]:
     for d in world.scenario.devices:
         kind = FunctionRun if d.driver == "vfio" else HostDriver
         for n in range(d.functions):
-            runs.append(kind(world, d, _name(d.name, n), FIRST_IRQ + LARGEST_TABLE * len(runs)))
+            runs.append(kind(world, d, name_of(d.name, n), FIRST_IRQ + LARGEST_TABLE * len(runs)))
     return runs
-
-
-def _name(first: str, number: int) -> str:
-    """Return the BDF of a function so many after the first; a name that is none is counted."""
-    if number == 0:
-        return first
-    if (m := BDF.fullmatch(first)) is None:
-        return f"{first} #{number}"
-    at = (int(m[2], 16) << 8 | int(m[3], 16) << 3 | int(m[4])) + number
-    return f"{m[1]}:{at >> 8:02x}:{at >> 3 & 0x1F:02x}.{at & 7}"
 
 
 def _schedule(world: World, runs: list[Run]) -> None:
@@ -276,6 +263,8 @@ def _risks(world: World, runs: list[Run]) -> tuple[str, ...]:
     client, guest = world.scenario.client, world.scenario.guest
     found = set()
     taken, size = world.pools.get("CPU vectors", (0, None))
+    if client.name == "program":  # no guest, and it knows what it has
+        return ()
     for run in (r for r in runs if isinstance(r, FunctionRun) and r.index != VFIO_INTX):
         modern = bool(world.gates.get("QV3")) or client.name == "kvmtool"
         policy = "full" if client.name == "kvmtool" else client.policy if client.policy != "auto" else "dyn" if modern else "incr"

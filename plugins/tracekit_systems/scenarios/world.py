@@ -1,5 +1,6 @@
 """The host while a scenario runs: its clock, its pools, what happened so far."""
 
+import re
 from bisect import insort
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from typing import Any
 from tracekit import Bar, Fault, Scenario, Step
 
 US, MS = 1_000, 1_000_000
+# 0000:3d:00.0
+BDF = re.compile(r"([0-9a-f]{4}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
 SOURCE = "simulation"
 
 
@@ -156,3 +159,13 @@ def _left(taken: int, size: int | None) -> int:
 def vectors(count: int) -> str:
     """Return a count in words."""
     return f"{count} vector" if count == 1 else f"{count} vectors"
+
+
+def name_of(first: str, number: int) -> str:
+    """Return the BDF of a function so many after the first; a name that is none is counted."""
+    if number == 0:
+        return first
+    if (m := BDF.fullmatch(first)) is None:
+        return f"{first} #{number}"
+    at = (int(m[2], 16) << 8 | int(m[3], 16) << 3 | int(m[4])) + number
+    return f"{m[1]}:{at >> 8:02x}:{at >> 3 & 0x1F:02x}.{at & 7}"

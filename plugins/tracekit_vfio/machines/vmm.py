@@ -18,6 +18,7 @@ class Request:
     count: int
     data: Literal["none", "eventfd"]
     empty: frozenset[int] = frozenset()
+    action: Literal["trigger", "mask", "unmask"] = "trigger"
 
 
 # Carries a request out and returns what the ioctl returned.

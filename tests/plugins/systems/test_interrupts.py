@@ -39,7 +39,7 @@ def fates(answer: Answer) -> list[tuple[str, str, int | None]]:
         (OFF, ("devices.kind=msi",), ("lost", NO_INTX, None), "VFIO-001, VFIO-002"),
         (OFF + 1.305, ("devices.intx=true",), ("lost", WITHDRAWN, None), "VFIO-001, VFIO-002, VFIO-009"),
         (SET_UP, (), ("late", MASKED, 47), "VFIO-002"),
-        (SET_UP, ("devices.kind=msi",), ("late", "its irq is not requested yet", 22), "VFIO-002"),
+        (SET_UP, ("devices.kind=msi",), ("late", "its irq is not requested yet", 18), "VFIO-002"),
         (SET_UP, ("devices.kind=msi", "devices.maskable=true"), ("late", MASKED, 22), "VFIO-002"),
         (WIRED, (), ("delivered", "", None), "VFIO-002"),
         (OFF, ("client.version=10.1", "host.kernel=6.12"), ("delivered", "", None), "none"),
