@@ -12,7 +12,7 @@ from tracekit_systems.scenarios.program import grouped, sent, words
 from tracekit_systems.scenarios.qemu import QemuLines
 from tracekit_systems.scenarios.served import MDEV, Served, index_of
 from tracekit_systems.scenarios.storage import refusal
-from tracekit_systems.scenarios.world import MS, World, vectors
+from tracekit_systems.scenarios.world import MS, World, power_of_two, vectors
 
 NORESIZE = 0x8
 INDICES = {"msix": VFIO_MSIX, "ims": VFIO_MSIX, "msi": VFIO_MSI, "intx": VFIO_INTX}
@@ -167,6 +167,8 @@ class FunctionRun:
             return "full"
         if client.policy != "auto":
             return client.policy
+        if self.index == VFIO_MSI:
+            return "block"
         noresize = self.vfio.flags(self.index) & NORESIZE
         return "dyn" if self.index == VFIO_MSIX and self.world.gates.get("QV3") and not noresize else "incr"
 
@@ -203,7 +205,9 @@ class FunctionRun:
         self.wanted = set(asked_for)
         if not asked_for:  # the driver was told that there is none
             return
-        first = asked_for if guest.unmask == "before enable" else []
+        if block := self.index == VFIO_MSI and self.vmm.policy == "block":
+            self.vmm.table = power_of_two(count)
+        first = asked_for if block or guest.unmask == "before enable" else []
         self._act(f"the guest enables {CLASSES[self.index]}", lambda: self._enables(first))
         for vector in [] if first else asked_for:
             self._act(f"the guest unmasks vector {vector}", partial(self._unmasks, vector))

@@ -23,7 +23,7 @@ from tracekit import (
     Device,
 )
 from tracekit_systems.scenarios.interrupts import LINE, Interrupts
-from tracekit_systems.scenarios.world import US, World
+from tracekit_systems.scenarios.world import US, World, power_of_two
 
 # Parts of the time that a disable or an enable takes, in percent, as recorded under 6.1 (4 vectors and 8).
 FREEING = 40  # of a disable: the irqs are freed one after the other; then Enable is cleared
@@ -89,7 +89,7 @@ class Kernel:
         if self.index == VFIO_INTX:
             return
         if self.index == VFIO_MSI:
-            self.function.msi_count = size
+            self.function.msi_count = power_of_two(size)  # so the capability counts
         else:
             self.function.msix_count = size
         self.world.begin(f"{self.name} table", f"table {size}", "calm")

@@ -156,6 +156,11 @@ def _left(taken: int, size: int | None) -> int:
     return -taken if size is None else size - taken
 
 
+def power_of_two(count: int) -> int:
+    """Return the least power of two that is not below a count: plain MSI has blocks of these sizes alone."""
+    return 1 << (count - 1).bit_length()
+
+
 def vectors(count: int) -> str:
     """Return a count in words."""
     return f"{count} vector" if count == 1 else f"{count} vectors"
