@@ -25,9 +25,9 @@ class Host:
     """The host. `parent`: the interrupt parent where it is not the usual one of the architecture (`GIC ITS`, `Hyper-V`).
 
     `vectors`: CPU vectors of one CPU that devices can have; `in_use`: those that the host's own devices hold. `irtes`: entries of the
-    remapping table, 0 for those of the IOMMU's kind. `xen`: release of the hypervisor, empty without one; `pirqs`: numbers that a domain
-    can have for MSI; `event_channels`: those that a domain may have by its configuration; `events`: how they are kept, which
-    limits them too; `auto` is what the releases do.
+    remapping table, 0 for those of the IOMMU's kind. `xen`: release of the hypervisor, empty without one; `pirqs`: numbers that a
+    domain can have for MSI; `dom0_pirqs`: those of dom0, 0 for what Xen gives it; `event_channels`: those that a domain may have by its
+    configuration; `events`: how they are kept, which limits them too; `auto` is what the releases do.
     """
 
     arch: str = one_of("x86", "arm64", "s390", "powerpc", "loongarch")
@@ -41,6 +41,7 @@ class Host:
     irtes: int = 0
     xen: str = field(default="", metadata={"release": True})
     pirqs: int = 32
+    dom0_pirqs: int = 0
     event_channels: int = 1023
     events: str = one_of("auto", "fifo", "2-level")
 

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import polars as pl
 
 from tracekit import LARGEST_TABLE, VFIO_INTX, VFIO_MSI, Answer, Parts, Pool, Scenario, Signal, Simulator, TracekitError
+from tracekit_systems.scenarios.dom0 import Dom0Run
 from tracekit_systems.scenarios.emit import dmesg, ftrace
 from tracekit_systems.scenarios.emit_qemu import qemu
-from tracekit_systems.scenarios.emit_xen import xen
+from tracekit_systems.scenarios.emit_xen import device_model, dom0, xen
 from tracekit_systems.scenarios.function import CLASSES, FunctionRun
 from tracekit_systems.scenarios.hostdriver import HostDriver
 from tracekit_systems.scenarios.hotplug import draw, plug
@@ -26,6 +27,7 @@ PLENTY = 1 << 40
 MOST_CPUS = 8192  # arch/x86/Kconfig, NR_CPUS
 MOST = 2_000_000  # vectors that are taken and given back
 Run = FunctionRun | HostDriver
+OF_XEN = ("xen", "dm", "dom0")
 FEW = 0.9  # of the CPU vectors: where so many are taken, the next guest may get none
 
 
@@ -36,14 +38,14 @@ class Forward(Simulator):
     switches: ClassVar[tuple[str, ...]] = SWITCHES
     reads: ClassVar[tuple[str, ...]] = TABLES
 
-    emits: ClassVar[tuple[str, ...]] = ("ftrace", "dmesg", "qemu", "xen")
+    emits: ClassVar[tuple[str, ...]] = ("ftrace", "dmesg", "qemu", "xen", "dm", "dom0")
 
     def emit(self, answer: Answer, scenario: Scenario, kind: str) -> str:
         """Return the lines of a run. Errors: TracekitError where such a host, or client, prints none of that kind."""
-        if bool(scenario.host.xen) != (kind == "xen"):
+        if bool(scenario.host.xen) != (kind in OF_XEN):
             what = "a guest of Xen has its lines in the console: --emit xen" if scenario.host.xen else "set host.xen to a release of it"
             raise TracekitError(f"--emit {kind}: {what}")
-        return {"ftrace": ftrace, "dmesg": dmesg, "qemu": qemu, "xen": xen}[kind](answer, scenario)
+        return {"ftrace": ftrace, "dmesg": dmesg, "qemu": qemu, "xen": xen, "dm": device_model, "dom0": dom0}[kind](answer, scenario)
 
     def like(self, tables: Mapping[str, pl.DataFrame]) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Return the settings that a log shows."""
@@ -122,8 +124,8 @@ def _served(scenario: Scenario, gates: Mapping[str, bool]) -> None:
     client = scenario.client
     if scenario.host.xen and (beyond := [n for n in ("interrupts", "acts", "hotplug") if getattr(scenario, n)]):
         raise TracekitError(f"{', '.join(beyond)}: a guest of Xen is simulated without")
-    if scenario.host.xen and any(d.driver != "vfio" or d.backend != "vfio-pci" or d.kind not in ("msix", "msi") for d in scenario.devices):
-        raise TracekitError("devices: a guest of Xen is simulated with MSI and MSI-X of passed-through functions alone")
+    if scenario.host.xen and any(d.backend != "vfio-pci" or d.kind not in ("msix", "msi") for d in scenario.devices):
+        raise TracekitError("devices: under Xen, MSI and MSI-X of passed-through functions and of dom0 are simulated")
     for d in (d for d in scenario.devices if d.backend != "vfio-pci"):
         if d.driver != "vfio":
             raise TracekitError(f"devices.backend = {d.backend}: that is of a passed-through function, and {d.name} is the host's")
@@ -136,13 +138,16 @@ def _served(scenario: Scenario, gates: Mapping[str, bool]) -> None:
 
 
 def _xen(world: World, assumed: tuple[str, ...]) -> Answer:
-    """Run an HVM guest."""
-    run = HvmRun(world)
+    """Run dom0's own drivers, and an HVM guest."""
+    own = Dom0Run(world)
+    run: HvmRun | None = None
     for session in range(1, world.scenario.last + 1):
+        own.session(session)
+        run = run or HvmRun(world, own.taken)
         run.session(session)
     return Answer(
         faults=tuple(world.faults),
-        guest=tuple(f"{slot}: no interrupt; Linux counts it as started" for slot in sorted(run.deaf())),
+        guest=(*own.seen(), *(f"{slot}: no interrupt; Linux counts it as started" for slot in sorted(run.deaf() if run else ()))),
         pools=tuple(Pool(name, taken, size) for name, (taken, size) in world.pools.items()),
         steps=tuple(world.steps),
         assumptions=assumed,

@@ -18,7 +18,8 @@ SOURCE = "simulation"
 class Event:
     """A call, a return, a trace event, or a message of the kernel log, which is then in `function`. `ret`: what a return gives back.
 
-    A `client` event is a line of QEMU: its trace event, or its message where `ret` is not 0.
+    A `client` event is a line of QEMU: its trace event, or its message where `ret` is not 0. A `model` event is a line of QEMU as the
+    device model of a Xen guest, which is then in `function`; `dom0` is one of the kernel log of its dom0.
     """
 
     at: int
@@ -109,6 +110,15 @@ class World:
     def client(self, device: str, name: str, ret: int = 0, **args: int) -> None:
         """Note a line of the client, which takes no time of its own."""
         self.events.append(Event(self.now, "client", device, name, args, ret))
+
+    def dom0(self, device: str, text: str) -> None:
+        """Note a line of the kernel log of a Xen dom0."""
+        self.now += US
+        self.events.append(Event(self.now, "dom0", device, text, {}))
+
+    def model(self, device: str, text: str) -> None:
+        """Note a line of the device model of a Xen guest, which has no stamp."""
+        self.events.append(Event(self.now, "model", device, text, {}))
 
     def begin(self, lane: str, text: str, tone: Any) -> None:
         """Begin a bar in a lane, which ends the one before it."""
