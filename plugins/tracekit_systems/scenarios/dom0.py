@@ -1,10 +1,8 @@
 """Drivers of a Xen dom0 in a scenario: each vector of theirs takes a pirq of dom0, and an irq of Xen."""
 
-from tracekit import EINVAL, ENOSPC, Device, Scenario
+from tracekit import DOMID_SELF, EINVAL, ENOSPC, Device, Scenario
 from tracekit_systems.scenarios.hvm import GSIS, VECTORS, msis
 from tracekit_systems.scenarios.world import World, vectors
-
-DOMID_SELF = 0x7FF0
 
 
 class Dom0Run:
