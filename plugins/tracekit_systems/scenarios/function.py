@@ -11,7 +11,7 @@ from tracekit_systems.scenarios.kernel import Kernel
 from tracekit_systems.scenarios.program import grouped, sent, words
 from tracekit_systems.scenarios.qemu import QemuLines
 from tracekit_systems.scenarios.served import MDEV, Served, index_of
-from tracekit_systems.scenarios.storage import refusal
+from tracekit_systems.scenarios.storage import refusal, store
 from tracekit_systems.scenarios.world import MS, World, power_of_two, vectors
 
 NORESIZE = 0x8
@@ -219,7 +219,7 @@ class FunctionRun:
         if why:
             self.world.fault("CFG-003", self.name, step)
             return False
-        got = self.kernel.store(count) if isinstance(self.kernel, Kernel) else 0
+        got = store(self.kernel, count) if isinstance(self.kernel, Kernel) else 0
         self.world.steps[step.number - 1] = type(step)(step.number, step.at, step.subject, step.what, f"{got} granted")
         self.stored = self.wanted = set(range(got))
         self.told = got == count

@@ -5,7 +5,7 @@ from typing import Any
 from tracekit import VFIO_MSI, VFIO_MSIX, Device
 from tracekit_systems.scenarios.interrupts import Interrupts
 from tracekit_systems.scenarios.kernel import Kernel
-from tracekit_systems.scenarios.storage import refusal
+from tracekit_systems.scenarios.storage import refusal, store
 from tracekit_systems.scenarios.world import MS, World, vectors
 
 
@@ -58,7 +58,7 @@ class HostDriver:
             self.world.fault("CFG-003", self.name, step)
             stores = False
         step = self.world.step(self.name, f"the host's driver asks for {vectors(asked)}{' of message storage' if stores else ''}")
-        got = self.kernel.store(asked) if stores else self.kernel.load(asked)
+        got = store(self.kernel, asked) if stores else self.kernel.load(asked)
         self.granted = set(range(got))
         self.world.steps[step.number - 1] = step = type(step)(step.number, step.at, step.subject, step.what, vectors(got))
         for code in self.kernel.noticed:

@@ -119,7 +119,7 @@ class Kernel:
         limits = [count, self.world.vectors.available]
         size = self.domain.limit() if self.domain.kind == "msix" else None
         limits += [size] if size is not None else []
-        limits += [self._entries_left()] if self.world.irtes is not None else []
+        limits += [self.world.entries.left(self.name)] if self.world.entries is not None else []
         return max(int(min(limits)), 0)
 
     def set_irqs(self, vfio: Any, r: Any) -> int:
@@ -262,20 +262,6 @@ class Kernel:
     def _call_signal(self, v: int, fd: int) -> None:
         self.world.call(self.name, SIGNAL, vector=v, fd=fd, msix=int(self.index == VFIO_MSIX))
 
-    def store(self, count: int) -> int:
-        """Take vectors from the device's message storage, which no table limits, and return how many there are."""
-        left = [self._entries_left()] if self.world.irtes is not None else []
-        got = max(int(min([count, self.world.vectors.available, *left])), 0)
-        self.interrupts.enable(VFIO_MSIX)
-        self.interrupts.unmask_function()
-        for v in range(got):
-            self.world.vectors.allocate(self.irq + v)
-            self.world.vectors.activate(self.irq + v)
-            self.interrupts.attach(v)
-        if self.world.irtes is not None:
-            self.world.entries[self.name] = got
-        return got
-
     def _vector_events(self, irq: int, vector: int, got: int, managed: bool = False) -> None:
         """Note the trace events of x86's vectors, where a refused irq is tried on the wanted CPUs, then on any; elsewhere the request."""
         if self.world.scenario.host.arch != "x86":
@@ -316,31 +302,52 @@ class Kernel:
         return result
 
     def _alloc_msi(self, count: int) -> Any:
+        """Enable a block of plain MSI: where one of several vectors is not to be had, a single one is tried (msi_handle_pci_fail)."""
         self.world.call(self.name, "__pci_enable_msi_range", minvec=1, maxvec=count)
         wanted = min(count, self.function.msi_count or 1)
-        result = self.function.enable_msi(1, count) if wanted <= self.world.vectors.available else frozenset((ENOSPC,))
+        for size in dict.fromkeys((wanted, 1)):
+            if self._has_block(size):
+                result = self.function.enable_msi(1, size)
+                break
+        else:
+            result = frozenset((ENOSPC,))
         if (ret := int(min(result))) > 0:
             self.interrupts.enable(VFIO_MSI, range(ret))
         for v in range(max(ret, 0)) if self.early else ():
             self._vector_events(self.irq + v, 40 + v % 180, 0)
         self.world.back(self.name, "__pci_enable_msi_range", ret)
-        self._granted(ret, count)
+        self.noticed += ["MSI-004"] if 0 < ret < count else []
+        self._allocated(ret)
         return result
 
+    def _has_block(self, size: int) -> bool:
+        """Take entries for a block of plain MSI, and return whether there are as many CPU vectors too."""
+        now = self.early or not self.world.gates.get("KV1", True)  # else a vector is taken at the request of its irq
+        if now and size > self.world.vectors.available:
+            self.noticed.append("VEC-002")
+            return False
+        if self.world.entries is not None and not self.world.entries.block(self.name, size):
+            self._no_entry()
+            return False
+        return True
+
     def _granted(self, ret: int, count: int) -> None:
-        """Take what the enable needs of the host's pools."""
+        """Take what an enable of MSI-X needs of the host's pools."""
         if 0 < ret < count or ret == ENOSPC:
-            left = self.world.irtes is not None and self._entries_left() < count
-            if left:
+            if self.world.entries is not None and self.world.entries.left(self.name) < count:
                 self._no_entry()
             else:
                 self.noticed.append("VEC-002")
-            self.noticed += ["MSI-004"] if ret > 0 or count > 1 and self.index == VFIO_MSIX else []
+            self.noticed += ["MSI-004"] if ret > 0 or count > 1 else []
+        if self.world.entries is not None:
+            self.world.entries.take(self.name, max(ret, 0))
+        self._allocated(ret)
+
+    def _allocated(self, ret: int) -> None:
+        """Allocate the irqs of vectors that were granted."""
         for v in range(max(ret, 0)):
             if not self._is_managed(v):
                 self.world.vectors.allocate(self.irq + v, maskable=self.maskable)
-        if self.world.irtes is not None:
-            self.world.entries[self.name] = max(ret, 0)
         if self.world.vectors.warnings:
             self.world.vectors.warnings = 0
             self.world.message(self.name, "Interrupt reservation exceeds available resources")
@@ -357,7 +364,7 @@ class Kernel:
         """Add one vector to those enabled, and return the error."""
         self.world.call(self.name, "pci_msix_alloc_irq_at", index=index)
         result = self.function.alloc_at(index)
-        if min(result) >= 0 and self.world.irtes is not None and self._entries_left() <= len(self.function.vectors) - 1:
+        if min(result) >= 0 and self.world.entries is not None and not self.world.entries.add(self.name):
             self.function.free_at(index)
             result = frozenset((ENOSPC,))
             self._no_entry()
@@ -369,8 +376,6 @@ class Kernel:
             self.noticed.append("MSI-001")
         if ret >= 0:
             self.world.vectors.allocate(self.irq + index)
-            if self.world.irtes is not None:
-                self.world.entries[self.name] = self.world.entries.get(self.name, 0) + 1
         return min(ret, 0)
 
     def _no_entry(self) -> None:
@@ -381,7 +386,7 @@ class Kernel:
 
     def _limit(self) -> None:
         """Say how many irqs the parent can give: remapping entries, and CPU vectors where these are taken at the allocation."""
-        limits = [self._entries_left()] if self.world.irtes is not None else []
+        limits = [self.world.entries.left(self.name)] if self.world.entries is not None else []
         limits += [self.world.vectors.available] if not self.world.gates.get("KV1", True) else []
         limits += [self._managed(limits)] if self.masks else []
         self.function.room = min(limits) if limits else None
@@ -395,11 +400,6 @@ class Kernel:
             if got:
                 return n
         return min([len(self.masks), *limits])
-
-    def _entries_left(self) -> int:
-        shared = self.world.scenario.host.iommu == "intel"
-        others = sum(n for name, n in self.world.entries.items() if shared and name != self.name)
-        return (self.world.irtes or 0) - others
 
     def _smaller(self) -> bool:
         return bool(self.domain.per_device and self.domain.hwsize is not None and self.domain.hwsize < self.function.msix_count)
@@ -432,6 +432,7 @@ class Kernel:
         self.interrupts.disable()
         for irq in [i for i in self.world.vectors.irqs if self.irq <= i < self.irq + LARGEST_TABLE]:
             self.world.vectors.free(irq)
-        self.world.entries.pop(self.name, None)
+        if self.world.entries is not None:
+            self.world.entries.free(self.name)
         if self.world.gates["domain_removed_on_disable"]:
             self.unbind()

@@ -12,6 +12,7 @@ from tracekit_systems.scenarios.dom0 import Dom0Run
 from tracekit_systems.scenarios.emit import dmesg, ftrace
 from tracekit_systems.scenarios.emit_qemu import qemu
 from tracekit_systems.scenarios.emit_xen import device_model, dom0, xen
+from tracekit_systems.scenarios.entries import Entries
 from tracekit_systems.scenarios.function import CLASSES, FunctionRun
 from tracekit_systems.scenarios.hostdriver import HostDriver
 from tracekit_systems.scenarios.hotplug import draw, plug
@@ -75,7 +76,7 @@ class Forward(Simulator):
         if scenario.host.xen:
             return _xen(world, assumed)
         others = _pools(world)
-        if scenario.host.iommu == "amd" and world.irtes is not None and not scenario.host.irtes:
+        if scenario.host.iommu == "amd" and world.entries is not None and not scenario.host.irtes:
             assumed += (f"the AMD IOMMU is taken to have {AMD_ENTRIES} entries a device; older kernels have 256",)
         runs = _functions(world)
         _schedule(world, runs)
@@ -169,9 +170,10 @@ def _pools(world: World) -> int:
         taken = min(evenly + (cpu < more), size)
         world.vectors.online(cpu, size - taken, taken)
     if host.arch == "x86" and host.remapping:
-        world.irtes = host.irtes or (INTEL_ENTRIES if host.iommu == "intel" else AMD_ENTRIES)
+        shared = host.iommu == "intel"
+        world.entries = Entries(host.irtes or (INTEL_ENTRIES if shared else AMD_ENTRIES), shared)
         if host.iommu == "intel" and others:
-            world.entries["other devices"] = others
+            world.entries.held["other devices"] = (1 << others) - 1
     world.measure()
     return others
 

@@ -32,15 +32,13 @@ class Event:
 
 @dataclass
 class World:
-    """What all devices share. `vectors` is the machine of the CPU vectors; entries of the remapping table are counted: MSI-X takes them
-    one by one, so that no gap between them matters."""
+    """What all devices share. `vectors` is the machine of the CPU vectors; `entries` are those of interrupt remapping, None without it."""
 
     scenario: Scenario
     machines: Mapping[str, Any]
     gates: Mapping[str, bool]
     vectors: Any
-    irtes: int | None = None
-    entries: dict[str, int] = field(default_factory=dict)
+    entries: Any = None
     now: int = 0
     steps: list[Step] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -149,10 +147,8 @@ class World:
         taken = [c.allocated + c.managed - c.managed_used for c in online]
         sizes = [t + c.available for t, c in zip(taken, online, strict=True)]
         self.peak("CPU vectors" if bound else "vectors", sum(taken), sum(sizes) if bound else None)
-        if self.irtes is not None and self.scenario.host.iommu == "intel":
-            self.peak("IRTEs", sum(self.entries.values()), self.irtes)
-        elif self.irtes is not None:
-            self.peak("IRTEs of a device", max(self.entries.values(), default=0), self.irtes)
+        if self.entries is not None:
+            self.peak("IRTEs" if self.entries.shared else "IRTEs of a device", self.entries.taken(), self.entries.size)
         if bound and len(sizes) > 1:
             worst = min(range(len(sizes)), key=lambda n: sizes[n] - taken[n])
             self.peak("vectors of the fullest CPU", taken[worst], sizes[worst])
