@@ -38,6 +38,7 @@ OFF = {"what": "disable"}
         (program([{}, {"start": 1, "count": 3}], host={"kernel": "6.12"}), set()),
         (program([{}, {"count": 3}], gates=["-KV4"]), {"VFIO-005", "VFIO-007"}),  # the block begins with a vector that is wired
         (program([OFF, OFF]), set()),
+        (program([SET_8, {"count": 9}, {"start": 8}]), set()),  # no vectors of this table: the ioctl refuses them
     ],
 )
 def test_requests_of_a_program(tree: dict[str, Any], faults: set[str], tmp_path: Path) -> None:

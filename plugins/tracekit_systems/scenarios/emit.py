@@ -11,7 +11,7 @@ VDEV, PCI_DEV, STEP = 0xFF11000010000000, 0xFF11000020000000, 0x4000
 COMPILERS = {"x86": "x86_64", "arm64": "aarch64", "powerpc": "powerpc64le", "s390": "s390x", "loongarch": "loongarch64"}
 OF_VFIO = ("vfio_",)
 OF_MSI_CORE = ("msi_",)
-MODULES = {"vfio_": " [vfio_pci_core]"}
+VFIO_MODULE = " [vfio_pci_core]"
 CALLERS = {  # function -> from where it is called, as a return probe prints it
     "vfio_pci_set_irqs_ioctl": "vfio_pci_core_ioctl+0x109/0xf60 [vfio_pci_core]",
     "__pci_enable_msix_range": "pci_alloc_irq_vectors_affinity+0xad/0x110",
@@ -93,7 +93,7 @@ def _text(e: Event, names: Mapping[str, int], kind: str, offset: int, closing: b
     if e.kind == "return":
         callers = CLOSING if closing else CALLERS
         return f"r_{e.function}: ({callers.get(e.function, '[unknown/kretprobe]')} <- {e.function}) ret={e.ret}"
-    module = next((m for begin, m in MODULES.items() if e.function.startswith(begin)), "")
+    module = VFIO_MODULE if e.function.startswith(OF_VFIO) else ""
     pointer = "" if e.function == "request_threaded_irq" else _pointer(e.function, names[e.device], offset)
     told = f"{pointer} {_arguments(e.args)}".strip()
     return f"k_{e.function}: ({e.function}+0x4/0x320{module}) {told}"
@@ -108,7 +108,7 @@ def _pointer(function: str, number: int, offset: int) -> str:
 
 
 def _arguments(args: Mapping[str, int]) -> str:
-    return " ".join(f"{k}={v:#x}" if k == "flags" else f"{k}={v}" for k, v in args.items())
+    return " ".join([f"{k}={v:#x}" if k == "flags" else f"{k}={v}" for k, v in args.items()])
 
 
 def stamp(at: int, width: int) -> str:

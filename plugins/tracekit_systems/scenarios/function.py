@@ -39,6 +39,8 @@ class FunctionRun:
         self.vfio: Any = None
         self.vmm: Any = None
         self.sent: list[tuple[Any, int]] = []
+        self.refused: list[str] = []  # what did not come to the kernel's function
+        self.size = 0
         self.lines = QemuLines(world, name, self.index)
         self.line = world.machines["Vmm"]("incr", 1)  # the client's side of INTx
         self.wanted: set[int] = set()
@@ -103,6 +105,7 @@ class FunctionRun:
             self.rebind()
         self.current, size = session, 1 if self.device.backend in MDEV else self.device.entries(session)
         self.kernel.resize(size)
+        self.size = power_of_two(size) if self.index == VFIO_MSI else size
         host = self.world.scenario.host
         if host.arch == "x86" and not host.remapping and not self.served:
             self.world.step(self.name, "VFIO refuses the group: there is no interrupt remapping")
@@ -149,8 +152,12 @@ class FunctionRun:
             self._act(words(group), partial(self._send_all, group), own=own)
 
     def _send_all(self, group: Iterable[Request]) -> None:
+        """Send requests; the ioctl itself refuses vectors that the table has not (vfio_set_irqs_validate_and_prepare)."""
         for r in group:
-            self.send(sent(r, self.index))
+            if r.kind == "vectors" and r.what == "enable" and r.start + r.count > self.size:
+                self.refused.append(f"SET_IRQS {r.start}+{r.count} eventfd: {EINVAL}, beyond the table")
+            else:
+                self.send(sent(r, self.index))
         self.wanted = set(self.vfio.wired)
 
     def _client(self, size: int) -> Any:
@@ -253,7 +260,7 @@ class FunctionRun:
 
     def _act(self, what: str, act: Callable[[], None], own: bool = False) -> None:
         """Run one action of the guest or the client, and check the requests that it leads to. `own`: the guest takes its vectors down."""
-        self.sent, self.torn, self.down = [], False, set()
+        self.sent, self.refused, self.torn, self.down = [], [], False, set()
         alive, lane = set(self.vfio.wired), f"{self.name} windows"
         before, began = len(self.interrupts.signals), self.world.now
         step = self.world.step(self.name, what)
@@ -263,7 +270,7 @@ class FunctionRun:
         self.switched_off = own and bool(alive) or self.switched_off and not self.vfio.wired
         self.torn = self.torn and not own
         ret = self.sent[-1][1] if self.sent else 0
-        asked = "; ".join(f"SET_IRQS {r.start}+{r.count} {r.data}: {n}" for r, n in self.sent)
+        asked = "; ".join([*(f"SET_IRQS {r.start}+{r.count} {r.data}: {n}" for r, n in self.sent), *self.refused])
         self.world.steps[step.number - 1] = step = type(step)(step.number, began, self.name, step.what, asked)
         self._judge(step, ret, alive, before)
         self.world.measure()
