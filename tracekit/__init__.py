@@ -44,7 +44,7 @@ _HOMES = {
     "TracekitError": "errors",
     **dict.fromkeys(("Answer", "Fault", "Grid", "Pool", "Signal", "Step"), "simulate.answer"),
     **dict.fromkeys(("Foreseen", "Perhaps", "Plan"), "simulate.plan"),
-    **dict.fromkeys(("Act", "Device", "Hotplug", "Scenario", "release_of"), "simulate.scenario"),
+    **dict.fromkeys(("Act", "Device", "Hotplug", "Request", "Scenario", "release_of"), "simulate.scenario"),
     **dict.fromkeys(("Parts", "Simulator"), "simulate.simulator"),
     **dict.fromkeys(("Gate", "Since", "gate_value"), "replay.gates"),
     "Fix": "replay.whatif",
@@ -197,6 +197,7 @@ if TYPE_CHECKING:
     from tracekit.simulate.scenario import Act as Act
     from tracekit.simulate.scenario import Device as Device
     from tracekit.simulate.scenario import Hotplug as Hotplug
+    from tracekit.simulate.scenario import Request as Request
     from tracekit.simulate.scenario import Scenario as Scenario
     from tracekit.simulate.scenario import release_of as release_of
     from tracekit.simulate.simulator import Parts as Parts

@@ -143,6 +143,14 @@ def _release(pool: Any, irq: int) -> None:
         pool.cpus[0].available += 1
 
 
+def scarce(tables: Mapping[str, pl.DataFrame]) -> int | None:
+    """Return how many vectors were left at the begin of the source in which one was refused first; None where none was."""
+    failures = tables.get("vector_failures")
+    if failures is None or failures.is_empty():
+        return None
+    return next((h.room for h in _hosts(tables)), None)
+
+
 def _hosts(tables: Mapping[str, pl.DataFrame]) -> Iterator[Host]:
     """Yield the sources that show a shortage, with their steps in order."""
     failures, excess = tables.get("vector_failures"), _excess(tables)

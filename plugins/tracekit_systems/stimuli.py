@@ -4,7 +4,7 @@ The requests that a client sends are recomputed in a replay, so they are turned 
 enable of one vector more is "unmask that vector", an enable is "enable with so many vectors".
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -67,19 +67,23 @@ def recordings(tables: Mapping[str, pl.DataFrame]) -> list[Recording]:
 
     Sources of a Xen dom0 are left out: Xen's private irq domain has no size (arch/x86/pci/xen.c, xen_create_pci_msi_domain).
     """
-    groups: dict[tuple[Any, ...], dict[Identity, dict[str, list[Row]]]] = {}
-    for name in OF_FUNCTION:
-        for row in rows_of(tables[name]) if name in tables else ():
-            place = groups.setdefault((row.source, row.machine, row.boot), {})
-            place.setdefault(device_of(row), {}).setdefault(name, []).append(row)
-    xen = set(tables["op_xen_setup"]["source"].unique()) if "op_xen_setup" in tables else set()
-    known = [(place[0], rows) for place, by in groups.items() if place[0] not in xen for rows in _adopted(by)]
-    made = [_recording(source, rows, tables, index) for source, rows in known for index in KINDS]
+    made = [_recording(source, rows, tables, index) for source, rows in functions(tables, OF_FUNCTION) for index in KINDS]
     best: dict[tuple[str, int], int] = {}
     for r in made:
         if r.stimuli:
             best[r.label, r.index] = min(best.get((r.label, r.index), 9), BASES.get(r.basis, 9))
     return [r for r in made if r.stimuli and BASES.get(r.basis, 9) == best[r.label, r.index]]
+
+
+def functions(tables: Mapping[str, pl.DataFrame], names: Sequence[str]) -> list[tuple[str, dict[str, list[Row]]]]:
+    """Return the rows of these tables by source and function, without the sources of a Xen dom0."""
+    groups: dict[tuple[Any, ...], dict[Identity, dict[str, list[Row]]]] = {}
+    for name in names:
+        for row in rows_of(tables[name]) if name in tables else ():
+            place = groups.setdefault((row.source, row.machine, row.boot), {})
+            place.setdefault(device_of(row), {}).setdefault(name, []).append(row)
+    xen = set(tables["op_xen_setup"]["source"].unique()) if "op_xen_setup" in tables else set()
+    return [(place[0], rows) for place, by in groups.items() if place[0] not in xen for rows in _adopted(by)]
 
 
 def _adopted(by: dict[Identity, dict[str, list[Row]]]) -> Iterator[dict[str, list[Row]]]:
@@ -109,8 +113,8 @@ def _recording(source: str, rows: Mapping[str, list[Row]], tables: Mapping[str, 
     made.lost, made.spilled = _is_lost(growths, made, tables), _is_spilled(growths, tables.get("irq_handler_entry"))
     made.bounded = any(e.fail_ret == ERANGE for e in enables)
     made.deduced = len(enables) == 1 and enables[0].hwsize_how == "deduced"
-    asked = [*map(_demand, enables), *(w.new for w in growths), *(r.start + r.count for r in refusals)]
-    told = _told_elsewhere(made, tables)
+    asked = [*map(demand, enables), *(w.new for w in growths), *(r.start + r.count for r in refusals)]
+    told = told_elsewhere(made.label, tables)
     sizes = _sizes(enables, growths, max(asked, default=1), told)
     if told is None and all(e.live is None for e in enables):
         made.assumptions.append(f"the table is taken to have {sizes[0][1]} entries, the most that was asked for: nothing tells its size")
@@ -165,12 +169,12 @@ def _sizes(enables: list[Row], growths: list[Row], least: int, told: int | None)
     return [(0, read[0][1] if read else max(least, told or 0)), *read]
 
 
-def _told_elsewhere(made: Recording, tables: Mapping[str, pl.DataFrame]) -> int | None:
+def told_elsewhere(label: str, tables: Mapping[str, pl.DataFrame]) -> int | None:
     """Return the function's table size in another source of the case: QEMU's trace, or lspci, whose BDF may lack the domain."""
     for name, (bdf, column) in SIZED.items():
         frame = tables.get(name)
         if frame is not None and not frame.is_empty():
-            names = [full_bdf(made.label), full_bdf(made.label).removeprefix("0000:")]
+            names = [full_bdf(label), full_bdf(label).removeprefix("0000:")]
             mine = frame.filter(pl.col(bdf).is_in(names))[column].drop_nulls()
             if mine.len():
                 return int(mine[0])
@@ -206,11 +210,11 @@ def _of_enables(enables: list[Row], growths: set[int]) -> Iterator[Timed]:
         if earlier is not None and e.created and e.removed_line is None:
             yield e.line, 0, Stimulus("rebind")
         if e.operation == "alloc_at":
-            yield e.line, 3, Stimulus("unmask", e.min if e.min is not None else _demand(e) - 1, works=_works(e))
+            yield e.line, 3, Stimulus("unmask", e.min if e.min is not None else demand(e) - 1, works=_works(e))
         elif e.request is None:
-            yield e.line, 3, Stimulus("driver enable", _demand(e), e.min or 1)
+            yield e.line, 3, Stimulus("driver enable", demand(e), e.min or 1)
         elif e.request not in growths:
-            yield e.line, 3, Stimulus("enable", _demand(e), works=_works(e))
+            yield e.line, 3, Stimulus("enable", demand(e), works=_works(e))
 
 
 def _works(e: Row) -> bool | None:
@@ -218,7 +222,7 @@ def _works(e: Row) -> bool | None:
     return None if e.ret is None else e.ret >= 0 if e.operation == "alloc_at" else e.ret > 0
 
 
-def _demand(e: Row) -> int:
+def demand(e: Row) -> int:
     """Return how many vectors were asked for: as recorded, else as granted, else at least as many as the index that was refused."""
     known = [e.max if e.operation == "enable" else None, e.ret if e.ret is not None and e.ret > 0 else None]
     tried = (e.fail_index + 1) if e.fail_index is not None else 1

@@ -90,7 +90,7 @@ def test_gates_are_flipped_at_once() -> None:
         (["--flip", "KV22"], "--flip KV22: there is no such gate; did you mean KV2?"),
         (["--set", "host.kernal=6.1"], f"{GROWN}: host.kernal: there is no such setting; did you mean kernel?"),
         (["--grid", "host.kernel"], "--grid host.kernel: give NAME=VALUE,VALUE, as in host.kernel=6.1,6.12"),
-        (["--emit", "ftrace,strace", "-o", "x"], "--emit strace: give ftrace, dmesg, qemu, xen; did you mean ftrace?"),
+        (["--emit", "ftrace,strace", "-o", "x"], "--emit strace: give ftrace, dmesg, qemu, xen, dm, dom0; did you mean ftrace?"),
         (["--emit", "ftrace,dmesg"], "--emit of several kinds needs --output FOLDER"),
         (["--format", "yaml"], "no report is called yaml; there are html, json, markdown, svg, terminal"),
         (["--format", "svg", "--grid", "host.cpus=1,2"], "no report is called svg; there are html, json, markdown, terminal"),

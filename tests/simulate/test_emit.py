@@ -58,8 +58,8 @@ def test_the_lines_are_those_of_qemu(tmp_path: Path) -> None:
         "4211@1795220106.000310:vfio_msix_vector_release  (0000:3d:00.0) vector 0 released",
         "4211@1795220106.000310:vfio_msix_enable  (0000:3d:00.0)",
         "4211@1795220106.001312:vfio_msix_vector_do_use  (0000:3d:00.0) vector 0 used",
-        "4212@1795220106.006003:vfio_msix_pba_disable  (0000:3d:00.0)",
-        "2026-11-21T00:15:06.006144Z qemu-system-x86_64: vfio: failed to enable vectors, -1",
+        "4212@1795220106.006005:vfio_msix_pba_disable  (0000:3d:00.0)",
+        "2026-11-21T00:15:06.006146Z qemu-system-x86_64: vfio: failed to enable vectors, -1",
     ]
 
 
@@ -115,6 +115,51 @@ def test_the_lines_are_those_of_xen(tmp_path: Path) -> None:
         "(d1) [  200.000002] nvme 0000:00:05.0: xen: msi bound to pirq=31",
         "(d1) [  200.000003] nvme 0000:00:05.0: xen: msi --> pirq=31 --> irq=48",
         "(d1) [  200.000004] xen:events: Failed to obtain physical IRQ 48",
+    ]
+
+
+def test_the_lines_are_those_of_the_device_model(tmp_path: Path) -> None:
+    simulated(guest("4.14", [{**NVME, "table": [2], "sessions": [1]}], "7.2", cpus=1, in_use=183) | {"sessions": 1}, tmp_path, ("dm",))
+    assert (tmp_path / "dm.txt").read_text().splitlines() == [
+        "QEMU emulator version 7.2",
+        "[00:05.0] msi_msix_setup: requested pirq 55 for MSI-X (vec: 0, entry: 0)",
+        "[00:05.0] msi_msix_update: Updating MSI-X with pirq 55 gvec 0 gflags 0 (entry: 0)",
+        "[00:05.0] msi_msix_setup: requested pirq 54 for MSI-X (vec: 0, entry: 0x1)",
+        "[00:05.0] msi_msix_setup: Error: Mapping of MSI-X (err: 22, vec: 0, entry 0x1)",
+    ]
+
+
+DOM0 = {"name": "0000:00:11.0", "driver": "host", "table": [9], "enables": [1, 3]}
+
+
+@pytest.mark.parametrize(
+    ("tree", "kind", "found"),
+    [
+        (guest("4.14", [{**NVME, "table": [2]}], "7.2", cpus=1, in_use=183), "dm", {("XEN-005", "proven", "guest's 00:05.0")}),
+        (guest("4.14", [{**NVME, "table": [2, 2, 2]}], "7.2"), "dm", set()),
+        (guest("4.14", [{**NVME, "table": [4, 4]}], "2.0"), "dm", {("XEN-003", "probable", "guest's 00:05.0")}),
+        (
+            guest("4.14", [DOM0], dom0_pirqs=2),
+            "dom0",
+            {("XEN-002", "probable", "dom0 (0000:00:11.0)"), ("XEN-007", "proven", "0000:00:11.0")},
+        ),
+        (guest("4.14", [DOM0], dom0_pirqs=3), "dom0", set()),
+        (guest("4.14", [DOM0], cpus=1, in_use=184), "dom0", {("XEN-005", "proven", "0000:00:11.0")}),
+    ],
+)
+def test_the_logs_around_a_guest_of_xen(tree: dict[str, Any], kind: str, found: set[tuple[str, str, str]], tmp_path: Path) -> None:
+    _, findings = simulated(tree, tmp_path, (kind,))
+    assert {(f.code, f.grade, f.subject.label) for f in findings} == found
+
+
+def test_dom0_gives_back_what_a_refused_request_had_mapped(tmp_path: Path) -> None:
+    told, _ = simulated(guest("4.14", [DOM0], dom0_pirqs=2) | {"rebinds": [2], "sessions": 2}, tmp_path, ("dom0",))
+    assert told.guest == ("0000:00:11.0: dom0's driver has 0 vectors",)
+    assert (tmp_path / "dom0.txt").read_text().splitlines()[6:10] == [
+        "[  200.000001] nvme nvme0: pci function 0000:00:11.0",
+        "[  200.000002] nvme 0000:00:11.0: xen map irq failed -28 for 32752 domain",
+        "[  200.000003] xen:events: unmap irq failed -22",
+        "[  200.000004] xen:events: unmap irq failed -22",
     ]
 
 

@@ -37,7 +37,7 @@ def test_the_lines_are_those_of_the_kernel(tmp_path: Path) -> None:
         "[    0.000000] Command line: BOOT_IMAGE=/vmlinuz root=/dev/vda1 ro intel_iommu=on",
         "[    0.900000] DMAR-IR: Enabled IRQ remapping in x2apic mode",
         "[  200.000001] vfio-pci 0000:3d:00.0: enabling device (0000 -> 0002)",
-        "[  200.002199] vfio-pci 0000:3d:00.0: enabling device (0000 -> 0002)",
+        "[  200.002203] vfio-pci 0000:3d:00.0: enabling device (0000 -> 0002)",
     ]
 
 

@@ -37,6 +37,7 @@ def test_defaults_stand_for_what_is_not_given() -> None:
             "s: interrupts.device: no device is called eth1; did you mean eth0?",
         ),
         ({"host": 6}, "s: host: give a table of settings"),
+        ({"requests": [{"what": "enabel"}]}, "s: requests.0.what = enabel: give enable, disable, mask, unmask; did you mean enable?"),
     ],
 )
 def test_what_is_wrong_is_named(tree: dict[str, Any], told: str) -> None:

@@ -31,7 +31,8 @@ def simulate(
     ] = None,
     flip: Annotated[str, typer.Option("--flip", metavar="GATE,...", help="Flip gates, all at once: KV2,QV3 (tracekit explain).")] = "",
     emit: Annotated[
-        str, typer.Option("--emit", metavar="KIND,...", help="Write the lines of such a run into --output: ftrace, dmesg, qemu, xen.")
+        str,
+        typer.Option("--emit", metavar="KIND,...", help="Write the lines of such a run into --output: ftrace, dmesg, qemu, xen, dm, dom0."),
     ] = "",
     plan: Annotated[
         Path | None,

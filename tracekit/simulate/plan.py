@@ -79,7 +79,7 @@ def plan(simulator: Simulator, parts: Parts, change: Sequence[str], cases: Itera
         return answers[asked]
 
     found = []
-    for case in cases:
+    for case in map(_with_guests, cases):
         blank = Foreseen(case.case, case.machine)
         if not case.settings.get("devices"):
             found.append(replace(blank, skipped="its logs show no device with vectors"))
@@ -89,6 +89,16 @@ def plan(simulator: Simulator, parts: Parts, change: Sequence[str], cases: Itera
         except TracekitError as e:
             found.append(replace(blank, skipped=str(e)))
     return Plan(tuple(change), tuple(found))
+
+
+def _with_guests(case: Seen) -> Seen:
+    """Return a case with a VMM in the place of a program or a driver: what these ask for after a change, is not told by their requests."""
+    client = {k: v for k, v in case.settings.get("client", {}).items() if (k, v) != ("name", "program")}
+    settings = {k: v for k, v in case.settings.items() if k not in ("requests", "client", "sessions")} | (
+        {"client": client} if client else {}
+    )
+    devices = [{k: v for k, v in d.items() if k not in ("driver", "enables")} for d in settings.get("devices", ())]
+    return replace(case, settings=settings | ({"devices": devices} if devices else {}))
 
 
 def after(seen: Mapping[str, Any], change: Sequence[str]) -> tuple[Tree, tuple[str, ...]]:
@@ -105,8 +115,10 @@ def after(seen: Mapping[str, Any], change: Sequence[str]) -> tuple[Tree, tuple[s
     for old, new in zip(seen["devices"], made["devices"], strict=True):
         if new.get(TABLE) == old.get(TABLE):
             continue
-        last = (old.get(TABLE) or [0])[-1]
-        new[TABLE] = [*(old.get(TABLE) or []), *_numbers(new[TABLE])]
+        sizes = list(old.get(TABLE) or [])
+        last = (sizes or [0])[-1]
+        sizes += [last] * (max(seen.get("rebinds", ()), default=0) - len(sizes)) if sizes else []
+        new[TABLE] = [*sizes, *_numbers(new[TABLE])]
         whole = old.get("queues", 0) in (0, last)
         if new.get("queues") == old.get("queues") and whole:
             new["queues"] = 0

@@ -25,9 +25,9 @@ class Host:
     """The host. `parent`: the interrupt parent where it is not the usual one of the architecture (`GIC ITS`, `Hyper-V`).
 
     `vectors`: CPU vectors of one CPU that devices can have; `in_use`: those that the host's own devices hold. `irtes`: entries of the
-    remapping table, 0 for those of the IOMMU's kind. `xen`: release of the hypervisor, empty without one; `pirqs`: numbers that a domain
-    can have for MSI; `event_channels`: those that a domain may have by its configuration; `events`: how they are kept, which
-    limits them too; `auto` is what the releases do.
+    remapping table, 0 for those of the IOMMU's kind. `xen`: release of the hypervisor, empty without one; `pirqs`: numbers that a
+    domain can have for MSI; `dom0_pirqs`: those of dom0, 0 for what Xen gives it; `event_channels`: those that a domain may have by its
+    configuration; `events`: how they are kept, which limits them too; `auto` is what the releases do.
     """
 
     arch: str = one_of("x86", "arm64", "s390", "powerpc", "loongarch")
@@ -41,6 +41,7 @@ class Host:
     irtes: int = 0
     xen: str = field(default="", metadata={"release": True})
     pirqs: int = 32
+    dom0_pirqs: int = 0
     event_channels: int = 1023
     events: str = one_of("auto", "fifo", "2-level")
 
@@ -49,10 +50,10 @@ class Host:
 class Client:
     """The VMM. `policy`: how it adds a vector; `auto` is what its release does on this host. `window`: us from a disable to the enable.
 
-    `vfio-user` is QEMU with every function served by a vfio-user server.
+    `vfio-user` is QEMU with every function served by a vfio-user server; a `program` has no guest and sends what `requests` list.
     """
 
-    name: str = one_of("qemu", "kvmtool", "vfio-user")
+    name: str = one_of("qemu", "kvmtool", "vfio-user", "program")
     version: str = field(default="8.2", metadata={"release": True})
     policy: str = one_of("auto", "incr", "dyn", "full")
     window: int = 300
@@ -85,8 +86,10 @@ class Device:
 
     `backend`: what serves a passed-through function: the device by vfio-pci, an mdev driver (i915 GVT, mtty: one vector of plain MSI), or a
     vfio-user server.
-    `queues`: vectors that the guest's driver wants, 0 for the whole table. `kind`: MSI-X, plain MSI with `table` vectors, the INTx line, or
-    interrupt message storage with `table` entries, and MSI-X where the host has none.
+    `queues`: vectors that the driver wants, 0 for the whole table; `enables`: how many in each of its enables, between which it frees
+    them (nvme: 1, then one a queue and one more). `pre_vectors`: the first ones of a managed driver, which are not managed.
+    `kind`: MSI-X, plain MSI with `table` vectors, the INTx line, or interrupt message storage with `table` entries, and MSI-X where the
+    host has none.
     `maskable`: plain MSI with mask bits. `intx`: whether a function with MSI or MSI-X has an INTx pin too, which no VF has. `pending`:
     whether pending bits outlive a disable, which PCI Express leaves open.
     `sessions`: those in which it is used; none given: in all. `reload`: whether its driver is reloaded in each session (Xen).
@@ -98,6 +101,8 @@ class Device:
     backend: str = one_of("vfio-pci", "gvt", "mtty", "vfio-user")
     table: tuple[int, ...] = (8,)
     queues: int = 0
+    enables: tuple[int, ...] = ()
+    pre_vectors: int = 0
     kind: str = one_of("msix", "msi", "intx", "ims")
     maskable: bool = False
     intx: bool = False
@@ -113,7 +118,11 @@ class Device:
     def wanted(self, session: int) -> int:
         """Return how many vectors the driver asks for: no more than there are entries."""
         size = 1 if self.kind == "intx" or self.backend in ("gvt", "mtty") else self.entries(session)
-        return min(self.queues or size, size)
+        return min(self.enables[-1] if self.enables else self.queues or size, size)
+
+    def before(self, session: int) -> tuple[int, ...]:
+        """Return how many vectors each enable asks for before the last one."""
+        return tuple(min(n, self.entries(session)) for n in self.enables[:-1])
 
     def used(self, session: int) -> bool:
         """Return whether the device is used in a session."""
@@ -143,6 +152,23 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """A program sends a SET_IRQS in a session, in the order in which requests are listed, and does so `times` times.
+
+    `what`: an enable wires an eventfd to each of `count` vectors from `start` on, a disable switches all of them off; the line is
+    masked and unmasked. `kind`: the vectors of the device, its line, or what notifies of errors and of the host's wish for the device.
+    """
+
+    session: int = 1
+    what: str = one_of("enable", "disable", "mask", "unmask")
+    start: int = 0
+    count: int = 1
+    kind: str = one_of("vectors", "intx", "error", "request")
+    device: str = ""
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Hotplug:
     """A CPU of the host is taken offline, or brought back (`online`), `at` so many milliseconds after the begin."""
 
@@ -165,6 +191,7 @@ class Scenario:
     devices: tuple[Device, ...] = (Device(),)
     interrupts: tuple[Interrupt, ...] = ()
     acts: tuple[Act, ...] = ()
+    requests: tuple[Request, ...] = ()
     hotplug: tuple[Hotplug, ...] = ()
     sessions: int = 0
     rebinds: tuple[int, ...] = ()
@@ -173,4 +200,5 @@ class Scenario:
     @property
     def last(self) -> int:
         """Return the number of the last session."""
-        return self.sessions or max(*(len(d.table) for d in self.devices), *(max(d.sessions, default=1) for d in self.devices), 1)
+        devices = (max(len(d.table), *d.sessions, 1) for d in self.devices)
+        return self.sessions or max(*devices, *(r.session for r in self.requests), 1)

@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -11,7 +12,7 @@ from tracekit.simulate.scenario import Scenario, release_of
 
 Tree = dict[str, Any]
 LARGEST = 1_000_000
-EVENTS = ("interrupts", "acts")  # what happens to a device at a time
+EVENTS = ("interrupts", "acts", "requests")  # what happens to a device
 TABLES = ("devices", *EVENTS, "hotplug")
 
 
@@ -92,12 +93,17 @@ def _put(tree: Tree, names: Sequence[str], value: str, setting: str) -> None:
     _put(inner, rest, value, setting)
 
 
+@cache
+def _declared(kind: type) -> tuple[dict[str, "Field[Any]"], dict[str, Any]]:
+    """Return the settings of a class by name, and their types."""
+    return {f.name: f for f in fields(kind)}, get_type_hints(kind)
+
+
 def _built(kind: type, tree: Any, source: str, where: str) -> Any:
     """Return one table of settings as its class."""
     if not isinstance(tree, Mapping):
         raise UsageError(f"{source}: {where.rstrip('.')}: give a table of settings")
-    known = {f.name: f for f in fields(kind)}
-    types = get_type_hints(kind)
+    known, types = _declared(kind)
     for name in tree:
         if name not in known:
             raise UsageError(f"{source}: {where}{name}: there is no such setting{nearest(name, known)}")
@@ -169,7 +175,7 @@ def _lines(value: Any, whole: bool = False) -> Iterable[str]:
             plain
             or mine == f.default
             and not (f.metadata.get("release") and mine)
-            and not (whole and f.name in ("name", "table", "vector", "what", "cpu"))
+            and not (whole and f.name in ("name", "table", "vector", "what", "cpu", "session"))
         ):
             continue
         yield f"{f.name} = {_toml(mine)}"

@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Mapping
 
 from tracekit import Answer, Scenario, full_bdf, release_of
-from tracekit_systems.scenarios.world import Event
+from tracekit_systems.scenarios.world import Event, name_of
 
 BEGIN_S = 200  # the run begins so many seconds after the boot
-TASK = "qemu-system-x86-4211"
+TASKS = {"kvmtool": "kvm-vcpu-0-4211", "program": "vfio-program-4211"}
 VDEV, PCI_DEV, STEP = 0xFF11000010000000, 0xFF11000020000000, 0x4000
 COMPILERS = {"x86": "x86_64", "arm64": "aarch64", "powerpc": "powerpc64le", "s390": "s390x", "loongarch": "loongarch64"}
 OF_VFIO = ("vfio_",)
 OF_MSI_CORE = ("msi_",)
-MODULES = {"vfio_": " [vfio_pci_core]"}
+VFIO_MODULE = " [vfio_pci_core]"
 CALLERS = {  # function -> from where it is called, as a return probe prints it
     "vfio_pci_set_irqs_ioctl": "vfio_pci_core_ioctl+0x109/0xf60 [vfio_pci_core]",
     "__pci_enable_msix_range": "pci_alloc_irq_vectors_affinity+0xad/0x110",
@@ -25,13 +25,28 @@ CALLERS = {  # function -> from where it is called, as a return probe prints it
     "vfio_msi_set_vector_signal": "vfio_msi_set_block+0x60/0xc0 [vfio_pci_core]",
 }
 
+CLOSING = {
+    "vfio_pci_set_irqs_ioctl": "vfio_pci_core_disable+0x6a/0x340 [vfio_pci_core]",
+    "vfio_msi_set_vector_signal": "vfio_msi_disable+0x58/0xe0 [vfio_pci_core]",
+}
+
 
 def ftrace(answer: Answer, scenario: Scenario) -> str:
     """Return the run as a trace with kprobes and kretprobes."""
     names = {name: n for n, name in enumerate(dict.fromkeys(e.device for e in answer.events if e.device and e.kind != "client"))}
-    kinds = {d.name: d.kind for d in scenario.devices}
+    kinds = {name_of(d.name, n): d.kind for d in scenario.devices if d.kind != "msix" for n in range(d.functions)}
+    task = TASKS.get(scenario.client.name, "qemu-system-x86-4211")
     offset = 0xC8 if release_of(scenario.host.kernel) >= (6, 2) else 0xD0  # of `dev` in `struct pci_dev`
-    told = (_line(e, names, kinds.get(e.device, "msix"), offset) for e in answer.events if e.kind not in ("message", "client"))
+    closing: set[str] = set()
+    told = []
+    for e in answer.events:
+        if e.kind == "message" or e.kind == "client":
+            continue
+        if e.function == "vfio_pci_core_enable":
+            closing.discard(e.device)
+        elif e.function == "vfio_pci_core_close_device":
+            closing.add(e.device)
+        told.append(_line(e, names, kinds.get(e.device, "msix"), offset, task, e.device in closing))
     return "\n".join(["# tracer: nop", "#", *told]) + "\n"
 
 
@@ -55,11 +70,12 @@ def _boot(scenario: Scenario) -> Iterator[str]:
             )
 
 
-def _line(e: Event, names: Mapping[str, int], kind: str, offset: int) -> str:
-    return f"  {'<idle>-0' if e.function == 'irq_handler_entry' else TASK} [001] ..... {stamp(e.at, 12)}: {_text(e, names, kind, offset)}"
+def _line(e: Event, names: Mapping[str, int], kind: str, offset: int, task: str, closing: bool) -> str:
+    who = "<idle>-0" if e.function == "irq_handler_entry" else task
+    return f"  {who} [001] ..... {stamp(e.at, 12)}: {_text(e, names, kind, offset, closing)}"
 
 
-def _text(e: Event, names: Mapping[str, int], kind: str, offset: int) -> str:
+def _text(e: Event, names: Mapping[str, int], kind: str, offset: int, closing: bool) -> str:
     """Return the event behind the stamp.
 
     k_vfio_pci_set_irqs_ioctl: (vfio_pci_set_irqs_ioctl+0x4/0xd0 [vfio_pci_core]) vdev=0xff.. flags=0x24 index=2 start=0 count=8
@@ -75,8 +91,9 @@ def _text(e: Event, names: Mapping[str, int], kind: str, offset: int) -> str:
             return f"irq_handler_entry: irq={e.args['irq']} name=vfio-{kind}[{e.args['vector']}]({full_bdf(e.device)})"
         return f"{e.function}: {_arguments(e.args)}"
     if e.kind == "return":
-        return f"r_{e.function}: ({CALLERS.get(e.function, '[unknown/kretprobe]')} <- {e.function}) ret={e.ret}"
-    module = next((m for begin, m in MODULES.items() if e.function.startswith(begin)), "")
+        callers = CLOSING if closing else CALLERS
+        return f"r_{e.function}: ({callers.get(e.function, '[unknown/kretprobe]')} <- {e.function}) ret={e.ret}"
+    module = VFIO_MODULE if e.function.startswith(OF_VFIO) else ""
     pointer = "" if e.function == "request_threaded_irq" else _pointer(e.function, names[e.device], offset)
     told = f"{pointer} {_arguments(e.args)}".strip()
     return f"k_{e.function}: ({e.function}+0x4/0x320{module}) {told}"
@@ -91,7 +108,7 @@ def _pointer(function: str, number: int, offset: int) -> str:
 
 
 def _arguments(args: Mapping[str, int]) -> str:
-    return " ".join(f"{k}={v:#x}" if k == "flags" else f"{k}={v}" for k, v in args.items())
+    return " ".join([f"{k}={v:#x}" if k == "flags" else f"{k}={v}" for k, v in args.items()])
 
 
 def stamp(at: int, width: int) -> str:

@@ -17,6 +17,27 @@ def xen(answer: Answer, scenario: Scenario) -> str:
     return "\n".join([*_hypervisor(scenario), *(GUEST + line for line in (*_boot(scenario), *told))]) + "\n"
 
 
+def dom0(answer: Answer, scenario: Scenario) -> str:
+    """Return the kernel log of dom0: the banner, and what its drivers' requests lead to."""
+    told = (f"[{stamp(e.at, 12)}] {e.function}" for e in answer.events if e.kind == "dom0")
+    release = ".".join(map(str, release_of(scenario.host.xen)[:2]))
+    boot = (
+        f"[    0.000000] Linux version {scenario.host.kernel} (builder@example) (gcc (GCC) 12.2.0) #1 SMP",
+        "[    0.000000] Command line: placeholder root=/dev/sda1 ro console=hvc0",
+        "[    0.000000] Hypervisor detected: Xen PV",
+        f"[    0.000000] Xen version: {release}.0 (preserve-AD)",
+        "[    0.000000] Booting paravirtualized kernel on Xen PV",
+        "[    0.120000] xen:events: Using FIFO-based ABI",
+    )
+    return "\n".join([*boot, *told]) + "\n"
+
+
+def device_model(answer: Answer, scenario: Scenario) -> str:
+    """Return the device model's log (qemu-dm-*.log) of a QEMU that is built with XEN_PT_LOGGING_ENABLED: by the guest's functions."""
+    told = (f"[{e.device.removeprefix('0000:')}] {e.function}" for e in answer.events if e.kind == "model")
+    return "\n".join([f"QEMU emulator version {scenario.client.version}", *told]) + "\n"
+
+
 def _hypervisor(scenario: Scenario) -> Iterator[str]:
     """Yield the lines at boot.
 

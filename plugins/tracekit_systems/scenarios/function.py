@@ -1,17 +1,18 @@
 """One passed-through function in a scenario: its table and irq domain, the opened device, the client, the guest's driver."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from tracekit import EINVAL, VFIO_INTX, VFIO_MSI, VFIO_MSIX, Act, Device, Step
+from tracekit import EINVAL, VFIO_INTX, VFIO_MSI, VFIO_MSIX, Act, Device, Request, Step
 from tracekit_systems.scenarios.client import KvmtoolClient
 from tracekit_systems.scenarios.interrupts import Interrupts
 from tracekit_systems.scenarios.kernel import Kernel
+from tracekit_systems.scenarios.program import grouped, sent, words
 from tracekit_systems.scenarios.qemu import QemuLines
 from tracekit_systems.scenarios.served import MDEV, Served, index_of
-from tracekit_systems.scenarios.storage import refusal
-from tracekit_systems.scenarios.world import MS, World, vectors
+from tracekit_systems.scenarios.storage import refusal, store
+from tracekit_systems.scenarios.world import MS, World, power_of_two, vectors
 
 NORESIZE = 0x8
 INDICES = {"msix": VFIO_MSIX, "ims": VFIO_MSIX, "msi": VFIO_MSI, "intx": VFIO_INTX}
@@ -38,6 +39,8 @@ class FunctionRun:
         self.vfio: Any = None
         self.vmm: Any = None
         self.sent: list[tuple[Any, int]] = []
+        self.refused: list[str] = []  # what did not come to the kernel's function
+        self.size = 0
         self.lines = QemuLines(world, name, self.index)
         self.line = world.machines["Vmm"]("incr", 1)  # the client's side of INTx
         self.wanted: set[int] = set()
@@ -102,6 +105,7 @@ class FunctionRun:
             self.rebind()
         self.current, size = session, 1 if self.device.backend in MDEV else self.device.entries(session)
         self.kernel.resize(size)
+        self.size = power_of_two(size) if self.index == VFIO_MSI else size
         host = self.world.scenario.host
         if host.arch == "x86" and not host.remapping and not self.served:
             self.world.step(self.name, "VFIO refuses the group: there is no interrupt remapping")
@@ -116,6 +120,9 @@ class FunctionRun:
         self.lines.opened(size, self.policy())
         table = "" if self.index == VFIO_INTX or self.device.backend in MDEV else f", whose table has {size} entries"
         self.world.step(self.name, f"session {session}: the client opens the device{table}")
+        if self.world.scenario.client.name == "program":
+            self._runs(session)
+            return
         self.loading = True
         if self.interrupts.source.line:
             self._act("the client enables INTx", self._line_on)
@@ -137,6 +144,22 @@ class FunctionRun:
         self.world.step(self.name, "the client closes the device")
         self.world.wait(MS)
 
+    def _runs(self, session: int) -> None:
+        """Send what the program sends in a session; it knows which vectors it has."""
+        mine = [r for r in self.world.scenario.requests if r.session == session and r.device in ("", self.device.name)]
+        for group in grouped(mine):
+            own = len(group) == 1 and group[0].what == "disable"
+            self._act(words(group), partial(self._send_all, group), own=own)
+
+    def _send_all(self, group: Iterable[Request]) -> None:
+        """Send requests; the ioctl itself refuses vectors that the table has not (vfio_set_irqs_validate_and_prepare)."""
+        for r in group:
+            if r.kind == "vectors" and r.what == "enable" and r.start + r.count > self.size:
+                self.refused.append(f"SET_IRQS {r.start}+{r.count} eventfd: {EINVAL}, beyond the table")
+            else:
+                self.send(sent(r, self.index))
+        self.wanted = set(self.vfio.wired)
+
     def _client(self, size: int) -> Any:
         """Return the client as it starts: QEMU, or kvmtool, whose own machine is for MSI-X."""
         client, machines = self.world.scenario.client, self.world.machines
@@ -151,6 +174,8 @@ class FunctionRun:
             return "full"
         if client.policy != "auto":
             return client.policy
+        if self.index == VFIO_MSI:
+            return "block"
         noresize = self.vfio.flags(self.index) & NORESIZE
         return "dyn" if self.index == VFIO_MSIX and self.world.gates.get("QV3") and not noresize else "incr"
 
@@ -163,6 +188,10 @@ class FunctionRun:
     def _loads(self, count: int) -> None:
         """Load the guest's driver; it switches MSI or MSI-X off and on by itself only when it is loaded."""
         self.loading = True
+        for n in self.device.before(self.current):
+            self._load(n)
+            self.wanted = set()
+            self._act(f"the guest disables {CLASSES[self.index]}", self._disables, own=True)
         self._load(count)
         self.loading, acts, self.later = False, self.later, []
         for act in acts:
@@ -183,7 +212,9 @@ class FunctionRun:
         self.wanted = set(asked_for)
         if not asked_for:  # the driver was told that there is none
             return
-        first = asked_for if guest.unmask == "before enable" else []
+        if block := self.index == VFIO_MSI and self.vmm.policy == "block":
+            self.vmm.table = power_of_two(count)
+        first = asked_for if block or guest.unmask == "before enable" else []
         self._act(f"the guest enables {CLASSES[self.index]}", lambda: self._enables(first))
         for vector in [] if first else asked_for:
             self._act(f"the guest unmasks vector {vector}", partial(self._unmasks, vector))
@@ -195,7 +226,7 @@ class FunctionRun:
         if why:
             self.world.fault("CFG-003", self.name, step)
             return False
-        got = self.kernel.store(count) if isinstance(self.kernel, Kernel) else 0
+        got = store(self.kernel, count) if isinstance(self.kernel, Kernel) else 0
         self.world.steps[step.number - 1] = type(step)(step.number, step.at, step.subject, step.what, f"{got} granted")
         self.stored = self.wanted = set(range(got))
         self.told = got == count
@@ -229,7 +260,7 @@ class FunctionRun:
 
     def _act(self, what: str, act: Callable[[], None], own: bool = False) -> None:
         """Run one action of the guest or the client, and check the requests that it leads to. `own`: the guest takes its vectors down."""
-        self.sent, self.torn, self.down = [], False, set()
+        self.sent, self.refused, self.torn, self.down = [], [], False, set()
         alive, lane = set(self.vfio.wired), f"{self.name} windows"
         before, began = len(self.interrupts.signals), self.world.now
         step = self.world.step(self.name, what)
@@ -239,7 +270,7 @@ class FunctionRun:
         self.switched_off = own and bool(alive) or self.switched_off and not self.vfio.wired
         self.torn = self.torn and not own
         ret = self.sent[-1][1] if self.sent else 0
-        asked = "; ".join(f"SET_IRQS {r.start}+{r.count} {r.data}: {n}" for r, n in self.sent)
+        asked = "; ".join([*(f"SET_IRQS {r.start}+{r.count} {r.data}: {n}" for r, n in self.sent), *self.refused])
         self.world.steps[step.number - 1] = step = type(step)(step.number, began, self.name, step.what, asked)
         self._judge(step, ret, alive, before)
         self.world.measure()
@@ -260,19 +291,20 @@ class FunctionRun:
             self.missed += gone
             found += ["VFIO-001"] if gone else []
             found += ["VFIO-009"] if any("INTx, which has no handler" in s.why for s in gone) else []
-        if (self.torn or self.switched_off and not alive) and ret != 0:
+        if (self.torn or self.switched_off and not alive) and ret != 0 and self.sent[-1][0].data == "eventfd":
             found.append("VFIO-003")
         elif not self.torn and ret < 0 and alive:
             request = self.sent[-1][0]
-            detached = alive & set(range(request.start, request.start + request.count))
+            detached = (alive & set(range(request.start, request.start + request.count))) - self.vfio.wired
             one = request.count == 1
-            found += ["VFIO-005"] if ret == EINVAL else ["VFIO-004"] if one else ["VFIO-007"] if detached else []
+            found += ["VFIO-005"] if ret == EINVAL else ["VFIO-004"] if one else []
+            found += ["VFIO-007"] if detached and not one else []
         for code in found:
             self.world.fault(code, self.name, step)
 
     def send(self, request: Any) -> int:
         """Carry a SET_IRQS out."""
-        off = request.data == "none" and request.count == 0 and request.index != VFIO_INTX
+        off = request.data == "none" and request.count == 0 and request.index in CLASSES
         was = set(self.vfio.wired)
         if off and was:
             self.world.begin(f"{self.name} windows", "down", "bad")

@@ -5,7 +5,7 @@ from typing import Any
 from tracekit import VFIO_MSI, VFIO_MSIX, Device
 from tracekit_systems.scenarios.interrupts import Interrupts
 from tracekit_systems.scenarios.kernel import Kernel
-from tracekit_systems.scenarios.storage import refusal
+from tracekit_systems.scenarios.storage import refusal, store
 from tracekit_systems.scenarios.world import MS, World, vectors
 
 
@@ -30,6 +30,9 @@ class HostDriver:
 
     def rebind(self) -> None:
         """Unbind and bind the driver."""
+        if self.granted:
+            self.kernel.free()
+        self.granted = set()
         self.kernel.unbind()
         self.world.step(self.name, "the driver is unbound and bound")
 
@@ -39,10 +42,15 @@ class HostDriver:
             return
         size, asked = self.device.entries(session), self.device.wanted(session)
         self.kernel.resize(size)
+        for count in self.device.before(session):
+            self.world.step(self.name, f"the host's driver asks for {vectors(count)}, and frees them")
+            if self.kernel.load(count):
+                self.kernel.free()
         cpus = self.world.scenario.host.cpus
         if self.device.driver == "managed":
-            asked = min(asked, cpus)
-            self.kernel.masks = shares(asked, cpus) if self.world.gates.get("KV1", True) else []
+            pre = min(self.device.pre_vectors, asked)
+            asked = min(asked, pre + cpus)
+            self.kernel.masks = [()] * pre + shares(asked - pre, cpus) if self.world.gates.get("KV1", True) else []
         self.wanted = set(range(asked))
         stores = self.device.kind == "ims"
         if stores and (why := refusal(self.world, False, True)):
@@ -50,7 +58,7 @@ class HostDriver:
             self.world.fault("CFG-003", self.name, step)
             stores = False
         step = self.world.step(self.name, f"the host's driver asks for {vectors(asked)}{' of message storage' if stores else ''}")
-        got = self.kernel.store(asked) if stores else self.kernel.load(asked)
+        got = store(self.kernel, asked) if stores else self.kernel.load(asked)
         self.granted = set(range(got))
         self.world.steps[step.number - 1] = step = type(step)(step.number, step.at, step.subject, step.what, vectors(got))
         for code in self.kernel.noticed:
@@ -73,7 +81,7 @@ class HostDriver:
             self.interrupts.detach(vector)
             self.world.step(self.name, f"vector {vector} is shut down: it is managed, and its last CPU is offline")
         for vector in sorted(irq - first for irq in started if irq - first in self.granted):
-            self.interrupts.attach(vector)
+            self.kernel.restart(vector)
             self.world.step(self.name, f"vector {vector} starts again")
 
     def seen(self) -> str:

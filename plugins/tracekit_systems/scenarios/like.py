@@ -6,11 +6,14 @@ from typing import Any
 import polars as pl
 
 from tracekit import VFIO_MSI, Scenario, gate_value
+from tracekit_systems.host_vectors import HostVectors, scarce
+from tracekit_systems.scenarios.recorded import READS as SENT
+from tracekit_systems.scenarios.recorded import Driver, Program, drivers, programs, written
 from tracekit_systems.scenarios.setting import SEEN
 from tracekit_systems.stimuli import READS, Recording, recordings
 
 RELEASES = {"kernel_version": ("host", "kernel"), "qemu_version": ("client", "version")}
-TABLES = (*READS, *RELEASES, "gates", "platforms")
+TABLES = (*dict.fromkeys((*READS, *SENT, *HostVectors.reads)), *RELEASES, "gates", "platforms")
 
 
 def like(tables: Mapping[str, pl.DataFrame]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -26,21 +29,34 @@ def like(tables: Mapping[str, pl.DataFrame]) -> tuple[dict[str, Any], tuple[str,
         made.setdefault("host", {})["arch"] = arch
         if parent := platforms["parent"][0]:
             made["host"]["parent"] = parent
-    recorded = recordings(tables)
+    recorded, sent, own = recordings(tables), programs(tables), drivers(tables)
     devices, rebinds = _devices(recorded, tables.get("vfio_msix_early_setup"))
+    if sent:
+        rebinds = _of_programs(sent, devices)
+    if own:
+        rebinds = _of_drivers(own, devices)
+        made |= {"sessions": 1 + len(rebinds)}
     if devices:
-        made |= {"devices": devices, "rebinds": sorted(rebinds), "guest": _guest(recorded)}
+        made |= {"devices": list(devices.values()), "rebinds": sorted(rebinds), "guest": _guest(recorded)}
     else:
         open_questions.append("no device with MSI-X vectors behind VFIO: the default device stands")
+    if (vectors := scarce(tables)) is not None:
+        made.setdefault("host", {}).update(cpus=1, vectors=vectors)
+        open_questions.append(f"the host is taken to have one CPU with {vectors} vectors, so many as were given until none was left")
     if seen := list(_seen(tables.get("gates"))):
         made["gates"] = seen
     if "kernel" not in made.get("host", {}) and (release := _kernel_by_gates(tables.get("gates"))):
         made.setdefault("host", {})["kernel"] = release
     if "client" not in made and (policy := _policy(recorded)):
         made["client"] = {"policy": policy}
+    if sent:
+        made["client"] = {"name": "program", **made.get("client", {})}
+        made["requests"] = written(sent)
+    if any(d.freed for d in own) or any(s.assumed for p in sent for s in p.sessions):
+        open_questions.append("something came before the first line, which shows what it left: an irq domain, or vectors")
     usual = Scenario()
     for part, setting in RELEASES.values():
-        if not {setting, "policy"} & made.get(part, {}).keys():
+        if not {setting, "policy", "name"} & made.get(part, {}).keys():
             open_questions.append(f"no line tells {part}.{setting}: {getattr(getattr(usual, part), setting)} is taken")
     return made, tuple(open_questions)
 
@@ -56,9 +72,9 @@ def _release(frame: pl.DataFrame | None) -> str:
 def _kernel_by_gates(gates: pl.DataFrame | None) -> str:
     """Return a release that behaves as the log shows, where none is printed."""
     own, grows = gate_value(gates, "KV2"), gate_value(gates, "KV4")
-    if own is False:
+    if own is False or own is None and grows is False:
         return "6.1"
-    return "6.2" if own and grows is False else ""
+    return "6.2" if grows is False else ""
 
 
 def _seen(gates: pl.DataFrame | None) -> Iterator[str]:
@@ -84,8 +100,8 @@ def _guest(recorded: Sequence[Recording]) -> dict[str, Any]:
     return {"traffic": not quiet, "unmask": "before enable" if at_once and _policy(recorded) == "" else "after enable"}
 
 
-def _devices(recorded: Sequence[Recording], set_up: pl.DataFrame | None) -> tuple[list[dict[str, Any]], set[int]]:
-    """Return the devices with what they asked for, and the sessions before which a driver was bound again."""
+def _devices(recorded: Sequence[Recording], set_up: pl.DataFrame | None) -> tuple[dict[str, dict[str, Any]], set[int]]:
+    """Return the devices by name with what they asked for, and the sessions before which a driver was bound again."""
     found: dict[str, dict[str, Any]] = {}
     rebinds: set[int] = set()
     for r in recorded:
@@ -95,7 +111,23 @@ def _devices(recorded: Sequence[Recording], set_up: pl.DataFrame | None) -> tupl
             rebinds |= before
     for name, entries in _set_up(set_up):
         found.setdefault(name, {"name": name, "table": [entries]})
-    return list(found.values()), rebinds
+    return found, rebinds
+
+
+def _of_drivers(own: Sequence[Driver], devices: dict[str, dict[str, Any]]) -> set[int]:
+    """Put in what is seen of functions that drivers of the host use, and return the sessions before which these were bound again."""
+    for d in own:
+        kind = devices.get(d.label, {}).get("kind", "msix")
+        devices[d.label] = {"name": d.label, "driver": "host", "table": [d.size], "enables": list(d.enables), "kind": kind}
+    return {2} if any(d.freed for d in own) else set()
+
+
+def _of_programs(sent: Sequence[Program], devices: dict[str, dict[str, Any]]) -> set[int]:
+    """Put in what the requests of programs show of their functions, and return the sessions before which a driver was bound again."""
+    for p in sent:
+        wanted = max(s.asked for s in p.sessions)
+        devices[p.label] = {"name": p.label, "queues": wanted, "kind": p.kind, **devices.get(p.label, {}), "table": _short(p.sizes())}
+    return {n for p in sent for n, s in enumerate(p.sessions, 1) if s.rebound and n > 1}
 
 
 def _sessions(r: Recording) -> tuple[list[int], set[int], int]:

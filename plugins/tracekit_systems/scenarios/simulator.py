@@ -1,6 +1,5 @@
 """Run a scenario: functions behind VFIO, or an HVM guest of Xen, on one host."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -9,9 +8,11 @@ from typing import Any, ClassVar
 import polars as pl
 
 from tracekit import LARGEST_TABLE, VFIO_INTX, VFIO_MSI, Answer, Parts, Pool, Scenario, Signal, Simulator, TracekitError
+from tracekit_systems.scenarios.dom0 import Dom0Run
 from tracekit_systems.scenarios.emit import dmesg, ftrace
 from tracekit_systems.scenarios.emit_qemu import qemu
-from tracekit_systems.scenarios.emit_xen import xen
+from tracekit_systems.scenarios.emit_xen import device_model, dom0, xen
+from tracekit_systems.scenarios.entries import Entries
 from tracekit_systems.scenarios.function import CLASSES, FunctionRun
 from tracekit_systems.scenarios.hostdriver import HostDriver
 from tracekit_systems.scenarios.hotplug import draw, plug
@@ -19,16 +20,15 @@ from tracekit_systems.scenarios.hvm import HvmRun
 from tracekit_systems.scenarios.like import TABLES, like
 from tracekit_systems.scenarios.picture import timeline
 from tracekit_systems.scenarios.setting import SWITCHES, gates_of
-from tracekit_systems.scenarios.world import MS, World, vectors
+from tracekit_systems.scenarios.world import MS, World, name_of, vectors
 
 FIRST_IRQ = 40
-# 0000:3d:00.0
-BDF = re.compile(r"([0-9a-f]{4}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
 INTEL_ENTRIES, AMD_ENTRIES = 65536, 512
 PLENTY = 1 << 40
 MOST_CPUS = 8192  # arch/x86/Kconfig, NR_CPUS
 MOST = 2_000_000  # vectors that are taken and given back
 Run = FunctionRun | HostDriver
+OF_XEN = ("xen", "dm", "dom0")
 FEW = 0.9  # of the CPU vectors: where so many are taken, the next guest may get none
 
 
@@ -39,14 +39,14 @@ class Forward(Simulator):
     switches: ClassVar[tuple[str, ...]] = SWITCHES
     reads: ClassVar[tuple[str, ...]] = TABLES
 
-    emits: ClassVar[tuple[str, ...]] = ("ftrace", "dmesg", "qemu", "xen")
+    emits: ClassVar[tuple[str, ...]] = ("ftrace", "dmesg", "qemu", "xen", "dm", "dom0")
 
     def emit(self, answer: Answer, scenario: Scenario, kind: str) -> str:
         """Return the lines of a run. Errors: TracekitError where such a host, or client, prints none of that kind."""
-        if bool(scenario.host.xen) != (kind == "xen"):
+        if bool(scenario.host.xen) != (kind in OF_XEN):
             what = "a guest of Xen has its lines in the console: --emit xen" if scenario.host.xen else "set host.xen to a release of it"
             raise TracekitError(f"--emit {kind}: {what}")
-        return {"ftrace": ftrace, "dmesg": dmesg, "qemu": qemu, "xen": xen}[kind](answer, scenario)
+        return {"ftrace": ftrace, "dmesg": dmesg, "qemu": qemu, "xen": xen, "dm": device_model, "dom0": dom0}[kind](answer, scenario)
 
     def like(self, tables: Mapping[str, pl.DataFrame]) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Return the settings that a log shows."""
@@ -76,7 +76,7 @@ class Forward(Simulator):
         if scenario.host.xen:
             return _xen(world, assumed)
         others = _pools(world)
-        if scenario.host.iommu == "amd" and world.irtes is not None and not scenario.host.irtes:
+        if scenario.host.iommu == "amd" and world.entries is not None and not scenario.host.irtes:
             assumed += (f"the AMD IOMMU is taken to have {AMD_ENTRIES} entries a device; older kernels have 256",)
         runs = _functions(world)
         _schedule(world, runs)
@@ -125,8 +125,8 @@ def _served(scenario: Scenario, gates: Mapping[str, bool]) -> None:
     client = scenario.client
     if scenario.host.xen and (beyond := [n for n in ("interrupts", "acts", "hotplug") if getattr(scenario, n)]):
         raise TracekitError(f"{', '.join(beyond)}: a guest of Xen is simulated without")
-    if scenario.host.xen and any(d.driver != "vfio" or d.backend != "vfio-pci" or d.kind not in ("msix", "msi") for d in scenario.devices):
-        raise TracekitError("devices: a guest of Xen is simulated with MSI and MSI-X of passed-through functions alone")
+    if scenario.host.xen and any(d.backend != "vfio-pci" or d.kind not in ("msix", "msi") for d in scenario.devices):
+        raise TracekitError("devices: under Xen, MSI and MSI-X of passed-through functions and of dom0 are simulated")
     for d in (d for d in scenario.devices if d.backend != "vfio-pci"):
         if d.driver != "vfio":
             raise TracekitError(f"devices.backend = {d.backend}: that is of a passed-through function, and {d.name} is the host's")
@@ -139,13 +139,16 @@ def _served(scenario: Scenario, gates: Mapping[str, bool]) -> None:
 
 
 def _xen(world: World, assumed: tuple[str, ...]) -> Answer:
-    """Run an HVM guest."""
-    run = HvmRun(world)
+    """Run dom0's own drivers, and an HVM guest."""
+    own = Dom0Run(world)
+    run: HvmRun | None = None
     for session in range(1, world.scenario.last + 1):
+        own.session(session)
+        run = run or HvmRun(world, own.taken)
         run.session(session)
     return Answer(
         faults=tuple(world.faults),
-        guest=tuple(f"{slot}: no interrupt; Linux counts it as started" for slot in sorted(run.deaf())),
+        guest=(*own.seen(), *(f"{slot}: no interrupt; Linux counts it as started" for slot in sorted(run.deaf() if run else ()))),
         pools=tuple(Pool(name, taken, size) for name, (taken, size) in world.pools.items()),
         steps=tuple(world.steps),
         assumptions=assumed,
@@ -167,9 +170,10 @@ def _pools(world: World) -> int:
         taken = min(evenly + (cpu < more), size)
         world.vectors.online(cpu, size - taken, taken)
     if host.arch == "x86" and host.remapping:
-        world.irtes = host.irtes or (INTEL_ENTRIES if host.iommu == "intel" else AMD_ENTRIES)
+        shared = host.iommu == "intel"
+        world.entries = Entries(host.irtes or (INTEL_ENTRIES if shared else AMD_ENTRIES), shared)
         if host.iommu == "intel" and others:
-            world.entries["other devices"] = others
+            world.entries.held["other devices"] = (1 << others) - 1
     world.measure()
     return others
 
@@ -179,18 +183,8 @@ def _functions(world: World) -> list[Run]:
     for d in world.scenario.devices:
         kind = FunctionRun if d.driver == "vfio" else HostDriver
         for n in range(d.functions):
-            runs.append(kind(world, d, _name(d.name, n), FIRST_IRQ + LARGEST_TABLE * len(runs)))
+            runs.append(kind(world, d, name_of(d.name, n), FIRST_IRQ + LARGEST_TABLE * len(runs)))
     return runs
-
-
-def _name(first: str, number: int) -> str:
-    """Return the BDF of a function so many after the first; a name that is none is counted."""
-    if number == 0:
-        return first
-    if (m := BDF.fullmatch(first)) is None:
-        return f"{first} #{number}"
-    at = (int(m[2], 16) << 8 | int(m[3], 16) << 3 | int(m[4])) + number
-    return f"{m[1]}:{at >> 8:02x}:{at >> 3 & 0x1F:02x}.{at & 7}"
 
 
 def _schedule(world: World, runs: list[Run]) -> None:
@@ -276,6 +270,8 @@ def _risks(world: World, runs: list[Run]) -> tuple[str, ...]:
     client, guest = world.scenario.client, world.scenario.guest
     found = set()
     taken, size = world.pools.get("CPU vectors", (0, None))
+    if client.name == "program":  # no guest, and it knows what it has
+        return ()
     for run in (r for r in runs if isinstance(r, FunctionRun) and r.index != VFIO_INTX):
         modern = bool(world.gates.get("QV3")) or client.name == "kvmtool"
         policy = "full" if client.name == "kvmtool" else client.policy if client.policy != "auto" else "dyn" if modern else "incr"

@@ -1,6 +1,8 @@
 """Interrupt message storage (IMS): whether a driver of the host, or of a guest, can have it."""
 
-from tracekit import release_of
+from typing import Any
+
+from tracekit import VFIO_MSIX, release_of
 from tracekit_systems.scenarios.world import World
 
 FIRST, GONE = (6, 2), (6, 10)
@@ -22,3 +24,19 @@ def refusal(world: World, guest: bool, reworked: bool) -> str:
     if host.arch != "x86" or not host.remapping:
         return "there is no interrupt remapping that has it"
     return ""
+
+
+def store(kernel: Any, count: int) -> int:
+    """Take vectors from a device's message storage, which no table limits, and return how many there are."""
+    world = kernel.world
+    left = [world.entries.left(kernel.name)] if world.entries is not None else []
+    got = max(int(min([count, world.vectors.available, *left])), 0)
+    kernel.interrupts.enable(VFIO_MSIX)
+    kernel.interrupts.unmask_function()
+    for v in range(got):
+        world.vectors.allocate(kernel.irq + v)
+        world.vectors.activate(kernel.irq + v)
+        kernel.interrupts.attach(v)
+    if world.entries is not None:
+        world.entries.take(kernel.name, got)
+    return got

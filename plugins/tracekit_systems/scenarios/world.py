@@ -1,5 +1,6 @@
 """The host while a scenario runs: its clock, its pools, what happened so far."""
 
+import re
 from bisect import insort
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from typing import Any
 from tracekit import Bar, Fault, Scenario, Step
 
 US, MS = 1_000, 1_000_000
+# 0000:3d:00.0
+BDF = re.compile(r"([0-9a-f]{4}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])")
 SOURCE = "simulation"
 
 
@@ -15,7 +18,8 @@ SOURCE = "simulation"
 class Event:
     """A call, a return, a trace event, or a message of the kernel log, which is then in `function`. `ret`: what a return gives back.
 
-    A `client` event is a line of QEMU: its trace event, or its message where `ret` is not 0.
+    A `client` event is a line of QEMU: its trace event, or its message where `ret` is not 0. A `model` event is a line of QEMU as the
+    device model of a Xen guest, which is then in `function`; `dom0` is one of the kernel log of its dom0.
     """
 
     at: int
@@ -28,15 +32,13 @@ class Event:
 
 @dataclass
 class World:
-    """What all devices share. `vectors` is the machine of the CPU vectors; entries of the remapping table are counted: MSI-X takes them
-    one by one, so that no gap between them matters."""
+    """What all devices share. `vectors` is the machine of the CPU vectors; `entries` are those of interrupt remapping, None without it."""
 
     scenario: Scenario
     machines: Mapping[str, Any]
     gates: Mapping[str, bool]
     vectors: Any
-    irtes: int | None = None
-    entries: dict[str, int] = field(default_factory=dict)
+    entries: Any = None
     now: int = 0
     steps: list[Step] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -107,6 +109,15 @@ class World:
         """Note a line of the client, which takes no time of its own."""
         self.events.append(Event(self.now, "client", device, name, args, ret))
 
+    def dom0(self, device: str, text: str) -> None:
+        """Note a line of the kernel log of a Xen dom0."""
+        self.now += US
+        self.events.append(Event(self.now, "dom0", device, text, {}))
+
+    def model(self, device: str, text: str) -> None:
+        """Note a line of the device model of a Xen guest, which has no stamp."""
+        self.events.append(Event(self.now, "model", device, text, {}))
+
     def begin(self, lane: str, text: str, tone: Any) -> None:
         """Begin a bar in a lane, which ends the one before it."""
         self.end(lane)
@@ -136,10 +147,8 @@ class World:
         taken = [c.allocated + c.managed - c.managed_used for c in online]
         sizes = [t + c.available for t, c in zip(taken, online, strict=True)]
         self.peak("CPU vectors" if bound else "vectors", sum(taken), sum(sizes) if bound else None)
-        if self.irtes is not None and self.scenario.host.iommu == "intel":
-            self.peak("IRTEs", sum(self.entries.values()), self.irtes)
-        elif self.irtes is not None:
-            self.peak("IRTEs of a device", max(self.entries.values(), default=0), self.irtes)
+        if self.entries is not None:
+            self.peak("IRTEs" if self.entries.shared else "IRTEs of a device", self.entries.taken(), self.entries.size)
         if bound and len(sizes) > 1:
             worst = min(range(len(sizes)), key=lambda n: sizes[n] - taken[n])
             self.peak("vectors of the fullest CPU", taken[worst], sizes[worst])
@@ -153,6 +162,21 @@ def _left(taken: int, size: int | None) -> int:
     return -taken if size is None else size - taken
 
 
+def power_of_two(count: int) -> int:
+    """Return the least power of two that is not below a count: plain MSI has blocks of these sizes alone."""
+    return 1 << (count - 1).bit_length()
+
+
 def vectors(count: int) -> str:
     """Return a count in words."""
     return f"{count} vector" if count == 1 else f"{count} vectors"
+
+
+def name_of(first: str, number: int) -> str:
+    """Return the BDF of a function so many after the first; a name that is none is counted."""
+    if number == 0:
+        return first
+    if (m := BDF.fullmatch(first)) is None:
+        return f"{first} #{number}"
+    at = (int(m[2], 16) << 8 | int(m[3], 16) << 3 | int(m[4])) + number
+    return f"{m[1]}:{at >> 8:02x}:{at >> 3 & 0x1F:02x}.{at & 7}"

@@ -46,6 +46,9 @@ def reenable_failed(
     kvmtool_msix_failed: pl.DataFrame | None = None,
     qemu_notifiers_failed: pl.DataFrame | None = None,
     vmm_complaint: pl.DataFrame | None = None,
+    vfio_msi_setup: pl.DataFrame | None = None,
+    vfio_msi_enable: pl.DataFrame | None = None,
+    vfio_msi_disable: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """After a disable the enable failed: the device is left without vectors, or with a few that depend on the order of events.
 
@@ -62,8 +65,8 @@ def reenable_failed(
     frames = (
         qemu_enable_vectors_failed,
         qemu_enable_msix_failed,
-        qemu_msi_failed,
-        qemu_msi_fds_failed,
+        _after_others(qemu_msi_failed, vfio_msi_setup, (vfio_msi_enable, vfio_msi_disable)),
+        _after_others(qemu_msi_fds_failed, vfio_msi_setup, (vfio_msi_enable, vfio_msi_disable)),
         qemu_notifiers_failed,
         kvmtool_set_irqs_failed,
         kvmtool_msix_failed,
@@ -78,6 +81,23 @@ def reenable_failed(
         yield replace(finding, evidence=(*finding.evidence, *told)) if len(sure) == 1 else finding
     if not found:
         yield from _from_messages(frames, windows)
+
+
+def _after_others(
+    messages: pl.DataFrame | None, setups: pl.DataFrame | None, others: tuple[pl.DataFrame | None, ...]
+) -> pl.DataFrame | None:
+    """Return the messages of plain MSI without those of a first enable: QEMU's trace has the set-up of a device as the last step before."""
+    if messages is None or setups is None:
+        return messages
+
+    steps = [
+        (r["source"], r["line"], frame is setups) for frame in (setups, *others) if frame is not None for r in frame.iter_rows(named=True)
+    ]
+    before = [
+        max(((line, first) for source, line, first in steps if source == m["source"] and line < m["line"]), default=(0, False))
+        for m in messages.iter_rows(named=True)
+    ]
+    return messages.filter(pl.Series([not first for _, first in before], dtype=pl.Boolean))
 
 
 def _from_calls(windows: pl.DataFrame | None, devices: pl.DataFrame | None) -> Iterator[Finding]:

@@ -67,7 +67,8 @@ def vector_dead(
     What it finds: SET_IRQS for vectors beyond those enabled, in place, that fails though the host can grow in place, or a client's
     message that one vector could not be wired (possible where it names neither device nor vector).
     Why it matters: the queues on these vectors never interrupt; the guest is not told.
-    Stays quiet when: the vector works at a later try, the host cannot grow in place at all (VFIO-005), or nothing else is enabled.
+    Stays quiet when: the vector works at a later try before the device is closed, the host cannot grow in place at all (VFIO-005), or
+    nothing else is enabled.
     Affected: clients that add in place: {QV3} and later on {KV4} and later.
     What to do: find the reason (MSI-001 for -34, VEC-001 for -28).
     References: Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_set_vector_signal() (6.5: e4163438e015); QEMU hw/vfio/device.c,
@@ -88,14 +89,8 @@ def _from_calls(op_set_irqs: pl.DataFrame | None, op_alloc_at: pl.DataFrame | No
     done: set[str] = set()
     for at in failed.iter_rows(named=True):
         requests = same_function(op_set_irqs, at)
-        later = requests.filter((pl.col("line") > at["line"]) & (pl.col("ret") == 0) & (pl.col("data") == "eventfd"))
-        again = (
-            later.filter((pl.col("start") <= at["index"]) & (pl.col("start") + pl.col("count") > at["index"]))
-            if at["index"] is not None
-            else later.head(0)
-        )
         subject = subject_of(at, devices)
-        if again.height or subject.label in done:
+        if subject.label in done or at["index"] is not None and _works_later(requests, at, at["index"]):
             continue
         done.add(subject.label)
         yield _finding(at, subject, same_function(failed, at), requests.filter(pl.col("call") == pl.lit(at["request"], pl.Int64)))
@@ -108,9 +103,10 @@ def _from_wiring(op_set_irqs: pl.DataFrame | None, devices: pl.DataFrame | None,
     found: dict[str, list[Mapping[str, Any]]] = {}
     subjects: dict[str, Subject] = {}
     for at in op_set_irqs.filter(_ONE_REFUSED).iter_rows(named=True):
-        requests = same_function(op_set_irqs, at).filter(pl.col("index") == at["index"])
+        mine = same_function(op_set_irqs, at)
         subject = subject_of(at, devices)
-        if subject.label not in done and _others_live(requests, at) and not _works_later(requests, at):
+        lives = _others_live(mine.filter(pl.col("index") == at["index"]), at)
+        if subject.label not in done and lives and not _works_later(mine, at, at["start"]):
             subjects.setdefault(subject.label, subject)
             found.setdefault(subject.label, []).append(at)
     for label, rows in found.items():
@@ -125,10 +121,13 @@ def _others_live(requests: pl.DataFrame, at: Mapping[str, Any]) -> bool:
     return wired.filter((pl.col("start") != at["start"]) | (pl.col("count") > 1)).height > 0
 
 
-def _works_later(requests: pl.DataFrame, at: Mapping[str, Any]) -> bool:
-    """Return whether a later request wires the vector."""
-    later = requests.filter((pl.col("line") > at["line"]) & (pl.col("ret") == 0) & (pl.col("data") == "eventfd"))
-    return later.filter((pl.col("start") <= at["start"]) & (pl.col("start") + pl.col("count") > at["start"])).height > 0
+def _works_later(requests: pl.DataFrame, at: Mapping[str, Any], vector: int) -> bool:
+    """Return whether a later request wires the vector before the device is closed."""
+    after = requests.filter(pl.col("line") > at["line"])
+    closed = after.filter(pl.col("closing"))["line"].min()
+    works = (pl.col("ret") == 0) & (pl.col("data") == "eventfd") & pl.col("index").is_in([VFIO_MSI, VFIO_MSIX])
+    later = after.filter(works if closed is None else works & (pl.col("line") < closed))
+    return later.filter((pl.col("start") <= vector) & (pl.col("start") + pl.col("count") > vector)).height > 0
 
 
 def _unwired(rows: list[Mapping[str, Any]], subject: Subject) -> Finding:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from tracekit import VFIO_INTX, VFIO_MSI, VFIO_MSIX
 
-Policy = Literal["incr", "full", "dyn"]
+Policy = Literal["incr", "full", "dyn", "block"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Request:
     count: int
     data: Literal["none", "eventfd"]
     empty: frozenset[int] = frozenset()
+    action: Literal["trigger", "mask", "unmask"] = "trigger"
 
 
 # Carries a request out and returns what the ioctl returned.
@@ -32,8 +33,9 @@ class Vmm:
 
     `policy` incr: old QEMU (gate QV3), later ones where the host sets NORESIZE: down and up again for each vector more (hw/vfio/pci.c,
     vfio_msix_vector_do_use). dyn: newer QEMU where NORESIZE is clear: added in place. full: kvmtool: the whole table at enable
-    (vfio/pci.c). `batched` (gate QV2): vectors unmasked at the enable go into one call. `intx`: the device has a line interrupt;
-    `index`: MSI-X or plain VFIO_MSI, whose vectors change with a disable only.
+    (vfio/pci.c). block: plain MSI of QEMU: all vectors of the guest's block, and with as many as were granted where fewer were
+    (hw/vfio/pci.c, vfio_msi_enable); `table` is the size of the block. `batched` (gate QV2): vectors unmasked at the enable go into one
+    call. `intx`: the device has a line interrupt; `index`: MSI-X or plain VFIO_MSI, whose vectors change with a disable only.
     """
 
     policy: Policy
@@ -50,7 +52,9 @@ class Vmm:
         """Set Enable as the guest; `unmasked` are the vectors it has unmasked before."""
         vectors = sorted(unmasked)
         self.enabled, self.used = True, set(vectors)
-        if self.policy == "full":
+        if self.policy == "block":
+            self._enables_block(send)
+        elif self.policy == "full":
             self._send(Request(self.index, 0, self.table, "eventfd"), send)
             self.count = self.table
         elif vectors and (self.batched or self.policy == "dyn"):
@@ -67,7 +71,7 @@ class Vmm:
     def guest_unmasks(self, vector: int, send: SetIrqs) -> None:
         """Unmask a vector while MSI-X is enabled; the guest cannot learn of a failure."""
         self.used.add(vector)
-        if not self.enabled:
+        if not self.enabled or self.policy == "block":
             return
         if vector < self.count or self.policy == "dyn":
             self.count = max(self.count, vector + 1)
@@ -93,6 +97,14 @@ class Vmm:
     def switch_line(self, on: bool, send: SetIrqs) -> None:
         """Switch INTx on at the open, or off before MSI or MSI-X is enabled (hw/vfio/pci.c, vfio_intx_enable, vfio_disable_interrupts)."""
         self._send(Request(VFIO_INTX, 0, 1, "eventfd") if on else OFF[VFIO_INTX], send)
+
+    def _enables_block(self, send: SetIrqs) -> None:
+        """Enable the block; a client asks for fewer where the host says how many there are."""
+        self.count = self.table
+        while 0 < (ret := send(Request(self.index, 0, self.count, "eventfd"))) < self.count:
+            self.count = ret
+        if ret != 0:
+            self.failures.append(ret)
 
     def _send(self, request: Request, send: SetIrqs) -> None:
         if (ret := send(request)) != 0:

@@ -235,6 +235,23 @@ def test_a_vector_that_is_refused_after_a_disable_is_no_single_one() -> None:
     assert [f.code for f in findings(str(t)) if f.code == "VFIO-004"] == []
 
 
+@pytest.mark.parametrize("added", [True, False])
+@pytest.mark.parametrize(("closes", "found"), [(True, [[4]]), (False, [])])
+def test_a_vector_that_works_in_a_later_session_was_dead_in_this_one(closes: bool, added: bool, found: list[list[int]]) -> None:
+    t = Trace()
+    t.open()
+    t.enable(4, 16, made=16)
+    if added:
+        t.add(4, -28)
+    else:
+        t.set_irqs(0x24, 2, 4, 1, -28)
+    if closes:
+        t.close()
+        t.open()
+    t.set_irqs(0x24, 2, 0, 8, 0)
+    assert [f.values["vectors"] for f in findings(str(t)) if f.code == "VFIO-004"] == found
+
+
 # CFG-003
 
 

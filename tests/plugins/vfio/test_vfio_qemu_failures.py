@@ -70,6 +70,26 @@ def test_a_trace_that_does_not_show_the_begin_leaves_it_open(text: str) -> None:
     assert [(f.grade, f.subject.label) for f in of("VFIO-003", text)] == [("possible", "an unnamed device")]
 
 
+MSI = "4211@1795220106.000001:vfio_msi_setup 0000:3d:00.0 PCI MSI CAP @0x50\n"
+MSI_ON = "4211@1795220106.000002:vfio_msi_enable  (0000:3d:00.0) Enabled 4 MSI vectors\n"
+MSI_OFF = "4211@1795220106.000003:vfio_msi_disable  (0000:3d:00.0)\n"
+MSI_FAILED = "qemu-system-x86_64: vfio: Error: Failed to setup MSI fds: No space left on device\nqemu-system-x86_64: vfio: Error: Failed to enable MSI\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (MSI + MSI_FAILED, 0),  # a first enable
+        (MSI + MSI_ON + MSI + MSI_FAILED, 0),  # of the next start
+        (MSI + MSI_ON + MSI_OFF + MSI_FAILED, 1),
+        (MSI_ON + MSI_OFF + MSI_FAILED, 1),
+        (MSI_FAILED, 1),  # nothing tells what was before
+    ],
+)
+def test_plain_msi_that_is_enabled_first_is_none(text: str, found: int) -> None:
+    assert len(of("VFIO-003", text)) == found
+
+
 def test_a_growth_between_the_enable_and_its_end_is_one() -> None:
     """QEMU before 7.1 takes vector 0, releases it, then adds those that the guest has unmasked one by one."""
     text = opened(A) + use(A, 0) + release(A, 0) + use(A, 0, 1, 2) + FAILED + on(A)
