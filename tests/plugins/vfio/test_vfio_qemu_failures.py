@@ -3,7 +3,7 @@
 import pytest
 
 from tracekit.findings import Finding
-from tracekit.testing import findings
+from tracekit.testing import findings, tables
 
 A, B = "0000:01:00.0", "0000:02:00.0"
 FAILED = "2026-11-21T00:15:06.024777Z qemu-system-x86_64: vfio: failed to enable vectors, -1\n"
@@ -125,3 +125,32 @@ def test_a_single_vector_fails_only_where_others_go_on(text: str, found: list[st
 def test_the_errno_of_a_single_vector_tells_of_a_stale_size(reason: str, found: list[tuple[str, str]]) -> None:
     text = NOT_WIRED.format(A, 8, reason) + NOT_WIRED.format(A, 9, reason)
     assert [(f.subject.bdf, f.grade) for f in of("MSI-001", text)] == found
+
+
+def interrupted(name: str, *vectors: int) -> str:
+    return "".join(f"4211@1795220106.004000:vfio_msi_interrupt  ({name}) vector {v} 0xfee01004/0x22\n" for v in vectors)
+
+
+def grown(text: str) -> list[tuple[object, ...]]:
+    """(kind, old, new, vectors in use) of each window."""
+    rows = tables(opened(A) + on(A) + use(A, 0) + text)["windows"].select("kind", "old", "new", "in_use").rows()
+    return [(kind, old, new, [u["vector"] for u in used]) for kind, old, new, used in rows]
+
+
+@pytest.mark.parametrize(
+    ("text", "windows"),
+    [
+        (interrupted(A, 0) + use(A, 1) + interrupted(A, 0), [("growth", 1, 2, [0])]),
+        (interrupted(A, 0) + use(A, 1) + interrupted(A, 1), [("growth", 1, 2, [0])]),
+        (
+            interrupted(A, 0) + use(A, 1) + interrupted(A, 2),
+            [("open", 1, 2, [0])],
+        ),  # a vector that no growth has: nothing confirms this one
+        (interrupted(A, 0) + use(A, 1), [("open", 1, 2, [0])]),
+        (interrupted(A, 0, 1) + use(A, 1) + interrupted(A, 0), [("growth", 1, 2, [0])]),  # the vector that is new was not in use
+        (use(A, 1) + interrupted(A, 0), [("growth", 1, 2, [])]),
+        (interrupted(A, 0) + use(A, 1) + use(A, 2) + interrupted(A, 2), [("growth", 1, 2, [0]), ("growth", 2, 3, [])]),
+    ],
+)
+def test_a_growth_is_confirmed_by_its_own_vectors_and_has_those_in_use_before(text: str, windows: list[tuple[object, ...]]) -> None:
+    assert grown(text) == windows
