@@ -6,7 +6,7 @@ import pytest
 import round_trip_xen
 from round_trip import disagreements, simulated
 
-BLOCKS, EACH = 5, 80  # benchmarks/round_trip.py runs as many as one likes
+BLOCKS, EACH = 5, 80  # benchmarks/simulated.py runs as many as one likes
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
