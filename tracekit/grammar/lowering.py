@@ -52,7 +52,8 @@ class _Lowering:
         self.lenient = False
         self.unlowered = ""
         # Envelope rules fill the envelope columns; event rules must leave them alone.
-        self.reserved = frozenset() if path.parent.name == "envelopes" else frozenset(ENVELOPE)
+        self.envelopes = path.parent.name == "envelopes"
+        self.reserved = frozenset() if self.envelopes else frozenset(ENVELOPE)
 
     def starts(self) -> list[str]:
         """Return the rules that `start` lists."""
@@ -78,7 +79,7 @@ class _Lowering:
         by_lark = str(self.path) if self.unlowered else ""
         said = {c: self.comments[c] for c in kinds if self.comments.get(c)}
         form = "" if strong else shape(node)
-        ways = () if by_lark else forms(node)
+        ways = () if by_lark or self.envelopes else forms(node)
         return Rule(name, f"^{regex(node)}$", groups, kinds, strong, form, doc, self.file, marked.line, marks, by_lark, said, forms=ways)
 
     def _node(self, tree: Any, fields: dict[str, list[str]], kinds: dict[str, str], path: tuple[str, ...]) -> Node:
