@@ -82,7 +82,7 @@ def _messages(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Return all messages that a known function prints, one row per function that may print them."""
     frames = [pl.DataFrame(schema=MESSAGE)]
     for kind, functions in PRINTED_IN.items():
-        if (frame := tables.get(kind)) is None:
+        if (frame := tables.get(kind)) is None or frame.is_empty():
             continue
         if "driver" in frame.columns and functions == ("vfio_pci_core_enable",):
             frame = frame.filter(pl.col("driver").str.contains("vfio"))
@@ -96,7 +96,7 @@ def _messages(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
 def _warnings(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Return WARNINGs with the calling function of the MSI code on their stack, and the task in which they stopped."""
     reports, warnings = tables.get("kernel_reports"), tables.get("kernel_warning")
-    if reports is None or warnings is None:
+    if reports is None or warnings is None or reports.is_empty() or warnings.is_empty():
         return pl.DataFrame(schema=MESSAGE)
     told = reports.join(warnings.select("source", "line", pl.col("pid_no").alias("pid")), on=["source", "line"]).drop_nulls("pid")
     # In iounmap() below a failed enable RBP still holds the errno (6.12).
