@@ -6,13 +6,19 @@ import pytest
 import round_trip_xen
 from round_trip import disagreements, simulated
 
-BLOCKS, EACH = 5, 80  # benchmarks/round_trip.py runs as many as one likes
+BLOCKS, EACH = 5, 80  # benchmarks/simulated.py runs as many as one likes
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
 @pytest.mark.no_cover
 def test_what_is_simulated_is_found(block: int, tmp_path: Path) -> None:
     assert disagreements(range(block * EACH, (block + 1) * EACH), tmp_path) == []
+
+
+@pytest.mark.parametrize("block", range(2))
+@pytest.mark.no_cover
+def test_what_a_program_is_simulated_to_meet_is_found(block: int, tmp_path: Path) -> None:
+    assert disagreements(range(block * EACH, (block + 1) * EACH), tmp_path, programs=True) == []
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
