@@ -4,6 +4,7 @@
     python benchmarks/simulated.py 1000000 --jobs 64
     python benchmarks/simulated.py 500 --seed 7 --first 2000
     python benchmarks/simulated.py 10000 --xen         # guests of Xen
+    python benchmarks/simulated.py 10000 --programs    # programs without a guest
 
 Prints each scenario that differs, as TOML for `tracekit simulate`, then how many there were and what one costs. Exit status 1 where one
 differs.
@@ -27,13 +28,15 @@ sys.path.insert(0, str(ROOT / "tests"))
 BLOCK = 160
 
 
-def checked(numbers: range, seed: int, xen: bool) -> tuple[int, list[str]]:
+def checked(numbers: range, seed: int, xen: bool, programs: bool) -> tuple[int, list[str]]:
     """Return how many scenarios were compared, and what differs."""
     import round_trip
     import round_trip_xen
 
     with tempfile.TemporaryDirectory() as folder:
-        return len(numbers), (round_trip_xen if xen else round_trip).disagreements(numbers, Path(folder), seed)
+        if xen:
+            return len(numbers), round_trip_xen.disagreements(numbers, Path(folder), seed)
+        return len(numbers), round_trip.disagreements(numbers, Path(folder), seed, programs)
 
 
 def main() -> int:
@@ -44,11 +47,12 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first scenario")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--xen", action="store_true", help="guests of Xen")
+    parser.add_argument("--programs", action="store_true", help="programs that send SET_IRQS without a guest")
     asked = parser.parse_args()
     end, begun, done, wrong = asked.first + asked.count, time.monotonic(), 0, 0
     blocks = [range(n, min(n + BLOCK, end)) for n in range(asked.first, end, BLOCK)]
     with ProcessPoolExecutor(asked.jobs, mp_context=get_context("spawn")) as pool:
-        for count, told in pool.map(partial(checked, seed=asked.seed, xen=asked.xen), blocks):
+        for count, told in pool.map(partial(checked, seed=asked.seed, xen=asked.xen, programs=asked.programs), blocks):
             done, wrong = done + count, wrong + len(told)
             for text in told:
                 print(text, flush=True)

@@ -24,6 +24,8 @@ def answer(tree: dict[str, Any]) -> Answer:
 
 
 OFF = {"what": "disable"}
+GROWN = [{"table": [2, 8]}]
+SECOND = [{"session": 2, "count": 2}]
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,13 @@ OFF = {"what": "disable"}
         (program([{}, {"start": 1, "count": 3}], host={"kernel": "6.12"}), set()),
         (program([{}, {"count": 3}], gates=["-KV4"]), {"VFIO-005", "VFIO-007"}),  # the block begins with a vector that is wired
         (program([OFF, OFF]), set()),
+        (program([{"count": 2}, OFF, *SECOND, {"session": 2, **OFF}, {"session": 2, "count": 8}], devices=GROWN), {"MSI-001", "VFIO-003"}),
+        (program([{"count": 2}, OFF, *SECOND, {"session": 2, **OFF}, {"session": 2, "count": 8}, *SECOND], devices=GROWN), {"MSI-001"}),
+        # A domain of two entries: the block takes vectors 0 and 1 down with it; a block beyond them leaves them alone.
+        (program([{"count": 2}, OFF, *SECOND, {"session": 2, "count": 3}], devices=GROWN), {"MSI-001", "VFIO-004", "VFIO-007"}),
+        (program([{"count": 2}, OFF, *SECOND, {"session": 2, "start": 2, "count": 2}], devices=GROWN), {"MSI-001", "VFIO-004"}),
+        # A disable that finds nothing, and a request beyond the table, change nothing between a disable and the enable of more.
+        (program([{}, OFF, OFF, {"count": 9}, {"count": 4}], host={"kernel": "6.1"}), {"VFIO-002"}),
         (program([SET_8, {"count": 9}, {"start": 8}]), set()),  # no vectors of this table: the ioctl refuses them
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from brute_force import Reference
-from round_trip import SEED, engine, invented
+from round_trip import SEED, engine, invented, program
 
 from tracekit import VFIO_DATA_EVENTFD, VFIO_MSIX
 from tracekit.simulate.answer import Answer
@@ -59,24 +59,6 @@ def differs(tree: dict[str, Any]) -> str:
             if (wanted := reference.step(what, a, b)) != ret:
                 return f"{d.name}, operation {n}: {what} {a} {b} returned {ret}, not {wanted}\n{written(asked)}"
     return ""
-
-
-def program(r: random.Random) -> dict[str, Any]:
-    """A program that sends what it likes, to a table that changes its size, on any kernel."""
-    sessions = r.randint(1, 4)
-    requests: list[dict[str, Any]] = []
-    for n in range(1, sessions + 1):
-        for _ in range(r.randint(1, 6)):
-            first = r.choice([0, 0, 0, 1, 3])
-            enable = {"start": first, "count": r.choice([1, 2, 3, 5, 8])}
-            requests.append({"session": n, **r.choice([enable, enable, enable, {"what": "disable"}])})
-    return {
-        "host": {"kernel": r.choice(["5.10.200", "6.1.90", "6.2", "6.6.17", "6.12.95", "7.2"]), "arch": r.choice(["x86", "x86", "arm64"])},
-        "client": {"name": "program"},
-        "devices": [{"table": [r.choice([1, 2, 3, 5, 8]) for _ in range(sessions)]}],
-        "requests": requests,
-        "rebinds": [n for n in range(2, sessions + 1) if r.random() < 0.3],
-    }
 
 
 @pytest.mark.parametrize("block", range(4))

@@ -15,6 +15,12 @@ def test_what_is_simulated_is_found(block: int, tmp_path: Path) -> None:
     assert disagreements(range(block * EACH, (block + 1) * EACH), tmp_path) == []
 
 
+@pytest.mark.parametrize("block", range(2))
+@pytest.mark.no_cover
+def test_what_a_program_is_simulated_to_meet_is_found(block: int, tmp_path: Path) -> None:
+    assert disagreements(range(block * EACH, (block + 1) * EACH), tmp_path, programs=True) == []
+
+
 @pytest.mark.parametrize("block", range(BLOCKS))
 @pytest.mark.no_cover
 def test_what_a_guest_of_xen_is_simulated_to_meet_is_found(block: int, tmp_path: Path) -> None:

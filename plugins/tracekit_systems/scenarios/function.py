@@ -8,7 +8,7 @@ from tracekit import EINVAL, VFIO_INTX, VFIO_MSI, VFIO_MSIX, Act, Device, Reques
 from tracekit_systems.scenarios.client import KvmtoolClient
 from tracekit_systems.scenarios.interrupts import Interrupts
 from tracekit_systems.scenarios.kernel import Kernel
-from tracekit_systems.scenarios.program import grouped, sent, words
+from tracekit_systems.scenarios.program import beyond, sent, take, words
 from tracekit_systems.scenarios.qemu import QemuLines
 from tracekit_systems.scenarios.served import MDEV, Served, index_of
 from tracekit_systems.scenarios.storage import refusal, store
@@ -41,6 +41,8 @@ class FunctionRun:
         self.sent: list[tuple[Any, int]] = []
         self.refused: list[str] = []  # what did not come to the kernel's function
         self.size = 0
+        self.unsettled: Step | None = None  # a program's enable that failed, with none after it that worked
+        self.had: set[int] = set()  # vectors that were enabled before an action
         self.lines = QemuLines(world, name, self.index)
         self.line = world.machines["Vmm"]("incr", 1)  # the client's side of INTx
         self.wanted: set[int] = set()
@@ -137,6 +139,9 @@ class FunctionRun:
             return
         if not self.served:
             self.world.call(self.name, "vfio_pci_core_close_device")
+        if self.unsettled is not None:
+            self.world.fault("VFIO-003", self.name, self.unsettled)
+        self.unsettled = None
         self.kernel.close(self.vfio)
         self.world.end(f"{self.name} windows")
         self.stored, self.switched_off = set(), False
@@ -147,14 +152,17 @@ class FunctionRun:
     def _runs(self, session: int) -> None:
         """Send what the program sends in a session; it knows which vectors it has."""
         mine = [r for r in self.world.scenario.requests if r.session == session and r.device in ("", self.device.name)]
-        for group in grouped(mine):
-            own = len(group) == 1 and group[0].what == "disable"
+        left = [r for r in mine for _ in range(r.times)]
+        while left:
+            enabled = max(self.vfio.allocated, default=-1) + 1 if self.vfio.irq_type == self.index else 0
+            group = take(left, enabled, self.size)
+            own = group[-1].what == "disable"
             self._act(words(group), partial(self._send_all, group), own=own)
 
     def _send_all(self, group: Iterable[Request]) -> None:
         """Send requests; the ioctl itself refuses vectors that the table has not (vfio_set_irqs_validate_and_prepare)."""
         for r in group:
-            if r.kind == "vectors" and r.what == "enable" and r.start + r.count > self.size:
+            if beyond(r, self.size):
                 self.refused.append(f"SET_IRQS {r.start}+{r.count} eventfd: {EINVAL}, beyond the table")
             else:
                 self.send(sent(r, self.index))
@@ -261,7 +269,7 @@ class FunctionRun:
     def _act(self, what: str, act: Callable[[], None], own: bool = False) -> None:
         """Run one action of the guest or the client, and check the requests that it leads to. `own`: the guest takes its vectors down."""
         self.sent, self.refused, self.torn, self.down = [], [], False, set()
-        alive, lane = set(self.vfio.wired), f"{self.name} windows"
+        alive, self.had, lane = set(self.vfio.wired), set(self.vfio.allocated), f"{self.name} windows"
         before, began = len(self.interrupts.signals), self.world.now
         step = self.world.step(self.name, what)
         act()
@@ -296,11 +304,22 @@ class FunctionRun:
         elif not self.torn and ret < 0 and alive:
             request = self.sent[-1][0]
             detached = (alive & set(range(request.start, request.start + request.count))) - self.vfio.wired
-            one = request.count == 1
-            found += ["VFIO-005"] if ret == EINVAL else ["VFIO-004"] if one else []
+            one, wanted = request.count == 1, range(request.start, request.start + request.count)
+            added = self.kernel.dynamic and "VEC-001" not in found and not self.had.issuperset(wanted)
+            found += ["VFIO-005"] if ret == EINVAL else ["VFIO-004"] if one or added else []
             found += ["VFIO-007"] if detached and not one else []
+        if self.world.scenario.client.name == "program":
+            found = self._settled(found, step, ret)
         for code in found:
             self.world.fault(code, self.name, step)
+
+    def _settled(self, found: list[str], step: Step, ret: int) -> list[str]:
+        """Return the faults of a step without an enable that failed: a program may try again with fewer vectors (VFIO-003)."""
+        if "VFIO-003" in found:
+            self.unsettled = step
+        elif self.vfio.wired and ret == 0:
+            self.unsettled = None
+        return [code for code in found if code != "VFIO-003"]
 
     def send(self, request: Any) -> int:
         """Carry a SET_IRQS out."""

@@ -1,6 +1,6 @@
 """A program that opens functions through VFIO and serves no guest: it sends the requests that the scenario lists."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,23 +32,27 @@ def sent(r: Request, index: int) -> Sent:
     return Sent(kind, r.start, r.count, "eventfd")
 
 
-def grouped(requests: Sequence[Request]) -> Iterator[tuple[Request, ...]]:
-    """Yield what belongs together: a disable, and the enable of more vectors that follows at once, are one resize."""
-    left = [r for r in requests for _ in range(r.times)]
-    most = 0
-    while left:
-        first = left.pop(0)
-        if first.kind != "vectors":
-            yield (first,)
-            continue
-        after = left[0] if left else None
-        if first.what == "disable" and most and after is not None and _enables(after) and after.start + after.count > most:
-            left.pop(0)
-            most = after.start + after.count
-            yield first, after
-            continue
-        most = 0 if first.what == "disable" else max(most, first.start + first.count)
-        yield (first,)
+def take(left: list[Request], enabled: int, size: int) -> list[Request]:
+    """Take what comes next: a disable of `enabled` vectors, and the enable of more that follows at once, are one resize.
+
+    `size`: entries of the table. What disables again, or asks beyond the table, changes nothing between the two.
+    """
+    first = left.pop(0)
+    if first.kind != "vectors" or first.what != "disable" or not enabled:
+        return [first]
+    idle = 0
+    while idle < len(left) and left[idle].kind == "vectors" and (left[idle].what == "disable" or beyond(left[idle], size)):
+        idle += 1
+    if idle < len(left) and _enables(left[idle]) and left[idle].start + left[idle].count > enabled:
+        following = left[: idle + 1]
+        del left[: idle + 1]
+        return [first, *following]
+    return [first]
+
+
+def beyond(r: Request, size: int) -> bool:
+    """Return whether a request is for vectors that the table has not."""
+    return _enables(r) and r.start + r.count > size
 
 
 def _enables(r: Request) -> bool:

@@ -38,7 +38,8 @@ def block_rollback(
     """One vector of a block could not be wired, and the vectors below it, which had been working, were detached with it.
 
     What it finds: a SET_IRQS of several vectors, some of them enabled, which fails after vectors of its block had been interrupting: an
-    eventfd that is none, a vector that no CPU has, or, from {KV7} on a host that does not add in place, a vector beyond those enabled.
+    eventfd that is none, a vector that no CPU has, one that cannot be added in place, or, from {KV7} on a host that does not add in
+    place, a vector beyond those enabled.
     Why it matters: queues that worked fall silent because of another one's error.
     Stays quiet when: the request is for one vector, nothing was enabled before, or none of the block had ever interrupted.
     Affected: any kernel; for vectors beyond those enabled {KV7} and later.

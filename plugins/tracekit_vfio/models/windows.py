@@ -169,6 +169,8 @@ class Windows(Model):
             kind = "growth" if e.ret == EINVAL and count > session.count else "rollback" if count <= session.count else ""
         else:
             kind = "empty" if e.ret == ERANGE and e.count is not None and count == 0 else ""
+        lost = sorted(v for v in detached if v in session.wired)
+        kind = kind or ("rollback" if lost else "")  # a vector beyond those enabled could not be added, and the block goes down
         if not kind or e.ret == EINVAL and kind == "rollback":
             return
         known = {
@@ -177,7 +179,6 @@ class Windows(Model):
         }
         since = session.since
         place = {"since_line": since.line, "since_end": since.line_end} if since is not None else {}
-        lost = sorted(v for v in detached if v in session.wired)
         told = {**known, **place, "request": e.call, "enabled": session.count, "active": session.index, "detached": lost}
         self.emit("refusals", e, **told, kind=kind)
         if kind == "growth" and lost:
