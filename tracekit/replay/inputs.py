@@ -61,10 +61,10 @@ class Parts:
             if len(given) < len(cases):
                 blank = given[0].clear()
                 given = [case.tables.get(name, blank) for case in cases]
-            self._of_cases[name] = given
+            self._of_cases[name], self._heights[name] = given, sum(frame.height for frame in given)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._of_cases or name in self._whole
+        return name in self._heights
 
     def add(self, name: str, frame: pl.DataFrame) -> None:
         """Take a table that a model made, in place of what it was: rows of all cases."""
@@ -105,9 +105,7 @@ class Parts:
 
     def height(self, name: str) -> int:
         """Return how many rows a table has, of all cases."""
-        if name not in self._heights:
-            self._heights[name] = self.whole(name).height
-        return self._heights[name]
+        return self._heights.get(name, 0)
 
     def keys(self, name: str) -> Iterator[Key]:
         """Return the streams that a table has rows of."""

@@ -36,6 +36,7 @@ class Model:
     gates: ClassVar[tuple[str, ...]] = ()
     handled: ClassVar[tuple[str, ...]] = ()  # the tables of its `on_` methods
     _hears: ClassVar[tuple[str, ...]] = ()
+    _divided: ClassVar[tuple[str, ...]] = ()  # what it hears by streams
     _blank: ClassVar[Mapping[str, pl.DataFrame] | None] = None
     _shapes: ClassVar[Mapping[str, Schema] | None] = None
     _owned: ClassVar[Mapping[str, Set[str]] | None] = None
@@ -44,6 +45,7 @@ class Model:
         super().__init_subclass__()
         cls.handled = tuple(n[3:] for n in dir(cls) if n.startswith("on_") and n != "on_end")
         cls._hears = tuple(dict.fromkeys((*cls.needs, *cls.across, *cls.handled)))
+        cls._divided = tuple(name for name in cls._hears if name not in cls.across)
         cls._blank = cls._shapes = cls._owned = None
 
     def __init__(self) -> None:
@@ -271,21 +273,26 @@ def _replay_one(model: type[Model], parts: Parts) -> Iterator[tuple[str, pl.Data
         for key, names in streams.items():
             yield from _emitted(model, _heard(model, parts, key, names), dict(OfStream(parts, key, names, model.across)), parts.unfit)
         return
-    alone = model.complete.__func__ is not Model.complete.__func__ and len({key[::3] for key in streams}) < len(streams)  # type: ignore[attr-defined]
+    alone = _completes(model) and len({key[::3] for key in streams}) < len(streams)
     for group in [[key] for key in streams] if alone else [list(streams)] if streams else []:
         yield from _played(model, {key: streams[key] for key in group}, parts)
 
 
 def _streams(model: type[Model], parts: Parts) -> dict[Key, list[str]]:
     """Return the streams that a model is run over, in their order, each with the tables that have rows of it."""
-    if set(model.hears()) == set(model.across):
+    if not model._divided:
         return {Key(case, None, None, None): [] for case in range(len(parts.cases))}
     streams: dict[Key, list[str]] = {}
-    for name in model.hears():
-        if name in parts and name not in model.across and parts.height(name):
+    for name in model._divided:
+        if parts.height(name):
             for key in parts.keys(name):
                 streams.setdefault(key, []).append(name)
     return {key: streams[key] for key in sorted(streams, key=lambda k: k.order)}
+
+
+def _completes(model: type[Model]) -> bool:
+    """Return whether a model does something with the frames of all streams."""
+    return model.complete.__func__ is not Model.complete.__func__  # type: ignore[attr-defined]
 
 
 def _played(model: type[Model], streams: Mapping[Key, Sequence[str]], parts: Parts) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -295,12 +302,15 @@ def _played(model: type[Model], streams: Mapping[Key, Sequence[str]], parts: Par
         machines.append(machine := model())
         machine.play(_heard(model, parts, key, names), OfStream(parts, key, names, model.across))
     made = _framed(machines)
+    parts.unfit += [row for machine in machines for row in machine.unfit]
+    if not _completes(model):
+        yield from made.items()
+        return
     tables = OfAll(parts, model.hears()) if len(streams) > 1 else OfStream(parts, *next(iter(streams.items())), model.across)
     for name, frame in model.complete(dict(made), tables, machines).items():
         if frame is not made.get(name):
             check(model, name, frame)
         yield name, frame
-    parts.unfit += [row for machine in machines for row in machine.unfit]
 
 
 def _heard(model: type[Model], parts: Parts, key: Key, names: Iterable[str]) -> Iterator[tuple[str, Row]]:
