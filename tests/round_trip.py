@@ -17,7 +17,7 @@ from tracekit.simulate.settings import scenario, written
 from tracekit.simulate.simulator import Parts
 
 SEED = 20
-TOGETHER = 16  # their lines are parsed in one go
+TOGETHER = 64  # their lines are parsed in one go
 # What a trace with kprobes and the kernel log can show. Not VEC-002, whose irqs no event names before they are requested; not VFIO-001,
 # which needs what the guest saw. CFG codes and VFIO-008 are about what may come of it.
 SHOWN = {

@@ -59,7 +59,7 @@ _HOMES = {
     **dict.fromkeys(("holds", "rows_where"), "diagnosing.condition"),
     **dict.fromkeys(("Shown", "unanswered", "unnamed"), "diagnosing.recorded"),
     **dict.fromkeys(("Detail", "fallback", "witness"), "diagnosing.witnesses"),
-    **dict.fromkeys(("apart", "tick_of", "within"), "diagnosing.moments"),
+    **dict.fromkeys(("apart", "tick", "tick_of", "within"), "diagnosing.moments"),
     "Column": "tables.declaration",
     "Table": "tables.declaration",
     "GATES_TABLE": "tables.shared",
@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from tracekit.diagnosing.diagnoses import diagnosis as diagnosis
     from tracekit.diagnosing.extension import Extension as Extension
     from tracekit.diagnosing.moments import apart as apart
+    from tracekit.diagnosing.moments import tick as tick
     from tracekit.diagnosing.moments import tick_of as tick_of
     from tracekit.diagnosing.moments import within as within
     from tracekit.diagnosing.recorded import Shown as Shown

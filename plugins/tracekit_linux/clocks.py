@@ -4,14 +4,15 @@ The clocks of one kernel's log and trace are not one clock: under Xen they were 
 recorded call allows the offsets that put its stamp between the call's two ends; the offset is what all such pairs of two sources allow.
 """
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import product
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from itertools import islice, product
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import polars as pl
 
-from tracekit import Inputs, Model, Row, Schema, Table, tick_of
+from tracekit import Inputs, Model, Row, Table, tick
 from tracekit_linux.tables import CLOCK_RELATIONS
 
 # Message -> the functions of which one prints it, and so surrounds it (drivers/vfio/pci, arch/x86/pci/xen.c, drivers/iommu/intel/dmar.c).
@@ -26,18 +27,8 @@ STAMP = 1_000  # ns: a tracer's stamps are cut to the microsecond; a message's t
 # ns: clocks that nobody set apart agree within milliseconds. It is held against spans of offsets, as wide as the stamps are coarse.
 NEAR = 20_000_000
 MOST_PAIRS = 100_000
-MESSAGE: Schema = {
-    "source": pl.String(),
-    "machine": pl.String(),
-    "boot": pl.Int32(),
-    "line": pl.Int64(),
-    "ts": pl.Int64(),
-    "ts_raw": pl.String(),
-    "kind": pl.String(),
-    "function": pl.String(),
-    "errno": pl.Int64(),  # the call's return value, where the message prints it
-    "pid": pl.Int64(),  # of the calling task, where the message prints it
-}
+FEW = 1_000  # calls up to which a loop is sooner done than frames are joined
+_T = TypeVar("_T")
 
 
 class Pair(NamedTuple):
@@ -52,6 +43,40 @@ class Pair(NamedTuple):
     keyed: bool
 
 
+class Message(NamedTuple):
+    """A message that a known function prints.
+
+    `errno`: the call's return value, `pid`: of the calling task, where the message prints them.
+    """
+
+    source: str
+    machine: str | None
+    boot: int | None
+    line: int
+    ts: int
+    ts_raw: str | None
+    kind: str
+    function: str
+    errno: int | None
+    pid: int | None
+
+
+class Span(NamedTuple):
+    """A call with its end, and the first and last time of its source's calls. `id`, `line`, `lane`, `ret` are the call's."""
+
+    source: str
+    machine: str | None
+    function: str
+    begin: int
+    end: int
+    ret: int | None
+    lane: str
+    id: int
+    line: int
+    since: int
+    until: int
+
+
 class ClockRelations(Model):
     """Relate the clock of each kernel log to that of each trace that may be of its machine and boot.
 
@@ -63,62 +88,95 @@ class ClockRelations(Model):
 
     def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
         """Relate each source of messages to each source of calls."""
-        calls = tables.get("calls")
-        if tables.height("streams") < 2 or calls is None or calls.is_empty() or (messages := _messages(tables)).is_empty():
+        if tables.height("streams") < 2 or not tables.height("calls") or not (messages := list(_messages(tables))):
             return
-        given = tables["streams"].filter("merged")["source"].to_list()
-        calls = _spans(calls.filter(pl.col("function").is_in(messages["function"].unique().to_list())), calls)
-        logs = messages.partition_by("source", "machine", "boot", as_dict=True, maintain_order=True)
-        traces = calls.partition_by("source", "machine", as_dict=True, maintain_order=True)
+        given = set(tables["streams"].filter("merged")["source"])
+        functions = {m.function for m in messages}
+        calls = _spans_of_few(tables.rows("calls"), functions) if tables.height("calls") <= FEW else _spans(tables["calls"], functions)
+        logs, traces = (_grouped(messages, lambda m: (m.source, m.machine, m.boot)), _grouped(calls, lambda c: (c.source, c.machine)))
         for ((source, machine, boot), said), ((other, where), made) in product(logs.items(), traces.items()):
-            if source == other or (machine and where and machine != where) or {source, other} <= set(given):
+            if source == other or (machine and where and machine != where) or {source, other} <= given:
                 continue
             if (found := _relation(said, made)) is not None:
                 place = Row(source=source, machine=machine, boot=boot, side="kernel", line=found["lines"][0])
                 self.emit("clock_relations", place, other=other, **found)
 
 
-def _messages(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return all messages that a known function prints, one row per function that may print them."""
-    frames = [pl.DataFrame(schema=MESSAGE)]
+def _grouped(rows: Iterable[_T], of: Callable[[_T], tuple[Any, ...]]) -> dict[tuple[Any, ...], list[_T]]:
+    """Return the rows of each group, the groups in the order of their first rows."""
+    found: dict[tuple[Any, ...], list[_T]] = {}
+    for row in rows:
+        found.setdefault(of(row), []).append(row)
+    return found
+
+
+def _messages(tables: Inputs) -> Iterator[Message]:
+    """Yield all messages that a known function prints, once for each function that may print them."""
     for kind, functions in PRINTED_IN.items():
-        if (frame := tables.get(kind)) is None or frame.is_empty():
-            continue
-        if "driver" in frame.columns and functions == ("vfio_pci_core_enable",):
-            frame = frame.filter(pl.col("driver").str.contains("vfio"))
-        errno = pl.col("ret").cast(pl.Int64, strict=False) if "ret" in frame.columns else pl.lit(None, dtype=pl.Int64)
-        told = frame.with_columns(errno.alias("errno"), pl.lit(kind).alias("kind"), pl.lit(list(functions)).alias("function"))
-        frames.append(told.explode("function").select(c for c in MESSAGE if c in told.columns))
-    frames.append(_warnings(tables))
-    return pl.concat(frames, how="diagonal").drop_nulls("ts")
+        for row in tables.rows(kind):
+            if functions != ("vfio_pci_core_enable",) or "vfio" in (getattr(row, "driver", "vfio") or ""):
+                yield from (said for f in functions if (said := _message(row, kind, f, errno=_number(getattr(row, "ret", None)))))
+    pids = {(row.source, row.line): row.pid_no for row in tables.rows("kernel_warning")} if tables.height("kernel_reports") else {}
+    for row in tables.rows("kernel_reports") if pids else ():
+        if (pid := pids.get((row.source, row.line))) is not None and (said := _message(row, "warning", row.msi_function, _held(row), pid)):
+            yield said
 
 
-def _warnings(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return WARNINGs with the calling function of the MSI code on their stack, and the task in which they stopped."""
-    reports, warnings = tables.get("kernel_reports"), tables.get("kernel_warning")
-    if reports is None or warnings is None or reports.is_empty() or warnings.is_empty():
-        return pl.DataFrame(schema=MESSAGE)
-    told = reports.join(warnings.select("source", "line", pl.col("pid_no").alias("pid")), on=["source", "line"]).drop_nulls("pid")
-    # In iounmap() below a failed enable RBP still holds the errno (6.12).
-    low = (pl.col("rbp") & 0xFFFFFFFF).cast(pl.Int64) - (1 << 32)
-    errno = pl.when((pl.col("function") == "iounmap") & low.is_between(-4095, -1)).then(low)
-    said = told.with_columns(pl.lit("warning").alias("kind"), errno.alias("errno"), pl.col("msi_function").alias("function"))
-    return said.select(list(MESSAGE))
+def _message(row: Row, kind: str, function: str | None, errno: int | None = None, pid: int | None = None) -> Message | None:
+    if row.ts is None or function is None:
+        return None
+    return Message(row.source, row.machine, row.boot, row.line, row.ts, row.ts_raw, kind, function, errno, pid)
 
 
-def _spans(calls: pl.DataFrame, every: pl.DataFrame) -> pl.DataFrame:
-    """Return calls with their ends. A call without a return lasts at most until the next call of its lane that it cannot enclose."""
+def _number(text: object) -> int | None:
+    """Return a return value as a number; null where it is none."""
+    return int(str(text)) if re.fullmatch("[+-]?[0-9]{1,18}", str(text)) else None
+
+
+def _held(report: Row) -> int | None:
+    """Return the errno that a report's registers hold: in iounmap() below a failed enable RBP still has it (6.12)."""
+    low = ((report.rbp or 0) & 0xFFFFFFFF) - (1 << 32)
+    return low if report.function == "iounmap" and -4095 <= low <= -1 else None
+
+
+def _spans_of_few(calls: Sequence[Row], functions: Set[str]) -> list[Span]:
+    """Return the same as `_spans`, of few calls."""
+    since, until = dict[str, int](), dict[str, int]()
+    outer: dict[tuple[str, str], list[tuple[int, int | None]]] = {}
+    for c in calls:
+        times = [t for t in (c.begin, c.end) if t is not None]
+        until[c.source] = max([*times, until.get(c.source, times[0])]) if times else until.get(c.source, 0)
+        if c.begin is not None:
+            since[c.source] = min(c.begin, since.get(c.source, c.begin))
+        if c.depth == 0:
+            outer.setdefault((c.source, c.lane), []).append((c.line, c.begin))
+    found = []
+    for c in sorted((c for c in calls if c.function in functions and c.begin is not None), key=lambda c: int(c.line)):
+        later = min((o for o in outer.get((c.source, c.lane), ()) if o[0] > c.line), key=lambda o: o[0], default=(0, None))[1]
+        end = c.end if c.end is not None else later if later is not None else until[c.source]
+        own = (c.begin, end, c.ret, c.lane, c.id, c.line)
+        found.append(Span(c.source, c.machine, c.function, *own, since[c.source], until[c.source]))
+    return found
+
+
+def _spans(every: pl.DataFrame, functions: Set[str]) -> list[Span]:
+    """Return calls of some functions with their ends. A call without a return lasts at most until the next one that it cannot enclose.
+
+    That is the next call of its lane without a caller.
+    """
+    calls = every.filter(pl.col("function").is_in(list(functions)))
     until = every.group_by("source").agg(pl.max_horizontal(pl.max("begin"), pl.max("end")).alias("until"), pl.min("begin").alias("since"))
     later = every.filter(pl.col("depth") == 0).select("source", "lane", "line", pl.col("begin").alias("next")).sort("line")
     bounded = calls.drop_nulls("begin").sort("line").with_columns((pl.col("line") + 1).alias("after"))
     later = later.rename({"line": "after"})
     joined = bounded.join_asof(later, on="after", by=["source", "lane"], strategy="forward", check_sortedness=False)
-    return joined.join(until, on="source").with_columns(pl.coalesce("end", "next", "until").alias("end"))
+    whole = joined.join(until, on="source", maintain_order="left").with_columns(pl.coalesce("end", "next", "until").alias("end"))
+    return [Span(*row) for row in whole.select(Span._fields).iter_rows()]
 
 
-def _relation(said: pl.DataFrame, made: pl.DataFrame) -> dict[str, Any] | None:
+def _relation(said: Sequence[Message], made: Sequence[Span]) -> dict[str, Any] | None:
     """Return the relation of one source's messages to another's calls; null where no message has a call."""
-    pairs = _pairs(said, made)
+    pairs = list(islice(_pairs(said, made), MOST_PAIRS))
     if not pairs:
         return None
     spans = best_offsets(pairs)
@@ -129,11 +187,9 @@ def _relation(said: pl.DataFrame, made: pl.DataFrame) -> dict[str, Any] | None:
     low, high = chosen
     middle = (low + high) // 2
     fitting = list({(p.kind, p.line): p for p in pairs if p.low <= middle <= p.high}.values())
-    expected = said.filter(
-        pl.col("function").is_in(made["function"].unique().to_list())
-        & (pl.col("ts") + middle).is_between(int(made["since"][0]), int(made["until"][0]))
-    )
-    if not set(expected.select("kind", "line").iter_rows()) <= {(p.kind, p.line) for p in fitting}:
+    functions, first = {c.function for c in made}, made[0]
+    expected = {(m.kind, m.line) for m in said if m.function in functions and first.since <= m.ts + middle <= first.until}
+    if not expected <= {(p.kind, p.line) for p in fitting}:
         return _columns("none", None, pairs)
     if len({p.call for p in fitting}) > 1 and len(spans) == 1:
         return _columns("fixed", chosen, fitting)
@@ -152,18 +208,14 @@ def _columns(basis: str, span: tuple[int, int] | None, pairs: Sequence[Pair]) ->
     }
 
 
-def _pairs(said: pl.DataFrame, made: pl.DataFrame) -> list[Pair]:
+def _pairs(said: Sequence[Message], made: Sequence[Span]) -> Iterator[Pair]:
     """Pair every message with every call that may print it."""
-    calls = made.select("function", "begin", "end", "ret", "lane", "id", pl.col("line").alias("call_line"))
-    both = said.join(calls, on="function").filter(
-        (pl.col("errno").is_null() | (pl.col("errno") == pl.col("ret")))
-        & (pl.col("pid").is_null() | (pl.lit("tid:") + pl.col("pid").cast(pl.String) == pl.col("lane")))
-    )
-    low, high = (pl.col(c) - pl.col("ts") for c in ("begin", "end"))
-    keyed = pl.col("errno").is_not_null() | pl.col("pid").is_not_null()
-    spans = ((low - tick_of(pl.col("ts"), pl.col("ts_raw"))).alias("low"), (high + STAMP).alias("high"))
-    found = both.head(MOST_PAIRS).select(*spans, "kind", "line", "id", "call_line", keyed)
-    return [Pair(*row) for row in found.iter_rows()]
+    calls, returned = _grouped(made, lambda c: (c.function,)), _grouped(made, lambda c: (c.function, c.ret))
+    for m in said:
+        keyed, step = m.errno is not None or m.pid is not None, tick(m)
+        for c in calls.get((m.function,), ()) if m.errno is None else returned.get((m.function, m.errno), ()):
+            if m.pid is None or c.lane == f"tid:{m.pid}":
+                yield Pair(c.begin - m.ts - step, c.end - m.ts + STAMP, m.kind, m.line, c.id, c.line, keyed)
 
 
 def best_offsets(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
