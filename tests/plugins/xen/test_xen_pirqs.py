@@ -428,6 +428,21 @@ CASES = {
         ["get_free_pirq 55 of a free number, healthy", "get_free_pirq 54 of a free number, healthy"],
         ["55 irq None guest, 1..None, given", "54 irq None guest, 2..None, given"],
     ),
+    "a pause of more than a second": Case(
+        [bound(55, at=1.1), bound(54, at=2.100001), to(54, 120)],
+        ["get_free_pirq 55 of a free number, healthy", "get_free_pirq 54 of a free number, healthy"],
+        ["55 irq None guest, 1..2 enabled anew, given", "54 irq 120 guest, 2..None, given"],
+    ),
+    "a pause after the first of two": Case(
+        [bound(55, at=1.1), bound(54, at=1.2), bound(53, at=2.200002), bound(52, at=2.200003)],
+        [f"get_free_pirq {n} of a free number, healthy" for n in (55, 54, 53, 52)],
+        [
+            "55 irq None guest, 1..3 enabled anew, given",
+            "54 irq None guest, 2..3 enabled anew, given",
+            "53 irq None guest, 3..None, given",
+            "52 irq None guest, 4..None, given",
+        ],
+    ),
     "a pause of another device": Case(
         [bound(55, at=1.1), bound(54, 5, at=4.1)],
         ["get_free_pirq 55 of a free number, healthy", "get_free_pirq 54 of a free number, healthy"],
