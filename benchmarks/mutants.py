@@ -3,11 +3,13 @@
     python benchmarks/mutants.py                   # 150 changes, drawn with a fixed seed
     python benchmarks/mutants.py --count 0         # all of them
     python benchmarks/mutants.py --only stale_hwsize --count 0
+    python benchmarks/mutants.py --only tracekit_vfio/models --count 50
 
 A change is one of: a comparison turned (`<` into `<=`, `==` into `!=`, `is` into `is not`), `and` for `or`, `not` left out, a number one
 higher. It is tried by the tests about its file: the samples of the diagnosis and those that expect its code, the tests of plugins that
-name it; of a model all samples and tests of its family. All of them must pass without a change first; that run notes which tests reach
-which line. A change in a function is tried by those alone that reach its lines: the tests that name the file first, then the fast ones.
+name it; of a model all samples and tests of its family, and the tests about all plugins. All of them must pass without a change first;
+that run notes which tests reach which line. A change in a function is tried by those alone that reach its lines: the tests that name the
+file first, then the fast ones.
 Each trial is a fork of one process that has loaded everything, and ends with the first test that fails. `equivalent.toml` has the changes
 that no log can show, each with the reason; they are printed and not counted.
 Exit status 1 where fewer than `--at-least` percent are noticed.
@@ -40,6 +42,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ("test_samples.py", "test_sample_values.py")
 TESTS = (*(f"tests/{name}" for name in SAMPLES), "tests/plugins")
+EVERY = ROOT / "tests/plugins"  # beside the folders of the families: tests about all plugins
 AT_IMPORT = ("tests/plugins/test_absence.py",)  # it analyzes while it is collected: a fork would wait for threads that it has not
 PARTS = ("diagnoses", "models")
 SECONDS = 300  # a change that runs longer is noticed: it does not end
@@ -286,10 +289,10 @@ class Tests:
         self.texts = {i.path: i.path.read_text(encoding="utf-8") for i in self.items}
 
     def about(self, path: Path) -> list[pytest.Item]:
-        """The samples of a diagnosis, those that expect its code, the tests of plugins that name it; of a model all of its family."""
+        """Return the samples of a diagnosis or that expect its code, the tests that name it; of a model its family's and all plugins'."""
         if path.parent.name == "models":
             family = path.relative_to(ROOT / "plugins").parts[0].removeprefix("tracekit_")
-            return [*self.sampled(self.of(family)), *(i for i in self.items if family in i.path.parts)]
+            return [*self.sampled(self.of(family)), *(i for i in self.items if family in i.path.parts or i.path.parent == EVERY)]
         own = f".{path.stem.replace('_', '-')}"
         codes = codes_of(path)
         words = (path.stem, *codes)
@@ -372,7 +375,7 @@ def main() -> int:
     """Draw the changes, try them, print those that nothing noticed and the share of those that were."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--count", type=int, default=150)
-    options.add_argument("--only", default="", help="a word in the names of the files, or `file.py:line`")
+    options.add_argument("--only", default="", help="a part of the paths of the files below plugins/, or `file.py:line`")
     options.add_argument("--seed", type=int, default=14)
     options.add_argument("--jobs", type=int, default=2)
     options.add_argument("--at-least", type=float, default=85.0)
@@ -380,7 +383,8 @@ def main() -> int:
     options.add_argument("--all", action="store_true", help="print the changes that were noticed too")
     given = options.parse_args()
     word, _, line = given.only.partition(".py:")
-    files = sorted(p for part in PARTS for p in (ROOT / "plugins").glob(f"*/{part}/*.py") if p.stem != "__init__" and word in p.stem)
+    paths = {p: str(p.relative_to(ROOT / "plugins").with_suffix("")) for part in PARTS for p in (ROOT / "plugins").glob(f"*/{part}/*.py")}
+    files = sorted(p for p, name in paths.items() if p.stem != "__init__" and word in name)
     found = sorted(
         (m for path in files for m in mutants(path) if not line or m.lines.start == int(line)), key=lambda m: (m.draw(given.seed), m.place)
     )

@@ -192,7 +192,7 @@ class MsiReplay(Model):
         healthy = None
         if e.max is not None and e.request is not None:
             healthy = one(e.max)
-        elif e.max is not None and worlds.granted and (e.min or 1) <= 1:
+        elif e.max is not None and e.kind != "msi" and worlds.granted and (e.min or 1) <= 1:
             healthy = frozenset(in_table(min(e.max, worlds.granted), e.max + 1)) or None
         operation = {"msix": "enable_msix", "msi": "enable_msi"}.get(e.kind or "")
         if operation is None or e.min is None or e.max is None or worlds.predict(operation, e.min, e.max) is None:

@@ -6,7 +6,22 @@ from typing import Any, ClassVar, Self
 
 import polars as pl
 
-from tracekit import EINVAL, ERANGE, VFIO_INTX, VFIO_MSIX, VFIO_NONE, VFIO_TRIGGER, Inputs, Model, Row, Table, device_of, in_table
+from tracekit import (
+    EINVAL,
+    ERANGE,
+    VFIO_ERR,
+    VFIO_INTX,
+    VFIO_MSIX,
+    VFIO_NONE,
+    VFIO_REQ,
+    VFIO_TRIGGER,
+    Inputs,
+    Model,
+    Row,
+    Table,
+    device_of,
+    in_table,
+)
 from tracekit_vfio.models import bounds, use
 from tracekit_vfio.tables import REFUSALS, WINDOWS
 
@@ -103,8 +118,8 @@ class Windows(Model):
         detached = self.detached.pop(e.call, set()) or self.detached.pop(e.request, set())
         if e.closing or e.index == VFIO_NONE:
             self._end(e)
-        elif e.flags is not None and not e.flags & VFIO_TRIGGER:
-            return  # masking and unmasking change nothing here
+        elif e.flags is not None and not e.flags & VFIO_TRIGGER or e.index in (VFIO_ERR, VFIO_REQ):
+            return  # neither masks nor the eventfds of errors and of requests to release the device change the vectors
         elif e.index == VFIO_INTX:
             self._intx(e)
         elif e.data == "none" and e.count in (0, None):
