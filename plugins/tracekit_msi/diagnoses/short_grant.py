@@ -29,6 +29,7 @@ from tracekit import (
     ended_by,
     inconclusive,
     near,
+    rows_where,
     span,
     subject_of,
 )
@@ -53,26 +54,53 @@ INVALID = (
 ADVICE = "Raise what is short: the device's table, CPU vectors (VEC-*), or remapping entries (VEC-005)."
 IRQ = "See why the irq was refused: a line that another driver does not share (-16), no vector (-28), a wrong number (-22)."
 
-_ENABLE = pl.col("operation") == "enable"
-_SHORT = (pl.col("ret") > 0) & (pl.col("ret") < pl.col("max")) & (pl.col("min") < pl.col("max")) & (pl.col("live") > pl.col("ret"))
-_REFUSED = (pl.col("ret") == ENOSPC) & (pl.col("max") > pl.col("min"))
-_SHORT_ENABLE = ~pl.col("inferred") & (_SHORT | _REFUSED) & _ENABLE & (pl.col("kind") == "msix")
-_WIRING = (pl.col("data") == "eventfd") & pl.col("index").is_in([VFIO_MSI, VFIO_MSIX])
-_SHORT_REQUEST = (pl.col("ret") > 0) & _WIRING
-_UNEXPLAINED_ENABLE = _ENABLE & (pl.col("ret") < 0) & ~pl.col("ret").is_in(OF_ENABLES)
-_UNEXPLAINED_REQUEST = _WIRING & (pl.col("ret") < 0) & ~pl.col("ret").is_in(OF_CALLS)
 
-
-def perhaps_short(ret: int | None, max: int | None, live: int | None, operation: str | None) -> bool:
-    """Return whether an enable got fewer vectors than it asked for and the table has, or failed with an errno that needs a reason."""
-    if ret is None or operation != "enable":
+def short(
+    ret: int | None,
+    min: int | None,
+    max: int | None,
+    live: int | None,
+    operation: str | None,
+    kind: str | None,
+    inferred: bool,
+) -> bool:
+    """Return whether an enable of a range got fewer vectors than it asked for and the table has, or fewer than its minimum could be had."""
+    if inferred or operation != "enable" or kind != "msix" or ret is None or min is None or max is None or min >= max:
         return False
-    return ret < (max or 0) and ret < (live or 0) if ret > 0 else ret == ENOSPC or ret < 0 and ret not in OF_ENABLES
+    return ret == ENOSPC or live is not None and 0 < ret < max and ret < live
 
 
-def perhaps_refused(ret: int | None, data: str | None, index: int | None) -> bool:
-    """Return whether a SET_IRQS that wires vectors got fewer, or failed with an errno that needs a reason."""
-    return bool(ret) and data == "eventfd" and index in (VFIO_MSI, VFIO_MSIX) and (ret or 0) not in OF_CALLS
+def unexplained(ret: int | None, operation: str | None) -> bool:
+    """Return whether an enable failed with an errno that no other diagnosis explains."""
+    return operation == "enable" and ret is not None and ret < 0 and ret not in OF_ENABLES
+
+
+def short_or_unexplained(
+    ret: int | None,
+    min: int | None,
+    max: int | None,
+    live: int | None,
+    operation: str | None,
+    kind: str | None,
+    inferred: bool,
+) -> bool:
+    """Return whether an enable was short, or its errno needs a reason."""
+    return short(ret, min, max, live, operation, kind, inferred) or unexplained(ret, operation)
+
+
+def granted_fewer(ret: int | None, data: str | None, index: int | None) -> bool:
+    """Return whether a SET_IRQS that wires vectors returned how many there are."""
+    return ret is not None and ret > 0 and data == "eventfd" and index in (VFIO_MSI, VFIO_MSIX)
+
+
+def unexplained_call(ret: int | None, data: str | None, index: int | None) -> bool:
+    """Return whether a SET_IRQS that wires vectors failed with an errno that no other diagnosis explains."""
+    return ret is not None and ret < 0 and data == "eventfd" and index in (VFIO_MSI, VFIO_MSIX) and ret not in OF_CALLS
+
+
+def fewer_or_unexplained(ret: int | None, data: str | None, index: int | None) -> bool:
+    """Return whether a SET_IRQS got fewer vectors, or its errno needs a reason."""
+    return granted_fewer(ret, data, index) or unexplained_call(ret, data, index)
 
 
 @diagnosis(
@@ -83,8 +111,8 @@ def perhaps_refused(ret: int | None, data: str | None, index: int | None) -> boo
     shown_by=(Shown("enables", "enabling", ("ret",)),),
     absent="no enabling of vectors in the input",
     when={
-        "enables": perhaps_short,
-        "op_set_irqs": perhaps_refused,
+        "enables": short_or_unexplained,
+        "op_set_irqs": fewer_or_unexplained,
         **dict.fromkeys(("driver_vectors_refused", "driver_vectors_reduced", "driver_refusals", "driver_irq_refused")),
     },
     otherwise="every enable got what it asked for, or what the table holds",
@@ -129,11 +157,8 @@ def short_grant(
 
 def _unexplained(enables: pl.DataFrame | None, calls: pl.DataFrame | None) -> Mapping[str, Any] | None:
     """Return an enable, or a SET_IRQS that wires vectors, that failed with an errno which no other diagnosis explains."""
-    for frame, what, unexplained in ((enables, "enable", _UNEXPLAINED_ENABLE), (calls, "SET_IRQS", _UNEXPLAINED_REQUEST)):
-        failed = frame.filter(unexplained) if frame is not None else None
-        if failed is not None and failed.height:
-            return {**failed.row(0, named=True), "what": what}
-    return None
+    failed = [*({**r, "what": "enable"} for r in rows_where(enables, unexplained)), *rows_where(calls, unexplained_call)]
+    return {"what": "SET_IRQS", **failed[0]} if failed else None
 
 
 class Ends:
@@ -166,9 +191,10 @@ class Ends:
 
 
 def _from_enables(enables: pl.DataFrame, devices: pl.DataFrame | None) -> Iterator[Finding]:
-    for row in enables.filter(_SHORT_ENABLE).unique("entity", maintain_order=True).iter_rows(named=True):
+    first = {row["entity"]: row for row in reversed(rows_where(enables, short))}
+    for row in sorted(first.values(), key=lambda r: (r["source"], r["line"])):
         subject = subject_of(row, devices)
-        got = f"got {row['ret']}" if row["ret"] > 0 else "was refused with -28"
+        got = "was refused with -28" if row["ret"] == ENOSPC else f"got {row['ret']}"
         size = f", table {row['live']}" if row["live"] is not None else ""
         yield _finding(
             row,
@@ -181,7 +207,7 @@ def _from_enables(enables: pl.DataFrame, devices: pl.DataFrame | None) -> Iterat
 
 def _from_requests(op_set_irqs: pl.DataFrame, devices: pl.DataFrame | None) -> Iterator[Finding]:
     """Yield SET_IRQS that returned a positive number: only so many vectors could be had."""
-    for row in op_set_irqs.filter(_SHORT_REQUEST).iter_rows(named=True):
+    for row in rows_where(op_set_irqs, granted_fewer):
         subject = subject_of(row, devices)
         yield _finding(
             row,
@@ -198,7 +224,7 @@ def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None, en
         if frame is None:
             continue
         for row in frame.unique([c for c in ("bdf", "device", "driver") if c in frame.columns], maintain_order=True).iter_rows(named=True):
-            if row.get("granted") is not None and row.get("asked") is not None and row["granted"] >= row["asked"]:
+            if not fewer(row.get("granted"), row.get("asked")):
                 continue
             label = row.get("bdf") or row.get("device") or row.get("driver") or "an unnamed device"
             subject = Subject(label, "pci" if row.get("bdf") else "unknown", row.get("bdf"))
@@ -207,6 +233,11 @@ def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None, en
             errno = _number(row[ret]) if ret == "ret" else None
             finding = _finding(row, subject, "proven", f"the vectors of {label} were {got}", {"asked": row.get("asked"), ret: row[ret]})
             yield ends.of(row, replace(finding, advice=_advice(errno, row.get("granted"))))
+
+
+def fewer(granted: int | None, asked: int | None) -> bool:
+    """Return whether a driver says less than that it got all it asked for."""
+    return granted is None or asked is None or granted < asked
 
 
 def _same(errno: int | None, ret: Any) -> bool:

@@ -17,6 +17,7 @@ from tracekit import (
     diagnosis,
     distinct,
     numbered,
+    rows_where,
     same_function,
     span,
     subject_of,
@@ -25,18 +26,15 @@ from tracekit import (
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count) and pci_msix_alloc_irq_at"
 
-_ONE_VECTOR = (pl.col("data") == "eventfd") & (pl.col("count") == 1) & pl.col("start").is_not_null()
-_ONE_REFUSED = _ONE_VECTOR & pl.col("index").is_in([VFIO_MSI, VFIO_MSIX]) & (pl.col("ret") < 0) & (pl.col("ret") != EINVAL)
-
 
 def not_added(ret: int | None) -> bool:
     """Return whether a vector could not be added in place."""
     return ret is not None and ret < 0
 
 
-def not_wired(ret: int | None, data: str | None, count: int | None) -> bool:
-    """Return whether a SET_IRQS for one vector failed."""
-    return not_added(ret) and data == "eventfd" and count == 1
+def not_wired(ret: int | None, data: str | None, count: int | None, start: int | None, index: int | None) -> bool:
+    """Return whether a SET_IRQS for one vector failed; -22 is a matter of range (VFIO-005)."""
+    return not_added(ret) and ret != EINVAL and data == "eventfd" and count == 1 and start is not None and index in (VFIO_MSI, VFIO_MSIX)
 
 
 @diagnosis(
@@ -97,12 +95,12 @@ def _from_calls(op_set_irqs: pl.DataFrame | None, op_alloc_at: pl.DataFrame | No
 
 
 def _from_wiring(op_set_irqs: pl.DataFrame | None, devices: pl.DataFrame | None, done: Set[str]) -> Iterator[Finding]:
-    """Requests for one vector whose irq could not be requested, while vectors wired before it live; -22 is a matter of range (VFIO-005)."""
+    """Requests for one vector whose irq could not be requested, while vectors wired before it live."""
     if op_set_irqs is None:
         return
     found: dict[str, list[Mapping[str, Any]]] = {}
     subjects: dict[str, Subject] = {}
-    for at in op_set_irqs.filter(_ONE_REFUSED).iter_rows(named=True):
+    for at in rows_where(op_set_irqs, not_wired):
         mine = same_function(op_set_irqs, at)
         subject = subject_of(at, devices)
         lives = _others_live(mine.filter(pl.col("index") == at["index"]), at)

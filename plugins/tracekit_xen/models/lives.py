@@ -1,7 +1,7 @@
 """Lives of pirqs: the irq and device of each, from line to line; and whether Xen allocated the predicted numbers."""
 
 from bisect import bisect
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,21 +17,31 @@ LATEST = 4  # lives of one pirq and irq that a teardown may be about; earlier on
 HVM_SETUP = "xen_hvm_setup_msi_irqs"  # it returns -19 for whatever Xen said
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Life:
-    """One use of a pirq. `began` and `ended` are rows; `given`: Xen allocated the number at its begin."""
+    """One use of a pirq, begun at the row `at`; `began`: the log shows that begin; `ended`: time and last line of the row that ended it;
+    `given`: Xen allocated the number at its begin."""
 
     pirq: int
     basis: str
     at: Row
-    began: Row | None = None
-    ended: Row | None = None
+    began: bool = True
+    ended: tuple[int | None, int] | None = None
     end: str = ""
     irq: int | None = None
     bdf: str | None = None
     device: int | None = None
     given: bool = False
     reused: bool = False
+
+    def finish(self, e: Row, end: str) -> None:
+        """End it at a row."""
+        self.ended, self.end = (e.ts, _last_line(e)), end
+
+    @property
+    def final(self) -> bool:
+        """Return whether no later row changes it: a closed event channel's irq may still be destroyed."""
+        return self.ended is not None and (self.basis, self.end) != ("debug", "closed")
 
 
 @dataclass(slots=True)
@@ -55,11 +65,12 @@ class PirqLives(Model):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lives: list[Life] = []
+        self.lives: deque[Life] = deque()  # in the order of their begins, the first final ones emitted
+        self.calls = False  # whether one was of calls
         # Column and value -> lives, the ended ones dropped when they are looked at; those of debug prints are looked for by pirq only.
         self.live: defaultdict[tuple[str, object], list[Life]] = defaultdict(list)
-        self.debug: defaultdict[tuple[int, int | None], list[Life]] = defaultdict(list)  # pirq and irq -> open and ended ones
-        self.seen: list[Life] = []  # lives of debug prints since sight was lost
+        self.debug: defaultdict[tuple[int, int | None], list[Life | None]] = defaultdict(list)  # latest of pirq and irq, null once emitted
+        self.seen: deque[Life] = deque()  # lives of debug prints since sight was lost
         self.promised: dict[int, Life] = {}  # pirq -> what a debug print got and no event channel serves yet
         self.spans: dict[tuple[str, Any], list[Span]] = {}  # source and task -> its set-ups and teardowns
         self.irqs: set[int] = set()
@@ -68,10 +79,9 @@ class PirqLives(Model):
         self.bound_since: list[Row] = []
 
     def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
-        heard = list(rows)
-        self.releases = {row.source for name, row in heard if name == "op_xen_destroy"}
-        self.spans = _spans_of(row for name, row in heard if name in ("op_xen_setup", "op_xen_destroy"))
-        super().play(heard, tables)
+        self.releases = tables.sources("op_xen_destroy")
+        self.spans = _spans_of(row for name in ("op_xen_setup", "op_xen_destroy") for row in tables.rows(name))
+        super().play(rows, tables)
 
     def on_xen_msi_bound(self, e: Row) -> None:
         """Begin a life in an HVM guest: Xen allocated a number for a device."""
@@ -163,7 +173,7 @@ class PirqLives(Model):
         if life is not None:
             predicted = self.space.unmap(life.pirq) if e.ret in (0, None) else one(0)
             if e.ret in (0, None):
-                life.ended, life.end = e, "destroyed"
+                life.finish(e, "destroyed")
         else:
             predicted = one(EINVAL) if known else ANY
             if not known:
@@ -193,11 +203,20 @@ class PirqLives(Model):
 
     def on_end(self) -> None:
         """Emit all lives, the unfinished ones without an end."""
-        for x in self.lives:
-            self.emit(
-                "pirq_lives", x.at, pirq=x.pirq, irq=x.irq, bdf=x.bdf, device=x.device, basis=x.basis, end=x.end, began=x.began is not None,
-                given=x.given, reused=x.reused, ts_end=x.ended.ts if x.ended else None, line_end=_last_line(x.ended),
-            )  # fmt: skip
+        while self.lives:
+            self._emit_first()
+
+    def _emit_first(self) -> None:
+        x = self.lives.popleft()
+        ts_end, line_end = x.ended or (None, None)
+        self.emit(
+            "pirq_lives", x.at, pirq=x.pirq, irq=x.irq, bdf=x.bdf, device=x.device, basis=x.basis, end=x.end, began=x.began,
+            given=x.given, reused=x.reused, ts_end=ts_end, line_end=line_end,
+        )  # fmt: skip
+        if (same := self.debug.get((x.pirq, x.irq))) and x in same:
+            same[same.index(x)] = None
+            if not any(same):
+                del self.debug[x.pirq, x.irq]
 
     def _open(self, column: str, value: object, *bases: str) -> list[Life]:
         """Return the open lives with a value in `pirq`, `irq` or `bdf`, of any basis by default; those of debug prints by pirq only."""
@@ -206,10 +225,18 @@ class PirqLives(Model):
         return [x for x in found if not bases or x.basis in bases]
 
     def _begin(self, e: Row, pirq: int, basis: str, *, seen: bool = True, **known: Any) -> Life:
-        life = Life(pirq, basis, e, e if seen else None, **known)
+        while self.lives and self.lives[0].final:
+            self._emit_first()
+        life = Life(pirq, basis, e, seen, **known)
         self.lives.append(life)
-        self.live["pirq", pirq].append(life)
+        self.calls |= basis == "calls"
+        live = self.live["pirq", pirq]
+        if live and live[0].ended is not None:
+            live[:] = [x for x in live if x.ended is None]
+        live.append(life)
         if basis == "debug":
+            while self.seen and self.seen[0].ended is not None:
+                self.seen.popleft()
             self.seen.append(life)
         elif life.bdf is not None:
             self.live["bdf", life.bdf].append(life)
@@ -218,7 +245,9 @@ class PirqLives(Model):
     def _serves(self, life: Life, irq: int | None) -> None:
         life.irq = irq
         if life.basis == "debug":
-            self.debug[life.pirq, irq].append(life)
+            latest = self.debug[life.pirq, irq]
+            latest.append(life)
+            del latest[:-LATEST]
         else:
             self.live["irq", irq].append(life)
 
@@ -229,7 +258,7 @@ class PirqLives(Model):
     def _device_model_unmaps(self, e: Row, pirq: int) -> None:
         life = next(iter(self._open("pirq", pirq, "device-model")), None)
         life = life or self._begin(e, pirq, "device-model", bdf=getattr(e, "guest_bdf", None), seen=False)
-        life.ended, life.end = e, "unmapped"
+        life.finish(e, "unmapped")
 
     def _handed_out(self, e: Row, pirq: int, *, alone: bool = True) -> None:
         """End the earlier life of a number that Xen allocates. Not `alone`: another task may have got its number before."""
@@ -239,12 +268,12 @@ class PirqLives(Model):
         self._predict(e, "get_free_pirq", _name(e), "the highest free pirq", predicted, pirq)
         for life in self._open("pirq", pirq):
             if life.basis != "device-model":
-                life.ended, life.end = e, "handed out again"
+                life.finish(e, "handed out again")
         self.space.allocated(pirq, alone=alone)
 
     def _releases_show(self, e: Row, pirq: int) -> bool:
         """Return whether the log can show an unmap: a guest's cannot, nor one without teardowns, nor without the irq."""
-        if e.source not in self.releases and any(x.basis == "calls" for x in self.lives):
+        if e.source not in self.releases and self.calls:
             return False
         return not any(x.basis == "guest" or x.basis == "calls" and x.irq is None for x in self._open("pirq", pirq))
 
@@ -257,13 +286,13 @@ class PirqLives(Model):
                 self._release(life, e, "enabled anew")
 
     def _release(self, life: Life, e: Row, end: str) -> None:
-        life.ended, life.end = e, end
+        life.finish(e, end)
         self.space.released(life.pirq)
 
     def _end_debug(self, e: Row, end: str) -> None:
         """End the life of (pirq, irq). A life without a recorded begin is added; a closed life is extended to its destruction."""
-        same = self.debug[e.pirq, e.irq][-LATEST:]
-        life = next((x for x in reversed(same) if x.ended is None or (x.end, end) == ("closed", "destroyed")), None)
+        same = self.debug.get((e.pirq, e.irq), [])
+        life = next((x for x in reversed(same) if x and (x.ended is None or (x.end, end) == ("closed", "destroyed"))), None)
         if life is None:
             self._lost_sight(e)
             life = self._begin(e, e.pirq, "debug", seen=False)
@@ -288,7 +317,7 @@ class PirqLives(Model):
         self.space = PirqSpace()
         for life in self.seen:
             if life.ended is None:
-                life.ended, life.end = e, "lost sight"
+                life.finish(e, "lost sight")
         self.seen.clear()
 
     def _predict(
@@ -328,5 +357,6 @@ def _name(e: Row) -> str:
     return getattr(e, "bdf", None) or (f"dev={device:#x}" if device else "")
 
 
-def _last_line(e: Row | None) -> int | None:
-    return None if e is None else getattr(e, "line_end", None) or e.line
+def _last_line(e: Row) -> int:
+    line: int = getattr(e, "line_end", None) or e.line
+    return line

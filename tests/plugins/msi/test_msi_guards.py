@@ -83,6 +83,11 @@ def granted(asked: int, least: int, got: int, live: int | None) -> str:
         (8, 1, 4, 4, 0),  # the table has no more
         (8, 1, 4, None, 0),  # the table's size is not known
         (8, 1, 8, 16, 0),  # all it asked for
+        (8, 1, 7, 16, 1),
+        (8, 1, 1, 2, 1),
+        (8, 8, 4, 16, 0),  # no range
+        (8, 7, -28, None, 1),
+        (8, 9, -28, 8, 0),
         (8, 1, -28, 8, 1),
         (8, 8, -28, 8, 0),  # a fixed count
         (8, 1, -22, 8, 0),
@@ -91,6 +96,58 @@ def granted(asked: int, least: int, got: int, live: int | None) -> str:
 def test_fewer_than_asked_for_and_fewer_than_the_table_holds(asked: int, least: int, got: int, live: int | None, found: int) -> None:
     values = {"asked": asked, "min": least, "granted": max(got, 0), "live": live}
     assert [(f.grade, f.values) for f in of("MSI-004", granted(asked, least, got, live))] == [("proven", values)] * found
+
+
+def test_plain_msi_may_have_fewer_and_an_added_vector_is_no_range() -> None:
+    plain = granted(8, 1, 4, 8).replace(ENABLE, "__pci_enable_msi_range").replace("msix_device", "msi_device")
+    added = trace(call("pci_msix_alloc_irq_at", f"dev={DEV} index=2"), back("pci_msix_alloc_irq_at", -28))
+    assert of("MSI-004", plain) == of("MSI-004", added) == []
+
+
+def test_two_short_enables_of_a_function_are_one_finding_of_the_first() -> None:
+    (f,) = of("MSI-004", granted(8, 1, 4, 8) + granted(8, 1, 3, 8))
+    assert (f.values["granted"], [e.line for e in f.evidence]) == (4, [1])
+
+
+@pytest.mark.parametrize(
+    ("index", "count", "ret", "found"), [(1, 4, 1, 1), (2, 4, 1, 1), (0, 1, 1, 0), (3, 1, 1, 0), (2, 4, 0, 0), (2, 4, -28, 0)]
+)
+def test_a_positive_result_of_set_irqs_is_what_could_be_had(index: int, count: int, ret: int, found: int) -> None:
+    t = Trace()
+    t.open()
+    t.set_irqs(0x24, index, 0, count, ret)
+    assert [(f.grade, f.values) for f in of("MSI-004", str(t))] == [("proven", {"asked": count, "granted": ret})] * found
+
+
+@pytest.mark.parametrize(("asked", "granted", "found"), [(8, 7, 1), (8, 8, 0), (8, 9, 0), (1, 0, 1)])
+def test_a_driver_that_got_all_it_asked_for_is_quiet(asked: int, granted: int, found: int) -> None:
+    said = f"[    1.000000] ice 0000:01:00.0: not enough OS MSI-X vectors. requested = {asked}, obtained = {granted}\n"
+    told = of("MSI-004", said)
+    assert [(f.grade, f.values) for f in told] == [("proven", {"asked": asked, "granted": granted})] * found
+
+
+@pytest.mark.parametrize(
+    ("said", "errno"),
+    [
+        ("igb 0000:01:00.0: Unable to allocate interrupt, Error: -16", -16),
+        ("igb 0000:01:00.0: Unable to allocate interrupt, Error: -12", None),  # memory
+        ("igb 0000:01:00.0: Unable to allocate interrupt, Error: -517", None),  # later
+        ("igb 0000:01:00.0: Unable to allocate interrupt, Error: -518", -518),
+        ("bnxt_en 0000:01:00.0 eth0: bnxt_request_irq err: fffffff0", -16),
+        ("bnxt_en 0000:01:00.0 eth0: bnxt_request_irq err: fffffff4", None),
+        ("bnxt_en 0000:01:00.0 eth0: bnxt_request_irq err: fffffdfb", None),
+    ],
+)
+def test_an_irq_that_was_refused_for_memory_or_for_now_is_quiet(said: str, errno: int | None) -> None:
+    told = of("MSI-004", f"[    1.000000] {said}\n")
+    assert [(f.grade, f.severity, f.values["errno"]) for f in told] == [("possible", "low", errno)] * (errno is not None)
+
+
+@pytest.mark.parametrize(("lines", "named"), [(1, True), (8, True), (9, False)])
+def test_a_driver_without_a_device_gives_up_within_eight_lines(lines: int, named: bool) -> None:
+    between = "x\n" * (lines - 1)
+    text = f"foo_probe: failed to enable MSI-X vectors: -28\n{between}foo: probe of 0000:01:00.0 failed with error -28\n"
+    assert [f.subject.bdf for f in of("MSI-004", text)] == ["0000:01:00.0" if named else None]
 
 
 REFUSED = "[   10.000000] foo 0000:01:00.0: failed to enable MSI-X: -28\n"

@@ -219,3 +219,35 @@ def test_numbers_that_two_tasks_take_at_once_are_not_predicted() -> None:
     one_by_one = "".join(line for line in both.splitlines(True) if "kworker/2" in line).replace("pirq=32", "pirq=31")
     before = "".join(line for line in both.splitlines(True) if " 1.00" in line)
     assert tables(before + one_by_one)["divergences"].select("line", "predicted", "observed").rows() == [(8, "33", "31")]
+
+
+def test_lives_stand_in_the_order_of_their_begins_whichever_ends_first() -> None:
+    assert lives("""\
+[    1.000000] xen:events: creating evtchn using pirq 60 irq 30
+[    1.100000] xen:events: creating evtchn using pirq 61 irq 31
+[    1.200000] xen:events: xen_destroy_irq: pirq 61 irq 31
+[    1.300000] xen:events: creating evtchn using pirq 61 irq 31
+[    1.400000] xen:events: shutdown_pirq: closing evtchn for pirq 60 irq 30
+[    1.500000] xen:events: creating evtchn using pirq 62 irq 32
+[    1.600000] xen:events: xen_destroy_irq: pirq 60 irq 30
+[    1.700000] xen:events: xen_destroy_irq: pirq 62 irq 32
+[    1.800000] xen:events: creating evtchn using pirq 63 irq 33
+""") == [
+        (60, 30, None, 1, 7, "destroyed"),
+        (61, 31, None, 2, 3, "destroyed"),
+        (61, 31, None, 4, None, ""),
+        (62, 32, None, 6, 8, "destroyed"),
+        (63, 33, None, 9, None, ""),
+    ]
+
+
+def test_a_life_without_a_begin_ends_those_that_are_open() -> None:
+    assert lives("""\
+[    1.000000] xen:events: creating evtchn using pirq 60 irq 30
+[    1.100000] xen:events: xen_destroy_irq: pirq 70 irq 40
+[    1.200000] xen:events: xen_destroy_irq: pirq 60 irq 30
+""") == [
+        (60, 30, None, 1, 2, "lost sight"),
+        (70, 40, None, 2, 2, "destroyed"),
+        (60, 30, None, 3, 3, "destroyed"),
+    ]
