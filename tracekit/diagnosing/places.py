@@ -18,6 +18,7 @@ from tracekit.tables.shared import VM_DEVICES
 _T = TypeVar("_T")
 Key = tuple[str, int]  # machine, boot
 ONLY: Key = ("", 0)
+_TALL = 8192  # rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +188,11 @@ def _is_placed(frame: pl.DataFrame) -> bool:
 
 def _keys_of(frame: pl.DataFrame) -> Iterable[Key]:
     """Return every machine and boot that has a row. Most tables are of one place: of these no pair is looked for."""
-    machine, boot = frame.get_column("machine", default=None), frame.get_column("boot", default=None)
-    if machine is None or boot is None:
+    if not _is_placed(frame):
         return ()
+    if frame.height > _TALL and frame.select(pl.col("machine", "boot").n_unique()).row(0) == (1, 1):
+        frame = frame.head(1)  # a column of one value stays one value: as a series of its own it takes memory for each row
+    machine, boot = frame["machine"], frame["boot"]
     if machine.n_unique() == 1 and boot.n_unique() == 1:
         return [_key(machine[0], boot[0])]
     return {_key(*key) for key in frame.select("machine", "boot").unique().iter_rows()}

@@ -16,6 +16,7 @@ from tracekit.types import ENVELOPE
 TOLD = ("boot", "kernel")  # what events must tell, so that boots and machines are told apart
 NOT_OWN = ("source", "line", "boot", "ts_raw", "task", "tid", "on_cpu", "side")
 NO_REPEATS = pl.DataFrame(schema={"source": pl.String, "line": pl.Int64, "of_source": pl.String, "of_line": pl.Int64})
+_TALL = 8192  # rows
 RUN = 5  # events in a row that two logs without a common stamp must share to be taken for the same ones
 
 
@@ -96,7 +97,7 @@ def _with_host(tables: Mapping[str, pl.DataFrame], kernels: Sequence[pl.DataFram
 
     Not those of a guest, nor of a source whose kernel is another release.
     """
-    if all(f["machine"].n_unique() == 1 and f["machine"][0] == "" for f in tables.values() if f.height):
+    if all(_nameless(f) for f in tables.values() if f.height):
         return tables
     sides = [f.select("machine", "side").unique() for f in tables.values() if f.height]
     named = pl.concat(sides).unique().filter(pl.col("machine") != "")
@@ -111,6 +112,12 @@ def _with_host(tables: Mapping[str, pl.DataFrame], kernels: Sequence[pl.DataFram
     return {
         n: f.with_columns(pl.when(ours).then(pl.lit(named["machine"][0])).otherwise("machine").alias("machine")) for n, f in tables.items()
     }
+
+
+def _nameless(frame: pl.DataFrame) -> bool:
+    if frame.height > _TALL:  # a column of one value stays one value: as a series of its own it takes memory for each row
+        return frame.select((pl.col("machine").n_unique() == 1) & (pl.col("machine").first() == "")).item() is True
+    return frame["machine"].n_unique() == 1 and frame["machine"][0] == ""
 
 
 def _boots(tables: Mapping[str, pl.DataFrame], markers: Sequence[pl.DataFrame], kernels: Sequence[pl.DataFrame]) -> dict[str, list[int]]:

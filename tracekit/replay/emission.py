@@ -11,6 +11,7 @@ from tracekit.types import ENVELOPE
 
 Emitted = tuple[Row, dict[str, Any]]  # the row where it stands, and the values of its own columns
 _CHUNKS = 64  # of a frame: what polars does with a frame takes longer for each
+_MANY = 8192  # rows from which a column of one value is kept as one value, which takes no memory for a row
 _FEW = 30  # rows up to which a frame is made sooner row by row than column by column
 
 
@@ -48,7 +49,16 @@ def whole_frame(emitted: Sequence[Emitted], schema: Mapping[str, pl.DataType], m
     if len(rows) <= _FEW:
         told = zip(*map(cells.__getitem__, schema), strict=True)
         return pl.from_dicts([dict(zip(schema, row, strict=True)) for row in told], schema=dict(schema), strict=False)
-    return pl.DataFrame([_column(name, cells[name], kind) for name, kind in schema.items()])
+    if len(rows) < _MANY:
+        return pl.DataFrame([_column(name, cells[name], kind) for name, kind in schema.items()])
+    same = {name for name in schema if _plain(name, cells[name][0]) and cells[name].count(cells[name][0]) == len(rows)}
+    frame = pl.DataFrame([_column(name, cells[name], kind) for name, kind in schema.items() if name not in same])
+    return frame.with_columns(pl.lit(cells[name][0], schema[name]).alias(name) for name in same).select(*schema)
+
+
+def _plain(name: str, cell: Any) -> bool:
+    """Return whether a cell's value may stand for a column of many rows: it fits any column of its kind."""
+    return cell is None or isinstance(cell, str | bool) or name == "boot"
 
 
 def _own(values: Sequence[dict[str, Any]], columns: Sequence[str]) -> dict[str, Sequence[Any]]:

@@ -129,9 +129,14 @@ class Parts:
 
     def _only(self, frame: pl.DataFrame) -> Key | None:
         """Return the stream of all rows, null where they are of several."""
-        if any(frame[c].n_unique() != 1 for c in ("source", "machine", "boot")):
+        of = ("source", "machine", "boot")
+        if frame.height > _SHARED:  # a column of one value stays one value: as a series of its own it takes memory for each row
+            if frame.select(pl.col(of).n_unique()).row(0) != (1, 1, 1):
+                return None
+            frame = frame.head(1)
+        if any(frame[c].n_unique() != 1 for c in of):
             return None
-        source, machine, boot = (frame[c][0] for c in ("source", "machine", "boot"))
+        source, machine, boot = (frame[c][0] for c in of)
         case, stream = self.place.get(source, (0, None))
         return Key(case, machine, boot, stream)
 

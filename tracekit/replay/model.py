@@ -16,7 +16,7 @@ from tracekit.tables.declaration import Table
 from tracekit.tables.envelope import SPAN_COLUMNS
 from tracekit.types import ENVELOPE, Schema, event_schema
 
-_EMITTED_AT_ONCE = 50_000
+_EMITTED_AT_ONCE = 25_000
 _ORDERED_AT_ONCE = 50_000
 
 
