@@ -100,4 +100,5 @@ def hvm_sources(
 def _columns(frame: pl.DataFrame | None, *names: str) -> Iterator[tuple[Any, ...]]:
     """Yield some columns of a table with a row per interrupt; a missing table has no rows."""
     if frame is not None:
-        yield from zip(*(frame[n].to_list() for n in names), strict=True)
+        for part in frame.iter_slices():  # few cells at a time are Python's
+            yield from zip(*(part[n].to_list() for n in names), strict=True)

@@ -49,9 +49,10 @@ def pirq_reused(
 
 def _contradictory(lives: pl.DataFrame) -> list[str]:
     """Return the sources in which most ends have no begin: the log has a hole, or the lines of several guests or boots."""
-    if not (lives["basis"] == "debug").any():
+    debug = pl.col("basis") == "debug"
+    if not lives.select(debug.any()).item():
         return []
-    ends = lives.filter((pl.col("basis") == "debug") & pl.col("end").is_in(["closed", "destroyed"]))
+    ends = lives.select("source", "began", ends=debug & pl.col("end").is_in(["closed", "destroyed"])).filter("ends")
     return ends.group_by("source").agg(pl.mean("began")).filter(pl.col("began") < 0.5)["source"].to_list()
 
 
