@@ -59,7 +59,7 @@ def pirq_leak(
     What to do: a device model that unmaps on disable ({QV1}, {XV1}, or later); restart the domain, the leak dies with it.
     References: QEMU c976437c7dba; Linux c74fd80f2f41; Xen xen/arch/x86/irq.c, get_free_pirq().
     """
-    lives = list(rows(pirq_lives.filter("given") if pirq_lives is not None else None))
+    lives = list(rows(*(part.filter("given") for part in pirq_lives.iter_slices()) if pirq_lives is not None else ()))
     hvm = hvm_sources(xen_platform, pirq_lives, op_xen_setup, xen_events_said)
     refused = [r.row for r in of_guest(xen_msi_create_failed, xen_frontend_missing, hvm) if r.starved]
     leaks = [*_withheld(lives, refused, least, hvm), *_never_unmapped(xen_pt_requested, xen_pt_unmap, least), *_never_mapped(lives, least)]

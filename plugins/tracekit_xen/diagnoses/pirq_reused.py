@@ -38,7 +38,7 @@ def pirq_reused(
     """
     doubtful = _contradictory(pirq_lives)
     wrong = (pl.col("basis") == "debug") & pl.col("source").is_in(doubtful)
-    credible = list(rows(pirq_lives.filter(~wrong) if doubtful else pirq_lives))
+    credible = list(rows(*(part.filter(~wrong) for part in pirq_lives.iter_slices()) if doubtful else (pirq_lives,)))
     refused = list(rows(xen_irq_obtain_failed)), [e for e in rows(xen_evtchnop_failed) if e.ret == EEXIST]
     shared = _shared(credible)
     for pairs in shared:
@@ -52,7 +52,8 @@ def _contradictory(lives: pl.DataFrame) -> list[str]:
     debug = pl.col("basis") == "debug"
     if not lives.select(debug.any()).item():
         return []
-    ends = lives.select("source", "began", ends=debug & pl.col("end").is_in(["closed", "destroyed"])).filter("ends")
+    ended = debug & pl.col("end").is_in(["closed", "destroyed"])
+    ends = pl.concat([part.select("source", "began", ended=ended).filter("ended") for part in lives.iter_slices()])
     return ends.group_by("source").agg(pl.mean("began")).filter(pl.col("began") < 0.5)["source"].to_list()
 
 
