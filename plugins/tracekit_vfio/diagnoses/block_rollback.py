@@ -15,7 +15,7 @@ BEYOND = "Ask for no vector beyond those enabled (heed VFIO_IRQ_INFO_NORESIZE), 
 
 def rolled_back(kind: str | None, count: int | None) -> bool:
     """Return whether a block of several vectors was taken down for one of them."""
-    return kind == "rollback" and (count or 0) > 1
+    return kind == "rollback" and count is not None and count > 1
 
 
 @diagnosis(

@@ -352,3 +352,74 @@ def test_reservations_beyond_the_five_vectors_are_counted_as_often_as_they_rise(
 def test_a_reason_that_no_text_tells_is_hexadecimal_by_its_sign_or_digit(number: str, reason: int) -> None:
     text = f"[    1.000000] DMAR: [INTR-REMAP] Request device [00:09.0] fault index 0x3000 [fault reason {number}] Something new\n"
     assert tables(text)["remap_faults"]["reason"].to_list() == [reason]
+
+
+# VEC-007
+
+STUCK = "CPU {} has {} vectors, {} available. Cannot disable CPU\n"
+
+
+@pytest.mark.parametrize(
+    ("vectors", "room", "miscounted"),
+    [(256, 85, False), (257, 85, True), (116, (1 << 31) - 1, False), (116, 1 << 31, True), (116, 0, False)],
+)
+def test_a_cpu_has_no_more_than_256_vectors(vectors: int, room: int, miscounted: bool) -> None:
+    (f,) = of("VEC-007", STUCK.format(3, vectors, room))
+    assert ("miscounts" in f.summary, f.subject.label) == (miscounted, "CPU 3")
+
+
+@pytest.mark.parametrize(("cpu", "lines", "told"), [(3, 1, True), (3, 12, True), (3, 13, False), (4, 1, False)])
+def test_the_errno_of_the_offlining_stands_within_twelve_lines(cpu: int, lines: int, told: bool) -> None:
+    failed = f"Error taking CPU{cpu} down: -28\n"
+    (f,) = of("VEC-007", STUCK.format(3, 116, 85) + "x\n" * (lines - 1) + failed)
+    assert ([e.role for e in f.evidence], "(-28)" in f.summary) == (["cause"] + ["effect"] * told, told)
+
+
+# IRQ-009
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ("Unable to change power state from D3cold to D0, device inaccessible", "its power state cannot be changed from D3cold to D0"),
+        ("Refused to change power state from D3hot to D0", "it does not leave D3hot"),
+        ("Refused to change power state, currently in D3", "it does not leave D3 "),
+        ("not ready 65535ms after bus reset; giving up", "it did not come back within 65535 ms after bus reset"),
+    ],
+)
+def test_what_a_device_that_is_gone_does_not_do(said: str, what: str) -> None:
+    (f,) = of("IRQ-009", f"[  812.000000] vfio-pci 0000:84:00.1: {said}\n")
+    assert (f.subject.bdf, what in f.summary) == ("0000:84:00.1", True)
+
+
+# IRQ-002
+
+A, B = "0000:41:00.0", "0000:42:00.0"
+
+
+def used(vector: int, name: str = A) -> str:
+    return f"vfio_msix_vector_do_use ({name}) vector {vector} used\n"
+
+
+def signalled(vector: int, name: str = A) -> str:
+    return f"vfio_msi_interrupt ({name}) vector {vector} 0xfee00000/0x4021\n"
+
+
+PENDING = f"vfio_msix_pba_enable ({A})\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (signalled(0), used(0), "clear"),
+        (signalled(1), used(0), "inconclusive"),  # another vector was unmasked
+        (signalled(1), used(0) + used(1), "clear"),
+        ("", used(0), "inconclusive"),  # which one is pending is not recorded
+        ("", signalled(0) + used(0), "clear"),
+        (signalled(0) + signalled(1, B), used(0), "clear"),  # of another device
+        (signalled(1, B), used(0), "inconclusive"),
+    ],
+)
+def test_a_pending_interrupt_is_of_the_vector_that_qemu_names_beside_it(before: str, after: str, told: str) -> None:
+    text = f"vfio_msix_enable ({A})\n{used(0)}{before}{PENDING}{after}"
+    assert outcome(run(text), "IRQ-002").outcome == told

@@ -3,8 +3,9 @@
 import pytest
 from kprobes import Trace
 
-from tracekit.testing import outcome, run
+from tracekit.testing import findings, outcome, run
 
+ASSIGNED = "0000:41:00.0: assigned to device number 0x0 in group 12\n"
 A, B = "0000:01:00.0", "0000:02:00.0"
 
 
@@ -22,6 +23,12 @@ def release(vector: int, n: str = A) -> str:
 
 def interrupt(*vectors: int, n: str = A) -> str:
     return "".join(event(f"vfio_msi_interrupt  ({n}) vector {v} 0xfee00000/0x4021") for v in vectors)
+
+
+def traced(*vectors: int) -> str:
+    """Return QEMU's trace from the enable on: vectors that are used, and each interrupts once, but the last."""
+    begin = event(f"vfio_msix_early_setup {A} PCI MSI-X CAP @0xb0, BAR 4, offset 0x0, entries 16") + event(f"vfio_msix_enable  ({A})")
+    return begin + "".join(use(v) + (interrupt(v) if v != vectors[-1] else "") for v in vectors)
 
 
 def calls(*steps: int | tuple[int, int, int, int, int]) -> str:
@@ -42,6 +49,18 @@ def block(ret: int, start: int, count: int, index: int = 2) -> tuple[int, int, i
 
 # The code, what is shown, the log, then the outcome and the findings with their lines: `c` cause or context, `e` effect.
 CASES: list[tuple[str, str, str, list[str]]] = [
+    (
+        "VFIO-001",
+        "without times",
+        traced(0, 1, 2),
+        ["inconclusive: 1 gap of vectors in use, and nothing that tells whether the device signalled in them"],
+    ),
+    (
+        "VFIO-002",
+        "an open growth",
+        traced(0, 1),
+        ["inconclusive: a growth is the last event of its device in QEMU's trace; whether it worked is not shown"],
+    ),
     (
         "VFIO-010",
         "two in a row",
@@ -239,3 +258,42 @@ def test_each_side_of_what_a_diagnosis_asks_for(code: str, log: str, told: list[
         f"{outcome(result, code).outcome}: {outcome(result, code).reason}",
         *(f"{f.grade}: {f.summary}, lines {' '.join(f'{e.line}-{e.line_end}{e.role[0]}' for e in f.evidence)}" for f in found),
     ]
+
+
+@pytest.mark.parametrize("faults", [5, 6])
+def test_five_of_the_messages_that_the_iommu_blocked_in_a_window_are_shown(faults: int) -> None:
+    t = Trace()
+    t.open()
+    t.enable(1, 16, made=16)
+    t.interrupts(0)
+    t.disable()
+    for _ in range(faults):
+        t.line("DMAR: [INTR-REMAP] Request device [41:00.1] fault index 0x31 [fault reason 0x22] Present field in the IRTE entry is clear")
+    t.enable(2, 16)
+    (f,) = (f for f in findings(str(t)) if f.code == "VFIO-001")
+    assert (f.values["blocked"], [e.role for e in f.evidence].count("effect")) == (faults, 5)
+
+
+@pytest.mark.parametrize("line", ["vfio: failed to modify vector, -22", "vfio: Error: event_notifier_init failed"])
+@pytest.mark.parametrize("count", [5, 6])
+def test_five_of_the_messages_without_a_device_are_shown(line: str, count: int) -> None:
+    (f,) = (f for f in findings(f"{line}\n" * count) if f.code == "VFIO-004")
+    assert (f.grade, f.values["messages"], len(f.evidence)) == ("possible", count, 5)
+
+
+@pytest.mark.parametrize(
+    ("real", "seen", "offset"),
+    [
+        ("9186", "4086", 0x40),
+        ("9186", "fc86", 0xFC),
+        ("9186", "3c86", None),  # capabilities begin at 0x40
+        ("9186", "4186", None),  # and stand at multiples of four
+        ("9186", "4087", None),  # another low byte
+        ("8086", "8086", None),
+    ],
+)
+def test_the_offset_of_a_capability_in_a_vendor_id(real: str, seen: str, offset: int | None) -> None:
+    host = f"[    0.000000] Linux version 6.1.90 (x@y) (gcc 12) #1 SMP\n[    1.000000] pci 0000:41:00.0: [{real}:10fb] type 00 class 0x020000\n"
+    guest = f"[    1.000000] pci 0000:00:00.0: [{seen}:10fb] type 00 class 0x020000\n"
+    told = [f for f in findings(**{"host-dmesg.txt": host, "guest-dmesg.txt": guest, "lkvm.log": ASSIGNED}) if f.code == "KVMT-001"]
+    assert [(f.subject.bdf, f.values["offset"]) for f in told] == [("0000:41:00.0", offset)] * (offset is not None)

@@ -190,3 +190,23 @@ def test_the_lowest_number_of_dom0_stands_beside_its_refusal(pirqs: tuple[int, .
     assert [[(e.line, e.line_end, e.role) for e in f.evidence] for f in told] == [
         [(lowest, None, "context"), (9, 10, "context"), (10, None, "effect")]
     ] * found
+
+
+# CFG-004
+
+
+@pytest.mark.parametrize(
+    ("log", "few"),
+    [
+        ("(XEN) Command line: extra_guest_irqs=32,64 loglvl=all\n", []),
+        ("(XEN) Command line: extra_guest_irqs=31,64 loglvl=all\n", ["any domU has 31"]),
+        ("(XEN) Command line: extra_guest_irqs=32,63 loglvl=all\n", ["dom0 has 63"]),
+        ("(XEN) IRQ limits: 24 GSI, 392 MSI/MSI-X\n(XEN) d0 has maximum 55 PIRQs\n", ["dom0 has 31"]),
+        ("(XEN) IRQ limits: 24 GSI, 392 MSI/MSI-X\n(XEN) d0 has maximum 56 PIRQs\n", []),
+        ("(XEN) d0 has maximum 26 PIRQs\n", []),  # how many are GSIs is not known
+        ("(XEN) hwdom IRQs bounded to 128\n" * 2, ["dom0 is bounded to 128"]),
+    ],
+)
+def test_few_pirqs_for_msi(log: str, few: list[str]) -> None:
+    told = [f.summary for f in findings(log) if f.code == "CFG-004"]
+    assert [s.startswith(begin) for s, begin in zip(told, few, strict=True)] == [True] * len(few)
