@@ -3,7 +3,7 @@
 import pytest
 from kprobes import Trace
 
-from tracekit.testing import findings, outcome, run
+from tracekit.testing import findings, outcome, run, tables
 
 ASSIGNED = "0000:41:00.0: assigned to device number 0x0 in group 12\n"
 A, B = "0000:01:00.0", "0000:02:00.0"
@@ -297,3 +297,21 @@ def test_the_offset_of_a_capability_in_a_vendor_id(real: str, seen: str, offset:
     guest = f"[    1.000000] pci 0000:00:00.0: [{seen}:10fb] type 00 class 0x020000\n"
     told = [f for f in findings(**{"host-dmesg.txt": host, "guest-dmesg.txt": guest, "lkvm.log": ASSIGNED}) if f.code == "KVMT-001"]
     assert [(f.subject.bdf, f.values["offset"]) for f in told] == [("0000:41:00.0", offset)] * (offset is not None)
+
+
+def test_vectors_from_the_start_of_the_request_on_are_wired() -> None:
+    t = Trace()
+    t.open()
+    t.set_irqs(0x24, 2, 2, 2, 0)
+    t.disable()
+    t.set_irqs(0x24, 2, 0, 8, 0)
+    assert tables(str(t))["windows"]["wired"].to_list() == [[2, 3]]
+
+
+@pytest.mark.parametrize(("index", "told"), [(0, "inconclusive"), (2, "clear")])
+def test_a_call_for_intx_whose_result_is_not_recorded_leaves_it_open(index: int, told: str) -> None:
+    t = Trace()
+    t.open()
+    t.set_irqs(0x24, 0, 0, 1, 0)
+    t.begin(0x24, index, 0, 1)
+    assert outcome(run(str(t)), "VFIO-012").outcome == told
