@@ -100,8 +100,7 @@ def mutants(path: Path) -> Iterator[Mutant]:
     statements = statement_of(tree)
     inside = {n for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.Lambda) for n in called(f)}
     for place, node in enumerate(ast.walk(tree)):
-        if what := change_of(node):
-            around = statements[node]
+        if (what := change_of(node)) and not isinstance(around := statements[node], ast.Assert):  # it always holds
             lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)  # type: ignore[attr-defined]
             yield Mutant(path, place, lines, f"{header(source, around)} | {ast.get_source_segment(source, node)}", what, node in inside)
 
