@@ -88,9 +88,12 @@ class Enables(Model):
             self.sizes[key_of(e)] = Live(e.hwsize, e.line, "hwsize argument", e.source)
 
     def on_op_domain_create(self, e: Row) -> None:
+        """Begin a life; a creation that returned 0 left the device as it was."""
+        self.creating.add(e.source)
+        if e.ret == 0:
+            return
         self._end_domain(e, "replaced")
         self.domains[key_of(e)] = Domain(e.kind or "msix", e.hwsize, None if e.hwsize is None else "seen", e)
-        self.creating.add(e.source)
         self._attempt(e).created = e
 
     def on_op_domain_remove(self, e: Row) -> None:

@@ -423,3 +423,45 @@ PENDING = f"vfio_msix_pba_enable ({A})\n"
 def test_a_pending_interrupt_is_of_the_vector_that_qemu_names_beside_it(before: str, after: str, told: str) -> None:
     text = f"vfio_msix_enable ({A})\n{used(0)}{before}{PENDING}{after}"
     assert outcome(run(text), "IRQ-002").outcome == told
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("Detected reserved fields in the decoded interrupt-remapped request", 0x20),
+        ("Interrupt index exceeded the interrupt-remapping table size", 0x21),
+        ("Present field in the IRTE entry is clear", 0x22),
+        ("Error accessing interrupt-remapping table pointed by IRTA_REG", 0x23),
+        ("Detected reserved fields in the IRTE entry", 0x24),
+        ("Blocked a compatibility format interrupt request", 0x25),
+        ("Blocked an interrupt request due to source-id verification failure", 0x26),
+    ],
+)
+def test_a_reason_is_the_one_of_its_text(text: str, reason: int) -> None:
+    line = f"[    1.000000] DMAR: [INTR-REMAP] Request device [00:09.0] fault index 0x3000 [fault reason 0x01] {text}\n"
+    assert tables(line)["remap_faults"]["reason"].to_list() == [reason]
+
+
+# IRQ-001: which guest vector is the host's
+
+
+def paired(*routes: tuple[int, int] | None, step: float = 1.0) -> str:
+    """One handler entry a step, each with an injection by destination and vector, or none; another vector's injections to the end."""
+    text = ""
+    for i, route in enumerate(routes):
+        text += interrupt(10 + i * step, injected=False)
+        if route is not None:
+            text += f"          <idle>-0 [000] d.h1. {10 + i * step + 0.00002:12.6f}: kvm_msi_set_irq: dst {route[0]:x} vec {route[1]} (Fixed|physical|edge)\n"
+    return (
+        text + f"          <idle>-0 [000] d.h1. {10 + len(routes) * step + 1:12.6f}: kvm_msi_set_irq: dst 0 vec 99 (Fixed|physical|edge)\n"
+    )
+
+
+@pytest.mark.parametrize(("entries", "told"), [(8, "inconclusive"), (9, "clear")])
+def test_nine_entries_of_a_vector_show_that_nothing_was_lost(entries: int, told: str) -> None:
+    assert outcome(run(paired(*[(2, 49)] * entries)), "IRQ-001").outcome == told
+
+
+@pytest.mark.parametrize(("other", "found"), [((2, 49), 1), ((1, 49), 0), ((2, 50), 0)])
+def test_a_vector_is_learned_where_destination_and_vector_are_always_the_same(other: tuple[int, int], found: int) -> None:
+    assert len(of("IRQ-001", paired(*[(2, 49)] * 8, None, other))) == found

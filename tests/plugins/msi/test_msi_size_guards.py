@@ -254,3 +254,31 @@ def test_a_late_recording_predicts_that_a_request_of_one_vector_works_too(count:
     t = Trace()
     t.set_irqs(0x24, 2, 0, count, 0)
     assert tables(str(t))["predictions"].select("predicted", "observed", "basis", "agrees").rows() == [("0", "0", "healthy", True)]
+
+
+@pytest.mark.parametrize(("ret", "lives"), [(1, [("msix", 8)]), (0, [])])
+def test_a_domain_whose_creation_failed_has_no_life(ret: int, lives: list[tuple[str, int]]) -> None:
+    t = Trace()
+    t.open()
+    t.begin(0x24, 2, 0, 2)
+    t.entry("__pci_enable_msix_range", f"dev={t.dev:#x} minvec=1 maxvec=2")
+    t.entry("pci_setup_msix_device_domain", f"dev={t.dev:#x} hwsize=8")
+    t.entry("msi_create_device_irq_domain", f"dev={t.dev + 0xC8:#x} domid=0 hwsize=8")
+    t.leave("msi_create_device_irq_domain", ret)
+    t.leave("pci_setup_msix_device_domain", ret)
+    t.leave("__pci_enable_msix_range", 2 if ret else -524)
+    t.leave("vfio_pci_set_irqs_ioctl", 0 if ret else -524)
+    found = tables(str(t))
+    seen = found["msi_domains"].select("kind", "hwsize").rows() if "msi_domains" in found else []
+    assert seen == lives
+    assert found["enables"].select("hwsize", "hwsize_how").rows() == [(8, "seen") if ret else (None, None)]
+
+
+# MSI-005 by Xen's log
+
+
+@pytest.mark.parametrize("x", ["", "-X"])
+def test_xens_conflict_names_the_kind_in_use(x: str) -> None:
+    (f,) = of("MSI-005", f"(XEN) MSI{x} already in use on 0000:03:00.0\n")
+    assert f.summary == f"Xen was asked for an interrupt of 0000:03:00.0 while MSI{x} of it was in use"
+    assert (f.grade, f.subject.bdf, lines(f)) == ("proven", "0000:03:00.0", [(1, None, "cause")])

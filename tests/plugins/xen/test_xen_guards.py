@@ -210,3 +210,18 @@ def test_the_lowest_number_of_dom0_stands_beside_its_refusal(pirqs: tuple[int, .
 def test_few_pirqs_for_msi(log: str, few: list[str]) -> None:
     told = [f.summary for f in findings(log) if f.code == "CFG-004"]
     assert [s.startswith(begin) for s, begin in zip(told, few, strict=True)] == [True] * len(few)
+
+
+# XEN-006
+
+
+@pytest.mark.parametrize(("release", "found"), [("5.12.19", 0), ("5.13.0", 1), ("5.15.12", 1), ("4.19.200", 0)])
+def test_only_kernels_from_5_13_mask_all_entries_late(release: str, found: int) -> None:
+    log = (
+        f"[    0.000000] Linux version {release} (b@e) (gcc 11.2.0) #1 SMP\n"
+        "[    0.000113] Hypervisor detected: Xen HVM\n"
+        "[    2.000000] nvme nvme0: pci function 0000:00:05.0\n"
+        "[   62.400000] nvme nvme0: I/O 12 QID 0 timeout, completion polled\n"
+    )
+    rows = "           CPU0\n 80:          0  xen-pirq    -msi-x     nvme0q0\n 81:          0  xen-pirq    -msi-x     nvme0q1\n"
+    assert [(f.grade, f.values) for f in findings(log, rows) if f.code == "XEN-006"] == [("probable", {"vectors": 2})] * found
