@@ -116,7 +116,7 @@ def _from_calls(windows: pl.DataFrame | None, devices: pl.DataFrame | None) -> I
 def _proven(w: dict[str, Any], subject: Subject) -> Finding:
     deaf = w["closed_ts"] - w["disable_ts"] if w["closed_ts"] is not None and w["disable_ts"] is not None else None
     had = f"{w['old']} vector{'' if w['old'] == 1 else 's'}"
-    failed = f"failed with {w['ret']}" if w["ret"] is None or w["ret"] < 0 else f"failed: the kernel would have granted {w['ret']}"
+    result = "" if w["ret"] is None else f" with {w['ret']}" if w["ret"] < 0 else f": the kernel would have granted {w['ret']}"
     lasted = f", deaf for {deaf / 1e9:.3f} s until the close" if deaf is not None else ""
     evidence = [
         *(e for u in w["in_use"] for e in span(w["source"], u["first"], u["last"])),
@@ -125,7 +125,7 @@ def _proven(w: dict[str, Any], subject: Subject) -> Finding:
         *span(w["source"], w["closed_line"], role="effect"),
     ]
     return Finding(
-        summary=f"{subject.label} had {had} enabled, all were disabled to enable {w['new']}, and that {failed}{lasted}",
+        summary=f"{subject.label} had {had} enabled, all were disabled to enable {w['new']}, and that failed{result}{lasted}",
         grade="probable" if w["hint"] else "proven",
         subject=subject,
         evidence=distinct(evidence),

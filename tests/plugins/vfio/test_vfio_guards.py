@@ -376,3 +376,73 @@ def test_a_vector_that_interrupted_before_the_last_enable_only_did_not_work() ->
 
 def test_a_request_for_a_single_vector_takes_no_other_one_down() -> None:
     assert rolled_back(block(0, 1, bad=0, count=1)) == []
+
+
+# VFIO-003
+
+
+GRAPH = {
+    "first": [
+        "__pci_enable_msix_range() {",
+        "  msi_insert_desc();",
+        "} /* __pci_enable_msix_range */",
+        *["vfio_msi_set_vector_signal() {", "  request_threaded_irq();", "} /* vfio_msi_set_vector_signal */"],
+    ],
+    "down": ["vfio_msi_disable() {", "  pci_free_irq_vectors();", "} /* vfio_msi_disable */"],
+    "up": [
+        "__pci_enable_msix_range() {",
+        "  pci_setup_msix_device_domain() {",
+        "    msi_match_device_irq_domain();",
+        "  } /* pci_setup_msix_device_domain */",
+        "  msix_setup_msi_descs() {",
+        "    msi_insert_desc();",
+        "    msi_insert_desc();",
+        "  } /* msix_setup_msi_descs */",
+        "  msi_domain_free_irqs_all_locked();",
+        "} /* __pci_enable_msix_range */",
+    ],
+}
+
+
+def test_a_failed_enable_without_a_result_is_worded_without_one() -> None:
+    text = "# tracer: function_graph\n#\n"
+    for inside in GRAPH.values():
+        for line in ("vfio_pci_set_irqs_ioctl() {", *(f"  {x}" for x in inside), "} /* vfio_pci_set_irqs_ioctl */"):
+            text += f" 1)  vmm-7 | {'              ' if line.endswith('{') else '   1.072 us   '} |  {line}\n"
+    (f,) = [f for f in findings(text) if f.code == "VFIO-003"]
+    assert f.summary.endswith("and that failed")
+    assert f.values["errno"] is None
+
+
+# VFIO-012
+
+
+@pytest.mark.parametrize(
+    ("errno", "host", "grade", "unchecked"),
+    [
+        ("Device or resource busy", False, "probable", 1),
+        ("Device or resource busy", True, "proven", 0),
+        ("Invalid argument", False, "probable", 1),
+        ("Cannot allocate memory", False, "probable", 0),  # nothing is said of the cause, so nothing is left to check
+    ],
+)
+def test_what_an_errno_of_intx_means_is_unchecked_without_the_hosts_log(errno: str, host: bool, grade: str, unchecked: int) -> None:
+    qemu = f"qemu-system-x86_64: vfio 0000:03:00.0: Failed to set up TRIGGER eventfd signaling for interrupt INTX-0: VFIO_DEVICE_SET_IRQS failure: {errno}\n"
+    kernel = "[    9.000000] genirq: Flags mismatch irq 16. 00000000 (vfio-intx(0000:03:00.0)) vs. 00000080 (ehci_hcd:usb1)\n"
+    (f,) = [f for f in findings(qemu, *([kernel] if host else [])) if f.code == "VFIO-012"]
+    assert (f.grade, len(f.unchecked)) == (grade, unchecked)
+
+
+# KVMT-001
+
+ENTRY = "[    1.{0:06d}] pci 0000:{1}:00.0: [{2}:10fb] type 00 class 0x020000\n"
+
+
+@pytest.mark.parametrize(("other", "found"), [("5086", 1), ("8086", 0), ("5087", 0)])
+def test_a_vendor_whose_high_byte_alone_differs_was_overwritten(other: str, found: int) -> None:
+    kvmtool = "0000:41:00.0: assigned to device number 0x0 in group 12\n"
+    host = "[    0.000000] Linux version 6.1.90 (b@e) (gcc 12.2.0) #1 SMP\n" + ENTRY.format(0, "41", "8086")
+    told = [f for f in findings(host, ENTRY.format(0, "00", other), kvmtool) if f.code == "KVMT-001"]
+    assert len(told) == found
+    both = host + ENTRY.format(1, "00", other)  # one log, two lines
+    assert len([f for f in findings(both, kvmtool) if f.code == "KVMT-001"]) == found
