@@ -282,3 +282,35 @@ def test_xens_conflict_names_the_kind_in_use(x: str) -> None:
     (f,) = of("MSI-005", f"(XEN) MSI{x} already in use on 0000:03:00.0\n")
     assert f.summary == f"Xen was asked for an interrupt of 0000:03:00.0 while MSI{x} of it was in use"
     assert (f.grade, f.subject.bdf, lines(f)) == ("proven", "0000:03:00.0", [(1, None, "cause")])
+
+
+# the replay of inserts and closes
+
+
+@pytest.mark.parametrize(("live", "found"), [(8, 1), (16, 0)])
+def test_after_a_close_the_table_may_be_another(live: int, found: int) -> None:
+    t = Trace()
+    t.open()
+    t.enable(16, 16, made=16)
+    t.disable()
+    t.close()
+    t.open()
+    t.enable(4, live)
+    assert len(of("MSI-003", str(t))) == found
+
+
+def wrapped(inner: int, outer: int | None) -> str:
+    """An enabling call inside of pci_alloc_irq_vectors_affinity, with the result of each."""
+    t = Trace()
+    t.entry("pci_alloc_irq_vectors_affinity", f"dev={t.dev:#x} min_vecs=1 max_vecs=4 flags=0x4")
+    t.entry("__pci_enable_msix_range", f"dev={t.dev:#x} minvec=1 maxvec=4")
+    t.leave("__pci_enable_msix_range", inner)
+    if outer is not None:
+        t.leave("pci_alloc_irq_vectors_affinity", outer)
+    return str(t)
+
+
+@pytest.mark.parametrize(("outer", "rows"), [(4, 1), (None, 1)])
+def test_a_wrapper_with_the_result_of_its_call_is_no_second_enable(outer: int | None, rows: int) -> None:
+    assert tables(wrapped(4, outer))["enables"]["ret"].to_list()[:1] == [4]
+    assert tables(wrapped(4, outer))["enables"].height == rows

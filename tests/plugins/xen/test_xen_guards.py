@@ -225,3 +225,26 @@ def test_only_kernels_from_5_13_mask_all_entries_late(release: str, found: int) 
     )
     rows = "           CPU0\n 80:          0  xen-pirq    -msi-x     nvme0q0\n 81:          0  xen-pirq    -msi-x     nvme0q1\n"
     assert [(f.grade, f.values) for f in findings(log, rows) if f.code == "XEN-006"] == [("probable", {"vectors": 2})] * found
+
+
+# XEN-001
+
+REUSED = """\
+[    5.000113] nvme 0000:00:05.0: xen: msi bound to pirq=101
+[    5.000226] nvme 0000:00:05.0: xen: msi --> pirq=101 --> irq=80
+[    5.200113] nvme 0000:00:06.0: xen: msi bound to pirq=101
+[    5.200226] nvme 0000:00:06.0: xen: msi --> pirq=101 --> irq=81
+[    5.400000] nvme 0000:00:05.0: xen: msi already bound to pirq=101
+[    5.400113] nvme 0000:00:05.0: xen: msi --> pirq=101 --> irq=80
+"""
+
+
+@pytest.mark.parametrize(("irq", "grade", "told"), [(80, "proven", True), (None, "possible", False), (99, "possible", False)])
+def test_a_shared_pirq_is_proven_by_the_refusal_of_its_irq(irq: int | None, grade: str, told: bool) -> None:
+    refusal = f"[    5.400226] xen:events: Failed to obtain physical IRQ {irq}\n" if irq is not None else ""
+    (f,) = [f for f in findings(REUSED + refusal) if f.code == "XEN-001"]
+    assert (f.grade, f.summary) == (
+        grade,
+        "0000:00:05.0 and 0000:00:06.0 use the same pirq 101" + ("; Xen refused the event channel of irq 80" if told else ""),
+    )
+    assert len(f.unchecked) == (not told)
