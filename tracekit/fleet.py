@@ -63,7 +63,7 @@ class Fleet:
     gone: Sequence[Mapping[str, Any]] = ()  # faults of the earlier batch that are not here: group, code, name, role, machines
     failures: Sequence[Mapping[str, Any]] = ()  # case, member, kind, reason
     missing: Sequence[Mapping[str, Any]] = ()  # case, reason
-    doubtful: Sequence[Mapping[str, Any]] = ()  # case, reason
+    doubtful: Sequence[Mapping[str, Any]] = ()  # case, reason; not all of a large fleet, `cases` counts them
     versions: Mapping[str, str] = field(default_factory=dict)
     stopped: str = ""  # why the batch did not come to its end
     compared: Mapping[str, int] = field(default_factory=dict)  # machines, and cases without a host name: both, only_here, only_there

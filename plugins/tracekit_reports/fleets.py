@@ -1,13 +1,15 @@
 """The report of a fleet for a reader: the headline, the story of each fault, and what could not be read. For the reports of a batch."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from tracekit import Fleet, FleetFault
 from tracekit_reports.story import plural, visible
 
 TITLES = {"kernel": "kernel", "qemu": "QEMU", "xen": "Xen", "driver": "driver", "device": "device"}
 MANY = 8  # faults from which on they are listed in brief first
+NAMED = 50  # cases that are named below one title; a query has all
 _MOST = 6  # machines, releases, drivers or devices that a line names
 
 
@@ -84,19 +86,24 @@ def gone(fleet: Fleet) -> Iterator[str]:
 
 
 def troubles(fleet: Fleet) -> Iterator[tuple[str, list[str]]]:
-    """Yield (title, rows) of what failed and what is missing."""
+    """Yield (title, rows) of what failed and what is missing: of many the first, and how many more there are."""
     whole = [x for x in fleet.failures if not x["member"]]
     parts = [x for x in fleet.failures if x["member"]]
     if whole:
-        rows = [f"{x['case']}: {x['reason'].removeprefix(x['case'] + ': ')}" for x in whole]
-        yield f"{plural(len(whole), 'case')} failed", rows
+        yield f"{plural(len(whole), 'case')} failed", _named(whole, len(whole))
     if parts:
-        yield f"{plural(len(parts), 'part')} of cases could not be read", [f"{x['member']}: {x['reason']}" for x in parts]
+        yield f"{plural(len(parts), 'part')} of cases could not be read", _named(parts, len(parts), "member")
     if fleet.missing:
-        yield f"{plural(len(fleet.missing), 'case')} not analyzed", [f"{x['case']}: {x['reason']}" for x in fleet.missing]
+        yield f"{plural(len(fleet.missing), 'case')} not analyzed", _named(fleet.missing, len(fleet.missing))
     if fleet.doubtful:
-        rows = [f"{x['case']}: {x['reason'].removeprefix(x['case'] + ': ')}" for x in fleet.doubtful]
-        yield f"Nothing found in {plural(len(fleet.doubtful), 'case')}, but this all-clear is not to be trusted", rows
+        count = max(fleet.cases.get("doubtful", 0), len(fleet.doubtful))
+        yield f"Nothing found in {plural(count, 'case')}, but this all-clear is not to be trusted", _named(fleet.doubtful, count)
+
+
+def _named(cases: Sequence[Mapping[str, Any]], count: int, name: str = "case") -> list[str]:
+    """Return a line for each of the first cases, and one for the others."""
+    rows = [f"{x[name]}: {x['reason'].removeprefix(x[name] + ': ')}" for x in cases[:NAMED]]
+    return [*rows, f"and {count - len(rows):,} more: tracekit query"] if count > len(rows) else rows
 
 
 def _first(told: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracekit import Finding, Outcome, Picture, Run
-from tracekit_reports import windows
+from tracekit_reports import fleets, windows
 from tracekit_reports.blocks import blocks
 from tracekit_reports.console import COLOUR, indented, labelled, printed
 from tracekit_reports.story import (
@@ -58,7 +58,11 @@ class TerminalReport:
         from tracekit_reports.terminalfleet import fleet_page
 
         width = max(40, int(options.get("width") or 80))
-        return printed(fleet_page(shown(replace(fleet, found=())), width), width, bool(options.get("color")))
+        return printed(
+            fleet_page(shown(replace(fleet, found=(), doubtful=fleet.doubtful[: fleets.NAMED + 1])), width),
+            width,
+            bool(options.get("color")),
+        )
 
     def write_answer(self, answer: "Answer", options: Mapping[str, Any]) -> str:
         """Return the page of a simulation: the faults with their first step, the cost, and the run as a picture. `names`: of the codes."""

@@ -34,7 +34,7 @@ def fleet(results: Results, against: Results | None = None) -> Fleet:
             "done": cases.filter(pl.col("status") == "done").height,
             "failed": cases.filter(pl.col("status") != "done").height,
             "missing": missing.height,
-            "doubtful": len(doubtful),
+            "doubtful": doubtful.height,
         },
         machines=_named(done),
         faulty=_named(found),
@@ -44,7 +44,7 @@ def fleet(results: Results, against: Results | None = None) -> Fleet:
         gone=earlier.gone(found, against) if earlier and against else [],
         failures=failures.to_dicts(),
         missing=missing.sort("case").to_dicts(),
-        doubtful=doubtful,
+        doubtful=_reasons(doubtful.head(spread.MOST), results),
         versions=results.manifest["versions"],
         stopped=results.stopped,
         compared=earlier.compared if earlier else {},
@@ -87,10 +87,10 @@ class _Earlier:
 
 
 def _cases(results: Results) -> pl.DataFrame:
-    """Return (result, case, status, machine, kernel, qemu, xen, doubt) of all cases: `doubt` is the first that there is, else null."""
+    """Return (result, case, status, machine, kernel, qemu, xen, doubtful) of all cases; `doubtful`: an all-clear is not to be trusted."""
     releases = pl.col("kernel", "qemu", "xen").cast(pl.Categorical)
-    doubt = pl.col("doubts").list.first().alias("doubt")
-    return results.table("cases").select("result", "case", "status", "machine", releases, doubt).collect()
+    doubtful = (pl.col("doubts").list.len() > 0).alias("doubtful")
+    return results.table("cases").select("result", "case", "status", "machine", releases, doubtful).collect()
 
 
 def _faults(results: Results, cases: pl.DataFrame) -> pl.DataFrame:
@@ -111,10 +111,16 @@ def _faults(results: Results, cases: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(_name("machine", "host").alias("machine")).drop("host").with_columns(_place())
 
 
-def _doubtful(cases: pl.DataFrame, found: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return the cases without a fault whose all-clear is not to be trusted, and the first reason."""
-    quiet = cases.filter((pl.col("status") == "done") & pl.col("doubt").is_not_null()).join(found, on="result", how="anti")
-    return quiet.select("case", pl.col("doubt").alias("reason")).sort("case").to_dicts()
+def _doubtful(cases: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+    """Return the cases without a fault whose all-clear is not to be trusted."""
+    quiet = cases.filter((pl.col("status") == "done") & pl.col("doubtful"))
+    return quiet.select("result").join(found, on="result", how="anti", maintain_order="left")
+
+
+def _reasons(cases: pl.DataFrame, results: Results) -> list[dict[str, Any]]:
+    """Return cases with the first reason for doubt."""
+    told = results.table("cases").join(cases.lazy(), on="result", how="semi")
+    return told.select("case", pl.col("doubts").list.first().alias("reason")).sort("case").collect().to_dicts()
 
 
 def _placed(cases: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
