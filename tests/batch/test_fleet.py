@@ -1,7 +1,9 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
+import pytest
 from fleets import case, finding, render, results
 
 from tracekit.batch.fleet import fleet
@@ -154,3 +156,13 @@ def test_the_report_does_not_depend_on_the_order_of_the_batch(tmp_path):
     one, other = results(tmp_path / "1", *cases), results(tmp_path / "2", *reversed(cases))
     for format in ("terminal", "json", "markdown", "csv"):
         assert render(fleet(one), format) == render(fleet(other), format)
+
+
+@pytest.mark.parametrize(("count", "last"), [(50, "c49: a log is cut"), (51, "and 1 more: tracekit query")])
+def test_of_many_cases_that_are_not_to_be_trusted_the_first_are_named(tmp_path, count, last):
+    facts = {**dict.fromkeys(("machine", "kernel", "qemu", "xen"), ""), "doubts": ["a log is cut"]}
+    told = fleet(results(tmp_path, *(replace(case(f"c{n:02}"), facts=facts) for n in range(count))))
+    page = [line.strip() for line in render(told, "terminal").splitlines()]
+    assert f"Nothing found in {count} cases, but this all-clear is not to be trusted" in page
+    assert (sum("a log is cut" in line for line in page), page[-1]) == (50, last)
+    assert len(told.doubtful) == told.cases["doubtful"] == count
