@@ -1,7 +1,7 @@
 """Random scenarios, the lines that they would print, and the analysis of these: what was simulated is found, and nothing else."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -122,20 +122,29 @@ def disagreements(numbers: Sequence[int], folder: Path, seed: int = SEED, progra
     trees = {str(folder / str(n)): draw(random.Random(seed * 10_000_000 + n)) for n in numbers}
     kinds = {place: kinds_of(random.Random(seed * 20_000_000 + n), tree) for n, (place, tree) in zip(numbers, trees.items(), strict=True)}
     told_wrong = []
+    for place, answer, findings in analyzed(trees, kinds):
+        differs = _difference_by_qemu(answer, findings, trees[place]) if kinds[place] == ("qemu",) else None
+        if programs and any(f.code == "VFIO-007" for f in answer.faults):
+            continue  # vectors that a block took down interrupted before: the analysis counts them as in use at a later disable
+        if wrong := _difference(answer, findings) if differs is None else differs:
+            told_wrong.append(told_of(place, kinds[place], wrong, trees[place]))
+    return told_wrong
+
+
+def analyzed(trees: Mapping[str, dict[str, Any]], kinds: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Answer, tuple[Finding, ...]]]:
+    """The folder of each scenario, its answer, and the findings of the lines that are written there; some are analyzed together."""
     for i in range(0, len(trees), TOGETHER):
         places = list(trees)[i : i + TOGETHER]
         for place in places:
             Path(place).mkdir()
         answers = {place: printed(trees[place], Path(place), kinds[place]) for place in places}
         opened = open_together(places, engine())
-        for place in places:
-            findings = findings_of(analyze_opened(opened[place], Options(), engine()))
-            differs = _difference_by_qemu(answers[place], findings, trees[place]) if kinds[place] == ("qemu",) else None
-            if programs and any(f.code == "VFIO-007" for f in answers[place].faults):
-                continue  # vectors that a block took down interrupted before: the analysis counts them as in use at a later disable
-            if wrong := _difference(answers[place], findings) if differs is None else differs:
-                told_wrong.append(f"number {Path(place).name}, {','.join(kinds[place])}: {wrong}\n{written(scenario(trees[place]))}")
-    return told_wrong
+        yield from ((place, answers[place], findings_of(analyze_opened(opened[place], Options(), engine()))) for place in places)
+
+
+def told_of(place: str, kinds: Sequence[str], wrong: str, tree: dict[str, Any]) -> str:
+    """What differs, and the scenario as TOML."""
+    return f"number {Path(place).name}, {','.join(kinds)}: {wrong}\n{written(scenario(tree))}"
 
 
 def _difference(answer: Answer, findings: Sequence[Finding]) -> str:

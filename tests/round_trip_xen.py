@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from round_trip import SEED, TOGETHER, engine, findings_of, printed
+from round_trip import SEED, analyzed, told_of
 
 from tracekit.findings import Finding
-from tracekit.pipeline import Options, analyze_opened, open_together
 from tracekit.simulate.answer import Answer
-from tracekit.simulate.settings import scenario, written
 
 # What a guest's kernel log shows; that Xen has no MSI left to map is in the device model's log (XEN-005).
 NAMED, OF_THE_DOMAIN = {"XEN-001", "XEN-004"}, {"XEN-002", "XEN-003"}
@@ -62,16 +60,9 @@ def disagreements(numbers: Sequence[int], folder: Path, seed: int = SEED) -> lis
         place = str(folder / f"xen-{n}")
         trees[place], kinds[place] = crowded(more, invented(random.Random(seed * 30_000_000 + n))), more.choice(KINDS)
     told_wrong = []
-    for i in range(0, len(trees), TOGETHER):
-        places = list(trees)[i : i + TOGETHER]
-        for place in places:
-            Path(place).mkdir()
-        answers = {place: printed(trees[place], Path(place), kinds[place]) for place in places}
-        opened = open_together(places, engine())
-        for place in places:
-            findings = findings_of(analyze_opened(opened[place], Options(), engine()))
-            if wrong := _difference(answers[place], findings, kinds[place]):
-                told_wrong.append(f"number {Path(place).name}, {','.join(kinds[place])}: {wrong}\n{written(scenario(trees[place]))}")
+    for place, answer, findings in analyzed(trees, kinds):
+        if wrong := _difference(answer, findings, kinds[place]):
+            told_wrong.append(told_of(place, kinds[place], wrong, trees[place]))
     return told_wrong
 
 

@@ -343,8 +343,7 @@ CASES = {
         ],
         [
             "0 of -28 or -22 or -19 or -16 or -12 or -9 or 0, known",
-            "0 of 0, known",
-            "0 of 0, known",
+            *["0 of 0, known"] * 2,
             "-25 of -25, known",
             "0 of -28 or -22 or -16 or -12 or -9 or 0, known",
             "-22 of -22, known",
@@ -355,8 +354,7 @@ CASES = {
         [],
         late=[
             "0 of 0, healthy",
-            "0 of 0, known",
-            "0 of 0, known",
+            *["0 of 0, known"] * 2,
             "-25 of -25, known",
             "0 of -28 or -22 or -16 or -12 or -9 or 0, known",
             "-22 of -22, known",
@@ -377,8 +375,7 @@ CASES = {
         [
             "0 of -25 or -22 or -9 or 0, known",
             "0 of -22 or -9 or 0, known",
-            "-22 of -22, known",
-            "-22 of -22, known",
+            *["-22 of -22, known"] * 2,
             "0 of -22 or 0, known",
             "-22 of -22, known",
             "0 of 0, known",
