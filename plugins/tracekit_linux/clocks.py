@@ -88,11 +88,14 @@ class ClockRelations(Model):
 
     def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
         """Relate each source of messages to each source of calls."""
-        if tables.height("streams") < 2 or not tables.height("calls") or not (messages := list(_messages(tables))):
+        if tables.height("streams") < 2 or not (count := tables.height("calls")):
+            return
+        called = {c.function for c in tables.rows("calls")} if count <= FEW else set(tables["calls"]["function"].unique())
+        if not (messages := list(_messages(tables, called))):
             return
         given = set(tables["streams"].filter("merged")["source"])
         functions = {m.function for m in messages}
-        calls = _spans_of_few(tables.rows("calls"), functions) if tables.height("calls") <= FEW else _spans(tables["calls"], functions)
+        calls = _spans_of_few(tables.rows("calls"), functions) if count <= FEW else _spans(tables["calls"], functions)
         logs, traces = (_grouped(messages, lambda m: (m.source, m.machine, m.boot)), _grouped(calls, lambda c: (c.source, c.machine)))
         for ((source, machine, boot), said), ((other, where), made) in product(logs.items(), traces.items()):
             if source == other or (machine and where and machine != where) or {source, other} <= given:
@@ -110,10 +113,10 @@ def _grouped(rows: Iterable[_T], of: Callable[[_T], tuple[Any, ...]]) -> dict[tu
     return found
 
 
-def _messages(tables: Inputs) -> Iterator[Message]:
-    """Yield all messages that a known function prints, once for each function that may print them."""
+def _messages(tables: Inputs, called: Set[str | None]) -> Iterator[Message]:
+    """Yield all messages that one of the called functions prints, once for each function that may print them."""
     for kind, functions in PRINTED_IN.items():
-        for row in tables.rows(kind):
+        for row in tables.rows(kind) if not called.isdisjoint(functions) else ():  # a storm of faults makes no rows in vain
             if functions != ("vfio_pci_core_enable",) or "vfio" in (getattr(row, "driver", "vfio") or ""):
                 yield from (said for f in functions if (said := _message(row, kind, f, errno=_number(getattr(row, "ret", None)))))
     pids = {(row.source, row.line): row.pid_no for row in tables.rows("kernel_warning")} if tables.height("kernel_reports") else {}

@@ -171,7 +171,7 @@ def _framed(machines: Sequence[Model]) -> dict[str, pl.DataFrame]:
                 frames += [_last(machines, table, last, moved), *m._framed[table]] if last else m._framed[table]
                 last, moved = [], set()
             if m._emitted[table]:
-                last = [*last, *m._emitted[table]] if last else m._emitted[table]
+                last += m._emitted[table]
                 moved |= m._moved[table]
         frames += [_last(machines, table, last, moved)] if last else []
         made[table] = joined(frames) if frames else blank
