@@ -60,6 +60,14 @@ def test_a_set_that_cannot_be_is_refused(setting: str) -> None:
         scenario(changed({"sessions": 2}, [setting]))
 
 
+def test_what_is_asked_about_most_has_a_short_name() -> None:
+    short = changed({"client": {"name": "qemu"}}, ["kernel=6.6", "qemu=8.2", "rebinds=[2,3]"])
+    assert short == {"client": {"name": "qemu", "version": "8.2"}, "host": {"kernel": "6.6"}, "rebinds": "2,3"}
+    assert scenario(short) == scenario({"host": {"kernel": "6.6"}, "client": {"version": "8.2"}, "rebinds": [2, 3]})
+    with pytest.raises(UsageError, match="there is no such setting"):
+        scenario(changed({}, ["linux=6.6"]))
+
+
 def test_a_scenario_is_written_as_it_was_read(tmp_path: Path) -> None:
     asked = scenario(
         {"host": {"kernel": "6.1"}, "devices": [{"table": [8, 16], "queues": 12}], "rebinds": [2], "interrupts": [{"at": 2.5}]}

@@ -14,6 +14,7 @@ Tree = dict[str, Any]
 LARGEST = 1_000_000
 EVENTS = ("interrupts", "acts", "requests")  # what happens to a device
 TABLES = ("devices", *EVENTS, "hotplug")
+SHORT = {"kernel": "host.kernel", "qemu": "client.version"}  # the settings that are asked about most
 
 
 def read(path: Path) -> Tree:
@@ -27,13 +28,17 @@ def read(path: Path) -> Tree:
 
 
 def changed(tree: Mapping[str, Any], settings: Iterable[str]) -> Tree:
-    """Return the settings with `host.kernel=6.12` and the like put in; `devices.table=8,16` changes every device, `devices.0.table` one."""
+    """Return the settings with `host.kernel=6.12` and the like put in; `devices.table=8,16` changes every device, `devices.0.table` one.
+
+    `kernel` and `qemu` are short for `host.kernel` and `client.version`.
+    """
     made = _copied(tree)
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name.strip():
             raise UsageError(f"--set {setting}: give NAME=VALUE, as in host.kernel=6.12")
-        _put(made, name.strip().split("."), value.strip(), setting)
+        name, value = SHORT.get(name.strip(), name.strip()), value.strip()
+        _put(made, name.split("."), value[1:-1] if value[:1] + value[-1:] == "[]" else value, setting)
     return made
 
 
