@@ -74,6 +74,18 @@ def test_an_interrupt_of_an_analysis_ends_with_130(arguments: list[str], monkeyp
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+@pytest.mark.parametrize(("given", "read"), [(None, "dirty_decay_ms:100,muzzy_decay_ms:0"), ("narenas:1", "narenas:1")])
+def test_the_allocator_is_asked_to_return_memory_before_polars_starts_it(
+    given: str | None, read: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "_RJEM_MALLOC_CONF"
+    monkeypatch.delenv(name, raising=False) if given is None else monkeypatch.setenv(name, given)
+    code = "import os, sys; from tracekit.cli import main as cli\n"
+    code += f"cli._status = lambda: print(os.environ['{name}'], 'polars' in sys.modules) or 0\ncli.main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"{read} False\n", done.stderr
+
+
 def test_a_process_ends_without_a_search_for_cycles(log: Path) -> None:
     """What a later function at the end prints still arrives; what a plugin holds in a cycle is not searched for."""
     code = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tracekit import __version__
 from tracekit.cli.output import Output, complain
 from tracekit.errors import TracekitError
-from tracekit.speed import end_without_search, keep_expressions, search_rarely
+from tracekit.speed import end_without_search, keep_expressions, return_memory_soon, search_rarely
 
 if TYPE_CHECKING:
     import typer
@@ -69,6 +69,7 @@ def application(names: Iterable[str] = COMMANDS) -> "typer.Typer":
 
 def main() -> None:
     """Run the command line; exit status as `analyze --help` says, 2 for wrong usage too, 130 interrupted."""
+    return_memory_soon()
     search_rarely()
     end_without_search()
     keep_expressions()
