@@ -1,7 +1,11 @@
-"""What is there for speed alone changes no result: kept expressions are those that `re` compiles, whatever became of their file."""
+"""What is there for speed alone changes no result: kept expressions and methods are those that Python compiles, whatever became of their file."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,10 +19,10 @@ TEXTS = (r"(?P<driver>[^ :]+)(?:: (?P<told>.*))?$", r"a|b(?=c)", "é[\u2018-\u20
 def test_an_expression_that_was_kept_is_the_one_that_re_compiles(tmp_path: Path) -> None:
     rules = Engine.load(isolation=Isolation()).vocabulary
     texts = [*TEXTS, *(r.regex for r in (*rules.rules.values(), *rules.envelopes.values()))]
-    first = speed._Kept(tmp_path / "cache" / "expressions")
+    first = speed._Expressions(tmp_path / "cache" / "expressions")
     assert [first.compiled(t) for t in texts] == [re.compile(t) for t in texts]
     first.write()
-    then = speed._Kept(first.path)
+    then = speed._Expressions(first.path)
     assert [then.compiled(t) for t in texts] == [re.compile(t) for t in texts]  # equal: one text, the same flags, the same code
     assert not then.more
     found, wanted = then.compiled(TEXTS[0]).match("vfio-pci: reset"), re.match(TEXTS[0], "vfio-pci: reset")
@@ -26,25 +30,25 @@ def test_an_expression_that_was_kept_is_the_one_that_re_compiles(tmp_path: Path)
 
 
 def test_what_is_damaged_is_compiled_again_and_written_anew(tmp_path: Path) -> None:
-    kept = speed._Kept(tmp_path / "expressions")
+    kept = speed._Expressions(tmp_path / "expressions")
     kept.compiled(TEXTS[0])
     kept.write()
     whole = kept.path.read_bytes()
     for damaged in (b"", whole[:-1], whole[:16], whole[:40] + b"\xff" + whole[41:], b"\0" * len(whole)):
         kept.path.write_bytes(damaged)
-        again = speed._Kept(kept.path)
+        again = speed._Expressions(kept.path)
         assert again.compiled(TEXTS[0]) == re.compile(TEXTS[0])
         again.write()
         assert kept.path.read_bytes() == whole
 
 
 def test_code_that_is_none_or_of_another_python_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = speed._Kept(tmp_path / "expressions")
+    kept = speed._Expressions(tmp_path / "expressions")
     for wrong in ((32, b"\1\0\0\0\2\0\0\0", 1, {}), (32, b"\1", 1, {}), (0,), None):
         kept.known[TEXTS[1]] = wrong  # type: ignore[assignment]
         assert kept.compiled(TEXTS[1]) == re.compile(TEXTS[1])
     monkeypatch.setattr(speed, "_compiler", object())
-    assert speed._Kept(tmp_path / "none").compiled(TEXTS[2]) == re.compile(TEXTS[2])
+    assert speed._Expressions(tmp_path / "none").compiled(TEXTS[2]) == re.compile(TEXTS[2])
     with pytest.raises(re.error):
         kept.compiled("(")
 
@@ -52,15 +56,52 @@ def test_code_that_is_none_or_of_another_python_is_not_taken(tmp_path: Path, mon
 def test_a_file_that_grew_too_large_begins_anew_and_one_that_cannot_be_written_is_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = speed._Kept(tmp_path / "expressions")
+    kept = speed._Expressions(tmp_path / "expressions")
     for text in TEXTS:
         kept.compiled(text)
     kept.write()
     monkeypatch.setattr(speed, "_MOST", len(TEXTS))
-    later = speed._Kept(kept.path)
+    later = speed._Expressions(kept.path)
     later.compiled("another")
     later.write()
-    assert set(speed._Kept(kept.path).known) == {"another"}
-    nowhere = speed._Kept(Path("/dev/null/expressions"))
+    assert set(speed._Expressions(kept.path).known) == {"another"}
+    nowhere = speed._Expressions(Path("/dev/null/expressions"))
     nowhere.compiled("a")
     nowhere.write()
+
+
+METHOD = "def __create_fn__(size):\n def double(self): return 2 * size\n return double"
+
+
+def test_a_method_that_was_kept_does_what_its_text_says(tmp_path: Path) -> None:
+    for compiles in (True, False):
+        methods, found = speed._Methods(tmp_path / "classes"), dict[str, Any]()
+        methods.run(METHOD, {}, found)
+        assert found["__create_fn__"](21)(None) == 42
+        assert methods.more is compiles
+        methods.write()
+
+
+def test_what_is_no_code_is_not_run(tmp_path: Path) -> None:
+    methods, found = speed._Methods(tmp_path / "classes"), dict[str, Any]()
+    methods.known[METHOD] = "found = 1"
+    methods.run(METHOD, {}, found)
+    assert list(found) == ["__create_fn__"]
+    with pytest.raises(SyntaxError):
+        methods.run("def (", {}, {})
+
+
+def test_the_command_line_keeps_the_methods_of_its_classes(tmp_path: Path) -> None:
+    code = (
+        "import sys; from tracekit.cli import main as cli\ncli._status = lambda: __import__('tracekit.run') and print(%s) or 0\ncli.main()"
+    )
+    compiles = "sys.modules['dataclasses'].exec.__self__.more"
+    for more in ("True", "False"):
+        done = subprocess.run(
+            [sys.executable, "-c", code % compiles],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+        )
+        assert done.stdout == f"{more}\n", done.stderr

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tracekit import __version__
 from tracekit.cli.output import Output, complain
 from tracekit.errors import TracekitError
-from tracekit.speed import end_without_search, keep_expressions, return_memory_soon, search_rarely
+from tracekit.speed import end_without_search, keep_compiled, return_memory_soon, search_rarely
 
 if TYPE_CHECKING:
     import typer
@@ -72,7 +72,7 @@ def main() -> None:
     return_memory_soon()
     search_rarely()
     end_without_search()
-    keep_expressions()
+    keep_compiled()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
