@@ -331,6 +331,13 @@ def test_each_cpu_that_cannot_go_has_its_own_counts_and_errno() -> None:
     assert values == [(3, 100, 2, -28), (4, 70, 1, -16)]
 
 
+@pytest.mark.parametrize(("after", "told"), [(1.0, True), (1.0005, False)])
+def test_the_errno_of_the_offlining_stands_within_a_second(after: float, told: bool) -> None:
+    stuck = "CPU 3 has 90 vectors, 80 available. Cannot disable CPU"
+    text = log(stuck, *["x"] * 13) + f"[{10 + after:12.6f}] Error taking CPU3 down: -28\n"
+    assert [f.values["errno"] for f in of("VEC-007", text)] == [-28 if told else None]
+
+
 # VEC-008
 
 
