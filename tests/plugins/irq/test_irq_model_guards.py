@@ -129,6 +129,14 @@ def test_the_tries_of_one_irq_in_one_task_are_an_attempt(events: tuple[str, ...]
     assert sorted(rows("vector_failures", trace(*events), *COLUMNS), key=lambda r: r[-1]) == attempts  # type: ignore[arg-type, return-value]
 
 
+def test_two_threads_of_one_name_or_two_cpus_without_threads_have_attempts_of_their_own() -> None:
+    events = [REAL.format(31), REAL.format(32), FAILED.format(31), FAILED.format(32)]
+    threads = trace(*(f"fio-{7 + i % 2}|{e}" for i, e in enumerate(events)))
+    cpus = "# tracer: function_graph\n#\n" + "".join(f" {i % 2})               |  /* {e} */\n" for i, e in enumerate(events))
+    for text in (threads, cpus):
+        assert sorted(rows("vector_failures", text, "irq", "kind", "begin_line")) == [(31, "request", 3), (32, "request", 4)]
+
+
 @pytest.mark.parametrize(
     ("counts", "crossings"),
     [
@@ -140,3 +148,21 @@ def test_the_tries_of_one_irq_in_one_task_are_an_attempt(events: tuple[str, ...]
 def test_reservations_cross_what_is_available(counts: tuple[tuple[int, int], ...], crossings: list[tuple[object, ...]]) -> None:
     text = trace(*(matrix("reserve", *c) for c in counts))
     assert rows("vector_overcommits", text, "line", "global_rsvd", "global_avl") == crossings
+
+
+# Complaints of drivers
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("[    1.000000] {}", 1),
+        ("Mar  1 10:00:00 host kernel: {}", 1),
+        ("(d3) {}", 1),  # a guest's kernel on Xen's console
+        ("(XEN) {}", 0),
+        ("Mar  1 10:00:00 host qemu-system-x86_64[12]: {}", 0),
+    ],
+)
+def test_a_complaint_is_a_drivers_where_a_kernel_prints_it(line: str, found: int) -> None:
+    text = line.format("mydrv 0000:05:00.0: MSI-X init refused: -28") + "\n"
+    assert rows("driver_refusals", text, "driver", "bdf", "errno") == [("mydrv", "0000:05:00.0", -28)] * found
