@@ -340,3 +340,39 @@ def test_0_for_dom0_is_xens_default(given: str, facts: list[tuple[int | None, in
 
 def test_limits_that_are_large_are_clear() -> None:
     assert outcome(run(LIMITS.format(200)), "CFG-004").reason == "the limits that are told leave interrupts enough"
+
+
+@pytest.mark.parametrize(("number", "found"), [((1 << 24) - 1, 1), (1 << 24, 0)])
+def test_no_domain_has_more_numbers_than_24_bits_hold(number: int, found: int) -> None:
+    rows = tables(f"(XEN) Command line: com1=115200,8n1 extra_guest_irqs={number}\n").get("pirq_facts")
+    assert (rows.select("domid", "value").rows() if rows is not None else []) == [(None, number)] * found
+
+
+# Lives of pirqs
+
+
+@pytest.mark.parametrize(("later", "end"), [("10:00:01.000000000", ""), ("10:00:01.000000001", "enabled anew")])
+def test_an_enable_takes_all_its_numbers_within_a_second(later: str, end: str) -> None:
+    """A stamp is known to one step: a nanosecond."""
+    line = "2026-03-01T{}Z guest kernel: nvme 0000:00:04.0: xen: msi bound to pirq={}\n"
+    lives = tables(line.format("10:00:00.000000000", 55) + line.format(later, 54))["pirq_lives"]
+    assert lives.sort("line").select("pirq", "end").rows() == [(55, end), (54, "")]
+
+
+# Results in messages
+
+
+def test_a_refusal_that_a_message_tells_is_of_the_device_that_it_names() -> None:
+    text = log("nvme 0000:00:04.0: Failed to create MSI-X! ret=-19!", "nvme <bdf>: Failed to create MSI! ret=-19!")
+    text += log(
+        "nvme 0000:00:04.0: xen map irq failed -28 for 32752 domain", "nvme <bdf>: xen map irq failed -28 for 32752 domain", start=11
+    )
+    text += log("xen:events: unmap irq failed -22", start=11.1)
+    rows = tables(text)["predictions"].sort("line").select("operation", "subject", "rule", "predicted", "basis").rows()
+    assert rows == [
+        ("set up MSI (message)", "0000:00:04.0", "PirqSpace", None, None),
+        ("set up MSI (message)", "an unnamed device", "PirqSpace", None, None),
+        ("map_pirq (message)", "0000:00:04.0", "PirqSpace", None, None),
+        ("map_pirq (message)", "an unnamed device", "PirqSpace", None, None),
+        ("unmap_pirq (message)", "dom0", "PirqSpace.unmap: an irq that was freed has no pirq", "-22", "known"),
+    ]
