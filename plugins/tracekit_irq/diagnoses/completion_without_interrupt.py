@@ -85,27 +85,22 @@ def completion_without_interrupt(
     References: drivers/nvme/host/pci.c, nvme_timeout(); mlx5/core/{cmd,en/health}.c; ena_com.c; ath11k/htc.c;
     broadcom/tg3.c, tg3_test_msi(); mlx4/main.c, mlx4_setup_hca().
     """
-    found = False
     # A driver that prints this owns its device. Where the case also shows a VFIO client, that is another kernel, with other BDFs.
     foreign = op_set_irqs is not None or qemu_enable_vectors_failed is not None
     known = (nvme_completion_polled, mlx5_eqe_recovered, mlx5_command_recovered, driver_interrupt_missed, ath_response_polled)
     polled = by_device([r for f in known for r in sorted_rows(f)], sorted_rows(driver_silences), sorted_rows(driver_poll_unanswered))
     for device, failed in _tests(sorted_rows(driver_interrupt_test_failed)).items():
-        found = True
         yield _tested(device, failed, foreign)
     doorbells = at_doorbell(smmu_faults) if smmu_faults is not None else None
     refused = sorted_rows(remap_faults) + of_amd(amd_iommu_event, xen_amd_event) + sorted_rows(doorbells)
     for group in together(polled):
-        found = True
         finding = _one(group[0], sorted_rows(pci_function), foreign) if len(group) == 1 else _several(group)
         yield replace(finding, explained_by=_cause(group, finding.subject.bdf, kernel_reports, refused))
     for timeouts in one_queue(_timeouts(sorted_rows(nvme_timeout), sorted_rows(net_tx_timeout))):
-        found = True
         yield _queue(timeouts)
-    if not found and net_tx_timeout is not None:
+    if net_tx_timeout is not None:
         yield inconclusive("a transmit queue timed out; no line says whether its work was complete", RECORD)
-    elif not found:
-        yield clear("drivers that looked after a time-out found no completed work")
+    yield clear("drivers that looked after a time-out found no completed work")  # holds only where nothing was found
 
 
 def _cause(group: list[Polled], bdf: str | None, reports: pl.DataFrame | None, faults: Rows) -> str | None:
@@ -137,7 +132,7 @@ def _one(polled: Polled, functions: Rows, foreign: bool) -> Finding:
         polled.grade,
         in_order([at(r) for r in polled.rows[:MOST]] + ([at(known, "context")] if known else [])),
         subject=_subject(polled.device, bdf, foreign),
-        advice=_advice(polled),
+        advice=_advice(polled.grade),
         values={"device": polled.device, "bdf": bdf, **_values(polled.rows, polled.queues)},
         unchecked=UNCHECKED,
     )
@@ -147,22 +142,23 @@ def _several(group: list[Polled]) -> Finding:
     """Devices that fall silent in the same second have one cause."""
     rows = sorted((r for p in group for r in p.rows), key=lambda r: (r["source"], r["line"]))
     devices = [p.device for p in group]
+    (grade,) = {p.grade for p in group}
     queues = sorted({q for p in group for q in p.queues})
     one = f", all of queue {queues[0]}, perhaps the vector of its CPU" if len(queues) == 1 and queues != ["0"] else ""
     return Finding(
-        f"{_completions(rows)} of {times(len(group), 'device')} ({', '.join(devices[:8])}) {WHAT[group[0].grade]}, in the same second{one}",
-        group[0].grade,
+        f"{_completions(rows)} of {times(len(group), 'device')} ({', '.join(devices[:8])}) {WHAT[grade]}, in the same second{one}",
+        grade,
         in_order(at(r) for r in rows[:MOST]),
         subject=HOST,
-        advice=SHARED + _advice(group[0]),
+        advice=SHARED + _advice(grade),
         values={"devices": devices, "bdfs": [p.bdf for p in group if p.bdf], **_values(rows, queues)},
         unchecked=UNCHECKED,
     )
 
 
-def _advice(polled: Polled) -> str:
+def _advice(grade: str) -> str:
     """Return what to do; where the driver guesses, first whether it is right."""
-    return IF_SO + ADVICE.partition(". ")[2] if polled.grade == "possible" else ADVICE
+    return IF_SO + ADVICE.partition(". ")[2] if grade == "possible" else ADVICE
 
 
 def _completions(rows: Rows) -> str:
@@ -191,20 +187,21 @@ def _timeouts(nvme: Rows, net: Rows) -> Rows:
         {**r, "name": r["netdev"] or r["interface"] or r["bdf"] or r["device"]} for r in net
     ]
     return sorted(
-        (r for r in named if r["name"] is not None and r["queue"] is not None and r["ts"] is not None),
+        (r for r in named if r["name"] is not None and r["ts"] is not None),
         key=lambda r: (r["source"], r["line"]),
     )
 
 
 def _queue(rows: Rows) -> Finding:
     devices = list(dict.fromkeys(r["name"] for r in rows))
+    (queue,) = {r["queue"] for r in rows}
     return Finding(
-        f"queue {rows[0]['queue']}, and no other, timed out on {', '.join(devices[:8])} within seconds: perhaps its CPU gets no interrupts",
+        f"queue {queue}, and no other, timed out on {', '.join(devices[:8])} within seconds: perhaps its CPU gets no interrupts",
         "possible",
         in_order(at(r) for r in rows[:MOST]),
         subject=HOST,
         advice=SHARED + "Queues of one number have their vectors on one CPU: see whether that CPU was offline, or its vectors moved.",
-        values={"devices": devices, "queues": [str(rows[0]["queue"])], "count": len(rows)},
+        values={"devices": devices, "queues": [str(queue)], "count": len(rows)},
         unchecked=(Unchecked("which CPU has these vectors", "/proc/interrupts, twice, while the commands hang"),),
     )
 

@@ -57,33 +57,31 @@ def lost_unexplained(
     handlers = handlers.filter(tick_of(pl.col("ts"), pl.col("ts_raw")).min().over("source") <= SOON)
     sources = [f["source"].unique() for f in (gap, windows, kvm_pi_irte_update) if f is not None]
     excluded = pl.concat(sources).unique().to_list() if sources else []
-    found, judged = False, False
+    judged = False
     for source in handlers["source"].unique(maintain_order=True):
         if source in excluded:
             continue
         after = _injections(kvm_msi_set_irq.filter(pl.col("source") == source))
         for (name,), mine in handlers.filter(pl.col("source") == source).partition_by(["name"], as_dict=True).items():
-            judged = judged or mine.height > LEARNED
-            if lost := missed(mine.sort("ts"), after):
-                found = True
-                yield _finding(source, str(name), lost, mine)
-    if not found and judged:
+            if mine.height > LEARNED:
+                judged = True
+                if lost := missed(mine.sort("ts"), after):
+                    yield _finding(source, str(name), lost, mine)
+    if judged:  # what follows holds only where nothing was found
         yield clear("each handler entry of a VFIO vector was followed by its injection")
-    elif not found:
+    else:
         why = "too few interrupts, coarse stamps, lost events or a resize: which injection belongs to which vector cannot be learned"
         yield inconclusive(why, RECORD)
 
 
 def _injections(injected: pl.DataFrame) -> pl.DataFrame:
-    """When which guest vector was injected: ts, target (destination and vector as one number)."""
-    target = pl.col("dst").cast(pl.Int64, strict=False) * 256 + pl.col("vec")
+    """When which guest vector was injected: ts, target (destination and vector)."""
+    target = pl.concat_str("dst", "vec", separator=" ")
     return injected.drop_nulls("ts").select("ts", pl.col("ts").alias("next"), target.alias("target")).sort("ts")
 
 
 def missed(handlers: pl.DataFrame, after: pl.DataFrame) -> list[dict[str, Any]]:
     """Return the handler entries of one vector without the injection that follows all others."""
-    if after.is_empty() or handlers.height <= LEARNED:
-        return []
     joined = handlers.select("ts", "line", "machine", "boot").join_asof(after, on="ts", strategy="forward", tolerance=SOON)
     targets = joined["target"].drop_nulls().unique().to_list()
     if len(targets) != 1 or joined["target"].is_not_null().sum() < LEARNED:

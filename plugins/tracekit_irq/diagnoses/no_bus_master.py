@@ -79,10 +79,10 @@ def no_bus_master(
         found += [f for f in snapshots if not _interrupted(irq_handler_entry, str(f.subject.bdf))]
     yield from found
     unknown = [slot for (_, slot), spans in traced.items() if spans and not any(s.command for s in spans)]
-    if not found and (unknown or not traced) and msix_write_config is not None:
+    if (unknown or not traced) and msix_write_config is not None:
         which = f" of {', '.join(unknown[:4])}" if unknown else ""
         yield inconclusive(f"MSI-X was enabled, and no access to the command register{which} is recorded", RECORD)
-    elif not found:
+    else:  # holds only where nothing was found
         yield _last_users(traced) or clear("bus mastering was on in the last span of every device that had MSI-X enabled")
 
 

@@ -1,14 +1,12 @@
 """IRQ-002: an interrupt is pending on a vector that nobody unmasks."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import polars as pl
 
 from tracekit import Finding, Subject, Unchecked, Verdict, at, clear, diagnosis, in_order, inconclusive
 
 RECORD = "QEMU: -trace 'vfio_msi*'"
-BESIDE = 2  # lines
 
 
 @diagnosis("irq.stuck-pending", code="IRQ-002", severity="medium", record=RECORD)
@@ -35,7 +33,7 @@ def stuck_pending(
 
     References: hw/vfio/pci.c, vfio_msi_interrupt(): QEMU emulates pending bits while a vector is masked.
     """
-    found, other = False, None
+    other = None
     later = [f for f in (vfio_msix_pba_disable, vfio_msix_disable, vfio_msix_enable, vfio_pci_reset) if f is not None]
     for row in vfio_msix_pba_enable.sort("source", "line").unique(["source", "name"], keep="last", maintain_order=True).to_dicts():
         after = (pl.col("source") == row["source"]) & (pl.col("name") == row["name"]) & (pl.col("line") > row["line"])
@@ -43,9 +41,8 @@ def stuck_pending(
             continue
         used = vfio_msix_vector_do_use.filter(after)["vector"].to_list() if vfio_msix_vector_do_use is not None else []
         if used:
-            other = row if _vector(row, vfio_msi_interrupt) not in used else other
+            other = row if _vector(after, vfio_msi_interrupt) not in used else other
             continue
-        found = True
         yield Finding(
             f"an interrupt of {row['name']} is pending on a masked vector, and no vector is unmasked after it",
             "possible",
@@ -55,17 +52,13 @@ def stuck_pending(
             values={"device": row["name"]},
             unchecked=(Unchecked("what came after the end of the log", "a longer QEMU trace: -trace 'vfio_msi*'"),),
         )
-    if not found and other is not None:
+    if other is not None:
         told = f"a vector of {other['name']} was unmasked after line {other['line']}; whether it is the one that is pending is not recorded"
         yield inconclusive(told, RECORD)
-    elif not found:
-        yield clear("each pending interrupt was followed by an unmask, a disable or a reset")
+    yield clear("each pending interrupt was followed by an unmask, a disable or a reset")  # holds only where nothing was found
 
 
-def _vector(pending: Mapping[str, Any], interrupts: pl.DataFrame | None) -> int | None:
-    """Return the vector that is pending: QEMU prints `vfio_msi_interrupt (0000:01:00.0) vector 3 0xfee01004/0x4023` beside it."""
-    if interrupts is None:
-        return None
-    mine = interrupts.filter((pl.col("source") == pending["source"]) & (pl.col("name") == pending["name"]))
-    beside = mine.filter((pl.col("line") - pending["line"]).abs() <= BESIDE).sort((pl.col("line") < pending["line"]), "line")
-    return int(beside["vector"][0]) if beside.height else None
+def _vector(after: pl.Expr, interrupts: pl.DataFrame | None) -> int | None:
+    """Return the vector that is pending: QEMU prints `vfio_msi_interrupt (0000:01:00.0) vector 3 0xfee01004/0x4023` right below."""
+    below = interrupts.filter(after).sort("line") if interrupts is not None else pl.DataFrame()
+    return int(below["vector"][0]) if below.height else None

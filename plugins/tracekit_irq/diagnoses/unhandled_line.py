@@ -44,8 +44,8 @@ def unhandled_line(
     for irq in dict.fromkeys(r["irq"] for r in reports):
         mine = [r for r in reports if r["irq"] == irq]
         disabled = [d for r in mine for d in _near(r, offs) if d["irq"] == irq]
-        flow = "edge" if any(_near(r, edges) for r in mine) else "line" if any(_near(r, lines) for r in mine) else "unknown"
-        frames = [f for r in mine for f in (_near(r, edges) or _near(r, lines))[:1]]
+        flow = "edge" if any(_own(r, edges, reports) for r in mine) else "line" if any(_own(r, lines, reports) for r in mine) else "unknown"
+        frames = [f for r in mine for f in (_own(r, edges, reports) or _own(r, lines, reports))[:1]]
         yield Finding(
             f"irq {irq} was claimed by no handler" + (" and switched off" if disabled else "") + KINDS[flow],
             "proven",
@@ -63,5 +63,14 @@ KINDS = {"edge": " (MSI or MSI-X)", "line": " (a line interrupt)", "unknown": ""
 
 def _near(report: Mapping[str, Any], rows: Rows) -> Rows:
     """Return rows that belong to a report: the same source, soon after. `rows` are in the order of source and line."""
-    begin = bisect_left(rows, (report["source"], report["line"]), key=lambda r: (r["source"], r["line"]))
+    begin = bisect_left(rows, _place(report), key=_place)
     return list(takewhile(lambda r: near(report, r, REACH, REACH_MS), (rows[i] for i in range(begin, len(rows)))))
+
+
+def _own(report: Mapping[str, Any], frames: Rows, reports: Rows) -> Rows:
+    """Return the frames of a report's stack trace: those near it with no other report between."""
+    return [f for f in _near(report, frames) if reports[bisect_left(reports, _place(f), key=_place) - 1] is report]
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, int]:
+    return row["source"], row["line"]

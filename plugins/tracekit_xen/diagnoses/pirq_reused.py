@@ -87,7 +87,7 @@ def _strays(lives: list[Row]) -> Row | None:
     """Return a guest's re-use of a pirq whose earlier use is not in the log: it may have been another device's."""
     seen: set[tuple[str, int]] = set()
     for x in sorted(lives, key=lambda x: (x.source, x.line)):
-        if x.basis == "guest" and x.reused and (x.source, x.pirq) not in seen:
+        if x.reused and (x.source, x.pirq) not in seen:
             return x
         seen.add((x.source, x.pirq))
     return None
@@ -95,8 +95,8 @@ def _strays(lives: list[Row]) -> Row | None:
 
 def _other_user(life: Row, users: list[Row], ended: bool) -> Row | None:
     """Return the other user of a re-used pirq, or of an open event channel. `users` have not ended; `ended`: the log prints ends at all."""
-    users = [x for x in users if x.line < life.line and (x.irq is None or x.irq != life.irq)]
-    if life.reused and life.basis == "guest":
+    users = [x for x in users if x.irq is None or x.irq != life.irq]
+    if life.reused:
         return max((x for x in users if x.bdf != life.bdf), key=lambda x: x.line, default=None)
     if life.basis != "debug" or life.irq is None or not life.began or not ended:
         return None

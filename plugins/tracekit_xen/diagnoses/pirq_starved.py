@@ -80,10 +80,8 @@ def _handed_out(lives: pl.DataFrame | None, domid: int | None, hvm: Set[str]) ->
 
 
 def _owner(life: Row, hvm: Set[str]) -> int | None:
-    """Return the domain that owned the pirq; -1 where only the device model's log names it."""
-    if life.basis == "calls":
-        return None if life.source in hvm else 0
-    return None if life.basis in ("guest", "debug") else -1
+    """Return the domain that Xen gave the pirq; null for a domU."""
+    return 0 if life.basis == "calls" and life.source not in hvm else None
 
 
 def _finding(domid: int | None, refusals: list[Refusal], space: Room, lives: list[Row], asked: list[Row], short: float) -> Finding:
@@ -120,15 +118,16 @@ def _shortage(refusals: list[Refusal], space: Room, lives: list[Row], wanted: in
     """Return the evidence that the pirq space was short, and its lines; empty without evidence."""
     if any(r.by == "hypervisor" for r in refusals):
         return "Xen says that none is free", ()
-    if space.free is not None and space.extra is not None and space.free < max(wanted or 0, space.extra * short):
+    free, extra = space.free, space.extra
+    if free is not None and extra is not None and any(free < least for least in (wanted, extra * short) if least is not None):
         floor = f" above {space.floor} GSIs" if space.floor is not None else ""
-        return f"{len(space.held)} of its {space.extra} MSI pirqs{floor} are bound ({spans(space.held)})", space.evidence
+        return f"{len(space.held)} of its {extra} MSI pirqs{floor} are bound ({spans(space.held)})", space.evidence
     held = [x for x in lives if x.end != "handed out again"]
     numbers = {x.pirq for x in held}
     if space.floor is not None and numbers and min(numbers) <= space.floor:
         return f"the numbers went down to {min(numbers)}, the count of GSIs", space.evidence
-    extra = space.extra or (DEFAULT_DOMU_EXTRA if refusals[0].domid is None else None)
-    if extra is not None and numbers and max(numbers) - min(numbers) + 1 >= extra and len(numbers) >= extra:
+    extra = extra or (DEFAULT_DOMU_EXTRA if refusals[0].domid is None else None)
+    if extra is not None and len(numbers) >= extra:
         return f"all {extra} of its MSI pirqs were handed out ({spans(numbers)})", tuple(whole(x, "cause") for x in held)
     return "", ()
 

@@ -23,10 +23,10 @@ class PirqFacts(Model):
         self.ports_of: int | None = None
 
     def on_xen_command_line(self, e: Row) -> None:
-        """Read `extra_guest_irqs=[domU][,dom0]` of Xen's boot line (docs/misc/xen-command-line.pandoc)."""
+        """Read `extra_guest_irqs=[domU][,dom0]` of Xen's boot line (docs/misc/xen-command-line.pandoc); 0 for dom0 is Xen's default."""
         found = EXTRA.search(e.options or "")
         for domid, number in zip((None, 0), found.groups() if found else (), strict=False):
-            if number and int(number) <= PIRQS:
+            if number and int(number) <= PIRQS and (domid is None or int(number)):
                 self._fact("extra", e, domid, int(number))
 
     def on_xen_info_command_line(self, e: Row) -> None:

@@ -526,6 +526,15 @@ CASES = {
             "100 irq None debug, 5..None, given",
         ],
     ),
+    "debug prints: the fourth latest is ended, a fifth is not": Case(
+        [*[created(101, 290)] * 5, *[closed(101, 290)] * 5],
+        [],
+        [
+            "101 irq 290 debug, 1..10 lost sight",
+            *(f"101 irq 290 debug, {n}..{11 - n} closed" for n in (2, 3, 4, 5)),
+            "101 irq 290 debug, 10..10 closed, not begun",
+        ],
+    ),
     "the device model": Case(
         [
             model("[00:05.0] msi_msix_setup: requested pirq 87 for MSI-X (vec: 0, entry: 0x1)"),
