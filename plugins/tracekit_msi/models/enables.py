@@ -92,8 +92,11 @@ class Enables(Model):
         self.creating.add(e.source)
         if e.ret == 0:
             return
+        key = key_of(e)
+        if e.kind != "msi" and e.hwsize is not None and key in self.sizes and self.sizes[key].count != e.hwsize:
+            del self.sizes[key]  # read of an older table: a domain is as large as the table at its creation
         self._end_domain(e, "replaced")
-        self.domains[key_of(e)] = Domain(e.kind or "msix", e.hwsize, None if e.hwsize is None else "seen", e)
+        self.domains[key] = Domain(e.kind or "msix", e.hwsize, None if e.hwsize is None else "seen", e)
         self._attempt(e).created = e
 
     def on_op_domain_remove(self, e: Row) -> None:
