@@ -381,6 +381,17 @@ def wrapped(inner: int, outer: int | None) -> str:
     return str(t)
 
 
+@pytest.mark.parametrize("guessed", ["__pci_enable_msix_range", "pci_setup_msix_device_domain", "msi_insert_desc", ""])
+def test_an_enable_rests_on_a_guess_where_one_of_its_calls_has_no_name(guessed: str) -> None:
+    t = Trace()
+    t.enable(1, 8)
+    named = str(t)
+    for function in filter(None, [guessed]):
+        named = named.replace(f"in_{function[:9]}", function).replace(f"out_{function[:9]}", f"{function}_ret")
+        named = named.replace(f"({function}+0x4/0x320)", "(ffffffff817a5d44)").replace(f"<- {function})", "<- ffffffff817a46ad)")
+    assert tables(named)["enables"]["hint"].to_list() == [guessed != ""]
+
+
 @pytest.mark.parametrize(("outer", "rows"), [(4, 1), (None, 1)])
 def test_a_wrapper_with_the_result_of_its_call_is_no_second_enable(outer: int | None, rows: int) -> None:
     assert tables(wrapped(4, outer))["enables"]["ret"].to_list()[:1] == [4]
