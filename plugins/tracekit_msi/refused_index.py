@@ -156,9 +156,7 @@ def _evidence(row: Mapping[str, Any], others: Rows, again: Rows, calls: pl.DataF
         yield from span(row["made_source"], row["made_line"], row["made_end"], "cause")
     else:
         yield from span(source, row["line"])  # from here to the return no domain was created
-    if row["setup_line"] != row["live_line"]:
-        yield from span(source, row["live_line"], role="cause")
-    yield from span(source, row["setup_line"], row["setup_end"], "cause")
+    yield from table_lines(row)
     if row["inserted"]:
         yield from span(source, row["first_line"], row["last_line"])
     yield from span(source, row["fail_line"], row["fail_end"], "cause")
@@ -173,6 +171,13 @@ def _evidence(row: Mapping[str, Any], others: Rows, again: Rows, calls: pl.DataF
         yield from span(cure["source"], cure["line_end"], role="cure")
         for call in list(callers(calls, cure, cure["call"]))[-1:]:
             yield from span(cure["source"], call["line_end"], role="cure")
+
+
+def table_lines(row: Mapping[str, Any]) -> Iterator[Evidence]:
+    """Yield the line that shows the size of the table, and the set-up of the irq domain inside the attempt."""
+    if row["live_line"] != row["setup_line"]:
+        yield from span(row["source"], row["live_line"], role="cause")
+    yield from span(row["source"], row["setup_line"], row["setup_end"], "cause")
 
 
 def _cure(row: Mapping[str, Any], others: Rows) -> dict[str, Any] | None:

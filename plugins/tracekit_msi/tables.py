@@ -19,7 +19,7 @@ ENABLES = Table(
         Column("kind", _TEXT, "msix or msi; null where the call allows both."),
         Column("operation", _TEXT, "enable, or alloc_at: one vector more."),
         Column("hwsize_how", _TEXT, "How `hwsize` is known: seen, or deduced from the first index refused."),
-        Column("live_how", _TEXT, "Origin of `live`: the set-up's argument, the kernel function that read it, or lspci."),
+        Column("live_how", _TEXT, "Origin of `live`: the set-up's argument, or the kernel function that read it."),
         Column("min", _INT, "The fewest vectors that the caller takes; of alloc_at the index."),
         Column("max", _INT, "The most vectors that the caller asks for; of alloc_at the index and one."),
         Column("ret", _INT, "Vectors granted, or the errno; null where it is not recorded."),

@@ -162,7 +162,7 @@ def _tree(rows: Sequence[Row], arguments: Mapping[int, Mapping[str, int | None]]
 
 def _set_requests(nodes: Sequence[Node]) -> None:
     """Give each call the request, the attempt and the device that it belongs to, from those of its caller."""
-    enabling, requesting = _enclosing(nodes, ENABLES), _enclosing(nodes, SET_IRQS)
+    enabling, requesting = _enclosing(nodes, ALLOCATIONS), _enclosing(nodes, SET_IRQS)
     top = Node(Row(), "")
     for n in sorted(nodes, key=lambda n: int(n.row.depth)):
         above = n.parent or top
@@ -185,14 +185,14 @@ def _enclosing(nodes: Iterable[Node], names: Collection[str]) -> set[int]:
     return found
 
 
-def _attempt(n: Node, above: Node | None, encloses_enable: bool) -> Node | None:
+def _attempt(n: Node, above: Node | None, encloses_another: bool) -> Node | None:
     """Return the enable or single allocation that a call is or belongs to, given that of its caller; a wrapper only where what it calls is
     not recorded."""
     if n.name in ENABLES:
         return n
     if above is not None and (above.name in ENABLES or above.name in ALLOC_AT):
         return above
-    return n if n.name in ALLOC_AT or (n.name in ALLOCATIONS and not encloses_enable) else above
+    return n if n.name in ALLOC_AT or (n.name in ALLOCATIONS and not encloses_another) else above
 
 
 def _asked(n: Node, above: Node | None, encloses_request: bool) -> Node | None:

@@ -21,11 +21,10 @@ from tracekit import (
     unnamed,
     witness,
 )
+from tracekit_msi.refused_index import table_lines
 
 RECORD = "kprobes on pci_setup_msix_device_domain and msi_create_device_irq_domain (hwsize), from before the first enable"
 ADVICE = "Unbind and rebind the driver of the device before the next guest starts."
-SIZED = (pl.col("kind") == "msix") & (pl.col("hwsize_how") == "seen")
-READ = (pl.col("kind") == "MSI-X") & pl.col("entries").is_not_null()
 OPENED = Unchecked(
     "the size of the table now: vfio-pci keeps that of the device's opening", "the drgn script on the live kernel, or lspci -vv"
 )
@@ -37,9 +36,19 @@ def sized(kind: str | None, hwsize_how: str | None) -> bool:
     return kind == "msix" and hwsize_how == "seen"
 
 
-def smaller(kind: str | None, hwsize_how: str | None, created: bool | None, live: int | None, hwsize: int | None) -> bool:
+def smaller(kind: str | None, hwsize_how: str | None, created: bool, live: int | None, hwsize: int | None) -> bool:
     """Return whether an enable of MSI-X used an irq domain that was there before and is smaller than the table."""
-    return sized(kind, hwsize_how) and created is False and live is not None and hwsize is not None and live > hwsize
+    return sized(kind, hwsize_how) and not created and live is not None and hwsize is not None and live > hwsize
+
+
+def paired(entries: int | None) -> bool:
+    """Return whether drgn read a table beside the irq domain: it is one of MSI-X then."""
+    return entries is not None
+
+
+def undersized(hwsize: int, entries: int | None) -> bool:
+    """Return whether drgn read an irq domain that is smaller than the table; one of size 0 has no limit."""
+    return entries is not None and 0 < hwsize < entries
 
 
 @witness
@@ -57,9 +66,8 @@ def traced(enables: pl.DataFrame, op_table_size: pl.DataFrame | None = None, dev
 
 @witness
 def read(irq_domain_hwsize: pl.DataFrame, devices: pl.DataFrame | None = None) -> Iterator[Finding]:
-    """Yield functions whose domain and table drgn read side by side; a domain of size 0 has no limit."""
-    small = irq_domain_hwsize.filter(READ & (pl.col("hwsize") > 0) & (pl.col("entries") > pl.col("hwsize")))
-    for row in small.sort("source", "line").unique("bdf", keep="last", maintain_order=True).iter_rows(named=True):
+    """Yield functions whose domain and table drgn read side by side, by the latest reading in which they differ."""
+    for row in {r["bdf"]: r for r in rows_where(irq_domain_hwsize, undersized)}.values():
         subject = subject_of(row, devices)
         now = row["origin"] == "config"
         yield Finding(
@@ -78,10 +86,10 @@ def read(irq_domain_hwsize: pl.DataFrame, devices: pl.DataFrame | None = None) -
     code="MSI-002",
     severity="medium",
     record=RECORD,
-    shown_by=(Shown("enables", where=SIZED), Shown("irq_domain_hwsize", "size that drgn read", where=READ)),
+    shown_by=(Shown("enables", where=sized), Shown("irq_domain_hwsize", "size that drgn read", where=paired)),
     absent="no enabling of vectors of an irq domain whose size is known",
     witnesses=(traced, read),
-    when={"enables": sized, "irq_domain_hwsize": None},
+    when={"enables": sized, "irq_domain_hwsize": paired},
     otherwise="every irq domain used has the size of its table",
 )
 def hwsize_latent(enables: pl.DataFrame | None = None) -> Iterator[Verdict]:
@@ -101,7 +109,7 @@ def hwsize_latent(enables: pl.DataFrame | None = None) -> Iterator[Verdict]:
 def unmeasured(enables: pl.DataFrame) -> Verdict | None:
     """Return why the sizes of domain and table cannot be compared: an enable in whose attempt the table was not looked at."""
     used = enables.filter((pl.col("kind") == "msix") & ~pl.col("created"))
-    anew = pl.col("live_line") != pl.col("made_line")
+    anew = (pl.col("live_line") > pl.col("line")) | (pl.col("operation") == "alloc_at")
     return unanswered(used.with_columns(pl.when(anew).then("live").alias("live")), what="enabling", record=RECORD, needs=("ret", "live"))
 
 
@@ -109,8 +117,8 @@ def _finding(row: Mapping[str, Any], grade: Any, others: pl.DataFrame, devices: 
     subject = subject_of(row, devices)
     later = others.filter((pl.col("hwsize") == row["hwsize"]) & (pl.col("live") == row["live"]) & ~pl.col("created"))
     evidence = [
-        *span(row["made_source"] or row["source"], row["made_line"], row["made_end"], "cause"),
-        *(e for r in later.head(3).iter_rows(named=True) for e in span(r["source"], r["setup_line"], r["setup_end"], "cause")),
+        *span(row["made_source"], row["made_line"], row["made_end"], "cause"),
+        *(e for r in later.head(3).iter_rows(named=True) for e in table_lines(r)),
     ]
     return Finding(
         summary=f"irq domain of {subject.label} has hwsize {row['hwsize']}, the MSI-X table {row['live']}; no request went beyond it yet",

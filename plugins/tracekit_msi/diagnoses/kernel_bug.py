@@ -1,6 +1,6 @@
 """MSI-009: the kernel itself went wrong in its MSI code."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -8,6 +8,7 @@ import polars as pl
 from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, distinct, span
 
 RECORD = "the kernel log with the whole report, from its head to the end of its call trace"
+GRAVEST = ("oops", "warning", "bare")
 CAUSE = Unchecked(
     "why the enable or free failed", "kprobes on __pci_enable_msix_range and msi_insert_desc with $retval, or the lines before the report"
 )
@@ -36,11 +37,12 @@ def kernel_bug(kernel_reports: pl.DataFrame | None = None, devices: pl.DataFrame
     if kernel_reports is None:
         return
     reports = kernel_reports.unique(["kind", "place", "function", "msi_function"], keep="first", maintain_order=True)
-    first = reports.sort(pl.col("kind") == "bare", pl.col("kind") != "oops", maintain_order=True).row(0, named=True)
-    yield _finding(first, reports, devices)
+    yield _finding(sorted(reports.to_dicts(), key=lambda r: GRAVEST.index(r["kind"])), devices)
 
 
-def _finding(r: Mapping[str, Any], group: pl.DataFrame, devices: pl.DataFrame | None) -> Finding:
+def _finding(reports: Sequence[Mapping[str, Any]], devices: pl.DataFrame | None) -> Finding:
+    """Return one finding for all reports: the gravest is told."""
+    r = reports[0]
     errno = errno_of(r)
     failed = f", the enable failed with {errno}" if errno is not None else ""
     place = f" in {r['function']}" if r["function"] else ""
@@ -51,7 +53,7 @@ def _finding(r: Mapping[str, Any], group: pl.DataFrame, devices: pl.DataFrame | 
         grade="probable" if r["kind"] == "bare" else "proven",
         subject=subject,
         severity="high" if r["kind"] == "oops" else "medium",
-        evidence=distinct(e for w in group.head(4).iter_rows(named=True) for e in _evidence(w)),
+        evidence=distinct(e for w in reports[:4] for e in _evidence(w)),
         unchecked=(CAUSE,) if r["kind"] != "oops" else (),
         values={
             "kind": r["kind"],
@@ -59,7 +61,7 @@ def _finding(r: Mapping[str, Any], group: pl.DataFrame, devices: pl.DataFrame | 
             "msi_function": r["msi_function"],
             "place": r["place"],
             "errno": errno,
-            "reports": group.height,
+            "reports": len(reports),
         },
         advice="Look for the reason of the failure first (refused index, no vectors); else update the kernel, or report it with its trace.",
     )

@@ -14,6 +14,7 @@ from tracekit import (
     Verdict,
     diagnosis,
     distinct,
+    rows_where,
     span,
     subject_of,
 )
@@ -25,9 +26,9 @@ RECORD = "kprobe and kretprobe on __pci_enable_msix_range ($retval)"
 FALLBACKS = ("pci_msi_setup_msi_irqs", "pci_msi_legacy_setup_msi_irqs", "arch_setup_msi_irqs", "arch_setup_msi_irq")
 
 
-def unmapped(ret: int | None, operation: str | None) -> bool:
-    """Return whether an enable returned what one without a domain does."""
-    return ret in NO_DOMAIN and operation == "enable"
+def unmapped(ret: int | None, operation: str | None, first_line: int | None) -> bool:
+    """Return whether an enable returned what one without a domain does, before any descriptor was inserted."""
+    return ret in NO_DOMAIN and operation == "enable" and first_line is None
 
 
 @diagnosis(
@@ -81,8 +82,8 @@ def no_domain(
         return
     if op_xen_setup is not None or xen_msi_create_failed is not None:
         return
-    failed = enables.filter(pl.col("ret").is_in(NO_DOMAIN) & pl.col("first_line").is_null() & (pl.col("operation") == "enable"))
-    for row in failed.unique(["entity", "device"], maintain_order=True).iter_rows(named=True):
+    first = {(row["entity"], row["device"]): row for row in reversed(rows_where(enables, unmapped))}
+    for row in first.values():
         subject = subject_of(row, devices)
         yield Finding(
             summary=f"{subject.label} has no {'MSI-X' if row['kind'] == 'msix' else 'MSI'} domain: the enable returned {row['ret']}",

@@ -72,7 +72,12 @@ def short(
 
 def unexplained(ret: int | None, operation: str | None) -> bool:
     """Return whether an enable failed with an errno that no other diagnosis explains."""
-    return operation == "enable" and ret is not None and ret < 0 and ret not in OF_ENABLES
+    return operation == "enable" and other_than(ret, OF_ENABLES)
+
+
+def other_than(ret: int | None, known: tuple[int, ...]) -> bool:
+    """Return whether a call failed with another errno than these."""
+    return ret is not None and ret < 0 and ret not in known
 
 
 def short_or_unexplained(
@@ -90,12 +95,17 @@ def short_or_unexplained(
 
 def granted_fewer(ret: int | None, data: str | None, index: int | None) -> bool:
     """Return whether a SET_IRQS that wires vectors returned how many there are."""
-    return ret is not None and ret > 0 and data == "eventfd" and index in (VFIO_MSI, VFIO_MSIX)
+    return ret is not None and ret > 0 and wires(data, index)
 
 
 def unexplained_call(ret: int | None, data: str | None, index: int | None) -> bool:
     """Return whether a SET_IRQS that wires vectors failed with an errno that no other diagnosis explains."""
-    return ret is not None and ret < 0 and data == "eventfd" and index in (VFIO_MSI, VFIO_MSIX) and ret not in OF_CALLS
+    return wires(data, index) and other_than(ret, OF_CALLS)
+
+
+def wires(data: str | None, index: int | None) -> bool:
+    """Return whether a SET_IRQS gives vectors their eventfds."""
+    return data == "eventfd" and index in (VFIO_MSI, VFIO_MSIX)
 
 
 def fewer_or_unexplained(ret: int | None, data: str | None, index: int | None) -> bool:
@@ -165,8 +175,7 @@ class Ends:
     """What a refusal can lead to: drivers that give up on a device, and panics."""
 
     def __init__(self, gone: pl.DataFrame | None, panics: pl.DataFrame | None) -> None:
-        self.gone = gone.to_dicts() if gone is not None else []
-        self.panics = panics.to_dicts() if panics is not None else []
+        self.gone, self.panics = _rows(gone), _rows(panics)
 
     def given_up(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return the line in which the driver gives up on the device soon after the refusal."""
@@ -176,8 +185,10 @@ class Ends:
         """Return a refusal that names its driver's function alone (`drv_probe: ...`) with the device on which that driver gives up next."""
         if row["bdf"] or row["device"] or not row["driver"]:
             return row
-        soon = (g for g in self.gone if near(row, g, SAME_PROBE, GONE_MS) and g["line"] > row["line"])
-        own = next((g for g in soon if g["driver"] and row["driver"].startswith(g["driver"]) and _same(row["errno"], g["ret"])), None)
+        soon = (g for g in self.gone if near(row, g, SAME_PROBE, GONE_MS))
+        own = next(
+            (g for g in soon if g["driver"] and row["driver"].startswith(g["driver"]) and row["errno"] in (None, int(g["ret"]))), None
+        )
         return {**row, "bdf": own["bdf"], "device": own["device"]} if own is not None else row
 
     def of(self, row: Mapping[str, Any], finding: Finding) -> Finding:
@@ -220,29 +231,28 @@ def _from_requests(op_set_irqs: pl.DataFrame, devices: pl.DataFrame | None) -> I
 
 def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None, ends: Ends) -> Iterator[Finding]:
     """Yield what drivers print of too few vectors, or none."""
-    for frame, ret in ((refused, "ret"), (reduced, "granted")):
-        if frame is None:
-            continue
-        for row in frame.unique([c for c in ("bdf", "device", "driver") if c in frame.columns], maintain_order=True).iter_rows(named=True):
-            if not fewer(row.get("granted"), row.get("asked")):
-                continue
-            label = row.get("bdf") or row.get("device") or row.get("driver") or "an unnamed device"
-            subject = Subject(label, "pci" if row.get("bdf") else "unknown", row.get("bdf"))
-            refusal = "refused" if row[ret] is None else f"refused with {row[ret]}"
-            got = refusal if ret == "ret" else f"reduced to {row[ret]}"
-            errno = _number(row[ret]) if ret == "ret" else None
-            finding = _finding(row, subject, "proven", f"the vectors of {label} were {got}", {"asked": row.get("asked"), ret: row[ret]})
-            yield ends.of(row, replace(finding, advice=_advice(errno, row.get("granted"))))
+    for label, row in _first(_rows(refused)).items():
+        error = f" with {row['ret']}" if row["ret"] is not None else ""
+        finding = _by_driver(row, label, f"refused{error}", {"asked": row["asked"], "ret": row["ret"]})
+        yield ends.of(row, replace(finding, advice=_advice(_number(row["ret"]), None)))
+    for label, row in _first([r for r in _rows(reduced) if fewer(r["granted"], r["asked"])]).items():
+        values = {"asked": row["asked"], "granted": row["granted"]}
+        yield ends.of(row, _by_driver(row, label, f"reduced to {row['granted']}", values))
 
 
-def fewer(granted: int | None, asked: int | None) -> bool:
+def _first(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the first row of each device."""
+    return {_who(row): row for row in reversed(rows)}
+
+
+def _by_driver(row: Mapping[str, Any], label: str, got: str, values: dict[str, Any]) -> Finding:
+    subject = Subject(label, "pci" if row["bdf"] else "unknown", row["bdf"])
+    return _finding(row, subject, "proven", f"the vectors of {label} were {got}", values)
+
+
+def fewer(granted: int, asked: int | None) -> bool:
     """Return whether a driver says less than that it got all it asked for."""
-    return granted is None or asked is None or granted < asked
-
-
-def _same(errno: int | None, ret: Any) -> bool:
-    """Return whether a probe failed with the errno of the refusal, where both are recorded."""
-    return errno is None or ret is None or errno == int(ret)
+    return asked is None or granted < asked
 
 
 def _number(errno: Any) -> int | None:
@@ -252,9 +262,7 @@ def _number(errno: Any) -> int | None:
 
 def _advice(errno: int | None, granted: int | None) -> str:
     """Return what to do, by what the refusal says: only a shortage is raised."""
-    if granted is not None or errno == ENOSPC:
-        return ADVICE
-    return UNTOLD if errno is None else INVALID if errno == EINVAL else ADVICE
+    return ADVICE if granted is not None else {None: UNTOLD, EINVAL: INVALID}.get(errno, ADVICE)
 
 
 def _rows(frame: pl.DataFrame | None) -> list[dict[str, Any]]:
@@ -271,7 +279,7 @@ def _irqs(refused: pl.DataFrame | None) -> Iterator[dict[str, Any]]:
 
 def _from_refusals(refusals: list[dict[str, Any]], ends: Ends, known: tuple[pl.DataFrame | None, ...]) -> Iterator[Finding]:
     """Yield refusals and short grants that drivers print in words of their own."""
-    told = {_who(r) for f in known if f is not None for r in f.to_dicts()}
+    told = {_who(r) for f in known for r in _rows(f)}
     devices: dict[str, list[dict[str, Any]]] = {}
     for r in map(ends.named, refusals):
         if _who(r) not in told and not (r["what"] == "irq" and r["errno"] == ENOSPC):

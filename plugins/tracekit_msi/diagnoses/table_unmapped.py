@@ -4,16 +4,30 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import ENOMEM, Finding, Shown, Subject, Unchecked, Verdict, clear, diagnosis, distinct, inconclusive, span, subject_of
+from tracekit import (
+    ENOMEM,
+    Finding,
+    Shown,
+    Subject,
+    Unchecked,
+    Verdict,
+    clear,
+    diagnosis,
+    distinct,
+    inconclusive,
+    rows_where,
+    span,
+    subject_of,
+)
 
 ABORT = "SError|external abort"
 TABLE = r"^(?:__pci_enable_msix_range|msix_\w+|pci_msix_\w+)$"
 RECORD = "kretprobe on __pci_enable_msix_range, with the dmesg of the boot and lspci -vv"
 
 
-def without_table(ret: int | None, kind: str | None) -> bool:
-    """Return whether an enable of MSI-X returned what one without a mapped table does."""
-    return ret == ENOMEM and kind == "msix"
+def without_table(ret: int | None, kind: str | None, operation: str | None, first_line: int | None) -> bool:
+    """Return whether an enable of MSI-X returned what one without a mapped table does, before any descriptor was inserted."""
+    return ret == ENOMEM and kind == "msix" and operation == "enable" and first_line is None
 
 
 @diagnosis(
@@ -46,16 +60,16 @@ def table_unmapped(
     """
     aborted = list(_aborted(kernel_reports))
     yield from aborted
-    if aborted or enables is None:
+    failed = [] if aborted else rows_where(enables, without_table)
+    if not failed:
         return
-    failed = enables.filter((pl.col("ret") == ENOMEM) & pl.col("first_line").is_null() & (pl.col("kind") == "msix"))
-    if failed.height and bar_unassigned is None and kernel_version is None:
-        yield inconclusive(f"the enable of line {failed['line'][0]} returned -12; whether its BAR has an address is not recorded", RECORD)
-        return
-    if failed.is_empty() or bar_unassigned is None:
+    if bar_unassigned is None:
+        if kernel_version is None:
+            told = f"the enable of line {failed[0]['line']} returned -12; whether its BAR has an address is not recorded"
+            yield inconclusive(told, RECORD)
         return
     yield clear()  # holds only where nothing is found
-    for row in failed.unique(["entity", "device"], maintain_order=True).iter_rows(named=True):
+    for row in {(r["entity"], r["device"]): r for r in reversed(failed)}.values():
         subject = subject_of(row, devices)
         bars = bar_unassigned.filter(pl.col("bdf") == row["bdf"]) if row["bdf"] else bar_unassigned
         if bars.is_empty():

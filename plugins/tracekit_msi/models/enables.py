@@ -16,6 +16,11 @@ def key_of(row: Row) -> Key:
     return device_of(row) or ("source", row.source)
 
 
+def granted(e: Row) -> int:
+    """Return how many vectors an enable returned; 0 where it failed, or where its return is not recorded."""
+    return max(e.ret or 0, 0)
+
+
 @dataclass
 class Domain:
     """One life of an irq domain, of MSI-X or plain MSI: the row that created it, and its size as far as known."""
@@ -92,8 +97,11 @@ class Enables(Model):
         self.creating.add(e.source)
         if e.ret == 0:
             return
+        key = key_of(e)
+        if e.kind != "msi" and e.hwsize is not None and key in self.sizes and self.sizes[key].count != e.hwsize:
+            del self.sizes[key]  # read of an older table: a domain is as large as the table at its creation
         self._end_domain(e, "replaced")
-        self.domains[key_of(e)] = Domain(e.kind or "msix", e.hwsize, None if e.hwsize is None else "seen", e)
+        self.domains[key] = Domain(e.kind or "msix", e.hwsize, None if e.hwsize is None else "seen", e)
         self._attempt(e).created = e
 
     def on_op_domain_remove(self, e: Row) -> None:
@@ -105,17 +113,14 @@ class Enables(Model):
 
     def on_op_alloc(self, e: Row) -> None:
         """Emit the enable at its return, after all events inside."""
-        attempt = self.attempts.pop(e.call, None) or self.attempts.pop(e.attempt, None)
-        if attempt is None and self._is_outer(e):
-            return
-        self._enable(e, attempt or Attempt(), e.kind, "enable", e.min, e.max)
-        if e.ret is not None and e.ret > 0:
+        self._enable(e, self.attempts.pop(e.call, Attempt()), e.kind, "enable", e.min, e.max)
+        if granted(e):
             self.enabled.add(key_of(e))
 
     def on_op_alloc_at(self, e: Row) -> None:
-        attempt = self.attempts.pop(e.call, None) or self.attempts.pop(e.attempt, None) or Attempt()
-        if e.ret == ERANGE and not any(i.ret == ERANGE for i in attempt.inserts):
-            attempt.inserts.append(e)  # nothing else in this call returns it, so it stands for the insert
+        attempt = self.attempts.pop(e.call, Attempt())
+        if e.ret == ERANGE:
+            attempt.inserts.append(e)  # nothing else in this call returns it, so it stands for an insert that is not recorded
         self._enable(e, attempt, "msix", "alloc_at", e.index, None if e.index is None else e.index + 1)
 
     def on_end(self) -> None:
@@ -127,14 +132,6 @@ class Enables(Model):
 
     def _attempt(self, e: Row) -> Attempt:
         return self.attempts.setdefault(e.attempt, Attempt())
-
-    def _is_outer(self, e: Row) -> bool:
-        """Return whether this is a wrapper (pci_alloc_irq_vectors) around the enabling call just before."""
-        if not self.rows:
-            return False
-        inner, values = self.rows[-1]
-        same = key_of(inner) == key_of(e) and inner.request == e.request and values["kind"] == e.kind
-        return same and inner.source == e.source and e.line <= inner.line and (e.ret == values["ret"] or e.ret is None)
 
     def _enable(self, e: Row, a: Attempt, kind: str, operation: str, least: int | None, most: int | None) -> None:
         key = key_of(e)
@@ -153,7 +150,7 @@ class Enables(Model):
             "setup_line": a.setup.line if a.setup else None,
             "setup_end": a.setup.line_end if a.setup else None,
             "removed_line": self.removed[key].line if key in self.removed else None,
-            "hint": bool(e.hint or any(i.hint for i in a.inserts) or (a.setup is not None and a.setup.hint)),
+            "hint": any(c.hint for c in (e, *a.inserts, a.setup) if c is not None),
             "inferred": bool(e.inferred),
         }
         if domain is None and values["hwsize"] is not None:

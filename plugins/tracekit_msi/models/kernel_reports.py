@@ -95,7 +95,7 @@ class KernelReports(Model):
 
     def on_call_trace_begin(self, e: Row) -> None:
         report = self._at(e)
-        if report is None or report.traced and report.frames:
+        if report is None or report.frames:
             if report is not None and report.kind == "other":
                 report.last = e
                 return
@@ -146,7 +146,7 @@ class KernelReports(Model):
             self._close(old)
         report.last, report.named = e, self.named.get(e.source)
         self.open[e.source] = report
-        if report.function is not None and report.kind == "warning":
+        if report.function is not None:
             self._seen(report, report.function, e)
         return report
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from tracekit import EINVAL, ERANGE, PREDICTIONS, Inputs, Model, Row, Table, gate_value, in_table
 from tracekit_msi.machines.msi_domain import LARGEST, MsiDomain, Prediction, one
 from tracekit_msi.machines.pci_function import PciFunction
-from tracekit_msi.models.enables import Key, key_of
+from tracekit_msi.models.enables import Key, granted, key_of
 
 ENABLED = "min, max, table size, domain, in this order"
 CREATED = "created only where no domain of the kind exists"
@@ -57,14 +57,15 @@ class Worlds:
             if kind == "msix":
                 machine.at_least = max(machine.at_least, count)
             elif kind == "msi":
-                machine.msi_count = max(machine.msi_count or 0, count)
+                machine.msi_count = max(machine.msi_count or count, count)
 
 
 def _table(machine: PciFunction) -> int | None:
     """Return the size of a per-device domain that follows the table; None for a domain without a size."""
     if not machine.domain.per_device or machine.domain.kind not in ("msix", None):
         return None
-    return max(machine.domain.hwsize or 0, machine.msix_count or LARGEST)
+    table = machine.msix_count or LARGEST
+    return max(machine.domain.hwsize or table, table)
 
 
 def _tried(machine: PciFunction, operation: str, arguments: tuple[Any, ...], size: int | None) -> Prediction:
@@ -158,7 +159,7 @@ class MsiReplay(Model):
             made.passed += 1
         if e.index is None or e.ret is None:
             return
-        if e.ret == ERANGE and e.index > 0:
+        if e.ret == ERANGE:
             worlds.bounded(e.index)
         # The kernel cuts a request off at the table, so an index that it tries lies in it.
         healthy = one(0) if e.attempt is not None else None
@@ -177,14 +178,15 @@ class MsiReplay(Model):
             worlds.reaches(e.kind, e.max)
         if e.ret is not None:
             self._enable(e, worlds)
+        vectors = granted(e)
         for machine in worlds.machines:
             machine.free()
-            if e.ret is not None and e.ret > 0 and e.kind == "msix":
-                machine.granted(e.ret)
-            elif e.ret is not None and e.ret > 0 and e.kind == "msi":
-                machine.msi_enabled, machine.vectors = True, set(in_table(0, e.ret))
-        if e.ret is not None and e.ret > 0 and e.kind == "msix":
-            worlds.granted = max(worlds.granted, e.ret)
+            if vectors and e.kind == "msix":
+                machine.granted(vectors)
+            elif vectors and e.kind == "msi":
+                machine.msi_enabled, machine.vectors = True, set(in_table(0, vectors))
+        if e.kind == "msix":
+            worlds.granted = max(worlds.granted, vectors)
 
     def _enable(self, e: Row, worlds: Worlds) -> None:
         """Predict by arguments and state, else by the calls inside, else by the table size that the request or an earlier enable shows."""
@@ -248,7 +250,7 @@ class MsiReplay(Model):
     def _judge(self, e: Row, operation: str, rule: str, worlds: Worlds, *arguments: Any, healthy: Prediction = None) -> None:
         """Compare with a function whose domain is as large as its table; a miss that the domain's own size predicts is MSI-001's."""
         actual = worlds.predict(operation, *arguments)
-        known = actual if actual is None or e.ret in actual and e.ret >= 0 else worlds.predict(operation, *arguments, healthy=True)
+        known = actual if actual is None or e.ret in actual and e.ret != ERANGE else worlds.predict(operation, *arguments, healthy=True)
         stale = e.ret == ERANGE and actual == frozenset((ERANGE,)) and any(m.domain.per_device for m in worlds.machines)
         name = OPERATIONS.get(operation, operation)
         self._compare(e, name, rule, known, e.ret, "MSI-001" if stale else None, healthy=healthy)

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from tracekit import Model, Row, Table
-from tracekit_msi.models.enables import Key, key_of
+from tracekit_msi.models.enables import Key, granted, key_of
 from tracekit_msi.tables import VECTOR_SETS
 
 
@@ -21,8 +21,8 @@ class VectorSets(Model):
 
     def on_op_alloc(self, e: Row) -> None:
         self._end(e, "replaced")
-        if e.ret is not None and e.ret > 0:
-            self.held[key_of(e)] = e, e.ret
+        if count := granted(e):
+            self.held[key_of(e)] = e, count
 
     def on_op_alloc_at(self, e: Row) -> None:
         if e.ret is not None and e.ret >= 0 and (held := self.held.get(key_of(e))) is not None:

@@ -119,3 +119,37 @@ def test_the_pointer_of_a_report_is_a_function_where_a_trace_names_it(rbx: int, 
     log = "".join(f"[  250.{i:06d}] {line}\n" for i, line in enumerate(lines))
     (f,) = [f for f in findings(dmesg=log, trace=str(t)) if f.code == "MSI-009"]
     assert (f.subject.bdf, f.subject.label) == (bdf, bdf or f"pci_dev {rbx:#x}")
+
+
+def log(*parts: list[str]) -> str:
+    """A kernel log of several reports, ten seconds apart."""
+    return "".join(f"[{10 * n + 10:5d}.{i:06d}] {line}\n" for n, part in enumerate(parts) for i, line in enumerate(part))
+
+
+BARE = [TRACE, *frames("other", MSI)]
+OOPS = ["BUG: unable to handle page fault for address: ffffc90040010000", f"RIP: 0010:{MSI}"]
+
+
+def warned(function: str) -> list[str]:
+    return [WARNING.format("mm/page_alloc.c", function), TRACE, *frames(MSI)]
+
+
+@pytest.mark.parametrize(
+    ("parts", "kind", "grade", "guards", "first"),
+    [
+        ([BARE], "bare", "probable", 1, 2),  # its frames, one that called the MSI code among them
+        ([BARE, warned("one")], "warning", "proven", 1, 4),
+        ([warned("one"), BARE], "warning", "proven", 1, 1),
+        ([BARE, warned("one"), OOPS], "oops", "proven", 0, 7),
+        ([OOPS, warned("one")], "oops", "proven", 0, 1),
+    ],
+)
+def test_of_several_reports_the_gravest_is_told(parts: list[list[str]], kind: str, grade: str, guards: int, first: int) -> None:
+    (f,) = [f for f in findings(log(*parts)) if f.code == "MSI-009"]
+    assert (f.values["kind"], f.values["reports"], f.grade, len(f.unchecked)) == (kind, len(parts), grade, guards)
+    assert f.evidence[0].line == first
+
+
+def test_the_lines_of_four_reports_are_named_and_the_gravest_is_among_them() -> None:
+    (f,) = [f for f in findings(log(*(warned(name) for name in ("a", "b", "c", "d")), OOPS)) if f.code == "MSI-009"]
+    assert (f.values["reports"], [e.line for e in f.evidence]) == (5, [13, 14, 1, 3, 4, 6, 7, 9])

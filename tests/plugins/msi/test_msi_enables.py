@@ -81,6 +81,10 @@ def wrapper(least: int, most: int, ret: int, *inside: Step) -> Step:
     return called("pci_alloc_irq_vectors_affinity", f"dev={{dev}} min_vecs={least} max_vecs={most} flags=0x4", ret, *inside)
 
 
+def outer(least: int, most: int, ret: int | None, *inside: Step) -> Step:
+    return called("pci_alloc_irq_vectors", f"dev={{dev}} min_vecs={least} max_vecs={most} flags=0x4", ret, *inside)
+
+
 free = called("pci_free_irq_vectors", "dev={dev}", None)
 remove = called("msi_remove_device_irq_domain", "dev={device} domid=0", None)
 
@@ -296,6 +300,30 @@ CASES = {
         ["domain_create 1 of 1, healthy", "insert 0 of 0, known", "enable 4 of 1 or 4, known"],
         ["msi enable 1..4 ret=4 table 4 domain 4 seen, 1 inserted, first, created"],
         ["msi 4 seen None"],
+    ),
+    "plain msi, its free not recorded": Case(
+        [
+            enable(1, 4, 4, setup(4, 1, create(4), kind="msi"), insert(0), kind="msi"),
+            enable(1, 4, 4, setup(4, kind="msi"), insert(0), kind="msi"),
+        ],
+        [
+            "domain_create 1 of 1, healthy",
+            *["insert 0 of 0, known", "enable 4 of 1 or 4, known"] * 2,
+        ],
+        [
+            "msi enable 1..4 ret=4 table 4 domain 4 seen, 1 inserted, first, created",
+            "msi enable 1..4 ret=4 table 4 domain 4 seen, 1 inserted",
+        ],
+        ["msi 4 seen None"],
+    ),
+    "no domain could be created": Case(
+        [enable(1, 4, -19, setup(8, 0)), enable(1, 4, 4, setup(8, 1, create(8)), *inserts(4))],
+        ["enable -19 of None", "domain_create 1 of 1, healthy", *["insert 0 of 0, known"] * 4, "enable 4 of 4, known"],
+        [
+            "msix enable 1..4 ret=-19 table 8 domain None None, 0 inserted, first",
+            "msix enable 1..4 ret=4 table 8 domain 8 seen, 4 inserted, first, created",
+        ],
+        ["msix 8 seen None"],
     ),
     "plain msi, below the minimum": Case(
         [enable(1, 4, 4, setup(4, 1, create(4), kind="msi"), insert(0), kind="msi"), free, enable(5, 8, -28, kind="msi")],
@@ -571,6 +599,16 @@ CASES = {
         ["insert 0 of 0, healthy", "insert 0 of 0, healthy", "insert 0 of 0, healthy", "insert 0 of 0, healthy", "enable 4 of 4, known"],
         ["msix enable 1..4 ret=4 table None domain None None, 4 inserted, first"],
         [],
+    ),
+    "a wrapper of a wrapper": Case(
+        [outer(1, 4, None, count(8), wrapper(1, 4, 4)), free, outer(1, 4, 4, wrapper(1, 4, 4))],
+        ["enable 4 of None", "enable 4 of 4, known"],
+        [
+            "msix enable 1..4 ret=4 table 8 domain None None, 0 inserted, first",
+            "msix enable 1..4 ret=4 table 8 domain None None, 0 inserted",
+        ],
+        [],
+        old=["enable 4 of 4, known"] * 2,
     ),
     "a wrapper that falls back": Case(
         [wrapper(1, 4, 1, enable(1, 4, -28), enable(1, 1, 1, kind="msi"))],

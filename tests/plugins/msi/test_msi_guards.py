@@ -160,12 +160,40 @@ REFUSED = "[   10.000000] foo 0000:01:00.0: failed to enable MSI-X: -28\n"
         ("[   10.100000] foo: probe of 0000:02:00.0 failed with error -28\n", "medium"),  # another device
         ("[   99.000000] usb 1-1: x\n" * 199 + "[  300.000000] foo: probe of 0000:01:00.0 failed with error -28\n", "high"),
         ("[   99.000000] usb 1-1: x\n" * 200 + "[  300.000000] foo: probe of 0000:01:00.0 failed with error -28\n", "medium"),  # far below
+        ("[   20.000000] usb 1-1: x\n" * 200 + "[   70.000001] foo: probe of 0000:01:00.0 failed with error -28\n", "high"),  # in a minute
+        ("[   20.000000] usb 1-1: x\n" * 200 + "[   70.000500] foo: probe of 0000:01:00.0 failed with error -28\n", "medium"),
     ],
 )
 def test_a_driver_that_gives_up_on_the_device_makes_the_refusal_severe(later: str, severity: str) -> None:
     banner = "[    0.000000] Linux version 6.1.0 (x@y) (gcc 12) #1 SMP\n"
     (f,) = of("MSI-004", banner + REFUSED + later)
     assert f.severity == severity
+
+
+SHORT, OTHER, NONE = "Raise what is short", "Nothing is short", "No line tells why"
+
+
+@pytest.mark.parametrize(
+    ("said", "summary", "advice"),
+    [
+        ("MSIx enable failed", "refused", NONE),  # words that are known
+        ("failed to enable msi: -28", "refused with -28", SHORT),
+        ("failed to enable msi: -22", "refused with -22", OTHER),
+        ("Enable only 3 MSI-X (out of 9), reduce the number of queues", "reduced to 3", SHORT),
+        ("could not get MSI-X vectors", "refused", NONE),  # words of its own
+        ("could not get MSI-X vectors, ret -28", "refused with -28", SHORT),
+        ("could not get MSI-X vectors, ret -22", "refused with -22", OTHER),
+        ("could not get MSI-X vectors\n[   11.000000] foo 0000:01:00.0: pci_alloc_irq_vectors returned -28", "refused with -28", SHORT),
+        (
+            "could not get MSI-X vectors, ret -22\n[   11.000000] foo 0000:01:00.0: pci_alloc_irq_vectors returned -28",
+            "refused with -22",
+            OTHER,
+        ),
+    ],
+)
+def test_what_a_driver_says_tells_what_to_do(said: str, summary: str, advice: str) -> None:
+    (f,) = of("MSI-004", f"[   10.000000] foo 0000:01:00.0: {said}\n")
+    assert (f.summary, f.advice[: len(advice)]) == (f"the vectors of 0000:01:00.0 were {summary}", advice)
 
 
 # The replay of enables
@@ -402,6 +430,16 @@ def test_plain_msi_has_no_table_in_a_bar() -> None:
     refused_enable(t, -12)
     plain = str(t).replace(ENABLE, "__pci_enable_msi_range").replace("index=2", "index=1").replace("vfio-msix", "vfio-msi")
     assert of("MSI-007", **{"trace.txt": plain, "dmesg.txt": PLACED + UNPLACED.format(t.bdf, 2)}) == []
+
+
+def test_a_vector_that_cannot_be_added_is_no_table_without_an_address() -> None:
+    t = Trace()
+    t.open()
+    t.enable(2, 8, made=8)
+    t.interrupts(0)
+    t.add(2, -12)
+    result = run(**{"trace.txt": str(t), "dmesg.txt": PLACED + UNPLACED.format(t.bdf, 2)})
+    assert outcome(result, "MSI-007").outcome == "clear"
 
 
 # MSI-004 and the table of vector sets

@@ -123,3 +123,39 @@ def test_lspci_is_held_against_the_last_irq_domain(size: int, found: int) -> Non
         t.close()
     shown = LSPCI.format(bdf=t.bdf, count=32) + ("" if found else LSPCI.format(bdf=t.bdf, count=16))
     assert [f.values["old_size"] for f in latent(str(t), shown)] == [size] * found
+
+
+# By drgn: both sizes on one line
+
+BANNER = "Linux version 6.12.41-cloud-amd64 (builder@example) #1 SMP PREEMPT_DYNAMIC\n"
+READ = "tracekit-hwsize: {} MSI-X hwsize {}{} enabled driver vfio-pci\n"
+
+
+@pytest.mark.parametrize(
+    ("hwsize", "table", "found"),
+    [
+        (8, " table 16 (config)", [("proven", 16, 0)]),
+        (1, " table 2 (config)", [("proven", 2, 0)]),
+        (8, " table 9 (vfio-pci)", [("probable", 9, 1)]),  # of a core dump: what vfio-pci read when it opened the device
+        (16, " table 16 (config)", "clear"),
+        (17, " table 16 (config)", "clear"),
+        (0, " table 16 (config)", "clear"),  # as large as the index space
+        (8, "", "not evaluated"),  # the table was not read
+    ],
+)
+def test_a_domain_that_drgn_reads_is_held_against_the_table_beside_it(
+    hwsize: int, table: str, found: list[tuple[str, int, int]] | str
+) -> None:
+    result = run(BANNER + READ.format("0000:3b:00.2", hwsize, table))
+    told = [f for f in result.findings if f.code == "MSI-002"]
+    if isinstance(found, str):
+        assert (told, outcome(result, "MSI-002").outcome) == ([], found)
+    else:
+        assert [(f.grade, f.values["live"], len(f.unchecked)) for f in told] == found
+        assert [(f.values["old_size"], [e.line for e in f.evidence]) for f in told] == [(hwsize, [2])]
+
+
+def test_of_two_readings_of_a_function_the_later_one_counts() -> None:
+    one, other = "0000:3b:00.2", "0000:3b:00.3"
+    text = BANNER + "".join(READ.format(bdf, size, f" table {n} (config)") for bdf, size, n in ((one, 8, 12), (other, 4, 8), (one, 8, 16)))
+    assert [(f.subject.bdf, f.values["live"], [e.line for e in f.evidence]) for f in latent(text)] == [(one, 16, [4]), (other, 8, [3])]

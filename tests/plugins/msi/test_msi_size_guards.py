@@ -83,6 +83,77 @@ def test_a_table_shrank_where_the_domain_had_a_size_of_its_own(old: int, live: i
     ] * found
 
 
+def test_of_two_functions_whose_tables_shrank_each_is_a_finding_of_its_own_enables() -> None:
+    one, other = Trace("0000:41:00.1"), Trace("0000:42:00.0", 0xFF1100010BEE0000, 0xFF11000105000000, "qemu-kvm-900", 90)
+    other.text = one.text
+    for t, old, live, enables in ((one, 16, 8, 1), (other, 32, 4, 2)):
+        t.at = max(one.at, other.at)
+        t.open()
+        t.enable(1, old, made=old)
+        t.interrupts(0)
+        for _ in range(enables):
+            t.disable()
+            t.enable(1, live)
+    told = [(f.subject.bdf, f.values) for f in of("MSI-003", str(one))]
+    assert told == [
+        ("0000:41:00.1", {"old_size": 16, "live": 8, "enables": 1}),
+        ("0000:42:00.0", {"old_size": 32, "live": 4, "enables": 2}),
+    ]
+
+
+def read_again(made: int, first: int | None, then: int | None) -> tuple[str, int | None, int | None]:
+    """A domain, whose set-up is not recorded; what pci_msix_vec_count() returned before and in the next enable; the lines of both."""
+    t = Trace()
+
+    def size(count: int | None) -> int | None:
+        if count is None:
+            return None
+        line = t.entry("pci_msix_vec_count", f"dev={t.dev:#x}")
+        t.leave("pci_msix_vec_count", count)
+        return line
+
+    size(first)
+    shown: list[int | None] = []
+    for domain in (made, None):
+        t.open()
+        t.begin(0x24, 2, 0, 1)
+        t.entry("__pci_enable_msix_range", f"dev={t.dev:#x} minvec=1 maxvec=1")
+        if domain is not None:
+            shown.append(t.entry("msi_create_device_irq_domain", f"dev={t.dev + 0xC8:#x} domid=0 hwsize={domain}"))
+            t.leave("msi_create_device_irq_domain", 1)
+        else:
+            shown.append(size(then))
+        t.leave("__pci_enable_msix_range", 1)
+        t.leave("vfio_pci_set_irqs_ioctl", 0)
+        t.disable()
+        t.close()
+    return str(t), shown[0], shown[1]
+
+
+@pytest.mark.parametrize(
+    ("made", "first", "then", "latent", "shrunk"),
+    [
+        (16, None, 8, "clear", "found"),
+        (16, None, 16, "clear", "clear"),
+        (16, None, 32, "found", "clear"),
+        (16, None, None, "inconclusive", "not evaluated"),
+        (16, 16, None, "inconclusive", "inconclusive"),  # read before the domain was made, and not again
+        (16, 8, None, "inconclusive", "not evaluated"),  # the domain shows that the table became another since
+        (16, 32, None, "inconclusive", "not evaluated"),
+    ],
+)
+def test_the_size_of_the_table_counts_where_it_was_read_since_the_domain_was_made(
+    made: int, first: int | None, then: int | None, latent: str, shrunk: str
+) -> None:
+    text, created, read = read_again(made, first, then)
+    result = run(text)
+    assert [outcome(result, code).outcome for code in ("MSI-002", "MSI-003")] == [latent, shrunk]
+    for f in (f for f in result.findings if f.code in ("MSI-002", "MSI-003")):
+        assert (f.grade, f.values) == ("proven", {"old_size": made, "live": then, "enables": 1})
+        assert created is not None
+        assert lines(f) == [(created, created + 1, "cause"), (read, None, "cause")]
+
+
 # MSI-004
 
 
@@ -308,6 +379,17 @@ def wrapped(inner: int, outer: int | None) -> str:
     if outer is not None:
         t.leave("pci_alloc_irq_vectors_affinity", outer)
     return str(t)
+
+
+@pytest.mark.parametrize("guessed", ["__pci_enable_msix_range", "pci_setup_msix_device_domain", "msi_insert_desc", ""])
+def test_an_enable_rests_on_a_guess_where_one_of_its_calls_has_no_name(guessed: str) -> None:
+    t = Trace()
+    t.enable(1, 8)
+    named = str(t)
+    for function in filter(None, [guessed]):
+        named = named.replace(f"in_{function[:9]}", function).replace(f"out_{function[:9]}", f"{function}_ret")
+        named = named.replace(f"({function}+0x4/0x320)", "(ffffffff817a5d44)").replace(f"<- {function})", "<- ffffffff817a46ad)")
+    assert tables(named)["enables"]["hint"].to_list() == [guessed != ""]
 
 
 @pytest.mark.parametrize(("outer", "rows"), [(4, 1), (None, 1)])
