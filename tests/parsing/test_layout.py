@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from tracekit.grammar.load import load
+from tracekit.parsing import peeling
 from tracekit.parsing.envelopes import Layout
 from tracekit.parsing.peeling import before_message, groups_of
 
@@ -355,7 +356,10 @@ def test_every_line_of_a_symbol_table_matters() -> None:
     assert not settled(["[    1.000000] text"] * 20).dense
 
 
-def test_a_message_that_is_the_rest_of_the_line_is_the_same_cut_off_as_captured():
+@pytest.mark.parametrize("many", [peeling.MANY, 0], ids=["each line", "by heads"])
+def test_a_message_that_is_the_rest_of_the_line_is_the_same_cut_off_as_captured(many, monkeypatch):
+    monkeypatch.setattr(peeling, "MANY", many)
+    monkeypatch.setattr(peeling, "_OWN", 1 << 20)
     logs = sorted(p for p in (Path(__file__).parents[2] / "sample_traces").rglob("*") if p.suffix in (".txt", ".log"))
     lines = [line for p in logs for line in p.read_text(encoding="utf-8", errors="replace").split("\n")[:300]]
     text = pl.Series([*lines, "", " 0)", f" bash-1-2-33  [000] ..... 1.000000: {MESSAGE}\r"])
@@ -365,6 +369,16 @@ def test_a_message_that_is_the_rest_of_the_line_is_the_same_cut_off_as_captured(
         whole = text.str.extract_groups(f"(?P<whole_match>{regex})").struct.unnest()
         made = groups_of(text, regex).with_columns(whole["whole_match"].alias("whole_match"))
         assert made.equals(whole[made.columns]), regex
+
+
+def test_few_heads_before_many_messages_are_looked_at_once():
+    lines = [f" {cpu})  qemu-kvm-{pid}  |  {n % 9}.512 us   |  kfree();" for n in range(40) for cpu, pid in ((0, 7), (1, 8))]
+    regex = RULES["function_graph"].regex
+    parts = before_message(regex)
+    text = pl.Series([*lines, "# tracer: function_graph", "", " 0)  + 92.639 us   |  kfree();"])
+    assert peeling._by_heads(text, *parts).equals(groups_of(text, regex))
+    stamped = pl.Series([f" {n}.000001 |   0)  qemu-kvm-7  |   0.512 us   |  kfree();" for n in range(1000)])
+    assert peeling._by_heads(stamped, *parts) is None
 
 
 def test_a_text_of_several_lines_has_its_message_captured_as_it_was():

@@ -64,8 +64,11 @@ def device_of(row: Any) -> tuple[str, Any] | None:
 
     Takes a model's row and a table's.
     """
-    named = _columns(row)
-    return next(((column, value) for column in DEVICE if (value := named(column)) is not None), None)
+    is_mapping = isinstance(row, Mapping)
+    for column in DEVICE:
+        if (value := row.get(column) if is_mapping else getattr(row, column, None)) is not None:
+            return column, value
+    return None
 
 
 def callers(calls: pl.DataFrame | None, row: Mapping[str, Any], call: int | None) -> Iterator[dict[str, Any]]:

@@ -83,18 +83,15 @@ class Identities:
         self.shared = _shared_domains(tree)
         self.current: dict[tuple[str, int], Life] = {}
         self.lives: list[Life] = []
-        self.at: dict[int, Life] = {}  # id(call) -> what it is about
         for node in tree.nodes:
             self._hear(node)
 
     def life_of(self, node: Node) -> Life | None:
         """Return what a call is about: what it or the nearest call around it names, else what the calls below that request name."""
         n: Node | None = node
-        while n is not None:
-            if (life := self.at.get(id(n))) is not None:
-                return life
+        while n is not None and n.life is None:
             n = n.parent
-        return None
+        return None if n is None else n.life
 
     def owned(self, irqs: Iterable[tuple[int, int, Node]]) -> Iterator[Owned]:
         """Yield each irq that is set up inside a call about a device. `irqs`: those of `set_up_irqs`."""
@@ -109,7 +106,7 @@ class Identities:
         """Yield (vdev, begin, end) of each time a VFIO user had a device open, where the trace has times."""
         opened: dict[int, tuple[Life, int]] = {}
         for n in self.tree.nodes:
-            life = self.at.get(id(n))
+            life = n.life
             if life is None or n.row.ts is None:
                 continue
             if n.name == "vfio_pci_core_enable":
@@ -120,12 +117,10 @@ class Identities:
 
     def _hear(self, node: Node) -> None:
         for kind, pointer in self._named(node):
-            life = self.at[id(node)] = self._life(kind, pointer, node.row)
+            life = node.life = self._life(kind, pointer, node.row)
             request = node.request
-            if request is not None and (other := self.at.get(id(request))) is not None:
-                life = self._unite(other, life, node.row)
             if request is not None:
-                self.at[id(request)] = life
+                request.life = life if request.life is None else self._unite(request.life, life, node.row)
         dev = node.device
         if dev is not None and node.name in REMOVALS:
             self._end(dev, node.row, ("pci_dev", "vdev", "domain"))

@@ -132,9 +132,11 @@ class Reading:
         return found
 
     def _pointer_of(self, entity: object, kind: str, line: int) -> int | None:
-        lives = self.pointers.get((id(entity), kind), [])
+        lives = self.pointers.get((id(entity), kind), ())
+        if len(lives) == 1 and lives[0][1] is None:
+            return lives[0][2]
         living = [p for first, last, p in lives if first <= line and (last is None or line <= last)]
-        return living[-1] if living else lives[0][2] if len(lives) == 1 and lives[0][1] is None else None
+        return living[-1] if living else None
 
     def open(self, node: Node) -> list[tuple[str, Values]]:
         """Return the opening of the device by a VFIO user: vfio_pci_core_enable."""

@@ -65,8 +65,8 @@ def _after(owned: Sequence[Owned], handlers: pl.DataFrame, source: str) -> Itera
     named = handlers.filter((pl.col("source") == source) & pl.col("name").str.contains(VFIO_ACTION)).select("irq", "name", "line")
     if named.is_empty():
         return
-    rows = [(o.irq, o.line, n) for n, o in enumerate(owned)]
-    since = pl.DataFrame(rows, schema={"irq": named["irq"].dtype, "line": pl.Int64, "n": pl.Int64}, orient="row").sort("line")
+    own = {"irq": [o.irq for o in owned], "line": [o.line for o in owned], "n": range(len(owned))}
+    since = pl.DataFrame(own, schema={"irq": named["irq"].dtype, "line": pl.Int64, "n": pl.Int64}).sort("line")
     joined = named.sort("line").join_asof(since, on="line", by="irq", check_sortedness=False).drop_nulls("n")
     yield from joined.group_by("n", "name", maintain_order=True).agg(pl.first("line")).iter_rows()
 

@@ -4,6 +4,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import polars as pl
@@ -25,6 +26,7 @@ ABOUT_ONE = frozenset((*SET_IRQS, *ALLOCATIONS, *ALLOC_AT))
 VFIO_ACTION = r"vfio-msix?\[([0-9]{1,4})\]\(([0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\)"
 # Events in whose span an irq is set up (arch/x86/kernel/apic/vector.c).
 IRQ_EVENTS = ("vector_setup", "vector_activate", "vector_alloc")
+_LINE, _DEPTH = attrgetter("row.line"), attrgetter("row.depth")
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +46,7 @@ class Node:
     asked: "Node | None" = None  # the SET_IRQS request that it is or belongs to
     at: int = 0  # its row among the calls
     about: tuple[int | None, int | None] = (None, None)  # (pci_dev, vdev) that it or the nearest call around it names
+    life: Any = None  # what it names itself, or the calls below that request name (`Identities`)
 
     @property
     def hint(self) -> bool:
@@ -53,7 +56,7 @@ class Node:
     def number(self, name: str, bits: int = 32) -> int | None:
         """Return an argument as a signed number."""
         value = self.args.get(name)
-        return None if value is None else signed(value, bits)
+        return value if value is None or 0 <= value < 1 << 31 else signed(value, bits)
 
     def pointer(self, name: str) -> int | None:
         """Return an argument as an address."""
@@ -90,7 +93,7 @@ class Node:
 
     def about_to_return(self, line: int) -> "Node":
         """Return what ran at a line of this call: the callee whose return comes next without an entry, else this call."""
-        i = bisect_right(self.children, line, key=lambda n: n.row.line)
+        i = bisect_right(self.children, line, key=_LINE)
         following = self.children[i] if i < len(self.children) else None
         return following if following is not None and following.row.complete == "return" else self
 
@@ -114,7 +117,7 @@ class Tree:
         nodes = self.lanes.get(lane)
         if not nodes:
             return None
-        i = bisect_right(nodes, line, key=lambda n: n.row.line) - 1
+        i = bisect_right(nodes, line, key=_LINE) - 1
         node: Node | None = nodes[i] if i >= 0 else None
         while node is not None and node.last < line:
             node = node.parent
@@ -145,10 +148,14 @@ def sources_of(frame: pl.DataFrame) -> list[pl.DataFrame]:
 
 
 def _tree(rows: Sequence[Row], arguments: Mapping[int, Mapping[str, int | None]], calls: pl.DataFrame | None = None) -> Tree:
-    nodes = [_node(at, row, arguments.get(row.id, {})) for at, row in enumerate(rows)]
+    nodes = [
+        Node(row, row.function or row.function_hint or "", at=at, args=arguments.get(row.id, {}), last=row.line_end or EVER)
+        for at, row in enumerate(rows)
+    ]
     by_id = {n.row.id: n for n in nodes}
     lanes: dict[str, list[Node]] = {}
     for n in nodes:
+        n.vdev = n.pointer("vdev")
         n.parent = by_id.get(n.row.parent)
         if n.parent is not None:
             n.parent.children.append(n)
@@ -164,11 +171,13 @@ def _set_requests(nodes: Sequence[Node]) -> None:
     """Give each call the request, the attempt and the device that it belongs to, from those of its caller."""
     enabling, requesting = _enclosing(nodes, ALLOCATIONS), _enclosing(nodes, SET_IRQS)
     top = Node(Row(), "")
-    for n in sorted(nodes, key=lambda n: int(n.row.depth)):
+    for n in sorted(nodes, key=_DEPTH):
         above = n.parent or top
-        n.request = above.request or (n if n.name in ABOUT_ONE or n.is_request else None)
-        n.attempt = _attempt(n, above.attempt, id(n) in enabling)
-        n.asked = _asked(n, above.asked, id(n) in requesting)
+        n.request, n.attempt, n.asked = above.request, above.attempt, above.asked
+        if n.name in ABOUT_ONE or n.is_request:
+            n.request = above.request or n
+            n.attempt = _attempt(n, above.attempt, id(n) in enabling)
+            n.asked = _asked(n, above.asked, id(n) in requesting)
         dev, vdev = above.about
         n.about = (dev if n.device is None else n.device, vdev if n.vdev is None else n.vdev)
 
@@ -220,17 +229,11 @@ def _arguments_of_few(calls: Iterable[Row]) -> dict[int, dict[str, int | None]]:
     return found
 
 
-def _node(at: int, row: Row, args: Mapping[str, int | None]) -> Node:
-    node = Node(row, row.function or row.function_hint or "", args=args, last=row.line_end or EVER, at=at)
-    node.vdev = node.pointer("vdev")
-    return node
-
-
 def _set_ends(lane: list[Node]) -> None:
     """End each call without a return at the next call that is not below it, and no later than its caller."""
     lasting: list[Node] = []
     for n in lane:
-        above = set(map(id, n.chain()))
+        above = set(map(id, n.chain())) if lasting else ()
         while lasting and id(lasting[-1]) not in above:
             lasting.pop().last = n.row.line - 1
         if n.last == EVER and _container(n):
@@ -265,7 +268,7 @@ def set_up_irqs(tree: Tree, tables: Inputs) -> list[tuple[int, int, Node]]:
         irq = n.number("irq") if n.name == "request_threaded_irq" else n.row.ret if n.name == "pci_irq_vector" else None
         if irq is not None and irq > 0 and n.parent is not None:
             found.append((n.row.line, irq, n.parent))
-    return sorted(found, key=lambda f: (f[0], f[1]))
+    return sorted(found, key=itemgetter(0, 1))
 
 
 def _of_source(tables: Inputs, name: str, source: str) -> Iterable[Row]:
@@ -281,10 +284,12 @@ def _set_devices(nodes: Iterable[Node]) -> None:
     """Give each call the `struct pci_dev *` it names; the `struct device` of one lies inside it."""
     inside = []
     for n in nodes:
-        returned = n.row.ret if n.name == "msi_desc_to_pci_dev" else None
-        n.device = int(returned) & MASK if returned else n.pointer("dev")
-        if not returned and n.device is not None and (n.name in TAKES_DEVICE or n.name not in FUNCTIONS):
-            inside.append(n)
+        if n.name == "msi_desc_to_pci_dev" and n.row.ret:
+            n.device = n.row.ret & MASK
+        elif (device := n.pointer("dev")) is not None:
+            n.device = device
+            if n.name in TAKES_DEVICE or n.name not in FUNCTIONS:
+                inside.append(n)
     apart = set(map(id, inside))
     known = sorted({n.device for n in nodes if n.device is not None and n.name in FUNCTIONS and id(n) not in apart})
     for n in inside:
