@@ -128,12 +128,8 @@ class _Kept:
         """Write all, where there is more than was read."""
         if not self.more:
             return
-        data = marshal.dumps(self.known if len(self.known) <= _MOST else {text: self.known[text] for text in self.used & self.known.keys()})
-        with suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            partial = self.path.with_suffix(f".{os.getpid()}")
-            partial.write_bytes(_digest(data) + data)
-            partial.replace(self.path)
+        known = self.known if len(self.known) <= _MOST else {text: self.known[text] for text in self.used & self.known.keys()}
+        _write(self.path, marshal.dumps(known))
 
 
 class _Expressions(_Kept):
@@ -159,6 +155,27 @@ class _Methods(_Kept):
         """Do what `exec` does with a text."""
         code = self.taken(text, lambda t: compile(t, "<string>", "exec", dont_inherit=True))
         exec(code if isinstance(code, CodeType) else text, *namespaces)
+
+
+def kept(name: str, content: Callable[[], bytes]) -> bytes:
+    """Return bytes from the user's cache, or make them and keep them there under this name, which says all that they depend on."""
+    path = home.cache() / name
+    with suppress(OSError):
+        data = path.read_bytes()
+        if _digest(data[_DIGEST:]) == data[:_DIGEST]:
+            return data[_DIGEST:]
+    made = content()
+    _write(path, made)
+    return made
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file of the cache behind its digest, whole or not at all; where nothing can be written it is made again the next time."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_bytes(_digest(content) + content)
+        partial.replace(path)
 
 
 def _parts(text: str) -> tuple[int, bytes, int, dict[str, int]]:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tracekit import home, speed
 from tracekit.parsing import capture as capturing
 from tracekit.parsing import parse as parsing
 from tracekit.parsing.capture import Vocabulary, capture
@@ -167,3 +168,28 @@ def test_a_large_log_gives_the_same_with_both(vocabulary: Vocabulary, tmp_path: 
     )
     assert one.tables.keys() == other.tables.keys()
     assert all(one.tables[n].equals(other.tables[n]) for n in one.tables)
+
+
+def test_what_hyperscan_made_is_kept_and_made_again_where_it_cannot_be_taken(
+    vocabulary: Vocabulary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("hyperscan")
+    monkeypatch.setattr(home, "cache", lambda: tmp_path)
+    lines = ["vfio-pci 0000:01:00.0: enabling device (0000 -> 0002)", "usb 1-1: new device"]
+    rules = [r for r in vocabulary.rules.values() if r.texts and not r.marks.sought_in]
+
+    def looked() -> list[str]:
+        return found(Finder(rules), lines, "hyperscan")
+
+    assert looked() == lines[:1]
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    for damaged in (whole[:-1], b"", whole[:16]):
+        file.write_bytes(damaged)
+        assert looked() == lines[:1]
+        assert file.read_bytes() == whole
+    speed._write(file, b"of another processor")  # whole, and nothing that hyperscan takes
+    assert looked() == lines[:1]
+    file.write_bytes(whole)
+    monkeypatch.setattr("hyperscan.Database", None)
+    assert looked() == lines[:1]
