@@ -188,7 +188,7 @@ class Vectors(Model):
             observed=str(observed),
             basis="known" if told else "healthy",
             agrees=observed == OK,
-            explained_by=code if observed != OK and full else None,
+            explained_by=code if full else None,
         )
 
 

@@ -150,6 +150,12 @@ def test_reservations_cross_what_is_available(counts: tuple[tuple[int, int], ...
     assert rows("vector_overcommits", text, "line", "global_rsvd", "global_avl") == crossings
 
 
+@pytest.mark.parametrize(("left", "explained"), [(0, "VEC-001"), (3, None)])
+def test_an_attempt_that_fails_is_explained_where_no_vector_was_left(left: int, explained: str | None) -> None:
+    text = trace(matrix("alloc", left), REAL.format(31), FAILED.format(31))
+    assert rows("predictions", text, "observed", "basis", "agrees", "explained_by") == [("-28", "known", False, explained)]
+
+
 # Complaints of drivers
 
 

@@ -163,6 +163,8 @@ def test_a_number_of_another_domain_or_of_unknown_origin_is_not_the_domains_lowe
     refused = "nvme 0000:00:05.0: Failed to create MSI-X! ret=-19!"
     (f,) = of("XEN-002", REFUSED + LIMITS.format(200), HVM + log(*bound(4, 24, 60)))
     assert (f.subject.label, f.grade) == ("dom0 (0000:3b:00.1)", "probable")
+    returned = log("xen:events: shutdown_pirq: get_free_pirq returned pirq 24")  # the debug code's own request, in a guest
+    assert [f.grade for f in of("XEN-002", REFUSED + LIMITS.format(200), returned)] == ["probable"]
     (f,) = of("XEN-002", HVM + log(*bound(4, 55, 60), "nvme 0000:00:06.0: xen: msi --> pirq=50 --> irq=61", refused))
     assert lines(f) == [(2, "context"), (5, "effect")]
 
