@@ -69,6 +69,10 @@ def add(index: int | None, ret: int, *inside: Step) -> Step:
     return called("pci_msix_alloc_irq_at", "dev={dev}" + (f" index={index}" if index is not None else ""), ret, *inside)
 
 
+def added(vector: int, ret: int, *inside: Step) -> Step:
+    return called("vfio_msi_alloc_irq", f"vdev={{vdev}} vector={vector} msix=1", ret, *inside)
+
+
 def count(ret: int) -> Step:
     return called("pci_msix_vec_count", "dev={dev}", ret)
 
@@ -77,8 +81,8 @@ def xen(vectors: int, ret: int) -> Step:
     return called("xen_initdom_setup_msi_irqs", f"dev={{dev}} nvec={vectors} type=17", ret)
 
 
-def wrapper(least: int, most: int, ret: int, *inside: Step) -> Step:
-    return called("pci_alloc_irq_vectors_affinity", f"dev={{dev}} min_vecs={least} max_vecs={most} flags=0x4", ret, *inside)
+def wrapper(least: int, most: int, ret: int, *inside: Step, flags: int = 4) -> Step:
+    return called("pci_alloc_irq_vectors_affinity", f"dev={{dev}} min_vecs={least} max_vecs={most} flags={flags:#x}", ret, *inside)
 
 
 def outer(least: int, most: int, ret: int | None, *inside: Step) -> Step:
@@ -263,6 +267,24 @@ CASES = {
         ],
         ["msix 8 seen replaced", "msix 8 seen None"],
     ),
+    "the domain of the other kind": Case(
+        [enable(1, 4, 4, setup(8, 1, create(8)), *inserts(4)), free, enable(1, 2, 2, kind="msi")],
+        ["domain_create 1 of 1, healthy", *["insert 0 of 0, known"] * 4, "enable 4 of 4, known", "enable 2 of None"],
+        [
+            "msix enable 1..4 ret=4 table 8 domain 8 seen, 4 inserted, first, created",
+            "msi enable 1..2 ret=2 table None domain None None, 0 inserted",
+        ],
+        ["msix 8 seen None"],
+    ),
+    "either kind": Case(
+        [enable(1, 4, 4, setup(8, 1, create(8)), *inserts(4)), free, wrapper(1, 4, 4, flags=7)],
+        ["domain_create 1 of 1, healthy", *["insert 0 of 0, known"] * 4, "enable 4 of 4, known", "enable 4 of 4, healthy"],
+        [
+            "msix enable 1..4 ret=4 table 8 domain 8 seen, 4 inserted, first, created",
+            "None enable 1..4 ret=4 table 8 domain 8 seen, 0 inserted",
+        ],
+        ["msix 8 seen None"],
+    ),
     "the other kind between": Case(
         [
             enable(1, 4, 4, setup(8, 1, create(8)), *inserts(4)),
@@ -404,6 +426,19 @@ CASES = {
         ],
         [],
     ),
+    "a request of plain msi": Case(
+        [
+            request(0x24, 1, 4, 0, enable(1, 4, 4, kind="msi")),
+            request(0x21, 1, 0, 0, free),
+            request(0x24, 1, 2, 0, enable(1, 2, 2, kind="msi")),
+        ],
+        ["enable 4 of 1 or 4, known", "enable 2 of 1 or 2, known"],
+        [
+            "msi enable 1..4 ret=4 table None domain None None, 0 inserted, first",
+            "msi enable 1..2 ret=2 table None domain None None, 0 inserted",
+        ],
+        [],
+    ),
     "a request": Case(
         [request(0x24, 2, 4, 0, enable(1, 4, 4))],
         ["enable 4 of 4, healthy"],
@@ -470,6 +505,25 @@ CASES = {
             "msix alloc_at 1..2 ret=-22 table None domain None None, 0 inserted, first",
         ],
         [],
+    ),
+    "a vector added by vfio, which returns the irq": Case(
+        [enable(1, 2, 2, setup(4, 1, create(4)), *inserts(2)), added(2, 59, add(2, 2, insert(2))), added(3, 60), added(4, -34)],
+        [
+            "domain_create 1 of 1, healthy",
+            *["insert 0 of 0, known"] * 2,
+            "enable 2 of 2, known",
+            "insert 0 of 0, known",
+            "alloc_at 2 of 2, known",
+            "alloc_at 3 of 3, known",
+            "alloc_at -34 of -34, known",
+        ],
+        [
+            "msix enable 1..2 ret=2 table 4 domain 4 seen, 2 inserted, first, created",
+            "msix alloc_at 2..3 ret=2 table 4 domain 4 seen, 1 inserted",
+            "msix alloc_at 3..4 ret=3 table 4 domain 4 seen, 0 inserted",
+            "msix alloc_at 4..5 ret=-34 table 4 domain 4 seen, 0 inserted, refused -34 at 4",
+        ],
+        ["msix 4 seen None"],
     ),
     "a vector added beyond": Case(
         [count(4), enable(1, 2, 2), add(3, 3), add(4, -34)],
@@ -548,6 +602,16 @@ CASES = {
             "msix enable 1..8 ret=-34 table 8 domain 4 seen, 4 inserted, refused -34 at 4, first",
         ],
         ["msix 4 seen None"],
+    ),
+    "a driver's enable after a session": Case(
+        [Trace.open, request(0x24, 2, 4, 0, enable(1, 4, 4)), Trace.close, enable(1, 1, 1)],
+        ["enable 4 of 4, healthy", "enable 1 of 1, healthy"],
+        [
+            "msix enable 1..4 ret=4 table None domain None None, 0 inserted, first",
+            "msix enable 1..1 ret=1 table None domain None None, 0 inserted, first",
+        ],
+        [],
+        old=["enable 4 of 4, known", "enable 1 of 1, healthy"],
     ),
     "first of a session": Case(
         [
