@@ -215,6 +215,21 @@ CASES = {
         ["msix enable 1..2 ret=-34 table None domain 1 deduced, 1 inserted, refused -34 at 1, first"],
         [],
     ),
+    "the second descriptor refused, its index not recorded": Case(
+        [enable(1, 2, -34, *(called("msi_domain_insert_msi_desc", "dev={device} domid=0", ret) for ret in (0, -34)))],
+        ["insert 0 of 0, healthy", "insert -34 of 0, known, MSI-001", "enable -34 of -34, known"],
+        ["msix enable 1..2 ret=-34 table None domain 1 deduced, 1 inserted, refused -34 at 1, first"],
+        [],
+    ),
+    "the minimum is not recorded": Case(
+        [enable(1, 4, 4), free, called("__pci_enable_msix_range", "dev={dev} maxvec=6", 5)],
+        ["enable 4 of None", "enable 5 of 4..6, healthy"],
+        [
+            "msix enable 1..4 ret=4 table None domain None None, 0 inserted, first",
+            "msix enable None..6 ret=5 table None domain None None, 0 inserted",
+        ],
+        [],
+    ),
     "an index refused out of order": Case(
         [enable(1, 9, -34, insert(0), insert(5, -34))],
         ["insert 0 of 0, healthy", "insert -34 of 0, healthy", "enable -34 of -34, known"],
