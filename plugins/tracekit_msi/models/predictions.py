@@ -181,7 +181,7 @@ class MsiReplay(Model):
             machine.free()
             if vectors and e.kind == "msix":
                 machine.granted(vectors)
-            elif vectors and e.kind == "msi":
+            elif vectors:  # plain MSI, or either: neither can be enabled again
                 machine.msi_enabled, machine.vectors = True, set(in_table(0, vectors))
         if e.kind == "msix":
             worlds.granted = max(worlds.granted, vectors)

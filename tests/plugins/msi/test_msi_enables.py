@@ -338,6 +338,44 @@ CASES = {
         ["msi enable 1..4 ret=4 table 4 domain 4 seen, 1 inserted, first, created"],
         ["msi 4 seen None"],
     ),
+    "plain msi, a request of fewer than there are": Case(
+        [
+            request(0x24, 1, 4, 0, enable(1, 4, 4, setup(8, 1, create(8), kind="msi"), insert(0), kind="msi")),
+            free,
+            enable(1, 8, 8, kind="msi"),
+        ],
+        ["domain_create 1 of 1, healthy", "insert 0 of 0, known", "enable 4 of 1 or 4, known", "enable 8 of 1 or 8, known"],
+        [
+            "msi enable 1..4 ret=4 table 8 domain 8 seen, 1 inserted, first, created",
+            "msi enable 1..8 ret=8 table None domain 8 seen, 0 inserted",
+        ],
+        ["msi 8 seen None"],
+    ),
+    "plain msi twice": Case(
+        [enable(1, 4, 4, setup(4, 1, create(4), kind="msi"), insert(0), kind="msi"), enable(1, 4, -22, kind="msi")],
+        ["domain_create 1 of 1, healthy", "insert 0 of 0, known", "enable 4 of 1 or 4, known", "enable -22 of -22 or 1 or 4, known"],
+        [
+            "msi enable 1..4 ret=4 table 4 domain 4 seen, 1 inserted, first, created",
+            "msi enable 1..4 ret=-22 table None domain 4 seen, 0 inserted",
+        ],
+        ["msi 4 seen None"],
+    ),
+    "either kind, then msi-x": Case(
+        [enable(1, 4, 4, setup(8, 1, create(8)), *inserts(4)), free, wrapper(1, 4, 4, flags=7), enable(1, 4, -22)],
+        [
+            "domain_create 1 of 1, healthy",
+            *["insert 0 of 0, known"] * 4,
+            "enable 4 of 4, known",
+            "enable 4 of 4, healthy",
+            "enable -22 of -22 or 4, known",
+        ],
+        [
+            "msix enable 1..4 ret=4 table 8 domain 8 seen, 4 inserted, first, created",
+            "None enable 1..4 ret=4 table 8 domain 8 seen, 0 inserted",
+            "msix enable 1..4 ret=-22 table 8 domain 8 seen, 0 inserted",
+        ],
+        ["msix 8 seen None"],
+    ),
     "plain msi, its free not recorded": Case(
         [
             enable(1, 4, 4, setup(4, 1, create(4), kind="msi"), insert(0), kind="msi"),
