@@ -705,6 +705,27 @@ CASES = {
             "enable -28 of -28, known",
         ],
     ),
+    "xen sets up, its return not recorded": Case(
+        [enable(1, 2, 2, called("xen_initdom_setup_msi_irqs", "dev={dev} nvec=2 type=17", None))],
+        ["enable 2 of None"],
+        ["msix enable 1..2 ret=2 table None domain None None, 0 inserted, first"],
+        [],
+    ),
+    "either kind, refused, then msi-x": Case(
+        [wrapper(1, 2, -34, insert(0), insert(1, -34), flags=7), enable(1, 1, 1, insert(0))],
+        [
+            "insert 0 of 0, healthy",
+            "insert -34 of 0, known, MSI-001",
+            "enable -34 of -34, known",
+            "insert 0 of 0, known",
+            "enable 1 of 1, known",
+        ],
+        [
+            "None enable 1..2 ret=-34 table None domain 1 deduced, 1 inserted, refused -34 at 1, first",
+            "msix enable 1..1 ret=1 table None domain 1 deduced, 1 inserted, first",
+        ],
+        [],
+    ),
     "xen sets up": Case(
         [enable(1, 2, 2, xen(2, 0))],
         ["xen_initdom_setup_msi_irqs 0 of 0, healthy", "enable 2 of 2, known"],
