@@ -229,7 +229,8 @@ class Reading:
         if node.above(*ALLOC_AT) is not None:
             return []
         index = next((i for n in [node, *node.below(*ALLOC_AT)] if (i := n.number("index")) is not None), node.number("vector"))
-        return [("op_alloc_at", {"index": index})]
+        granted = node.name == "vfio_msi_alloc_irq" and (node.row.ret or 0) > 0
+        return [("op_alloc_at", {"index": index, **({"ret": index} if granted else {})})]  # that one returns the irq, the others the index
 
     def table_size(self, node: Node) -> list[tuple[str, Values]]:
         """Return the live size of the MSI-X table, read from config space."""

@@ -185,7 +185,7 @@ def _refused(a: Attempt, failed: Row | None, passed: list[Row]) -> dict[str, Any
     lines = {
         "inserted": len(passed),
         "first_line": a.inserts[0].line if a.inserts else None,
-        "last_line": (passed[-1].line_end or passed[-1].line) if passed else None,
+        "last_line": passed[-1].line_end if passed else None,
     }
     if failed is None:
         return lines

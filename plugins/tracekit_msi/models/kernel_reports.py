@@ -29,6 +29,7 @@ REACH_MS = 1000  # a report is printed at once; no shorter than the coarsest sta
 class Report:
     """A report whose lines are being collected."""
 
+    last: Row  # the latest of its lines
     head: Row | None
     kind: str  # warning, oops, bare, other
     function: str | None = None
@@ -43,7 +44,6 @@ class Report:
     rbx: Row | None = None
     rbp: Row | None = None
     named: Row | None = None  # the line that names the function, before the report
-    last: Row | None = None  # the latest of its lines
 
 
 class KernelReports(Model):
@@ -70,20 +70,20 @@ class KernelReports(Model):
 
     def on_kernel_warning(self, e: Row) -> None:
         kind = "other" if TRACER.match(e.function) else "warning"
-        self._begin(e, Report(e, kind, e.function))
+        self._begin(Report(e, e, kind, e.function))
 
     def on_kernel_oops(self, e: Row) -> None:
-        report = self.open.get(e.source)
-        if report is not None and report.kind == "oops" and not report.traced and self._at(e) is report:
+        report = self._at(e)
+        if report is not None and report.kind == "oops" and not report.traced:
             report.last = e
             return  # BUG, Oops and panic are lines of one report
-        self._begin(e, Report(e, "oops"))
+        self._begin(Report(e, e, "oops"))
 
     def on_lockdep_report(self, e: Row) -> None:
-        self._begin(e, Report(e, "other"))
+        self._begin(Report(e, e, "other"))
 
     def on_task_dump(self, e: Row) -> None:
-        self._begin(e, Report(e, "other"))
+        self._begin(Report(e, e, "other"))
 
     def on_cpu_position(self, e: Row) -> None:
         report = self._at(e)
@@ -95,18 +95,15 @@ class KernelReports(Model):
 
     def on_call_trace_begin(self, e: Row) -> None:
         report = self._at(e)
-        if report is None or report.frames:
-            if report is not None and report.kind == "other":
-                report.last = e
-                return
-            self._begin(e, Report(None, "bare", traced=True, last=e))
-        else:
+        if report is not None and (report.kind == "other" or not report.frames):
             report.traced, report.last = True, e
+        else:
+            self._begin(Report(e, None, "bare", traced=True))
 
     def on_call_frame(self, e: Row) -> None:
         report = self._at(e)
         if report is None:
-            report = self._begin(e, Report(None, "bare", traced=True))
+            report = self._begin(Report(e, None, "bare", traced=True))
         report.last = e
         if e.mark is None and report.traced:
             report.frames += 1
@@ -139,15 +136,16 @@ class KernelReports(Model):
     def _at(self, e: Row) -> Report | None:
         """Return the report that a line belongs to, if it is near enough."""
         report = self.open.get(e.source)
-        return report if report is not None and report.last is not None and near(report.last, e, REACH, REACH_MS) else None
+        return report if report is not None and near(report.last, e, REACH, REACH_MS) else None
 
-    def _begin(self, e: Row, report: Report) -> Report:
-        if (old := self.open.get(e.source)) is not None:
+    def _begin(self, report: Report) -> Report:
+        first = report.last
+        if (old := self.open.get(first.source)) is not None:
             self._close(old)
-        report.last, report.named = e, self.named.get(e.source)
-        self.open[e.source] = report
+        report.named = self.named.get(first.source)
+        self.open[first.source] = report
         if report.function is not None:
-            self._seen(report, report.function, e)
+            self._seen(report, report.function, first)
         return report
 
     def _seen(self, report: Report, function: str, e: Row) -> None:

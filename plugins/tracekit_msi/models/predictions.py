@@ -25,9 +25,9 @@ class Inserts:
 class Worlds:
     """The machines of one function, one per value of the unknown gates. Observations apply to all of them."""
 
-    def __init__(self, per_device: bool | None, reservation: bool, by_count: bool) -> None:
+    def __init__(self, per_device: bool | None, reservation: bool) -> None:
         choices = (True, False) if per_device is None else (per_device,)
-        self.machines = [PciFunction(MsiDomain(c), reservation=reservation, by_count=by_count) for c in choices]
+        self.machines = [PciFunction(MsiDomain(c), reservation=reservation) for c in choices]
         self.unbound = False  # whether the domain may be gone: a session ended, and removals are not recorded
         self.granted = 0  # the most MSI-X vectors that the function has had: its table is no smaller, unless it was resized
 
@@ -89,14 +89,13 @@ class MsiReplay(Model):
 
     tables: ClassVar[tuple[Table, ...]] = (PREDICTIONS,)
     needs: ClassVar[tuple[str, ...]] = ("gates",)
-    gates: ClassVar[tuple[str, ...]] = ("KV1", "KV2", "KV8")
+    gates: ClassVar[tuple[str, ...]] = ("KV1", "KV2")
 
     def __init__(self) -> None:
         super().__init__()
         self.functions: dict[Key, Worlds] = {}
         self.per_device: bool | None = None
         self.reservation = True
-        self.by_count = False
         self.removals: set[str] = set()  # sources that record the removal of domains
         self.started: set[int | None] = set()  # attempts whose first insert was heard
         self.inserts: dict[int | None, Inserts] = {}  # attempt -> what it inserted
@@ -106,7 +105,6 @@ class MsiReplay(Model):
         gates = tables.get("gates")
         self.per_device = gate_value(gates, "KV2")
         self.reservation = gate_value(gates, "KV1") is not False
-        self.by_count = gate_value(gates, "KV8") is True
         super().play(rows, tables)
 
     def on_op_table_size(self, e: Row) -> None:
@@ -183,7 +181,7 @@ class MsiReplay(Model):
             machine.free()
             if vectors and e.kind == "msix":
                 machine.granted(vectors)
-            elif vectors and e.kind == "msi":
+            elif vectors:  # plain MSI, or either: neither can be enabled again
                 machine.msi_enabled, machine.vectors = True, set(in_table(0, vectors))
         if e.kind == "msix":
             worlds.granted = max(worlds.granted, vectors)
@@ -196,7 +194,7 @@ class MsiReplay(Model):
             healthy = one(e.max)
         elif e.max is not None and e.kind != "msi" and worlds.granted and (e.min or 1) <= 1:
             healthy = frozenset(in_table(min(e.max, worlds.granted), e.max + 1)) or None
-        operation = {"msix": "enable_msix", "msi": "enable_msi"}.get(e.kind or "")
+        operation = {"msix": "enable_msix", "msi": "enable_msi"}.get(e.kind)
         if operation is None or e.min is None or e.max is None or worlds.predict(operation, e.min, e.max) is None:
             self._compare(e, "enable", "as many as were inserted, or the error of the call inside", inside, e.ret, healthy=healthy)
         else:
@@ -204,11 +202,10 @@ class MsiReplay(Model):
 
     def _inside(self, e: Row) -> Prediction:
         """Return the results of an enable that follow from the recorded calls inside."""
-        attempt = e.attempt if e.attempt is not None else e.call
-        if attempt in self.xen:
-            return one(self.xen[attempt])
-        made = self.inserts.get(attempt)
-        if made is None or not made.passed and made.refused is None:
+        if e.call in self.xen:
+            return one(self.xen[e.call])
+        made = self.inserts.get(e.call)
+        if made is None:
             return None
         if made.refused is not None:
             return one(made.refused)
@@ -244,7 +241,7 @@ class MsiReplay(Model):
     def _worlds(self, e: Row) -> Worlds:
         key = key_of(e)
         if (worlds := self.functions.get(key)) is None:
-            worlds = self.functions[key] = Worlds(self.per_device, self.reservation, self.by_count)
+            worlds = self.functions[key] = Worlds(self.per_device, self.reservation)
         return worlds
 
     def _judge(self, e: Row, operation: str, rule: str, worlds: Worlds, *arguments: Any, healthy: Prediction = None) -> None:

@@ -45,7 +45,7 @@ class VectorSets(Model):
     def _life(self, began: Row, count: int, end: Row | None, cause: str | None) -> None:
         known = {c: getattr(began, c) for c in ("device", "vdev", "entity", "bdf", "kind")}
         place = {
-            "line": began.line_end or began.line,
+            "line": began.line_end,
             "ts": began.ts_end,
             "ts_end": end.ts if end else None,
             "line_end": end.line if end else None,

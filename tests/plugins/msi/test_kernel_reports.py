@@ -96,6 +96,13 @@ def test_frames_stand_within_80_lines_or_a_second_of_the_line_before(between: in
     assert [row[0] for row in told if row[0] == "warning"] == ["warning"] * found
 
 
+@pytest.mark.parametrize(("at", "found"), [("11.000000", 1), ("11.000500", 0)])
+def test_frames_far_below_are_of_the_report_where_they_come_within_a_second(at: str, found: int) -> None:
+    head = f"[   10.000000] {WARNING.format('mm/page_alloc.c', '__alloc_pages')}\n"
+    text = head + "[   10.500000] usb 1-1: x\n" * 100 + "".join(f"[   {at}] {line}\n" for line in [TRACE, *frames(MSI)])
+    assert [row["kind"] for row in tables(text)["kernel_reports"].to_dicts()] == ["warning" if found else "bare"]
+
+
 def test_eleven_frames_of_msi_code_and_their_callers_are_lines_of_a_report() -> None:
     head = WARNING.format("mm/page_alloc.c", "__alloc_pages")
     text = "".join(f"[   10.{i:06d}] {line}\n" for i, line in enumerate([head, TRACE, *frames(*[MSI] * 14)]))

@@ -69,6 +69,10 @@ def add(index: int | None, ret: int, *inside: Step) -> Step:
     return called("pci_msix_alloc_irq_at", "dev={dev}" + (f" index={index}" if index is not None else ""), ret, *inside)
 
 
+def added(vector: int, ret: int, *inside: Step) -> Step:
+    return called("vfio_msi_alloc_irq", f"vdev={{vdev}} vector={vector} msix=1", ret, *inside)
+
+
 def count(ret: int) -> Step:
     return called("pci_msix_vec_count", "dev={dev}", ret)
 
@@ -77,8 +81,8 @@ def xen(vectors: int, ret: int) -> Step:
     return called("xen_initdom_setup_msi_irqs", f"dev={{dev}} nvec={vectors} type=17", ret)
 
 
-def wrapper(least: int, most: int, ret: int, *inside: Step) -> Step:
-    return called("pci_alloc_irq_vectors_affinity", f"dev={{dev}} min_vecs={least} max_vecs={most} flags=0x4", ret, *inside)
+def wrapper(least: int, most: int, ret: int, *inside: Step, flags: int = 4) -> Step:
+    return called("pci_alloc_irq_vectors_affinity", f"dev={{dev}} min_vecs={least} max_vecs={most} flags={flags:#x}", ret, *inside)
 
 
 def outer(least: int, most: int, ret: int | None, *inside: Step) -> Step:
@@ -211,6 +215,21 @@ CASES = {
         ["msix enable 1..2 ret=-34 table None domain 1 deduced, 1 inserted, refused -34 at 1, first"],
         [],
     ),
+    "the second descriptor refused, its index not recorded": Case(
+        [enable(1, 2, -34, *(called("msi_domain_insert_msi_desc", "dev={device} domid=0", ret) for ret in (0, -34)))],
+        ["insert 0 of 0, healthy", "insert -34 of 0, known, MSI-001", "enable -34 of -34, known"],
+        ["msix enable 1..2 ret=-34 table None domain 1 deduced, 1 inserted, refused -34 at 1, first"],
+        [],
+    ),
+    "the minimum is not recorded": Case(
+        [enable(1, 4, 4), free, called("__pci_enable_msix_range", "dev={dev} maxvec=6", 5)],
+        ["enable 4 of None", "enable 5 of 4..6, healthy"],
+        [
+            "msix enable 1..4 ret=4 table None domain None None, 0 inserted, first",
+            "msix enable None..6 ret=5 table None domain None None, 0 inserted",
+        ],
+        [],
+    ),
     "an index refused out of order": Case(
         [enable(1, 9, -34, insert(0), insert(5, -34))],
         ["insert 0 of 0, healthy", "insert -34 of 0, healthy", "enable -34 of -34, known"],
@@ -263,6 +282,24 @@ CASES = {
         ],
         ["msix 8 seen replaced", "msix 8 seen None"],
     ),
+    "the domain of the other kind": Case(
+        [enable(1, 4, 4, setup(8, 1, create(8)), *inserts(4)), free, enable(1, 2, 2, kind="msi")],
+        ["domain_create 1 of 1, healthy", *["insert 0 of 0, known"] * 4, "enable 4 of 4, known", "enable 2 of None"],
+        [
+            "msix enable 1..4 ret=4 table 8 domain 8 seen, 4 inserted, first, created",
+            "msi enable 1..2 ret=2 table None domain None None, 0 inserted",
+        ],
+        ["msix 8 seen None"],
+    ),
+    "either kind": Case(
+        [enable(1, 4, 4, setup(8, 1, create(8)), *inserts(4)), free, wrapper(1, 4, 4, flags=7)],
+        ["domain_create 1 of 1, healthy", *["insert 0 of 0, known"] * 4, "enable 4 of 4, known", "enable 4 of 4, healthy"],
+        [
+            "msix enable 1..4 ret=4 table 8 domain 8 seen, 4 inserted, first, created",
+            "None enable 1..4 ret=4 table 8 domain 8 seen, 0 inserted",
+        ],
+        ["msix 8 seen None"],
+    ),
     "the other kind between": Case(
         [
             enable(1, 4, 4, setup(8, 1, create(8)), *inserts(4)),
@@ -300,6 +337,44 @@ CASES = {
         ["domain_create 1 of 1, healthy", "insert 0 of 0, known", "enable 4 of 1 or 4, known"],
         ["msi enable 1..4 ret=4 table 4 domain 4 seen, 1 inserted, first, created"],
         ["msi 4 seen None"],
+    ),
+    "plain msi, a request of fewer than there are": Case(
+        [
+            request(0x24, 1, 4, 0, enable(1, 4, 4, setup(8, 1, create(8), kind="msi"), insert(0), kind="msi")),
+            free,
+            enable(1, 8, 8, kind="msi"),
+        ],
+        ["domain_create 1 of 1, healthy", "insert 0 of 0, known", "enable 4 of 1 or 4, known", "enable 8 of 1 or 8, known"],
+        [
+            "msi enable 1..4 ret=4 table 8 domain 8 seen, 1 inserted, first, created",
+            "msi enable 1..8 ret=8 table None domain 8 seen, 0 inserted",
+        ],
+        ["msi 8 seen None"],
+    ),
+    "plain msi twice": Case(
+        [enable(1, 4, 4, setup(4, 1, create(4), kind="msi"), insert(0), kind="msi"), enable(1, 4, -22, kind="msi")],
+        ["domain_create 1 of 1, healthy", "insert 0 of 0, known", "enable 4 of 1 or 4, known", "enable -22 of -22 or 1 or 4, known"],
+        [
+            "msi enable 1..4 ret=4 table 4 domain 4 seen, 1 inserted, first, created",
+            "msi enable 1..4 ret=-22 table None domain 4 seen, 0 inserted",
+        ],
+        ["msi 4 seen None"],
+    ),
+    "either kind, then msi-x": Case(
+        [enable(1, 4, 4, setup(8, 1, create(8)), *inserts(4)), free, wrapper(1, 4, 4, flags=7), enable(1, 4, -22)],
+        [
+            "domain_create 1 of 1, healthy",
+            *["insert 0 of 0, known"] * 4,
+            "enable 4 of 4, known",
+            "enable 4 of 4, healthy",
+            "enable -22 of -22 or 4, known",
+        ],
+        [
+            "msix enable 1..4 ret=4 table 8 domain 8 seen, 4 inserted, first, created",
+            "None enable 1..4 ret=4 table 8 domain 8 seen, 0 inserted",
+            "msix enable 1..4 ret=-22 table 8 domain 8 seen, 0 inserted",
+        ],
+        ["msix 8 seen None"],
     ),
     "plain msi, its free not recorded": Case(
         [
@@ -404,6 +479,19 @@ CASES = {
         ],
         [],
     ),
+    "a request of plain msi": Case(
+        [
+            request(0x24, 1, 4, 0, enable(1, 4, 4, kind="msi")),
+            request(0x21, 1, 0, 0, free),
+            request(0x24, 1, 2, 0, enable(1, 2, 2, kind="msi")),
+        ],
+        ["enable 4 of 1 or 4, known", "enable 2 of 1 or 2, known"],
+        [
+            "msi enable 1..4 ret=4 table None domain None None, 0 inserted, first",
+            "msi enable 1..2 ret=2 table None domain None None, 0 inserted",
+        ],
+        [],
+    ),
     "a request": Case(
         [request(0x24, 2, 4, 0, enable(1, 4, 4))],
         ["enable 4 of 4, healthy"],
@@ -470,6 +558,25 @@ CASES = {
             "msix alloc_at 1..2 ret=-22 table None domain None None, 0 inserted, first",
         ],
         [],
+    ),
+    "a vector added by vfio, which returns the irq": Case(
+        [enable(1, 2, 2, setup(4, 1, create(4)), *inserts(2)), added(2, 59, add(2, 2, insert(2))), added(3, 60), added(4, -34)],
+        [
+            "domain_create 1 of 1, healthy",
+            *["insert 0 of 0, known"] * 2,
+            "enable 2 of 2, known",
+            "insert 0 of 0, known",
+            "alloc_at 2 of 2, known",
+            "alloc_at 3 of 3, known",
+            "alloc_at -34 of -34, known",
+        ],
+        [
+            "msix enable 1..2 ret=2 table 4 domain 4 seen, 2 inserted, first, created",
+            "msix alloc_at 2..3 ret=2 table 4 domain 4 seen, 1 inserted",
+            "msix alloc_at 3..4 ret=3 table 4 domain 4 seen, 0 inserted",
+            "msix alloc_at 4..5 ret=-34 table 4 domain 4 seen, 0 inserted, refused -34 at 4",
+        ],
+        ["msix 4 seen None"],
     ),
     "a vector added beyond": Case(
         [count(4), enable(1, 2, 2), add(3, 3), add(4, -34)],
@@ -549,6 +656,16 @@ CASES = {
         ],
         ["msix 4 seen None"],
     ),
+    "a driver's enable after a session": Case(
+        [Trace.open, request(0x24, 2, 4, 0, enable(1, 4, 4)), Trace.close, enable(1, 1, 1)],
+        ["enable 4 of 4, healthy", "enable 1 of 1, healthy"],
+        [
+            "msix enable 1..4 ret=4 table None domain None None, 0 inserted, first",
+            "msix enable 1..1 ret=1 table None domain None None, 0 inserted, first",
+        ],
+        [],
+        old=["enable 4 of 4, known", "enable 1 of 1, healthy"],
+    ),
     "first of a session": Case(
         [
             Trace.open,
@@ -587,6 +704,27 @@ CASES = {
             *["insert 0 of 0, known"] * 2,
             "enable -28 of -28, known",
         ],
+    ),
+    "xen sets up, its return not recorded": Case(
+        [enable(1, 2, 2, called("xen_initdom_setup_msi_irqs", "dev={dev} nvec=2 type=17", None))],
+        ["enable 2 of None"],
+        ["msix enable 1..2 ret=2 table None domain None None, 0 inserted, first"],
+        [],
+    ),
+    "either kind, refused, then msi-x": Case(
+        [wrapper(1, 2, -34, insert(0), insert(1, -34), flags=7), enable(1, 1, 1, insert(0))],
+        [
+            "insert 0 of 0, healthy",
+            "insert -34 of 0, known, MSI-001",
+            "enable -34 of -34, known",
+            "insert 0 of 0, known",
+            "enable 1 of 1, known",
+        ],
+        [
+            "None enable 1..2 ret=-34 table None domain 1 deduced, 1 inserted, refused -34 at 1, first",
+            "msix enable 1..1 ret=1 table None domain 1 deduced, 1 inserted, first",
+        ],
+        [],
     ),
     "xen sets up": Case(
         [enable(1, 2, 2, xen(2, 0))],

@@ -218,6 +218,19 @@ def test_results_are_shown_as_ranges_of_three_or_more(results: set[int], text: s
     assert shown(frozenset(results)) == text
 
 
+@pytest.mark.parametrize("known", ["bdf", "pointer", ""])
+def test_a_prediction_is_about_the_function_by_its_best_name(known: str) -> None:
+    t = Trace()
+    t.open()
+    t.enable(1, 8, made=8)
+    if known == "bdf":
+        t.interrupts(0)
+    text = str(t) if known else trace(back(ENABLE, 1))
+    named = {"bdf": t.bdf, "pointer": f"pci_dev {t.dev:#x}", "": "an unnamed device"}[known]
+    rows = tables(text)["predictions"]
+    assert rows.filter(rows["operation"] == "enable")["subject"].to_list() == [named]
+
+
 def test_what_was_granted_once_can_be_had_again() -> None:
     free = (call("pci_free_irq_vectors", f"dev={DEV}"), back("pci_free_irq_vectors", 0))
     once = (call(ENABLE, f"dev={DEV} minvec=1 maxvec=8"), back(ENABLE, 8))

@@ -291,6 +291,18 @@ def test_of_a_warning_and_an_oops_the_oops_is_the_report(at: int) -> None:
 # The vectors that a function holds
 
 
+@pytest.mark.parametrize("entered", [True, False])
+def test_vectors_are_held_from_the_return_of_the_enabling_call(entered: bool) -> None:
+    t = Trace()
+    if entered:
+        t.entry(ENABLE, f"dev={t.dev:#x} minvec=1 maxvec=2")
+    ended = t.leave(ENABLE, 2)
+    freed = t.entry("pci_free_irq_vectors", f"dev={t.dev:#x}")
+    t.leave("pci_free_irq_vectors", 0)
+    sets = tables(str(t))["vector_sets"].select("line", "line_end", "count", "cause").rows()
+    assert sets == ([(ended, freed, 2, "freed")] if entered else [(ended, None, 2, None)])  # which function is freed is not known
+
+
 @pytest.mark.parametrize(("index", "ret", "count"), [(2, 2, 3), (0, 0, 3), (2, -28, 2)])
 def test_a_vector_that_is_added_in_place_is_held_too(index: int, ret: int, count: int) -> None:
     t = Trace()
