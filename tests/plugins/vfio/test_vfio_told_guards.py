@@ -80,6 +80,77 @@ def test_a_vector_whose_number_is_not_recorded_was_in_use(vectors: int, using: s
     assert f", {using}, longest at most" in f.summary
 
 
+@pytest.mark.parametrize(
+    ("inside", "other", "told"),
+    [
+        (True, 0, [("proven", "0000:41:00.1", 1)]),  # the same two pointers: the same device
+        (True, 0x1000, [("proven", "0000:41:00.1", 1), ("probable", "pci_dev 0xff11000104ac9000", 1)]),
+        (False, 0, [("proven", "0000:41:00.1", 1), ("probable", "vdev 0xff1100010a5b2000", 1)]),  # memory of a vdev is soon another's
+    ],
+)
+def test_a_recording_that_names_the_function_names_it_for_another_one_of_the_same_pointers(
+    inside: bool, other: int, told: list[tuple[str, str, int]]
+) -> None:
+    """Two recordings of one growth; only the first has handlers."""
+    texts = []
+    for n in range(2):
+        t = Trace(dev=0xFF11000104AC8000 + n * other)
+        t.open()
+        for count in (1, 2):
+            if inside:
+                t.enable(count, 16)
+            else:
+                t.set_irqs(0x24, 2, 0, count, 0)
+            if n == 0:
+                t.interrupts(0)
+            else:
+                t.wait(0)
+                t.at += 100
+            if count == 1:
+                t.disable()
+        texts.append(str(t))
+    assert [(f.grade, f.subject.label, f.values["windows"]) for f in of("VFIO-002", *texts)] == told
+
+
+def qemu(*vectors: int, bdf: str = "0000:41:00.1") -> str:
+    """QEMU's trace of a device whose vectors are unmasked one after the other, each confirmed by the next."""
+    begin = event(f"vfio_msix_early_setup {bdf} PCI MSI-X CAP @0xb0, BAR 4, offset 0x0, entries 16") + event(f"vfio_msix_enable  ({bdf})")
+    return begin + "".join(event(f"vfio_msix_vector_do_use  ({bdf}) vector {v} used") for v in (*vectors, vectors[-1]))
+
+
+def idle(*, handler: str | None, steps: tuple[int, int] = (1, 2), used: bool = False) -> str:
+    """A host's recording of a growth; `handler`: one that runs after it, of a function."""
+    t = Trace()
+    t.open()
+    t.set_irqs(0x24, 2, 0, steps[0], 0)
+    if used:
+        t.interrupts(0)
+    t.disable()
+    t.set_irqs(0x24, 2, 0, steps[1], 0)
+    if handler:
+        t.line(f"irq_handler_entry: irq=57 name=vfio-msix[0]({handler})", "<idle>-0")
+    return str(t)
+
+
+@pytest.mark.parametrize(
+    ("host", "bases"),
+    [
+        (None, ["qemu"]),
+        (idle(handler="0000:41:00.1"), []),  # the handlers show that no vector was in use
+        (idle(handler="0000:41:00.1", used=True), ["calls"]),
+        (idle(handler=None), ["calls", "qemu"]),  # nothing shows it
+        (idle(handler="0000:41:00.1", steps=(2, 3)), ["qemu"]),
+        (idle(handler="0000:41:00.1", steps=(1, 3)), ["qemu"]),
+        (idle(handler="0000:42:00.0"), ["qemu"]),  # another function
+        (idle(handler="i8042"), []),  # a recording of all handlers, of a function without a name
+    ],
+)
+def test_a_growth_of_qemus_trace_is_none_where_the_host_shows_that_no_vector_was_in_use(host: str | None, bases: list[str]) -> None:
+    told = of("VFIO-002", qemu(0, 1), *([host] if host else []))
+    assert sorted(str(f.values["basis"]) for f in told) == bases
+    assert all(w["inferred"] == (f.values["basis"] == "qemu") for f in told for w in f.windows)
+
+
 # VFIO-001
 
 
@@ -233,6 +304,16 @@ def test_a_vector_that_is_triggered_by_software_takes_no_others_down(flags: int,
     assert [f.values["vectors"] for f in of("VFIO-004", str(t))] == found
 
 
+@pytest.mark.parametrize(("ret", "found"), [(0, 0), (-28, 1)])
+def test_the_index_that_the_kernel_returns_is_no_error(ret: int, found: int) -> None:
+    """pci_msix_alloc_irq_at() returns the index, which is 0 of vector 0."""
+    t = Trace()
+    t.open()
+    t.set_irqs(0x24, 2, 1, 3, 0)
+    t.add(0, ret)
+    assert len(of("VFIO-004", str(t))) == found
+
+
 # VFIO-005
 
 
@@ -306,6 +387,33 @@ def test_the_first_request_that_was_short_is_told_and_all_are_counted(tmp_path: 
     (f,) = (f for f in result.findings if f.code == "VFIO-008")
     assert f.values == {"asked": 4, "errno": -28, "failed": 2}
     assert [(e.line, e.line_end, e.role) for e in f.evidence] == [(first, last, "cause"), (1, None, "context")]
+
+
+# VFIO-009
+
+
+@pytest.mark.parametrize(("place", "own", "found"), [("inside", True, 1), ("before", True, 0), ("after", True, 0), ("inside", False, 0)])
+def test_an_irq_that_nobody_cared_for_counts_between_the_lines_of_the_window(place: str, own: bool, found: int) -> None:
+    """A console may print it into the trace; in a log of its own the number of its line says nothing."""
+    t, other = Trace(), ["usb 1-1: new device"]
+
+    def note(here: str) -> None:
+        line = f'[  200.{t.at:06d}] irq 16: nobody cared (try booting with the "irqpoll" option)'
+        if here == place and own:
+            t.text.append(line)
+        elif here == place:
+            other.extend([*other * (len(t.text) + 1), line])
+
+    t.open()
+    t.enable(1, 16, made=16)
+    t.interrupts(0)
+    note("before")
+    t.disable()
+    note("inside")
+    t.enable(4, 16)
+    note("after")
+    told = of("VFIO-009", str(t), "\n".join(other) + "\n")
+    assert [f.values["interrupts"] for f in told] == [1] * found
 
 
 # VFIO-010
@@ -419,6 +527,21 @@ def test_the_fewest_vectors_that_were_left_are_told() -> None:
     t.leave("vfio_pci_set_irqs_ioctl", 0)
     (f,) = of("CFG-002", str(t))
     assert (f.values, lines(f)) == ({"global_avl": 9}, [6])
+
+
+# KVMT-001
+
+
+@pytest.mark.parametrize("assigned", [True, False])
+@pytest.mark.parametrize("first", ["host", "guest"])
+def test_the_ids_of_the_assigned_device_are_the_real_ones(assigned: bool, first: str) -> None:
+    """Both high bytes can be the place of a capability: what kvmtool assigned tells which one is."""
+    line = "[    1.000000] pci 0000:{}:00.0: [{}:10fb] type 00 class 0x020000\n"
+    logs = {"host": line.format("41", "8086"), "guest": line.format("00", "5086")}
+    kvmtool = "0000:41:00.0: assigned to device number 0x0 in group 12\n" if assigned else "0000:41:00.0: unknown PCI capability 0x9\n"
+    (f,) = of("KVMT-001", logs.pop(first), *logs.values(), kvmtool)
+    real = "0000:41:00.0" if assigned or first == "guest" else "0000:00:00.0"
+    assert (f.subject.bdf, f.values["offset"]) == (real, 0x50 if real == "0000:41:00.0" else 0x80)
 
 
 # KVMT-002
