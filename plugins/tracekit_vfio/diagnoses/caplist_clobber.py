@@ -29,9 +29,7 @@ def caplist_clobber(pci_device_found: pl.DataFrame, kvmtool_assigned: pl.DataFra
     References: kvmtool vfio/pci.c, revision 2 of "vfio-pci: add MSI-X support" (1 Aug 2017); include/kvm/pci.h, pci_for_each_cap().
     """
     seen = pci_device_found.select("source", "line", "machine", "boot", "bdf", "vendor", "device_id")
-    pairs = seen.join(seen, on="device_id", suffix="_real").filter(
-        (pl.col("source") != pl.col("source_real")) | (pl.col("line") != pl.col("line_real"))
-    )
+    pairs = seen.join(seen, on="device_id", suffix="_real")
     high = pl.col("vendor").floordiv(256)
     clobbered = pairs.filter(
         (pl.col("vendor") != pl.col("vendor_real"))

@@ -1,7 +1,6 @@
 """CFG-002: the guest could not learn of a shortage of the host."""
 
 from collections.abc import Iterator
-from math import inf
 
 import polars as pl
 
@@ -25,11 +24,8 @@ def no_feedback(
     What to do: watch the host's vectors; use fewer of them a device.
     References: Linux kernel/irq/matrix.c, include/trace/events/irq_matrix.h.
     """
-    if vector_alloc is not None and _least(vector_alloc, "ret") < 0:
+    if vector_alloc is not None and (vector_alloc["ret"] < 0).any():
         yield clear("the shortage is acute")
-        return
-    if _least(irq_matrix_alloc, "global_avl") >= headroom:
-        yield clear("vectors enough")
         return
     used = op_set_irqs.filter((pl.col("data") == "eventfd") & (pl.col("ret") == 0) & pl.col("index").is_in([1, 2]))
     low = irq_matrix_alloc.filter((pl.col("global_avl") < headroom) & pl.col("source").is_in(used["source"].unique().to_list()))
@@ -45,9 +41,3 @@ def no_feedback(
         values={"global_avl": row["global_avl"]},
         advice="Watch the host's vectors, or use fewer of them a device.",
     )
-
-
-def _least(frame: pl.DataFrame, column: str) -> float:
-    """Return the least number in a column; infinite where it has none."""
-    least = frame[column].min()
-    return least if isinstance(least, int) else inf

@@ -102,17 +102,16 @@ def used_ones(windows: pl.DataFrame) -> Windows:
 def grown(windows: pl.DataFrame) -> Windows:
     """Return the windows in which vectors in use went down to add more.
 
-    QEMU's trace tells neither irqs nor, beside KVM, interrupts. Where calls show the same steps of the function, or of one without a name,
-    and the handlers none of its vectors in use, these decide.
+    QEMU's trace tells neither irqs nor, beside KVM, interrupts. Where the host's recording shows the same steps of the function, or of one
+    without a name, and the handlers none of its vectors in use, these decide.
     """
-    growths = rows_where(windows, grew)
-    found = [w for w in growths if w["in_use"] or not w["handlers"]]
-    idle = {(w["old"], w["new"], w["bdf"]) for w in growths if w["basis"] == "calls" and w["handlers"] and not w["in_use"]}
-    if not idle:
-        return found
-    traced = [w for w in found if w["basis"] == "qemu" and not w["handlers"]]
-    left = [w for w in traced if idle.isdisjoint(((w["old"], w["new"], w["bdf"]), (w["old"], w["new"], None)))]
-    return [*(w for w in found if w["basis"] != "qemu" or w["handlers"]), *left]
+    idle = {(w["old"], w["new"], w["bdf"]) for w in rows_where(windows, grew) if w["handlers"] and not w["in_use"]}
+
+    def decided(w: Mapping[str, Any]) -> bool:
+        steps = w["old"], w["new"]
+        return w["basis"] != "qemu" or w["handlers"] or idle.isdisjoint(((*steps, w["bdf"]), (*steps, None)))
+
+    return list(filter(decided, used_ones(windows)))
 
 
 def on_arm(platforms: pl.DataFrame | None) -> bool:
@@ -121,12 +120,10 @@ def on_arm(platforms: pl.DataFrame | None) -> bool:
 
 
 def subjects(windows: Windows) -> list[Windows]:
-    """Return the windows by device. Inferred windows join those of calls that may be of the same device.
+    """Return the windows by device, those that calls show first. Inferred windows join those of calls by the function's name.
 
     Where one recording of a boot names the function, others with the same two pointers are about it too.
     """
-    if len(windows) < 2:
-        return [windows] if windows else []
     named: dict[tuple[int, int], set[str]] = {}
     for w in windows:
         if w["bdf"] is not None:
@@ -139,16 +136,7 @@ def subjects(windows: Windows) -> list[Windows]:
             bdf = next(iter(names)) if len(names) == 1 else None
         pointer = next((str(w[column]) for column in ("device", "vdev") if w[column] is not None), "?")
         groups.setdefault(pointer if bdf is None else bdf, []).append({**w, "bdf": bdf})
-    sure = [g for g in groups.values() if _by_calls(g)]
-    for group in groups.values():
-        if _by_calls(group):
-            continue
-        same = next((s for s in sure if s[0]["bdf"] is not None and s[0]["bdf"] == group[0]["bdf"]), None)
-        if same is None:
-            sure.append(group)
-        else:
-            same.extend(group)  # QEMU's log has no machine or boot of its own
-    return sure
+    return sorted(groups.values(), key=_by_calls, reverse=True)
 
 
 def _by_calls(group: Windows) -> bool:
@@ -161,7 +149,7 @@ def best(group: Windows) -> Windows:
     Of these the one that names the functions is kept.
     """
     basis = "calls" if _by_calls(group) else group[0]["basis"]
-    sure = sorted((w for w in group if w["basis"] == basis), key=lambda w: (w["hint"] is not None, bool(w["hint"])))
+    sure = sorted((w for w in group if w["basis"] == basis), key=lambda w: bool(w["hint"]))
     timed: dict[tuple[Any, ...], dict[str, Any]] = {}
     for w in sure:
         if w["disable_ts"] is not None:
@@ -187,7 +175,7 @@ def _finding(group: Windows, devices: pl.DataFrame | None, gap: pl.DataFrame | N
     inner = {"no handler": window["no_handler"], "no vectors": window["no_vectors"] or _by_vectors(group, window)}
     longest = f", longest at most {max(spans) / 1e6:.3f} ms" if spans else ""
     told = ", ".join(f"{what} {_ms(ns)}" for what, ns in inner.items() if ns is not None)
-    longest += f" ({told})" if spans and told else ""
+    longest += f" ({told})" if told else ""
     return Finding(
         summary=f"{times(n, 'window')} without interrupts while the vectors of {subject.label} grew {steps}, {using}{longest}",
         grade="proven" if sure else "probable",
@@ -244,8 +232,7 @@ def as_window(w: Mapping[str, Any]) -> dict[str, Any]:
 
 def _evidence(w: Mapping[str, Any]) -> Iterator[Evidence]:
     yield from span(w["source"], w["line"], w["disable_end"], "cause")
-    if w["enable_line"] != w["line"]:
-        yield from span(w["source"], w["enable_line"], w["enable_end"], "cause")
+    yield from span(w["source"], w["enable_line"], w["enable_end"], "cause")
     for u in w["in_use"]:
         yield from span(w["source"], u["first"], u["last"])
 

@@ -112,6 +112,7 @@ def test_a_later_growth_that_works_recovers() -> None:
     ("text", "found"),
     [
         (opened(A, ", noresize 0") + on(A) + use(A, 0, 1) + NOT_WIRED.format(A, 1, "No space left on device"), [A]),
+        (opened(A) + on(A) + use(A, 0, 1, 2) + release(A, 1) + use(A, 1) + NOT_WIRED.format(A, 1, "No such device"), [A]),  # growths worked
         (opened(A) + use(A, 0) + FAILED + release(A, 0) + on(A) + use(A, 0) + NOT_WIRED.format(A, 0, "No space left on device"), []),
         (opened(A) + on(A) + use(A, 0, 1) + FAILED + use(A, 0) + NOT_WIRED.format(A, 0, "No such device"), []),
         (opened(A) + on(A) + use(A, 0, 1) + FAILED + opened(A) + on(A) + use(A, 0) + NOT_WIRED.format(A, 0, "No such device"), [A]),
