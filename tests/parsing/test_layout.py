@@ -379,6 +379,7 @@ def test_few_heads_before_many_messages_are_looked_at_once():
     assert peeling._by_heads(text, *parts).equals(groups_of(text, regex))
     stamped = pl.Series([f" {n}.000001 |   0)  qemu-kvm-7  |   0.512 us   |  kfree();" for n in range(1000)])
     assert peeling._by_heads(stamped, *parts) is None
+    assert peeling._by_heads(pl.Series(["ab"] * 9), r"(?P<tag>a\b)?(?P<task>a?)", "(?:b)", "msg") is None
 
 
 def test_a_text_of_several_lines_has_its_message_captured_as_it_was():

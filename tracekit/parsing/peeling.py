@@ -101,8 +101,11 @@ def groups_of(text: pl.Series, regex: str) -> pl.DataFrame:
 def _by_heads(text: pl.Series, head: str, begin: str, name: str) -> pl.DataFrame | None:
     """Return what is captured of lines of which many have the same head, from each head once: saves 13 % of a function graph.
 
-    None where lines have heads of their own, as with stamps, or where a head alone ends elsewhere than before a message.
+    None where lines have heads of their own, as with stamps, or where a head alone ends elsewhere than before a message. A bound of a word
+    looks at the character behind the head.
     """
+    if r"\b" in head.lower():
+        return None
     plain = f"^(?:{re.sub(_NAME, '(?:', head)})"
     if text.slice(len(text) // 2, _SOME).str.extract(f"({plain})").n_unique() > _SOME * _OWN:
         return None

@@ -13,10 +13,12 @@ from tracekit_linux.calls.functions import normal_returns
 from tracekit_linux.calls.pairing import RETURN, Pairing
 from tracekit_linux.calls.rows import KINDS, NEEDED, merged, prepared, without_empty
 from tracekit_linux.calls.symbols import Names
+from tracekit_linux.calls.tidy import PAIRED, paired
 from tracekit_linux.operations.tree import sources_of
 from tracekit_linux.tables import CALLS
 
 ARGS = CALLS.schema["args"]
+_AT_THE_END = 1 << 31  # stands for the row that closes what is open at the end of the recording
 FEW = 700  # rows up to which a loop is sooner done than columns are made
 
 
@@ -62,14 +64,15 @@ def _by_source(tables: Inputs) -> list[list[tuple[str, Row]]]:
 
 def _of_many(frame: pl.DataFrame, names: Names) -> pl.DataFrame:
     rows = prepared(without_empty(frame), names)
+    tidy, others = paired(rows, names.returning)
+    return _table(rows, pl.concat([tidy, _looped(others, names)]).sort("by", maintain_order=True))
+
+
+def _looped(rows: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """Return the calls of these rows as `paired` does, one by one: entries or returns are missing."""
     pairing = Pairing({name: rows[name].to_list() for name in NEEDED}, names.returning)
     pairing.pair(rows["kind"].to_list())
-    return _table(rows, pairing)
-
-
-def _table(rows: pl.DataFrame, pairing: Pairing) -> pl.DataFrame:
-    """Return the calls of one source; each stands where its first row stands."""
-    done, number = pairing.done, crc32(rows["source"][0].encode()) << 31
+    done = pairing.done
     at = pl.DataFrame(
         {
             "n": done,
@@ -79,9 +82,17 @@ def _table(rows: pl.DataFrame, pairing: Pairing) -> pl.DataFrame:
             "lane": [lane.name for lane in pairing.done_in],
             "lane_assumed": [lane.assumed for lane in pairing.done_in],
             "complete": [pairing.complete[c] for c in done],
+            "by": pairing.done_by,
         },
-        schema={c: Calls.schemas()["calls"].get(c, pl.UInt32()) for c in ("n", "to", "above", "depth", "lane", "lane_assumed", "complete")},
+        schema=PAIRED,
     )
+    numbers = rows["n"].extend_constant(_AT_THE_END, 1)
+    return at.with_columns(numbers.gather(at[c]).alias(c) for c in ("n", "to", "above", "by"))
+
+
+def _table(rows: pl.DataFrame, at: pl.DataFrame) -> pl.DataFrame:
+    """Return the calls of one source; each stands where its first row stands."""
+    number = crc32(rows["source"][0].encode()) << 31
     begun, ended = rows[at["n"]], rows.select("ts", "line", "kind", "caller", "value", "value_kind")[at["to"]]
     graph = begun["kind"].str.starts_with("graph")
     kind = pl.select(pl.when(graph).then(begun["value_kind"]).otherwise(ended["value_kind"]))["value_kind"]

@@ -43,14 +43,17 @@ class Pairing:
         self.lanes: dict[str, Lane] = {}
         self.shown: dict[int | None, int] = {}  # the task that a function graph without task column shows, by CPU
         self.interrupted: dict[str, int] = {}  # lane -> depth of interrupts
+        self.row = 0  # that is taken
         self.done: list[int] = []
         self.done_in: list[Lane] = []
+        self.done_by: list[int] = []  # the row that closed each call
 
     def pair(self, kinds: Sequence[str]) -> None:
         """Take all rows, given their kinds; what is open at the end of the recording has no return."""
         takers = {kind: getattr(self, kind) for kind in set(kinds)}
-        for n, kind in enumerate(kinds):
-            takers[kind](n)
+        for self.row, kind in enumerate(kinds):
+            takers[kind](self.row)
+        self.row = len(kinds)
         for lane in self.lanes.values():
             self._drop(lane, 0)
 
@@ -229,3 +232,4 @@ class Pairing:
             lane.ended.append(call)
             self.done.append(call)
             self.done_in.append(lane)
+            self.done_by.append(self.row)

@@ -30,6 +30,7 @@ _MAKES_CALLS = (~_PROBE | pl.col("function").is_null() | pl.col("function").is_i
 ).fill_null(False)
 # What pairing needs of a row, beside `kind`.
 NEEDED = ("on_cpu", "tid", "lane", "assumed", "key", "rank", "reach", "vdev", "caller", "indent", "is_known", "previous", "next")
+_MOST_CPUS = 1 << 16
 UNREADABLE = 1  # stands for a pointer that is no number
 _ARGUMENT = pl.struct("name", "value", "text")
 
@@ -58,19 +59,22 @@ def without_empty(rows: pl.DataFrame) -> pl.DataFrame:
     """
     if "graph_exit" not in rows["kind"] or "graph_switch" in rows["kind"] or rows["tid"].is_null().any() != rows["tid"].is_null().all():
         return rows
-    lane = ["tid", pl.when(_TID.is_null() | (_TID == 0)).then(_CPU)]
-    depth, entered = pl.col("indent").fill_null("").str.len_chars(), _KIND == "graph_entry"
-    strange = entered & ~pl.col("function").is_in(list(FUNCTIONS)).fill_null(False)
-    closed = (entered & (depth < depth.shift(-1).over(lane))) | (
-        _KIND.is_in(["graph_exit", "graph_leaf"]) & (depth <= depth.shift(-1).over(lane))
-    )
-    empty = strange & (_KIND == "graph_exit").shift(-1).over(lane) & (depth.shift(-1).over(lane) == depth) & closed.shift(1).over(lane)
-    while True:
-        first = rows.select(empty.fill_null(False).alias("first"))["first"]
-        if not first.any():
-            return rows
-        left = rows.hstack([first]).filter(~(pl.col("first") | pl.col("first").shift(1).over(lane).fill_null(False)))
-        rows = left.drop("first")
+    of_cpu = pl.when(_TID.is_null() | (_TID == 0)).then(_CPU + 1).fill_null(0)
+    told = rows.select(
+        pl.int_range(pl.len(), dtype=pl.UInt32).alias("at"),
+        (_TID.fill_null(0) * _MOST_CPUS + of_cpu).alias("lane"),
+        pl.col("indent").fill_null("").str.len_chars().alias("depth"),
+        (_KIND == "graph_entry").alias("entered"),
+        (_KIND == "graph_exit").alias("left"),
+        _KIND.is_in(["graph_exit", "graph_leaf"]).alias("ended"),
+        ((_KIND == "graph_entry") & ~pl.col("function").is_in(list(FUNCTIONS)).fill_null(False)).alias("strange"),
+    ).sort("lane", maintain_order=True)
+    below, alike = pl.col("depth").shift(-1), pl.col("lane") == pl.col("lane").shift(-1)  # of the next row
+    closed = alike & ((pl.col("entered") & (pl.col("depth") < below)) | (pl.col("ended") & (pl.col("depth") <= below)))
+    empty = pl.col("strange") & alike & pl.col("left").shift(-1) & (pl.col("depth") == below) & closed.shift(1)
+    while (first := told.select(empty.fill_null(False)).to_series()).any():
+        told = told.filter(~(first | first.shift(1, fill_value=False)))
+    return rows[told["at"].sort()]
 
 
 def prepared(rows: pl.DataFrame, names: Names) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from tracekit import VFIO_DATA_BOOL, VFIO_DATA_EVENTFD, VFIO_DATA_NONE, VFIO_MSI
 from tracekit_linux.operations import strace
 from tracekit_linux.operations.devices import NAMED_BY, named_devices
 from tracekit_linux.operations.emitted import FEW, LARGEST, NOBODY, About, Emitted, Values
-from tracekit_linux.operations.entities import Entity, Identities
+from tracekit_linux.operations.entities import Identities
 from tracekit_linux.operations.tree import (
     ALLOC_AT,
     ALLOCATIONS,
@@ -91,7 +91,7 @@ class Reading:
     def __init__(self, identities: Identities, irqs: Iterable[tuple[int, int, Node]]) -> None:
         self.identities = identities
         self.pointers = self._pointers()
-        self.known: dict[int, tuple[str | None, int]] = {}  # id(entity) -> its BDF and number
+        self.known: dict[tuple[int, int | None, int | None], About] = {}  # by id(entity) and its pointers
         self.irqs: dict[int, int] = {}  # id(call) -> the irq set up last inside it
         for _, irq, node in irqs:
             for n in node.chain():
@@ -115,13 +115,10 @@ class Reading:
         entity = life.entity.root()
         device = node.about[0] or self._pointer_of(entity, "pci_dev", node.row.line)
         vdev = node.vdev or self._pointer_of(entity, "vdev", node.row.line)
-        return About(device, vdev, *self._who(entity))
-
-    def _who(self, entity: Entity) -> tuple[str | None, int]:
-        if id(entity) not in self.known:
+        if (key := (id(entity), device, vdev)) not in self.known:
             name = entity.name()
-            self.known[id(entity)] = (name.bdf if name else None, entity.number)
-        return self.known[id(entity)]
+            self.known[key] = About(device, vdev, name.bdf if name else None, entity.number)
+        return self.known[key]
 
     def _pointers(self) -> dict[tuple[int, str], list[tuple[int, int | None, int]]]:
         """Return (entity, kind) -> (first line, last line, pointer) of its pointers."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from row_by_row import calls
 from tracekit_linux.calls import model
+from tracekit_linux.calls.rows import KINDS
 
 from tracekit.testing import tables
 
@@ -14,6 +15,7 @@ KNOWN = (
     "pci_setup_msix_device_domain", "msi_create_device_irq_domain", "msi_insert_desc", "msi_domain_get_hwsize", "pci_irq_vector",
     "vfio_msi_set_vector_signal", "request_threaded_irq", "vfio_msi_disable", "pci_free_irq_vectors", "xen_destroy_irq", "free_irq",
 )  # fmt: skip
+RANKED = (*KNOWN[1:2], *KNOWN[3:6], "pci_irq_vector")  # each can call those behind it
 OTHERS = ("ktime_get", "mutex_lock", "irq_domain_alloc_descs")
 ARGUMENTS = ("dev", "vdev", "pdev", "index", "flags", "count", "hwsize", "arg2", "minvec", "whatever")
 VALUES = ("0x0", "0xff11000000001000", "0xff11000000002000", "-1", "3", "18446744073709551582", "{1,2}", '"msi-x"', "0xzz", "1_0", "")
@@ -63,6 +65,27 @@ def traced(rnd: random.Random) -> str:
     return "".join(f"{line}\n" for line in _damaged(rnd, lines))
 
 
+def tidy(rnd: random.Random) -> str:
+    """Probes of several tasks, each call with its return below one that can call it; one task may lose an event."""
+    lanes = {task: list(_ranked(rnd, 0)) for task in (0, 7, 8, 9)}
+    if rnd.random() < 0.5:
+        del lanes[7][rnd.randrange(len(lanes[7]))]
+    lines = []
+    while lanes := {task: texts for task, texts in lanes.items() if texts}:
+        task = rnd.choice(list(lanes))
+        lines.append(f" vfio-{task:<5} [001] .....  1.{len(lines):06}: {lanes[task].pop(0)}\n")
+    return "".join(lines)
+
+
+def _ranked(rnd: random.Random, at: int) -> Iterator[str]:
+    for _ in range(rnd.randint(1, 3)):
+        n = rnd.randrange(at, len(RANKED))
+        yield f"k_{RANKED[n]}: ({RANKED[n]}+0x4/0x130) vdev={rnd.choice(VALUES[1:3])} index={n}"
+        if n + 1 < len(RANKED):
+            yield from _ranked(rnd, n + 1)
+        yield f"r_{RANKED[n]}: (ret_from_fork+0xe1/0x220 <- {RANKED[n]}) ret={n}"
+
+
 def graph(rnd: random.Random) -> str:
     """A function graph of two CPUs, with or without a column for the task, with switches, interrupts and losses."""
     with_task = rnd.random() < 0.5
@@ -107,9 +130,57 @@ def _damaged(rnd: random.Random, lines: list[str]) -> Iterator[str]:
 
 @pytest.mark.parametrize("few", [0, 1 << 30], ids=["columns", "few"])
 @pytest.mark.parametrize("seed", range(60))
-@pytest.mark.parametrize("kind", [traced, graph], ids=["probes", "graph"])
+@pytest.mark.parametrize("kind", [traced, tidy, graph], ids=["probes", "tidy", "graph"])
 def test_the_same_calls_as_row_by_row(seed, kind, few, monkeypatch):
     monkeypatch.setattr(model, "FEW", few)
     made = tables(DEFINITIONS, kind(random.Random(seed)))
     expected = calls(made)
     assert made["calls"].select(list(expected[0])).to_dicts() == expected if expected else made["calls"].is_empty()
+
+
+@pytest.fixture
+def looped(monkeypatch):
+    """Return a list that gets the rows which are not paired by column."""
+    found = []
+    monkeypatch.setattr(model, "FEW", 0)
+    monkeypatch.setattr(model, "_looped", lambda rows, names, own=model._looped: found.append(rows) or own(rows, names))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_lane_that_lost_nothing_is_paired_by_column(seed, looped):
+    assert tables(tidy(random.Random(seed)))["calls"].height
+    assert set(looped[0]["tid"]) <= {7}
+
+
+def probed(*steps: str) -> str:
+    """Return a trace of task 7: `>f` enters a function and `<f` returns, other steps are as they stand."""
+    texts = {">": "k: ({}+0x4/0x130) vdev=0x1", "<": "r: (ret_from_fork+0xe1/0x220 <- {}) ret=0"}
+    given = [texts[step[0]].format(step[1:]) if step[0] in texts else step for step in steps]
+    return "".join(f" vfio-7     [001] .....  1.{n:06}: {text}\n" for n, text in enumerate(given))
+
+
+SHOWN = " ------------------------------------------\n 1)  vfio-6    =>  vfio-7  \n ------------------------------------------\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        probed(">vfio_pci_core_enable", "<vfio_msi_disable"),
+        probed("<pci_irq_vector", ">pci_irq_vector"),
+        probed(">pci_irq_vector", ">pci_irq_vector", "<pci_irq_vector", "<pci_irq_vector"),
+        probed(">vfio_msi_disable", ">vfio_pci_core_enable", "<vfio_pci_core_enable", "<vfio_msi_disable"),
+        probed(">pci_irq_vector.part.0", ">free_irq", "<free_irq", "<pci_irq_vector.part.0"),
+        probed("sys_enter_ioctl: fd: 0x6, cmd: 0x0000ae80, arg: 0x0", ">pci_irq_vector", "<pci_irq_vector", "sys_exit_ioctl: 0x0"),
+        SHOWN
+        + " 1)               |  vfio_pci_core_enable() {\n"
+        + probed(">vfio_msi_disable", "<vfio_msi_disable")
+        + " 1)   0.5 us      |  }\n",
+    ],
+    ids=["another's return", "return first", "in itself", "above its caller", "suffix", "other ioctl", "task of a CPU"],
+)
+def test_a_lane_that_columns_do_not_tell_takes_the_loop(text, looped):
+    made = tables(text)
+    expected = calls(made)
+    assert made["calls"].select(list(expected[0])).to_dicts() == expected
+    assert looped[0].height == sum(made[kind].height for kind in KINDS if kind in made)
