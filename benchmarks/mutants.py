@@ -39,6 +39,8 @@ os.environ["POLARS_MAX_THREADS"] = "1"
 
 import pytest
 
+from tracekit.diagnosing.diagnoses import Diagnosis
+
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ("test_samples.py", "test_sample_values.py")
 TESTS = (*(f"tests/{name}" for name in SAMPLES), "tests/plugins")
@@ -201,6 +203,8 @@ def graft(old: Any, new: Any) -> bool:
         if isinstance(getattr(old, inner, None), FunctionType):
             if inner == "function":
                 old.settings.update(new.settings)
+                for column in ("shown_by", "when") if isinstance(old, Diagnosis) else ():
+                    object.__setattr__(old, column, getattr(new, column))
             return graft(getattr(old, inner), getattr(new, inner))
     return False
 
