@@ -101,6 +101,7 @@ class Reading:
         self.recorded = {n.name for n in identities.tree.nodes}
         self.closed: set[int] = set()
         self.positions: dict[int, int] = {}  # id(attempt) -> how many inserts it has had
+        self.refused: dict[int, Node | None] = {}  # id(attempt) -> the insert that is inferred to have failed
 
     def operations(self, node: Node) -> list[tuple[str, Values]]:
         """Return the operations that a call is, with the columns of their own."""
@@ -215,7 +216,12 @@ class Reading:
     def _inferred(self, node: Node, attempt: Node | None) -> Values:
         """Return the result of an insert by inference, where the recording would have shown the setting up of irqs."""
         blind = self.recorded.isdisjoint(IRQ_SETUPS) and not self.recorded.isdisjoint(WIRED)
-        return {} if blind else _inferred_insert(node, attempt)
+        if blind or node.row.ret is not None or attempt is None or attempt.name in ALLOC_AT:
+            return {}
+        if id(attempt) not in self.refused:
+            self.refused[id(attempt)] = _refused_insert(attempt)
+        refused = self.refused[id(attempt)]
+        return {} if refused is None else {"ret": None if node is refused else 0, "inferred": True}
 
     def insert_outer(self, node: Node) -> list[tuple[str, Values]]:
         """Return the insert that msi_domain_insert_msi_desc stands for where the function below it is inlined or not recorded."""
@@ -336,8 +342,8 @@ def _inferred_enable(node: Node) -> Values:
     if node.row.ret is not None:
         return {}
     inserts = node.below(*INSERTS) or node.below("msi_domain_insert_msi_desc")
-    request = node.asked
-    after = [n for n in request.below(*WIRED) if n.row.line > node.row.line and n not in node.below(*WIRED)] if request else []
+    own = set(map(id, node.below(*WIRED)))
+    after = [n for n in node.asked.below(*WIRED) if n.row.line > node.row.line and id(n) not in own] if node.asked else []
     if after:
         wired = [n for n in after if n.name == "vfio_msi_set_vector_signal"]
         return {"ret": len(inserts) or len(wired) or None, "inferred": True}
@@ -348,15 +354,12 @@ def _inferred_enable(node: Node) -> Values:
     return {}
 
 
-def _inferred_insert(node: Node, attempt: Node | None) -> Values:
-    """Return the result of an insert in an enable that is inferred to have failed: the last before the unwinding, and no other, failed."""
-    if node.row.ret is not None or attempt is None or attempt.name in ALLOC_AT:
-        return {}
-    result = _inferred_enable(attempt)
+def _refused_insert(enable: Node) -> Node | None:
+    """Return the insert that failed in an enable that is inferred to have failed: the last before the unwinding, and no other."""
+    result = _inferred_enable(enable)
     if not result or result["ret"] is not None:
-        return {}
-    inserts = attempt.below(*INSERTS) or attempt.below("msi_domain_insert_msi_desc")
-    return {"ret": None if node is inserts[-1] else 0, "inferred": True}
+        return None
+    return (enable.below(*INSERTS) or enable.below("msi_domain_insert_msi_desc"))[-1]
 
 
 def _if_unknown(node: Node, ret: int) -> Values:

@@ -2,6 +2,7 @@ import polars as pl
 import pytest
 from kprobes import Trace
 from opening import DEV, VDEV, back, call, session, trace
+from tracekit_linux.operations.tree import Node
 
 from tracekit.testing import run, tables
 
@@ -252,3 +253,34 @@ def test_an_allocation_inside_a_request_tells_that_nothing_was_enabled_before(al
     t.set_irqs(0x21, 2, 0, 0, -22)
     rows = tables(**{"trace.txt": str(t)})["predictions"].filter(pl.col("operation") == "set_irqs")
     assert rows.select("predicted", "basis").rows() == predicted
+
+
+def graph_of(vectors: int) -> str:
+    """An enable of so many vectors in a function graph without results: all inserted, then all wired."""
+    chain = ("vfio_pci_set_irqs_ioctl", "vfio_pci_set_msi_trigger", "__pci_enable_msix_range")
+    begun = [f"{'  ' * depth}{name}() {{" for depth, name in enumerate(chain)]
+    wired = ["    vfio_msi_set_vector_signal() {", "      request_threaded_irq();", "    }"]
+    texts = [
+        *begun,
+        *["      msi_insert_desc();"] * vectors,
+        "      msi_domain_alloc_irqs_all_locked();",
+        "    }",
+        *wired * vectors,
+        "  }",
+        "}",
+    ]
+    took = ("1.000 us" if text.endswith((";", "}")) else " " * 8 for text in texts)
+    return "".join(f" 0)  qemu-kvm-777  |   {us}   |  {text}\n" for us, text in zip(took, texts, strict=True))
+
+
+def test_the_work_for_an_enable_without_results_grows_with_its_vectors(monkeypatch):
+    visits, below = [], Node.below
+    monkeypatch.setattr(Node, "below", lambda node, *names: visits.append(node) or below(node, *names))
+    work = []
+    for vectors in (20, 40):
+        visits.clear()
+        made = tables(graph_of(vectors))
+        assert made["op_alloc"].select("ret", "inferred").row(0) == (vectors, True)
+        assert made["op_insert"].height == vectors
+        work.append(len(visits))
+    assert work[1] < 2.2 * work[0]
