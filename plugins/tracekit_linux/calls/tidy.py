@@ -13,7 +13,7 @@ PAIRED = {
 }
 _KIND, _LANE = pl.col("kind"), pl.col("lane")
 _ENTRIES, _RETURNS = ["probe_entry", "sys_enter_ioctl"], ["probe_return", "sys_exit_ioctl"]
-_BALANCED = pl.col("fits").all() & (pl.col("open").min() >= 0) & (pl.col("open").last() == 0)
+_BALANCED = pl.col("fits").all() & pl.col("known").all() & (pl.col("open").min() >= 0) & (pl.col("open").last() == 0)
 
 
 def paired(rows: pl.DataFrame, returning: Collection[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -23,14 +23,14 @@ def paired(rows: pl.DataFrame, returning: Collection[str]) -> tuple[pl.DataFrame
     """
     step = _KIND.is_in(_ENTRIES).cast(pl.Int64) - _KIND.is_in(_RETURNS).cast(pl.Int64)
     returns = _KIND.is_in(["sys_enter_ioctl", "sys_exit_ioctl"]) | (_KIND.str.starts_with("probe") & pl.col("key").is_in(list(returning)))
-    fits = returns & pl.col("is_known") & (pl.col("lane").null_count() == 0)
-    placed = rows.select("n", "lane", "assumed", "key", "rank", "reach", step.alias("step"), fits.alias("fits"))
+    fits = returns & (_LANE.null_count() == 0)
+    placed = rows.select("n", "lane", "assumed", "key", "rank", "reach", step.alias("step"), fits.alias("fits"), known="is_known")
     placed = placed.with_columns(pl.col("step").cum_sum().over("lane").alias("open"))
     balanced = placed.group_by("lane").agg(_BALANCED.alias("balanced")).filter("balanced")["lane"]
-    calls = _nested(placed.filter(_LANE.is_in(balanced.implode())))
-    strange = calls.filter(_strange(calls))["lane"].unique()
-    tidy = calls.filter(~_LANE.is_in(strange.implode()))
-    told = {"above": calls["n"].gather(tidy["above"]), "by": tidy["to"], "lane_assumed": tidy["assumed"], "complete": pl.lit(BOTH)}
+    nested = _nested(placed.filter(_LANE.is_in(balanced.implode())))
+    strange = nested.filter(_strange(nested))["lane"].unique()
+    tidy = nested.filter(~_LANE.is_in(strange.implode()))
+    told = {"above": nested["n"].gather(tidy["above"]), "by": tidy["to"], "lane_assumed": tidy["assumed"], "complete": pl.lit(BOTH)}
     own = tidy.with_columns(**told).select(pl.col(c).cast(kind) for c, kind in PAIRED.items())
     return own, rows.filter(~_LANE.is_in(own["lane"].unique().implode()).fill_null(False))
 
@@ -38,19 +38,19 @@ def paired(rows: pl.DataFrame, returning: Collection[str]) -> tuple[pl.DataFrame
 def _nested(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the calls of balanced lanes in their order: an entry and its return stand at one depth, with no other row of it between."""
     ordered = rows.with_columns((pl.col("open") - (pl.col("step") > 0).cast(pl.Int64)).alias("depth")).sort("lane", "depth", "n")
-    ended = ordered.gather_every(2, 1).select(pl.col("n").alias("to"), pl.col("key").alias("returned"))
-    calls = ordered.gather_every(2).hstack(ended).sort("n")
-    around = calls.select("lane", "n", pl.col("depth") + 1, pl.int_range(pl.len(), dtype=pl.UInt32).alias("above"))
-    return calls.join_asof(around, on="n", by=["lane", "depth"], check_sortedness=False)
+    ended = ordered.gather_every(2, 1).select(to="n", returned="key")
+    begun = ordered.gather_every(2).hstack(ended).sort("n")
+    around = begun.select("lane", "n", pl.col("depth") + 1, pl.int_range(pl.len(), dtype=pl.UInt32).alias("above"))
+    return begun.join_asof(around, on="n", by=["lane", "depth"], check_sortedness=False)
 
 
-def _strange(calls: pl.DataFrame) -> pl.Series:
+def _strange(nested: pl.DataFrame) -> pl.Series:
     """Return which calls have the return of another function, or stand below one that cannot call them or is of their own function."""
-    outer = calls[["key", "rank", "reach", "above"]]
-    found, above = calls["key"] != calls["returned"], calls["above"]
+    outer = nested[["key", "rank", "reach", "above"]]
+    found, above = nested["key"] != nested["returned"], nested["above"]
     while above.null_count() < len(above):
         around = outer[above]
-        below = (around["rank"] < calls["rank"]) & (calls["rank"] <= around["reach"])
-        found |= ((around["key"] == calls["key"]) | ~below).fill_null(False)
+        below = (around["rank"] < nested["rank"]) & (nested["rank"] <= around["reach"])
+        found |= ((around["key"] == nested["key"]) | ~below).fill_null(False)
         above = around["above"]
     return found
