@@ -95,7 +95,7 @@ def test_a_plugin_of_another_api_is_not_loaded_and_named(ring: Path, tmp_path: P
     text = ring.read_text()
     ring.write_text(f"TRACEKIT_API = 1\n{text}")
     assert findings(tmp_path, "--plugins", str(ring), "--isolate", isolate) != []
-    ring.write_text(f"TRACEKIT_API = 2\n{text}")
+    ring.write_text(f"TRACEKIT_API = 2  # a size of its own: bytecode is known by second and size\n{text}")
     told = tracekit("plugins", "--plugins", ring).stdout
     assert "plugin ring 0.2 was not loaded: it is written for API 2 of tracekit, this one has API 1" in told
     assert told.startswith("API 1\n")

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from tracekit.diagnosing.condition import Condition, holds
 from tracekit.findings import Unchecked, Verdict, inconclusive
 
 TOLD = ("loss", "overwritten")  # what events must tell, so that absence is evidence
@@ -30,11 +29,11 @@ class Shown:
     what: str = "row"
     columns: tuple[str, ...] = ()
     of: pl.Expr | None = None
-    where: Condition = None
+    where: pl.Expr | None = None
 
     def within(self, frame: pl.DataFrame) -> bool:
         """Return whether the fault would show in the rows of its table."""
-        return self.where is None or holds(self.where, frame)
+        return self.where is None or not frame.filter(self.where).is_empty()
 
     def muted(self, frame: pl.DataFrame) -> Verdict | None:
         """Return why "nothing was found" is no evidence in the rows of its table: one that could be the fault lacks a column."""

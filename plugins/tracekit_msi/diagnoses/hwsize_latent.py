@@ -25,6 +25,8 @@ from tracekit_msi.refused_index import table_lines
 
 RECORD = "kprobes on pci_setup_msix_device_domain and msi_create_device_irq_domain (hwsize), from before the first enable"
 ADVICE = "Unbind and rebind the driver of the device before the next guest starts."
+SIZED = (pl.col("kind") == "msix") & (pl.col("hwsize_how") == "seen")
+PAIRED = pl.col("entries").is_not_null()
 OPENED = Unchecked(
     "the size of the table now: vfio-pci keeps that of the device's opening", "the drgn script on the live kernel, or lspci -vv"
 )
@@ -86,7 +88,7 @@ def read(irq_domain_hwsize: pl.DataFrame, devices: pl.DataFrame | None = None) -
     code="MSI-002",
     severity="medium",
     record=RECORD,
-    shown_by=(Shown("enables", where=sized), Shown("irq_domain_hwsize", "size that drgn read", where=paired)),
+    shown_by=(Shown("enables", where=SIZED), Shown("irq_domain_hwsize", "size that drgn read", where=PAIRED)),
     absent="no enabling of vectors of an irq domain whose size is known",
     witnesses=(traced, read),
     when={"enables": sized, "irq_domain_hwsize": paired},

@@ -20,10 +20,12 @@ from tracekit import (
     subject_of,
     unnamed,
 )
-from tracekit_msi.diagnoses.hwsize_latent import sized, unmeasured
+from tracekit_msi.diagnoses.hwsize_latent import SIZED, sized, unmeasured
 from tracekit_msi.refused_index import table_lines
 
 RECORD = "kprobes on pci_setup_msix_device_domain and msi_create_device_irq_domain (hwsize)"
+
+MEASURED = SIZED & pl.col("live").is_not_null()
 
 
 def measured(kind: str | None, hwsize_how: str | None, live: int | None) -> bool:
@@ -41,7 +43,7 @@ def larger(kind: str | None, hwsize_how: str | None, live: int | None, hwsize: i
     code="MSI-003",
     severity="high",
     record=RECORD,
-    shown_by=(Shown("enables", where=measured),),
+    shown_by=(Shown("enables", where=MEASURED),),
     absent="no enabling of vectors of an irq domain whose size is known beside the table's",
     when={"enables": measured},
     otherwise="no table was smaller than its irq domain",
