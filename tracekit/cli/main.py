@@ -69,7 +69,8 @@ def application(names: Iterable[str] = COMMANDS) -> "typer.Typer":
 
 def main() -> None:
     """Run the command line; exit status as `analyze --help` says, 2 for wrong usage too, 130 interrupted."""
-    return_memory_soon()
+    if sys.argv[1:2] != ["batch"]:
+        return_memory_soon()
     search_rarely()
     end_without_search()
     keep_compiled()
