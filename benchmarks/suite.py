@@ -4,6 +4,7 @@
     python benchmarks/suite.py --keep FILE                # keep the time of each test
     python benchmarks/suite.py --against FILE             # what the tests of both cost now and there
     python benchmarks/suite.py --root CHECKOUT --keep FILE
+    python benchmarks/suite.py tests/plugins/msi          # a part of the tests
 
 Tests run one after the other in one process; the time of processes that they start is part of theirs. A test is known by its name and
 parameters, so that one that was moved to another file is still the same.
@@ -64,6 +65,7 @@ def dearest(seconds: Mapping[str, float]) -> list[tuple[float, str]]:
 def main() -> int:
     """Run the tests and print what they cost; return pytest's status."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("paths", nargs="*", help="files and folders of tests; all where none is given")
     options.add_argument("--root", type=Path, default=ROOT, help="the checkout whose tests run; its own interpreter must run this")
     options.add_argument("--keep", type=Path, help="a file for the time of each test")
     options.add_argument("--against", type=Path, help="a file that --keep wrote")
@@ -71,7 +73,7 @@ def main() -> int:
     keep, against = (path and path.absolute() for path in (given.keep, given.against))
     clock = Clock()
     os.chdir(given.root)
-    status = pytest.main(["-q", "-p", "no:cacheprovider"], plugins=[clock])
+    status = pytest.main(["-q", "-p", "no:cacheprovider", *given.paths], plugins=[clock])
     for cost, name in dearest(clock.seconds):
         print(f"{cost:8.2f} s  {name}")
     print(f"{len(clock.seconds):,} tests, {sum(clock.seconds.values()):,.0f} s of CPU time")
@@ -80,7 +82,8 @@ def main() -> int:
     if against:
         other = json.loads(against.read_text(encoding="utf-8"))
         tests, now, there = shared(clock.seconds, other)
-        print(f"{tests:,} of {len(other):,} tests there are here too: {now:,.0f} s here, {there:,.0f} s there ({100 * now / there:.0f} %)")
+        share = f" ({100 * now / there:.0f} %)" if there else ""
+        print(f"{tests:,} of {len(other):,} tests there are here too: {now:,.0f} s here, {there:,.0f} s there{share}")
     return int(status)
 
 
