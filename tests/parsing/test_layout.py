@@ -386,3 +386,59 @@ def test_a_text_of_several_lines_has_its_message_captured_as_it_was():
     text = pl.Series([" bash-33  [000] ..... 1.000000: one", " bash-33  [000] ..... 1.000000: one\ntwo"])
     regex = RULES["ftrace_any"].regex
     assert groups_of(text, regex)["msg"].to_list() == ["one", None]
+
+
+PADDED = "            bash-1234    [001] d..1.   100.000001: {}"
+TRACES = {
+    "ftrace": [PADDED, "   a task: of-77      [003] .....     1.000002: {}", " été: ou: non-7       [000] d..1. 123456.000000: {}"],
+    "trace-cmd": ["            bash-1234  [001]   100.000001: {}", " b: c-9 [002] 100.000002:     {}"],
+    "perf": ["bash  1234 [001]   100.000001:     irq:{}", "b: c  12 [002] 100.000002: irq:{}"],
+    "latency": ["    bash-1234    1d..1.  100us : {}", "    bash-1234    1d..1.  101us!: {}"],
+}
+TRACED = (
+    *(
+        "irq_handler_entry: irq=5 name=eth0",
+        "sched_switch: prev_comm=a: b: ==> next_comm=c",
+        "foo:",
+        "foo",
+        "f: : b: c",
+        "no event: here: 1",
+    ),
+    *("été: x: y", "", "# comment: a: b", "=> part: c: d"),
+)
+BARE = [
+    "",
+    "# tracer: nop",
+    "##### CPU 1 buffer started ####",
+    " => ret_from_fork",
+    "cpus=4",
+    "a: b: c",
+    "x: y_z: 1",
+    "{ irq: 5 } hitcount: 3",
+]
+
+
+@pytest.mark.parametrize("tracer", TRACES)
+def test_lines_that_are_cut_behind_their_envelope_have_the_same_marks(tracer: str) -> None:
+    lines = [form.format(text) for form in TRACES[tracer] for text in TRACED]
+    layout = settled(lines * 3)
+    text = pl.Series("text", [*lines, *BARE])
+    cut = layout.cut(text)
+    assert cut is not None and 0 < cut.enveloped.sum() <= len(lines)
+    for known in ([False] * len(text), [n % 3 == 0 for n in range(len(text))], [True] * len(text)):
+        whole, parts = (layout.marks(text, pl.Series(known), c) for c in (None, cut))
+        assert parts.rows() == whole.rows() and parts.columns == whole.columns
+    rows = zip(text, cut.behind, cut.enveloped, strict=True)
+    assert all(
+        line.endswith(behind) and (has or line == behind) and (not has or ": " not in line[: -len(behind) - 2])
+        for line, behind, has in rows
+    )
+    peeled = layout.peel(pl.DataFrame({"line": range(len(lines)), "text": lines})).filter(pl.col("envelope") != "none")
+    assert peeled.height > len(lines) // 2
+    assert all(cut.behind[line].endswith(message) for line, message in peeled.select("line", "msg").iter_rows())
+
+
+def test_lines_whose_envelope_has_no_colon_are_not_cut() -> None:
+    assert settled(["6331@1795220106.408352:pci_cfg_write mch 00:00.0 @0x90 <- 0x33333330"]).cut(pl.Series("text", ["a: b"])) is None
+    assert settled(["[    1.000000] text: more"] * 9).cut(pl.Series("text", ["a: b"])) is None
+    assert settled([" 1)               |  f() {"]).cut(pl.Series("text", ["a: b"])) is None

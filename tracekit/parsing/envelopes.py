@@ -8,12 +8,12 @@ looked at once more, by all rules, when they come.
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import accumulate, compress, count
 
 import polars as pl
 
-from tracekit.grammar.expression import NOTHING
+from tracekit.grammar.expression import NOTHING, holds
 from tracekit.grammar.marks import LAYERS
 from tracekit.grammar.rules import Rule
 from tracekit.parsing.noise import clean
@@ -40,9 +40,20 @@ _EVENTS = {
     "calls": r": ([A-Za-z_][^ :]*):(?: |$)",
 }
 
+_BEGINS = ((": +", "^ *"), (": ", "^"))  # how these begin on a whole line, and behind the first colon of one
+_COLON = ": "  # in the envelopes of most tracers
+
 LOGGERS = ("outer", "collector")  # layers of programs that put something before each line
 _STAMPED = re.compile(r"\[ *[0-9]{1,10}\.[0-9]{6}[ <\]]")
 _SYMBOL = re.compile(r"[0-9a-f]{8,16} [A-Za-z] [^ ]+$")
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Lines of a trace, cut at their first colon: `behind` it stands all that an event rule reads. Lines not `enveloped` are whole."""
+
+    enveloped: pl.Series
+    behind: pl.Series
 
 
 @dataclass(frozen=True)
@@ -146,12 +157,26 @@ class Layout:
         """Return what is the same for layouts that mark alike."""
         return (self._event if self.trace else "", *(rule.name for rule in self._common[:1]))
 
-    def marks(self, text: pl.Series, known: pl.Series) -> pl.DataFrame:
+    def cut(self, text: pl.Series) -> Cut | None:
+        """Cut the lines of a trace where its envelope ends in a colon: what is sought behind it is found in two thirds of the time."""
+        prefix = _prefix(self._common[0]) if self.trace and self._common else ""
+        if not _has_colon(prefix) or not self._event.startswith(":"):
+            return None
+        line = pl.col("text")
+        rest = line.cast(pl.Binary).bin.slice(line.str.find(_COLON, literal=True) + len(_COLON)).cast(pl.String)  # `find` counts bytes
+        enveloped = text.str.contains(prefix)
+        if not enveloped.all():
+            rest = pl.when(pl.lit(enveloped)).then(rest).otherwise(line)
+        return Cut(enveloped, text.to_frame("text").select_seq(rest).to_series())
+
+    def marks(self, text: pl.Series, known: pl.Series, cut: Cut | None = None) -> pl.DataFrame:
         """What the shape of each line tells: whether it only `frames` others (headers, blank lines, rules, markers), is `part` of the event
         before it (stack frames, histogram rows), the name of its trace `event` if any, and whether it has the common `envelope`.
 
         `known`: lines that a rule matches, of which no name is taken: saves 5 % of a dense trace, where a third of the lines are matched.
         """
+        if cut is not None:
+            return self._marks_of_cut(text, known, cut)
         line, never = pl.col("text"), pl.lit(False)
         told = {"frames": line.str.contains(_FRAMES), "part": never, "event": pl.lit(None, dtype=pl.String), "envelope": never}
         if self.trace:
@@ -163,6 +188,17 @@ class Layout:
         if not self.trace and marks["frames"].any():
             marks = marks.with_columns(pl.col("frames") & ~line.str.contains(r"^#[^ #]"))
         return marks
+
+    def _marks_of_cut(self, text: pl.Series, known: pl.Series, cut: Cut) -> pl.DataFrame:
+        """Return the marks of lines that were cut: only those without the envelope may frame others, a name stands at the cut as a rule."""
+        begin, behind = next(b for b in _BEGINS if self._event.startswith(b[0]))
+        named = pl.when(pl.lit(cut.enveloped & ~known)).then(cut.behind)
+        event = text.to_frame("text").select_seq(named.str.extract(behind + self._event.removeprefix(begin)).alias("event")).to_series()
+        rows = true_rows(event.is_null() & ~known)
+        event.scatter(rows, text.gather(rows).str.extract(self._event))
+        bare = true_rows(~cut.enveloped)
+        frames, part = (mask_of(bare.filter(text.gather(bare).str.contains(e)), len(text)) for e in (_FRAMES, _PARTS))
+        return pl.DataFrame([text, frames.alias("frames"), part.alias("part"), event, cut.enveloped.alias("envelope")])
 
     @property
     def _event(self) -> str:
@@ -192,6 +228,11 @@ def divided(frame: pl.DataFrame, like: Iterable[pl.DataFrame]) -> list[pl.DataFr
     """Divide a frame into parts as high as these."""
     heights = [f.height for f in like]
     return [frame.slice(end - height, height) for height, end in zip(heights, accumulate(heights), strict=True)]
+
+
+@cache
+def _has_colon(expression: str) -> bool:
+    return holds(expression, _COLON)
 
 
 def _prefix(rule: Rule) -> str:
@@ -238,6 +279,13 @@ def _clock(used: Mapping[str, int], rules: Mapping[str, Rule], sample: Sequence[
 def true_rows(mask: pl.Series) -> pl.Series:
     """Return the numbers of the rows where a mask is true. For few rows `arg_true` takes five times as long."""
     return pl.int_range(len(mask), dtype=pl.UInt32, eager=True).filter(mask)
+
+
+def mask_of(rows: pl.Series, height: int) -> pl.Series:
+    """Return a mask of this height that is true at some rows."""
+    mask = constant(False, height)
+    mask.scatter(rows, True)
+    return mask
 
 
 def constant(value: bool | str, length: int) -> pl.Series:

@@ -17,6 +17,7 @@ import polars as pl
 from tracekit.grammar.expression import NOTHING, escape
 from tracekit.grammar.rules import Rule
 from tracekit.parsing.complaint import FAULT_IN_BYTES, FAULT_WITHIN_LINE, complaints
+from tracekit.parsing.envelopes import mask_of
 from tracekit.speed import kept
 
 _FEW = 0.3  # share of lines with a text up to which hyperscan is faster: each text that it finds costs a call
@@ -39,12 +40,14 @@ class Finder:
         self.others = _least({t for _, other in self.pairs for t in other})
         self._maybe = _any_of([*self.sure, *self.unsure], self.shapes)
 
-    def find(self, lines: pl.Series, data: bytes = b"") -> pl.Series:
+    def find(self, lines: pl.Series, data: bytes = b"", read: pl.Series | None = None) -> pl.Series:
         """Return which lines a rule could match, and which complain and hold a text of one.
 
-        `data`: the same lines as bytes, for hyperscan; nothing where they differ or the expression is to look.
+        `data`: the same lines as bytes, for hyperscan; nothing where they differ or the expression is to look. `read`: what of each line
+        a rule reads, where that is not all.
         """
-        surely, maybe = (self._scanned(lines, data) if data and self._scan is not None else None) or self._searched(lines)
+        scanned = self._scanned(lines, data) if data and self._scan is not None else None
+        surely, maybe = scanned or self._searched(lines if read is None else read)
         left = (maybe & ~surely).arg_true()
         if len(left):
             surely.scatter(left.filter(self._worth(lines.gather(left))), True)
@@ -69,7 +72,7 @@ class Finder:
         if not self.pairs:
             return maybe, maybe
         rows = maybe.arg_true()
-        return _mask(rows.filter(lines.gather(rows).str.contains(self._surely)), len(lines)), maybe
+        return mask_of(rows.filter(lines.gather(rows).str.contains(self._surely)), len(lines)), maybe
 
     def _scanned(self, lines: pl.Series, data: bytes) -> tuple[pl.Series, pl.Series] | None:
         """Return which lines hold a sure text, and which hold an unsure one; null where the lines are not those of the bytes."""
@@ -77,7 +80,7 @@ class Finder:
         if ends.is_empty() or ends[-1] != len(data) + (not data.endswith(b"\n")):
             return None  # the bytes have carriage returns, which are no longer in the lines
         assert self._scan is not None
-        surely, maybe = (_mask(ends.search_sorted(pl.Series(found, dtype=pl.Int64)), len(lines)) for found in self._scan(data))
+        surely, maybe = (mask_of(ends.search_sorted(pl.Series(found, dtype=pl.Int64)), len(lines)) for found in self._scan(data))
         if any(text in lines[0] for text in self.unsure):
             maybe[0] = True  # no byte stands before this line
         return surely, maybe
@@ -164,9 +167,3 @@ def _least(texts: Iterable[str]) -> list[str]:
 def _any_of(texts: Iterable[str], shapes: Iterable[str] = ()) -> str:
     """Return one expression that every line matches which holds one of these."""
     return "|".join([*sorted(map(escape, texts)), *shapes]) or NOTHING
-
-
-def _mask(rows: pl.Series, height: int) -> pl.Series:
-    mask = pl.Series([False]).new_from_index(0, height)
-    mask.scatter(rows, True)
-    return mask

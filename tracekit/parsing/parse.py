@@ -11,7 +11,7 @@ import polars as pl
 
 from tracekit.parsing.capture import COPIES, RAW, RAW_SCHEMA, SMALL_SOURCE, Captured, Vocabulary, capture, split
 from tracekit.parsing.complaint import complaints, messages, weight
-from tracekit.parsing.envelopes import Layout, constant, divided, true_rows
+from tracekit.parsing.envelopes import Cut, Layout, constant, divided, mask_of, true_rows
 from tracekit.parsing.finder import Finder
 from tracekit.parsing.wrap import Logical, Wrapper, detect
 from tracekit.reading.source import Source
@@ -61,18 +61,22 @@ class _Piece:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A piece with its noise gone, and its lines that a rule could match: these (line, text), and which they are, null where it is all."""
+    """A piece with its noise gone, and its lines that a rule could match: these (line, text), and which they are, null where it is all.
+
+    `cut`: its lines cut behind their envelopes, where they were to be sought in.
+    """
 
     piece: _Piece
     lines: pl.DataFrame
     survivors: pl.DataFrame
     which: pl.Series | None = None
+    cut: Cut | None = None
 
     def marked(self, rows: Mapping[str, pl.Series]) -> pl.Series:
         """Return which lines are among these rows of the survivors; of several logical lines in one, all are if one is."""
-        mask = _scattered(pl.concat(rows.values()), self.survivors.height) if rows else constant(False, self.survivors.height)
+        mask = mask_of(pl.concat(rows.values()), self.survivors.height) if rows else constant(False, self.survivors.height)
         if self.which is not None:
-            mask = _scattered(self.which.arg_true().filter(mask), self.lines.height)
+            mask = mask_of(self.which.arg_true().filter(mask), self.lines.height)
         if "line_end" in self.lines.columns and rows:
             return self.lines.select("line", mask.alias("mask")).select(pl.col("mask").any().over("line")).to_series()
         return mask
@@ -194,8 +198,9 @@ def _look(piece: _Piece, vocabulary: Vocabulary) -> _Seen:
     text = lines["text"]
     if layout.dense or len(text) <= SMALL_SOURCE:
         return _Seen(piece, lines, lines[["line", "text"]])
-    which = _finder(layout, vocabulary).find(text, piece.data)
-    return _Seen(piece, lines, lines[["line", "text"]].filter(which), which)
+    cut = None if piece.data else layout.cut(text)
+    which = _finder(layout, vocabulary).find(text, piece.data, cut.behind if cut else None)
+    return _Seen(piece, lines, lines[["line", "text"]].filter(which), which, cut)
 
 
 def _finder(layout: Layout, vocabulary: Vocabulary) -> Finder:
@@ -236,9 +241,12 @@ class _Counted:
 def _marks(seen: Sequence[_Seen], matched: Sequence[pl.Series]) -> list[pl.DataFrame]:
     """Return the marks of the lines of each piece, given which a rule matches; those with layouts that mark alike are marked together."""
     alike: dict[tuple[str, ...], list[int]] = {}
-    for i, s in enumerate(seen):
-        alike.setdefault(s.piece.layout.marking, []).append(i)
     marked: dict[int, pl.DataFrame] = {}
+    for i, s in enumerate(seen):
+        if s.cut is None:
+            alike.setdefault(s.piece.layout.marking, []).append(i)
+        else:
+            marked[i] = s.piece.layout.marks(s.lines["text"], matched[i], s.cut)
     for own in alike.values():
         lines = [seen[i].lines for i in own]
         text = pl.concat([f["text"] for f in lines]) if len(own) > 1 else lines[0]["text"]
@@ -293,13 +301,6 @@ def _messages(seen: _Seen, rows: pl.Series) -> pl.Series:
     peeled = seen.piece.layout.peel(seen.survivors[rows])
     stamped = peeled["ts_raw"].is_not_null() | (peeled["side"] != "kernel")
     return rows.filter(stamped | messages(peeled["msg"]))
-
-
-def _scattered(rows: pl.Series, height: int) -> pl.Series:
-    """Return a mask of this height that is true at some rows."""
-    mask = constant(False, height)
-    mask.scatter(rows, True)
-    return mask
 
 
 def _raw(frame: pl.DataFrame, piece: _Piece) -> dict[str, pl.DataFrame]:
