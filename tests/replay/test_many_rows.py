@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tracekit_xen.models import lives
 
 from tracekit.pipeline import Engine, Options, analyze
 from tracekit.replay import inputs
@@ -31,6 +32,20 @@ def test_tables_are_the_same(case: Path, engine: Engine, monkeypatch: pytest.Mon
     assert many.findings == few.findings
     assert many.tables.keys() == few.tables.keys()
     assert [n for n, t in few.tables.items() if not t.equals(many.tables[n])] == []
+
+
+XEN = sorted(p.parent for p in SAMPLES.glob("xen.*/*/expected.toml"))
+
+
+@pytest.mark.parametrize("case", XEN, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_lives_of_pirqs_are_the_same_where_they_become_rows_some_at_a_time(
+    case: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = analyze([str(case)], Options(keep_tables=("pirq_lives",)), engine)
+    monkeypatch.setattr(lives, "OVER_AT_ONCE", 2)
+    many = analyze([str(case)], Options(keep_tables=("pirq_lives",)), engine)
+    assert many.findings == few.findings
+    assert many.tables["pirq_lives"].equals(few.tables["pirq_lives"])
 
 
 @pytest.mark.parametrize("merged", [False, True])

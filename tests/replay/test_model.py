@@ -1,5 +1,6 @@
 """Models hear rows in the order of their stream and emit rows."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -129,6 +130,31 @@ def test_a_number_without_room_costs_its_own_row() -> None:
     assert told([1, 2**64 - 1, 2, -(2**63) - 1]) == [1, 2]
     assert told([*range(40), 2**70]) == list(range(40))
     assert told([2**64]) == []
+
+
+@pytest.mark.parametrize("rows", [3, 40])
+def test_rows_that_are_emitted_by_columns_are_those_emitted_one_by_one(rows: int) -> None:
+    class Columns(Model):
+        tables: ClassVar = (Table("numbers", "A row.", (Column("n", pl.Int64()), Column("name", pl.String()))),)
+        needs = ("heard",)
+
+        def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+            places = [row for _, row in rows]
+            self.emit_all("numbers", places, {"n": [row.n for row in places]})
+            return self.frames()
+
+    class OneByOne(Columns):
+        def run(self, rows: Iterable[tuple[str, Row]], tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+            for _, row in rows:
+                self.emit("numbers", row, n=row.n)
+            return self.frames()
+
+    for numbers in (list(range(rows)), [*range(rows), 2**64]):
+        heard = [("heard", Row(n=n, source="a.log", line=i)) for i, n in enumerate(numbers)]
+        by_columns, one_by_one = Columns(), OneByOne()
+        made = by_columns.run(heard, {})["numbers"]
+        assert made.equals(one_by_one.run(heard, {})["numbers"]) and made["n"].to_list() == list(range(rows))
+        assert by_columns.unfit == one_by_one.unfit
 
 
 def test_lists_of_values_are_the_same_in_many_rows_as_in_few() -> None:

@@ -46,12 +46,22 @@ def whole_frame(emitted: Sequence[Emitted], schema: Mapping[str, pl.DataType], m
     cells = {**_own(values, [name for name in schema if name not in ENVELOPE]), **_places(rows)}
     for name in moved:
         cells[name] = [v.get(name, place) for v, place in zip(values, cells[name], strict=True)]
-    if len(rows) <= _FEW:
+    return _frame(cells, schema)
+
+
+def frame_by_columns(rows: Sequence[Row], columns: Mapping[str, Sequence[Any]], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """Build the frame of rows whose own values are columns. Errors: OverflowError, ComputeError where a number fits no column."""
+    return _frame({**dict.fromkeys(schema, [None] * len(rows)), **_places(rows), **columns}, schema)
+
+
+def _frame(cells: Mapping[str, Sequence[Any]], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    length = len(cells[next(iter(schema))])
+    if length <= _FEW:
         told = zip(*map(cells.__getitem__, schema), strict=True)
         return pl.from_dicts([dict(zip(schema, row, strict=True)) for row in told], schema=dict(schema), strict=False)
-    if len(rows) < _MANY:
+    if length < _MANY:
         return pl.DataFrame([_column(name, cells[name], kind) for name, kind in schema.items()])
-    same = {name for name in schema if _plain(name, cells[name][0]) and cells[name].count(cells[name][0]) == len(rows)}
+    same = {name for name in schema if _plain(name, cells[name][0]) and cells[name].count(cells[name][0]) == length}
     frame = pl.DataFrame([_column(name, cells[name], kind) for name, kind in schema.items() if name not in same])
     return frame.with_columns(pl.lit(cells[name][0], schema[name]).alias(name) for name in same).select(*schema)
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import polars as pl
 
 from tracekit.guard import guarded
-from tracekit.replay.emission import Emitted, fitting_frame, joined
+from tracekit.replay.emission import Emitted, fitting_frame, frame_by_columns, joined
 from tracekit.replay.inputs import Case, Inputs, Key, OfAll, OfStream, Parts
 from tracekit.replay.row import Row as Row
 from tracekit.replay.row import ordered, ordered_by_frames
@@ -109,6 +109,14 @@ class Model:
             self._framed.setdefault(table, []).append(self._frame(table))
             self._emitted[table].clear()
         self._framed.setdefault(table, []).append(frame)
+
+    def emit_all(self, table: str, rows: Sequence[Row], columns: Mapping[str, Sequence[Any]]) -> None:
+        """Emit many rows of `table`, each placed where one of `rows` stands; `columns`: their own values, a column at a time."""
+        try:
+            self.emit_frame(table, frame_by_columns(rows, columns, self.schemas()[table]))
+        except (pl.exceptions.ComputeError, OverflowError):  # a bad number costs its own row
+            for row, values in zip(rows, zip(*columns.values(), strict=True), strict=True):
+                self.emit(table, row, **dict(zip(columns, values, strict=True)))
 
     @classmethod
     def played(cls, parts: Parts) -> Iterable[tuple[str, pl.DataFrame]]:
