@@ -29,7 +29,7 @@ WORSE = 1.2
 # kind, bytes
 LOGS = (
     *(("dmesg", size << 20) for size in (10, 100, 1024)),
-    *(("ftrace", 100_000_000), ("calls", 50_000_000), ("graph", 50_000_000)),
+    *(("ftrace", 100_000_000), ("ftrace", 500_000_000), ("calls", 50_000_000), ("graph", 50_000_000)),
 )
 QUICK = (("dmesg", 4 << 20), ("dmesg", 32 << 20), ("ftrace", 8_000_000), ("calls", 4_000_000), ("graph", 4_000_000))
 
