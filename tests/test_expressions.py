@@ -93,7 +93,7 @@ def test_what_is_no_code_is_not_run(tmp_path: Path) -> None:
 
 def test_the_command_line_keeps_the_methods_of_its_classes(tmp_path: Path) -> None:
     code = (
-        "import sys; from tracekit.cli import main as cli\ncli._status = lambda: __import__('tracekit.run') and print(%s) or 0\ncli.main()"
+        "import sys; from tracekit.cli import main as cli\ncli._called = lambda: __import__('tracekit.run') and print(%s) or 0\ncli.main()"
     )
     compiles = "sys.modules['dataclasses'].exec.__self__.more"
     for more in ("True", "False"):

@@ -81,7 +81,7 @@ def test_the_allocator_is_asked_to_return_memory_before_polars_starts_it(
     name = "_RJEM_MALLOC_CONF"
     monkeypatch.delenv(name, raising=False) if given is None else monkeypatch.setenv(name, given)
     code = "import os, sys; from tracekit.cli import main as cli\n"
-    code += f"cli._status = lambda: print(os.environ.get('{name}'), 'polars' in sys.modules) or 0\ncli.main()"
+    code += f"cli._called = lambda: print(os.environ.get('{name}'), 'polars' in sys.modules) or 0\ncli.main()"
     for command, found in (("analyze", read), ("report", read), ("batch", given)):
         done = subprocess.run([sys.executable, "-c", code, command], capture_output=True, text=True, timeout=60)
         assert done.stdout == f"{found} False\n", done.stderr

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tracekit.batch import marks
 from tracekit.batch.results import is_results
 from tracekit.errors import SourceError
 from tracekit.reading import bundle
@@ -58,9 +59,9 @@ def case(path: str) -> Case:
         return Case(path, int(info.get("size") or 0), f"{info.get('size')}:{mark}")
     status = os.stat(path)
     if not stat.S_ISDIR(status.st_mode):
-        return Case(path, status.st_size, _mark(status), max(status.st_mtime_ns, status.st_ctime_ns))
+        return Case(path, status.st_size, marks.of(status), max(status.st_mtime_ns, status.st_ctime_ns))
     files = [(name, os.lstat(name)) for name in _files(path)]
-    told = "".join(f"{name.removeprefix(path)}\0{_mark(s)}\n" for name, s in files).encode("utf-8", "surrogateescape")
+    told = "".join(f"{name.removeprefix(path)}\0{marks.of(s)}\n" for name, s in files).encode("utf-8", "surrogateescape")
     changed = max((max(s.st_mtime_ns, s.st_ctime_ns) for _, s in files), default=0)
     return Case(path, sum(s.st_size for _, s in files), hashlib.blake2b(told, digest_size=16).hexdigest(), changed)
 
@@ -133,7 +134,3 @@ def _files(folder: str) -> list[str]:
     """Return the regular files below a folder; links are not followed."""
     names = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
     return sorted(n for n in names if os.path.isfile(n) and not os.path.islink(n))
-
-
-def _mark(status: os.stat_result) -> str:
-    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"

@@ -8,7 +8,6 @@ The manifest holds the rows, the size and the checksum of every file, so that a 
 it. The next batch leaves such a part out and analyzes its cases again.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -22,6 +21,7 @@ from typing import Any
 
 import polars as pl
 
+from tracekit.batch import lock
 from tracekit.batch.rows import SCHEMA, TABLES, Reply
 from tracekit.errors import TracekitError
 
@@ -332,11 +332,10 @@ class Writer(Results):
         return sum(file["bytes"] for file in self.manifest["files"][part].values())
 
     def _lock(self) -> None:
-        self._held = (self.path / ".lock").open("w")
-        try:
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ResultsError(f"{self.path}: another batch is writing there") from None
+        held = lock.taken(self.path)
+        if held is None:
+            raise ResultsError(f"{self.path}: another batch is writing there")
+        self._held = held
 
     def _guarded(self, write: Any) -> None:
         try:

@@ -13,9 +13,9 @@ from hashlib import blake2b
 import polars as pl
 
 from tracekit import __version__
-from tracekit.batch import fingerprint, supervise
+from tracekit.batch import fingerprint, marks, supervise
 from tracekit.batch.cases import Case
-from tracekit.batch.results import ResultsError, Writer
+from tracekit.batch.results import Results, ResultsError, Writer
 from tracekit.batch.rows import TABLES, Reply
 from tracekit.batch.supervise import Refused, Task
 from tracekit.batch.worker import Job
@@ -29,7 +29,7 @@ _TASKS = 4  # a worker, at least, where there are that many cases
 _FLUSH_S, _FLUSH_CASES = 5.0, 2000
 _TICK_S = 1.0
 _LOSSES = 20  # tasks in a row that may be lost with their executor's workers
-_SETTLED = 2_000_000_000  # ns that a file must have been left alone for its times to be trusted
+_SETTLED = marks.SETTLED
 # Failures that say nothing about the case: it is tried again by the next batch.
 _PASSING = ("start", "killed", "unseen", "io")
 
@@ -126,6 +126,13 @@ def run(
             writer.finish(str(error) or "the batch was interrupted")
         raise
     return progress
+
+
+def rests(cases: Sequence[Case], results: str, settings: Settings) -> bool:
+    """Return whether a batch over these cases would find nothing to do, and leave the results as they are. Errors: ResultsError."""
+    kept = Results(results)
+    same = kept.manifest["complete"] and kept.manifest["engine"] == settings.engine and kept.manifest["settings"] == _told(settings)
+    return same and not _todo(cases, kept.table("cases").collect(), settings)[0]
 
 
 class Processes(ThreadPoolExecutor):

@@ -25,7 +25,9 @@ from tracekit.cli import isolate as cli_isolate
 from tracekit.cli import options as cli_options
 from tracekit.cli import redaction as cli_redaction
 from tracekit.cli import status as cli_status
+from tracekit.cli import unchanged as cli_unchanged
 from tracekit.cli.output import complain, say, traced, write
+from tracekit.cli.unchanged import duration, summary
 from tracekit.errors import TracekitError, UsageError
 from tracekit.unseen import csv_cell
 
@@ -86,10 +88,11 @@ def batch(
     """
     from dataclasses import replace
 
+    before = cli_unchanged.before(paths or [], results)
     wishes = cli_control.entries(config, select, ignore, severity, set_, baseline, fail_on)
     limit = cli_control.threshold(wishes)
-    from tracekit.batch import cases
-    from tracekit.batch.run import Settings, run
+    from tracekit.batch import cases, unchanged
+    from tracekit.batch.run import Settings, rests, run
     from tracekit.batch.supervise import Budget
     from tracekit.batch.view import View
     from tracekit.reading import archive
@@ -132,9 +135,15 @@ def batch(
         cli_redaction.keep(tokens, kept)
     for file in done.damaged:
         complain(f"{results}: {file}: its cases were analyzed again")
-    seen = View(results, control, date.today())
-    say(_summary(done, results, seen.suppressed))
-    raise typer.Exit(cli_status.of_results(seen, limit, [settings.label(c) for c in found]))
+    with unchanged.alone(str(results)) as alone:
+        seen = View(results, control, date.today())
+        analyzed = done.done - done.failed - done.same
+        say(summary(analyzed, done.found, done.failed, done.unchanged + done.same, done.begun, seen.suppressed, results))
+        status = cli_status.of_results(seen, limit, [settings.label(c) for c in found])
+        plain = alone and not errors and not control.baseline
+        if before and plain and rests(found, str(results), settings):
+            unchanged.keep(before, unchanged.Answer(len(found), seen.suppressed, status))
+    raise typer.Exit(status)
 
 
 def report(
@@ -264,7 +273,7 @@ class Meter:
         self.last = now
         rate = p.done / max(now - p.begun, 1e-3)
         left = (p.bytes - p.bytes_done) / max(p.bytes_done, 1) * (now - p.begun)
-        told = f"{p.done:,} of {p.cases:,} cases, {rate:,.1f}/s, {_duration(left)} left, {p.found:,} with a fault, {p.failed:,} failed"
+        told = f"{p.done:,} of {p.cases:,} cases, {rate:,.1f}/s, {duration(left)} left, {p.found:,} with a fault, {p.failed:,} failed"
         sys.stderr.write(f"\r{told:<100}" if self.terminal else f"{told}\n")
         sys.stderr.flush()
         self.wrote = True
@@ -425,17 +434,3 @@ def _cells(column: "pl.Series") -> "pl.Series":
 def _escaped(m: re.Match[str]) -> str:
     units = m[0].encode("utf-16-be")
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
-
-
-def _summary(p: "Progress", results: Path, suppressed: int) -> str:
-    took = _duration(time.monotonic() - p.begun)
-    analyzed = p.done - p.failed - p.same
-    told = f"{analyzed:,} case{'' if analyzed == 1 else 's'} analyzed, {p.found:,} with a fault"
-    told += f", {p.failed:,} failed, {p.unchanged + p.same:,} unchanged, in {took}"
-    told += f"; {suppressed:,} finding{'' if suppressed == 1 else 's'} suppressed" if suppressed else ""
-    return f"{told}. Next: tracekit report {results}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, s = divmod(int(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {s} s" if minutes else f"{seconds:.1f} s"

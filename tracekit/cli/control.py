@@ -26,8 +26,9 @@ def entries(
 ) -> "list[Entry]":
     """Return what the file and the options say together. Errors: UsageError."""
     from tracekit.config import entries as written
+    from tracekit.config import place
 
-    path = written.found(Path.cwd()) if config is None else None if config == "none" else Path(config)
+    path = place.found(Path.cwd()) if config is None else None if config == "none" else Path(config)
     file = [] if path is None else written.of_file(path)
     options = written.of_options(select or (), ignore or (), severity or (), settings or (), baseline, fail_on)
     return written.together(file, options)

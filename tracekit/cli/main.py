@@ -1,14 +1,13 @@
 """The command line: which module has which command. One that is called by its name is loaded alone: a small log is answered sooner."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
 
 from tracekit import __version__
 from tracekit.cli.output import Output, complain
 from tracekit.errors import TracekitError
-from tracekit.speed import end_without_search, keep_compiled, return_memory_soon, search_rarely
 
 if TYPE_CHECKING:
     import typer
@@ -69,22 +68,31 @@ def application(names: Iterable[str] = COMMANDS) -> "typer.Typer":
 
 def main() -> None:
     """Run the command line; exit status as `analyze --help` says, 2 for wrong usage too, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    sys.stdout, sys.stderr = Output(sys.stdout), Output(sys.stderr, needed=False)
+    sys.exit(_status(_ready))
+
+
+def _ready() -> None:
+    """Do what saves time and memory, before anything of weight is loaded."""
+    from tracekit.speed import end_without_search, keep_compiled, return_memory_soon, search_rarely
+
     if sys.argv[1:2] != ["batch"]:
         return_memory_soon()
     search_rarely()
     end_without_search()
     keep_compiled()
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    sys.stdout, sys.stderr = Output(sys.stdout), Output(sys.stderr, needed=False)
-    sys.exit(_status())
 
 
-def _status() -> int:
+def _status(ready: Callable[[], None] = lambda: None) -> int:
     try:
-        paths = sys.argv[2:] if sys.argv[1:2] == ["analyze"] else []
-        status = _analyzed(paths) if paths and not any(map(_is_option, paths)) else _called()
+        status = _unchanged()
+        if status is None:
+            ready()
+            paths = sys.argv[2:] if sys.argv[1:2] == ["analyze"] else []
+            status = _analyzed(paths) if paths and not any(map(_is_option, paths)) else _called()
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
@@ -107,6 +115,15 @@ def _status() -> int:
 def _is_option(argument: str) -> bool:
     """Return whether an argument may be an option: a dash alone is standard input."""
     return argument.startswith("-") and argument != "-"
+
+
+def _unchanged() -> int | None:
+    """Answer a batch in which nothing changed, without what the command loads; null where it has to look, and for other commands."""
+    if sys.argv[1:2] != ["batch"]:
+        return None
+    from tracekit.cli import unchanged
+
+    return unchanged.status(sys.argv[2:])
 
 
 def _analyzed(paths: list[str]) -> int:

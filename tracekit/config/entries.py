@@ -7,7 +7,6 @@ from typing import Any
 
 from tracekit.errors import UsageError, nearest
 
-FILES = ("tracekit.toml", "pyproject.toml")
 KEYS = ("select", "ignore", "baseline", "fail-on", "severity", "set", "suppress")
 SUPPRESS = ("code", "device", "fingerprint", "reason", "until")
 
@@ -20,17 +19,6 @@ class Entry:
     value: Any
     origin: str  # the file, or the option
     name: str = ""
-
-
-def found(start: Path) -> Path | None:
-    """Return the nearest file upwards that has settings of tracekit: `tracekit.toml`, or a `pyproject.toml` with `[tool.tracekit]`."""
-    folder = start.resolve()
-    for place in (folder, *folder.parents):
-        for name in FILES:
-            path = place / name
-            if path.is_file() and (name == FILES[0] or "tool.tracekit" in path.read_text(encoding="utf-8", errors="replace")):
-                return path
-    return None
 
 
 def of_file(path: Path) -> list[Entry]:
