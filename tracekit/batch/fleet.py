@@ -18,7 +18,7 @@ _NAME = pl.coalesce(pl.col("machine").cast(pl.String), "case").alias("name")  # 
 
 def fleet(results: Results, against: Results | None = None) -> Fleet:
     """Sum up the results of a batch, and compare them with an earlier batch where one is given."""
-    cases = _cases(results)
+    cases = _cases(results, named=against is not None)
     found = _faults(results, cases)
     done = _placed(cases.filter(pl.col("status") == "done"), found)
     earlier = _Earlier(against, done) if against else None
@@ -60,7 +60,7 @@ class _Earlier:
     """The results of an earlier batch for the machines that are in both. A case without a host name is identified by its path."""
 
     def __init__(self, results: Results, done: pl.DataFrame) -> None:
-        cases = _cases(results)
+        cases = _cases(results, named=True)
         found = _faults(results, cases)
         there = _names(_placed(cases.filter(pl.col("status") == "done"), found))
         here = _names(done)
@@ -86,11 +86,15 @@ class _Earlier:
         return frame.filter(_NAME.is_in(self.both))
 
 
-def _cases(results: Results) -> pl.DataFrame:
-    """Return (result, case, status, machine, kernel, qemu, xen, doubtful) of all cases; `doubtful`: an all-clear is not to be trusted."""
+def _cases(results: Results, named: bool) -> pl.DataFrame:
+    """Return (result, status, machine, kernel, qemu, xen, doubtful) of all cases; `doubtful`: an all-clear is not to be trusted.
+
+    `named`: with `case` too. The paths of a million cases take more memory than all else of them.
+    """
     releases = pl.col("kernel", "qemu", "xen").cast(pl.Categorical)
     doubtful = (pl.col("doubts").list.len() > 0).alias("doubtful")
-    return results.table("cases").select("result", "case", "status", "machine", releases, doubtful).collect()
+    columns = ("result", *(["case"] if named else []), "status", "machine")
+    return results.table("cases").select(*columns, releases, doubtful).collect(engine="streaming")
 
 
 def _faults(results: Results, cases: pl.DataFrame) -> pl.DataFrame:
@@ -107,7 +111,9 @@ def _faults(results: Results, cases: pl.DataFrame) -> pl.DataFrame:
         pl.col("severity").cast(pl.Enum(SEVERITIES)),
         pl.col("grade").cast(pl.Enum(GRADES)),
     )
-    joined = frame.sort("case", "finding").collect().join(of_case, on="result", how="left", maintain_order="left")
+    found = frame.collect(engine="streaming").sort("case", "finding")
+    of_case = of_case.filter(pl.col("result").is_in(found["result"].unique().implode()))  # a join with few rows takes little memory
+    joined = found.join(of_case, on="result", how="left", maintain_order="left")
     return joined.with_columns(_name("machine", "host").alias("machine")).drop("host").with_columns(_place())
 
 
@@ -124,9 +130,11 @@ def _reasons(cases: pl.DataFrame, results: Results) -> list[dict[str, Any]]:
 
 
 def _placed(cases: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
-    """Return (result, case, machine, kernel, place) of the cases, and of every machine of a case of several that has a fault."""
-    machines = cases.select("result", "case", _name("machine").alias("machine"), "kernel").with_columns(_place())
-    return pl.concat([machines, found.select("result", "case", "machine", "kernel", "place")])
+    """Return (result, machine, kernel, place) of the cases, with `case` where they have it, and of every machine of a case of several that
+    has a fault."""
+    machines = cases.with_columns(_name("machine").alias("machine")).with_columns(_place())
+    columns = [c for c in ("result", "case", "machine", "kernel", "place") if c in machines.columns]
+    return pl.concat([machines.select(columns), found.select(columns)])
 
 
 def _name(*columns: str) -> pl.Expr:

@@ -19,8 +19,8 @@ _TOLD = ("group", "code", "severity", "grade", "case", "machine", "subject", "fi
 
 def kernels(placed: pl.DataFrame) -> dict[str, int]:
     """Count the machines, and the cases without a host name, by their kernel's release."""
-    counts = placed.group_by(_KERNEL).agg(pl.col("place").n_unique().alias("n")).sort("kernel")
-    return dict(counts.iter_rows())
+    counts = placed.group_by(pl.col("kernel").fill_null("")).agg(pl.col("place").n_unique().alias("n"))
+    return dict(counts.with_columns(_KERNEL).sort("kernel").iter_rows())
 
 
 def grid(group: pl.DataFrame) -> dict[str, dict[str, int]]:
