@@ -375,6 +375,22 @@ def test_a_plugin_that_is_installed_is_looked_at(place: Path, monkeypatch: pytes
     fingerprint.digest.cache_clear()
 
 
+def test_code_that_changed_is_looked_at(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = place / "site/acme_rules/ring.lark"
+    code.parent.mkdir(parents=True)
+    code.write_text("one")
+    monkeypatch.syspath_prepend(str(place / "site"))
+    monkeypatch.setattr(fingerprint, "_PACKAGES", (*fingerprint._PACKAGES, "acme_rules"))
+    fingerprint.digest.cache_clear()
+    said()
+    assert said().looked is ANSWERED
+    code.write_text("two")
+    fingerprint.digest.cache_clear()
+    assert "3 cases analyzed" in said().out
+    assert said().looked is ANSWERED
+    fingerprint.digest.cache_clear()
+
+
 def test_a_plugin_in_a_file_is_looked_at(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said()
     (place / "acme.py").write_text("from tracekit import hookimpl\n")
