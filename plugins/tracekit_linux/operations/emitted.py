@@ -72,6 +72,12 @@ class Emitted:
         return pl.DataFrame([columns[name].alias(name) for name in schema])
 
 
+def sized(name: str, kind: pl.DataType) -> pl.Expr:
+    """Return a column of an operation without numbers that no vector table can have."""
+    own = pl.col(name).cast(kind)
+    return pl.when(~(own > LARGEST).fill_null(False)).then(own).alias(name) if name in SIZES else own
+
+
 def _believed(name: str, cells: Sequence[Any]) -> Sequence[Any]:
     """Return the cells without numbers that no vector table can have: the line is damaged."""
     return [None if v is not None and v > LARGEST else v for v in cells] if name in SIZES else cells

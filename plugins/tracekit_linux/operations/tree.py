@@ -17,10 +17,25 @@ EVER = 1 << 62
 MASK = (1 << 64) - 1
 # One call of these is about one device: what stands below it is about the same one.
 SET_IRQS = ("vfio_pci_set_irqs_ioctl", "vfio_pci_set_msi_trigger")
+ALLOC_AT = ("pci_msix_alloc_irq_at", "vfio_msi_alloc_irq", "msi_domain_alloc_irq_at")
 ENABLES = ("__pci_enable_msix_range", "__pci_enable_msi_range")
 ALLOCATIONS = (*ENABLES, "pci_alloc_irq_vectors_affinity", "pci_alloc_irq_vectors")
+CLOSING = ("vfio_pci_core_disable", "vfio_pci_core_close_device")
+SETUPS = ("pci_setup_msix_device_domain", "pci_setup_msi_device_domain")
+INSERTS = ("msi_insert_desc", "msi_add_msi_desc")
+FREES = ("pci_free_irq_vectors", "pci_disable_msix", "pci_disable_msi")
+# Calls after which a `struct pci_dev` is gone (drivers/pci/remove.c).
+REMOVALS = ("pci_destroy_dev", "pci_stop_and_remove_bus_device", "pci_stop_and_remove_bus_device_locked", "pci_release_dev")
+XEN = (
+    "xen_initdom_setup_msi_irqs", "xen_hvm_setup_msi_irqs", "xen_setup_msi_irqs", "xen_bind_pirq_msi_to_irq", "xen_destroy_irq",
+)  # fmt: skip
 SYSTEM_CALL = "sys_ioctl"
-ALLOC_AT = ("pci_msix_alloc_irq_at", "vfio_msi_alloc_irq", "msi_domain_alloc_irq_at")
+# What is an operation, or may be one.
+READ = (
+    "vfio_pci_core_enable", *CLOSING, *SET_IRQS, SYSTEM_CALL, *ALLOCATIONS, *SETUPS, "msi_create_device_irq_domain",
+    "msi_remove_device_irq_domain", *INSERTS, "msi_domain_insert_msi_desc", *ALLOC_AT, "pci_msix_vec_count",
+    "vfio_msi_set_vector_signal", *FREES, "vfio_iommu_type1_attach_group", *XEN,
+)  # fmt: skip
 ABOUT_ONE = frozenset((*SET_IRQS, *ALLOCATIONS, *ALLOC_AT))
 # vfio-msix[3](0000:00:08.0): name of the action of a VFIO vector (drivers/vfio/pci/vfio_pci_intrs.c).
 VFIO_ACTION = r"vfio-msix?\[([0-9]{1,4})\]\(([0-9a-f]{4,5}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\)"
@@ -45,7 +60,7 @@ class Node:
     attempt: "Node | None" = None  # the enable or single allocation that it is or belongs to
     asked: "Node | None" = None  # the SET_IRQS request that it is or belongs to
     at: int = 0  # its row among the calls
-    about: tuple[int | None, int | None] = (None, None)  # (pci_dev, vdev) that it or the nearest call around it names
+    about: int | None = None  # the `struct pci_dev *` that it or the nearest call around it names
     life: Any = None  # what it names itself, or the calls below that request name (`Identities`)
 
     @property
@@ -124,14 +139,13 @@ class Tree:
         return node
 
 
-def trees(calls: pl.DataFrame) -> list[Tree]:
-    """Return the calls of each source as a tree."""
-    parts = sources_of(calls.sort("source", "line", maintain_order=True))
-    return [_tree(list(rows_of(part.drop("args"))), _arguments(part), part) for part in parts]
+def tree_of(calls: pl.DataFrame) -> Tree:
+    """Return the calls of one source, in the order of their lines, as a tree."""
+    return _tree(list(rows_of(calls.drop("args"))), _arguments(calls), calls)
 
 
 def trees_of_few(calls: Iterable[Row]) -> list[Tree]:
-    """Return the same as `trees`, of few calls."""
+    """Return the calls of each source as a tree: few calls."""
     by_source: dict[str, list[Row]] = {}
     for row in calls:
         by_source.setdefault(row.source, []).append(row)
@@ -148,10 +162,7 @@ def sources_of(frame: pl.DataFrame) -> list[pl.DataFrame]:
 
 
 def _tree(rows: Sequence[Row], arguments: Mapping[int, Mapping[str, int | None]], calls: pl.DataFrame | None = None) -> Tree:
-    nodes = [
-        Node(row, row.function or row.function_hint or "", at=at, args=arguments.get(row.id, {}), last=row.line_end or EVER)
-        for at, row in enumerate(rows)
-    ]
+    nodes = [Node(row, row.function or row.function_hint or "", at=at, args=arguments.get(row.id, {})) for at, row in enumerate(rows)]
     by_id = {n.row.id: n for n in nodes}
     lanes: dict[str, list[Node]] = {}
     for n in nodes:
@@ -178,8 +189,7 @@ def _set_requests(nodes: Sequence[Node]) -> None:
             n.request = above.request or n
             n.attempt = _attempt(n, above.attempt, id(n) in enabling)
             n.asked = _asked(n, above.asked, id(n) in requesting)
-        dev, vdev = above.about
-        n.about = (dev if n.device is None else n.device, vdev if n.vdev is None else n.vdev)
+        n.about = above.about if n.device is None else n.device
 
 
 def _enclosing(nodes: Iterable[Node], names: Collection[str]) -> set[int]:
@@ -229,24 +239,44 @@ def _arguments_of_few(calls: Iterable[Row]) -> dict[int, dict[str, int | None]]:
     return found
 
 
-def _set_ends(lane: list[Node]) -> None:
-    """End each call without a return at the next call that is not below it, and no later than its caller."""
-    lasting: list[Node] = []
-    for n in lane:
-        above = set(map(id, n.chain())) if lasting else ()
-        while lasting and id(lasting[-1]) not in above:
-            lasting.pop().last = n.row.line - 1
-        if n.last == EVER and _container(n):
+def _set_ends(lane: Sequence[Node]) -> None:
+    numbers = {id(n): i for i, n in enumerate(lane)}
+    callers = [None if n.parent is None else numbers[id(n.parent)] for n in lane]
+    last = last_lines([n.row.line for n in lane], [n.row.line_end for n in lane], callers, [n.name for n in lane])
+    for n, line in zip(lane, last, strict=True):
+        n.last = line
+
+
+def last_lines(lines: Sequence[int], ends: Sequence[int | None], callers: Sequence[int | None], names: Sequence[str]) -> list[int]:
+    """Return the last line that can belong to each call of a lane, given its first, that of its return, its caller and its name.
+
+    A call without a return ends at the next call that is not below it, and no later than its caller.
+    """
+    last = [end or EVER for end in ends]
+    lasting: list[int] = []
+    for n, line in enumerate(lines):
+        above = set(_chain(n, callers)) if lasting else ()
+        while lasting and lasting[-1] not in above:
+            last[lasting.pop()] = line - 1
+        if last[n] == EVER and _container(names[n]):
             lasting.append(n)
-        elif n.last == EVER:
-            n.last = n.row.line
-    for n in lane:
-        if n.parent is not None:
-            n.last = min(n.last, n.parent.last)
+        elif last[n] == EVER:
+            last[n] = line
+    for n, caller in enumerate(callers):
+        if caller is not None:
+            last[n] = min(last[n], last[caller])
+    return last
 
 
-def _container(n: Node) -> bool:
-    known = FUNCTIONS.get(n.name)
+def _chain(n: int, callers: Sequence[int | None]) -> Iterator[int]:
+    at: int | None = n
+    while at is not None:
+        yield at
+        at = callers[at]
+
+
+def _container(name: str) -> bool:
+    known = FUNCTIONS.get(name)
     return known is None or (known.rank is not None and known.reach == 99)
 
 
@@ -269,6 +299,11 @@ def set_up_irqs(tree: Tree, tables: Inputs) -> list[tuple[int, int, Node]]:
         if irq is not None and irq > 0 and n.parent is not None:
             found.append((n.row.line, irq, n.parent))
     return sorted(found, key=itemgetter(0, 1))
+
+
+def last_irqs(irqs: Iterable[tuple[int, int, Node]]) -> dict[int, int]:
+    """Return call -> the irq set up last inside it. `irqs`: those of `set_up_irqs`."""
+    return {n.row.id: irq for _, irq, node in irqs for n in node.chain()}
 
 
 def _of_source(tables: Inputs, name: str, source: str) -> Iterable[Row]:
