@@ -1,10 +1,14 @@
 """Replay of the vector tracepoints: failed attempts, holders, overcommit, and each activation against the pool's prediction."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from tracekit import ENOSPC, PREDICTIONS, SWAPPED, Model, Row, Table
+from tracekit import ENOSPC, PREDICTIONS, SWAPPED, Inputs, Model, Row, Table
 from tracekit_irq.machines.vector_pool import OK, activation
+from tracekit_irq.models import granted
 from tracekit_irq.tables import VECTOR_FAILURES, VECTOR_LIVES, VECTOR_OVERCOMMITS
+
+FEW = 700  # allocations up to which a loop is sooner done than columns are made
 
 
 class Vectors(Model):
@@ -32,6 +36,17 @@ class Vectors(Model):
         self.left: dict[Any, Row | None] = {}  # lane -> what was available when the first of them failed
         self.before: dict[Any, tuple[int | None, bool]] = {}  # lane -> vectors available before the attempt, and `counted` then
         self.live: dict[int, Row] = {}
+
+    def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
+        if (
+            tables.height("vector_alloc") <= FEW
+            or tables.height(*set(self.handled).difference(granted.READ))
+            or not granted.all_granted(tables)
+        ):
+            super().play(rows, tables)
+            return
+        self.emit_frame("predictions", granted.predictions(tables, self.schemas()["predictions"]))
+        self.emit_frame("vector_lives", granted.lives(tables, self.schemas()["vector_lives"]))
 
     def on_irq_matrix_reserve(self, e: Row) -> None:
         """Read a reservation: the first step of an allocation, or the rest of an ended activation."""
