@@ -67,6 +67,8 @@ def recordings(tables: Mapping[str, pl.DataFrame]) -> list[Recording]:
 
     Sources of a Xen dom0 are left out: Xen's private irq domain has no size (arch/x86/pci/xen.c, xen_create_pci_msi_domain).
     """
+    if not any(tables[name].height for name in ("enables", "windows") if name in tables):
+        return []  # all other rows are of sessions in which nothing was asked for
     made = [_recording(source, rows, tables, index) for source, rows in functions(tables, OF_FUNCTION) for index in KINDS]
     best: dict[tuple[str, int], int] = {}
     for r in made:
@@ -82,7 +84,7 @@ def functions(tables: Mapping[str, pl.DataFrame], names: Sequence[str]) -> list[
         for row in rows_of(tables[name]) if name in tables else ():
             place = groups.setdefault((row.source, row.machine, row.boot), {})
             place.setdefault(device_of(row), {}).setdefault(name, []).append(row)
-    xen = set(tables["op_xen_setup"]["source"].unique()) if "op_xen_setup" in tables else set()
+    xen = set(tables["op_xen_setup"]["source"].to_list()) if "op_xen_setup" in tables else set()
     return [(place[0], rows) for place, by in groups.items() if place[0] not in xen for rows in _adopted(by)]
 
 

@@ -63,3 +63,20 @@ def test_rows_come_in_the_order_of_the_stream(merged: bool) -> None:
 def _rows(places: list[tuple[int | None, ...]], spans: dict[str, pl.DataType]) -> pl.DataFrame:
     named = [dict(zip(("line", "ts", "ts_end", "line_end"), place, strict=False)) for place in places]
     return pl.DataFrame(named, schema={**ENVELOPE, **spans})
+
+
+def test_rows_of_few_rows_and_of_many_hold_the_same_values() -> None:
+    cells = {
+        "number": pl.Series([1 << 64 - 1, None], dtype=pl.UInt64),
+        "signed": pl.Series([-34, None], dtype=pl.Int64),
+        "text": pl.Series(["vfio-msi[0]", None]),
+        "flag": pl.Series([True, None]),
+        "numbers": pl.Series([[0, None], None], dtype=pl.List(pl.UInt32)),
+        "structs": pl.Series([[{"vector": 3, "first": None}], []], dtype=pl.List(pl.Struct({"vector": pl.Int64, "first": pl.Int64}))),
+        "struct": pl.Series([{"vector": 3}, None], dtype=pl.Struct({"vector": pl.Int64})),
+    }
+    few = pl.DataFrame(cells)
+    rows = list(rows_of(few))
+    assert rows == list(rows_of(pl.concat([few] * 100)))[:2]
+    assert list(map(repr, rows)) == list(map(repr, list(rows_of(pl.concat([few] * 100)))[:2]))
+    assert list(rows_of(few.clear())) == []

@@ -203,7 +203,7 @@ def _driver(texts: Iterable[str], bdf: str | None) -> str:
 def _machine(run: Run) -> str:
     """Return the host name that most rows carry; "" where no line has one."""
     named = [f.machine for f in run.findings if f.machine]
-    named += [m for t in run.tables.values() if "machine" in t.columns for m in t["machine"].to_list() if m]
+    named += [m for t in run.tables.values() if t.height and "machine" in t.columns for m in t["machine"].to_list() if m]
     return Counter(named).most_common(1)[0][0] if named else ""
 
 

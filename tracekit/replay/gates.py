@@ -149,7 +149,7 @@ def marked(texts: Iterable[str]) -> list[str]:
 
 def gate_value(gates: pl.DataFrame | None, code: str, source: str | None = None) -> bool | None:
     """Return a gate's value by the same source, else by all others if they agree, observed before assumed; None if it is not known."""
-    if gates is None:
+    if gates is None or code not in gates["gate"].to_list():
         return None
     told: dict[tuple[bool, str], set[bool]] = {}
     for gate, value, basis, by in zip(*(gates[c].to_list() for c in ("gate", "value", "basis", "source")), strict=True):

@@ -79,8 +79,11 @@ def _kernel_by_gates(gates: pl.DataFrame | None) -> str:
 
 def _seen(gates: pl.DataFrame | None) -> Iterator[str]:
     """Yield the gates of host and client that the lines show, the absent ones with a minus."""
-    observed = None if gates is None else gates.filter((pl.col("basis") == "observed") & (pl.col("side") != "guest").fill_null(True))
-    for code in SEEN:
+    if gates is None:
+        return
+    shown = [basis == "observed" and side != "guest" for basis, side in zip(gates["basis"].to_list(), gates["side"].to_list(), strict=True)]
+    observed = gates if all(shown) else gates.filter(pl.Series(shown, dtype=pl.Boolean))
+    for code in SEEN if any(shown) else ():
         if (value := gate_value(observed, code)) is not None:
             yield code if value else f"-{code}"
 
