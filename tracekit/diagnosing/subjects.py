@@ -64,7 +64,7 @@ def device_of(row: Any) -> tuple[str, Any] | None:
 
     Takes a model's row and a table's.
     """
-    is_mapping = isinstance(row, Mapping)
+    is_mapping = not isinstance(row, tuple) and isinstance(row, Mapping)  # a model's row is a tuple, of which it is sooner known
     for column in DEVICE:
         if (value := row.get(column) if is_mapping else getattr(row, column, None)) is not None:
             return column, value

@@ -12,8 +12,10 @@ def lines(tables: Inputs, name: str, *kinds: str) -> Sequence[Row]:
     """Return rows of a table in the order of their lines, of many only the first with the same values in the columns `kinds`."""
     if (count := tables.height(name)) <= FEW:
         return sorted(tables.rows(name), key=_line) if count else ()
-    ordered = tables[name].sort("line", maintain_order=True)
-    return list(rows_of(ordered.unique(kinds, keep="first", maintain_order=True) if kinds else ordered.head(1)))
+    frame = tables[name]
+    ordered = frame if frame["line"].is_sorted() else frame.sort("line", maintain_order=True)
+    differ = [kind for kind in kinds if not frame[kind].eq_missing(frame[kind][0]).all()]
+    return list(rows_of(ordered.unique(differ, keep="first", maintain_order=True) if differ else ordered.head(1)))
 
 
 def first(rows: Iterable[Row], fits: Callable[[Row], bool]) -> Iterator[Row]:

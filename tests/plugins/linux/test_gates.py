@@ -1,6 +1,9 @@
+import polars as pl
 import pytest
 from opening import DEV, back, call, trace
+from tracekit_linux.gates.lines import lines
 
+from tracekit import Inputs
 from tracekit.testing import tables
 
 
@@ -158,3 +161,22 @@ def test_each_machine_has_its_own_platform():
     )
     made = tables(log)["platforms"]
     assert sorted(made.select("machine", "arch", "parent").rows()) == [("box7", "arm64", "GIC ITS"), ("box8", "", "Hyper-V")]
+
+
+ROWS = {
+    "in order": [(1, "a", "x"), (2, "a", "y"), (3, "b", "x"), (4, "a", "x")],
+    "of two files": [(3, "a", "x"), (5, "a", "y"), (1, "b", "x"), (2, "a", "x")],
+    "of one machine": [(2, "a", "x"), (4, "a", "y"), (6, "a", "x")],
+    "of no machine": [(2, None, "x"), (4, None, "y"), (6, "", "x")],
+    "alike": [(7, None, "x"), (8, None, "x")],
+}
+
+
+@pytest.mark.parametrize("kinds", [(), ("machine",), ("machine", "name")], ids=str)
+@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
+def test_of_many_lines_the_first_of_each_kind_are_taken(rows, kinds):
+    many = pl.DataFrame(rows * 200, schema={"line": pl.Int64, "machine": pl.String, "name": pl.String}, orient="row")
+    first = {}
+    for row in sorted(rows):
+        first.setdefault(tuple(row[("machine", "name").index(k) + 1] for k in kinds), row)
+    assert list(map(tuple, lines(Inputs({"heard": many}), "heard", *kinds))) == list(first.values())
