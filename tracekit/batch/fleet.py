@@ -106,8 +106,8 @@ def _faults(results: Results, cases: pl.DataFrame) -> pl.DataFrame:
     of_case = cases.select("result", pl.col("machine").alias("host"), "kernel", "qemu", "xen")
     frame = results.table("findings").filter(pl.col("grade").is_not_null() & pl.col("explained_by").is_null())
     frame = frame.select(
-        *("result", "case", "finding", "machine", "subject", "first_seen", "last_seen"),
-        pl.col("group", "code", "role", "driver", "device", "seen_by").cast(pl.Categorical),
+        *("result", "case", "finding", "first_seen", "last_seen"),
+        pl.col("machine", "subject", "group", "code", "role", "driver", "device", "seen_by").cast(pl.Categorical),
         pl.col("severity").cast(pl.Enum(SEVERITIES)),
         pl.col("grade").cast(pl.Enum(GRADES)),
     )
@@ -126,7 +126,7 @@ def _doubtful(cases: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
 def _reasons(cases: pl.DataFrame, results: Results) -> list[dict[str, Any]]:
     """Return cases with the first reason for doubt."""
     told = results.table("cases").join(cases.lazy(), on="result", how="semi")
-    return told.select("case", pl.col("doubts").list.first().alias("reason")).sort("case").collect().to_dicts()
+    return told.select("case", pl.col("doubts").list.first().alias("reason")).sort("case").collect(engine="streaming").to_dicts()
 
 
 def _placed(cases: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
@@ -196,7 +196,7 @@ def _fault(group: pl.DataFrame, first: Mapping[str, Any], state: str) -> FleetFa
         last_seen=group["last_seen"].max(),  # type: ignore[arg-type]
         seen_by="stamp" if (group["seen_by"] == "stamp").all() else "file",
         by={column: _counts(group, column) for column in BY},
-        on=group.unique("place").select(_NAME).to_series().sort().to_list(),
+        on=group.select("place", "machine", "case").unique("place").select(_NAME).to_series().sort().to_list(),
         example={**{k: first[k] or "" for k in ("case", "summary", "advice")}, **{k: first[k] for k in ("source", "line", "text")}},
         grid=spread.grid(group),
         days=spread.days(group),
@@ -205,7 +205,7 @@ def _fault(group: pl.DataFrame, first: Mapping[str, Any], state: str) -> FleetFa
 
 def _counts(group: pl.DataFrame, column: str) -> dict[str, int]:
     """Count the places per value, the most frequent first."""
-    known = group.filter(pl.col(column) != "")
+    known = group.select(column, "place").filter(pl.col(column) != "")
     counts = known.group_by(pl.col(column).cast(pl.String)).agg(pl.col("place").n_unique().alias("n"))
     return dict(counts.sort("n", column, descending=[True, False]).iter_rows())
 
@@ -221,5 +221,5 @@ def _firsts(findings: Sequence[Mapping[str, Any]], results: Results) -> list[dic
 
 def _joined(rows: pl.DataFrame, results: Results, *columns: str) -> pl.DataFrame:
     """Return a few rows of findings with more of their columns."""
-    few = results.table("findings").join(rows.lazy().select(*_AT), on=list(_AT), how="semi").select(*_AT, *columns).collect()
-    return rows.join(few, on=list(_AT), how="left", maintain_order="left")
+    few = results.table("findings").join(rows.lazy().select(*_AT), on=list(_AT), how="semi").select(*_AT, *columns)
+    return rows.join(few.collect(engine="streaming"), on=list(_AT), how="left", maintain_order="left")
