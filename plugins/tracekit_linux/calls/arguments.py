@@ -47,6 +47,8 @@ def fetches(text: str | None) -> dict[str, str]:
 def pairs_of(args: pl.Series) -> pl.DataFrame:
     """Return (n, name, text) of each `name=value` pair in a column of argument texts, in order; `n` is the row of the text."""
     given = pl.DataFrame([pl.int_range(len(args), dtype=pl.UInt32, eager=True).alias("n"), args.alias("args")]).drop_nulls()
+    if (simple := _simple_pairs(given)) is not None:
+        return simple
     odd = given["args"].str.contains("[^ -~]") | (given["args"].str.len_bytes() > _LONGEST)
     plain = given.filter(~odd) if odd.any() else given
     items = plain.select("n", pl.col("args").str.extract_all(_PLAIN_FIELD)).explode("args").drop_nulls()
@@ -57,10 +59,21 @@ def pairs_of(args: pl.Series) -> pl.DataFrame:
     return pl.concat([pairs, pl.DataFrame(more, schema=pairs.schema, orient="row")]).sort("n", maintain_order=True)
 
 
+def _simple_pairs(given: pl.DataFrame) -> pl.DataFrame | None:
+    """Return the pairs of texts that are `name=value` with one blank between; null if one is anything else. Most texts are such."""
+    if given["args"].str.contains('[^ -~]|["{,]|  ').any() or (given["args"].str.len_bytes() > _LONGEST).any():
+        return None
+    items = given.select("n", pl.col("args").str.split(" ")).explode("args")
+    pairs = items.select("n", pl.col("args").str.splitn("=", 2).struct.rename_fields(["name", "text"]).alias("pair")).unnest("pair")
+    names = pairs["name"].unique()
+    whole = names.str.contains("^[A-Za-z0-9_]+$").all() and not (pairs["text"].is_null() | (pairs["text"] == "")).any()
+    return pairs if whole else None
+
+
 def numbers(texts: pl.Series) -> pl.Series:
     """Return the values of a column of texts, each as `number` gives it."""
     text = pl.col("text")
-    decimal = pl.when(text.str.contains("^-?[0-9]{1,18}$")).then(text).str.to_integer(strict=False)
+    decimal = text.str.to_integer(strict=False)  # what it refuses is left to `number`
     hexadecimal = pl.when(text.str.contains("^0x[0-9a-fA-F]{1,16}$")).then(text).str.strip_prefix("0x")
     pattern = hexadecimal.str.to_integer(base=16, dtype=pl.UInt64, strict=False).reinterpret(signed=True)
     frame = texts.to_frame("text").select("text", pl.coalesce(decimal, pattern).alias("value"))

@@ -31,6 +31,7 @@ _MAKES_CALLS = (~_PROBE | pl.col("function").is_null() | pl.col("function").is_i
 # What pairing needs of a row, beside `kind`.
 NEEDED = ("on_cpu", "tid", "lane", "assumed", "key", "rank", "reach", "vdev", "caller", "indent", "is_known", "previous", "next")
 _MOST_CPUS = 1 << 16
+_MOST_NAMES = 1 << 30
 UNREADABLE = 1  # stands for a pointer that is no number
 _ARGUMENT = pl.struct("name", "value", "text")
 
@@ -47,8 +48,12 @@ def merged(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         columns = frame.columns
         own = frame[[c for c in COLUMNS if c in columns]]
         frames.append(own.hstack([pl.Series("kind", [kind]).new_from_index(0, own.height)]))
-    rows = pl.concat(frames, how="diagonal").with_columns(**_BARE)
-    return rows.filter(_MAKES_CALLS).sort("source", "line", maintain_order=True)
+    rows = pl.concat(frames, how="diagonal")
+    suffixed = [c for c in _BARE if rows[c].str.contains(".", literal=True).any()]
+    named = rows.with_columns(**{c: _BARE[c] for c in suffixed}) if suffixed else rows
+    if not (makes := named.select(_MAKES_CALLS).to_series()).all():
+        named = named.filter(makes)
+    return named.sort("line" if named["source"].n_unique() <= 1 else ["source", "line"], maintain_order=True)
 
 
 def without_empty(rows: pl.DataFrame) -> pl.DataFrame:
@@ -139,19 +144,27 @@ def _arguments(rows: pl.DataFrame, names: Names) -> pl.DataFrame:
     """Return (n, name, value, text) of each argument; those of an entry by the names of the function's parameters."""
     written = pl.when((_KIND == "graph_exit") | (_KIND.is_in(list(GRAPH)) & ~pl.col("is_known"))).then(None).otherwise("args")
     pairs = pairs_of(rows.select(written.alias("args"))["args"])
-    pairs = pairs.join(rows.select("n", "kind", "probe", "function", pl.col("name").alias("of")), on="n", how="left", maintain_order="left")
-    pairs = pairs.with_columns(numbers(pairs["text"]).alias("value"))
-    on = ["kind", "probe", "function", "of", "name"]
+    forms = _forms(rows)
+    pairs = pairs.with_columns(forms.gather(pairs["n"]).alias("form"), numbers(pairs["text"]).alias("value"))
+    first = pairs.select("form", "n", pl.col("name").alias("written")).unique(["form", "written"], keep="first")
+    by = rows.select("kind", "probe", "function", pl.col("name").alias("of"))[first["n"]]
     meant = [
-        (*key, name if kind == "probe_return" else meaning(of, name, names.fetches(probe or "", function).get(name)))
-        for key in pairs.select(on).unique().iter_rows()
-        for kind, probe, function, of, name in [key]
+        name if kind == "probe_return" else meaning(of, name, names.fetches(probe or "", function).get(name))
+        for name, (kind, probe, function, of) in zip(first["written"], by.iter_rows(), strict=True)
     ]
-    said = pl.DataFrame(meant, schema={**dict.fromkeys(on, pl.String), "meaning": pl.String}, orient="row")
-    named = pairs.join(said, on=on, how="left", nulls_equal=True, maintain_order="left")
+    said = first.select("form", "written", pl.Series("meaning", meant, dtype=pl.String))
+    named = pairs.rename({"name": "written"}).join(said, on=["form", "written"], how="left", maintain_order="left")
     asked = _asked(rows.filter(_KIND == "sys_enter_ioctl"))
-    told = named.select("n", pl.col("meaning").alias("name"), "value", "text", pl.col("name").alias("written"))
+    told = named.select("n", pl.col("meaning").alias("name"), "value", "text", "written")
     return pl.concat([told, asked]).sort("n", maintain_order=True) if asked.height else told
+
+
+def _forms(rows: pl.DataFrame) -> pl.Series:
+    """Return a number for each row; rows of one number have the same kind, probe and function: one number is sooner compared than texts."""
+    codes = (pl.col(c).cast(pl.Categorical).to_physical().cast(pl.Int64).fill_null(-1) + 1 for c in ("probe", "name"))
+    probe, name = codes
+    kind = (_KIND == "probe_return").cast(pl.Int64) * 2 + pl.col("function").is_null().cast(pl.Int64)
+    return rows.select(((probe * _MOST_NAMES) + name) * 4 + kind).to_series()
 
 
 def _asked(rows: pl.DataFrame) -> pl.DataFrame:

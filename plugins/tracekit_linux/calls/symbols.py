@@ -23,7 +23,9 @@ class Names:
             if few and isinstance(tables, Inputs):
                 self._learn(kind, tables.rows(kind))
             elif (frame := tables.get(kind)) is not None:
-                self._learn(kind, rows_of(frame.unique(["probe", "function", "address"], keep="first", maintain_order=True)))
+                unnamed = frame.filter(pl.col("function").is_null())
+                self._learn(kind, rows_of(unnamed.unique(["probe", "address"], keep="first", maintain_order=True)))
+                self.returning.update(frame["function"].drop_nulls().unique() if kind == "probe_return" else ())
 
     @staticmethod
     def _definitions(frame: pl.DataFrame | None) -> dict[str, dict[str, Fetches]]:

@@ -13,6 +13,7 @@ PAIRED = {
 }
 _KIND, _LANE = pl.col("kind"), pl.col("lane")
 _ENTRIES, _RETURNS = ["probe_entry", "sys_enter_ioctl"], ["probe_return", "sys_exit_ioctl"]
+_DEEPEST = 1 << 31
 _BALANCED = pl.col("fits").all() & pl.col("known").all() & (pl.col("open").min() >= 0) & (pl.col("open").last() == 0)
 
 
@@ -37,11 +38,13 @@ def paired(rows: pl.DataFrame, returning: Collection[str]) -> tuple[pl.DataFrame
 
 def _nested(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the calls of balanced lanes in their order: an entry and its return stand at one depth, with no other row of it between."""
-    ordered = rows.with_columns((pl.col("open") - (pl.col("step") > 0).cast(pl.Int64)).alias("depth")).sort("lane", "depth", "n")
+    depth = pl.col("open") - (pl.col("step") > 0).cast(pl.Int64)
+    spot = _LANE.cast(pl.Categorical).to_physical().cast(pl.Int64) * _DEEPEST + depth  # one number sorts and joins sooner than two columns
+    ordered = rows.with_columns(depth.alias("depth"), spot.alias("spot")).sort("spot", maintain_order=True)
     ended = ordered.gather_every(2, 1).select(to="n", returned="key")
     begun = ordered.gather_every(2).hstack(ended).sort("n")
-    around = begun.select("lane", "n", pl.col("depth") + 1, pl.int_range(pl.len(), dtype=pl.UInt32).alias("above"))
-    return begun.join_asof(around, on="n", by=["lane", "depth"], check_sortedness=False)
+    around = begun.select("n", pl.col("spot") + 1, pl.int_range(pl.len(), dtype=pl.UInt32).alias("above"))
+    return begun.join_asof(around, on="n", by="spot", check_sortedness=False)
 
 
 def _strange(nested: pl.DataFrame) -> pl.Series:

@@ -77,6 +77,25 @@ _OF: Mapping[Is, Sequence[str]] = {
     Is.XEN: XEN,
     Is.READ: READ,
 }
+# What only levels need of each other, and what nothing reads.
+_UNREAD = (
+    *(
+        "place",
+        "cmd",
+        "cmd_sets",
+        "minvec",
+        "min",
+        "maxvec",
+        "max",
+        "dev",
+        "about_one",
+        "is_attempt",
+        "is_asked",
+        "asked_set",
+        "attempt_own",
+    ),
+    *(f"up_{c}" for c in ("root", "request", "attempt", "asked", "signal", "attempt_own", "asked_set", "least", "most", "named")),
+)
 _SOUGHT_BELOW = Is.ALLOCATION | Is.SET_IRQS | Is.INSERT | Is.REQUEST_IRQ | Is.FREE_IRQ
 
 _INHERITED: Mapping[str, pl.DataType] = {
@@ -109,7 +128,7 @@ def related(calls: pl.DataFrame) -> pl.DataFrame | None:
     for level in levels:
         made = level.hstack(above[level["place"]])
         made = made.with_columns(_belongings()).with_columns(_results())
-        done.append(made)
+        done.append(made.drop(_UNREAD))
         above = made.select(pl.col(name).alias(f"up_{name}") for name in _INHERITED)
     return pl.concat(done).sort("at")
 

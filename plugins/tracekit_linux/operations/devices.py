@@ -81,19 +81,16 @@ def abouts(calls: pl.DataFrame, life: pl.Series, lives: Sequence[Life]) -> pl.Da
     known = pl.DataFrame(entities, schema={"entity": pl.Int64, "bdf": pl.String}, orient="row")
     root = pl.Series("root", [number[id(x.entity.root())] for x in lives], dtype=AT)
     own = calls.select("at", "line", "named", "vdev", root.gather(life).alias("root"))
-    pointers = {kind: _living(own, lives, kind, number) for kind in ("pci_dev", "vdev")}
+    spans = _pointers(lives)
+    pointers = {kind: _living(own, {number[of]: x for (of, k), x in spans.items() if k == kind}) for kind in ("pci_dev", "vdev")}
     told = known[own["root"]]
     device, vdev = pl.coalesce("named", pointers["pci_dev"]), pl.coalesce("vdev", pointers["vdev"])
     known_one = pl.col("root").is_not_null()
     return own.select("at", pl.when(known_one).then(device).alias("device"), pl.when(known_one).then(vdev).alias("vdev")).hstack(told)
 
 
-def _living(calls: pl.DataFrame, lives: Sequence[Life], kind: str, number: dict[int, int]) -> pl.Series:
-    """Return the pointer of a kind that the device of each call had then, as `living` does."""
-    spans: dict[int, list[Span]] = {}
-    for (entity, of), found in _pointers(lives).items():
-        if of == kind:
-            spans[number[entity]] = found
+def _living(calls: pl.DataFrame, spans: Mapping[int, Sequence[Span]]) -> pl.Series:
+    """Return the pointer that the device of each call had then, as `living` does. `spans`: those of each device."""
     lone = {root: pointer for root, [(_, end, pointer), *more] in spans.items() if not more and end is None}
     of_lone = pl.DataFrame({"root": list(lone), "lone": list(lone.values())}, schema={"root": AT, "lone": pl.UInt64})
     rows = [(root, first, last, pointer) for root, found in spans.items() if root not in lone for first, last, pointer in found]

@@ -2,11 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 from zlib import crc32
 
 from tracekit import VFIO_NONE, Row
 from tracekit_linux.operations.tree import MASK, REMOVALS, SET_IRQS, SETUPS, Node, Tree
+
+
+@lru_cache(maxsize=1024)
+def _number_of(source: str) -> int:
+    return crc32(source.encode())
 
 
 @dataclass(slots=True, eq=False)
@@ -28,7 +34,7 @@ class Entity:
     @property
     def number(self) -> int:
         """Return a number for it that is its own in a case."""
-        return (crc32(self.first.source.encode()) << 31) + int(self.first.line)
+        return (_number_of(self.first.source) << 31) + int(self.first.line)
 
     def unite(self, other: "Entity") -> None:
         """Merge `other` into this one."""

@@ -40,8 +40,9 @@ class Many:
         devices = list(named_devices(self.identities.lives, self.names))
         yield "devices", placed(devices, self.calls, schemas["devices"])
         odd = inferred(self.columns)
-        read = self.columns.filter(is_a(Is.READ))
-        about = abouts(read, self.identities.life.gather(read["at"]), self.identities.lives)
+        read = self.columns.select("at", "line", "named", "vdev", "is").filter(is_a(Is.READ))
+        told = abouts(read, self.identities.life.gather(read["at"]), self.identities.lives)
+        about = self.columns.select("at").join(told, on="at", how="left", maintain_order="left")
         found = {table: [self._whole(frame, about, schemas[table])] for table, frame in by_column(self.columns, ~odd)}
         for table, frame in self._inferred(odd, about, schemas):
             found.setdefault(table, []).append(frame)
@@ -52,15 +53,16 @@ class Many:
 
     def _whole(self, rows: pl.DataFrame, about: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
         """Return the rows of a table with all their columns."""
-        calls = self.columns[rows["at"]]
-        begun = self.calls[rows["at"]].select(*ENVELOPE, "ts_end", "line_end", "ret", "id", pl.col("function").is_null().alias("hint"))
+        calls = self.columns.select("attempt", "asked")[rows["at"]]
+        own = self.calls.select(*ENVELOPE, "ts_end", "line_end", "ret", "id", pl.col("function").is_null().alias("hint"))
+        begun = own[rows["at"]]
         ids = self.calls["id"]
         of_all = begun.drop("id").with_columns(
             begun["id"].alias("call"),
             ids.gather(calls["attempt"]).alias("attempt"),
             ids.gather(calls["asked"]).alias("request"),
             pl.lit(False).alias("inferred"),
-            *rows.join(about, on="at", how="left", maintain_order="left").select(About._fields),
+            *about.select(About._fields)[rows["at"]],
         )
         whole = of_all.with_columns(rows.drop("at"))
         empty = [pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in whole.columns]

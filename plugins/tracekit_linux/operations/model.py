@@ -30,7 +30,7 @@ class Operations(Model):
             for tree in trees_of_few(tables.rows("calls")):
                 self._emit_tree(tree, tables)
         else:
-            for calls in sources_of(tables["calls"].sort("source", "line", maintain_order=True)):
+            for calls in sources_of(tables["calls"]):
                 self._emit_many(calls, tables)
         for table, row, values in strace.operations(tables):
             self.emit(table, row, **values)

@@ -10,6 +10,14 @@ from tracekit_linux.operations.tree import CLOSING
 
 Kind = tuple[pl.Expr, Mapping[str, pl.Expr]]  # which calls are rows of a table, and its own columns
 
+# What is read of a call.
+_OWN = (
+    *("at", "name", "is", "below", "ended", "ret", "caller", "probe", "set_up", "attempt", "asked", "least", "most"),
+    *("flags", "index", "start", "count", "hwsize", "domid", "vector", "fd", "group"),
+    *("up_closing", "up_setting", "up_setup", "up_freeing", "up_disabling"),
+)
+# The order in which calls end: children come before their parent.
+_ENDS = pl.col("ended") * (1 << 32) - pl.col("at")
 _NAME, _AT, _RET = pl.col("name"), pl.col("at"), pl.col("ret")
 _IS_INSERT = is_a(Is.INSERT) | (is_a(Is.OUTER_INSERT) & ~is_a(Is.INSERT, column="below"))
 
@@ -30,12 +38,15 @@ def by_column(calls: pl.DataFrame, which: pl.Series) -> Iterator[tuple[str, pl.D
 
     `calls`: those of `related`, with `set_up`, the irq that was set up last inside each; `which`: those that are read.
     """
-    rows = calls.with_columns(_around()).join(_sizes(calls), on="at", how="left", maintain_order="left").filter(which & is_a(Is.READ))
-    rows = rows.sort("ended", "at", descending=[False, True]).with_row_index("n")
-    for table, kinds in _kinds().items():
-        whole = pl.concat([rows.filter(own).select("n", "at", **columns) for own, columns in kinds])
-        if whole.height:
-            yield table, whole.sort("n").drop("n")
+    around = calls.select(*_OWN, *_around()).filter(which & is_a(Is.READ)).sort(_ENDS)
+    rows = around.join(_sizes(calls), on="at", how="left", maintain_order="left").with_row_index("n").lazy()
+    tables = _kinds()
+    made = pl.collect_all(
+        [pl.concat([rows.filter(own).select("n", "at", **columns) for own, columns in kinds]) for kinds in tables.values()]
+    )
+    for (table, kinds), frame in zip(tables.items(), made, strict=True):
+        if frame.height:
+            yield table, (frame if len(kinds) == 1 else frame.sort("n")).drop("n")
 
 
 def _around() -> list[pl.Expr]:
