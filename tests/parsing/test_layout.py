@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from tracekit.grammar.load import load
-from tracekit.parsing import peeling
+from tracekit.parsing import envelopes, peeling
 from tracekit.parsing.envelopes import Layout
 from tracekit.parsing.peeling import before_message, groups_of
 
@@ -442,3 +442,20 @@ def test_lines_whose_envelope_has_no_colon_are_not_cut() -> None:
     assert settled(["6331@1795220106.408352:pci_cfg_write mch 00:00.0 @0x90 <- 0x33333330"]).cut(pl.Series("text", ["a: b"])) is None
     assert settled(["[    1.000000] text: more"] * 9).cut(pl.Series("text", ["a: b"])) is None
     assert settled([" 1)               |  f() {"]).cut(pl.Series("text", ["a: b"])) is None
+
+
+def test_sources_settled_together_have_the_layouts_that_each_has_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = [
+        p.read_text(errors="replace").split("\n")[:1000] for p in sorted((Path(__file__).parents[2] / "sample_traces").rglob("*.txt"))[::3]
+    ]
+    samples += [
+        [],
+        [""],
+        ["[    1.000000] text\n", "text\n"],
+        ["kernel: a\nqemu-system-x86_64: vfio: b"],
+        *([line] * 3 for line in FTRACE.values()),
+    ]
+    alone = [settled(lines) for lines in samples]
+    monkeypatch.setattr(envelopes, "_MANY", 0)
+    assert Layout.settle_together(RULES, samples) == alone
+    assert [settled(lines) for lines in samples] == alone

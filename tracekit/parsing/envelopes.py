@@ -6,6 +6,7 @@ looked at once more, by all rules, when they come.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -24,6 +25,7 @@ from tracekit.speed import compiled
 
 PER_FILE_SHARE = 0.5
 LONGEST_TRIED = 1000  # characters of a line that tell its envelope; python takes 4 ms for the worst line of that length
+_MANY = 2_000  # lines of which polars tells those with an envelope sooner than Python: it makes each expression ready anew
 
 _FRAMES = (
     r"^[\s>|]*$|^#(?:$|[ #])|^##### CPU [0-9]+ buffer started|^-- (?:Journal begins|Logs begin|Boot|Reboot|No entries)"
@@ -74,24 +76,17 @@ class Layout:
     @classmethod
     def settle(cls, rules: Mapping[str, Rule], sample: Sequence[str]) -> "Layout":
         """Decide on the first lines of a source which rules each layer uses."""
-        noise, lines = settle_noise(sample)
-        written = max(len(lines) - lines.count("") - sum(map(str.isspace, lines)), 1)
-        stamped = len(list(filter(None, map(_STAMPED.search, lines))))
-        used: dict[str, int] = {}
+        return cls.settle_together(rules, [sample])[0]
 
-        def admit(rule: Rule, hits: int) -> bool:
-            # Words of the one who pasted the lines have no stamps.
-            of = stamped or written if rule.marks.clock else written
-            fits = hits > 0 and (not per_file(rule) or hits >= PER_FILE_SHARE * of or _follows(rule, rules, used, written))
-            if fits:
-                used[rule.name] = hits
-            return fits
-
+    @classmethod
+    def settle_together(cls, rules: Mapping[str, Rule], samples: Sequence[Sequence[str]]) -> list["Layout"]:
+        """Decide for several sources, each on its own first lines; which lines a layer takes is looked for in one go."""
+        settling = [_Settling(rules, sample) for sample in samples]
         layers = _layers(rules)
-        _try_layers([line[:LONGEST_TRIED] for line in lines], layers, admit)
-        kept = tuple(tuple(r for r in layer if r.name in used) for layer in layers)
-        symbols = len(list(filter(None, map(_SYMBOL.match, sample)))) > 0.9 * written
-        return cls(rules, tuple(layer for layer in kept if layer), noise, used, _clock(used, rules, sample), symbols)
+        for layer in layers:
+            for own, lines in zip(settling, _any_of(layer, [s.lines for s in settling]), strict=True):
+                own.peel(layer, lines)
+        return [own.layout(layers) for own in settling]
 
     @property
     def shape(self) -> tuple[object, ...]:
@@ -293,26 +288,68 @@ def constant(value: bool | str, length: int) -> pl.Series:
     return pl.Series([value]).new_from_index(0, length)
 
 
-def _try_layers(lines: list[str], layers: Sequence[Sequence[Rule]], admit: Callable[[Rule, int], bool]) -> None:
-    """Peel a few lines one by one: for these, each of the many rules costs less than an expression compiled for frames."""
-    enveloped: set[int] = set()
-    for layer in layers:
-        rest = _any_of(tuple((rule.marks.found_by, rule.regex) for rule in layer))(lines)
+class _Settling:
+    """The first lines of a source while its layout is settled: what is left of them, and the rules that were found to take some."""
+
+    def __init__(self, rules: Mapping[str, Rule], sample: Sequence[str]) -> None:
+        self.rules, self.sample = rules, sample
+        self.noise, lines = settle_noise(sample)
+        self.written = max(len(lines) - lines.count("") - sum(map(str.isspace, lines)), 1)
+        self.stamped = len(list(filter(None, map(_STAMPED.search, lines))))
+        self.lines = [line[:LONGEST_TRIED] for line in lines]
+        self.used: dict[str, int] = {}
+        self.enveloped: set[int] = set()
+
+    def peel(self, layer: Sequence[Rule], rest: list[int]) -> None:
+        """Take a layer off the lines that one of its rules matches, one by one."""
         for rule in layer if rest else ():
             match = compiled(rule.regex).match
-            tried = [i for i in rest if i not in enveloped] if per_file(rule) else rest
-            found = {i: m for i in tried if (m := match(lines[i]))}
-            if admit(rule, len(found)):
+            tried = [i for i in rest if i not in self.enveloped] if per_file(rule) else rest
+            found = {i: m for i in tried if (m := match(self.lines[i]))}
+            if self._admits(rule, len(found)):
                 groups = next((names for field, names in rule.groups.items() if means(field, "msg")), ())
                 for i, m in found.items():
-                    lines[i] = next(filter(None, map(m.group, groups)), "")
+                    self.lines[i] = next(filter(None, map(m.group, groups)), "")
                 rest = [i for i in rest if i not in found]
-                enveloped.update(found)
+                self.enveloped.update(found)
+
+    def _admits(self, rule: Rule, hits: int) -> bool:
+        """Return whether a rule is believed that takes so many lines."""
+        # Words of the one who pasted the lines have no stamps.
+        of = self.stamped or self.written if rule.marks.clock else self.written
+        fits = hits > 0 and (not per_file(rule) or hits >= PER_FILE_SHARE * of or _follows(rule, self.rules, self.used, self.written))
+        if fits:
+            self.used[rule.name] = hits
+        return fits
+
+    def layout(self, layers: Sequence[Sequence[Rule]]) -> Layout:
+        """Return what was settled."""
+        kept = tuple(tuple(r for r in layer if r.name in self.used) for layer in layers)
+        symbols = len(list(filter(None, map(_SYMBOL.match, self.sample)))) > 0.9 * self.written
+        clock = _clock(self.used, self.rules, self.sample)
+        return Layout(self.rules, tuple(layer for layer in kept if layer), self.noise, self.used, clock, symbols)
+
+
+def _any_of(layer: Sequence[Rule], samples: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Return, for each sample, the lines that one of the rules matches: most lines have no envelope of a layer."""
+    rules = tuple((rule.marks.found_by, rule.regex) for rule in layer)
+    if sum(map(len, samples)) < _MANY:
+        return list(map(_one_by_one(rules), samples))
+    found = pl.Series([line for lines in samples for line in lines], dtype=pl.String).str.contains(_joined(rules)).arg_true().to_list()
+    ends = list(accumulate(map(len, samples)))
+    at = [0, *(bisect_left(found, end) for end in ends)]
+    return [[i - end + len(lines) for i in found[a:b]] for a, b, end, lines in zip(at, at[1:], ends, samples, strict=False)]
 
 
 @lru_cache(maxsize=64)
-def _any_of(rules: tuple[tuple[tuple[str, ...], str], ...]) -> Callable[[Sequence[str]], list[int]]:
-    """Return a function that selects the lines which one of several (signs, expression) matches: most lines have no envelope of a layer.
+def _joined(rules: tuple[tuple[tuple[str, ...], str], ...]) -> str:
+    """Return one expression for what several (signs, expression) match, and for texts of several lines, in which `$` differs to Python."""
+    return "|".join([re.sub(r"\(\?P<[^>]*>", "(?:", expression) for _, expression in rules] + [r"\n"])
+
+
+@lru_cache(maxsize=64)
+def _one_by_one(rules: tuple[tuple[tuple[str, ...], str], ...]) -> Callable[[Sequence[str]], list[int]]:
+    """Return a function that selects the lines which one of several (signs, expression) matches: Python tries each, of few lines.
 
     An expression with signs is tried on lines that hold one of them: it begins with a text of any length, so it is slow.
     """

@@ -1,6 +1,9 @@
 """Noise: what a serial line, a terminal, a web page or a paste leaves in lines. Which kinds a source has is settled on its first lines."""
 
+import re._constants as sre  # type: ignore[import-not-found]
+import re._parser as sre_parse  # type: ignore[import-not-found]
 from collections.abc import Sequence
+from functools import cache
 
 import polars as pl
 
@@ -81,12 +84,18 @@ def settle(sample: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
     whole = "\n".join(["", *lines])
     plain = whole.isascii()
     for i, (sign, _, _) in enumerate(_KINDS):
-        if (sign.isascii() or not plain) and compiled(sign).search(whole):
+        if (sign.isascii() or not plain) and all(map(whole.__contains__, _characters(sign))) and compiled(sign).search(whole):
             cleaned = clean(pl.Series("text", lines, dtype=pl.String), [i]).to_list()
             if cleaned != lines:
                 found.append(i)
                 lines, whole = cleaned, "\n".join(["", *cleaned])
     return tuple(found), lines
+
+
+@cache
+def _characters(sign: str) -> tuple[str, ...]:
+    """Return the characters that every match of a sign holds, but for line breaks and blanks: most logs lack one."""
+    return tuple({chr(code) for kind, code in sre_parse.parse(sign) if kind is sre.LITERAL} - {"\n", " "})
 
 
 def clean(text: pl.Series, kinds: Sequence[int]) -> pl.Series:

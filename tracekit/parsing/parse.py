@@ -20,6 +20,7 @@ SAMPLE_LINES = 1000
 WORKERS = 2
 _FEW_CHUNKS = 2  # a log of more is worth the 20 ms in which hyperscan is loaded and made ready
 _CHUNKS = 64  # of a frame: what polars does with a frame takes longer for each
+_UNSETTLED = Layout({}, (), ())  # of a source that is settled with others
 _NO_KIND = pl.DataFrame(schema={"line": pl.Int64, "event": pl.String})
 CLASSES = ("event", "part-of-event", "frame", "text", "not understood", "rejected")
 
@@ -106,8 +107,8 @@ def parse(source: Source, vocabulary: Vocabulary, progress: Callable[[int], None
 
 def parse_together(sources: Sequence[Source], vocabulary: Vocabulary, progress: Callable[[int], None] | None = None) -> list[Parsed]:
     """Read several small sources and look for their lines in one go: most operations cost as much for one source as for many."""
-    readers = [_Reader(source, vocabulary) for source in sources]
-    pieces = [(reader, piece) for reader in readers for piece in reader.pieces(progress)]
+    readers = [_Reader(source, vocabulary, _UNSETTLED) for source in sources]
+    pieces = _settled([(reader, piece) for reader in readers for piece in reader.pieces(progress)], vocabulary)
     parts = _work([piece for _, piece in pieces], vocabulary)
     own: dict[str, list[_Part]] = {}
     for (reader, _), part in zip(pieces, parts, strict=True):
@@ -118,9 +119,8 @@ def parse_together(sources: Sequence[Source], vocabulary: Vocabulary, progress: 
 class _Reader:
     """A reader of one source: it divides chunks into pieces and counts lines by class. The first piece decides the layout."""
 
-    def __init__(self, source: Source, vocabulary: Vocabulary) -> None:
-        self.source, self.vocabulary = source, vocabulary
-        self.layout: Layout | None = None
+    def __init__(self, source: Source, vocabulary: Vocabulary, layout: Layout | None = None) -> None:
+        self.source, self.vocabulary, self.layout = source, vocabulary, layout
         self.account = Parsed(source.path)
         self.suits = False  # whether hyperscan is to look for the lines
 
@@ -138,7 +138,8 @@ class _Reader:
             if progress:
                 progress(len(chunk.data))
             piece = self._piece(_logical(lines, chunk.first_line, wrapper))
-            if number == _FEW_CHUNKS and wrapper is None and not piece.layout.noise and not piece.layout.dense:
+            settled = piece.layout is not _UNSETTLED
+            if number == _FEW_CHUNKS and wrapper is None and settled and not piece.layout.noise and not piece.layout.dense:
                 self.suits = _finder(piece.layout, self.vocabulary).suits(lines.head(SAMPLE_LINES * 10))
             yield replace(piece, data=chunk.data) if self.suits and not broken else piece
         if wrapper is not None:
@@ -146,7 +147,7 @@ class _Reader:
 
     def _piece(self, lines: pl.DataFrame) -> _Piece:
         if self.layout is None:
-            self.layout = Layout.settle(self.vocabulary.envelopes, lines["text"].head(SAMPLE_LINES).to_list())
+            self.layout = Layout.settle(self.vocabulary.envelopes, _sample(lines))
         return _Piece(self.source.path, lines, self.layout)
 
     def parsed(self, parts: Iterable[_Part]) -> Parsed:
@@ -172,6 +173,22 @@ class _Reader:
         if accounted != account.lines:
             raise AssertionError(f"{account.path}: {accounted} lines accounted of {account.lines}")
         return account
+
+
+def _settled(pieces: Sequence[tuple[_Reader, _Piece]], vocabulary: Vocabulary) -> list[tuple[_Reader, _Piece]]:
+    """Return pieces of several sources with their layouts, which the first piece of each decides, of all in one go."""
+    first: dict[_Reader, _Piece] = {}
+    for reader, piece in pieces:
+        first.setdefault(reader, piece)
+    settled = Layout.settle_together(vocabulary.envelopes, [_sample(piece.lines) for piece in first.values()])
+    layouts = dict(zip(first, settled, strict=True))
+    for reader, layout in layouts.items():
+        reader.layout = layout
+    return [(reader, replace(piece, layout=layouts[reader])) for reader, piece in pieces]
+
+
+def _sample(lines: pl.DataFrame) -> list[str]:
+    return lines["text"].head(SAMPLE_LINES).to_list()
 
 
 def _logical(lines: pl.Series, first_line: int, wrapper: Wrapper | None) -> pl.DataFrame:
