@@ -87,6 +87,7 @@ def test_events_of_a_third_partys_tracer(
     if large:
         monkeypatch.setattr(parsing, "SMALL_SOURCE", 0)
         monkeypatch.setattr(capture, "SMALL_SOURCE", 0)
+        monkeypatch.setattr(capture, "MANY_LINES", 0)
     text = (SAMPLES / sample / "trace.txt").read_text() + "              vmm-7     [001] .....   999.000000: acme_tick: n=1\n"
     told, count = EVENT.subn(r"[w] cpu\3 \1(\2) \4s: ", text)
     assert count > 20
@@ -106,6 +107,7 @@ def test_calls_of_a_third_partys_tracer_nest(large: bool, engine: Engine, tmp_pa
     if large:
         monkeypatch.setattr(parsing, "SMALL_SOURCE", 0)
         monkeypatch.setattr(capture, "SMALL_SOURCE", 0)
+        monkeypatch.setattr(capture, "MANY_LINES", 0)
     text = (SAMPLES / "msi.stale-hwsize" / "fires-fgraph-retval-8-16-6.6" / "trace.txt").read_text()
     told, count = CALL.subn(r"[c] cpu\1 \2(\3) ", text)
     assert count > 20

@@ -102,6 +102,7 @@ def test_a_large_source_is_parsed_as_a_small_one_is(log: Path, engine: Engine, m
     small, events = parsed()
     monkeypatch.setattr(parsing, "SMALL_SOURCE", 0)
     monkeypatch.setattr(capture, "SMALL_SOURCE", 0)
+    monkeypatch.setattr(capture, "MANY_LINES", 0)
     large, _ = parsed()
     assert {n: f.drop("machine", "side").rows() for n, f in small.items()} == {
         n: f.drop("machine", "side").rows() for n, f in large.items()

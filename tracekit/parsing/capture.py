@@ -22,6 +22,7 @@ RAW = RAW_EVENT.name
 BEYOND = " beyond"  # behind the name of a table: its rows with a number that fits no column
 RAW_SCHEMA: Schema = RAW_EVENT.schema
 FEW = 300  # texts that python matches sooner than polars makes an expression
+MANY_LINES = 2_000  # lines of which it pays to look which rules without a literal are usual
 _SOME = 500  # texts of a large part that tell which rules without a literal are usual in it
 _WHOLE, _AT, _TEXT = "whole_match", "=at", "=text"
 MANY = 5_000  # texts for which it pays to make the forms of a rule ready
@@ -204,7 +205,7 @@ def _candidates(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, 
 def _general(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, pl.Series]]:
     """Yield each rule without a literal that matches, with its rows. A rule that matches one of some texts is tried on all of them, the
     others only on what one expression for all of these matches."""
-    usual = _usual(msg, vocabulary) if len(msg) > SMALL_SOURCE else frozenset()
+    usual = _usual(msg, vocabulary) if len(msg) > MANY_LINES else frozenset()
     rows = msg.str.contains(vocabulary.form_without(usual)).arg_true()
     texts = msg[rows]
     few = _few(texts) if len(rows) <= SMALL_SOURCE else None
