@@ -77,7 +77,7 @@ def said(*words: str) -> Said:
 
 def kept(folder: str = "r") -> dict[str, bytes]:
     """The results but for the lock and the index."""
-    files = [f for f in Path(folder).rglob("*") if f.is_file() and f.name not in (".lock", "unchanged.json")]
+    files = [f for f in Path(folder).rglob("*") if f.is_file() and f.name not in (".lock", "unchanged.index")]
     return {str(f.relative_to(folder)): f.read_bytes() for f in files}
 
 
@@ -85,7 +85,7 @@ def test_the_same_batch_is_answered_as_the_batch_that_looks() -> None:
     first = said()
     assert (first.status, first.looked, first.err) == (1, LOOKED, "")
     answered, results = said(), kept()
-    Path("r/unchanged.json").unlink()
+    Path("r/unchanged.index").unlink()
     looked = said()
     assert answered == looked._replace(looked=ANSWERED)
     assert answered.out == "0 cases analyzed, 0 with a fault, 0 failed, 3 unchanged, in some time. Next: tracekit report r\n"
@@ -234,7 +234,7 @@ def test_what_is_unusual_is_never_answered() -> None:
     words = ("--retry", "--rehash", "--config none", "--case other", "@list", "nothing.log", "--baseline known", "--redact")
     for more in words:
         assert {said(*more.split()).looked for _ in range(2)} == {LOOKED}, more
-        assert not Path("r/unchanged.json").exists()
+        assert not Path("r/unchanged.index").exists()
 
 
 def test_a_baseline_of_the_settings_is_never_answered() -> None:
@@ -288,10 +288,10 @@ def test_a_missing_damaged_or_older_index_costs_time_only() -> None:
         sealed(lambda held: held.pop("results") and None),
         sealed(lambda held: [held]),
     ):
-        change(Path("r/unchanged.json"))
+        change(Path("r/unchanged.index"))
         assert (said(), said()) == (answered._replace(looked=LOOKED), answered)
-    Path("r/unchanged.json").unlink()
-    Path("r/unchanged.json").mkdir()  # nothing can be kept
+    Path("r/unchanged.index").unlink()
+    Path("r/unchanged.index").mkdir()  # nothing can be kept
     assert said() == said() == answered._replace(looked=LOOKED)
 
 
@@ -302,7 +302,7 @@ def test_results_that_are_not_as_they_were_are_looked_at() -> None:
         lambda: Path("r/plan.parquet").unlink(),
         lambda: Path("r/plan.parquet").write_bytes(b"x"),
         lambda: Path("r/cases/00000077.parquet").write_bytes(b"of a writer that was killed"),
-        lambda: Path("r/unchanged.json.partial").write_bytes(b"of a writer that was killed"),
+        lambda: Path("r/unchanged.index.partial").write_bytes(b"of a writer that was killed"),
     ):
         change()
         assert (said(), kept(), said()) == (answered._replace(looked=LOOKED), results, answered)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from tracekit.batch import fingerprint, lock, marks
 from tracekit.config import place
 
-FILE = "unchanged.json"
+FILE = "unchanged.index"
 _FORM = "tracekit.unchanged/1"
 _STEP = 1 << 20
 _RESULTS = ("--output", "-o")
