@@ -44,12 +44,15 @@ class Operations(Model):
             self.emit("devices", row, **values)
         reading = Reading({n.name for n in tree.nodes}, Abouts(identities).of, last_irqs(irqs), Closings())
         for table, emitted in reading.emitted(tree).items():
+            if len(emitted.nodes) > FEW:
+                self.emit_frame(table, emitted.frame(tree, self.schemas()[table]))
+                continue
             for row, values in emitted.rows():
                 self.emit(table, row, **values)
 
     def _emit_many(self, calls: pl.DataFrame, tables: Inputs) -> None:
-        """Emit the same by column."""
-        many = Many.of(calls, tables)
+        """Emit the same by column, but where most results have to be inferred: that is done one by one."""
+        many = Many.of(calls, tables) if calls["ret"].null_count() < calls.height / 2 else None
         if many is None:
             self._emit_tree(tree_of(calls), tables)
             return
