@@ -21,7 +21,7 @@ def calls(tables: Mapping[str, pl.DataFrame]) -> list[dict[str, object]]:
     """The rows of `calls` in the order in which they end, without the columns of the envelope."""
     tables = perf_trace.as_traced(tables)
     names, made = Names(tables), []
-    for frame in merged(tables).partition_by("source", maintain_order=True):
+    for frame in merged(tables).sort("source", "line", maintain_order=True).partition_by("source", maintain_order=True):
         pairing = Pairing(names)
         for row in frame.with_row_index("n").select(Line._fields).iter_rows():
             line = Line._make(row)

@@ -14,7 +14,7 @@ from tracekit_linux.calls.pairing import RETURN, Pairing
 from tracekit_linux.calls.rows import KINDS, NEEDED, merged, prepared, without_empty
 from tracekit_linux.calls.symbols import Names
 from tracekit_linux.calls.tidy import PAIRED, paired
-from tracekit_linux.operations.tree import sources_of
+from tracekit_linux.operations.tree import by_source
 from tracekit_linux.tables import CALLS
 
 ARGS = CALLS.schema["args"]
@@ -38,9 +38,9 @@ class Calls(Model):
             return
         frames = perf_trace.as_traced(tables)
         names = Names(frames)
-        for frame in sources_of(merged(frames)):
+        for frame in by_source(merged(frames)):
             if frame.height <= FEW:
-                self._emit_few([(row.kind, row) for row in rows_of(frame)], names)
+                self._emit_few([(row.kind, row) for row in rows_of(frame.sort("line", maintain_order=True))], names)
             else:
                 self.emit_frame("calls", _of_many(frame, names)[self.blank()["calls"].columns])
 

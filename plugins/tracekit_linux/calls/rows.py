@@ -25,9 +25,9 @@ NARRATION = ("tracing_mark_write", "print", "bprint", "bputs")
 _BARE = {c: pl.col(c).str.split(".").list.first() for c in ("function", "caller")}
 _KIND, _TID, _CPU = pl.col("kind"), pl.col("tid"), pl.col("on_cpu")
 _PROBE, _CALL = _KIND.is_in(PROBES), _KIND.is_in(["sys_enter_ioctl", "sys_exit_ioctl"])
-_MAKES_CALLS = (~_PROBE | pl.col("function").is_null() | pl.col("function").is_in(list(FUNCTIONS))) & ~pl.col("probe").is_in(
-    NARRATION
-).fill_null(False)
+_MAKES_CALLS = (pl.col("function").is_null() | pl.col("function").is_in(list(FUNCTIONS))) & ~pl.col("probe").is_in(NARRATION).fill_null(
+    False
+)
 # What pairing needs of a row, beside `kind`.
 NEEDED = ("on_cpu", "tid", "lane", "assumed", "key", "rank", "reach", "vdev", "caller", "indent", "is_known", "previous", "next")
 _MOST_CPUS = 1 << 16
@@ -37,8 +37,7 @@ _ARGUMENT = pl.struct("name", "value", "text")
 
 
 def merged(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """All rows that make calls, of all kinds, in the order of their sources; calls of functions that nobody knows are left out where they
-    enclose nothing."""
+    """All rows that make calls, one kind after the other; calls of functions that nobody knows are left out where they enclose nothing."""
     frames = [_NO_ROWS]
     for kind in KINDS:
         if (frame := tables.get(kind)) is None:
@@ -46,40 +45,46 @@ def merged(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         if kind == "graph_leaf":  # most rows of a function graph
             frame = frame.filter(_BARE["function"].is_in(list(FUNCTIONS)))
         columns = frame.columns
-        own = frame[[c for c in COLUMNS if c in columns]]
+        own = _bare(frame[[c for c in COLUMNS if c in columns]])
+        if kind in PROBES and not (makes := own.select(_MAKES_CALLS).to_series()).all():
+            own = own.filter(makes)
         frames.append(own.hstack([pl.Series("kind", [kind]).new_from_index(0, own.height)]))
-    rows = pl.concat(frames, how="diagonal")
-    suffixed = [c for c in _BARE if rows[c].str.contains(".", literal=True).any()]
-    named = rows.with_columns(**{c: _BARE[c] for c in suffixed}) if suffixed else rows
-    if not (makes := named.select(_MAKES_CALLS).to_series()).all():
-        named = named.filter(makes)
-    return named.sort("line" if named["source"].n_unique() <= 1 else ["source", "line"], maintain_order=True)
+    return pl.concat(frames, how="diagonal")
+
+
+def _bare(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows with symbols without their compiler suffixes, which few have."""
+    suffixed = [c for c in _BARE if c in rows.columns and rows[c].str.contains(".", literal=True).any()]
+    return rows.with_columns(**{c: _BARE[c] for c in suffixed}) if suffixed else rows
 
 
 def without_empty(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of one source without entry and exit of a function that nobody knows, where nothing stands between the two.
+    """Return the rows of one source in the order of their lines, without entry and exit of a function that nobody knows, where nothing
+    stands between the two.
 
     Most rows of a function graph that `merged` leaves are such. A pair is left out only where the row before it has closed all calls that
     this entry would close. Where a CPU shows tasks by turns (`graph_switch`), columns do not tell the lanes.
     """
     if "graph_exit" not in rows["kind"] or "graph_switch" in rows["kind"] or rows["tid"].is_null().any() != rows["tid"].is_null().all():
-        return rows
+        return rows.sort("line", maintain_order=True)
     of_cpu = pl.when(_TID.is_null() | (_TID == 0)).then(_CPU + 1).fill_null(0)
     told = rows.select(
         pl.int_range(pl.len(), dtype=pl.UInt32).alias("at"),
+        "line",
         (_TID.fill_null(0) * _MOST_CPUS + of_cpu).alias("lane"),
         pl.col("indent").fill_null("").str.len_chars().alias("depth"),
         (_KIND == "graph_entry").alias("entered"),
         (_KIND == "graph_exit").alias("left"),
         _KIND.is_in(["graph_exit", "graph_leaf"]).alias("ended"),
         ((_KIND == "graph_entry") & ~pl.col("function").is_in(list(FUNCTIONS)).fill_null(False)).alias("strange"),
-    ).sort("lane", maintain_order=True)
+    ).sort("line", maintain_order=True)
+    told = told.sort("lane", maintain_order=True)
     below, alike = pl.col("depth").shift(-1), pl.col("lane") == pl.col("lane").shift(-1)  # of the next row
     closed = alike & ((pl.col("entered") & (pl.col("depth") < below)) | (pl.col("ended") & (pl.col("depth") <= below)))
     empty = pl.col("strange") & alike & pl.col("left").shift(-1) & (pl.col("depth") == below) & closed.shift(1)
     while (first := told.select(empty.fill_null(False)).to_series()).any():
         told = told.filter(~(first | first.shift(1, fill_value=False)))
-    return rows[told["at"].sort()]
+    return rows[told.sort("line", "at")["at"]]
 
 
 def prepared(rows: pl.DataFrame, names: Names) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from tracekit_linux.operations.entities import Identities
 from tracekit_linux.operations.many import Many
 from tracekit_linux.operations.naming import names
 from tracekit_linux.operations.reading import Closings, Reading
-from tracekit_linux.operations.tree import IRQ_EVENTS, Tree, last_irqs, set_up_irqs, sources_of, tree_of, trees_of_few
+from tracekit_linux.operations.tree import IRQ_EVENTS, Tree, by_source, last_irqs, set_up_irqs, tree_of, trees_of_few
 from tracekit_linux.tables import DEVICES, OPERATIONS
 
 
@@ -30,8 +30,8 @@ class Operations(Model):
             for tree in trees_of_few(tables.rows("calls")):
                 self._emit_tree(tree, tables)
         else:
-            for calls in sources_of(tables["calls"]):
-                self._emit_many(calls, tables)
+            for calls in by_source(tables["calls"]):
+                self._emit_many(calls.sort("line", maintain_order=True), tables)
         for table, row, values in strace.operations(tables):
             self.emit(table, row, **values)
         self._table_sizes(tables)

@@ -156,11 +156,10 @@ def _line(row: Row) -> int:
     return int(row.line)
 
 
-def sources_of(frame: pl.DataFrame) -> list[pl.DataFrame]:
-    """Return the rows of each source, in the order of their lines."""
+def by_source(frame: pl.DataFrame) -> list[pl.DataFrame]:
+    """Return the rows of each source, in their order."""
     of_one = frame["source"].n_unique() == 1
-    parts = [frame] if of_one else frame.sort("source", maintain_order=True).partition_by("source", maintain_order=True)
-    return [part if part["line"].is_sorted() else part.sort("line", maintain_order=True) for part in parts]
+    return [frame] if of_one else frame.sort("source", maintain_order=True).partition_by("source", maintain_order=True)
 
 
 def _tree(rows: Sequence[Row], arguments: Mapping[int, Mapping[str, int | None]], calls: pl.DataFrame | None = None) -> Tree:
