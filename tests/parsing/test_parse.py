@@ -10,7 +10,7 @@ import tracekit.parsing.parse as parsing
 from tracekit.parsing import capture
 from tracekit.parsing.parse import parse, parse_together
 from tracekit.pipeline import Engine
-from tracekit.reading.source import discover
+from tracekit.reading.source import CHUNK, Source, discover
 from tracekit.testing import run, tables
 
 TRACE = """\
@@ -117,6 +117,26 @@ def test_sources_parsed_together_give_what_each_gives_alone(engine: Engine) -> N
         alone = parse(again, engine.vocabulary)
         assert {n: (f.schema, f.rows()) for n, f in found.tables.items()} == {n: (f.schema, f.rows()) for n, f in alone.tables.items()}
         assert replace(found, tables={}) == replace(alone, tables={})
+
+
+@pytest.mark.parametrize("log", LOGS[::5], ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_a_source_in_many_chunks_gives_what_it_gives_in_one(log: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = parse(discover([str(log)])[0][0], engine.vocabulary)
+    monkeypatch.setattr(parsing, "_step", lambda source: max(source.length // 7, 1))
+    parts = parse(discover([str(log)])[0][0], engine.vocabulary)
+    assert {n: (f.schema, f.rows()) for n, f in parts.tables.items()} == {n: (f.schema, f.rows()) for n, f in whole.tables.items()}
+    assert (parts.lines, parts.events, parts.clock) == (whole.lines, whole.events, whole.clock)
+
+
+@pytest.mark.parametrize(("mebibytes", "chunks"), [(0, 0), (1, 1), (32, 2), (40, 8), (100, 8), (128, 8), (200, 13)])
+def test_the_chunks_of_a_log_are_of_a_size_that_keeps_two_workers_busy(mebibytes: int, chunks: int, tmp_path: Path) -> None:
+    with (log := tmp_path / "a.log").open("wb") as out:
+        out.truncate(mebibytes << 20)
+    assert -(-(mebibytes << 20) // parsing._step(Source(str(log), str(log)))) == chunks
+
+
+def test_a_source_whose_size_is_not_known_has_chunks_of_the_usual_size(tmp_path: Path) -> None:
+    assert parsing._step(Source("gone.log", str(tmp_path / "gone.log"))) == parsing._step(Source("a.log", encoding="utf-16")) == CHUNK
 
 
 def test_nothing_parsed_together_is_nothing(engine: Engine) -> None:

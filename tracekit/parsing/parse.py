@@ -14,10 +14,11 @@ from tracekit.parsing.complaint import complaints, messages, weight
 from tracekit.parsing.envelopes import Cut, Layout, constant, divided, mask_of, true_rows
 from tracekit.parsing.finder import Finder
 from tracekit.parsing.wrap import Logical, Wrapper, detect
-from tracekit.reading.source import Source
+from tracekit.reading.source import CHUNK, Source
 
 SAMPLE_LINES = 1000
 WORKERS = 2
+_PIECES = 4 * WORKERS
 _FEW_CHUNKS = 2  # a log of more is worth the 20 ms in which hyperscan is loaded and made ready
 _CHUNKS = 64  # of a frame: what polars does with a frame takes longer for each
 _UNSETTLED = Layout({}, (), ())  # of a source that is settled with others
@@ -127,7 +128,7 @@ class _Reader:
     def pieces(self, progress: Callable[[int], None] | None = None) -> Iterator[_Piece]:
         """Yield all lines of the source."""
         wrapper: Wrapper | None = None
-        for number, chunk in enumerate(self.source.chunks()):
+        for number, chunk in enumerate(self.source.chunks(_step(self.source))):
             if number == 0:
                 head = chunk.data[: 1 << 20].decode(errors="replace")
                 wrapper = detect(head.split("\n", SAMPLE_LINES)[:SAMPLE_LINES], self.vocabulary.reads)
@@ -173,6 +174,12 @@ class _Reader:
         if accounted != account.lines:
             raise AssertionError(f"{account.path}: {accounted} lines accounted of {account.lines}")
         return account
+
+
+def _step(source: Source) -> int:
+    """Return the bytes of a chunk: of a log of a few chunks so many that no worker is the last one for long."""
+    whole = source.length
+    return max(CHUNK // 4, whole // _PIECES) if CHUNK * 2 < whole < CHUNK * _PIECES else CHUNK
 
 
 def _settled(pieces: Sequence[tuple[_Reader, _Piece]], vocabulary: Vocabulary) -> list[tuple[_Reader, _Piece]]:

@@ -62,6 +62,13 @@ class Source:
         return self.archive is None and not self.encoding and not self.returns
 
     @property
+    def length(self) -> int:
+        """Return how many bytes the file of a plain source has; 0 for others, of which it is not known."""
+        with suppress(OSError):
+            return os.stat(self.file).st_size if self.plain else 0
+        return 0
+
+    @property
     def small(self) -> bool:
         """Return whether it is known to be short: then it may be parsed together with others."""
         if self.archive is not None:
