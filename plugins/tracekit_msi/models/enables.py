@@ -4,16 +4,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from tracekit import ERANGE, Inputs, Model, Row, Table, device_of
+from tracekit import ERANGE, Inputs, Model, Row, Table, device_of, rows_of
 from tracekit_msi.tables import ENABLES, MSI_DOMAINS
 
 # What identifies the function an operation is about, best first; None stands for the only one of a recording without arguments.
 Key = tuple[str, Any]
+FEW = 1000  # inserts up to which the rows of all models are taken
+_READ = ("attempt", "call", "line", "line_end", "index", "hwsize", "ret", "inferred", "hint")
 
 
 def key_of(row: Row) -> Key:
     """Return the key of an operation's device."""
     return device_of(row) or ("source", row.source)
+
+
+def _by_attempt(tables: Inputs) -> dict[int | None, list[Row]]:
+    """Return the inserts of each attempt: rows that are nothing but a part of one, so that the model hears the attempt alone."""
+    rows = tables.rows("op_insert") if tables.height("op_insert") <= FEW else rows_of(tables["op_insert"].select(_READ))
+    found: dict[int | None, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.attempt, []).append(row)
+    return found
 
 
 def granted(e: Row) -> int:
@@ -58,11 +69,12 @@ class Enables(Model):
     """
 
     tables: ClassVar[tuple[Table, ...]] = (ENABLES, MSI_DOMAINS)
-    needs: ClassVar[tuple[str, ...]] = ("graph_entry",)
+    needs: ClassVar[tuple[str, ...]] = ("graph_entry", "op_insert")
 
     def __init__(self) -> None:
         super().__init__()
         self.graphs: set[str] = set()
+        self.inserts: dict[int | None, list[Row]] = {}
         self.attempts: dict[int | None, Attempt] = {}
         self.domains: dict[Key, Domain] = {}
         self.removed: dict[Key, Row] = {}
@@ -72,7 +84,7 @@ class Enables(Model):
         self.rows: list[tuple[Row, dict[str, Any]]] = []
 
     def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
-        self.graphs = tables.sources("graph_entry")
+        self.graphs, self.inserts = tables.sources("graph_entry"), _by_attempt(tables)
         super().play(rows, tables)
 
     def on_op_open(self, e: Row) -> None:
@@ -108,17 +120,14 @@ class Enables(Model):
         self._end_domain(e, "removed")
         self.removed[key_of(e)] = e
 
-    def on_op_insert(self, e: Row) -> None:
-        self._attempt(e).inserts.append(e)
-
     def on_op_alloc(self, e: Row) -> None:
         """Emit the enable at its return, after all events inside."""
-        self._enable(e, self.attempts.pop(e.call, Attempt()), e.kind, "enable", e.min, e.max)
+        self._enable(e, self._attempted(e), e.kind, "enable", e.min, e.max)
         if granted(e):
             self.enabled.add(key_of(e))
 
     def on_op_alloc_at(self, e: Row) -> None:
-        attempt = self.attempts.pop(e.call, Attempt())
+        attempt = self._attempted(e)
         if e.ret == ERANGE:
             attempt.inserts.append(e)  # nothing else in this call returns it, so it stands for an insert that is not recorded
         self._enable(e, attempt, "msix", "alloc_at", e.index, None if e.index is None else e.index + 1)
@@ -132,6 +141,12 @@ class Enables(Model):
 
     def _attempt(self, e: Row) -> Attempt:
         return self.attempts.setdefault(e.attempt, Attempt())
+
+    def _attempted(self, e: Row) -> Attempt:
+        """Return what was recorded inside the enable that ends here."""
+        attempt, end = self.attempts.pop(e.call, Attempt()), e.line_end or e.line
+        attempt.inserts = [i for i in self.inserts.get(e.call, ()) if (i.line_end or i.line) < end]
+        return attempt
 
     def _enable(self, e: Row, a: Attempt, kind: str, operation: str, least: int | None, most: int | None) -> None:
         key = key_of(e)

@@ -23,6 +23,7 @@ from tracekit import (
     in_table,
 )
 from tracekit_vfio.models import bounds, use
+from tracekit_vfio.models.signals import Signals
 from tracekit_vfio.tables import REFUSALS, WINDOWS
 
 Key = tuple[str, Any]
@@ -69,16 +70,15 @@ class Windows(Model):
         self.several: set[str] = set()  # sources that are about more than one device
         self.sessions: dict[Key, Session] = {}
         self.pairs: dict[Key, Pair] = {}
-        self.signals: dict[int | None, dict[int, int | None]] = {}  # request -> vectors wired in it
-        self.detached: dict[int | None, set[int]] = {}  # request -> vectors that lost their eventfds in it
+        self.signals = Signals(Inputs({}))
         self.done: list[tuple[Pair, str]] = []
         self.few = False  # whether what fills the windows is few rows, so that it is looked up before they are emitted
 
     def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
-        heard = list(rows)
+        heard, self.signals = list(rows), Signals(tables)
         who: dict[str, set[Key]] = {}
-        for name, row in heard:
-            if name.startswith("op_") and (key := device_of(row)) is not None:
+        for row in (*(row for _, row in heard), *self.signals.devices):
+            if (key := device_of(row)) is not None:
                 who.setdefault(row.source, set()).add(key)
         self.several = {source for source, keys in who.items() if len(keys) > 1}
         self.inputs, self.few = tables, tables.height(*self.needs) <= FEW
@@ -103,19 +103,8 @@ class Windows(Model):
             pair.closed = e
             self._finish(pair)
 
-    def on_op_vector(self, e: Row) -> None:
-        """Note that a SET_IRQS wires a vector (fd >= 0) or detaches it (fd -1)."""
-        if e.fd is not None and e.fd < 0 or e.ret is not None and e.ret < 0:
-            if e.fd is not None and e.fd < 0 and e.vector is not None:
-                self.detached.setdefault(e.request, set()).add(e.vector)
-            return
-        wired = self.signals.setdefault(e.request, {})
-        vector = e.vector if e.vector is not None else len(wired)
-        wired[vector] = e.irq
-
     def on_op_set_irqs(self, e: Row) -> None:
-        wired = self.signals.pop(e.call, {}) or self.signals.pop(e.request, {})
-        detached = self.detached.pop(e.call, set()) or self.detached.pop(e.request, set())
+        wired, detached = self.signals.taken(e)
         if e.closing or e.index == VFIO_NONE:
             self._end(e)
         elif e.flags is not None and not e.flags & VFIO_TRIGGER or e.index in (VFIO_ERR, VFIO_REQ):

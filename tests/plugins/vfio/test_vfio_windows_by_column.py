@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from kprobes import Trace
-from tracekit_vfio.models import windows
+from tracekit_vfio.models import signals, windows
 
 from tracekit.pipeline import Options, analyze
 from tracekit.testing import engine, tables
@@ -26,8 +26,9 @@ def test_the_same_windows_of_samples(log: Path, monkeypatch: pytest.MonkeyPatch)
     found = []
     for few in (1 << 30, -1):
         monkeypatch.setattr(windows, "FEW", few)
+        monkeypatch.setattr(signals, "FEW", max(few, 0))
         told = analyze([str(log)], Options(keep_tables=("*",)), engine("*")).tables
-        found.append(told["windows"].rows(named=True) if "windows" in told else [])
+        found.append([told[name].rows(named=True) for name in ("windows", "refusals") if name in told])
     assert found[0] == found[1]
 
 
