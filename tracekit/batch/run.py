@@ -45,7 +45,7 @@ class Settings:
     """
 
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
-    together: int = 32
+    together: int = 128
     limits: supervise.Budget = field(default_factory=supervise.Budget)
     archives: archive.Limits = field(default_factory=archive.Limits.given)
     retry: bool = False

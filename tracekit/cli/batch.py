@@ -307,7 +307,7 @@ def _executor(place: str, settings: "Settings") -> tuple[Callable[[], Executor] 
         raise TracekitError(f"the Dask cluster at {m[1]} has no workers") from None
     workers = sum(client.ncores().values())
     gone = TracekitError(f"the Dask scheduler at {m[1]} is gone; what was done is kept: the same command goes on")
-    return (lambda: _watched(client, gone)), replace(settings, jobs=max(workers, 1), together=64)
+    return (lambda: _watched(client, gone)), replace(settings, jobs=max(workers, 1))
 
 
 def _watched(client: Any, gone: TracekitError) -> Executor:
