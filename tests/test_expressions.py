@@ -4,9 +4,11 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from tracekit import speed
@@ -105,3 +107,16 @@ def test_the_command_line_keeps_the_methods_of_its_classes(tmp_path: Path) -> No
             env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
         )
         assert done.stdout == f"{more}\n", done.stderr
+
+
+def test_work_in_the_pool_of_polars_gives_its_result_or_its_error() -> None:
+    threads: list[int] = []
+
+    def work() -> str:
+        threads.append(threading.get_ident())
+        return str(pl.Series(["a"]).str.to_uppercase()[0])
+
+    assert speed.in_pool(work) == "A"
+    assert len(threads) == 1 and threads != [threading.get_ident()]
+    with pytest.raises(KeyError, match="missing"):
+        speed.in_pool(lambda: {}["missing"])

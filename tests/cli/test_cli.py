@@ -74,7 +74,7 @@ def test_an_interrupt_of_an_analysis_ends_with_130(arguments: list[str], monkeyp
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
-@pytest.mark.parametrize(("given", "read"), [(None, "dirty_decay_ms:100,muzzy_decay_ms:0"), ("narenas:1", "narenas:1")])
+@pytest.mark.parametrize(("given", "read"), [(None, "dirty_decay_ms:300,muzzy_decay_ms:0"), ("narenas:1", "narenas:1")])
 def test_the_allocator_is_asked_to_return_memory_before_polars_starts_it(
     given: str | None, read: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

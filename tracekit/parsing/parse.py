@@ -15,6 +15,7 @@ from tracekit.parsing.envelopes import Cut, Layout, constant, divided, mask_of, 
 from tracekit.parsing.finder import Finder
 from tracekit.parsing.wrap import Logical, Wrapper, detect
 from tracekit.reading.source import CHUNK, Source
+from tracekit.speed import in_pool
 
 SAMPLE_LINES = 1000
 WORKERS = 2
@@ -394,7 +395,7 @@ def _in_order(tasks: Iterator[Callable[[], list[_Part]]]) -> Iterator[list[_Part
     with ThreadPoolExecutor(WORKERS) as pool:
         flying: deque[Future[list[_Part]]] = deque()
         for task in waiting:
-            flying.append(pool.submit(task))
+            flying.append(pool.submit(in_pool, task))
             if len(flying) >= WORKERS:
                 yield flying.popleft().result()
         while flying:
