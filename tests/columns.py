@@ -3,11 +3,11 @@
 Resolved are the rows of `on_<table>` handlers, parameters called as a table that hold a frame, `tables["x"]` and `tables.get("x")`, and what
 filters, sorts and loops make of them; and the parameters of functions and methods that are only ever given what is resolved, with the columns
 of all tables that they are given. Of what is not resolved (a frame that was joined or renamed) a column must exist in some table, or be made in
-that module.
+that module or in one that it imports from.
 """
 
 import ast
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 KEEPS = frozenset(("filter", "sort", "unique", "drop_nulls", "head", "tail", "slice", "clear", "reverse", "drop", "limit"))
@@ -28,13 +28,15 @@ class Known:
 class Module:
     """The columns that one module names. `tables`: name -> all of its columns."""
 
-    def __init__(self, tree: ast.Module, tables: Mapping[str, Set[str]], given: Mapping[tuple[str, str], Known]) -> None:
+    def __init__(
+        self, tree: ast.Module, tables: Mapping[str, Set[str]], given: Mapping[tuple[str, str], Known], beside: Sequence[ast.Module] = ()
+    ) -> None:
         self.tables, self.wrong, self.given = tables, set[tuple[int, str]](), given
         self.calls: dict[tuple[str, str], list[Known | None]] = {}  # (function, parameter) -> what its callers hand over
         self.parameters = {f.name: [a.arg for a in f.args.args] for f in ast.walk(tree) if isinstance(f, ast.FunctionDef)}
-        known = frozenset(c for columns in tables.values() for c in columns) | _made(tree)
-        suffixes = _suffixes(tree)
-        self.anywhere = known | {c + suffix for c in known for suffix in suffixes}
+        known = frozenset(c for columns in tables.values() for c in columns).union(*map(_made, (tree, *beside)))
+        suffixes, prefixes = _suffixes(tree), set[str]().union(*map(_prefixes, (tree, *beside)))
+        self.anywhere = known | {c + suffix for c in known for suffix in suffixes} | {prefix + c for c in known for prefix in prefixes}
         self.resolved = 0  # how many names were held against one table
         self._body(tree.body, {})
 
@@ -278,12 +280,12 @@ class Module:
             self.wrong.add((e.lineno, f"{name} is no column of {known.table or 'any table'}"))
 
 
-def wrong_columns(text: str, tables: Mapping[str, Set[str]]) -> tuple[list[tuple[int, str]], int]:
-    """((line, what is wrong) of a module's text, how many names were held against one table)."""
-    tree, given = ast.parse(text), dict[tuple[str, str], Known]()
+def wrong_columns(text: str, tables: Mapping[str, Set[str]], beside: Sequence[str] = ()) -> tuple[list[tuple[int, str]], int]:
+    """((line, what is wrong) of a module's text, how many names were held against one table). `beside`: texts of what it imports from."""
+    tree, given, others = ast.parse(text), dict[tuple[str, str], Known](), list(map(ast.parse, beside))
     for _ in range(ROUNDS):
-        given = Module(tree, tables, given).handed()
-    module = Module(tree, tables, given)
+        given = Module(tree, tables, given, others).handed()
+    module = Module(tree, tables, given, others)
     return sorted(module.wrong), module.resolved
 
 
@@ -295,6 +297,8 @@ def _made(tree: ast.Module) -> frozenset[str]:
             found |= {k.arg for k in node.keywords if k.arg}
             if isinstance(node.func, ast.Attribute) and node.func.attr in ("alias", "with_row_index", "rename", "agg"):
                 found |= set(_strings(node.args))
+            elif isinstance(node.func, ast.Attribute) and node.func.attr in ("Series", "fromkeys"):
+                found |= set(_strings(node.args[:1]))
         elif isinstance(node, ast.Dict):
             found |= {k.value for k in node.keys if isinstance(k, ast.Constant) and isinstance(k.value, str)}
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
@@ -306,6 +310,16 @@ def _suffixes(tree: ast.Module) -> set[str]:
     """What joins put behind names that both sides have."""
     given = [k.value for n in ast.walk(tree) if isinstance(n, ast.Call) for k in n.keywords if k.arg == "suffix"]
     return {"_right", *_strings(given)}
+
+
+def _prefixes(tree: ast.Module) -> set[str]:
+    """What a module puts before the names of columns that it makes: `alias(f"up_{name}")`, keys of dictionaries."""
+    aliases = [
+        n.args[0] for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr == "alias"
+    ]
+    written = [*aliases, *(n.key for n in ast.walk(tree) if isinstance(n, ast.DictComp))]
+    heads = [w.values[0] for w in written if isinstance(w, ast.JoinedStr) and len(w.values) == 2]
+    return set(_strings(heads))
 
 
 def _alias(e: ast.expr) -> str | None:

@@ -1,5 +1,6 @@
 """Tables: every column has its sentence, keys tell rows apart, and code names no column that is not declared."""
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -63,7 +64,10 @@ def test_keys_tell_the_rows_of_a_table_apart() -> None:
 @cache
 def columns_in(path: Path) -> tuple[list[tuple[int, str]], int]:
     """What is wrong with the columns that a file names, and how many it names."""
-    return wrong_columns(path.read_text(encoding="utf-8"), columns())
+    text = path.read_text(encoding="utf-8")
+    names = re.findall(r"^from (tracekit_[\w.]+) import", text, re.M)
+    beside = [file for name in names if (file := ROOT / "plugins" / f"{name.replace('.', '/')}.py").exists()]
+    return wrong_columns(text, columns(), [file.read_text(encoding="utf-8") for file in beside])
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda p: f"{p.parent.name}.{p.stem}")
@@ -120,7 +124,15 @@ def test_an_invented_name_is_found(code: str, told: str) -> None:
         "def f(windows: pl.DataFrame): return windows.with_columns(n=pl.col('old') + 1).filter(pl.col('n') > pl.col('span'))",
         "def f(windows: pl.DataFrame): return windows.join(other, on='line').filter(pl.col('count') > 1)",
         "def f(gap: pl.DataFrame):\n    gap = anything(gap)\n    return gap['vector']",
+        "def f(frame: pl.DataFrame): return frame.select(pl.col(c).alias(f'up_{c}') for c in own).filter(pl.col('up_line') > 1)",
+        "def f(frame: pl.DataFrame): return frame.hstack([pl.Series('mine', [1])]).sort('mine')",
     ],
 )
 def test_a_name_that_is_declared_or_made_passes(code: str) -> None:
     assert wrong_columns(HEAD + code, columns())[0] == []
+
+
+def test_a_name_passes_that_is_made_where_the_module_imports_from() -> None:
+    code, made = "def f(frame: pl.DataFrame): return frame.filter(pl.col('mine'))", "MADE = pl.col('line').alias('mine')"
+    assert wrong_columns(HEAD + code, columns(), [made])[0] == []
+    assert [what for _, what in wrong_columns(HEAD + code, columns(), [HEAD])[0]] == ["mine is no column of any table"]

@@ -421,6 +421,7 @@ def test_the_mark_of_the_engine_differs_with_its_files(place: Path, monkeypatch:
     (site / "acme/__init__.py").write_text("one = 1\n")
     (site / "acme-1.0.dist-info/RECORD").write_text("")
     monkeypatch.syspath_prepend(str(site))
+    monkeypatch.delitem(sys.modules, "acme", raising=False)  # one that another test loaded
     before = fingerprint.mark(["acme"])
     (site / file).parent.mkdir(exist_ok=True)
     (site / file).write_text("two = 2\n")

@@ -170,22 +170,22 @@ def _arguments(args: pl.Series) -> pl.DataFrame:
     )
 
 
-def _with_callers(calls: pl.DataFrame) -> pl.DataFrame | None:
+def _with_callers(nested: pl.DataFrame) -> pl.DataFrame | None:
     """Add `up`, the row of the caller."""
-    ids = calls.select(pl.col("id").alias("parent"), pl.col("at").alias("up"))
+    ids = nested.select(pl.col("id").alias("parent"), pl.col("at").alias("up"))
     if ids["parent"].n_unique() < ids.height:
         return None
-    frame = calls.join(ids, on="parent", how="left", maintain_order="left")
+    frame = nested.join(ids, on="parent", how="left", maintain_order="left")
     above = frame["depth"].gather(frame["up"])
     return frame if (frame["depth"] == above.fill_null(-1) + 1).all() else None
 
 
-def _devices(calls: pl.DataFrame) -> pl.Series:
+def _devices(nested: pl.DataFrame) -> pl.Series:
     """Return the `struct pci_dev *` that each call names; the `struct device` of one lies inside it."""
     answered = (pl.col("name") == "msi_desc_to_pci_dev") & (pl.col("ret") != 0)
     inside = ~answered & (is_a(Is.INSIDE) | ~is_a(Is.KNOWN)) & pl.col("dev").is_not_null()
     told = pl.when(answered).then(pl.col("ret").reinterpret(signed=False)).otherwise("dev")
-    own = calls.select("at", "is", told.alias("device"), inside.fill_null(False).alias("inside"))
+    own = nested.select("at", "is", told.alias("device"), inside.fill_null(False).alias("inside"))
     known = own.filter(~pl.col("inside") & is_a(Is.KNOWN)).select(pl.col("device").alias("base")).drop_nulls().unique().sort("base")
     within = own.filter("inside").sort("device").join_asof(known.with_columns(device="base"), on="device")
     # `&pdev->dev` is 0xc8 (6.12) or 0xd0 (6.1) bytes into a structure that is smaller than a page.
@@ -193,9 +193,9 @@ def _devices(calls: pl.DataFrame) -> pl.Series:
     return own.join(near, on="at", how="left", maintain_order="left").select(pl.coalesce("base", "device").alias("device"))["device"]
 
 
-def _levels(calls: pl.DataFrame) -> list[pl.DataFrame]:
+def _levels(nested: pl.DataFrame) -> list[pl.DataFrame]:
     """Return the calls of each depth, outermost first; `place` is the row of the caller in the level above."""
-    ordered = calls.sort("depth", maintain_order=True)
+    ordered = nested.sort("depth", maintain_order=True)
     sizes = ordered["depth"].value_counts(sort=False).sort("depth")["count"].to_list()
     place = pl.int_range(pl.len(), dtype=AT).over("depth")
     placed = ordered.select("at", place.alias("place")).sort("at")["place"]

@@ -73,14 +73,14 @@ def living(spans: Sequence[Span], line: int) -> int | None:
     return found[-1] if found else None
 
 
-def abouts(calls: pl.DataFrame, life: pl.Series, lives: Sequence[Life]) -> pl.DataFrame:
+def abouts(nested: pl.DataFrame, life: pl.Series, lives: Sequence[Life]) -> pl.DataFrame:
     """Return `at` and the columns of `About` for some calls (`related`). `life`: its number for each of them, null for none."""
     roots = {id(x.entity.root()): x.entity.root() for x in lives}
     number = {root: n for n, root in enumerate(roots)}
     entities = [(e.number, name.bdf if name else None) for e in roots.values() for name in [e.name()]]
     known = pl.DataFrame(entities, schema={"entity": pl.Int64, "bdf": pl.String}, orient="row")
     root = pl.Series("root", [number[id(x.entity.root())] for x in lives], dtype=AT)
-    own = calls.select("at", "line", "named", "vdev", root.gather(life).alias("root"))
+    own = nested.select("at", "line", "named", "vdev", root.gather(life).alias("root"))
     spans = _pointers(lives)
     pointers = {kind: _living(own, {number[of]: x for (of, k), x in spans.items() if k == kind}) for kind in ("pci_dev", "vdev")}
     told = known[own["root"]]
@@ -89,13 +89,13 @@ def abouts(calls: pl.DataFrame, life: pl.Series, lives: Sequence[Life]) -> pl.Da
     return own.select("at", pl.when(known_one).then(device).alias("device"), pl.when(known_one).then(vdev).alias("vdev")).hstack(told)
 
 
-def _living(calls: pl.DataFrame, spans: Mapping[int, Sequence[Span]]) -> pl.Series:
+def _living(nested: pl.DataFrame, spans: Mapping[int, Sequence[Span]]) -> pl.Series:
     """Return the pointer that the device of each call had then, as `living` does. `spans`: those of each device."""
     lone = {root: pointer for root, [(_, end, pointer), *more] in spans.items() if not more and end is None}
     of_lone = pl.DataFrame({"root": list(lone), "lone": list(lone.values())}, schema={"root": AT, "lone": pl.UInt64})
     rows = [(root, first, last, pointer) for root, found in spans.items() if root not in lone for first, last, pointer in found]
     others = pl.DataFrame(rows, schema=_SPANS, orient="row").sort("line", maintain_order=True)
-    told = calls.select("line", "root").join(of_lone, on="root", how="left", maintain_order="left")
+    told = nested.select("line", "root").join(of_lone, on="root", how="left", maintain_order="left")
     if others.is_empty():
         return told["lone"]
     near = told.join_asof(others, on="line", by="root", check_sortedness=False)

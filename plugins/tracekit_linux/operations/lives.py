@@ -34,12 +34,12 @@ class Walked:
     were found to be of two devices: then the rest of each request that is under way is heard whole.
     """
 
-    def __init__(self, calls: pl.DataFrame, source: str) -> None:
-        self.calls, self.source = calls, source
+    def __init__(self, nested: pl.DataFrame, source: str) -> None:
+        self.calls, self.source = nested, source
         self.known = Lives()
         self.begun: list[int] = []  # of each life, the first call for which it is the life of its pointer
         self.of_request: dict[int, Life] = {}
-        self.named = _named(calls)
+        self.named = _named(nested)
         self._under_way: dict[int, int] = {}  # request -> the last call in it that names a pointer
         self._whole: set[int] = set()
         self._walk()
@@ -155,20 +155,20 @@ def _inherited(own: pl.Series, up: pl.Series) -> pl.Series:
     return found
 
 
-def _named(calls: pl.DataFrame) -> pl.DataFrame:
+def _named(nested: pl.DataFrame) -> pl.DataFrame:
     """Return what calls name, in the order in which it is heard."""
-    vdevs, devices = (_naming(calls.filter(pl.col(name).is_not_null()), n, pl.col(name)) for n, name in enumerate(("vdev", "device")))
-    answered = calls.filter((pl.col("name") == "msi_get_device_domain") & (pl.col("ret") != 0))
+    vdevs, devices = (_naming(nested.filter(pl.col(name).is_not_null()), n, pl.col(name)) for n, name in enumerate(("vdev", "device")))
+    answered = nested.filter((pl.col("name") == "msi_get_device_domain") & (pl.col("ret") != 0))
     domains = _naming(answered, _KINDS.index("domain"), pl.col("ret").reinterpret(signed=False))
     if domains.height:
         domains = domains.filter(~pl.col("pointer").is_in(_shared(domains, devices).implode()))
     return pl.concat([vdevs, devices, domains]).sort("at", "kind")
 
 
-def _naming(calls: pl.DataFrame, kind: int | pl.Expr, pointer: pl.Expr) -> pl.DataFrame:
+def _naming(nested: pl.DataFrame, kind: int | pl.Expr, pointer: pl.Expr) -> pl.DataFrame:
     kinds = pl.lit(kind) if isinstance(kind, int) else kind
     whose = pl.col("request").alias("whose")
-    return calls.select("at", kinds.cast(pl.Int8).alias("kind"), pointer.alias("pointer"), whose, "line", "ts", "source")
+    return nested.select("at", kinds.cast(pl.Int8).alias("kind"), pointer.alias("pointer"), whose, "line", "ts", "source")
 
 
 def _shared(domains: pl.DataFrame, devices: pl.DataFrame) -> pl.Series:
@@ -178,9 +178,9 @@ def _shared(domains: pl.DataFrame, devices: pl.DataFrame) -> pl.Series:
     return users.filter(pl.col("device") > 1)["pointer"]
 
 
-def _ending(calls: pl.DataFrame) -> pl.DataFrame:
+def _ending(nested: pl.DataFrame) -> pl.DataFrame:
     """Return the calls that end lives of a device's pointers."""
     unbinding = pl.col("up_setup").is_null() & ~pl.col("up_setting").fill_null(False)
     kind = pl.when(is_a(Is.REMOVAL)).then(_REMOVES).when(unbinding).then(_UNBINDS).otherwise(_REMOVES_DOMAIN)
-    own = calls.filter(is_a(Is.REMOVAL, Is.DOMAIN_REMOVAL) & pl.col("device").is_not_null())
+    own = nested.filter(is_a(Is.REMOVAL, Is.DOMAIN_REMOVAL) & pl.col("device").is_not_null())
     return _naming(own, kind, pl.col("device"))

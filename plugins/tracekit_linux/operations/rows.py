@@ -6,13 +6,14 @@ import polars as pl
 
 from tracekit import VFIO_DATA_BOOL, VFIO_DATA_EVENTFD, VFIO_DATA_NONE, VFIO_NONE
 from tracekit_linux.operations.columns import Is, is_a
+from tracekit_linux.operations.setups import SET_UP
 from tracekit_linux.operations.tree import CLOSING
 
 Kind = tuple[pl.Expr, Mapping[str, pl.Expr]]  # which calls are rows of a table, and its own columns
 
 # What is read of a call.
 _OWN = (
-    *("at", "name", "is", "below", "ended", "ret", "caller", "probe", "set_up", "attempt", "asked", "least", "most"),
+    *("at", "name", "is", "below", "ended", "ret", "caller", "probe", SET_UP, "attempt", "asked", "least", "most"),
     *("flags", "index", "start", "count", "hwsize", "domid", "vector", "fd", "group"),
     *("up_closing", "up_setting", "up_setup", "up_freeing", "up_disabling"),
 )
@@ -22,24 +23,24 @@ _NAME, _AT, _RET = pl.col("name"), pl.col("at"), pl.col("ret")
 _IS_INSERT = is_a(Is.INSERT) | (is_a(Is.OUTER_INSERT) & ~is_a(Is.INSERT, column="below"))
 
 
-def inferred(calls: pl.DataFrame) -> pl.Series:
+def inferred(nested: pl.DataFrame) -> pl.Series:
     """Return which calls stand in a tree of which something has to be inferred, or in which only a return is recorded of a call."""
     unanswered = _RET.is_null() & is_a(Is.ALLOCATION, Is.INSERT, Is.OUTER_INSERT)
     unargued = is_a(Is.SYSTEM_CALL) | (pl.col("flags").is_null() & pl.col("index").is_null() & is_a(Is.SET_IRQS))
-    nested = is_a(Is.INSERT) & ((pl.col("is").gather(pl.col("up_insert")) & Is.INSERT) != 0)
+    in_insert = is_a(Is.INSERT) & ((pl.col("is").gather(pl.col("up_insert")) & Is.INSERT) != 0)
     others = is_a(Is.ALLOC_AT, Is.XEN) | (pl.col("complete") == "return")
-    which = unanswered | (unargued & (pl.col("asked") == _AT)) | nested | others
-    roots = calls.filter(which.fill_null(False))["root"].unique()
-    return calls["root"].is_in(roots.implode())
+    which = unanswered | (unargued & (pl.col("asked") == _AT)) | in_insert | others
+    roots = nested.filter(which.fill_null(False))["root"].unique()
+    return nested["root"].is_in(roots.implode())
 
 
-def by_column(calls: pl.DataFrame, which: pl.Series) -> Iterator[tuple[str, pl.DataFrame]]:
+def by_column(nested: pl.DataFrame, which: pl.Series) -> Iterator[tuple[str, pl.DataFrame]]:
     """Yield (table, its rows): `at` is the number of the call, the other columns are its own, or in place of what all operations have.
 
-    `calls`: those of `related`, with `set_up`, the irq that was set up last inside each; `which`: those that are read.
+    `nested`: those of `related`, with `set_up`, the irq that was set up last inside each; `which`: those that are read.
     """
-    around = calls.select(*_OWN, *_around()).filter(which & is_a(Is.READ)).sort(_ENDS)
-    rows = around.join(_sizes(calls), on="at", how="left", maintain_order="left").with_row_index("n").lazy()
+    around = nested.select(*_OWN, *_around()).filter(which & is_a(Is.READ)).sort(_ENDS)
+    rows = around.join(_sizes(nested), on="at", how="left", maintain_order="left").with_row_index("n").lazy()
     tables = _kinds()
     made = pl.collect_all(
         [pl.concat([rows.filter(own).select("n", "at", **columns) for own, columns in kinds]) for kinds in tables.values()]
@@ -58,9 +59,9 @@ def _around() -> list[pl.Expr]:
     ]
 
 
-def _sizes(calls: pl.DataFrame) -> pl.DataFrame:
+def _sizes(nested: pl.DataFrame) -> pl.DataFrame:
     """Return the size that was read first inside each insert."""
-    read = calls.filter((_NAME == "msi_domain_get_hwsize") & _RET.is_not_null() & pl.col("insert").is_not_null())
+    read = nested.filter((_NAME == "msi_domain_get_hwsize") & _RET.is_not_null() & pl.col("insert").is_not_null())
     return read.group_by(pl.col("insert").alias("at")).agg(pl.first("ret").alias("size_inside"))
 
 
@@ -151,7 +152,7 @@ def _vector() -> dict[str, pl.Expr]:
     return {
         "vector": pl.coalesce("vector", place),
         "fd": fd,
-        "irq": pl.col("set_up"),
+        "irq": SET_UP,
         "ret": pl.when(implied).then(0).otherwise(_RET),
         "inferred": implied,
     }
