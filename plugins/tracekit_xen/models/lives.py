@@ -14,7 +14,7 @@ from tracekit_xen.tables import PIRQ_LIVES
 # Two allocations of one device that are further apart are two times of enabling it: an enable takes all its numbers at once.
 # Stamps of whole seconds show a pause from two seconds on: one second may have turned in between.
 PAUSE_NS = 1_000_000_000
-OVER_AT_ONCE = 8192  # lives that become rows together
+OVER_AT_ONCE = 25_000  # lives that become rows together: of many small frames the table would be copied
 LATEST = 4  # lives of one pirq and irq that a teardown may be about; earlier ones are long over
 HVM_SETUP = "xen_hvm_setup_msi_irqs"  # it returns -19 for whatever Xen said
 
