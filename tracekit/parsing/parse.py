@@ -180,7 +180,7 @@ class _Reader:
 def _step(source: Source) -> int:
     """Return the bytes of a chunk: of a log of a few chunks so many that no worker is the last one for long."""
     whole = source.length
-    return max(CHUNK // 4, whole // _PIECES) if CHUNK * 2 < whole < CHUNK * _PIECES else CHUNK
+    return whole // _PIECES if CHUNK * 2 < whole < CHUNK * _PIECES else CHUNK
 
 
 def _settled(pieces: Sequence[tuple[_Reader, _Piece]], vocabulary: Vocabulary) -> list[tuple[_Reader, _Piece]]:
