@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -12,7 +12,9 @@ import polars as pl
 from tracekit.grammar.expression import NOTHING
 from tracekit.grammar.reference import fields_by_lark
 from tracekit.grammar.rules import Grammars, Rule
+from tracekit.parsing.envelopes import mask_of, true_rows
 from tracekit.parsing.finder import Finder
+from tracekit.parsing.named import Names
 from tracekit.speed import compiled
 from tracekit.tables.pipeline import RAW_EVENT
 from tracekit.types import ENVELOPE, Schema, event_schema
@@ -31,6 +33,7 @@ _LONGEST_TRIED = 500  # characters of a text that python tries a rule on: on lon
 _UNFIT = r"[0-9]{19,}|0x[0-9a-fA-F]{17,}|[\p{Nd}--[0-9]]+"  # beyond 64 bits, digits of other scripts
 _STANDS = "9876543210987654"  # stands for a number that fits no column, in any terminal of numbers, until its column is null
 _LONGEST_READ = 500  # characters of a line that is looked at before it is peeled
+_EVENT = re.compile("([A-Za-z_][^ :]*): ?")  # a literal that is the name of an event
 _AT_A_WORD = r"(?<![^ \]:)>])"
 COPIES = [(pl.col(name) + "").alias(name) if dtype == pl.String else pl.col(name) for name, dtype in ENVELOPE.items()]
 
@@ -51,6 +54,7 @@ class Vocabulary:
                 self.by_literal.setdefault(text, []).append(rule)
         self.held = pl.col("text").str.extract_many(list(self.by_literal), overlapping=True)
         self.general = [r for r in self.rules.values() if not r.literals]
+        self.by_name = _by_name(self.rules.values())
         self._forms: dict[frozenset[str], str] = {}
         self._columns: dict[str, list[pl.Expr]] = {}
 
@@ -62,7 +66,17 @@ class Vocabulary:
     @cached_property
     def wanted(self) -> Finder:
         """Return what finds the lines of the captured rules in a large trace."""
-        return Finder(rule for n in self.captured if not (rule := self.rules[n]).marks.sought_in)
+        return Finder(self._wanted)
+
+    @cached_property
+    def wanted_names(self) -> frozenset[str]:
+        """Return the events that a captured rule reads."""
+        wanted = {rule.name for rule in self._wanted}
+        return frozenset(name for name, rules in self.by_name.items() if any(rule.name in wanted for rule in rules))
+
+    @property
+    def _wanted(self) -> list[Rule]:
+        return [rule for name, rule in self.rules.items() if name in self.captured and not rule.marks.sought_in]
 
     def reads(self, text: str) -> bool:
         """Return whether an event rule matches the end of a line, from the start of a word on: what stands before it may be any envelope.
@@ -96,6 +110,18 @@ class Vocabulary:
         return self._columns[rule.name]
 
 
+def _by_name(rules: Iterable[Rule]) -> dict[str, list[Rule]]:
+    """Map the name of an event to the rules of which it is, with the colon behind it, a literal."""
+    named: dict[str, list[Rule]] = {}
+    for rule in rules:
+        for name in {found[1] for text in rule.literals if not rule.marks.found_with and (found := _EVENT.fullmatch(text))}:
+            named.setdefault(name, []).append(rule)
+    return named
+
+
+_Found = tuple[pl.Series, pl.DataFrame]  # the rows that a rule matches, and what it captured of them
+
+
 @dataclass(frozen=True)
 class Captured:
     """The matches in some peeled lines: tables of the captured ones, row numbers (ascending) of what each matches, and of what the
@@ -108,25 +134,28 @@ class Captured:
     unfit: dict[str, pl.Series]
 
 
-def capture(peeled: pl.DataFrame, vocabulary: Vocabulary) -> Captured:
-    """Let every rule look at the lines that it could match."""
-    tables: dict[str, pl.DataFrame] = {}
-    matched: dict[str, pl.Series] = {}
+def capture(peeled: pl.DataFrame, vocabulary: Vocabulary, names: Names | None = None) -> Captured:
+    """Let every rule look at the lines that it could match: at one with the name of an event the rules of this event look first."""
     missed: dict[str, pl.Series] = {}
-    unfit: dict[str, pl.Series] = {}
     suspect: list[tuple[Rule, pl.Series]] = []
-    msg, place = peeled["msg"], peeled[list(ENVELOPE)]
-    for rule, rows in _candidates(msg, vocabulary):
+    msg = peeled["msg"]
+    found = _by_names(msg, vocabulary, names) if names is not None else {}
+    for rule, rows in _candidates(msg, vocabulary, _others(found, len(msg))):
         hit, groups = matches(msg[rows], rule)
         if rule.literals and groups.height < len(rows):
             missed[rule.name] = rows
             if len(left := _suspect(msg, rows if hit is None or not groups.height else rows.filter(~hit), rule)):
                 suspect.append((rule, left))
-        if groups.is_empty():
-            continue
-        matched[rule.name] = rows = rows if hit is None else rows.filter(hit)
-        if rule.name in vocabulary.captured:
-            tables[rule.name] = _kept(place[rows], peeled.height).hstack(groups.select(vocabulary.columns(rule)))
+        if groups.height:
+            found.setdefault(rule.name, []).append((rows if hit is None else rows.filter(hit), groups))
+    merged = dict(sorted(((name, _merged(parts)) for name, parts in found.items()), key=lambda own: (own[1][0][0], own[0])))
+    matched = {name: rows for name, (rows, _) in merged.items()}
+    tables = {
+        name: _table(peeled, *own, vocabulary.columns(vocabulary.rules[name]))
+        for name, own in merged.items()
+        if name in vocabulary.captured
+    }
+    unfit: dict[str, pl.Series] = {}
     for rule, rows in suspect:
         rows = rows.filter(~rows.is_in(pl.concat(matched.values()).implode())) if matched else rows
         hit, groups = matches(msg[rows].str.replace_all(r"0x[0-9a-fA-F]{17,}", f"0x{_STANDS}").str.replace_all(_UNFIT, _STANDS), rule)
@@ -134,9 +163,40 @@ def capture(peeled: pl.DataFrame, vocabulary: Vocabulary) -> Captured:
             continue
         unfit[rule.name] = rows = rows if hit is None else rows.filter(hit)
         if rule.name in vocabulary.captured:
-            own = groups.select(map(_known, vocabulary.columns(rule), rule.columns.values()))
-            tables[rule.name + BEYOND] = _kept(place[rows], peeled.height).hstack(own)
+            known = list(map(_known, vocabulary.columns(rule), rule.columns.values()))
+            tables[rule.name + BEYOND] = _table(peeled, rows, groups, known)
     return Captured(tables, matched, missed, unfit)
+
+
+def _by_names(msg: pl.Series, vocabulary: Vocabulary, names: Names) -> dict[str, list[_Found]]:
+    """Return what the rules of events find in the lines with the names of these."""
+    rules = {rule.name: rule for name in names.names for rule in vocabulary.by_name.get(name, ())}
+    found: dict[str, list[_Found]] = {}
+    for rule in rules.values():
+        rows = true_rows(names.among([name for name in names.names if rule in vocabulary.by_name.get(name, ())]))
+        hit, groups = matches(msg[rows], rule)
+        if groups.height:
+            found[rule.name] = [(rows if hit is None else rows.filter(hit), groups)]
+    return found
+
+
+def _others(found: Mapping[str, Sequence[_Found]], height: int) -> pl.Series | None:
+    """Return the rows, of so many, in which nothing was found; null where nothing was found in any."""
+    return true_rows(~mask_of(pl.concat(rows for parts in found.values() for rows, _ in parts), height)) if found else None
+
+
+def _merged(parts: Sequence[_Found]) -> _Found:
+    """Return what a rule found in several ways, in the order of the rows."""
+    if len(parts) == 1:
+        return parts[0]
+    rows, groups = pl.concat([rows for rows, _ in parts]), pl.concat([groups for _, groups in parts])
+    order = rows.arg_sort()
+    return rows.gather(order), groups[order]
+
+
+def _table(peeled: pl.DataFrame, rows: pl.Series, groups: pl.DataFrame, columns: Sequence[pl.Expr]) -> pl.DataFrame:
+    """Return the table of a rule, given the rows that it matches and what it captured of them."""
+    return _kept(peeled[list(ENVELOPE)][rows], peeled.height).hstack(groups.select(columns))
 
 
 def _known(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
@@ -191,8 +251,14 @@ def _kept(rows: pl.DataFrame, of: int) -> pl.DataFrame:
     return rows if of <= SMALL_SOURCE else rows.select(COPIES)
 
 
-def _candidates(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, pl.Series]]:
-    """Yield each rule that has candidates, with their row numbers: those that hold a literal of it, or have the shape of its matches."""
+def _candidates(msg: pl.Series, vocabulary: Vocabulary, among: pl.Series | None) -> Iterator[tuple[Rule, pl.Series]]:
+    """Yield each rule that has candidates, with their row numbers: those that hold a literal of it, or have the shape of its matches.
+
+    `among`: the rows that are looked at, null where it is all.
+    """
+    if among is not None:
+        yield from ((rule, among.gather(rows)) for rule, rows in _candidates(msg.gather(among), vocabulary, None))
+        return
     if msg.is_empty():
         return
     holding = _holding(pl.DataFrame({"text": msg}).select_seq(vocabulary.held))

@@ -17,6 +17,7 @@ import polars as pl
 from tracekit.grammar.expression import NOTHING, holds
 from tracekit.grammar.marks import LAYERS
 from tracekit.grammar.rules import Rule
+from tracekit.parsing.named import Names, named
 from tracekit.parsing.noise import clean
 from tracekit.parsing.noise import settle as settle_noise
 from tracekit.parsing.peeling import COLUMNS, fresh, means, peel_layers, per_file
@@ -52,10 +53,14 @@ _SYMBOL = re.compile(r"[0-9a-f]{8,16} [A-Za-z] [^ ]+$")
 
 @dataclass(frozen=True)
 class Cut:
-    """Lines of a trace, cut at their first colon: `behind` it stands all that an event rule reads. Lines not `enveloped` are whole."""
+    """Lines of a trace, cut at their first colon: `behind` it stands all that an event rule reads. Lines not `enveloped` are whole.
+
+    `names`: the events of the enveloped ones; of lines without a name there it is not known.
+    """
 
     enveloped: pl.Series
     behind: pl.Series
+    names: Names | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,8 @@ class Layout:
         enveloped = text.str.contains(prefix)
         if not enveloped.all():
             rest = pl.when(pl.lit(enveloped)).then(rest).otherwise(line)
-        return Cut(enveloped, text.to_frame("text").select_seq(rest).to_series())
+        behind = text.to_frame("text").select_seq(rest).to_series()
+        return Cut(enveloped, behind, named(behind, enveloped, self._event_behind))
 
     def marks(self, text: pl.Series, known: pl.Series, cut: Cut | None = None) -> pl.DataFrame:
         """What the shape of each line tells: whether it only `frames` others (headers, blank lines, rules, markers), is `part` of the event
@@ -186,9 +192,12 @@ class Layout:
 
     def _marks_of_cut(self, text: pl.Series, known: pl.Series, cut: Cut) -> pl.DataFrame:
         """Return the marks of lines that were cut: only those without the envelope may frame others, a name stands at the cut as a rule."""
-        begin, behind = next(b for b in _BEGINS if self._event.startswith(b[0]))
-        named = pl.when(pl.lit(cut.enveloped & ~known)).then(cut.behind)
-        event = text.to_frame("text").select_seq(named.str.extract(behind + self._event.removeprefix(begin)).alias("event")).to_series()
+        if cut.names is not None:
+            event = cut.names.each().alias("event")
+            event = event.zip_with(~known, pl.Series([None], dtype=pl.String)) if known.any() else event
+        else:
+            unnamed = pl.when(pl.lit(cut.enveloped & ~known)).then(cut.behind)
+            event = text.to_frame("text").select_seq(unnamed.str.extract(self._event_behind).alias("event")).to_series()
         rows = true_rows(event.is_null() & ~known)
         event.scatter(rows, text.gather(rows).str.extract(self._event))
         bare = true_rows(~cut.enveloped)
@@ -204,6 +213,12 @@ class Layout:
             return _EVENTS[kind]
         heads = "|".join(_head(self.rules[name]) for name, tracer in tracers.items() if tracer == kind)
         return f"^(?:{heads})?{_EVENTS[kind]}"
+
+    @property
+    def _event_behind(self) -> str:
+        """Return what takes the name of an event from what stands behind the envelope of a line."""
+        begin, behind = next(b for b in _BEGINS if self._event.startswith(b[0]))
+        return behind + self._event.removeprefix(begin)
 
     @property
     def _common(self) -> list[Rule]:

@@ -13,6 +13,7 @@ from tracekit.parsing.capture import COPIES, RAW, RAW_SCHEMA, SMALL_SOURCE, Capt
 from tracekit.parsing.complaint import complaints, messages, weight
 from tracekit.parsing.envelopes import Cut, Layout, constant, divided, mask_of, true_rows
 from tracekit.parsing.finder import Finder
+from tracekit.parsing.named import Names
 from tracekit.parsing.wrap import Logical, Wrapper, detect
 from tracekit.reading.source import CHUNK, Source
 from tracekit.speed import in_pool
@@ -74,6 +75,11 @@ class _Seen:
     survivors: pl.DataFrame
     which: pl.Series | None = None
     cut: Cut | None = None
+
+    @property
+    def names(self) -> Names | None:
+        """Return the names of the survivors' events, where they are known."""
+        return self.cut.names.filter(self.which) if self.cut and self.cut.names and self.which is not None else None
 
     def marked(self, rows: Mapping[str, pl.Series]) -> pl.Series:
         """Return which lines are among these rows of the survivors; of several logical lines in one, all are if one is."""
@@ -209,7 +215,8 @@ def _work(pieces: Sequence[_Piece], vocabulary: Vocabulary) -> list[_Part]:
     """Parse some pieces."""
     seen = [_look(piece, vocabulary) for piece in pieces]
     peeled = _peel(seen)
-    found = split(capture(pl.concat(peeled), vocabulary), [p.height for p in peeled]) if peeled else []
+    names = seen[0].names if len(seen) == 1 else None
+    found = split(capture(pl.concat(peeled), vocabulary, names), [p.height for p in peeled]) if peeled else []
     matched = [s.marked(own.rows) for s, own in zip(seen, found, strict=True)]
     marks = _marks(seen, matched)
     counted = [_counted(*each, vocabulary) for each in zip(seen, found, matched, marks, strict=True)]
@@ -224,8 +231,21 @@ def _look(piece: _Piece, vocabulary: Vocabulary) -> _Seen:
     if layout.dense or len(text) <= SMALL_SOURCE:
         return _Seen(piece, lines, lines[["line", "text"]])
     cut = None if piece.data else layout.cut(text)
-    which = _finder(layout, vocabulary).find(text, piece.data, cut.behind if cut else None)
+    which = _sought(text, cut, vocabulary) if cut else _finder(layout, vocabulary).find(text, piece.data)
     return _Seen(piece, lines, lines[["line", "text"]].filter(which), which, cut)
+
+
+def _sought(text: pl.Series, cut: Cut, vocabulary: Vocabulary) -> pl.Series:
+    """Return which lines of a trace a captured rule could match: those with the name of its event, and those in which it finds a text.
+
+    A probe may have the name of an event that no captured rule reads.
+    """
+    if cut.names is None:
+        return vocabulary.wanted.find(text, read=cut.behind)
+    which = cut.names.among(vocabulary.wanted_names)
+    rows = true_rows(~which)
+    which.scatter(rows.filter(vocabulary.wanted.find(text.gather(rows), read=cut.behind.gather(rows))), True)
+    return which
 
 
 def _finder(layout: Layout, vocabulary: Vocabulary) -> Finder:
