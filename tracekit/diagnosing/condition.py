@@ -30,12 +30,17 @@ def values(frame: pl.DataFrame, column: str) -> Sequence[Any]:
     return frame.get_column(column).to_list()
 
 
+def met(condition: pl.Expr, frame: pl.DataFrame) -> bool:
+    """Return whether an expression is true for a row of a table."""
+    return frame.height > 0 and bool(frame.select_seq(condition).to_series().any())
+
+
 def holds(condition: Condition, frame: pl.DataFrame, listed: Values = values) -> bool:
     """Return whether a condition holds for a row of a table. `listed`: what gives a column of it as a list."""
     if condition is None:
         return frame.height > 0
     if isinstance(condition, pl.Expr):
-        return not frame.filter(condition).is_empty()
+        return met(condition, frame)
     names = columns(condition)
     if frame.height > FEW:
         distinct = frame.select(names).unique()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from tracekit.diagnosing.condition import met
 from tracekit.findings import Unchecked, Verdict, inconclusive
 
 TOLD = ("loss", "overwritten")  # what events must tell, so that absence is evidence
@@ -33,7 +34,7 @@ class Shown:
 
     def within(self, frame: pl.DataFrame) -> bool:
         """Return whether the fault would show in the rows of its table."""
-        return self.where is None or not frame.filter(self.where).is_empty()
+        return self.where is None or met(self.where, frame)
 
     def muted(self, frame: pl.DataFrame) -> Verdict | None:
         """Return why "nothing was found" is no evidence in the rows of its table: one that could be the fault lacks a column."""

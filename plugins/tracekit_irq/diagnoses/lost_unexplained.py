@@ -51,18 +51,18 @@ def lost_unexplained(
 
     References: virt/kvm/eventfd.c, irqfd_wakeup(); arch/x86/kvm/irq_comm.c, the kvm_msi_set_irq tracepoint.
     """
-    handlers = irq_handler_entry.filter(OF_VFIO)
+    handlers = irq_handler_entry.select("source", "boot", "machine", "line", "ts", "ts_raw", "name").filter(OF_VFIO)
     if handlers.is_empty():
         return
-    handlers = handlers.filter(tick_of(pl.col("ts"), pl.col("ts_raw")).min().over("source") <= SOON)
     sources = [f["source"].unique() for f in (gap, windows, kvm_pi_irte_update) if f is not None]
     excluded = pl.concat(sources).unique().to_list() if sources else []
     judged = False
     for source in handlers["source"].unique(maintain_order=True):
-        if source in excluded:
+        own = handlers.filter(pl.col("source") == source)
+        if source in excluded or not (_fine(own.head(LEARNED)) or _fine(own)):
             continue
         after = _injections(kvm_msi_set_irq.filter(pl.col("source") == source))
-        for (name,), mine in handlers.filter(pl.col("source") == source).partition_by(["name"], as_dict=True).items():
+        for (name,), mine in own.partition_by(["name"], as_dict=True).items():
             if mine.height > LEARNED:
                 judged = True
                 if lost := missed(mine.sort("ts"), after):
@@ -72,6 +72,11 @@ def lost_unexplained(
     else:
         why = "too few interrupts, coarse stamps, lost events or a resize: which injection belongs to which vector cannot be learned"
         yield inconclusive(why, RECORD)
+
+
+def _fine(rows: pl.DataFrame) -> bool:
+    """Return whether a stamp of these rows is fine enough to pair a handler with an injection."""
+    return bool(rows.select((tick_of(pl.col("ts"), pl.col("ts_raw")) <= SOON).any()).item())
 
 
 def _injections(injected: pl.DataFrame) -> pl.DataFrame:
