@@ -35,7 +35,11 @@ _STANDS = "9876543210987654"  # stands for a number that fits no column, in any 
 _LONGEST_READ = 500  # characters of a line that is looked at before it is peeled
 _EVENT = re.compile("([A-Za-z_][^ :]*): ?")  # a literal that is the name of an event
 _AT_A_WORD = r"(?<![^ \]:)>])"
-COPIES = [(pl.col(name) + "").alias(name) if dtype == pl.String else pl.col(name) for name, dtype in ENVELOPE.items()]
+# Texts of a line are copied, so that no table keeps its chunk in memory; `source` and `side` are not of the line.
+COPIES = [
+    (pl.col(name) + "").alias(name) if dtype == pl.String and name not in ("source", "side") else pl.col(name)
+    for name, dtype in ENVELOPE.items()
+]
 
 
 class Vocabulary:
