@@ -143,9 +143,19 @@ def test_nothing_parsed_together_is_nothing(engine: Engine) -> None:
     assert parse_together([], engine.vocabulary) == []
 
 
-def test_a_rule_without_a_literal_finds_a_single_message_among_many(engine):
+@pytest.mark.parametrize("others", [1, 21_000])
+def test_a_rule_finds_a_single_message_among_many(others: int, engine: Engine) -> None:
     usual = [f"k_ins: (msi_insert_desc+0x4/0x130) index={n}" for n in range(21_000)]
-    msg = pl.Series([*usual[:20_003], "r_ins: (msix_setup_msi_descs+0xe1/0x120 <- msi_insert_desc) ret=-34", *usual[20_003:]])
-    found = {rule.name: rows for rule, rows in capture._general(msg, engine.vocabulary)}
-    assert sorted(found) == ["probe_entry", "probe_return"]
+    alone = ["r_ins: (msix_setup_msi_descs+0xe1/0x120 <- msi_insert_desc) ret=-34", "Disabling IRQ #24"]
+    msg = pl.Series([*usual[:20_003], *alone, *usual[20_003:], *["irq 24: nobody cared"] * others])
+    found = {rule.name: rows for rule, rows in capture._candidates(msg, engine.vocabulary, None)}
+    assert sorted(found) == ["irq_disabled", "irq_nobody_cared", "probe_entry", "probe_return"]
     assert (len(found["probe_entry"]), found["probe_return"].to_list()) == (21_000, [20_003])
+    assert (found["irq_disabled"].to_list(), len(found["irq_nobody_cared"])) == ([20_004], others)
+    some = pl.Series([3, 20_003, 20_004, 21_002], dtype=pl.UInt32)
+    assert {rule.name: rows.to_list() for rule, rows in capture._candidates(msg, engine.vocabulary, some)} == {
+        "probe_entry": [3],
+        "probe_return": [20_003],
+        "irq_disabled": [20_004],
+        "irq_nobody_cared": [21_002],
+    }
