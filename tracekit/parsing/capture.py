@@ -9,7 +9,7 @@ from itertools import accumulate
 
 import polars as pl
 
-from tracekit.grammar.expression import NOTHING
+from tracekit.grammar.expression import NOTHING, escape
 from tracekit.grammar.reference import fields_by_lark
 from tracekit.grammar.rules import Grammars, Rule
 from tracekit.parsing.envelopes import mask_of, true_rows
@@ -25,7 +25,7 @@ BEYOND = " beyond"  # behind the name of a table: its rows with a number that fi
 RAW_SCHEMA: Schema = RAW_EVENT.schema
 FEW = 300  # texts that python matches sooner than polars makes an expression
 MANY_LINES = 2_000  # lines of which it pays to look which rules without a literal are usual
-_SOME = 500  # texts of a large part that tell which rules without a literal are usual in it
+_SOME, _RARE = 200, 0.3  # texts of a large part that tell what is usual in it, and the share up to which it is rare
 _WHOLE, _AT, _TEXT = "whole_match", "=at", "=text"
 MANY = 5_000  # texts for which it pays to make the forms of a rule ready
 _FUNCTION = r"^[0-9a-fA-F]{2,5}:[0-9a-fA-F:]+\.[0-7]$"  # an address of a function, and no placeholder for one
@@ -57,6 +57,7 @@ class Vocabulary:
             for text in rule.literals:
                 self.by_literal.setdefault(text, []).append(rule)
         self.held = pl.col("text").str.extract_many(list(self.by_literal), overlapping=True)
+        self.any_literal = "|".join(map(escape, self.by_literal)) or NOTHING
         self.general = [r for r in self.rules.values() if not r.literals]
         self.by_name = _by_name(self.rules.values())
         self._forms: dict[frozenset[str], str] = {}
@@ -265,7 +266,7 @@ def _candidates(msg: pl.Series, vocabulary: Vocabulary, among: pl.Series | None)
         return
     if msg.is_empty():
         return
-    holding = _holding(pl.DataFrame({"text": msg}).select_seq(vocabulary.held))
+    holding = _holding(msg, vocabulary)
     for rule in {r.name: r for text in holding for r in vocabulary.by_literal[text]}.values():
         parts = [holding[text] for text in rule.literals if text in holding]
         yield rule, parts[0] if len(parts) == 1 else pl.concat(parts).unique().sort()
@@ -291,13 +292,26 @@ def _general(msg: pl.Series, vocabulary: Vocabulary) -> Iterator[tuple[Rule, pl.
 
 def _usual(msg: pl.Series, vocabulary: Vocabulary) -> frozenset[str]:
     """Return the rules without a literal that match one of some texts. Python tries them: polars would compile them anew each time."""
-    some = msg.gather_every(len(msg) // _SOME + 1)
+    some = _some(msg)
     hits = _few(some.filter(some.str.contains(vocabulary.form_without(frozenset())))) or []
     return frozenset(r.name for r in vocabulary.general if any(map(compiled(r.regex).match, hits)))
 
 
-def _holding(found: pl.DataFrame) -> dict[str, pl.Series]:
-    """Map each text to the numbers of the rows that hold it."""
+def _some(texts: pl.Series) -> pl.Series:
+    return texts.gather_every(len(texts) // _SOME + 1)
+
+
+def _holding(msg: pl.Series, vocabulary: Vocabulary) -> dict[str, pl.Series]:
+    """Map each literal to the numbers of the rows that hold it. Where few of many rows hold any, these are looked for first, in half the
+    time: saves 5 % of a trace of calls."""
+    if len(msg) > SMALL_SOURCE and _some(msg).str.contains(vocabulary.any_literal).sum() < _RARE * _SOME:
+        rows = msg.str.contains(vocabulary.any_literal).arg_true()
+        return {text: rows.gather(own) for text, own in _held(msg.gather(rows), vocabulary).items()}
+    return _held(msg, vocabulary)
+
+
+def _held(msg: pl.Series, vocabulary: Vocabulary) -> dict[str, pl.Series]:
+    found = pl.DataFrame({"text": msg}).select_seq(vocabulary.held)
     exploded = found.with_row_index("row").explode("text").drop_nulls()
     by_text = exploded.group_by("text", maintain_order=True).agg(pl.col("row").unique().sort())
     return dict(zip(by_text["text"], by_text["row"], strict=True))
