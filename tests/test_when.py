@@ -107,6 +107,7 @@ def test_a_condition_holds_for_the_same_rows_however_many_there_are(held: condit
 
 def test_null_stands_for_every_row() -> None:
     assert (len(rows_where(CALLS, None)), rows_where(None, None), holds(None, CALLS), holds(None, CALLS[:0])) == (3, [], True, False)
+    assert [holds(pl.len() < 9, frame) for frame in (CALLS, CALLS[:0])] == [True, False]  # true of no row where there is none
 
 
 def without_columns() -> bool:

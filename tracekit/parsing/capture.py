@@ -303,7 +303,7 @@ def _some(texts: pl.Series) -> pl.Series:
 
 def _holding(msg: pl.Series, vocabulary: Vocabulary) -> dict[str, pl.Series]:
     """Map each literal to the numbers of the rows that hold it. Where few of many rows hold any, these are looked for first, in half the
-    time: saves 5 % of a trace of calls."""
+    time: saves 3 % of a trace of calls."""
     if len(msg) > SMALL_SOURCE and _some(msg).str.contains(vocabulary.any_literal).sum() < _RARE * _SOME:
         rows = msg.str.contains(vocabulary.any_literal).arg_true()
         return {text: rows.gather(own) for text, own in _held(msg.gather(rows), vocabulary).items()}

@@ -48,12 +48,13 @@ def test_an_injection_comes_within_a_millisecond(after: float, found: int) -> No
     assert len(of("IRQ-001", trace(delivered(9, after=after), handler(30), OTHERS))) == found
 
 
-@pytest.mark.parametrize(("step_us", "found"), [(1_001_000, 1), (1_000_000, 0)])
-def test_stamps_that_may_be_of_whole_seconds_pair_nothing(step_us: int, found: int) -> None:
-    """The latency format prints microseconds as one number; these are all of whole milliseconds, or of whole seconds."""
+@pytest.mark.parametrize(("step_us", "more_us", "found"), [(1_001_000, 0, 1), (1_000_000, 0, 0), (1_000_000, 1000, 1)])
+def test_stamps_that_may_be_of_whole_seconds_pair_nothing(step_us: int, more_us: int, found: int) -> None:
+    """The latency format prints microseconds as one number; these are of whole milliseconds, or of whole seconds: all, or all but the last."""
     entry, route = "irq_handler_entry: irq=61 name=vfio-msix[1](0000:41:00.0)", "kvm_msi_set_irq: dst 2 vec {} (Fixed|physical|edge)"
     events = [(i, e) for i in range(10, 19) for e in (entry, route.format(49))] + [(30, entry), (50, route.format(99))]
-    text = trace(*(f"  <idle>-0       0d.h1. {i * step_us:9d}us : {e}\n" for i, e in events))
+    stamped = [(i * step_us + (more_us if i == 30 else 0), e) for i, e in events]
+    text = trace(*(f"  <idle>-0       0d.h1. {at:9d}us : {e}\n" for at, e in stamped))
     assert len(of("IRQ-001", text)) == found
 
 
