@@ -178,17 +178,27 @@ class Layout:
         """
         if cut is not None:
             return self._marks_of_cut(text, known, cut)
-        line, never = pl.col("text"), pl.lit(False)
-        told = {"frames": line.str.contains(_FRAMES), "part": never, "event": pl.lit(None, dtype=pl.String), "envelope": never}
-        if self.trace:
-            unnamed = pl.when(~pl.lit(known)).then(line)
-            told |= {"part": line.str.contains(_PARTS), "event": unnamed.str.extract(self._event)}
-        if common := self._common:
-            told["envelope"] = line.str.contains(_prefix(common[0]))
+        line = pl.col("text")
+        told = {"event": pl.when(~pl.lit(known)).then(line).str.extract(self._event)} if self.trace else {}
+        told |= {"envelope": line.str.contains(_prefix(common[0]))} if (common := self._common) else {}
         marks = text.to_frame("text").with_columns_seq(**told)
-        if not self.trace and marks["frames"].any():
-            marks = marks.with_columns(pl.col("frames") & ~line.str.contains(r"^#[^ #]"))
-        return marks
+        enveloped = marks["envelope"] if common else constant(False, len(text)).alias("envelope")
+        event = marks["event"] if self.trace else pl.Series("event", [None], dtype=pl.String).new_from_index(0, len(text))
+        return pl.DataFrame([*self._bare(text, enveloped), event, enveloped])
+
+    def _bare(self, text: pl.Series, enveloped: pl.Series) -> list[pl.Series]:
+        """Return which lines frame others and which are a part of an event: only those without the envelope may."""
+        rows = true_rows(~enveloped)
+        bare = text.gather(rows)
+        frames = bare.str.contains(_FRAMES)
+        if not self.trace:
+            return [
+                mask_of(rows.filter(frames & ~bare.str.contains(r"^#[^ #]")), len(text)).alias("frames"),
+                constant(False, len(text)).alias("part"),
+            ]
+        return [
+            mask_of(rows.filter(found), len(text)).alias(name) for name, found in (("frames", frames), ("part", bare.str.contains(_PARTS)))
+        ]
 
     def _marks_of_cut(self, text: pl.Series, known: pl.Series, cut: Cut) -> pl.DataFrame:
         """Return the marks of lines that were cut: only those without the envelope may frame others, a name stands at the cut as a rule."""
@@ -200,9 +210,7 @@ class Layout:
             event = text.to_frame("text").select_seq(unnamed.str.extract(self._event_behind).alias("event")).to_series()
         rows = true_rows(event.is_null() & ~known)
         event.scatter(rows, text.gather(rows).str.extract(self._event))
-        bare = true_rows(~cut.enveloped)
-        frames, part = (mask_of(bare.filter(text.gather(bare).str.contains(e)), len(text)) for e in (_FRAMES, _PARTS))
-        return pl.DataFrame([text, frames.alias("frames"), part.alias("part"), event, cut.enveloped.alias("envelope")])
+        return pl.DataFrame([*self._bare(text, cut.enveloped), event, cut.enveloped.alias("envelope")])
 
     @property
     def _event(self) -> str:
