@@ -217,20 +217,18 @@ def quoted_by(sample: list[str]) -> str:
 
 def is_wrapped(sample: list[str], quote: str) -> bool:
     """Return whether a mailer broke lines: log lines have tails, and few log lines are longer than a mail's, or the tails are many."""
-    texts = [unquoted(line.replace("\0", ""), quote)[1] for line in sample]
-    if not any(_may_be_broken(text) and _may_be_tail(below.rstrip()) for text, below in pairwise(texts)):
+    texts = [line.replace("\0", "") for line in sample]
+    if quote:
+        texts = [unquoted(text, quote)[1] for text in texts]
+    lengths = [len(text.expandtabs().rstrip()) for text in texts[:-1]]
+    full = [n for n, length in enumerate(lengths) if SHORTEST <= length <= WIDEST or length in COLUMNS]
+    if not any(_may_be_tail(texts[n + 1].rstrip()) and (LOG_LINE.match(texts[n]) or _INNER.search(texts[n])) for n in full):
         return False
     lengths = [len(text.expandtabs()) for text in texts if LOG_LINE.match(text)]
     mail = Mail(quote)
     tails = sum(record.line_end > record.line for part in (mail.feed(sample, 1), mail.close()) for record in part)
     long = sum(length > WIDEST and length not in COLUMNS for length in lengths)
     return tails > 0 and (bool(quote) or long * 20 <= len(lengths) or tails * 10 >= len(lengths))
-
-
-def _may_be_broken(text: str) -> bool:
-    """Return whether a line is as long as those that a mailer breaks, whatever stands below it."""
-    length = len(text.expandtabs().rstrip())
-    return (SHORTEST <= length <= WIDEST or length in COLUMNS) and bool(LOG_LINE.match(text) or _INNER.search(text))
 
 
 def _may_be_tail(text: str) -> bool:

@@ -26,10 +26,16 @@ _FILE = (
     r"|(?:messages|syslog|kern|dmesg)(?:-[0-9]{8})?|\(standard input\)"
 )
 _COUNTED = r"[0-9]{1,7}(?:[:\-]|\t)"
-_TAG = (
-    r"</?(?:pre|code|samp|tt|p|br|span|div|td|tr|li|font|b|details|summary)(?: [^<>\n]*)?/?>"
-    r"|\[/?(?:code|quote|pre|spoiler)(?:=[^\[\]\n]*)?\]|\{(?:code|noformat)(?::[^{}\n]*)?\}"
+_TAGS = (
+    r"</?(?:pre|code|samp|tt|p|br|span|div|td|tr|li|font|b|details|summary)(?: [^<>\n]*)?/?>",
+    r"\[/?(?:code|quote|pre|spoiler)(?:=[^\[\]\n]*)?\]",
+    r"\{(?:code|noformat)(?::[^{}\n]*)?\}",
 )
+
+
+def _recorded(mark: str) -> tuple[str, str, str]:
+    """Return a kernel's record in quotes, and what stands around it."""
+    return rf"{mark}{_RECORD}", rf"""^.*?{mark}({_RECORD}(?:[^"`\\]|\\.)*?)(?:\\n)?["'`](?:[^"'`\\ ].*)?$""", "${1}"
 
 
 def _quoted(mark: str) -> tuple[str, str, str]:
@@ -37,8 +43,8 @@ def _quoted(mark: str) -> tuple[str, str, str]:
     return rf"\n[ \t]*(?:{_ITEM})?{mark}(?:{_BEGINS})", rf"^[ \t]*(?:{_ITEM})?{mark}((?:{_BEGINS}).*?)(?:\\n)?{mark}[,;.]?[ \t]*$", "${1}"
 
 
-# (sign, expression, replacement) in the order in which they are cleaned. Signs are looked for behind line breaks: an expression that begins
-# with a fixed text is found ten times as fast as one that begins with `^`.
+# (sign, expression, replacement) in the order in which they are cleaned. Signs are looked for behind line breaks, and begin with one
+# character: an expression that begins with a fixed text is found ten times as fast as one that begins with `^` or with one of several.
 _KINDS: tuple[tuple[str, str, str], ...] = (
     (r"\r", r"\r+$", ""),
     (r"\r", rf"^.*\r({STAMPED})", "${1}"),
@@ -62,9 +68,9 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
     (r"#0(?:33|11)", r"#011", "\t"),
     (r"\^\[\[", r"\^\[\[[0-9;]*[mK]", ""),
     (r"\\(?:x1b|e|033|u001b)\[", r"\\(?:x1b|e|033|u001b)\[[0-9;]*[mK]", ""),
-    (rf"(?:{_TAG})", _TAG, ""),
+    *((tag, tag, "") for tag in _TAGS),
     ("```", "```", ""),
-    (rf"""["'`]{_RECORD}""", rf"""^.*?["'`]({_RECORD}(?:[^"`\\]|\\.)*?)(?:\\n)?["'`](?:[^"'`\\ ].*)?$""", "${1}"),
+    *map(_recorded, ('"', "'", "`")),
     *map(_quoted, ("`", '"', "'")),
     (rf"\n[ \t]*[*_]{{1,3}}(?:{_BEGINS})", rf"^[ \t]*[*_]{{1,3}}((?:{_BEGINS}).*?)[*_]{{1,3}}[ \t]*$", "${1}"),
     (rf"\n(?:{_FILE})[:\-](?:{_COUNTED})?(?:{_BEGINS})", rf"^(?:{_FILE})[:\-](?:{_COUNTED})?({_BEGINS})", "${1}"),
@@ -73,7 +79,7 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
     (rf"\n[ \t]*\|(?:[^|\n]*\|)?[ \t]*(?:{_BEGINS})", rf"^[ \t]*\|(?:[^|]*\|)?[ \t]*((?:{_BEGINS}).*?)[ \t]*(?:\|[ \t]*)?$", "${1}"),
     (r" \|[ \t]*\n", rf"^((?:{_BEGINS}).*?)[ \t]+\|[ \t]*$", "${1}"),
     (rf"\n[ \t]*{_ITEM}(?:{_BEGINS})", rf"^[ \t]*{_ITEM}({_BEGINS})", "${1}"),
-    (rf"\n[ \t]+(?:{_BEGINS})", rf"^[ \t]+({_BEGINS})", "${1}"),
+    *((rf"\n{blank}[ \t]*(?:{_BEGINS})", rf"^[ \t]+({_BEGINS})", "${1}") for blank in (" ", r"\t")),
 )
 _BACKSPACES = next(i for i, kind in enumerate(_KINDS) if kind[1] == "\x08")
 

@@ -12,8 +12,9 @@ __all__ = ["Logical", "Wrapper", "detect"]
 _KEYS = "MESSAGE|[Mm]essage|@message|msg|log|line|text|body|short_message|textPayload|_raw|__CURSOR|_BOOT_ID"
 _JSON_LINE = re.compile(rf'\s*(?:data: |\x1e|- )?\{{.*"(?:{_KEYS})"\s*:')
 _JSON_FIELD = re.compile(r'\s*"(?:MESSAGE|__CURSOR|_BOOT_ID|__REALTIME_TIMESTAMP|msg|dmesg)"\s*:')
-_JSON_NAME = re.compile(rf'"(?:{_KEYS}|__REALTIME_TIMESTAMP|dmesg)"')  # found at once, or nothing need be tried
+_JSON_NAME = re.compile(rf'"(?:{_KEYS}|__REALTIME_TIMESTAMP|dmesg)"')  # these are found at once, or nothing need be tried
 _JOURNAL_NAME = re.compile("_(?:_CURSOR|_REALTIME_TIMESTAMP|BOOT_ID|MACHINE_ID)=")
+_KMSG_FLAGS = re.compile(",[-c+][,;]")
 _JOURNAL_FIELD = re.compile(r"(?:    )?(?:__CURSOR|__REALTIME_TIMESTAMP|_BOOT_ID|_MACHINE_ID)=")
 
 
@@ -34,7 +35,7 @@ def detect(sample: list[str], reads: Callable[[str], bool] | None = None) -> Wra
         return Json()
     if _JOURNAL_NAME.search(whole) and share(_JOURNAL_FIELD, 0.03) and not share(re.compile(r"\S+ \S+ \S+ \S+"), 0.5):
         return Journal()
-    if share(KMSG, 0.1):
+    if _KMSG_FLAGS.search(whole) and share(KMSG, 0.1):
         return Kmsg()
     if any(line.count("<") > 1 and len(GLUED.findall(line)) > 1 for line in written):
         return Wire()
