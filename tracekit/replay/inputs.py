@@ -44,7 +44,7 @@ class Parts:
         self.place: dict[str, tuple[int, int]] = {}  # source -> its case and stream
         self.merged: set[tuple[int, int]] = set()
         for number, case in enumerate(cases):
-            for source, stream, merged in case.streams.select("source", "stream", "merged").iter_rows():
+            for source, stream, merged in zip(*(case.streams[name].to_list() for name in ("source", "stream", "merged")), strict=True):
                 if self.place.setdefault(source, (number, stream))[0] != number:
                     raise ValueError(f"{source} is a source of two cases")
                 if merged:
@@ -120,12 +120,16 @@ class Parts:
     def _divided(self, frame: pl.DataFrame) -> dict[Key, pl.DataFrame]:
         if (only := self._only(frame)) is not None:
             return {only: frame}
-        placed = frame.with_columns(
-            pl.col("source").replace_strict({s: p[n] for s, p in self.place.items()}, default=None, return_dtype=pl.Int64).alias(name)
-            for n, name in enumerate(("case", "stream"))
-        )
-        divided = placed.partition_by("case", "machine", "boot", "stream", as_dict=True, maintain_order=True)
-        return {Key(key[0] or 0, *key[1:]): part.drop("case", "stream") for key, part in divided.items()}
+
+        def place(number: int) -> pl.Expr:
+            numbers = {source: place[number] for source, place in self.place.items()}
+            return pl.col("source").replace_strict(numbers, default=None, return_dtype=pl.Int64)
+
+        by = {"of case": place(0), "of machine": pl.col("machine"), "of boot": pl.col("boot"), "of stream": place(1)}
+        placed = frame.with_columns(**by)
+        keys = placed.select(*by).unique(maintain_order=True).rows()
+        parts = placed.partition_by(*by, maintain_order=True, include_key=False)  # as a dictionary it would look for the key of each part
+        return {Key(case or 0, *others): part for (case, *others), part in zip(keys, parts, strict=True)}
 
     def _only(self, frame: pl.DataFrame) -> Key | None:
         """Return the stream of all rows, null where they are of several."""
