@@ -268,6 +268,16 @@ def test_a_fault_costs_none_of_the_cases_that_share_its_task(tmp_path, naughty):
     assert [r for r in rows(tmp_path / "r") if r[1] != "done"] == [("crash.log", "failed", "crash"), ("hang.log", "failed", "time")]
 
 
+def test_the_last_tasks_of_a_batch_are_smaller_and_none_is_lost():
+    jobs = [batch.Job(f"case{i:04}.log", 10_000 if i < 2000 else 40 << 10, "") for i in range(3000)]
+    tasks = list(batch._tasks(jobs, settings(jobs=2)))
+    assert [job for task in tasks for job in task.jobs] == jobs
+    sizes = [len(task.jobs) for task in tasks]
+    assert sizes[0] == 256 and sizes == sorted(sizes, reverse=True) and max(sizes[-5:]) <= 32
+    assert all(sum(job.size for job in task.jobs) <= 8 << 20 for task in tasks)
+    assert [len(t.jobs) for t in batch._tasks(jobs[:16], settings(jobs=2))] == [2] * 8
+
+
 def test_a_worker_with_another_tracekit_is_refused(tmp_path):
     file = tmp_path / "a.log"
     file.write_text(log(1))

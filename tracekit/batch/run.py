@@ -24,8 +24,9 @@ from tracekit.plugins.isolation import IN_PROCESS, Isolation
 from tracekit.reading import archive
 from tracekit.redaction.tokens import Tokens
 
-_TASK_BYTES = 4 << 20  # of logs in one task
+_TASK_BYTES = 8 << 20  # of logs in one task
 _TASKS = 4  # a worker, at least, where there are that many cases
+_LEAST = 32  # cases of a task, where there are so many: fewer would take longer together
 _FLUSH_S, _FLUSH_CASES = 5.0, 2000
 _TICK_S = 1.0
 _LOSSES = 20  # tasks in a row that may be lost with their executor's workers
@@ -45,7 +46,7 @@ class Settings:
     """
 
     jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
-    together: int = 128
+    together: int = 256
     limits: supervise.Budget = field(default_factory=supervise.Budget)
     archives: archive.Limits = field(default_factory=archive.Limits.given)
     retry: bool = False
@@ -182,18 +183,25 @@ def _todo(cases: Sequence[Case], known: pl.DataFrame, settings: Settings) -> tup
 
 
 def _tasks(jobs: Sequence[Job], settings: Settings) -> Iterator[Task]:
-    """Yield tasks: a large case is a task of its own, small cases are grouped. There are at least a few tasks per worker."""
-    together = max(1, min(settings.together, len(jobs) // (_TASKS * settings.jobs)))
+    """Yield tasks: a large case is a task of its own, small cases are grouped. There are at least a few tasks per worker, and the last
+    ones are smaller, so that no worker is the last one for long."""
+    least = max(1, min(_LEAST, settings.together, len(jobs) // (_TASKS * settings.jobs)))
     held: list[Job] = []
     size = 0
-    for job in jobs:
+    together = _together(len(jobs), least, settings)
+    for taken, job in enumerate(jobs):
         if held and (len(held) >= together or size + job.size > _TASK_BYTES):
             yield _task(held, settings)
-            held, size = [], 0
+            held, size, together = [], 0, _together(len(jobs) - taken, least, settings)
         held.append(job)
         size += job.size
     if held:
         yield _task(held, settings)
+
+
+def _together(left: int, least: int, settings: Settings) -> int:
+    """Return how many of the cases that are left are the next task."""
+    return max(least, min(settings.together, left // (_TASKS * settings.jobs)))
 
 
 def _task(jobs: Sequence[Job], settings: Settings) -> Task:
