@@ -14,7 +14,7 @@ from tracekit import __version__
 from tracekit.bdf import full_bdf
 from tracekit.config.control import Control
 from tracekit.diagnosing import recipes
-from tracekit.diagnosing.diagnoses import Diagnosis, blind_spot, judge, settle, spotted
+from tracekit.diagnosing.diagnoses import Diagnosis, blind_spot, judge, lacking, settle, spotted
 from tracekit.diagnosing.places import Places
 from tracekit.errors import SourceError
 from tracekit.evidence import BESIDE, placed, placed_pictures, with_text
@@ -360,10 +360,11 @@ def diagnose(
     findings: list[Finding] = []
     outcomes: list[Outcome] = []
     for d, plugin, given in (asked for asked in registry.asked if asked[0].code not in control.left_out):
-        found, outcome = _judged(plugin, d, places, {**given, **control.settings.get(d.code, {})})
-        if found:
-            findings += control.severe(registry.advised(d, found))
-        if outcome.outcome == "not evaluated" and (lost := next((t for t in d.needs if t in broken), None)):
+        outcome = lacking(d, places)
+        if outcome is None:
+            found, outcome = _judged(plugin, d, places, {**given, **control.settings.get(d.code, {})})
+            findings += control.severe(registry.advised(d, found)) if found else ()
+        if broken and outcome.outcome == "not evaluated" and (lost := next((t for t in d.needs if t in broken), None)):
             outcome = replace(outcome, reason=f"the table {lost} is missing since its grammar cannot be read", record="")
         outcomes.append(recipes.named(outcome))
     settled = worded(settle(findings, registry.diagnoses, places), registry.gates, places.tables.get("platforms")) if findings else []

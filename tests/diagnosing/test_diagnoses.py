@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import polars as pl
+import pytest
 
-from tracekit.diagnosing.diagnoses import blind_spot, diagnosis, judge, settle
+from tracekit.diagnosing.diagnoses import blind_spot, diagnosis, judge, lacking, settle
 from tracekit.diagnosing.places import Places
 from tracekit.findings import Evidence, Finding, Outcome, Subject, Unchecked, Verdict, clear, inconclusive
 
@@ -49,6 +50,20 @@ def test_a_missing_table_makes_it_not_evaluated_and_says_what_to_record() -> Non
         Outcome("test.root", "ROOT-1", "not evaluated", "no lines of failed in the input", "record this"),
     )
     assert judge(root, Places({"failed": ROWS.clear()}))[1].outcome == "not evaluated"
+
+
+@pytest.mark.parametrize("tables", [{}, {"failed": ROWS.clear()}, {"extra": ROWS}, {"other": ROWS}])
+def test_what_lacks_its_tables_is_told_without_asking_it(tables: dict[str, pl.DataFrame]) -> None:
+    told = [lacking(d, Places(tables)) for d in ALL]
+    assert told == [judge(d, Places(tables))[1] for d in ALL]
+    assert {o.outcome for o in told if o} == {"not evaluated"}
+
+
+def test_what_has_its_tables_or_several_places_is_judged() -> None:
+    assert lacking(root, Places({"failed": ROWS})) is None
+    two = pl.concat([ROWS, ROWS.with_columns(boot=pl.lit(2, dtype=pl.Int64))])
+    assert lacking(root, Places({"extra": two})) is None
+    assert judge(root, Places({"extra": two}))[1].outcome == "not evaluated"
 
 
 def test_a_finding_is_completed_with_the_identity_of_its_diagnosis() -> None:

@@ -3,9 +3,9 @@
 import hashlib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import polars as pl
@@ -159,13 +159,27 @@ def diagnosis(
     return wrap
 
 
+def lacking(d: Diagnosis, places: Places) -> Outcome | None:
+    """Return the outcome of a diagnosis that a case of one place has no tables for; null where it is to be judged.
+
+    Most diagnoses are such for most logs: saves 4 % of a small log in a batch.
+    """
+    why = _unseen(d, places.tables) if len(places) == 1 else ""
+    return _not_evaluated(d.name, d.code, why, d.record) if why else None
+
+
+@lru_cache(maxsize=1024)
+def _not_evaluated(name: str, code: str, why: str, record: str) -> Outcome:
+    return Outcome(name, code, "not evaluated", why, record)
+
+
 def judge(d: Diagnosis, places: Places, **settings: Any) -> tuple[list[Finding], Outcome]:
     """Run one diagnosis once for each place of a case: its findings, completed with its identity and their place, and its outcome."""
     found: list[Finding] = []
     outcomes: list[tuple[Place, Outcome]] = []
     names = (*d.needs, *d.wants)
     here = [(place, places.ask(place, names, d.across)) for place in places]
-    asked = [(place, tables, why := _unseen(d, tables, names), not why and _starts(d, places, tables)) for place, tables in here]
+    asked = [(place, tables, why := _unseen(d, tables), not why and _starts(d, places, tables)) for place, tables in here]
     answers = iter(d.answers(({n: tables[n] for n in names} for _, tables, _, begun in asked if begun), settings))
     for place, tables, why, begun in asked:
         if why:
@@ -261,13 +275,13 @@ def _seen(places: Places, place: Place) -> _Seen:
     return _Seen(logs, bool(logs & begun), lost if lost else None, told)
 
 
-def _unseen(d: Diagnosis, tables: Mapping[str, Any], names: Sequence[str]) -> str:
-    """Return why a diagnosis cannot be evaluated on these tables; nothing where it can. `names`: of all that it asks for."""
-    if missing := [n for n in d.needs if tables[n] is None]:
+def _unseen(d: Diagnosis, seen: Container[str]) -> str:
+    """Return why a diagnosis cannot be evaluated on the tables that have rows; nothing where it can."""
+    if missing := [n for n in d.needs if n not in seen]:
         return _absent(d, missing)
-    if d.needs_any and all(tables[n] is None for n in d.needs_any):
+    if d.needs_any and not any(n in seen for n in d.needs_any):
         return _absent(d, d.needs_any)
-    if d.shown_by and not d.log and not any(tables[n] is not None for n in names):
+    if d.shown_by and not d.log and not any(n in seen for n in (*d.needs, *d.wants)):
         return _absent(d, [s.table for s in d.shown_by])
     return ""
 

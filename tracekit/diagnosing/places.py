@@ -64,10 +64,11 @@ class Places:
         return len(self._all)
 
     def ask(self, place: Place, names: Iterable[str], across: Sequence[str] = ()) -> Mapping[str, pl.DataFrame | None]:
-        """Return tables as one place has them, each None where it has no row. `across`: those that hold the rows of related places too."""
+        """Return the tables that have rows at a place; any other one is None. `across`: those that hold the rows of related places too."""
         if len(self._all) < 2:
             return self._whole
-        return {name: self.across(place, name) if name in across else self.rows(place, name) for name in names}
+        found = ((name, self.across(place, name) if name in across else self.rows(place, name)) for name in names)
+        return _Tables((name, rows) for name, rows in found if rows is not None)
 
     def of(self, frame: pl.DataFrame, what: Hashable, find: Callable[[], _T]) -> _T:
         """Return what is found in a table of these places; it is looked for once, however many diagnoses ask."""

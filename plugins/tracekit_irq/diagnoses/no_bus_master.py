@@ -42,6 +42,7 @@ class Span:
     supersedes=("VFIO-001", "VFIO-002", "IRQ-001"),
     record=RECORD,
     shown_by=("msix_write_config",),
+    when={"msix_write_config": None, "lspci_capability": None},
     absent="no accesses to the device's config space in the input",
 )
 def no_bus_master(
