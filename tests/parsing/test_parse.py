@@ -1,5 +1,6 @@
 """Chunks become tables, and every physical line is accounted for once."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,7 +129,7 @@ def test_a_source_in_many_chunks_gives_what_it_gives_in_one(log: Path, engine: E
     assert (parts.lines, parts.events, parts.clock) == (whole.lines, whole.events, whole.clock)
 
 
-@pytest.mark.parametrize(("mebibytes", "chunks"), [(0, 0), (1, 1), (32, 2), (40, 8), (100, 8), (128, 8), (200, 13)])
+@pytest.mark.parametrize(("mebibytes", "chunks"), [(0, 0), (1, 1), (24, 2), (40, 8), (96, 8), (100, 9), (200, 17)])
 def test_the_chunks_of_a_log_are_of_a_size_that_keeps_two_workers_busy(mebibytes: int, chunks: int, tmp_path: Path) -> None:
     with (log := tmp_path / "a.log").open("wb") as out:
         out.truncate(mebibytes << 20)
@@ -137,6 +138,18 @@ def test_the_chunks_of_a_log_are_of_a_size_that_keeps_two_workers_busy(mebibytes
 
 def test_a_source_whose_size_is_not_known_has_chunks_of_the_usual_size(tmp_path: Path) -> None:
     assert parsing._step(Source("gone.log", str(tmp_path / "gone.log"))) == parsing._step(Source("a.log", encoding="utf-16")) == CHUNK
+
+
+def test_one_task_is_taken_ahead_of_the_workers_and_results_come_in_order() -> None:
+    taken: list[int] = []
+
+    def tasks() -> Iterator[Callable[[], list[int]]]:
+        for n in range(8):
+            taken.append(n)
+            yield lambda n=n: [n]  # type: ignore[misc]
+
+    ahead = [(result, len(taken)) for result in parsing._in_order(tasks())]  # type: ignore[arg-type,type-var]
+    assert ahead == [([n], min(n + parsing.WORKERS + 1, 8)) for n in range(8)]
 
 
 def test_nothing_parsed_together_is_nothing(engine: Engine) -> None:
