@@ -1,5 +1,6 @@
 """Many rows are replayed with few of them in memory: the tables are those of few rows."""
 
+import random
 from pathlib import Path
 
 import polars as pl
@@ -43,9 +44,36 @@ def test_lives_of_pirqs_are_the_same_where_they_become_rows_some_at_a_time(
 ) -> None:
     few = analyze([str(case)], Options(keep_tables=("pirq_lives",)), engine)
     monkeypatch.setattr(lives, "OVER_AT_ONCE", 2)
+    monkeypatch.setattr(lives, "MANY", 0)
     many = analyze([str(case)], Options(keep_tables=("pirq_lives",)), engine)
     assert many.findings == few.findings
     assert many.tables["pirq_lives"].equals(few.tables["pirq_lives"])
+
+
+PRINTED = (
+    "xen:events: creating evtchn using pirq {p} irq {q}",
+    "xen:events: creating evtchn using pirq {p} irq {q}",
+    "xen:events: shutdown_pirq: closing evtchn for pirq {p} irq {q}",
+    "xen:events: xen_destroy_irq: pirq {p} irq {q}",
+    "vfio-pci 0000:3b:00.1: enabling device (0000 -> 0002)",
+)
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("others", [(), ("xen:events: shutdown_pirq: get_free_pirq returned pirq {p}",)], ids=["alone", "returned"])
+def test_lives_told_by_debug_prints_are_the_same_by_columns(
+    seed: int, others: tuple[str, ...], engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rnd = random.Random(seed)
+    pirqs, irqs = range(50, 51 + rnd.randrange(5)), range(100, 101 + rnd.randrange(3))
+    texts = [rnd.choice(PRINTED + others).format(p=rnd.choice(pirqs), q=rnd.choice(irqs)) for _ in range(rnd.randrange(2, 80))]
+    (tmp_path / "a.log").write_text("".join(f"[{n:5}.000000] {text}\n" for n, text in enumerate(texts)))
+    by_rows = analyze([str(tmp_path)], Options(keep_tables=("pirq_lives",)), engine)
+    monkeypatch.setattr(lives, "MANY", 0)
+    by_columns = analyze([str(tmp_path)], Options(keep_tables=("pirq_lives",)), engine)
+    assert by_columns.tables["pirq_lives"].schema == by_rows.tables["pirq_lives"].schema
+    assert by_columns.tables["pirq_lives"].rows() == by_rows.tables["pirq_lives"].rows()
+    assert (by_columns.findings, by_columns.outcomes) == (by_rows.findings, by_rows.outcomes)
 
 
 @pytest.mark.parametrize("merged", [False, True])
