@@ -142,12 +142,21 @@ def test_bytes_that_are_not_the_lines_are_left_to_the_expression(vocabulary: Voc
     assert vocabulary.finder.find(lines, "\r\n".join([*lines, ""]).encode()).to_list() == [True, False]
 
 
-def test_a_large_log_gives_the_same_with_both(vocabulary: Vocabulary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("parts", [1, 9], ids=["one-chunk", "chunks"])
+@pytest.mark.parametrize("broken", [b"", b"bytes that are no text: \xff\xfe\n"], ids=["text", "broken"])
+@pytest.mark.parametrize("enough", [1, 100, 100_000])
+def test_a_large_log_gives_the_same_with_both(
+    parts: int, broken: bytes, enough: int, vocabulary: Vocabulary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines of several chunks are read in one go by hyperscan's way; a chunk with broken bytes goes the other way, in its place."""
     pytest.importorskip("hyperscan")
     monkeypatch.setattr(parsing, "SMALL_SOURCE", 50)
+    monkeypatch.setattr(parsing, "_ENOUGH", enough)
+    monkeypatch.setattr(parsing, "_step", lambda source: source.length // parts + 1)
     logs = [p for p in SAMPLES.rglob("*dmesg*") if p.is_file() and p.stat().st_size < 200_000]
     log = tmp_path / "dmesg.log"
-    log.write_bytes(b"".join(p.read_bytes().rstrip(b"\n") + b"\n" for p in sorted(logs)[:60]).replace(b"\r", b""))
+    texts = [p.read_bytes().rstrip(b"\n") + b"\n" for p in sorted(logs)[:60]]
+    log.write_bytes(b"".join([*texts[:30], broken, *texts[30:]]).replace(b"\r", b""))
 
     def parsed(chunks: int) -> parsing.Parsed:
         monkeypatch.setattr(parsing, "_FEW_CHUNKS", chunks)
@@ -159,7 +168,7 @@ def test_a_large_log_gives_the_same_with_both(vocabulary: Vocabulary, tmp_path: 
     monkeypatch.setattr("tracekit.parsing.finder._FEW", 2.0)
     monkeypatch.setattr(Finder, "_scanned", lambda self, lines, data: scans.append(len(data)) or scanned(self, lines, data))
     one, other = parsed(1_000), parsed(0)
-    assert scans
+    assert bool(scans) == (parts > 1 or not broken)
     assert (one.classes, one.events, one.envelopes, one.not_understood) == (
         other.classes,
         other.events,

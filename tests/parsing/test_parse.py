@@ -10,6 +10,7 @@ import pytest
 import tracekit.parsing.parse as parsing
 from tracekit.parsing import capture
 from tracekit.parsing.parse import parse, parse_together
+from tracekit.parsing.workers import WORKERS, in_order
 from tracekit.pipeline import Engine
 from tracekit.reading.source import CHUNK, Source, discover
 from tracekit.testing import run, tables
@@ -148,8 +149,8 @@ def test_one_task_is_taken_ahead_of_the_workers_and_results_come_in_order() -> N
             taken.append(n)
             yield lambda n=n: [n]  # type: ignore[misc]
 
-    ahead = [(result, len(taken)) for result in parsing._in_order(tasks())]  # type: ignore[arg-type,type-var]
-    assert ahead == [([n], min(n + parsing.WORKERS + 1, 8)) for n in range(8)]
+    ahead = [(result, len(taken)) for result in in_order(tasks())]
+    assert ahead == [([n], min(n + WORKERS + 1, 8)) for n in range(8)]
 
 
 def test_nothing_parsed_together_is_nothing(engine: Engine) -> None:
