@@ -110,7 +110,7 @@ def written(text: str, name: str) -> Iterator[Used]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "re" and node.args:
             first = node.args[0]
             if isinstance(first, ast.Constant) and isinstance(first.value, str | bytes) and node.func.attr in (*METHODS, "compile"):
-                if str(first.value).startswith(r"\(\?P<"):  # it rewrites expressions
+                if str(first.value).startswith(r"\(\?"):  # it rewrites expressions
                     continue
                 handed = "match" if "pattern.match" in text else "search"
                 method = handed if node.func.attr == "compile" else node.func.attr

@@ -356,7 +356,7 @@ def _prints_alone(tables: Inputs) -> bool:
     """Return whether many prints of one source are all that tells of lives: a function that is probed again ends those of guests' lines."""
     if not set(tables) <= {*PRINTS, "pci_function"} or tables.height(*PRINTS) < MANY:
         return False
-    return len(set.union(*(tables.sources(name) for name in PRINTS if name in tables))) == 1
+    return len(set().union(*(tables.sources(name) for name in PRINTS if name in tables))) == 1
 
 
 def _spans_of(rows: Iterable[Row]) -> dict[tuple[str, Any], list[Span]]:
