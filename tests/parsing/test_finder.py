@@ -156,7 +156,7 @@ def test_a_large_log_gives_the_same_with_both(
     logs = [p for p in SAMPLES.rglob("*dmesg*") if p.is_file() and p.stat().st_size < 200_000]
     log = tmp_path / "dmesg.log"
     texts = [p.read_bytes().rstrip(b"\n") + b"\n" for p in sorted(logs)[:60]]
-    log.write_bytes(b"".join([*texts[:30], broken, *texts[30:]]).replace(b"\r", b""))
+    log.write_bytes(b"\n".join([*texts[:30], broken, *texts[30:]]).replace(b"\r", b""))
 
     def parsed(chunks: int) -> parsing.Parsed:
         monkeypatch.setattr(parsing, "_FEW_CHUNKS", chunks)
@@ -169,6 +169,7 @@ def test_a_large_log_gives_the_same_with_both(
     monkeypatch.setattr(Finder, "_scanned", lambda self, lines, data: scans.append(len(data)) or scanned(self, lines, data))
     one, other = parsed(1_000), parsed(0)
     assert bool(scans) == (parts > 1 or not broken)
+    assert one.classes["frame"] >= 60
     assert (one.classes, one.events, one.envelopes, one.not_understood) == (
         other.classes,
         other.events,

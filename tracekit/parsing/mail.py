@@ -220,8 +220,8 @@ def is_wrapped(sample: list[str], quote: str) -> bool:
     texts = [line.replace("\0", "") for line in sample]
     if quote:
         texts = [unquoted(text, quote)[1] for text in texts]
-    lengths = [len(text.expandtabs().rstrip()) for text in texts[:-1]]
-    full = [n for n, length in enumerate(lengths) if SHORTEST <= length <= WIDEST or length in COLUMNS]
+    widths = [len(text.expandtabs().rstrip()) for text in texts[:-1]]
+    full = [n for n, width in enumerate(widths) if SHORTEST <= width <= WIDEST or width in COLUMNS]
     if not any(_may_be_tail(texts[n + 1].rstrip()) and (LOG_LINE.match(texts[n]) or _INNER.search(texts[n])) for n in full):
         return False
     lengths = [len(text.expandtabs()) for text in texts if LOG_LINE.match(text)]

@@ -1,5 +1,6 @@
 """Lives of pirqs by columns, where the debug prints of a guest kernel are all that tells of them: event channels bound and closed, irqs
-destroyed."""
+destroyed. The rules are those by which `PirqLives` follows such prints among other lines (`_begin`, `_end_debug`, `_lost_sight`).
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
