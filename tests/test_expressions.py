@@ -31,6 +31,36 @@ def test_an_expression_that_was_kept_is_the_one_that_re_compiles(tmp_path: Path)
     assert found and wanted and found.groupdict() == wanted.groupdict() == {"driver": "vfio-pci", "told": "reset"}
 
 
+def test_an_expression_with_flags_is_kept_with_them(tmp_path: Path) -> None:
+    kept = speed._Expressions(tmp_path / "expressions")
+    for flags in (0, re.IGNORECASE.value, re.VERBOSE.value | re.DOTALL.value, 0):
+        assert kept.compiled("a .", flags) == re.compile("a .", flags)
+    assert len(kept.known) == 3
+
+
+LOADED = """
+import re
+one, two, three = re.compile("a+"), re.compile("b +", re.VERBOSE), re.compile(rb"c")
+def of_a_log(text): return re.compile(text)
+assert (one.flags, two.flags) == (32, 96) and two.match("bb") and three.match(b"c")
+"""
+
+
+def test_only_what_a_module_compiles_while_it_is_loaded_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "loaded.py").write_text(LOADED)
+    code = (
+        "import sys; from tracekit import speed; speed.keep_compiled(); sys.path.insert(0, %r)\n"
+        "import loaded; loaded.of_a_log('host7')\n"
+        "print(*sorted(k for k in speed._expressions().known if k[-2:] in ('a+', ' +', 't7', ':c')))"
+    )
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", code % str(tmp_path)], capture_output=True, text=True, timeout=60, env=environment, check=True
+        )
+        assert done.stdout == "0:a+ 64:b +\n"
+
+
 def test_what_is_damaged_is_compiled_again_and_written_anew(tmp_path: Path) -> None:
     kept = speed._Expressions(tmp_path / "expressions")
     kept.compiled(TEXTS[0])
@@ -47,7 +77,7 @@ def test_what_is_damaged_is_compiled_again_and_written_anew(tmp_path: Path) -> N
 def test_code_that_is_none_or_of_another_python_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = speed._Expressions(tmp_path / "expressions")
     for wrong in ((32, b"\1\0\0\0\2\0\0\0", 1, {}), (32, b"\1", 1, {}), (0,), None):
-        kept.known[TEXTS[1]] = wrong  # type: ignore[assignment]
+        kept.known[f"0:{TEXTS[1]}"] = wrong
         assert kept.compiled(TEXTS[1]) == re.compile(TEXTS[1])
     monkeypatch.setattr(speed, "_compiler", object())
     assert speed._Expressions(tmp_path / "none").compiled(TEXTS[2]) == re.compile(TEXTS[2])
@@ -66,7 +96,7 @@ def test_a_file_that_grew_too_large_begins_anew_and_one_that_cannot_be_written_i
     later = speed._Expressions(kept.path)
     later.compiled("another")
     later.write()
-    assert set(speed._Expressions(kept.path).known) == {"another"}
+    assert set(speed._Expressions(kept.path).known) == {"0:another"}
     nowhere = speed._Expressions(Path("/dev/null/expressions"))
     nowhere.compiled("a")
     nowhere.write()

@@ -1,9 +1,6 @@
 """Noise: what a serial line, a terminal, a web page or a paste leaves in lines. Which kinds a source has is settled on its first lines."""
 
-import re._constants as sre  # type: ignore[import-not-found]
-import re._parser as sre_parse  # type: ignore[import-not-found]
 from collections.abc import Sequence
-from functools import cache
 
 import polars as pl
 
@@ -27,61 +24,63 @@ _FILE = (
 )
 _COUNTED = r"[0-9]{1,7}(?:[:\-]|\t)"
 _TAGS = (
-    r"</?(?:pre|code|samp|tt|p|br|span|div|td|tr|li|font|b|details|summary)(?: [^<>\n]*)?/?>",
-    r"\[/?(?:code|quote|pre|spoiler)(?:=[^\[\]\n]*)?\]",
-    r"\{(?:code|noformat)(?::[^{}\n]*)?\}",
+    ("<>", r"</?(?:pre|code|samp|tt|p|br|span|div|td|tr|li|font|b|details|summary)(?: [^<>\n]*)?/?>"),
+    ("[]", r"\[/?(?:code|quote|pre|spoiler)(?:=[^\[\]\n]*)?\]"),
+    ("{}", r"\{(?:code|noformat)(?::[^{}\n]*)?\}"),
 )
 
 
-def _recorded(mark: str) -> tuple[str, str, str]:
+def _recorded(mark: str) -> tuple[str, str, str, str]:
     """Return a kernel's record in quotes, and what stands around it."""
-    return rf"{mark}{_RECORD}", rf"""^.*?{mark}({_RECORD}(?:[^"`\\]|\\.)*?)(?:\\n)?["'`](?:[^"'`\\ ].*)?$""", "${1}"
+    return mark, rf"{mark}{_RECORD}", rf"""^.*?{mark}({_RECORD}(?:[^"`\\]|\\.)*?)(?:\\n)?["'`](?:[^"'`\\ ].*)?$""", "${1}"
 
 
-def _quoted(mark: str) -> tuple[str, str, str]:
+def _quoted(mark: str) -> tuple[str, str, str, str]:
     """Return a whole line in quotes, also as an item of a list: how lists of Markdown, YAML and Ansible print one."""
-    return rf"\n[ \t]*(?:{_ITEM})?{mark}(?:{_BEGINS})", rf"^[ \t]*(?:{_ITEM})?{mark}((?:{_BEGINS}).*?)(?:\\n)?{mark}[,;.]?[ \t]*$", "${1}"
+    sign = rf"\n[ \t]*(?:{_ITEM})?{mark}(?:{_BEGINS})"
+    return mark, sign, rf"^[ \t]*(?:{_ITEM})?{mark}((?:{_BEGINS}).*?)(?:\\n)?{mark}[,;.]?[ \t]*$", "${1}"
 
 
-# (sign, expression, replacement) in the order in which they are cleaned. Signs are looked for behind line breaks, and begin with one
-# character: an expression that begins with a fixed text is found ten times as fast as one that begins with `^` or with one of several.
-_KINDS: tuple[tuple[str, str, str], ...] = (
-    (r"\r", r"\r+$", ""),
-    (r"\r", rf"^.*\r({STAMPED})", "${1}"),
-    (r"\x1b", r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_78=>c])", ""),
-    (r"\x00", r"\x00+", ""),
-    (r"\x08", "\x08", ""),
-    ("[\u00a0\u2007\u202f]", "[\u00a0\u2007\u202f]", " "),
+# (characters that every match of the sign holds, sign, expression, replacement) in the order in which they are cleaned. Most logs lack one
+# of these characters. Signs are looked for behind line breaks, and begin with one character: an expression that begins with a fixed text is
+# found ten times as fast as one that begins with `^` or with one of several.
+_KINDS: tuple[tuple[str, str, str, str], ...] = (
+    ("\r", r"\r", r"\r+$", ""),
+    ("\r", r"\r", rf"^.*\r({STAMPED})", "${1}"),
+    ("\x1b", r"\x1b", r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_78=>c])", ""),
+    ("\0", r"\x00", r"\x00+", ""),
+    ("\b", r"\x08", "\x08", ""),
+    ("", "[\u00a0\u2007\u202f]", "[\u00a0\u2007\u202f]", " "),
     # What forums and word processors make of what was typed: can\u2019t, \u201cirqpoll\u201d, error \u201328, and marks that nobody sees.
-    ("[\u2018\u2019]", "[\u2018\u2019]", "'"),
-    ("[\u201c\u201d\u201e]", "[\u201c\u201d\u201e]", '"'),
-    ("\u2026", "\u2026", "..."),
-    ("[\u2010-\u2013\u2212]", "[\u2010-\u2013\u2212]", "-"),
-    ("[\u200b-\u200d\u2060\ufeff]", "[\u200b-\u200d\u2060\ufeff]", ""),
-    (r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])", r"&lt;", "<"),
-    (r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])", r"&gt;", ">"),
-    (r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])", r"&(?:quot|#34|#x22);", '"'),
-    (r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])", r"&(?:apos|#0?39|#x27);", "'"),
-    (r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])", r"&nbsp;", " "),
-    (r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])", r"&amp;", "&"),
-    (r"#0(?:33|11)", r"#033\[[0-9;]*m", ""),
-    (r"#0(?:33|11)", r"#011", "\t"),
-    (r"\^\[\[", r"\^\[\[[0-9;]*[mK]", ""),
-    (r"\\(?:x1b|e|033|u001b)\[", r"\\(?:x1b|e|033|u001b)\[[0-9;]*[mK]", ""),
-    *((tag, tag, "") for tag in _TAGS),
-    ("```", "```", ""),
+    ("", "[\u2018\u2019]", "[\u2018\u2019]", "'"),
+    ("", "[\u201c\u201d\u201e]", "[\u201c\u201d\u201e]", '"'),
+    ("\u2026", "\u2026", "\u2026", "..."),
+    ("", "[\u2010-\u2013\u2212]", "[\u2010-\u2013\u2212]", "-"),
+    ("", "[\u200b-\u200d\u2060\ufeff]", "[\u200b-\u200d\u2060\ufeff]", ""),
+    ("&", r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])", r"&lt;", "<"),
+    ("&", r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])", r"&gt;", ">"),
+    ("&", r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])", r"&(?:quot|#34|#x22);", '"'),
+    ("&", r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])", r"&(?:apos|#0?39|#x27);", "'"),
+    ("&", r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])", r"&nbsp;", " "),
+    ("&", r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])", r"&amp;", "&"),
+    ("#0", r"#0(?:33|11)", r"#033\[[0-9;]*m", ""),
+    ("#0", r"#0(?:33|11)", r"#011", "\t"),
+    ("^[", r"\^\[\[", r"\^\[\[[0-9;]*[mK]", ""),
+    ("\\[", r"\\(?:x1b|e|033|u001b)\[", r"\\(?:x1b|e|033|u001b)\[[0-9;]*[mK]", ""),
+    *((marks, tag, tag, "") for marks, tag in _TAGS),
+    ("`", "```", "```", ""),
     *map(_recorded, ('"', "'", "`")),
     *map(_quoted, ("`", '"', "'")),
-    (rf"\n[ \t]*[*_]{{1,3}}(?:{_BEGINS})", rf"^[ \t]*[*_]{{1,3}}((?:{_BEGINS}).*?)[*_]{{1,3}}[ \t]*$", "${1}"),
-    (rf"\n(?:{_FILE})[:\-](?:{_COUNTED})?(?:{_BEGINS})", rf"^(?:{_FILE})[:\-](?:{_COUNTED})?({_BEGINS})", "${1}"),
-    (rf"\n[ \t]*{_COUNTED}(?:{_BEGINS})", rf"^[ \t]*{_COUNTED}({_BEGINS})", "${1}"),
-    (rf'\n[ \t]*(?:{_ITEM})?"?(?:{_BEGINS})[^\n]*\\"', r"\\\"", '"'),
-    (rf"\n[ \t]*\|(?:[^|\n]*\|)?[ \t]*(?:{_BEGINS})", rf"^[ \t]*\|(?:[^|]*\|)?[ \t]*((?:{_BEGINS}).*?)[ \t]*(?:\|[ \t]*)?$", "${1}"),
-    (r" \|[ \t]*\n", rf"^((?:{_BEGINS}).*?)[ \t]+\|[ \t]*$", "${1}"),
-    (rf"\n[ \t]*{_ITEM}(?:{_BEGINS})", rf"^[ \t]*{_ITEM}({_BEGINS})", "${1}"),
-    *((rf"\n{blank}[ \t]*(?:{_BEGINS})", rf"^[ \t]+({_BEGINS})", "${1}") for blank in (" ", r"\t")),
+    ("", rf"\n[ \t]*[*_]{{1,3}}(?:{_BEGINS})", rf"^[ \t]*[*_]{{1,3}}((?:{_BEGINS}).*?)[*_]{{1,3}}[ \t]*$", "${1}"),
+    ("", rf"\n(?:{_FILE})[:\-](?:{_COUNTED})?(?:{_BEGINS})", rf"^(?:{_FILE})[:\-](?:{_COUNTED})?({_BEGINS})", "${1}"),
+    ("", rf"\n[ \t]*{_COUNTED}(?:{_BEGINS})", rf"^[ \t]*{_COUNTED}({_BEGINS})", "${1}"),
+    ('"\\', rf'\n[ \t]*(?:{_ITEM})?"?(?:{_BEGINS})[^\n]*\\"', r"\\\"", '"'),
+    ("|", rf"\n[ \t]*\|(?:[^|\n]*\|)?[ \t]*(?:{_BEGINS})", rf"^[ \t]*\|(?:[^|]*\|)?[ \t]*((?:{_BEGINS}).*?)[ \t]*(?:\|[ \t]*)?$", "${1}"),
+    ("|", r" \|[ \t]*\n", rf"^((?:{_BEGINS}).*?)[ \t]+\|[ \t]*$", "${1}"),
+    ("", rf"\n[ \t]*{_ITEM}(?:{_BEGINS})", rf"^[ \t]*{_ITEM}({_BEGINS})", "${1}"),
+    *((blank.strip(" "), rf"\n{blank}[ \t]*(?:{_BEGINS})", rf"^[ \t]+({_BEGINS})", "${1}") for blank in (" ", "\t")),
 )
-_BACKSPACES = next(i for i, kind in enumerate(_KINDS) if kind[1] == "\x08")
+_BACKSPACES = next(i for i, kind in enumerate(_KINDS) if kind[0] == "\b")
 
 
 def settle(sample: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
@@ -89,8 +88,8 @@ def settle(sample: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
     lines, found = list(sample), []
     whole = "\n".join(["", *lines])
     plain = whole.isascii()
-    for i, (sign, _, _) in enumerate(_KINDS):
-        if (sign.isascii() or not plain) and all(map(whole.__contains__, _characters(sign))) and compiled(sign).search(whole):
+    for i, (marks, sign, _, _) in enumerate(_KINDS):
+        if (sign.isascii() or not plain) and all(map(whole.__contains__, marks)) and compiled(sign).search(whole):
             cleaned = clean(pl.Series("text", lines, dtype=pl.String), [i]).to_list()
             if cleaned != lines:
                 found.append(i)
@@ -98,16 +97,10 @@ def settle(sample: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
     return tuple(found), lines
 
 
-@cache
-def _characters(sign: str) -> tuple[str, ...]:
-    """Return the characters that every match of a sign holds, but for line breaks and blanks: most logs lack one."""
-    return tuple({chr(code) for kind, code in sre_parse.parse(sign) if kind is sre.LITERAL} - {"\n", " "})
-
-
 def clean(text: pl.Series, kinds: Sequence[int]) -> pl.Series:
     """Take these kinds of noise off, each to its end."""
     for i in kinds:
-        _, expression, replacement = _KINDS[i]
+        _, _, expression, replacement = _KINDS[i]
         if i == _BACKSPACES:
             text = _retyped(text)
         else:
