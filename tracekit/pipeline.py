@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
-from itertools import takewhile
+from itertools import repeat, takewhile
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from tracekit import __version__
 from tracekit.bdf import full_bdf
 from tracekit.config.control import Control
 from tracekit.diagnosing import recipes
-from tracekit.diagnosing.diagnoses import Diagnosis, blind_spot, judge, lacking, settle, spotted
+from tracekit.diagnosing.diagnoses import Diagnosis, blind_spot, judge, settle, spotted
 from tracekit.diagnosing.places import Places
 from tracekit.errors import SourceError
 from tracekit.evidence import BESIDE, placed, placed_pictures, with_text
@@ -359,14 +359,17 @@ def diagnose(
     """Run every diagnosis but those left out, and return its outcome. One that raises is not evaluated, and its plugin is named."""
     findings: list[Finding] = []
     outcomes: list[Outcome] = []
-    for d, plugin, given in (asked for asked in registry.asked if asked[0].code not in control.left_out):
-        outcome = lacking(d, places)
+    lacking = registry.lacking(frozenset(places.tables)) if len(places) == 1 else repeat(None)
+    for (d, plugin, given), outcome in zip(registry.asked, lacking, strict=False):
+        if d.code in control.left_out:
+            continue
         if outcome is None:
-            found, outcome = _judged(plugin, d, places, {**given, **control.settings.get(d.code, {})})
+            found, judged = _judged(plugin, d, places, {**given, **control.settings.get(d.code, {})})
             findings += control.severe(registry.advised(d, found)) if found else ()
+            outcome = recipes.named(judged)
         if broken and outcome.outcome == "not evaluated" and (lost := next((t for t in d.needs if t in broken), None)):
             outcome = replace(outcome, reason=f"the table {lost} is missing since its grammar cannot be read", record="")
-        outcomes.append(recipes.named(outcome))
+        outcomes.append(outcome)
     settled = worded(settle(findings, registry.diagnoses, places), registry.gates, places.tables.get("platforms")) if findings else []
     spot = blind_spot(settled, outcomes)
     outcomes.append(spotted(spot))

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from tracekit import deprecation
-from tracekit.diagnosing.diagnoses import Diagnosis
+from tracekit.diagnosing import recipes
+from tracekit.diagnosing.diagnoses import Diagnosis, lacking
 from tracekit.errors import nearest
-from tracekit.findings import Finding
+from tracekit.findings import Finding, Outcome
 from tracekit.guard import Lost, aside, guarded
 from tracekit.picture.lane import LaneSource
 from tracekit.plugins import claims, hooks, loose, parts
@@ -29,6 +30,7 @@ if TYPE_CHECKING:  # processes of plugins, and simulators, are loaded where they
     from tracekit.simulate.simulator import Simulator
 
 GROUP = "tracekit"
+_TABLES = 256  # sets of tables of which outcomes are kept
 
 
 @dataclass
@@ -66,6 +68,12 @@ class Registry:
     def asked(self) -> list[tuple[Diagnosis, Plugin, dict[str, Any]]]:
         """Return the diagnoses of all plugins, by code, each with its plugin and the settings that other plugins give it."""
         return [(d, p, self.given(d)) for d, p in self.judges]
+
+    @cached_property
+    def lacking(self) -> Callable[[frozenset[str]], list[Outcome | None]]:
+        """Return what tells, by the names of the tables of a case of one place, the outcomes of the diagnoses that lack one (`lacking`)."""
+        diagnoses = [d for d, _, _ in self.asked]
+        return lru_cache(_TABLES)(lambda names: [o and recipes.named(o) for o in lacking(diagnoses, names)])
 
     def given(self, d: Diagnosis) -> dict[str, Any]:
         """Return the settings that other plugins give a diagnosis."""
@@ -116,7 +124,7 @@ class Registry:
         again = Registry([replace(p, errors=list(p.errors), traces=list(p.traces)) for p in self.plugins])
         own = {id(p): fresh for p, fresh in zip(self.plugins, again.plugins, strict=True)}
         again.asked = [(d, own[id(p)], settings) for d, p, settings in self.asked]
-        again.changed = self.changed
+        again.changed, again.lacking = self.changed, self.lacking
         return again
 
     @property
