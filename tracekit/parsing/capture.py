@@ -14,7 +14,7 @@ from tracekit.grammar.reference import fields_by_lark
 from tracekit.grammar.rules import Grammars, Rule
 from tracekit.parsing.envelopes import mask_of, true_rows
 from tracekit.parsing.finder import Finder
-from tracekit.parsing.named import Names
+from tracekit.parsing.named import among, names_of
 from tracekit.parsing.once import Once
 from tracekit.speed import compiled
 from tracekit.tables.pipeline import RAW_EVENT
@@ -158,7 +158,7 @@ class _Matches:
         return _Matches({name: next(whole) for name in self.found}, missed, {name: next(whole) for name in self.unfit})
 
 
-def capture(peeled: pl.DataFrame, vocabulary: Vocabulary, names: Names | None = None) -> Captured:
+def capture(peeled: pl.DataFrame, vocabulary: Vocabulary, names: pl.Series | None = None) -> Captured:
     """Let every rule look at the lines that it could match: at one with the name of an event the rules of this event look first.
 
     Where most messages stand in several lines each is looked at once: saves 5 % of a small log in a batch.
@@ -182,7 +182,7 @@ def _rows(found: Mapping[str, _Found]) -> dict[str, pl.Series]:
     return {name: rows for name, (rows, _) in found.items()}
 
 
-def _matched(msg: pl.Series, vocabulary: Vocabulary, names: Names | None) -> _Matches:
+def _matched(msg: pl.Series, vocabulary: Vocabulary, names: pl.Series | None) -> _Matches:
     """Return what every rule finds in messages."""
     missed: dict[str, pl.Series] = {}
     suspect: list[tuple[Rule, pl.Series]] = []
@@ -205,12 +205,13 @@ def _matched(msg: pl.Series, vocabulary: Vocabulary, names: Names | None) -> _Ma
     return _Matches(merged, missed, unfit)
 
 
-def _by_names(msg: pl.Series, vocabulary: Vocabulary, names: Names) -> dict[str, list[_Found]]:
+def _by_names(msg: pl.Series, vocabulary: Vocabulary, names: pl.Series) -> dict[str, list[_Found]]:
     """Return what the rules of events find in the lines with the names of these."""
-    rules = {rule.name: rule for name in names.names for rule in vocabulary.by_name.get(name, ())}
+    known = {name: vocabulary.by_name[name] for name in names_of(names) if name in vocabulary.by_name}
+    rules = {rule.name: rule for own in known.values() for rule in own}
     found: dict[str, list[_Found]] = {}
     for rule in rules.values():
-        rows = true_rows(names.among([name for name in names.names if rule in vocabulary.by_name.get(name, ())]))
+        rows = true_rows(among(names, [name for name, own in known.items() if rule in own]))
         hit, groups = matches(msg[rows], rule)
         if groups.height:
             found[rule.name] = [(rows if hit is None else rows.filter(hit), groups)]

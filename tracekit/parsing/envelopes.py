@@ -17,7 +17,7 @@ import polars as pl
 from tracekit.grammar.expression import NOTHING, holds
 from tracekit.grammar.marks import LAYERS
 from tracekit.grammar.rules import Rule
-from tracekit.parsing.named import Names, named
+from tracekit.parsing.named import named, no_name
 from tracekit.parsing.noise import clean
 from tracekit.parsing.noise import settle as settle_noise
 from tracekit.parsing.peeling import COLUMNS, fresh, means, peel_layers, per_file
@@ -60,7 +60,7 @@ class Cut:
 
     enveloped: pl.Series
     behind: pl.Series
-    names: Names | None = None
+    names: pl.Series | None = None
 
 
 @dataclass(frozen=True)
@@ -203,13 +203,14 @@ class Layout:
     def _marks_of_cut(self, text: pl.Series, known: pl.Series, cut: Cut) -> pl.DataFrame:
         """Return the marks of lines that were cut: only those without the envelope may frame others, a name stands at the cut as a rule."""
         if cut.names is not None:
-            event = cut.names.each().alias("event")
-            event = event.zip_with(~known, pl.Series([None], dtype=pl.String)) if known.any() else event
+            event = cut.names.zip_with(~known, no_name(cut.names.dtype)).alias("event")
         else:
             unnamed = pl.when(pl.lit(cut.enveloped & ~known)).then(cut.behind)
             event = text.to_frame("text").select_seq(unnamed.str.extract(self._event_behind).alias("event")).to_series()
         rows = true_rows(event.is_null() & ~known)
-        event.scatter(rows, text.gather(rows).str.extract(self._event))
+        others = text.gather(rows).str.extract(self._event)
+        if others.null_count() < len(others):
+            event = event.cast(pl.String).scatter(rows, others)
         return pl.DataFrame([*self._bare(text, cut.enveloped), event, cut.enveloped.alias("envelope")])
 
     @property

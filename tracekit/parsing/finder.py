@@ -76,11 +76,11 @@ class Finder:
 
     def _scanned(self, lines: pl.Series, data: bytes) -> tuple[pl.Series, pl.Series] | None:
         """Return which lines hold a sure text, and which hold an unsure one; null where the lines are not those of the bytes."""
-        ends = (lines.str.len_bytes().cast(pl.Int64) + 1).cum_sum()
+        ends = (lines.str.len_bytes() + 1).cum_sum()
         if ends.is_empty() or ends[-1] != len(data) + (not data.endswith(b"\n")):
             return None  # the bytes have carriage returns, which are no longer in the lines
         assert self._scan is not None
-        surely, maybe = (mask_of(ends.search_sorted(pl.Series(found, dtype=pl.Int64)), len(lines)) for found in self._scan(data))
+        surely, maybe = (mask_of(ends.search_sorted(pl.Series(found, dtype=ends.dtype)), len(lines)) for found in self._scan(data))
         if any(text in lines[0] for text in self.unsure):
             maybe[0] = True  # no byte stands before this line
         return surely, maybe

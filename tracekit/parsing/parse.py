@@ -12,7 +12,7 @@ from tracekit.parsing.capture import COPIES, RAW, RAW_SCHEMA, SMALL_SOURCE, Capt
 from tracekit.parsing.complaint import complaints, messages, weight
 from tracekit.parsing.envelopes import Cut, Layout, constant, divided, mask_of, true_rows
 from tracekit.parsing.finder import Finder
-from tracekit.parsing.named import Names
+from tracekit.parsing.named import among
 from tracekit.parsing.workers import WORKERS, in_order
 from tracekit.parsing.wrap import Logical, Wrapper, detect
 from tracekit.reading.source import CHUNK, Source
@@ -78,9 +78,9 @@ class _Seen:
     gone: tuple[Mapping[str, int], Mapping[str, int]] = ({}, {})
 
     @property
-    def names(self) -> Names | None:
+    def names(self) -> pl.Series | None:
         """Return the names of the survivors' events, where they are known."""
-        return self.cut.names.filter(self.which) if self.cut and self.cut.names and self.which is not None else None
+        return self.cut.names.filter(self.which) if self.cut and self.cut.names is not None and self.which is not None else None
 
     def marked(self, rows: Mapping[str, pl.Series]) -> pl.Series:
         """Return which lines are among these rows of the survivors; of several logical lines in one, all are if one is."""
@@ -279,7 +279,7 @@ def _sought(text: pl.Series, cut: Cut, vocabulary: Vocabulary) -> pl.Series:
     """
     if cut.names is None:
         return vocabulary.wanted.find(text, read=cut.behind)
-    which = cut.names.among(vocabulary.wanted_names)
+    which = among(cut.names, vocabulary.wanted_names)
     rows = true_rows(~which)
     which.scatter(rows.filter(vocabulary.wanted.find(text.gather(rows), read=cut.behind.gather(rows))), True)
     return which
@@ -346,7 +346,7 @@ def _counted(seen: _Seen, captured: Captured, in_event: pl.Series, marks: pl.Dat
         names = marks["event"]
         events.update(dict(sorted((n, c) for n, c in names.value_counts().iter_rows() if n)))
         if vocabulary.raw:
-            tables |= _raw(lines.filter(names.is_not_null() & ~names.is_in(list(vocabulary.rules))), seen.piece)
+            tables |= _raw(lines.filter(names.is_not_null() & ~names.cast(pl.String).is_in(list(vocabulary.rules))), seen.piece)
         in_event = in_event | names.is_not_null()
     parts, frames = marks["part"] & ~in_event, marks["frames"] & ~in_event
     return _Counted(seen, captured, tables, events, Counter(layout.envelope_counts(marks)) + Counter(seen.gone[1]), in_event, parts, frames)
