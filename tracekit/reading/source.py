@@ -29,7 +29,7 @@ from tracekit.reading.spool import spool, spool_blocks, spool_file
 from tracekit.reading.text import encoding_of, is_binary
 from tracekit.reading.unpack import BROKEN, HEAD, compression, reason_of
 
-CHUNK = 10 << 20
+CHUNK = 8 << 20
 SMALL = 64 << 10
 _STEP = 1 << 20
 _OTHERS = {b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "rar", b"\x04\x22\x4d\x18": "lz4", b"LZIP": "lzip"}  # by their first bytes
