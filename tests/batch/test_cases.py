@@ -1,4 +1,5 @@
 import os
+import stat
 
 import pytest
 
@@ -38,6 +39,17 @@ def test_support_archives_in_a_folder_are_cases_and_their_checksums_are_not(tmp_
     for name in (*names, "sosreport-h-2026-11-20-abc.tar.xz.sha256", "scc_h_261120_1200.txz.md5"):
         write(tmp_path / "in" / name)
     assert [c.path for c in cases.find([str(tmp_path / "in")])[0]] == [f"{tmp_path}/in/{name}" for name in names]
+
+
+def test_pipes_and_sockets_in_a_folder_are_no_cases_and_links_are_those_of_their_files(folder):
+    os.mkfifo(folder / "b.log")
+    os.mknod(folder / "c.log", stat.S_IFSOCK | 0o600)
+    (folder / "d.log").symlink_to("b.log")
+    (folder / "e.log").symlink_to("a.log")
+    (folder / "f.log").symlink_to("nowhere")
+    found, errors = cases.find([str(folder)])
+    assert paths(found) == [f"{folder}/a.log", f"{folder}/b", f"{folder}/e.log", f"{folder}/z.tar.gz"]
+    assert errors == [f"{folder}/f.log: No such file or directory"]
 
 
 def test_a_folder_given_as_a_case_is_one(folder):

@@ -112,8 +112,11 @@ def _inside(folder: str) -> list[str]:
 
 
 def _may_be_case(entry: "os.DirEntry[str]") -> bool:
-    """Return whether an entry of a folder may be logs: results of a batch are not."""
-    return not is_results(entry.path) if entry.is_dir() else bundle.is_log(entry.name)
+    """Return whether an entry of a folder may be logs: results of a batch are not, nor a pipe, which would be waited for. A link that leads
+    nowhere is told as one that cannot be read."""
+    if entry.is_dir():
+        return not is_results(entry.path)
+    return bundle.is_log(entry.name) and (os.path.isfile(entry.path) or not os.path.exists(entry.path))
 
 
 def _told(path: str, error: Exception) -> str:
