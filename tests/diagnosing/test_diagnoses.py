@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import polars as pl
 import pytest
 
-from tracekit.diagnosing.diagnoses import blind_spot, diagnosis, judge, lacking, settle
+from tracekit import pipeline
+from tracekit.diagnosing.diagnoses import Diagnosis, blind_spot, diagnosis, judge, lacking, settle
 from tracekit.diagnosing.places import Places
 from tracekit.findings import Evidence, Finding, Outcome, Subject, Unchecked, Verdict, clear, inconclusive
 
@@ -63,6 +65,22 @@ def test_what_has_its_tables_is_judged() -> None:
     assert lacking(ALL, {"failed": ROWS}) == [None, None, None]
     two = pl.concat([ROWS, ROWS.with_columns(boot=pl.lit(2, dtype=pl.Int64))])
     assert judge(root, Places({"extra": two}))[1].outcome == "not evaluated"
+
+
+def test_a_run_asks_those_diagnoses_alone_that_have_their_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (log := tmp_path / "a.log").write_text("[    1.000000] Linux version 6.12.0\n")
+    engine, asked = pipeline.Engine.load(), list[str]()
+
+    def noted(d: Diagnosis, places: Places, **settings: object) -> object:
+        asked.append(d.code)
+        return judge(d, places, **settings)
+
+    monkeypatch.setattr(pipeline, "judge", noted)
+    run = pipeline.analyze([str(log)], engine=engine)
+    told = {o.code: o for o in run.outcomes}
+    assert 0 < len(asked) < len(engine.registry.diagnoses) < len(told)
+    assert {told[d.code].outcome for d in engine.registry.diagnoses if d.code not in asked} == {"not evaluated"}
+    assert engine.fresh().registry.lacking is engine.registry.lacking  # logs with the same tables are told alike
 
 
 def test_a_finding_is_completed_with_the_identity_of_its_diagnosis() -> None:

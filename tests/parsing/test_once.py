@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracekit.parsing import once
+from tracekit.parsing import capture, once
 from tracekit.parsing.once import Once
 from tracekit.parsing.parse import parse_together
 from tracekit.pipeline import Engine
@@ -40,7 +40,9 @@ def test_logs_give_the_same_whether_their_messages_are_looked_at_once_or_each(tm
     (tmp_path / "b.log").write_text(MISSED * 2)
     engine = Engine.load(["*"])
     paths = [*map(str, LOGS), str(tmp_path / "a.log"), str(tmp_path / "b.log")]
-    found = []
+    found, looked_at = [], []
+    match = capture._matched
+    monkeypatch.setattr(capture, "_matched", lambda msg, *given: looked_at.append(len(msg)) or match(msg, *given))  # type: ignore[func-returns-value]
     for worth in (1.0, -1.0):
         monkeypatch.setattr(once, "_WORTH", worth)
         parsed = parse_together([source for path in paths for source in discover([path])[0]], engine.vocabulary)
@@ -48,5 +50,7 @@ def test_logs_give_the_same_whether_their_messages_are_looked_at_once_or_each(tm
         for p in parsed:
             p.tables.clear()
     assert found[0] == found[1]
+    once_each, each = looked_at
+    assert once_each < each
     assert found[0][-2][0].notes == ["line 1: a number that fits no column (null; 3 such lines)"]
     assert found[0][-1][0].not_understood.keys() == {"irte_exhausted"}

@@ -116,7 +116,7 @@ def _may_be_case(entry: "os.DirEntry[str]") -> bool:
     nowhere is told as one that cannot be read."""
     if entry.is_dir():
         return not is_results(entry.path)
-    return bundle.is_log(entry.name) and (os.path.isfile(entry.path) or not os.path.exists(entry.path))
+    return bundle.is_log(entry.name) and (entry.is_file() or not os.path.exists(entry.path))
 
 
 def _told(path: str, error: Exception) -> str:

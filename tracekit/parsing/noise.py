@@ -28,6 +28,15 @@ _TAGS = (
     ("[]", r"\[/?(?:code|quote|pre|spoiler)(?:=[^\[\]\n]*)?\]"),
     ("{}", r"\{(?:code|noformat)(?::[^{}\n]*)?\}"),
 )
+_ENTITY = r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])"
+_ENTITIES = (
+    (r"&lt;", "<"),
+    (r"&gt;", ">"),
+    (r"&(?:quot|#34|#x22);", '"'),
+    (r"&(?:apos|#0?39|#x27);", "'"),
+    (r"&nbsp;", " "),
+    (r"&amp;", "&"),
+)
 
 
 def _recorded(mark: str) -> tuple[str, str, str, str]:
@@ -57,12 +66,7 @@ _KINDS: tuple[tuple[str, str, str, str], ...] = (
     ("\u2026", "\u2026", "\u2026", "..."),
     ("", "[\u2010-\u2013\u2212]", "[\u2010-\u2013\u2212]", "-"),
     ("", "[\u200b-\u200d\u2060\ufeff]", "[\u200b-\u200d\u2060\ufeff]", ""),
-    ("&", r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])", r"&lt;", "<"),
-    ("&", r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])", r"&gt;", ">"),
-    ("&", r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])", r"&(?:quot|#34|#x22);", '"'),
-    ("&", r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])", r"&(?:apos|#0?39|#x27);", "'"),
-    ("&", r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])", r"&nbsp;", " "),
-    ("&", r"&(?:[lg]t|amp|quot|nbsp|apos|#[0-9x])", r"&amp;", "&"),
+    *(("&", _ENTITY, *kind) for kind in _ENTITIES),
     ("#0", r"#0(?:33|11)", r"#033\[[0-9;]*m", ""),
     ("#0", r"#0(?:33|11)", r"#011", "\t"),
     ("^[", r"\^\[\[", r"\^\[\[[0-9;]*[mK]", ""),
