@@ -80,6 +80,14 @@ def test_long_lines_are_cut_and_counted(tmp_path: Path) -> None:
     assert source.text_of([3]) == {3: "three"}
 
 
+@pytest.mark.parametrize("length", [100, 4096, 5000, LINE_LIMIT, 2 * LINE_LIMIT - 5000])
+def test_a_chunk_ends_behind_a_line_of_any_length(length: int, tmp_path: Path) -> None:
+    lines = [b"x" * length, b"end"]
+    (tmp_path / "a.log").write_bytes(b"\n".join(lines) + b"\n")
+    chunks = list(only(tmp_path / "a.log").chunks(10))
+    assert [(c.first_line, c.data) for c in chunks] == [(1, lines[0][:LINE_LIMIT] + b"\n"), (2, b"end\n")]
+
+
 def test_endless_line_does_not_fill_memory(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_bytes(b"x" * (8 * LINE_LIMIT) + b"\nend\n")
     source = only(tmp_path / "a.log")

@@ -1,7 +1,9 @@
 """Logical lines, and what a wrapper is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
+
+import polars as pl
 
 
 class Logical(NamedTuple):
@@ -42,3 +44,9 @@ def spread(line: int, line_end: int, texts: Sequence[str], at: int = 0) -> Itera
     for text in texts[:-1]:
         yield Logical(line, line - 1, text)
     yield Logical(line, line_end, texts[-1] if texts else "")
+
+
+def framed(lines: Iterable[Logical]) -> pl.DataFrame:
+    """Return logical lines as a frame. An escape of JSON that is half a sign (`\\ud8ff`) stays as it is written: UTF-8 has no such sign."""
+    rows = [(x.line, x.line_end, x.text.encode(errors="backslashreplace").decode()) for x in lines]
+    return pl.DataFrame(rows, schema={"line": pl.Int64, "line_end": pl.Int64, "text": pl.String}, orient="row")

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import polars as pl
 
@@ -12,15 +12,16 @@ from tracekit.parsing.capture import COPIES, RAW, RAW_SCHEMA, SMALL_SOURCE, Capt
 from tracekit.parsing.complaint import complaints, messages, weight
 from tracekit.parsing.envelopes import Cut, Layout, constant, divided, mask_of, true_rows
 from tracekit.parsing.finder import Finder
+from tracekit.parsing.logical import framed
 from tracekit.parsing.named import among
 from tracekit.parsing.workers import WORKERS, in_order
-from tracekit.parsing.wrap import Logical, Wrapper, detect
+from tracekit.parsing.wrap import Wrapper, detect
 from tracekit.reading.source import CHUNK, Source
 
 SAMPLE_LINES = 1000
 _PIECES = 4 * WORKERS
 _FEW_CHUNKS = 2  # a log of more is worth the 20 ms in which hyperscan is loaded and made ready
-_ENOUGH = 15_000  # lines of several pieces that the rules look at in one go
+_ENOUGH = 4 << 20  # bytes of lines of several pieces that the rules look at, in two halves
 _CHUNKS = 64  # of a frame: what polars does with a frame takes longer for each
 _UNSETTLED = Layout({}, (), ())  # of a source that is settled with others
 _NO_KIND = pl.DataFrame(schema={"line": pl.Int64, "event": pl.String})
@@ -152,7 +153,7 @@ class _Reader:
                 self.suits = _finder(piece.layout, self.vocabulary).suits(lines.head(SAMPLE_LINES * 10))
             yield replace(piece, data=chunk.data) if self.suits and not broken else piece
         if wrapper is not None:
-            yield self._piece(_logical_frame(wrapper.close()))
+            yield self._piece(framed(wrapper.close()))
 
     def _piece(self, lines: pl.DataFrame) -> _Piece:
         if self.layout is None:
@@ -208,7 +209,7 @@ def _sample(lines: pl.DataFrame) -> list[str]:
 
 def _logical(lines: pl.Series, first_line: int, wrapper: Wrapper | None) -> pl.DataFrame:
     if wrapper is not None:
-        return _logical_frame(wrapper.feed(lines.to_list(), first_line))
+        return framed(wrapper.feed(lines.to_list(), first_line))
     return pl.DataFrame([pl.int_range(first_line, first_line + len(lines), eager=True).alias("line"), lines.alias("text")])
 
 
@@ -219,16 +220,22 @@ def _parts(pieces: Iterable[_Piece], vocabulary: Vocabulary) -> list[_Part]:
 
     def tasks() -> Iterator[Callable[[], Sequence[_Seen | _Part]]]:
         for piece in pieces:
-            if sum(seen.survivors.height for seen in sifted) >= _ENOUGH:
-                enough = tuple(sifted)
-                sifted.clear()
-                yield partial(_read, enough, vocabulary)
+            if sum(seen.survivors.estimated_size() for seen in sifted) >= _ENOUGH:
+                yield from _reads(sifted, vocabulary)
             yield partial(_sift, piece, vocabulary) if piece.data and not piece.layout.trace else partial(_work, [piece], vocabulary)
 
     for results in in_order(tasks()):
         parts += [result for result in results if isinstance(result, _Part)]
         sifted += [result for result in results if isinstance(result, _Seen)]
-    return sorted([*parts, *_read(sifted, vocabulary)], key=lambda part: part.first)
+    return sorted([*parts, *chain(*in_order(_reads(sifted, vocabulary)))], key=lambda part: part.first)
+
+
+def _reads(sifted: list[_Seen], vocabulary: Vocabulary) -> Iterator[Callable[[], list[_Part]]]:
+    """Empty a list of sifted pieces; yield what reads their lines, in halves, one a worker. Meanwhile few scan: each text that hyperscan
+    finds would wait for a worker that goes from one short operation to the next, which cost 5 % of a large dmesg's time."""
+    halves = sifted[::2], sifted[1::2]
+    sifted.clear()
+    yield from (partial(_read, own, vocabulary) for own in halves if own)
 
 
 def _sift(piece: _Piece, vocabulary: Vocabulary) -> list[_Seen]:
@@ -411,12 +418,6 @@ def _classes(lines: pl.DataFrame, marks: Mapping[str, pl.Series]) -> Counter[str
     names = [*marks, "text"]
     joined = int((each["line_end"] - each["line"]).clip(0).sum())
     return Counter({names[i]: int(n) for i, n in each["kind"].value_counts().iter_rows()}) + Counter({"part-of-event": joined})
-
-
-def _logical_frame(lines: Iterable[Logical]) -> pl.DataFrame:
-    """Return logical lines as a frame. An escape of JSON that is half a sign (`\\ud8ff`) stays as it is written: UTF-8 has no such sign."""
-    rows = [(x.line, x.line_end, x.text.encode(errors="backslashreplace").decode()) for x in lines]
-    return pl.DataFrame(rows, schema={"line": pl.Int64, "line_end": pl.Int64, "text": pl.String}, orient="row")
 
 
 def _examples(seen: _Seen, bad: pl.Series, missed: Mapping[str, pl.Series]) -> dict[str, Example]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 LINE_LIMIT = 1 << 20
+_SHORT = 4 << 10  # bytes in which most lines end
 
 
 def plain_lines(handle: int, size: int, lose: Callable[[str], None]) -> Iterator[tuple[int, bytes]]:
@@ -12,11 +13,8 @@ def plain_lines(handle: int, size: int, lose: Callable[[str], None]) -> Iterator
     offset, total = 0, os.fstat(handle).st_size
     while offset < total:
         end = min(offset + size, total)
-        if end < total:
-            rest = os.pread(handle, 2 * LINE_LIMIT, end)
-            if (found := rest.find(b"\n")) < 0 and rest:
-                break
-            end += found + 1
+        if end < total and not (end := _line_end(handle, end)):
+            break
         data = os.pread(handle, end - offset, offset)
         if not data:
             break
@@ -27,6 +25,15 @@ def plain_lines(handle: int, size: int, lose: Callable[[str], None]) -> Iterator
         yield from ((offset + further, data) for further, data in whole_lines(rest_of, size))
         if rest_of.at < total:
             lose(f"the file shrank while it was read: {total - rest_of.at:,} bytes are missing")
+
+
+def _line_end(handle: int, at: int) -> int:
+    """Return the offset behind the next LF, `at` where the file ends there, 0 where none is in sight; most lines are short."""
+    for size in (_SHORT, 2 * LINE_LIMIT):
+        rest = os.pread(handle, size, at)
+        if not rest or b"\n" in rest:
+            return at + rest.find(b"\n") + 1
+    return 0
 
 
 class Blocks:

@@ -1,10 +1,11 @@
 """The kernel's own reports (WARNING, BUG, Oops) whose cause stands in its MSI code."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from tracekit import Model, Row, Table, near
+from tracekit import Inputs, Model, Row, Table, near
 from tracekit_msi.tables import KERNEL_REPORTS
 
 # Functions of the MSI core, MSI irq domains, VFIO's and Xen's MSI code.
@@ -20,6 +21,8 @@ PRINTER = re.compile(r"^(?:__)?(?:dump_stack|dump_backtrace|show_stack|show_trac
 REPORTER = re.compile(
     r"^_*(?:warn|report_bug|panic|die|oops|bug|nmi_|lockdep|print_\w*(?:bug|deadlock)|kasan_|ubsan_|bad_page|note_interrupt|report_bad_irq)"
 )
+# Lines with which a report begins; all others tell something of it, or name what it is about.
+BEGINS = frozenset({"kernel_warning", "kernel_oops", "lockdep_report", "task_dump", "call_trace_begin", "call_frame"})
 FRAMES = 10  # reliable frames, from the top, that can show what failed
 REACH = 80  # lines between the head of a report and its frames
 REACH_MS = 1000  # a report is printed at once; no shorter than the coarsest stamp
@@ -57,6 +60,11 @@ class KernelReports(Model):
         self.named: dict[str, Row] = {}
         self.interfaces: dict[tuple[str, str], Row] = {}
         self.leaks: dict[str, tuple[Row, Row | None]] = {}  # the leak, and the line that names its interface
+
+    def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
+        """Leave out a stream in which no report begins: names of functions alone are half of a large log's rows here."""
+        if not BEGINS.isdisjoint(tables):
+            super().play(rows, tables)
 
     def on_pci_function_named(self, e: Row) -> None:
         self.named[e.source] = e

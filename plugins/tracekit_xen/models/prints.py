@@ -3,7 +3,7 @@ destroyed. The rules are those by which `PirqLives` follows such prints among ot
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
@@ -15,51 +15,51 @@ LOST = "lost sight"
 
 
 class Prints:
-    """Lives as numbers of rows: where each begins and ends; `end`: what ended it; `began`: whether the row is its begin."""
+    """Lives as numbers of rows: where each begins and ends; `end`: what ended it."""
 
     def __init__(self) -> None:
         self.at: list[int] = []
         self.over: list[int | None] = []
         self.end: list[str] = []
-        self.began: list[bool] = []
         self.latest: defaultdict[tuple[int, int], list[int]] = defaultdict(list)  # of a pirq and irq
-        self.seen: list[int] = []  # lives since sight was lost
+        self.open: list[int] = []  # lives since sight was lost, some of them over
 
-    def hear(self, prints: Sequence[tuple[int, int, str]]) -> None:
+    def hear(self, prints: Iterable[tuple[int, int, str]]) -> None:
         """Take prints in their order: pirq, irq, and what they end, nothing where an event channel is bound."""
         for row, (pirq, irq, end) in enumerate(prints):
             mine = self.latest[pirq, irq]
-            life = self._ended_by(mine, end) if end else self._begin(row, mine, began=True)
-            if end and life is None:
+            if not end:
+                self.open.append(self._begin(row, mine, None, ""))
+            elif (life := self._ended_by(mine, end)) is None:
                 self._lose_sight(row)
-                life = self._begin(row, mine, began=False)
-            if end and life is not None:
+                self._begin(row, mine, row, end)
+            else:
                 self.over[life], self.end[life] = row, end
 
-    def _begin(self, row: int, mine: list[int], *, began: bool) -> int:
+    def _begin(self, row: int, mine: list[int], over: int | None, end: str) -> int:
+        """Begin a life; one of which only the end is seen is over at once."""
         life = len(self.at)
         self.at.append(row)
-        self.over.append(None)
-        self.end.append("")
-        self.began.append(began)
-        self.seen.append(life)
+        self.over.append(over)
+        self.end.append(end)
         mine.append(life)
-        del mine[:-LATEST]
+        if len(mine) > LATEST:
+            del mine[0]
         return life
 
     def _ended_by(self, mine: Sequence[int], end: str) -> int | None:
         """Return the latest life that may end so: an open one, or a closed one whose irq is destroyed."""
         for life in reversed(mine):
-            if self.over[life] is None or (self.end[life], end) == ("closed", "destroyed"):
+            if self.over[life] is None or (self.end[life] == "closed" and end == "destroyed"):
                 return life
         return None
 
     def _lose_sight(self, row: int) -> None:
         """End what is open where a life ends that was not seen to begin: the log has a gap, or the guest rebooted."""
-        for life in self.seen:
+        for life in self.open:
             if self.over[life] is None:
                 self.over[life], self.end[life] = row, LOST
-        self.seen.clear()
+        self.open.clear()
 
 
 def lives_of_prints(tables: Mapping[str, pl.DataFrame], schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
@@ -67,11 +67,11 @@ def lives_of_prints(tables: Mapping[str, pl.DataFrame], schema: Mapping[str, pl.
     told = [tables[name].with_columns(end=pl.lit(ENDS.get(name, ""))) for name in sorted(PRINTS) if name in tables]
     prints = pl.concat(told, how="diagonal").sort("line", maintain_order=True)
     heard = Prints()
-    heard.hear(list(zip(prints["pirq"], prints["irq"], prints["end"], strict=True)))
+    heard.hear(zip(prints["pirq"].to_list(), prints["irq"].to_list(), prints["end"].to_list(), strict=True))
     over = pl.Series(heard.over, dtype=pl.UInt32)
     own = {
         "end": pl.Series(heard.end, dtype=pl.String),
-        "began": pl.Series(heard.began, dtype=pl.Boolean),
+        "began": prints["end"].gather(heard.at) == "",
         "ts_end": prints["ts"].gather(over),
         "line_end": prints["line"].gather(over),
     }
