@@ -87,7 +87,7 @@ def calls(rnd: random.Random) -> Iterator[str]:
             if (text := next(running[i], None)) is None:
                 del running[i], pids[i]
             else:
-                yield f" {'qemu-system-x86-' + str(pids[i]):>22} [{i:03d}] ..... {ts:12.6f}: {text}\n"
+                yield f" qemu-system-x86-{pids[i]:<7} [{i:03d}] ..... {ts:12.6f}: {text}\n"
 
 
 def _session(rnd: random.Random, vectors: int) -> Iterator[str]:
