@@ -132,6 +132,11 @@ def test_hook(install: Install, hook: str, body: str, error: str) -> None:
         ("models", "object", "object is no subclass of tracekit.Model"),
         ("models", "Model()", "a Model is no subclass of tracekit.Model (give the class, not an object)"),
         ("models", "type('M', (Model,), {'needs': 'calls'})", "M.needs is no tuple of names of tables"),
+        (
+            "models",
+            "type('M', (Model,), {'looks_for': {'graph_leaf': 'kfree'}})",
+            "M.looks_for is no mapping of names of tables to tuples of texts",
+        ),
         ("models", "type('M', (Model,), {'tables': ['lives']})", "M.tables is no tuple of tracekit.Table"),
         ("models", "type('M', (Model,), {'tables': {'lives': {'n': pl.Int64()}}})", "M.tables is no tuple of tracekit.Table"),
         ("models", table("Column('n', int)"), "M.tables: x: column n has no polars type but <class 'int'>"),

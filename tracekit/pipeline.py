@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
-from itertools import repeat, takewhile
+from itertools import chain, repeat, takewhile
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -123,11 +123,12 @@ class Engine:
                 registry.grammars[folder].mend(folder, text)
         broken = grammars.broken
         plugins.check(registry, grammars.events, broken)
-        kept = (*keep_tables, *(name for s in registry.simulators for name in s.reads))
-        wanted = {*registry.asked_for(), *kept, *(name for names in grammars.telling.values() for name in names)}
+        whole = {*keep_tables, *(name for s in registry.simulators for name in s.reads), *chain(*grammars.telling.values())}
+        whole |= {*grammars.events, RAW} if "*" in keep_tables else set()
+        wanted = registry.asked_for() | whole
         scored = not wanted.isdisjoint(("*", *SCORE))
         models = [m for m in registry.models if scored or set(m.emits()) != {"predictions"}]
-        vocabulary = Vocabulary(grammars, [*grammars.events, RAW] if "*" in keep_tables else wanted)
+        vocabulary = Vocabulary(grammars, wanted, registry.looked_for(whole))
         return cls(
             registry, models, vocabulary, tuple(text for folder, text in complaints if folder not in registry.grammars), broken=broken
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
+from types import MappingProxyType
 
 import polars as pl
 
@@ -46,7 +47,7 @@ COPIES = [
 class Vocabulary:
     """Hold the compiled event rules of a run: which are captured, and what finds their candidate lines in large sources."""
 
-    def __init__(self, grammars: Grammars, wanted: Iterable[str]) -> None:
+    def __init__(self, grammars: Grammars, wanted: Iterable[str], looked_for: Mapping[str, Iterable[str]] = MappingProxyType({})) -> None:
         names = set(wanted)
         self.envelopes = grammars.envelopes
         self.rules = dict(grammars.events)
@@ -61,8 +62,19 @@ class Vocabulary:
         self.any_literal = "|".join(map(escape, self.by_literal)) or NOTHING
         self.general = [r for r in self.rules.values() if not r.literals]
         self.by_name = _by_name(self.rules.values())
+        self.looked_for = looked_for  # by table, texts of which a row holds one that a reader is about
         self._forms: dict[frozenset[str], str] = {}
         self._columns: dict[str, list[pl.Expr]] = {}
+
+    @cached_property
+    def idle(self) -> list[tuple[Rule, frozenset[str]]]:
+        """Return the rules whose rows may be left out where their lines hold none of these texts: no line of such a rule is any other's."""
+        others = [r for r in self.rules.values() if r.foreign]
+        if not all(r.literals for r in others):
+            return []
+        literals = {text for r in others for text in r.literals}
+        own = [(self.rules[name], texts) for name, texts in self.looked_for.items() if name in self.captured]
+        return [(rule, frozenset({*texts, *literals})) for rule, texts in own if not rule.foreign]
 
     @cached_property
     def finder(self) -> Finder:

@@ -159,12 +159,12 @@ class Layout:
 
     def cut(self, text: pl.Series) -> Cut | None:
         """Cut the lines of a trace where its envelope ends in a colon: what is sought behind it is found in two thirds of the time."""
-        prefix = _prefix(self._common[0]) if self.trace and self._common else ""
-        if not _has_colon(prefix) or not self._event.startswith(":"):
+        before = prefix(self._common[0]) if self.trace and self._common else ""
+        if not _has_colon(before) or not self._event.startswith(":"):
             return None
         line = pl.col("text")
         rest = line.cast(pl.Binary).bin.slice(line.str.find(_COLON, literal=True) + len(_COLON)).cast(pl.String)  # `find` counts bytes
-        enveloped = text.str.contains(prefix)
+        enveloped = text.str.contains(before)
         if not enveloped.all():
             rest = pl.when(pl.lit(enveloped)).then(rest).otherwise(line)
         behind = text.to_frame("text").select_seq(rest).to_series()
@@ -180,7 +180,7 @@ class Layout:
             return self._marks_of_cut(text, known, cut)
         line = pl.col("text")
         told = {"event": pl.when(~pl.lit(known)).then(line).str.extract(self._event)} if self.trace else {}
-        told |= {"envelope": line.str.contains(_prefix(common[0]))} if (common := self._common) else {}
+        told |= {"envelope": line.str.contains(prefix(common[0]))} if (common := self._common) else {}
         marks = text.to_frame("text").with_columns_seq(**told)
         enveloped = marks["envelope"] if common else constant(False, len(text)).alias("envelope")
         event = marks["event"] if self.trace else pl.Series("event", [None], dtype=pl.String).new_from_index(0, len(text))
@@ -236,6 +236,12 @@ class Layout:
         most = max((self.counts[r.name] for r in main), default=0)
         return [r for r in main if self.counts[r.name] * 2 >= most]
 
+    @property
+    def sole(self) -> Rule | None:
+        """Return the envelope that most lines have, where it is the first that is tried on each, and the only one."""
+        first = [layer[0] for layer in self.layers]
+        return first[0] if len(first) == 1 and first == self._common and not first[0].marks.believed else None
+
     def envelope_counts(self, marks: pl.DataFrame) -> dict[str, int]:
         """Return how many lines have the envelope that most of the first lines had, and how many another or none."""
         hits = int(marks["envelope"].sum())
@@ -254,7 +260,7 @@ def _has_colon(expression: str) -> bool:
     return holds(expression, _COLON)
 
 
-def _prefix(rule: Rule) -> str:
+def prefix(rule: Rule) -> str:
     """Return a rule's expression without the message at its end: what stands before it tells the shape, and is five times as fast."""
     return re.sub(r"\(\?P<msg>\[\^[^\]]*\][^)]*\)", "", rule.regex).removesuffix("$")
 

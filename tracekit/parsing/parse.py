@@ -12,6 +12,7 @@ from tracekit.parsing.capture import COPIES, RAW, RAW_SCHEMA, SMALL_SOURCE, Capt
 from tracekit.parsing.complaint import complaints, messages, weight
 from tracekit.parsing.envelopes import Cut, Layout, constant, divided, mask_of, true_rows
 from tracekit.parsing.finder import Finder
+from tracekit.parsing.idle import Gone, without_idle
 from tracekit.parsing.logical import framed
 from tracekit.parsing.named import among
 from tracekit.parsing.workers import WORKERS, in_order
@@ -66,17 +67,14 @@ class _Piece:
 @dataclass(frozen=True)
 class _Seen:
     """A piece with its noise gone, and its lines that a rule could match: these (line, text), and which they are, null where it is all.
-
-    `cut`: its lines cut behind their envelopes, where they were to be sought in. `gone`: the classes of lines of which no more is kept, and
-    their envelopes.
-    """
+    `cut`: its lines cut behind their envelopes, where they were to be sought in. `gone`: its other lines, of which no more is kept."""
 
     piece: _Piece
     lines: pl.DataFrame
     survivors: pl.DataFrame
     which: pl.Series | None = None
     cut: Cut | None = None
-    gone: tuple[Mapping[str, int], Mapping[str, int]] = ({}, {})
+    gone: Gone = field(default_factory=Gone)
 
     @property
     def names(self) -> pl.Series | None:
@@ -246,7 +244,7 @@ def _sift(piece: _Piece, vocabulary: Vocabulary) -> list[_Seen]:
         return [seen]
     marks = piece.layout.marks(seen.lines["text"], constant(False, seen.lines.height)).filter(~seen.which)
     framed = int(marks["frames"].sum())
-    gone = +Counter({"frame": framed, "text": marks.height - framed}), piece.layout.envelope_counts(marks)
+    gone = Gone(+Counter({"frame": framed, "text": marks.height - framed}), envelopes=piece.layout.envelope_counts(marks))
     own = seen.survivors.with_columns(pl.col("text") + "")  # a copy, so that the piece need not stay in memory
     return [_Seen(replace(piece, lines=own, data=b""), own, own, gone=gone)]
 
@@ -273,7 +271,8 @@ def _look(piece: _Piece, vocabulary: Vocabulary) -> _Seen:
         lines = lines.with_columns(layout.clean(lines["text"]).alias("text"))
     text = lines["text"]
     if layout.dense or len(text) <= SMALL_SOURCE:
-        return _Seen(piece, lines, lines[["line", "text"]])
+        lines, gone = without_idle(lines, layout, vocabulary)
+        return _Seen(piece, lines, lines[["line", "text"]], gone=gone)
     cut = None if piece.data else layout.cut(text)
     which = _sought(text, cut, vocabulary) if cut else _finder(layout, vocabulary).find(text, piece.data)
     return _Seen(piece, lines, lines[["line", "text"]].filter(which), which, cut)
@@ -348,7 +347,7 @@ def _counted(seen: _Seen, captured: Captured, in_event: pl.Series, marks: pl.Dat
     """Count the events of a piece, given what was captured of it, which lines that is, and the marks of its lines."""
     lines, layout = seen.lines, seen.piece.layout
     tables = dict(captured.tables)
-    events = Counter({name: len(rows) for name, rows in captured.rows.items()})
+    events = Counter({name: len(rows) for name, rows in captured.rows.items()}) + Counter(seen.gone.events)
     if layout.trace:
         names = marks["event"]
         events.update(dict(sorted((n, c) for n, c in names.value_counts().iter_rows() if n)))
@@ -356,7 +355,8 @@ def _counted(seen: _Seen, captured: Captured, in_event: pl.Series, marks: pl.Dat
             tables |= _raw(lines.filter(names.is_not_null() & ~names.cast(pl.String).is_in(list(vocabulary.rules))), seen.piece)
         in_event = in_event | names.is_not_null()
     parts, frames = marks["part"] & ~in_event, marks["frames"] & ~in_event
-    return _Counted(seen, captured, tables, events, Counter(layout.envelope_counts(marks)) + Counter(seen.gone[1]), in_event, parts, frames)
+    envelopes = Counter(layout.envelope_counts(marks)) + Counter(seen.gone.envelopes)
+    return _Counted(seen, captured, tables, events, envelopes, in_event, parts, frames)
 
 
 def _unfit(seen: _Seen, captured: Captured) -> list[int]:
@@ -371,7 +371,7 @@ def _part(counted: _Counted, complaining: pl.Series) -> _Part:
     examples = _examples(counted.seen, bad, counted.captured.missed)
     unfit = _unfit(counted.seen, counted.captured)
     lines = counted.seen.lines
-    classes = _classes(lines, kinds) + Counter(counted.seen.gone[0])
+    classes = _classes(lines, kinds) + Counter(counted.seen.gone.classes)
     return _Part(lines["line"][0] if lines.height else 0, counted.tables, classes, counted.events, counted.envelopes, examples, unfit)
 
 

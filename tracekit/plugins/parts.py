@@ -42,6 +42,8 @@ def model(part: Any) -> str:
         return f"{_named(part)} is no subclass of tracekit.Model" + (" (give the class, not an object)" if isinstance(part, Model) else "")
     if wrong := next((n for n in ("needs", "across") if not _names(getattr(part, n))), ""):
         return f"{part.__name__}.{wrong} is no tuple of names of tables"
+    if not (isinstance(part.looks_for, Mapping) and all(isinstance(t, str) and _names(texts) for t, texts in part.looks_for.items())):
+        return f"{part.__name__}.looks_for is no mapping of names of tables to tuples of texts"
     if not _names(part.gates):
         return f"{part.__name__}.gates is no tuple of names of gates"
     if not (isinstance(part.tables, tuple) and all(type(t) is Table for t in part.tables)):

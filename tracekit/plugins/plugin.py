@@ -1,9 +1,10 @@
 """One plugin: what it brought, and what went wrong with it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from tracekit.diagnosing.diagnoses import Diagnosis
 from tracekit.diagnosing.extension import Extension
@@ -17,6 +18,14 @@ from tracekit.run import PluginReport, Report
 
 if TYPE_CHECKING:
     from tracekit.simulate.simulator import Simulator
+
+
+class Reader(NamedTuple):
+    """A part of a plugin that reads tables: its name, theirs, and of some of these the texts of which each row it is about holds one."""
+
+    what: str
+    tables: tuple[str, ...]
+    looks_for: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 @dataclass
@@ -66,12 +75,12 @@ class Plugin:
             text = text.replace(str(folder / kind / f"{self.name}.lark"), f"{self.place} {part}")
         self.wrong(f"has a grammar to mend: {text}")
 
-    def readers(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yield each model, diagnosis, system and lane with the names of the tables that it reads."""
-        yield from ((f"model {m.__name__}", m.hears()) for m in self.models)
-        yield from ((f"diagnosis {d.code} {d.name}", (*d.needs, *d.wants)) for d in self.diagnoses)
-        yield from ((f"system {s.__name__}", s.reads) for s in self.systems)
-        yield from ((f"lane {s.name}", s.reads) for s in self.lanes)
+    def readers(self) -> Iterator[Reader]:
+        """Yield each model, diagnosis, system and lane with what it reads."""
+        yield from (Reader(f"model {m.__name__}", m.hears(), m.looks_for) for m in self.models)
+        yield from (Reader(f"diagnosis {d.code} {d.name}", (*d.needs, *d.wants)) for d in self.diagnoses)
+        yield from (Reader(f"system {s.__name__}", s.reads) for s in self.systems)
+        yield from (Reader(f"lane {s.name}", s.reads) for s in self.lanes)
 
     def report(self) -> PluginReport:
         """Return the plugin as a value."""

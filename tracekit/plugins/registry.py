@@ -1,7 +1,7 @@
 """Plugins: found by entry points, and loaded one by one. A plugin that fails is reported with its version; the others are used."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from importlib import metadata
@@ -138,7 +138,15 @@ class Registry:
 
     def asked_for(self) -> set[str]:
         """Return names of all tables that a model, a diagnosis or a system reads."""
-        return {t for p in self.plugins for _, tables in p.readers() for t in tables}
+        return {t for p in self.plugins for reader in p.readers() for t in reader.tables}
+
+    def looked_for(self, whole: Set[str]) -> dict[str, set[str]]:
+        """Return, by table, texts of which a row holds one that a reader is about. `whole`: tables of which all rows are wanted, beside
+        those of which a reader does not say what it is about."""
+        readers = [reader for p in self.plugins for reader in p.readers()]
+        whole = whole | {t for reader in readers for t in reader.tables if t not in reader.looks_for}
+        told = {t for reader in readers for t in reader.looks_for} - whole
+        return {t: {text for reader in readers for text in reader.looks_for.get(t, ())} for t in told}
 
 
 def load(
@@ -272,6 +280,6 @@ def check(registry: Registry, events: Iterable[str], broken: Iterable[str] = ())
         plugin.models = [m for m in plugin.models if not names & set(m.emits())]
     known = names | claims.OWN | {t for m in registry.models for t in m.emits()}
     for plugin in registry.plugins:
-        for what, tables in list(plugin.readers()):
+        for what, tables, _ in list(plugin.readers()):
             for table in sorted(set(tables) - known - set(broken)):
                 plugin.wrong(f"is wrong: {what} asks for a table {table}, which nothing gives{nearest(table, known)}")

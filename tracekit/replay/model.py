@@ -28,11 +28,15 @@ class Model:
     A model that takes more than those overrides `play` and names its inputs in `needs`; tables in `across` are handed to it whole, whatever
     stream their rows are in (definitions, snapshots); `streams` is one of them. A model with nothing but `across` runs once for the case.
     What is done with frames overrides `complete`, once for all streams, or `run`, for each stream. Rows flow upward only.
+
+    `looks_for`: of a table with many rows of no interest, texts of which one stands in the line of each row that this model does not pass
+    over. Where all that read the table say so, a large log's rows whose lines hold none of the texts may be left out, all but some.
     """
 
     tables: ClassVar[tuple[Table, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
     across: ClassVar[tuple[str, ...]] = ()
+    looks_for: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     gates: ClassVar[tuple[str, ...]] = ()
     handled: ClassVar[tuple[str, ...]] = ()  # the tables of its `on_` methods
     _hears: ClassVar[tuple[str, ...]] = ()

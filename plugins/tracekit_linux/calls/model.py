@@ -1,6 +1,6 @@
 """Calls: entries and returns of functions, from probes, function graphs and system calls, paired and nested."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 from zlib import crc32
 
@@ -9,7 +9,7 @@ import polars as pl
 from tracekit import ENVELOPE, Inputs, Model, Row, Table, rows_of
 from tracekit_linux.calls import perf_trace
 from tracekit_linux.calls.few import Few, makes_calls
-from tracekit_linux.calls.functions import normal_returns
+from tracekit_linux.calls.functions import FUNCTIONS, normal_returns
 from tracekit_linux.calls.pairing import RETURN, Pairing
 from tracekit_linux.calls.rows import KINDS, NEEDED, merged, prepared, without_empty
 from tracekit_linux.calls.symbols import Names
@@ -28,6 +28,7 @@ class Calls(Model):
     tables: ClassVar[tuple[Table, ...]] = (CALLS,)
     needs = (*KINDS, *perf_trace.NEEDS)
     across = ("kprobe_definition", "kallsyms_symbol")
+    looks_for: ClassVar[Mapping[str, tuple[str, ...]]] = {"graph_leaf": tuple(FUNCTIONS)}  # `merged` leaves out the others
 
     def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
         """Emit the calls of all sources of the stream; each place is taken from the row where the call began."""

@@ -95,6 +95,7 @@ class Platforms(Model):
 
     tables: ClassVar[tuple[Table, ...]] = (PLATFORMS,)
     across = NEEDS
+    looks_for: ClassVar[Mapping[str, tuple[str, ...]]] = {"graph_leaf": tuple(prefix for prefix, _, _ in FUNCTIONS)}
 
     def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
         """Emit the platform of each machine that the case names, and of what names none."""

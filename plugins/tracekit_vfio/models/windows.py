@@ -1,6 +1,6 @@
 """Pairs of disable and enable of opened VFIO devices: which were growths, and which vectors were in use."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -64,6 +64,7 @@ class Windows(Model):
 
     tables: ClassVar[tuple[Table, ...]] = (WINDOWS, REFUSALS)
     needs: ClassVar[tuple[str, ...]] = (*use.NEEDS, *bounds.NEEDS)
+    looks_for: ClassVar[Mapping[str, tuple[str, ...]]] = {"graph_leaf": (use.HANDLER,)}
 
     def __init__(self) -> None:
         super().__init__()
