@@ -34,11 +34,12 @@ _MOST_CPUS = 1 << 16
 _MOST_NAMES = 1 << 30
 UNREADABLE = 1  # stands for a pointer that is no number
 _ARGUMENT = pl.struct("name", "value", "text")
+_NO_GUESS = dict.fromkeys(("guessed_function", "hint"), pl.lit(None, pl.String))
 
 
 def merged(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """All rows that make calls, one kind after the other; calls of functions that nobody knows are left out where they enclose nothing."""
-    frames = [_NO_ROWS]
+    frames: list[pl.DataFrame] = []
     for kind in KINDS:
         if (frame := tables.get(kind)) is None:
             continue
@@ -49,7 +50,8 @@ def merged(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         if kind in PROBES and not (makes := own.select(_MAKES_CALLS).to_series()).all():
             own = own.filter(makes)
         frames.append(own.hstack([pl.Series("kind", [kind]).new_from_index(0, own.height)]))
-    return pl.concat(frames, how="diagonal")
+    both = pl.concat(frames, how="diagonal") if frames else _NO_ROWS
+    return both.with_columns(pl.lit(None, kind).alias(name) for name, kind in COLUMNS.items() if name not in both.columns)  # of one value
 
 
 def _bare(rows: pl.DataFrame) -> pl.DataFrame:
@@ -95,13 +97,17 @@ def prepared(rows: pl.DataFrame, names: Names) -> pl.DataFrame:
     )
     pairs = _arguments(rows, names)
     listed = pairs.group_by("n", maintain_order=True).agg(_ARGUMENT.alias("args"))
-    vdev = pl.first("value").fill_null(UNREADABLE).alias("vdev")
-    on_device = pairs.filter(pl.col("name") == "vdev").group_by("n").agg(vdev)
-    values = _values(rows, pairs, names)
-    whole = (
-        rows.drop("args").join(listed, on="n", how="left", maintain_order="left").join(on_device, on="n", how="left", maintain_order="left")
-    )
-    return whole.hstack(values)
+    on_device = pairs.filter(pl.col("name") == "vdev").unique("n", keep="first").select("n", vdev=pl.col("value").fill_null(UNREADABLE))
+    told = [_placed(listed, rows.height), _placed(on_device, rows.height)]
+    return rows.drop("args").hstack([*told, *_values(rows, pairs, names)])
+
+
+def _placed(cells: pl.DataFrame, height: int) -> pl.Series:
+    """Return a column so high with the cells (n, cell) at the rows `n`, which are different ones, and null elsewhere: a join would write
+    all columns of the rows anew."""
+    at = pl.repeat(None, height, dtype=pl.UInt32, eager=True)
+    at.scatter(cells["n"], pl.int_range(cells.height, dtype=pl.UInt32, eager=True))
+    return cells.to_series(1).gather(at)
 
 
 def _named(rows: pl.DataFrame, names: Names) -> pl.DataFrame:
@@ -112,7 +118,7 @@ def _named(rows: pl.DataFrame, names: Names) -> pl.DataFrame:
     schema = {"probe": pl.String, "address": pl.UInt64, "guessed_function": pl.String, "hint": pl.String}
     guessed = pl.DataFrame(told, schema=schema, orient="row").with_columns(pl.lit(None, pl.String).alias("function"))
     on = ["function", "probe", "address"]
-    joined = rows.join(guessed, on=on, how="left", nulls_equal=True, maintain_order="left")
+    joined = rows.join(guessed, on=on, how="left", nulls_equal=True, maintain_order="left") if told else rows.with_columns(**_NO_GUESS)
     probed = joined.with_columns(pl.when(_PROBE).then(pl.coalesce(known, "guessed_function")).otherwise(known).alias("function"))
     told_or_guessed = pl.coalesce("function", "hint")
     return probed.drop("guessed_function").with_columns(
@@ -184,25 +190,37 @@ def _asked(rows: pl.DataFrame) -> pl.DataFrame:
     return frame.select("n", "name", pl.col("value").reinterpret(signed=True), texts, pl.col("name").alias("written"))
 
 
+def _fetched(rows: pl.DataFrame, fields: pl.DataFrame, names: Names) -> pl.Series:
+    """Return which fields of return probes are fetched from `$retval`, as the definitions of the probes say."""
+    of = rows.select("probe", "function")[fields["n"]].with_columns(fields["written"])
+    by_definition = [
+        (probe, function, name, True)
+        for probe, function in (of.select("probe", "function").unique().iter_rows() if names.definitions else ())
+        for name, fetch in names.fetches(probe or "", function).items()
+        if fetch == "$retval"
+    ]
+    if not by_definition:
+        return pl.repeat(False, fields.height, eager=True)
+    schema = {"probe": pl.String, "function": pl.String, "written": pl.String, "fetched": pl.Boolean}
+    told = pl.DataFrame(by_definition, schema=schema, orient="row")
+    joined = of.join(told, on=["probe", "function", "written"], how="left", nulls_equal=True, maintain_order="left")
+    return joined["fetched"].fill_null(False)
+
+
 def _values(rows: pl.DataFrame, pairs: pl.DataFrame, names: Names) -> pl.DataFrame:
     """Return what the returns among the rows returned, and of which kind it is; both null where no value is recorded.
 
     Of the fields of a return probe it is the one fetched from `$retval`, the only one, or the one named so.
     """
-    fields = pairs.join(rows.filter(_KIND == "probe_return").select("n", "probe", "function"), on="n", how="inner", maintain_order="left")
-    by_definition = [
-        (probe, function, name, True)
-        for probe, function in fields.select("probe", "function").unique().iter_rows()
-        for name, fetch in names.fetches(probe or "", function).items()
-        if fetch == "$retval"
-    ]
-    schema = {"probe": pl.String, "function": pl.String, "written": pl.String, "fetched": pl.Boolean}
-    fetched = pl.DataFrame(by_definition, schema=schema, orient="row")
-    fields = fields.join(fetched, on=["probe", "function", "written"], how="left", nulls_equal=True, maintain_order="left")
+    fields = pairs.filter((rows["kind"] == "probe_return").gather(pairs["n"]))
+    fetched = _fetched(rows, fields, names)
     by_name = pl.col("written").str.to_lowercase().is_in(RETURN_NAMES)
-    sure = pl.when("fetched").then(0).when(pl.len().over("n") == 1).then(1).when(by_name).then(2).alias("sure")
-    chosen = fields.with_columns(sure).drop_nulls("sure").sort("n", "sure", maintain_order=True).group_by("n", maintain_order=True)
-    told = rows.select("n").join(chosen.agg(pl.first("value")), on="n", how="left", maintain_order="left")["value"]
+    alone = (pl.col("n") != pl.col("n").shift(1)).fill_null(True) & (pl.col("n") != pl.col("n").shift(-1)).fill_null(True)
+    sure = pl.when(fetched).then(0).when(alone).then(1).when(by_name).then(2).alias("sure")
+    chosen = fields.select("n", "value", sure).drop_nulls("sure")
+    if chosen["n"].n_unique() < chosen.height:
+        chosen = chosen.sort("n", "sure", maintain_order=True).unique("n", keep="first", maintain_order=True)
+    told = _placed(chosen, rows.height)
     written = rows.select(pl.when(~_PROBE).then("ret"))["ret"]
     value = pl.select(pl.coalesce(told, numbers(written)))["value"]
     kinds = {name: f.returns for name, f in FUNCTIONS.items()}

@@ -13,11 +13,15 @@ def lines(tables: Inputs, name: str, *kinds: str) -> Sequence[Row]:
     if (count := tables.height(name)) <= FEW:
         return sorted(tables.rows(name), key=_line) if count else ()
     frame = tables[name]
-    ordered = frame if frame["line"].is_sorted() else frame.sort("line", maintain_order=True)
     differ = [kind for kind in kinds if not frame[kind].eq_missing(frame[kind][0]).all()]
+    told = frame.select("line", *differ).with_row_index("=at")
+    if not told["line"].is_sorted():
+        told = told.sort("line", maintain_order=True)
     if len(differ) == 1:  # three times as fast
-        return list(rows_of(ordered.filter(ordered[differ[0]].is_first_distinct())))
-    return list(rows_of(ordered.unique(differ, keep="first", maintain_order=True) if differ else ordered.head(1)))
+        first_ones = told.filter(told[differ[0]].is_first_distinct())
+    else:
+        first_ones = told.unique(differ, keep="first", maintain_order=True) if differ else told.head(1)
+    return list(rows_of(frame[first_ones["=at"]]))
 
 
 def first(rows: Iterable[Row], fits: Callable[[Row], bool]) -> Iterator[Row]:

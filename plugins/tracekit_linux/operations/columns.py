@@ -77,23 +77,11 @@ _OF: Mapping[Is, Sequence[str]] = {
     Is.XEN: XEN,
     Is.READ: READ,
 }
+_ARGUED = ("cmd", "cmd_sets", "minvec", "min", "maxvec", "max", "dev")  # what nothing reads but the relations
+_RELATING = ("at", "up", "depth", "is", "device", *_ARGUED[:-1])  # what these are found from
 # What only levels need of each other, and what nothing reads.
 _UNREAD = (
-    *(
-        "place",
-        "cmd",
-        "cmd_sets",
-        "minvec",
-        "min",
-        "maxvec",
-        "max",
-        "dev",
-        "about_one",
-        "is_attempt",
-        "is_asked",
-        "asked_set",
-        "attempt_own",
-    ),
+    *("place", "about_one", "is_attempt", "is_asked", "asked_set", "attempt_own"),
     *(f"up_{c}" for c in ("root", "request", "attempt", "asked", "signal", "attempt_own", "asked_set", "least", "most", "named")),
 )
 _SOUGHT_BELOW = Is.ALLOCATION | Is.SET_IRQS | Is.INSERT | Is.REQUEST_IRQ | Is.FREE_IRQ
@@ -121,16 +109,15 @@ def related(calls: pl.DataFrame) -> pl.DataFrame | None:
     if frame is None:
         return None
     frame = frame.with_columns(_devices(frame))
-    levels = _levels(frame)
-    levels = _with_below(levels)
+    levels = _with_below(_levels(frame.select(_RELATING)))
     above = pl.DataFrame(schema={f"up_{name}": kind for name, kind in _INHERITED.items()}).clear(1)
     done = []
     for level in levels:
         made = level.hstack(above[level["place"]])
         made = made.with_columns(_belongings()).with_columns(_results())
-        done.append(made.drop(_UNREAD))
+        done.append(made.drop(*_RELATING[1:], *_UNREAD))
         above = made.select(pl.col(name).alias(f"up_{name}") for name in _INHERITED)
-    return pl.concat(done).sort("at")
+    return frame.drop(_ARGUED).hstack(pl.concat(done).sort("at").drop("at"))
 
 
 def _named(calls: pl.DataFrame) -> pl.DataFrame:
