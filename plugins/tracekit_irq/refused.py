@@ -8,6 +8,7 @@ import polars as pl
 from tracekit import ENOSPC
 from tracekit_irq.evidence import Rows, sorted_rows
 
+NEAR = 8  # lines in which a driver passes a refusal on
 NOT_X86 = "ITS|GIC|XIVE|XICS|PLIC"
 
 
@@ -30,7 +31,17 @@ def lines(
     told = [r for r in rows if r.get("errno") == ENOSPC or r.get("ret") == str(ENOSPC) or r.get("ret_hex") == f"{ENOSPC & 0xFFFFFFFF:x}"]
     for r in told:
         r["who"] = r["bdf"] or bdfs.get(r["device"]) or r["device"] or "unknown"
-    return sorted(told, key=lambda r: (r["source"], r["line"]))
+    told.sort(key=lambda r: (r["source"], r["line"]))
+    return [{**r, "step": "vectors"} if r["step"] == "irq" and _is_echo(r, told) else r for r in told]
+
+
+def _is_echo(irq: Mapping[str, Any], told: Rows) -> bool:
+    """Return whether the refusal of vectors just above is what a driver passes on in words of its own: `Failed Enabling interrupts -28`
+    below `Failed to enable MSI -28`. It requested no irq."""
+    return any(
+        r["step"] == "vectors" and (r["source"], r["who"]) == (irq["source"], irq["who"]) and 0 < irq["line"] - r["line"] <= NEAR
+        for r in told
+    )
 
 
 def names_interrupts(told: Iterable[Mapping[str, Any]]) -> bool:

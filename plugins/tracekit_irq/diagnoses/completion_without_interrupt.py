@@ -43,7 +43,7 @@ HEARD = (
     record=RECORD,
     needs_any=HEARD,
     across=("op_set_irqs", "qemu_enable_vectors_failed"),
-    absent="no driver's message about a time-out, a poll or a missed interrupt in the input",
+    absent="no driver's message about a poll, a missed interrupt or a queue that timed out that tracekit knows",
 )
 def completion_without_interrupt(
     nvme_completion_polled: pl.DataFrame | None = None,

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, at, diagnosis, full_bdf, in_order, times
+from tracekit import Finding, Subject, Unchecked, Verdict, at, diagnosis, full_bdf, in_order, near, times
 from tracekit_irq.evidence import Rows, shown, sorted_rows
 
+NEAR = 4  # lines of a message
 RECORD = "dmesg from before the device was last used; lspci -vv of it and of the port above it"
 
 
@@ -23,7 +25,9 @@ def device_gone(
     pci_not_ready: pl.DataFrame | None = None,
     pci_link_lost: pl.DataFrame | None = None,
     gpu_off_bus: pl.DataFrame | None = None,
+    gpu_named: pl.DataFrame | None = None,
     nvme_all_ones: pl.DataFrame | None = None,
+    nvme_queues: pl.DataFrame | None = None,
     qemu_power_stuck: pl.DataFrame | None = None,
     qemu_device_error: pl.DataFrame | None = None,
     qemu_pin_absurd: pl.DataFrame | None = None,
@@ -35,16 +39,31 @@ def device_gone(
     ready ... giving up`), a lost link, registers that read all ones, a GPU that has fallen off the bus, a fatal error for which QEMU stops
     the guest or, over an interrupt pin that reads all ones, ends itself (probable). It informs and is no alarm.
     Why it matters: whoever looks for a lost interrupt here looks in the wrong place; vectors, masks and remapping are not to blame.
-    Stays quiet when: the kernel still waits and the device comes back (`waiting` alone).
+    Stays quiet when: the kernel still waits and the device comes back (`waiting` alone), or its config space still answers and its driver
+    sets it up again.
     Affected: any kernel.
     What to do: look at power, link and reset of the device: ASPM, D3cold, the slot, firmware, the hypervisor's choice of reset.
     References: drivers/pci/pci.c, pci_power_up() and pci_dev_wait(); drivers/nvme/host/pci.c, nvme_warn_reset().
     """
     given_up = pci_not_ready.filter(pl.col("next").fill_null("giving up") == "giving up") if pci_not_ready is not None else None
-    frames = (pci_unreachable, given_up, pci_link_lost, nvme_all_ones, gpu_off_bus, qemu_power_stuck, qemu_device_error, qemu_pin_absurd)
+    frames = (pci_unreachable, given_up, pci_link_lost, qemu_power_stuck, qemu_device_error, qemu_pin_absurd)
     named = {f["device"]: f["bdf"] for f in sorted_rows(pci_function)}
-    for mine in _by_card([r for f in frames for r in sorted_rows(f)], named).values():
+    gone = [r for f in frames for r in sorted_rows(f)]
+    gone += [r for r in sorted_rows(nvme_all_ones) if not _came_back(r, sorted_rows(nvme_queues))]
+    gone += [{**r, "bdf": _above(r, sorted_rows(gpu_named))} for r in sorted_rows(gpu_off_bus)]
+    for mine in _by_card(gone, named).values():
         yield _finding(sorted(mine, key=lambda r: (r["source"], r["line"])))
+
+
+def _came_back(r: Mapping[str, Any], queues: Rows) -> bool:
+    """Return whether a controller whose registers read all ones still had a config space that answers, and was set up again."""
+    answers = (r["rest"] or "").startswith("PCI_STATUS=0x") and not r["rest"].startswith("PCI_STATUS=0xffff")
+    return answers and any((q["source"], q["device"]) == (r["source"], r["device"]) and q["line"] > r["line"] for q in queues)
+
+
+def _above(r: Mapping[str, Any], named: Rows) -> str | None:
+    """Return the GPU that a line just above names."""
+    return next((n["bdf"] for n in reversed(named) if near(n, r, NEAR)), None)
 
 
 def _by_card(rows: Rows, named: Mapping[str, str]) -> dict[str | None, Rows]:

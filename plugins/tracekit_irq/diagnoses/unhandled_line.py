@@ -13,7 +13,7 @@ from tracekit_irq.evidence import Rows, shown, sorted_rows
 REACH = 120  # lines: a report with its stack trace and list of handlers is shorter
 REACH_MS = 1000  # no shorter than the coarsest stamp
 ADVICE = {
-    "edge": "An MSI or MSI-X interrupt: mostly a false positive of the spurious detector (work done elsewhere before the handler looked).",
+    "edge": "MSI, MSI-X or a GPIO's edge: often a false positive of the spurious detector (work done elsewhere before the handler looked).",
     "line": "The device asserts a line that its driver does not serve. The line stays off until reboot or rebind.",
 }
 
@@ -27,8 +27,8 @@ def unhandled_line(
 ) -> Iterator[Finding | Verdict]:
     """An interrupt that no handler claimed was switched off.
 
-    What it finds: `irq N: nobody cared`, with `Disabling IRQ #N` and the flow handler of the stack trace, which tells a line interrupt
-    (handle_level_irq, handle_fasteoi_irq) from MSI or MSI-X (handle_edge_irq; then severity is low).
+    What it finds: `irq N: nobody cared`, or `Disabling IRQ #N` alone, with the flow handler of the stack trace, which tells a line
+    interrupt (handle_level_irq, handle_fasteoi_irq) from MSI, MSI-X or another edge (handle_edge_irq; then severity is low).
 
     Why it matters: everything that shares the irq gets no interrupts until it is set up again.
 
@@ -41,6 +41,7 @@ def unhandled_line(
     References: kernel/irq/spurious.c, __report_bad_irq() and note_interrupt().
     """
     reports, offs, edges, lines = map(sorted_rows, (irq_nobody_cared, irq_disabled, irq_frame_edge, irq_frame_line))
+    yield from _switched_off([d for d in offs if d["irq"] not in {r["irq"] for r in reports}])
     for irq in dict.fromkeys(r["irq"] for r in reports):
         mine = [r for r in reports if r["irq"] == irq]
         disabled = [d for r in mine for d in _near(r, offs) if d["irq"] == irq]
@@ -58,7 +59,22 @@ def unhandled_line(
         )
 
 
-KINDS = {"edge": " (MSI or MSI-X)", "line": " (a line interrupt)", "unknown": ""}
+def _switched_off(rows: Rows) -> Iterator[Finding]:
+    """Yield the irqs of which the end of the report alone is in the log, as where a terminal was told what is urgent."""
+    for irq in dict.fromkeys(r["irq"] for r in rows):
+        mine = [r for r in rows if r["irq"] == irq]
+        yield Finding(
+            f"irq {irq} was switched off, since no handler claimed it",
+            "proven",
+            in_order(at(r) for r in shown(mine)),
+            subject=Subject(f"irq {irq}", kind="host"),
+            advice=ADVICE["line"],
+            values={"irq": irq, "count": len(mine), "flow": "unknown", "switched_off": True},
+            unchecked=(Unchecked("which device asserts it", "cat /proc/interrupts; lspci -vv"),),
+        )
+
+
+KINDS = {"edge": " (an edge interrupt, as MSI and MSI-X are)", "line": " (a line interrupt)", "unknown": ""}
 
 
 def _near(report: Mapping[str, Any], rows: Rows) -> Rows:

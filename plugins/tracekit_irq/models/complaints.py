@@ -34,6 +34,9 @@ class Complaints(Model):
     def on_driver_irq_complaint(self, e: Row) -> None:
         self.complaints.append((e, e.driver, e.instance, e.irq_complaint))
 
+    def on_driver_irq_missing(self, e: Row) -> None:
+        self.complaints.append((e, e.driver or e.alone, None, e.missing))
+
     def on_driver_silence(self, e: Row) -> None:
         self.silences.append(e)
 

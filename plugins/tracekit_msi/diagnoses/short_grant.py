@@ -1,5 +1,6 @@
 """MSI-004: fewer vectors than asked, or none for want of them."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -8,11 +9,13 @@ import polars as pl
 
 from tracekit import (
     EBADF,
+    EBUSY,
     EINVAL,
     ENODEV,
     ENOENT,
     ENOMEM,
     ENOSPC,
+    ENOSYS,
     ENOTSUPP,
     ENOTTY,
     ENXIO,
@@ -40,6 +43,7 @@ OF_CALLS = (ERANGE, ENOSPC, EINVAL, ENOTTY, EBADF)  # MSI-001, VEC-*, VFIO-005 o
 MEMORY = (ENOMEM, -517)  # memory was short, or the driver will be asked again: no refusal of an irq
 NOT_THERE = (ENOENT, ENXIO, ENODEV, EOPNOTSUPP)  # perhaps the function or its bus has no MSI at all
 RECORD = "kprobe and kretprobe on pci_alloc_irq_vectors_affinity (min, max, $retval) and on pci_msix_vec_count"
+SAYS = {"NVRM": "nvidia"}  # what a driver calls itself in its messages, and its name
 SAME_PROBE = 8  # lines in which a driver that names no device gives up on it
 GONE_LINES, GONE_MS = 200, 60_000  # a driver that gives up says so soon; stamps of seconds tell that
 VFS = (
@@ -51,7 +55,20 @@ INVALID = (
     "Nothing is short: the platform's MSI domain does not take such a request (no multi-vector MSI, no MSI-X, a mode that is on already), "
     "or the device's capability is wrong. Compare `lspci -vvv` with what the driver asks for."
 )
+NO_SUCH = (
+    "Nothing is short: the platform, its irq domain or the function has no such MSI (MSI-006). See whether `lspci -vvv` shows the "
+    "capability, whether MSI is off (pci=nomsi, quirks), and whether the host bridge has an MSI parent."
+)
+BUSY = "Nothing is short: something of the device is in use already, as a mode of MSI that is on or an irq that was not given back."
 ADVICE = "Raise what is short: the device's table, CPU vectors (VEC-*), or remapping entries (VEC-005)."
+# What to do, by the errno of a refusal; of others it tells nothing.
+OF_ERRNO = {
+    **dict.fromkeys((ENOSPC, ERANGE), ADVICE),
+    **dict.fromkeys((ENOENT, ENXIO, ENODEV, ENOSYS, EOPNOTSUPP, ENOTSUPP), NO_SUCH),
+    **{EINVAL: INVALID, EBUSY: BUSY},
+}
+NO_IRQ = re.compile(r"(?i)\b(?:no|find an?) (?:irq|interrupt)\b")
+NONE_FOUND = "See why the device was given none: MSI and MSI-X off or refused, an INT pin without a route in firmware."
 IRQ = "See why the irq was refused: a line that another driver does not share (-16), no vector (-28), a wrong number (-22)."
 
 
@@ -186,9 +203,8 @@ class Ends:
         if row["bdf"] or row["device"] or not row["driver"]:
             return row
         soon = (g for g in self.gone if near(row, g, SAME_PROBE, GONE_MS))
-        own = next(
-            (g for g in soon if g["driver"] and row["driver"].startswith(g["driver"]) and row["errno"] in (None, int(g["ret"]))), None
-        )
+        driver = SAYS.get(row["driver"], row["driver"])
+        own = next((g for g in soon if g["driver"] and driver.startswith(g["driver"]) and row["errno"] in (None, int(g["ret"]))), None)
         return {**row, "bdf": own["bdf"], "device": own["device"]} if own is not None else row
 
     def of(self, row: Mapping[str, Any], finding: Finding) -> Finding:
@@ -231,7 +247,7 @@ def _from_requests(op_set_irqs: pl.DataFrame, devices: pl.DataFrame | None) -> I
 
 def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None, ends: Ends) -> Iterator[Finding]:
     """Yield what drivers print of too few vectors, or none."""
-    for label, row in _first(_rows(refused)).items():
+    for label, row in _first([r for r in _rows(refused) if _number(r["ret"]) not in MEMORY]).items():
         error = f" with {row['ret']}" if row["ret"] is not None else ""
         finding = _by_driver(row, label, f"refused{error}", {"asked": row["asked"], "ret": row["ret"]})
         yield ends.of(row, replace(finding, advice=_advice(_number(row["ret"]), None)))
@@ -262,7 +278,7 @@ def _number(errno: Any) -> int | None:
 
 def _advice(errno: int | None, granted: int | None) -> str:
     """Return what to do, by what the refusal says: only a shortage is raised."""
-    return ADVICE if granted is not None else {None: UNTOLD, EINVAL: INVALID}.get(errno, ADVICE)
+    return ADVICE if granted is not None else OF_ERRNO.get(errno, UNTOLD)
 
 
 def _rows(frame: pl.DataFrame | None) -> list[dict[str, Any]]:
@@ -282,7 +298,8 @@ def _from_refusals(refusals: list[dict[str, Any]], ends: Ends, known: tuple[pl.D
     told = {_who(r) for f in known for r in _rows(f)}
     devices: dict[str, list[dict[str, Any]]] = {}
     for r in map(ends.named, refusals):
-        if _who(r) not in told and not (r["what"] == "irq" and r["errno"] == ENOSPC):
+        works = _has_none(r) and ends.given_up(r) is None  # it polls, or is no function at all
+        if _who(r) not in told and not (r["what"] == "irq" and r["errno"] == ENOSPC) and not works:
             devices.setdefault(_who(r), []).append(r)
     for label, rows in devices.items():
         row = next((r for r in rows if r["errno"] is not None), rows[0])
@@ -296,12 +313,18 @@ def _from_refusals(refusals: list[dict[str, Any]], ends: Ends, known: tuple[pl.D
             _said(label, row, dead),
             {k: row[k] for k in ("errno", "asked", "granted", "falls_back", "of_vfs")},
         )
-        advice = VFS if row["of_vfs"] else IRQ if row["what"] == "irq" else _advice(row["errno"], row["granted"])
+        of_irq = NONE_FOUND if _has_none(row) else IRQ
+        advice = VFS if row["of_vfs"] else of_irq if row["what"] == "irq" else _advice(row["errno"], row["granted"])
         yield ends.of(row, replace(finding, severity="low" if works else None, advice=advice))
 
 
 def _who(r: Mapping[str, Any]) -> str:
     return str(r.get("bdf") or r.get("device") or r.get("driver") or "an unnamed device")
+
+
+def _has_none(row: Mapping[str, Any]) -> bool:
+    """Return whether a driver says that its device has no irq, and not that one was refused."""
+    return row["what"] == "irq" and row["errno"] is None and NO_IRQ.search(row.get("text") or "") is not None
 
 
 def _counts(errno: int | None) -> bool:
@@ -317,7 +340,8 @@ def _said(label: str, row: Mapping[str, Any], dead: bool) -> str:
     error = f" with {row['errno']}" if row["errno"] is not None else ""
     got = f"reduced to {row['granted']}" if row["granted"] is not None else f"refused{error}"
     what = "an irq of {} was" if row["what"] == "irq" else "the vectors of {} were"
-    return f"{what.format(label)} {got}" + (", and its driver gave up" if dead else "; it goes on without" if row["falls_back"] else "")
+    said = f"no irq was found for {label}" if _has_none(row) else f"{what.format(label)} {got}"
+    return said + (", and its driver gave up" if dead else "; it goes on without" if row["falls_back"] else "")
 
 
 def _finding(row: Mapping[str, Any], subject: Subject, grade: Any, summary: str, values: dict[str, Any]) -> Finding:

@@ -60,7 +60,15 @@ def test_an_msi_that_nobody_claims_is_low() -> None:
 
 
 def test_handlers_in_another_stack_trace_are_no_report() -> None:
-    assert findings(log("Call Trace:", " handle_fasteoi_irq+0x8d/0x1a0", "Disabling IRQ #16")) == []
+    assert findings(log("Call Trace:", " handle_fasteoi_irq+0x8d/0x1a0")) == []
+    (end,) = findings(log("Call Trace:", " handle_fasteoi_irq+0x8d/0x1a0", "Disabling IRQ #16"))
+    assert end.values["flow"] == "unknown"
+
+
+def test_the_end_of_a_report_alone_is_enough() -> None:
+    told = findings(log("Disabling IRQ #16", "Disabling IRQ #17", "Disabling IRQ #16"))
+    assert shape(told) == [("IRQ-006", "proven", "irq 16", None, [1, 3]), ("IRQ-006", "proven", "irq 17", None, [2])]
+    assert [f.code for f in findings(cared("handle_edge_irq"))] == ["IRQ-006"], "no second one for the end of a whole report"
 
 
 def test_nvme_completions_found_by_polling() -> None:

@@ -347,7 +347,7 @@ def test_a_function_is_another_name_of_a_device_that_has_a_name_of_its_own(messa
 SID = "DMAR: VT-d detected Invalidation Time-out Error: SID {:x}"
 
 
-@pytest.mark.parametrize(("sid", "devices"), [(0, []), (1, ["0000:00:00.1"]), (0xFFFF, ["0000:ff:1f.7"]), (0x10000, [])])
+@pytest.mark.parametrize(("sid", "devices"), [(0, []), (1, ["0000:00:00.1"]), (0xFFFF, []), (0xFFFE, ["0000:ff:1f.6"]), (0x10000, [])])
 def test_a_source_id_has_16_bits_and_0_is_none(sid: int, devices: list[str]) -> None:
     assert [f.values["devices"] for f in of("IRQ-008", log(SID.format(sid)))] == [devices]
 

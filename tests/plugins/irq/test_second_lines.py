@@ -1,0 +1,103 @@
+"""What the lines beside a fault say of it: a record beside its status, a device beside a time-out, flags beside a refusal."""
+
+import pytest
+
+from tracekit.testing import findings, run, shape
+
+STATUS = "DMAR: DRHD: handling fault status reg {}"
+MEMORY = "DMAR: [DMA Write] Request device [00:02.0] PASID ffffffff fault addr 0 [fault reason 02] Present bit in context entry is clear"
+NONE = "DMAR: [INTR-REMAP] Request device [01:00.0] fault index 0x20 [fault reason 0x22] Present field in the IRTE entry is clear"
+PANIC = "Kernel panic - not syncing: timer doesn't work through Interrupt-remapped IO-APIC"
+WAIT = "AMD-Vi: Completion-Wait loop timed out"
+UNANSWERED = "iommu ivhd0: AMD-Vi: Event logged [IOTLB_INV_TIMEOUT device=0000:0b:00.0 address=0x1002147e0]"
+
+
+def log(*messages: str) -> str:
+    return "".join(f"[{20 + n:12.6f}] {message}\n" for n, message in enumerate(messages))
+
+
+def outcome(text: str, code: str) -> str:
+    return next(o.outcome for o in run(text).outcomes if o.code == code)
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ((STATUS.format(2),), "inconclusive"),
+        ((STATUS.format(3), MEMORY), "clear"),
+        ((STATUS.format(3), MEMORY, *["usb 1-1: reset"] * 20, STATUS.format(2)), "inconclusive"),
+        ((STATUS.format(40),), "clear"),  # of the queue: no record is pending
+        ((STATUS.format(102),), "inconclusive"),
+    ],
+)
+def test_a_fault_interrupt_that_a_record_of_memory_explains_is_none_of_messages(messages: tuple[str, ...], expected: str) -> None:
+    text = log("DMAR-IR: Enabled IRQ remapping in x2apic mode", *messages)
+    assert (findings(text), outcome(text, "IRQ-003")) == ([], expected)
+
+
+def test_a_timer_that_does_not_interrupt_stops_the_kernel() -> None:
+    (found,) = findings(log(PANIC))
+    assert (found.code, found.grade, found.severity, [e.line for e in found.evidence]) == ("IRQ-003", "probable", "critical", [1])
+    assert [(f.code, f.severity) for f in findings(log(WAIT, PANIC))] == [("IRQ-008", "critical")]
+    assert [(f.code, f.severity) for f in findings(log(NONE, PANIC))] == [("IRQ-003", "critical")]
+    assert findings(log("Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009")) == []
+
+
+def test_a_device_that_does_not_answer_an_iommu_of_amds_is_named() -> None:
+    (alone,) = findings(log(UNANSWERED))
+    assert shape([alone]) == [("IRQ-008", "possible", "IOMMU", None, [1])]
+    (both,) = findings(log(UNANSWERED, WAIT, WAIT))
+    assert both.values == {"count": 2, "devices": ["0000:0b:00.0"]}
+    assert "0000:0b:00.0" in both.advice
+    assert "intel_iommu" not in both.unchecked[0].would_settle
+    (unnamed,) = findings(log(WAIT))
+    assert unnamed.values["devices"] == []
+
+
+def test_lines_of_one_error_of_a_queue_are_counted_once() -> None:
+    error = ("DMAR: VT-d detected Invalidation Time-out Error: SID 100", "DMAR: Invalidation Time-out Error (ITE) cleared")
+    (found,) = findings(log(*error))
+    assert found.values == {"count": 1, "devices": ["0000:01:00.0"]}
+    (old,) = findings(log(error[1]))
+    assert old.values == {"count": 1, "devices": []}
+
+
+@pytest.mark.parametrize(
+    ("irq", "flags", "holder", "other", "said"),
+    [
+        (16, "00000080 (a)", "00000000", "b", "the two do not share it"),
+        (16, "00000080 (a)", "00000084", "b", "both would share it, but their triggers differ"),
+        (39, "00002084 (PCIe bwctrl)", "00200084", "PCIe PME", "both would share it, but ONESHOT differs"),
+        (14, "00200081 (a)", "00200081", "a", "it has it already and both would share it, but its trigger is set up another way"),
+        (0, "00000080 (virtio418)", "00015a00", "timer", "irq 0 stands for none"),
+        (16, "XXXX (a)", "00000080", "b", "the two do not share it"),
+    ],
+)
+def test_flags_tell_why_two_do_not_go_together(irq: int, flags: str, holder: str, other: str, said: str) -> None:
+    (found,) = findings(log(f"genirq: Flags mismatch irq {irq}. {flags} vs. {holder} ({other})"))
+    assert (found.code, said in found.summary) == ("IRQ-010", True)
+
+
+def test_a_gpu_that_the_lines_above_name() -> None:
+    lines = (
+        "NVRM: The NVIDIA GPU 0000:b3:00.0",
+        "NVRM: (PCI ID: 10de:26b5) installed in this system has",
+        "NVRM: fallen off the bus and is not responding to commands.",
+    )
+    assert shape(findings(log(*lines))) == [("IRQ-009", "proven", "0000:b3:00.0", None, [3])]
+    assert shape(findings(log(lines[2]))) == [("IRQ-009", "proven", "an unnamed device", None, [1])]
+
+
+def test_a_controller_that_is_set_up_again_is_not_gone() -> None:
+    gone = "nvme nvme0: controller is down; will reset: CSTS=0xffffffff, PCI_STATUS={}"
+    again = "nvme nvme0: 4/0/0 default/read/poll queues"
+    assert [f.code for f in findings(log(gone.format("0x10")))] == ["IRQ-009"]
+    assert findings(log(gone.format("0x10"), again)) == []
+    assert [f.code for f in findings(log(gone.format("0xffff"), again))] == ["IRQ-009"]
+
+
+def test_the_event_and_the_command_of_one_recovery_are_one() -> None:
+    eqe = "mlx5_core 0000:42:00.2: mlx5_cmd_eq_recover:264:(pid 3390): Recovered 1 EQEs on cmd_eq"
+    command = "mlx5_core 0000:42:00.2: wait_func_handle_exec_timeout:1051:(pid 3390): cmd0: CREATE_EQ(0x301) recovered after timeout"
+    (found,) = findings(log(eqe, command))
+    assert found.summary.startswith("1 completion of 0000:42:00.2")

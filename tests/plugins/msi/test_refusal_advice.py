@@ -1,0 +1,74 @@
+"""What to do about vectors that were refused follows the errno; a driver that finds no irq at all says so."""
+
+import pytest
+
+from tracekit.testing import findings, shape
+
+REFUSED = "apex 0000:03:00.0: Couldn't initialize interrupts: {}"
+GAVE_UP = "apex: probe of 0000:03:00.0 failed with error {}"
+
+
+def log(*messages: str) -> str:
+    return "".join(f"[{20 + n:12.6f}] {message}\n" for n, message in enumerate(messages))
+
+
+@pytest.mark.parametrize(
+    ("errno", "advice"),
+    [
+        (-28, "Raise what is short"),
+        (-34, "Raise what is short"),
+        (-22, "Nothing is short: the platform's MSI domain does not take"),
+        (-524, "Nothing is short: the platform, its irq domain or the function has no such MSI"),
+        (-19, "Nothing is short: the platform, its irq domain or the function has no such MSI"),
+        (-16, "Nothing is short: something of the device is in use already"),
+        (-5, "No line tells why"),
+    ],
+)
+def test_only_a_shortage_is_raised(errno: int, advice: str) -> None:
+    (found,) = [f for f in findings(log(REFUSED.format(errno))) if f.code == "MSI-004"]
+    assert found.advice.startswith(advice)
+
+
+@pytest.mark.parametrize("errno", [-12, -517])
+def test_want_of_memory_is_no_refusal_of_vectors(errno: int) -> None:
+    assert findings(log(REFUSED.format(errno), GAVE_UP.format(errno))) == []
+
+
+def test_a_refusal_that_a_driver_passes_on_is_no_second_one() -> None:
+    told = findings(log("hailo 0000:05:00.0: Failed to enable MSI -28", "hailo 0000:05:00.0: Failed Enabling interrupts -28"))
+    assert shape(told) == [("MSI-004", "probable", "0000:05:00.0", None, [1])]
+    other = findings(log("hailo 0000:05:00.0: Failed to enable MSI -28", "qep 0000:06:00.0: failed to request irq 45: -28"))
+    assert "VEC-001" in [f.code for f in other]
+
+
+@pytest.mark.parametrize(
+    ("said", "gave_up", "device"),
+    [
+        (
+            "NVRM: Can't find an IRQ for your NVIDIA card!",
+            "nvidia 0000:c4:00.0: probe with driver nvidia failed with error -1",
+            "0000:c4:00.0",
+        ),
+        ("datadev: No IRQ associated with PCI device", "datadev: probe of 0000:01:00.0 failed with error -22", "0000:01:00.0"),
+        ("qep 0000:01:00.0: no IRQ found, aborting", "qep: probe of 0000:01:00.0 failed with error -19", "0000:01:00.0"),
+    ],
+)
+def test_a_driver_that_finds_no_irq_and_gives_up(said: str, gave_up: str, device: str) -> None:
+    (found,) = findings(log(said, gave_up))
+    assert shape([found]) == [("MSI-004", "probable", device, None, [1, 2])]
+    assert (found.severity, found.summary) == ("high", f"no irq was found for {device}, and its driver gave up")
+    assert "was given none" in found.advice
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "NVRM: Can't find an IRQ for your NVIDIA card!",  # no line says of which device, nor that it was given up
+        "serial8250: no IRQ found",
+        "rtc_cmos 00:01: no IRQ assigned",
+        "qep 0000:01:00.0: no interrupt storm detected",
+        "qep 0000:01:00.0: no irq_chip for the parent",
+    ],
+)
+def test_words_of_no_irq_that_name_no_function_are_none(said: str) -> None:
+    assert findings(log(said)) == []
