@@ -19,6 +19,7 @@ from tracekit import (
     span,
     subject_of,
 )
+from tracekit_vfio.options import host_of
 
 RECORD = "dmesg of the host with QEMU's log; cat /proc/interrupts; kprobe and kretprobe on vfio_pci_set_irqs_ioctl"
 BUSY, INVALID = "Device or resource busy", "Invalid argument"
@@ -68,7 +69,7 @@ def intx_setup_failed(
     References: drivers/vfio/pci/vfio_pci_intrs.c, vfio_intx_enable(); QEMU hw/vfio/pci.c, vfio_intx_enable().
     """
     told = rows_where(qemu_signaling_failed, (pl.col("kind") == "INTX") & (pl.col("action") == "TRIGGER"))
-    told += [{**r, "name": None} for r in rows_where(qemu_intx_failed, None)]
+    told += [{**r, "name": host_of(r["where"])} for r in rows_where(qemu_intx_failed, None)]
     mismatched = rows_where(irq_flags_mismatch, pl.col("action").str.starts_with("vfio-intx"))
     devices = dict.fromkeys([*(r["name"] for r in told), *(_device(r) for r in mismatched)])
     for name in devices:

@@ -1,15 +1,16 @@
 """VFIO-013: a VM with a passed-through device did not start, for a reason that is none of its interrupts."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
 
 from tracekit import HOST, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, span
+from tracekit_vfio.options import host_of
 
 RECORD = "the whole log of QEMU from its command line on, and dmesg of the host"
 PEER = r"Bad address|Invalid argument|File exists"  # another device's BAR, which QEMU maps too and can do without
+MEMORY = r"memory listener initiali[sz]ation failed|vfio_dma_map|vfio_container_dma_map|VFIO_MAP_DMA"
 REMAPPING = r"Operation not permitted|allow_unsafe_interrupts"  # VFIO-011
 KINDS = {
     "firmware": (
@@ -74,9 +75,9 @@ def never_started(
     """
     found = {
         "firmware": _rows(iommu_one_to_one, iommu_reserved_memory),
-        "memory": _rows(vfio_memlock_exceeded, _mapped(qemu_map_failed)),
+        "memory": _rows(vfio_memlock_exceeded, _mapped(qemu_map_failed), _of_memory(qemu_container_failed, True)),
         "group": _rows(
-            qemu_container_failed,
+            _of_memory(qemu_container_failed, False),
             _attached(qemu_set_iommu_failed),
             qemu_group_unopened,
             qemu_group_absent,
@@ -103,19 +104,18 @@ def _mapped(frame: pl.DataFrame | None) -> pl.DataFrame | None:
     return frame.filter(~pl.coalesce("reason", "errno_text").str.contains(PEER)) if frame is not None else None
 
 
+def _of_memory(frame: pl.DataFrame | None, is_so: bool) -> pl.DataFrame | None:
+    """Containers that failed, or did not, since the guest's memory could not be mapped."""
+    return frame.filter(pl.col("why").str.contains(MEMORY) == is_so) if frame is not None else None
+
+
 def _attached(frame: pl.DataFrame | None) -> pl.DataFrame | None:
     return frame.filter(~pl.col("reason").str.contains(REMAPPING)) if frame is not None else None
 
 
-def _told(where: str | None) -> str | None:
-    """Return the function that QEMU names before its message: `-device vfio-pci,host=...: vfio 0000:01:00.0: failed to ...`."""
-    m = re.search(r"(?:^|: )vfio (?P<bdf>(?:[0-9a-f]{4,5}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]): ", where or "")
-    return m["bdf"] if m else None
-
-
 def _finding(kind: str, rows: list[dict[str, Any]]) -> Finding:
     first: Mapping[str, Any] = rows[0]
-    bdf = next((named for r in rows if (named := r.get("bdf") or _told(r.get("where")))), None)
+    bdf = next((named for r in rows if (named := r.get("bdf") or host_of(r.get("where")))), None)
     means, advice = KINDS[kind]
     return Finding(
         f"{bdf or 'a device'} was not given to its guest: {means}; no interrupt was set up, and MSI is not the cause",

@@ -100,8 +100,10 @@ def _finding(refusals: list[Refusal]) -> Finding:
     first = refusals[0]
     reason, advice = REASONS.get(first.errno, ("", "See what the hypervisor's log says at that time"))
     errno = f" with {first.errno}" if first.errno else ""
+    by_dom0 = all(r.by == "backend" for r in refusals)  # whether Xen was asked at all is not told
+    who = "dom0 could not enable MSI of {} for its guest" if by_dom0 else "Xen refused to map MSI of {}"
     return Finding(
-        f"Xen refused to map MSI of {first.subject.label}{errno}, {times(len(refusals))} in the log" + (f": {reason}" if reason else ""),
+        f"{who.format(first.subject.label)}{errno}, {times(len(refusals))} in the log" + (f": {reason}" if reason else ""),
         "proven",
         in_order(at_end(r.row) for r in refusals),
         first.subject,

@@ -35,10 +35,10 @@ def msix_table_fault(
 ) -> Iterator[Finding | Verdict]:
     """The MSI-X table or the message of a passed-through device could not be written, or what was read from it is garbage.
 
-    What it finds: (a) Xen's `Unsupported MSI delivery mode N for DomD` (7 is a word of all ones: the device was in reset, masked or gone
-    when it was read), or `Failed to map ... MSI-X table page`: proven. (b) Under Xen, a fault of a write to a read-only page with its PC
-    in an accessor of the table: probable, as Xen keeps these pages read-only. (c) vPCI's `MSI-X ... table ... outside of BAR` and `fail
-    to add MSIX ctrl handler`: the domain sees no MSI-X.
+    What it finds: (a) Xen's `Unsupported MSI delivery mode N for DomD` (7 is what a Linux HVM guest writes for a pirq that nothing binds,
+    or a word of all ones, read while the device was in reset or gone), or `Failed to map ... MSI-X table page`: proven. (b) Under Xen, a
+    fault of a write to a read-only page with its PC in an accessor of the table: probable, as Xen keeps these pages read-only. (c) vPCI's
+    `MSI-X ... table ... outside of BAR` and `fail to add MSIX ctrl handler`: the domain sees no MSI-X.
     Why it matters: interrupts of that device never arrive.
     Stays quiet when: the same fault comes without Xen (MSI-009); the hypervisor reports another page fault.
     Affected: Xen with pass-through, any release.
@@ -79,13 +79,14 @@ def _bad_mode(modes: list[Row]) -> Finding:
     domains = sorted({m.domid for m in modes})
     names = ", ".join(f"dom{d}" for d in domains)
     mode = modes[0].delivery_mode
-    garbage = ": the message is all ones, read while the device was in reset or gone" if mode == 7 else ""
+    garbage = ": the message of a pirq that is not bound, or all ones, read while the device was in reset or gone" if mode == 7 else ""
     return Finding(
         f"Xen cannot deliver MSIs of {names}: delivery mode {mode}, {times(len(modes))} in the log{garbage}",
         "proven",
         in_order(whole(m) for m in modes),
         Subject(names, "domain"),
-        advice="Reset the device before it is assigned; see that the device model reads its table only while the device is up.",
+        advice="In an HVM guest see whether its pirqs were bound (XEN-001, XEN-004, {QV1}); else reset the device before it is assigned, "
+        "and see that the device model reads its table only while the device is up.",
         values={"delivery_mode": mode, "domids": domains},
     )
 

@@ -1,0 +1,53 @@
+"""Why a device did not get to its guest, in the words of QEMU and of the kernel: for which function, and for which of the reasons."""
+
+import pytest
+
+from tracekit.testing import findings, shape
+
+OPTION = "2026-01-02T08:10:38.221320Z qemu-system-x86_64: -device vfio-pci,host={},id=hostdev3,bus=pci.4,addr=0x0: "
+LISTENER = (
+    "failed to setup container for group 17: memory listener initialization failed: Region pc.ram: vfio_dma_map(0x5, 0x1, 0x2, 0x7) = -14"
+)
+GROUP = "failed to setup container for group 17: Failed to set group container: Invalid argument"
+PIN = "{}: ../hw/pci/pci.c:1487: pci_irq_handler: Assertion `0 <= irq_num && irq_num < PCI_NUM_PINS' failed."
+
+
+@pytest.mark.parametrize(("why", "kind"), [(LISTENER, "memory"), (GROUP, "group")])
+def test_a_container_that_memory_fails_is_not_the_groups_fault(why: str, kind: str) -> None:
+    (found,) = findings(OPTION.format("0000:0b:00.0") + f"vfio 0000:0b:00.0: {why}\n")
+    assert shape([found]) == [("VFIO-013", "proven", "0000:0b:00.0", None, [1])]
+    assert found.values["kind"] == kind
+
+
+@pytest.mark.parametrize(
+    ("option", "device"),
+    [
+        ("09:00.0", "09:00.0"),
+        ("0000:09:00.0", "0000:09:00.0"),
+    ],
+)
+def test_an_option_of_qemu_names_the_device(option: str, device: str) -> None:
+    text = OPTION.format(option) + "vfio: Error: Failed to setup INTx fd: Device or resource busy\n"
+    text += OPTION.format(option) + "Device initialization failed\n"
+    assert shape(findings(text)) == [("VFIO-012", "probable", device, None, [1])]
+
+
+def test_reserved_memory_behind_the_name_of_the_unit() -> None:
+    text = "vfio-pci 0000:04:00.1: {}Device is ineligible for IOMMU domain attach due to platform RMRR requirement.\n"
+    for unit in ("", "DMAR: "):
+        assert shape(findings(text.format(unit))) == [("VFIO-013", "proven", "0000:04:00.1", None, [1])]
+
+
+@pytest.mark.parametrize("function", ["vfio_iommu_type1_attach_group: ", ""])
+def test_remapping_that_is_missing_is_told_without_the_function_too(function: str) -> None:
+    text = f'{function}No interrupt remapping support.  Use the module param "allow_unsafe_interrupts" to enable VFIO IOMMU support\n'
+    assert [f.code for f in findings(text)] == ["VFIO-011"]
+
+
+@pytest.mark.parametrize("program", ["kvm", "qemu-system-x86_64", "/usr/bin/kvm"])
+def test_an_assertion_of_qemu_under_any_of_its_names(program: str) -> None:
+    assert [f.code for f in findings(PIN.format(program) + "\n")] == ["IRQ-009"]
+
+
+def test_the_kernels_own_kvm_is_not_qemu() -> None:
+    assert findings("[   20.000000] kvm: irq_num is below PCI_NUM_PINS: assertion holds\n") == []
