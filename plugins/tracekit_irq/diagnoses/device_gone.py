@@ -46,9 +46,10 @@ def device_gone(
     References: drivers/pci/pci.c, pci_power_up() and pci_dev_wait(); drivers/nvme/host/pci.c, nvme_warn_reset().
     """
     given_up = pci_not_ready.filter(pl.col("next").fill_null("giving up") == "giving up") if pci_not_ready is not None else None
-    frames = (pci_unreachable, given_up, pci_link_lost, qemu_power_stuck, qemu_device_error, qemu_pin_absurd)
+    frames = (pci_unreachable, given_up, pci_link_lost, qemu_device_error, qemu_pin_absurd)
     named = {f["device"]: f["bdf"] for f in sorted_rows(pci_function)}
     gone = [r for f in frames for r in sorted_rows(f)]
+    gone += [{**r, "asleep": "D3"} for r in sorted_rows(qemu_power_stuck)]
     gone += [r for r in sorted_rows(nvme_all_ones) if not _came_back(r, sorted_rows(nvme_queues))]
     gone += [{**r, "bdf": _above(r, sorted_rows(gpu_named))} for r in sorted_rows(gpu_off_bus)]
     for mine in _by_card(gone, named).values():
@@ -89,7 +90,7 @@ def _finding(rows: Rows) -> Finding:
     if first.get("to") is not None:
         what = f"its power state cannot be changed from {first['from']} to {first['to']}"
     elif first.get("from") is not None or first.get("asleep") is not None:
-        what = f"it does not leave {first['from'] or first['asleep']}"
+        what = f"it does not leave {first.get('from') or first['asleep']}"
     elif first.get("reset") is not None:
         within = f" within {first['ms']} ms" if first["ms"] is not None else ""
         what = f"it did not come back{within} after {first['reset']}"

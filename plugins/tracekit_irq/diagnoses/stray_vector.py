@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, at, diagnosis, in_order, times
+from tracekit import Finding, Unchecked, Verdict, at, diagnosis, in_order, inconclusive, times
 from tracekit_irq.evidence import Rows, shown, sorted_rows
 
 PLACEHOLDER = 0xEF  # MANAGED_IRQ_SHUTDOWN_VECTOR (arch/x86/include/asm/irq_vectors.h): what an irq without a vector has in its message
@@ -13,7 +13,11 @@ SPURIOUS = 0xFF  # the local APIC's own, which no device sends
 RECEIVED_ILLEGAL = 0x40  # bit 6 of the local APIC's error register: a vector below 16 came in
 WAIT = 300_000_000_000  # ns from a stray to the time-out of what it should have told: drivers wait 30 or 60 s, some retry
 SOON = 65_000_000_000  # ns: the default time-outs, 30 or 60 s, with a moment for the driver to speak
-ADVICE = "Compare with what was freed or moved just before; at boot one such line is common and harmless."
+RECORD = "dmesg; events/irq_vectors/{vector_clear,vector_free_moved,vector_update}"
+COMPARE = "Compare with what was freed or moved just before"
+ADVICE = f"{COMPARE}; at boot one such line is common and harmless."
+UNACCEPTED = 0x0C  # bits 2 and 3: a message that was sent, or came in, was accepted by no CPU
+OWNER = "whose vector it was"
 PLACED = (
     "A device still sends with the message of an irq that was shut down or never got a vector: it was not masked, or its new message was "
     "not written to it."
@@ -24,7 +28,7 @@ PLACED = (
     "irq.stray-vector",
     code="IRQ-004",
     severity="low",
-    record="dmesg; events/irq_vectors/{vector_clear,vector_free_moved,vector_update}",
+    record=RECORD,
     log="kernel",
 )
 def stray_vector(
@@ -41,7 +45,8 @@ def stray_vector(
     What it finds: `No irq handler for vector` (or, since 6.12, `No irq handler for CPU.VECTOR`), in Linux or Xen; and a spurious vector
     that x86 acknowledged. 0xef is the placeholder of an irq that was shut down: with a driver's time-out after it, severity is high;
     so it is where a time-out follows a vector without a handler within a minute.
-    An APIC error of bit 6: a message with a vector below 16 came in, which no CPU takes (of a device, if it is one's: possible).
+    An APIC error of bit 6: a message with a vector below 16 came in, which no CPU takes (of a device, if it is one's: possible). One of
+    bit 2 or 3, of a message that no CPU accepted, is a question that is left.
 
     Why it matters: a message arrived after its irq was freed or moved, or at the wrong CPU; the interrupt it stood for is gone.
 
@@ -73,13 +78,16 @@ def stray_vector(
             "proven",
             in_order([*(at(r) for r in shown(linux + xen)), *(at(t, "effect") for t in shown(late))]),
             severity="high" if late else None,
-            advice=ADVICE,
+            advice=f"{COMPARE}." if late else ADVICE,
             values={"count": len(places), "vectors": unique, "timeouts": len(late)},
             unchecked=(
                 Unchecked("CPU hotplug at that moment", "dmesg"),
-                Unchecked("whose vector it was", "events/irq_vectors/vector_clear and vector_update"),
+                Unchecked(OWNER, "events/irq_vectors/vector_clear and vector_update" if linux else "xl debug-keys i; xl dmesg"),
             ),
         )
+    untaken = [r for r in sorted_rows(apic_error) if r["status_after"] & UNACCEPTED or r["status_before"] & UNACCEPTED]
+    if untaken:  # holds only where nothing was found
+        yield inconclusive(f"{times(len(untaken), 'time')} no CPU accepted a message; no line tells whose it was", RECORD)
 
 
 def _number(value: int | None, form: str = "d") -> str:

@@ -278,7 +278,7 @@ def _number(errno: Any) -> int | None:
 
 def _advice(errno: int | None, granted: int | None) -> str:
     """Return what to do, by what the refusal says: only a shortage is raised."""
-    return ADVICE if granted is not None else OF_ERRNO.get(errno, UNTOLD)
+    return ADVICE if granted is not None else UNTOLD if errno is None else OF_ERRNO.get(errno, UNTOLD)
 
 
 def _rows(frame: pl.DataFrame | None) -> list[dict[str, Any]]:

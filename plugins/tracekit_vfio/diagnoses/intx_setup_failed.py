@@ -71,6 +71,9 @@ def intx_setup_failed(
     told = rows_where(qemu_signaling_failed, (pl.col("kind") == "INTX") & (pl.col("action") == "TRIGGER"))
     told += [{**r, "name": host_of(r["where"])} for r in rows_where(qemu_intx_failed, None)]
     mismatched = rows_where(irq_flags_mismatch, pl.col("action").str.starts_with("vfio-intx"))
+    of_lines = {_device(r) for r in mismatched}
+    if len(of_lines) == 1 and {r["name"] for r in told} == {None}:  # one refusal, which QEMU tells of no device by name
+        told = [{**r, "name": next(iter(of_lines))} for r in told]
     devices = dict.fromkeys([*(r["name"] for r in told), *(_device(r) for r in mismatched)])
     for name in devices:
         mine, lines = [r for r in told if r["name"] == name], [r for r in mismatched if _device(r) == name]

@@ -101,3 +101,33 @@ def test_the_event_and_the_command_of_one_recovery_are_one() -> None:
     command = "mlx5_core 0000:42:00.2: wait_func_handle_exec_timeout:1051:(pid 3390): cmd0: CREATE_EQ(0x301) recovered after timeout"
     (found,) = findings(log(eqe, command))
     assert found.summary.startswith("1 completion of 0000:42:00.2")
+
+
+def test_what_no_cpu_accepts_is_a_question() -> None:
+    text = log("APIC error on CPU0: 00(08)", "APIC error on CPU1: 04(04)")
+    assert (findings(text), outcome(text, "IRQ-004")) == ([], "inconclusive")
+    assert outcome(log("APIC error on CPU0: 00(02)", "Linux version 6.1.0"), "IRQ-004") != "inconclusive"
+    assert [f.code for f in findings(log("APIC error on CPU0: 00(40)"))] == ["IRQ-004"]
+
+
+def test_a_stray_of_xen_is_settled_by_xen() -> None:
+    (xen,) = findings("(XEN) CPU2: No irq handler for vector eb (IRQ -23, LAPIC)\n")
+    (linux,) = findings(log("do_IRQ: 2.232 No irq handler for vector"))
+    assert [u.would_settle.startswith("xl ") for u in (xen.unchecked[1], linux.unchecked[1])] == [True, False]
+
+
+def test_a_late_stray_is_not_called_harmless() -> None:
+    (late,) = [
+        f
+        for f in findings(log("do_IRQ: 2.232 No irq handler for vector", "nvme nvme1: I/O 206 QID 6 timeout, reset controller"))
+        if f.code == "IRQ-004"
+    ]
+    assert (late.severity, "harmless" in late.advice) == ("high", False)
+
+
+def test_a_write_to_a_doorbell_as_xen_prints_it() -> None:
+    words = ("0x0000000800000010", "0x0000008000000000", "0x0000000008090040", "0x0000000000000000")
+    text = "(XEN) SMMUv3: /smmuv3@9050000: event 0x10 received:\n" + "".join(f"(XEN) SMMUv3: /smmuv3@9050000:  {w}\n" for w in words)
+    (found,) = findings(text)
+    assert (found.code, found.grade, found.values["iova"]) == ("IRQ-003", "probable", "0x8090040")
+    assert findings(text.replace("08090040", "48090040")) == []

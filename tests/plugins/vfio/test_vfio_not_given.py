@@ -51,3 +51,14 @@ def test_an_assertion_of_qemu_under_any_of_its_names(program: str) -> None:
 
 def test_the_kernels_own_kvm_is_not_qemu() -> None:
     assert findings("[   20.000000] kvm: irq_num is below PCI_NUM_PINS: assertion holds\n") == []
+
+
+def test_one_refusal_told_twice_is_one_finding() -> None:
+    qemu = "qemu-system-x86_64: Failed to set up TRIGGER eventfd signaling for interrupt INTX-0: VFIO_DEVICE_SET_IRQS failure: "
+    line = "[   20.000000] genirq: Flags mismatch irq 18. 00000000 (vfio-intx(0000:01:04.0)) vs. 00000080 (ehci_hcd:usb1)\n"
+    assert shape(findings(f"{qemu}Device or resource busy\n{line}")) == [("VFIO-012", "proven", "0000:01:04.0", None, [2, 1])]
+
+
+def test_a_device_that_qemu_cannot_wake() -> None:
+    (found,) = findings("kvm: vfio: Unable to power on device, stuck in D3\n")
+    assert (found.code, "it does not leave D3" in found.summary) == ("IRQ-009", True)
