@@ -18,7 +18,7 @@ HANDLER = "interrupts come in: it is their handler, or a chip's number without a
 EMULATED = "about a device that QEMU emulates: none that is passed through"
 OWNER = "who has the device, or how it is reset, when it changes hands; its interrupts are not concerned"
 UNREAD = {
-    "io_page_fault": DMA,
+    **dict.fromkeys(("io_page_fault", "dma_fault_reason"), DMA),
     **dict.fromkeys(("error_apic_entry", "spurious_apic_entry", "irq_handler_slow", "irq_affinity_untold", "irte_posting_failed"), COUNTER),
     **dict.fromkeys(("kvmtool_fds_short", "xen_domain_gone", "xen_isr_off", "xen_gsi_refused", "xen_pt_write_inhibited"), COUNTER),
     **dict.fromkeys(("irq_oneshot_missing", "irq_trigger_failed", "irq_mapping_failed", "xen_gsi_bind_failed", "xen_pt_line_failed"), LINE),

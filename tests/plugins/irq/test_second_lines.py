@@ -131,3 +131,14 @@ def test_a_write_to_a_doorbell_as_xen_prints_it() -> None:
     (found,) = findings(text)
     assert (found.code, found.grade, found.values["iova"]) == ("IRQ-003", "probable", "0x8090040")
     assert findings(text.replace("08090040", "48090040")) == []
+
+
+def test_a_record_that_a_mailer_broke() -> None:
+    request = "DMAR: [INTR-REMAP] Request device [0xc9:0x05.0] fault index 0xa00"
+    reason = "[fault reason 0x25] Blocked a compatibility format interrupt request"
+    (found,) = findings(f"{STATUS.format(2)}\n{request}\n{reason}\n")
+    assert (found.code, found.subject.label, found.values["reasons"]) == ("IRQ-003", "0000:c9:05.0", [0x25])
+    assert (
+        findings(f"{STATUS.format(2)}\nDMAR: [DMA Write] Request device [03:00.0] fault addr ffe65000\n[fault reason 02] Present bit\n")
+        == []
+    )
