@@ -29,6 +29,7 @@ from tracekit_irq.remap_records import records
 RECORD = "dmesg -w | grep -E 'INTR-REMAP|DRHD: handling fault|AMD-Vi: Event'; echo 1 > events/intel_iommu/qi_submit/enable"
 # MSI_IOVA_BASE and its length (drivers/iommu/arm), where a VFIO domain maps the doorbells.
 DOORBELLS = (0x8000000, 0x8100000)
+PAGE, TRANSLATER = 0x1000, 0x40
 RECORDS = 0b11  # of the fault status register: a fault record is pending, or one was lost; the other bits are the queue's
 NEAR = 12  # lines in which the record of a fault follows its status
 
@@ -127,6 +128,7 @@ def remap_blocked(
     dma_fault: pl.DataFrame | None = None,
     irq_handler_entry: pl.DataFrame | None = None,
     calls: pl.DataFrame | None = None,
+    smmu_faults: pl.DataFrame | None = None,
 ) -> Iterator[Verdict]:
     """The IOMMU refused an interrupt message of a device.
 
@@ -149,8 +151,19 @@ def remap_blocked(
     alone = _untold(sorted_rows(dmar_fault_status), sorted_rows(dma_fault))
     if (why := _quiet(alone, irq_handler_entry, calls)) is not None:
         yield why
+    elif one_word := _of_one_word(sorted_rows(smmu_faults)):
+        told = f"{times(len(one_word), 'fault')} of an SMMU at 0x{one_word[0]['iova']:x}, in its page where the doorbell of an ITS is"
+        yield inconclusive(f"{told}: perhaps an interrupt, perhaps data", "/proc/iomem; /sys/kernel/iommu_groups/*/reserved_regions")
     elif dmar_fault_status is not None:
         yield clear("the fault interrupts of the IOMMU were for accesses to memory or for its queue, not for interrupt messages")
+
+
+def _of_one_word(faults: Rows) -> Rows:
+    """Return the faults of an SMMU where all are at one address, and that is where in a page GITS_TRANSLATER stands.
+
+    A host's driver has the doorbell at any page (drivers/iommu/dma-iommu.c).
+    """
+    return faults if len({f["iova"] for f in faults}) == 1 and faults[0]["iova"] % PAGE == TRANSLATER else []
 
 
 def _untold(status: Rows, faults: Rows) -> Rows:

@@ -142,3 +142,18 @@ def test_a_record_that_a_mailer_broke() -> None:
         findings(f"{STATUS.format(2)}\nDMAR: [DMA Write] Request device [03:00.0] fault addr ffe65000\n[fault reason 02] Present bit\n")
         == []
     )
+
+
+@pytest.mark.parametrize(
+    ("iovas", "expected"),
+    [
+        (("0xffffe040", "0xffffe040"), "inconclusive"),
+        (("0xffffe040", "0xffffd040"), "clear"),  # a buffer's
+        (("0xffffe080",), "clear"),
+    ],
+)
+def test_a_fault_where_a_doorbell_has_its_word_is_a_question(iovas: tuple[str, ...], expected: str) -> None:
+    event = "arm-smmu-v3 arm-smmu-v3.0.auto: event: F_TRANSLATION client: 0000:01:00.0 sid: 0x100 ssid: 0x0 iova: {}"
+    text = log(*(event.format(iova) for iova in iovas))
+    assert findings(text) == []
+    assert (outcome(text, "IRQ-003") == "inconclusive") is (expected == "inconclusive")
