@@ -2,14 +2,12 @@
 
 import re
 
-# `-device vfio-pci,host=09:00.0,id=hostdev0: `, `vfio 0000:01:00.0: `
-_HOST = re.compile(
-    r"(?:(?:^|: )vfio (?P<told>(?:[0-9a-f]{4,5}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]): "
-    r"|[, ]vfio-pci(?:[a-z-]*),(?:[^ ]*,)?host=(?P<option>(?:[0-9a-f]{4,5}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])[,: ])"
-)
+_BDF = r"((?:[0-9a-f]{4,5}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])"
+_TOLD = re.compile(rf"(?:^|: )vfio {_BDF}: ")
+_OPTION = re.compile(rf",host={_BDF}[,: ]")
 
 
 def host_of(where: str | None) -> str | None:
-    """Return the function that QEMU names before its message; null where it names none."""
-    found = _HOST.search(where or "")
-    return found and (found["told"] or found["option"])
+    """Return the function that QEMU names before its message (`vfio 0000:01:00.0: `, `-device vfio-pci,host=09:00.0,id=a: `), or null."""
+    found = _TOLD.search(where or "") or (_OPTION.search(where) if where and "vfio-pci" in where else None)
+    return found and found[1]

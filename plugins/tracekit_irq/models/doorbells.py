@@ -22,8 +22,9 @@ class SmmuFaults(Model):
         self.words: list[int] = []
 
     def on_smmu_event(self, e: Row) -> None:
-        """Read an event in words."""
-        self.emit("smmu_faults", e, bdf=bdf_of(e.client), sid=e.sid, iova=e.iova, line_end=e.line)
+        """Read an event in words; one that is about no access has no address."""
+        if e.iova is not None:
+            self.emit("smmu_faults", e, bdf=bdf_of(e.client), sid=e.sid, iova=e.iova, line_end=e.line)
 
     def on_smmu_context_fault(self, e: Row) -> None:
         """Read a context fault; its stream id stands among the registers, if at all."""

@@ -1,5 +1,6 @@
 """MSI-009: the kernel itself went wrong in its MSI code."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,12 @@ RECORD = "the kernel log with the whole report, from its head to the end of its 
 GRAVEST = ("oops", "warning", "bare")
 CAUSE = Unchecked(
     "why the enable or free failed", "kprobes on __pci_enable_msix_range and msi_insert_desc with $retval, or the lines before the report"
+)
+ADVICE = "Look for the reason of the failure first (refused index, no vectors); else update the kernel, or report it with its trace."
+FREES = re.compile(r"(?:pci_)?free_msi_irqs$|pci_disable_msix?$|pci_free_irq_vectors$")  # BUG_ON(irq_has_action())
+HELD = (
+    "A driver gave up its vectors while a handler was still requested: free_irq() must come before pci_free_irq_vectors() or "
+    "pci_disable_msi(). The driver stands in the call trace: update it, or report it with the trace."
 )
 
 
@@ -25,7 +32,7 @@ def kernel_bug(kernel_reports: pl.DataFrame | None = None, devices: pl.DataFrame
     """The kernel reports an error of its own (WARNING, BUG, Oops) in its MSI code.
 
     What it finds: a report whose place, or one of whose first ten reliable frames, is a function of the MSI core, an MSI irq domain, or
-    VFIO's or Xen's MSI code.
+    VFIO's or Xen's MSI code; or whose head names a file of the MSI core.
     Why it matters: after an Oops or BUG the device, or the machine, is lost; a WARNING on an error path marks that an enable
     or a free failed.
     Stays quiet when: such a function stands only in a lock chain, behind a question mark, beyond the tenth frame, in the dump of a task
@@ -46,10 +53,11 @@ def _finding(reports: Sequence[Mapping[str, Any]], devices: pl.DataFrame | None)
     errno = errno_of(r)
     failed = f", the enable failed with {errno}" if errno is not None else ""
     place = f" in {r['function']}" if r["function"] else ""
-    what = {"warning": f"WARNING{place}", "oops": f"{(r['what'] or 'Oops').strip()}{place}", "bare": "call trace"}[r["kind"]]
+    what = {"warning": f"WARNING{place}", "oops": f"{_oops(r['what'])}{place}", "bare": "call trace"}[r["kind"]]
+    stack = "" if r["function"] == r["msi_function"] else f", with {r['msi_function']} on its stack"
     subject = subject_of_report(r, devices)
     return Finding(
-        summary=f"the kernel reports: {what}, with {r['msi_function']} on its stack{failed}",
+        summary=f"the kernel reports: {what}{stack}{failed}",
         grade="probable" if r["kind"] == "bare" else "proven",
         subject=subject,
         severity="high" if r["kind"] == "oops" else "medium",
@@ -63,8 +71,14 @@ def _finding(reports: Sequence[Mapping[str, Any]], devices: pl.DataFrame | None)
             "errno": errno,
             "reports": len(reports),
         },
-        advice="Look for the reason of the failure first (refused index, no vectors); else update the kernel, or report it with its trace.",
+        advice=HELD if r["kind"] == "oops" and FREES.match(r["msi_function"]) else ADVICE,
     )
+
+
+def _oops(what: str | None) -> str:
+    """Return the head of a report in words: of a BUG its place alone is kept in the table."""
+    told = (what or "Oops").strip().rstrip("!")
+    return f"BUG at {told}" if re.match(r"[\w/.-]+\.[ch]:[0-9]+$", told) else told
 
 
 def _evidence(r: Mapping[str, Any]) -> Iterator[Any]:

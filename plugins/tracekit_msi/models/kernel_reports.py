@@ -14,6 +14,9 @@ MSI_CODE = re.compile(
     r"|(?:pci_)?free_msi_irqs|pci_(?:alloc|free)_irq_vectors|(?:arch|default|native|x86|hv|iommu_dma)_\w*msi"
     r"|vfio_msi_|xen_\w*msi|xen_free_irq|irq_startup)"
 )
+# Files of the MSI core, in the head of a report: `at drivers/pci/msi.c:1272`, `drivers/pci/msi/msi.c:376!`.
+MSI_FILE = re.compile(r"(?:^|\bat )(?:drivers/pci/msi(?:/\w+)?|kernel/irq/msi)\.[ch]:[0-9]+")
+CORE = "the MSI core"  # where no function is told
 # The tracer itself, warned about by its own code.
 TRACER = re.compile(r"^(?:prepare_ftrace_return|trace_recursion|trace_test_and_set_recursion|ftrace_)")
 # What prints a stack, and what calls it for a report of the kernel's own.
@@ -84,7 +87,7 @@ class KernelReports(Model):
         if report is not None and report.kind == "oops" and not report.traced:
             report.last = e
             return  # BUG, Oops and panic are lines of one report
-        self._begin(Report(e, e, "oops"))
+        self._begin(Report(e, e, "warning" if (e.what or "").startswith("warning at ") else "oops"))  # the former up to 2.6.20
 
     def on_lockdep_report(self, e: Row) -> None:
         self._begin(Report(e, e, "other"))
@@ -153,11 +156,15 @@ class KernelReports(Model):
         self.open[first.source] = report
         if report.function is not None:
             self._seen(report, report.function, first)
+        told = report.head and (getattr(report.head, "place", None) or getattr(report.head, "what", None))
+        if report.where is None and report.kind != "other" and MSI_FILE.search(told or ""):
+            report.where = (report.function or "").partition(".")[0] or CORE, first
+            report.lines.append(first)
         return report
 
     def _seen(self, report: Report, function: str, e: Row) -> None:
         report.lines.append(e)
-        if report.where is None and MSI_CODE.match(function):
+        if (report.where is None or report.where[0] == CORE) and MSI_CODE.match(function):
             report.where = function.partition(".")[0], e
 
     def _chain(self, report: Report, e: Row) -> None:

@@ -18,6 +18,7 @@ LINES = {
     "qemu_container_failed": "vfio 0000:0a:00.0: failed to setup container for group 13: Failed to set group container: Invalid argument",
     "qemu_group_absent": "vfio 0000:0a:00.0: no iommu_group found: No such file or directory",
     "qemu_intx_failed": "vfio: Error: Failed to setup INTx fd: Device or resource busy",
+    "dpdk_group_refused": "EAL:   0000:05:00.0 VFIO group is not viable! Not all devices in IOMMU group bound to VFIO or unbound",
     "qemu_init_failed": "-device vfio-pci,host=0a:00.0,id=hostdev0: Device initialization failed",
     "qemu_map_failed": "vfio_container_dma_map(0x55a1c0, 0x0, 0x80000000, 0x7f12) = -12 (Cannot allocate memory)",
     "qemu_group_unopened": "vfio 0000:0a:00.0: failed to open /dev/vfio/61: No such file or directory",

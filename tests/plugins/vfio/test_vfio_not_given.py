@@ -62,3 +62,9 @@ def test_one_refusal_told_twice_is_one_finding() -> None:
 def test_a_device_that_qemu_cannot_wake() -> None:
     (found,) = findings("kvm: vfio: Unable to power on device, stuck in D3\n")
     assert (found.code, "it does not leave D3" in found.summary) == ("IRQ-009", True)
+
+
+@pytest.mark.parametrize("head", ["EAL: ", "EAL:   ", "2022-11-25T01:10:52.810Z|00093|dpdk|ERR|EAL: "])
+def test_a_group_that_dpdk_cannot_use(head: str) -> None:
+    text = f"{head}0000:01:00.1 VFIO group is not viable! Not all devices in IOMMU group bound to VFIO or unbound\n"
+    assert shape(findings(text)) == [("VFIO-013", "proven", "0000:01:00.1", None, [1])]
