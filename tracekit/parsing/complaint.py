@@ -10,7 +10,7 @@ _FAULT = (
     r"fail(?:ed|s|ure|ures|ing)?|errors?|err|err(?:no)? ?[=:] ?-?[0-9]+|can ?not|can(?u:[\u2019'])t|could not|couldn(?u:[\u2019'])t|unable|"
     r"timeouts?|timed ?out|faults?|refus(?:ed|es|ing|al)|reject(?:ed|s|ing)?|denied|invalid|illegal|missed|lost|stuck|stalled|hung|"
     r"exhausted|no space|not enough|out of|insufficient|too (?:many|few)|nobody cared|spurious|stray|unexpected|unhandled|"
-    r"overflow(?:ed)?|aborted|panic|oops|bad"
+    r"overflow(?:ed)?|aborted|panic|oops|bad|already-free"
 )
 _CARRIERS = (
     r"msi|msi-?x|msis|irqfds?|intx|gsi|pirqs?|evtchn|event channels?|"

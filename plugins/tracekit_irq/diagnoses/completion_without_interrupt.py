@@ -32,7 +32,7 @@ WHAT = {
 
 HEARD = (
     *("nvme_completion_polled", "mlx5_eqe_recovered", "mlx5_command_recovered", "driver_interrupt_missed", "driver_interrupt_test_failed"),
-    *("driver_silences", "driver_poll_unanswered", "ath_response_polled", "nvme_timeout", "net_tx_timeout"),
+    *("driver_silences", "driver_poll_unanswered", "ath_response_polled", "nvme_timeout", "net_tx_timeout", "driver_msi_given_up"),
 )
 
 
@@ -56,6 +56,7 @@ def completion_without_interrupt(
     ath_response_polled: pl.DataFrame | None = None,
     nvme_timeout: pl.DataFrame | None = None,
     net_tx_timeout: pl.DataFrame | None = None,
+    driver_msi_given_up: pl.DataFrame | None = None,
     pci_function: pl.DataFrame | None = None,
     op_set_irqs: pl.DataFrame | None = None,
     qemu_enable_vectors_failed: pl.DataFrame | None = None,
@@ -100,6 +101,10 @@ def completion_without_interrupt(
         yield _queue(timeouts)
     if net_tx_timeout is not None:
         yield inconclusive("a transmit queue timed out; no line says whether its work was complete", RECORD)
+    if driver_msi_given_up is not None:
+        yield inconclusive(
+            "a driver switched MSI off since nothing answered; no line says whether the device or its interrupt was silent", RECORD
+        )
     yield clear("drivers that looked after a time-out found no completed work")  # holds only where nothing was found
 
 

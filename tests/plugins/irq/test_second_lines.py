@@ -157,3 +157,12 @@ def test_a_fault_where_a_doorbell_has_its_word_is_a_question(iovas: tuple[str, .
     text = log(*(event.format(iova) for iova in iovas))
     assert findings(text) == []
     assert (outcome(text, "IRQ-003") == "inconclusive") is (expected == "inconclusive")
+
+
+def test_msi_that_a_driver_switches_off_is_a_question() -> None:
+    text = log("snd_hda_intel 0000:00:1f.3: No response from codec, disabling MSI: last cmd=0x20270503")
+    assert (findings(text), outcome(text, "IRQ-007")) == ([], "inconclusive")
+
+
+def test_an_irq_that_is_freed_twice_leaves_a_doubt() -> None:
+    assert any("not understood" in d.text for d in run(log("Trying to free already-free IRQ 11")).doubts)
