@@ -13,6 +13,10 @@ FOUND = re.compile(
 DONE_UNTOLD = re.compile(r"(?:sent|posted|received|completed|complete)\b.*\b(?:but|without)\b.*(?:interrupt|MSI|IRQ)", re.IGNORECASE)
 # `timed out, no completion found`: nothing was done
 NOTHING = re.compile(r"\b(?:no|without)\b (?:\w+ ){0,2}completions?\b|\bnot (?:yet )?complete", re.IGNORECASE)
+# `recovered 0 missed interrupts`, `no interrupts lost`, `no missed interrupts`: none was missed
+NONE_MISSED = re.compile(
+    r"\b(?:no|0|zero|without)\b (?:\w+ ){0,2}(?:missed|missing|lost)\b|\brecovered 0\b|\bnot an error\b", re.IGNORECASE
+)
 ANNOUNCED = re.compile(r"(?:polling|poll for it|will poll|trying to poll) ?\.*$", re.IGNORECASE)
 HEDGED = re.compile(r"\b(?:potential|possibl[ey]|probabl[ey]|maybe|perhaps|suspected|might|may)\b|\?", re.IGNORECASE)
 MSI = re.compile(r"\bMSI(?:-?X)?\b", re.IGNORECASE)
@@ -27,7 +31,7 @@ def kind(text: str) -> str | None:
     """Return `found`: work that was done without an interrupt; `announced`: a poll begins;
     `hedged`: the driver guesses; `msi`, `irq`: it says that one was missed; None: nothing was done, so that no interrupt is missing."""
     text = text[:LONGEST]
-    if NOTHING.search(text):
+    if NOTHING.search(text) or NONE_MISSED.search(text):
         return None
     if ANNOUNCED.search(text):
         return "announced"

@@ -14,7 +14,7 @@ _FAULT = (
 )
 _CARRIERS = (
     r"msi|msi-?x|msis|irqfds?|intx|gsi|pirqs?|evtchn|event channels?|"
-    r"irte|remap(?:ping|ped)?|dmar?|dmar:.*|amd-vi|vt-d|iommu|smmu|smmu-?v3|gic|gicv[0-9]|its|apic|x2apic|lapic|io_page_fault|vfio|vfio-pci"
+    r"irte|remap(?:ping|ped)?|dmar|dmar:.*|amd-vi|vt-d|iommu|smmu|smmu-?v3|gic|gicv[0-9]|(?-i:ITS)|apic|x2apic|lapic|io_page_fault|vfio|vfio-pci"
 )
 _HEAVY = r"msi|msi-?x|irqs?|interrupts?|vectors?|pirqs?|irte|vfio|panic|io_page_fault"
 # What drivers and firmware print at every boot: optional facilities, and counts of what went well.

@@ -166,3 +166,21 @@ def test_msi_that_a_driver_switches_off_is_a_question() -> None:
 
 def test_an_irq_that_is_freed_twice_leaves_a_doubt() -> None:
     assert any("not understood" in d.text for d in run(log("Trying to free already-free IRQ 11")).doubts)
+
+
+def test_none_that_was_missed_is_none() -> None:
+    assert findings(log("mlx5_core 0000:3b:00.0: health: recovered 0 missed interrupts")) == []
+    assert [f.code for f in findings(log("mlx5_core 0000:3b:00.0: health: recovered 2 missed interrupts"))] == ["IRQ-007"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bcm2708_spi.0: couldn't allocate a DMA channel",
+        "usb 1-1: device lost its address, error -71",
+        "md/raid1:md0: array lost its redundancy",
+    ],
+)
+def test_words_that_are_no_carriers_of_interrupts_leave_no_doubt(text: str) -> None:
+    assert not any("not understood" in d.text for d in run(log(text)).doubts)
+    assert any("not understood" in d.text for d in run(log("qep 0000:01:00.0: ITS: cannot map the command, error -22")).doubts)
