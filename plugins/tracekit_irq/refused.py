@@ -31,17 +31,21 @@ def lines(
     told = [r for r in rows if r.get("errno") == ENOSPC or r.get("ret") == str(ENOSPC) or r.get("ret_hex") == f"{ENOSPC & 0xFFFFFFFF:x}"]
     for r in told:
         r["who"] = r["bdf"] or bdfs.get(r["device"]) or r["device"] or "unknown"
-    told.sort(key=lambda r: (r["source"], r["line"]))
-    return [{**r, "step": "vectors"} if r["step"] == "irq" and _is_echo(r, told) else r for r in told]
+    return _without_echoes(sorted(told, key=lambda r: (r["source"], r["line"])))
 
 
-def _is_echo(irq: Mapping[str, Any], told: Rows) -> bool:
-    """Return whether the refusal of vectors just above is what a driver passes on in words of its own: `Failed Enabling interrupts -28`
-    below `Failed to enable MSI -28`. It requested no irq."""
-    return any(
-        r["step"] == "vectors" and (r["source"], r["who"]) == (irq["source"], irq["who"]) and 0 < irq["line"] - r["line"] <= NEAR
-        for r in told
-    )
+def _without_echoes(told: Rows) -> Rows:
+    """Return the refusals, where one of an irq just below that of its device's vectors is of vectors too: a driver passes that on in words
+    of its own, as `Failed Enabling interrupts -28` below `Failed to enable MSI -28`, and requested no irq."""
+    last: dict[tuple[str, str], int] = {}
+    found = []
+    for r in told:
+        device = r["source"], r["who"]
+        if r["step"] == "vectors":
+            last[device] = r["line"]
+        is_echo = r["step"] == "irq" and device in last and r["line"] - last[device] <= NEAR
+        found.append({**r, "step": "vectors"} if is_echo else r)
+    return found
 
 
 def names_interrupts(told: Iterable[Mapping[str, Any]]) -> bool:

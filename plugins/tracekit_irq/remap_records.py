@@ -47,7 +47,7 @@ def records(
     moments, panics = Moments(sorted_rows(pm_resume), sorted_rows(kernel_version)), sorted_rows(kernel_panic)
     faults = sorted_rows(remap_faults) + of_amd(amd_iommu_event, xen_amd_event)
     for bdf, mine in by_device(faults).items():
-        yield _with_end(_finding(bdf, mine, alias(bdf, pci_enumerated), moments), mine, panics)
+        yield with_end(_finding(bdf, mine, alias(bdf, pci_enumerated), moments), mine, panics)
 
 
 def of_amd(events: pl.DataFrame | None, by_xen: pl.DataFrame | None) -> Rows:
@@ -163,7 +163,7 @@ def _finding(bdf: str | None, faults: Rows, other: str | None, moments: Moments)
     )
 
 
-def _with_end(finding: Finding, faults: Rows, panics: Rows) -> Finding:
+def with_end(finding: Finding, faults: Rows, panics: Rows) -> Finding:
     """Return the finding as severe as what it led to: where the machine stopped right after, that is its end."""
     end = next((p for f in reversed(faults) if (p := ended_by(f, panics)) is not None), None)
     if end is None:

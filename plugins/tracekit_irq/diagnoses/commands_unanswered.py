@@ -1,15 +1,14 @@
 """IRQ-008: an IOMMU does not carry out the commands that change its entries."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, at, diagnosis, ended_by, in_order, times
+from tracekit import Finding, Subject, Unchecked, Verdict, at, diagnosis, in_order, times
 from tracekit_irq.emulated import function_of
-from tracekit_irq.evidence import Rows, shown, sorted_rows
+from tracekit_irq.evidence import shown, sorted_rows
 from tracekit_irq.models.remap import bdf_of
+from tracekit_irq.remap_records import with_end
 
 UNREACHABLE = (0, 0xFFFF)  # source ids that name no device: the unit does not say, or its registers read all ones
 INTEL = Unchecked("that the command was about an interrupt's entry", "events/intel_iommu/qi_submit")
@@ -34,12 +33,12 @@ def commands_unanswered(
     What to do: look for a device that does not answer invalidations (ATS), or that left the bus, at the same time.
     References: drivers/iommu/amd/iommu.c, wait_on_sem(); drivers/iommu/intel/dmar.c, qi_check_fault().
     """
-    unanswered = [r for r in sorted_rows(amd_iommu_event) if r["kind"] == "IOTLB_INV_TIMEOUT"]
-    amd, intel = sorted_rows(amd_wait_timed_out) + unanswered, sorted_rows(qi_error)
-    if lines := amd + intel:
+    events = amd_iommu_event.filter(pl.col("kind") == "IOTLB_INV_TIMEOUT") if amd_iommu_event is not None else None
+    waits, unanswered, intel = map(sorted_rows, (amd_wait_timed_out, events, qi_error))
+    if lines := waits + unanswered + intel:
         named = [*(_answerless(r["sid"]) for r in intel), *(bdf_of(r["device"]) for r in unanswered if r["device"])]
         devices = sorted({d for d in named if d})
-        count = len(sorted_rows(amd_wait_timed_out) or unanswered) + len([r for r in intel if r["letters"] is None] or intel)
+        count = len(waits or unanswered) + len([r for r in intel if r["letters"] is None] or intel)
         finding = Finding(
             f"an IOMMU did not carry out its commands, {times(count, 'time')}: a changed entry may not have taken effect" + _whose(devices),
             "possible",
@@ -49,7 +48,7 @@ def commands_unanswered(
             values={"count": count, "devices": devices},
             unchecked=(INTEL if intel else AMD,),
         )
-        yield _with_end(finding, lines, sorted_rows(kernel_panic))
+        yield with_end(finding, lines, sorted_rows(kernel_panic))
 
 
 def _answerless(sid: int | None) -> str | None:
@@ -63,12 +62,3 @@ def _whose(devices: list[str]) -> str:
 
 def _advice(devices: list[str]) -> str:
     return f"See why {', '.join(devices[:4])} does not answer (ATS, power, reset), or whether it left the bus." if devices else ADVICE
-
-
-def _with_end(finding: Finding, lines: Rows, panics: Rows) -> Finding:
-    """Return the finding as severe as what it led to."""
-    end: Mapping[str, Any] | None = next((p for r in reversed(lines) if (p := ended_by(r, panics)) is not None), None)
-    if end is None:
-        return finding
-    summary = f"{finding.summary}; the kernel panicked right after: {end['panic_reason']}"
-    return replace(finding, summary=summary, severity="critical", evidence=in_order((*finding.evidence, at(end, "effect"))))

@@ -50,16 +50,20 @@ def device_gone(
     named = {f["device"]: f["bdf"] for f in sorted_rows(pci_function)}
     gone = [r for f in frames for r in sorted_rows(f)]
     gone += [{**r, "asleep": "D3"} for r in sorted_rows(qemu_power_stuck)]
-    gone += [r for r in sorted_rows(nvme_all_ones) if not _came_back(r, sorted_rows(nvme_queues))]
-    gone += [{**r, "bdf": _above(r, sorted_rows(gpu_named))} for r in sorted_rows(gpu_off_bus)]
+    gone += [r for r in sorted_rows(nvme_all_ones) if not _came_back(r, nvme_queues)]
+    heads = sorted_rows(gpu_named)
+    gone += [{**r, "bdf": _above(r, heads)} for r in sorted_rows(gpu_off_bus)]
     for mine in _by_card(gone, named).values():
         yield _finding(sorted(mine, key=lambda r: (r["source"], r["line"])))
 
 
-def _came_back(r: Mapping[str, Any], queues: Rows) -> bool:
+def _came_back(r: Mapping[str, Any], queues: pl.DataFrame | None) -> bool:
     """Return whether a controller whose registers read all ones still had a config space that answers, and was set up again."""
     answers = (r["rest"] or "").startswith("PCI_STATUS=0x") and not r["rest"].startswith("PCI_STATUS=0xffff")
-    return answers and any((q["source"], q["device"]) == (r["source"], r["device"]) and q["line"] > r["line"] for q in queues)
+    if not answers or queues is None:
+        return False
+    again = (pl.col("source") == r["source"]) & (pl.col("device") == r["device"]) & (pl.col("line") > r["line"])
+    return queues.filter(again).height > 0
 
 
 def _above(r: Mapping[str, Any], named: Rows) -> str | None:

@@ -41,8 +41,9 @@ def unhandled_line(
     References: kernel/irq/spurious.c, __report_bad_irq() and note_interrupt().
     """
     reports, offs, edges, lines = map(sorted_rows, (irq_nobody_cared, irq_disabled, irq_frame_edge, irq_frame_line))
-    yield from _switched_off([d for d in offs if d["irq"] not in {r["irq"] for r in reports}])
-    for irq in dict.fromkeys(r["irq"] for r in reports):
+    reported = dict.fromkeys(r["irq"] for r in reports)
+    yield from _switched_off([d for d in offs if d["irq"] not in reported])
+    for irq in reported:
         mine = [r for r in reports if r["irq"] == irq]
         disabled = [d for r in mine for d in _near(r, offs) if d["irq"] == irq]
         flow = "edge" if any(_own(r, edges, reports) for r in mine) else "line" if any(_own(r, lines, reports) for r in mine) else "unknown"

@@ -162,6 +162,8 @@ def test_a_fault_where_a_doorbell_has_its_word_is_a_question(iovas: tuple[str, .
 def test_msi_that_a_driver_switches_off_is_a_question() -> None:
     text = log("snd_hda_intel 0000:00:1f.3: No response from codec, disabling MSI: last cmd=0x20270503")
     assert (findings(text), outcome(text, "IRQ-007")) == ([], "inconclusive")
+    other = log("snd_hda_intel 0000:00:1f.3: Codec #2 probe error; disabling it...")
+    assert (findings(other), outcome(other, "IRQ-007")) == ([], "not evaluated")
 
 
 def test_an_irq_that_is_freed_twice_leaves_a_doubt() -> None:
@@ -184,3 +186,21 @@ def test_none_that_was_missed_is_none() -> None:
 def test_words_that_are_no_carriers_of_interrupts_leave_no_doubt(text: str) -> None:
     assert not any("not understood" in d.text for d in run(log(text)).doubts)
     assert any("not understood" in d.text for d in run(log("qep 0000:01:00.0: ITS: cannot map the command, error -22")).doubts)
+
+
+@pytest.mark.parametrize(
+    ("all_ones", "others"),
+    [
+        (
+            "r8169 0000:02:00.0 eth0: PCI error (cmd = 0xffff, status = 0xffff)",
+            "r8169 0000:02:00.0 eth0: PCI error (cmd = 0x0006, status = 0x0010)",
+        ),
+        (
+            "xhci_hcd 0000:6b:00.0: HW not ready after 5 sec (HC bug?) status = 0xffffffff",
+            "xhci_hcd 0000:6b:00.0: HW not ready after 5 sec (HC bug?) status = 0x811",
+        ),
+    ],
+)
+def test_registers_of_all_ones_as_drivers_tell_them(all_ones: str, others: str) -> None:
+    assert [f.code for f in findings(log(all_ones))] == ["IRQ-009"]
+    assert findings(log(others)) == []
