@@ -17,8 +17,8 @@ def rows(source: str = "a.log", **columns: list[object]) -> pl.DataFrame:
     return pl.DataFrame({"source": [source] * n, "line": list(range(1, n + 1)), "machine": [""] * n, "boot": [0] * n, **columns})
 
 
-def lost(source: str) -> pl.DataFrame:
-    return rows(source, count=[3], function=[None])
+def lost(source: str, cpu: int | None = 1) -> pl.DataFrame:
+    return rows(source, count=[3], cpu=[cpu])
 
 
 @diagnosis(
@@ -68,6 +68,12 @@ def test_events_that_were_lost_in_the_source_leave_it_open() -> None:
     told = judged(asked=rows(index=[2], ret=[0]), gap=lost("a.log"))
     assert told[:2] == ("inconclusive", "3 events lost in the recording (line 1 of a.log): what is not recorded may be the fault")
     assert "buffer_size_kb" in told[2]
+
+
+def test_messages_that_the_kernel_log_lost_leave_it_open_too() -> None:
+    told = judged(asked=rows(index=[2], ret=[0]), gap=lost("a.log", cpu=None))
+    assert told[:2] == ("inconclusive", "3 messages lost in the log (line 1 of a.log): what is not recorded may be the fault")
+    assert ("log_buf_len" in told[2], "buffer_size_kb" in told[2]) == (True, False)
 
 
 def test_events_that_another_source_lost_do_not() -> None:

@@ -85,12 +85,13 @@ LINES: dict[str, tuple[str, dict[str, str]]] = {
     "CPU:0 [LOST EVENTS]": ("gap", {"cpu": "0", "what": "LOST"}),
     "CPU:3 [123 EVENTS DROPPED]": ("gap", {"cpu": "3", "what": "DROPPED", "count": "123"}),
     "** 12 printk messages dropped **": ("gap", {"count": "12"}),
+    "systemd-journald[233]: Missed 57 kernel messages": ("gap", {"count": "57"}),
     "imjournal: 34 messages lost due to rate-limiting": ("gap", {"count": "34"}),
     "imjournal: 119806 messages lost due to rate-limiting (20000 allowed within 600 seconds)": (
         "gap",
         {"count": "119806", "limit": "20000 allowed within 600 seconds"},
     ),
-    "dmar_fault: 34 callbacks suppressed": ("gap", {"function": "dmar_fault", "count": "34"}),
+    "dmar_fault: 34 callbacks suppressed": ("held_back", {"function": "dmar_fault", "count": "34"}),
 }
 
 

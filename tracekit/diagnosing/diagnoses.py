@@ -13,7 +13,7 @@ import polars as pl
 from tracekit.diagnosing import sound
 from tracekit.diagnosing.condition import Condition, holds
 from tracekit.diagnosing.places import Place, Places
-from tracekit.diagnosing.recorded import LARGER, TOLD, Lost, Shown
+from tracekit.diagnosing.recorded import TOLD, Lost, Shown
 from tracekit.diagnosing.witnesses import Witness, hear, parameters
 from tracekit.findings import (
     GRADES,
@@ -24,7 +24,6 @@ from tracekit.findings import (
     Unchecked,
     Verdict,
     clear,
-    inconclusive,
     not_evaluated,
 )
 
@@ -238,8 +237,8 @@ def _sure(d: Diagnosis, v: Verdict, tables: Mapping[str, pl.DataFrame | None], p
     if seen.lost:
         read = [t for n in (*d.needs, *d.wants) if n not in seen.told and (t := tables[n]) is not None and "source" in t.columns]
         looked_at = logs.union(*(places.of(t, "sources", partial(_sources, t)) for t in read))
-        if why := seen.lost.among(looked_at):
-            return inconclusive(why, LARGER)
+        if (unsure := seen.lost.among(looked_at)) is not None:
+            return unsure
     if not logs or v != clear():
         return v
     return clear("no such line in the kernel log" + ("" if seen.whole else ", which does not begin with the boot"))

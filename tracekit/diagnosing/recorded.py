@@ -16,6 +16,7 @@ UNNAMED = Unchecked(
 )
 _TOLD = {"ret": "return value", "live": "size of the table"}
 LARGER = "a recording without lost events: a larger buffer (buffer_size_kb), fewer events, or a filter on each"
+KEPT = "the kernel log without lost messages: a larger buffer (log_buf_len=), a quieter console, the journal without its rate limit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +54,16 @@ class Lost:
     def __bool__(self) -> bool:
         return self.gaps is not None or not _overwritten(self.entries).is_empty()
 
-    def among(self, sources: Set[str]) -> str:
-        """Return why "nothing was found" cannot be said of these sources; empty where none of them lost events."""
-        if why := with_gaps(self.gaps, sources):
-            return why
+    def among(self, sources: Set[str]) -> Verdict | None:
+        """Return why "nothing was found" cannot be said of these sources; None where none of them lost events."""
+        if (told := with_gaps(self.gaps, sources)) is not None:
+            return told
         late = _overwritten(self.entries)
         for r in late.filter(pl.col("source").is_in(list(sources))).head(1).iter_rows(named=True) if late.height else ():
             where = f"line {r['line']} of {r['source']}"
-            return f"{r['written'] - r['kept']} events were overwritten before the first one ({where}): the fault may be among them"
-        return ""
+            early = f"{r['written'] - r['kept']} events were overwritten before the first one ({where}): the fault may be among them"
+            return inconclusive(early, LARGER)
+        return None
 
 
 def _overwritten(entries: pl.DataFrame | None) -> pl.DataFrame:
@@ -88,20 +90,17 @@ def unanswered(
     return inconclusive(f"{many} no {missing} in the recording ({where}): what is not recorded may be the fault", record)
 
 
-def with_gaps(gap: pl.DataFrame | None, sources: Iterable[str]) -> str:
-    """Return why "nothing was found" cannot be said of these sources: where one lost events; nothing where none did.
-
-    Messages of one function that a rate limit held back are no such loss: the rest of the log is there.
-    """
-    if gap is None:
-        return ""
-    lost = gap.filter(pl.col("function").is_null() & pl.col("source").is_in(list(sources)))
+def with_gaps(gap: pl.DataFrame | None, sources: Iterable[str]) -> Verdict | None:
+    """Return why "nothing was found" cannot be said of these sources, where one lost events of a trace or messages; None where none did."""
+    lost = gap.filter(pl.col("source").is_in(list(sources))) if gap is not None else pl.DataFrame()
     if lost.is_empty():
-        return ""
+        return None
+    traced = lost["cpu"].count() > 0
+    what, kept_in = ("event", "the recording") if traced else ("message", "the log")
     count = lost["count"].sum() if not lost["count"].null_count() else None
-    many = f"{count} event{'s' if count != 1 else ''} " if count else "events "
+    many = f"{count} {what}{'s' if count != 1 else ''} " if count else f"{what}s "
     where = f"line {lost['line'][0]} of {lost['source'][0]}{f' and in {lost.height - 1} more' if lost.height > 1 else ''}"
-    return f"{many}lost in the recording ({where}): what is not recorded may be the fault"
+    return inconclusive(f"{many}lost in {kept_in} ({where}): what is not recorded may be the fault", LARGER if traced else KEPT)
 
 
 def unnamed(hint: bool | None) -> tuple[Unchecked, ...]:

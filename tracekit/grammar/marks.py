@@ -119,7 +119,7 @@ class Marks:
         "event rule",
         boot="another boot begins below",
         kernel="the kernel's `release`; where its stamp is below an earlier one another boot begins",
-        loss="events are missing here: how many (`count`), or messages of one `function` alone",
+        loss="events are missing here: how many (`count`), of the trace of a `cpu`; messages of a log where that is null",
         overwritten="of `written` events only `kept` are left in the recording",
         qemu="QEMU's `release`",
         xen="Xen's `release`",
