@@ -431,7 +431,7 @@ def _owned(frame: pl.DataFrame, machines: Mapping[str, str]) -> pl.DataFrame:
 
 def _source_table(parsed: Iterable[Parsed]) -> pl.DataFrame:
     """Return one row per source and event name with the number of events, captured or only counted: proof that an event was recorded."""
-    rows = [(p.path, p.clock, p.lines, e, n) for p in parsed for e, n in (p.events.items() or [(None, 0)])]
+    rows = [(p.path, p.clock, p.kernel, p.lines, e, n) for p in parsed for e, n in (p.events.items() or [(None, 0)])]
     return pl.DataFrame(rows, schema=SOURCES.schema, orient="row")
 
 

@@ -463,3 +463,14 @@ def test_sources_settled_together_have_the_layouts_that_each_has_alone(monkeypat
     monkeypatch.setattr(envelopes, "_MANY", 0)
     assert Layout.settle_together(RULES, samples) == alone
     assert [settled(lines) for lines in samples] == alone
+
+
+def test_a_tag_of_the_collector_tells_a_log_of_the_kernel() -> None:
+    daemons = ["Nov 29 10:00:02 node1 sshd[1234]: Accepted publickey for root", "Nov 29 10:00:03 node1 sshd[1235]: no kernel: none of it"]
+    assert not settled(daemons).kernel
+    assert settled([*daemons, "Nov 29 10:00:05 node1 kernel: EXT4-fs (sdb1): mounted filesystem"]).kernel
+    assert settled([*daemons, "Nov 29 10:00:05 kernel: EXT4-fs (sdb1): mounted filesystem"]).kernel
+    assert settled(["2026-11-29T10:00:05+0000 node1 kernel[1]: EXT4-fs (sdb1): mounted filesystem"] * 3).kernel
+    for dmesg in ("[    5.100000] ", "[Thu Mar 14 19:57:46 2024] ", "[  +0.000012] ", "2026-11-21T00:09:15,333019+00:00 "):
+        assert settled([f"{dmesg}usb 1-1: new high-speed USB device"] * 3).kernel, dmesg
+    assert not settled(["(XEN) [2026-11-21 00:09:15] Dom0 has maximum 4 VCPUs", "usb 1-1: new high-speed USB device"]).kernel

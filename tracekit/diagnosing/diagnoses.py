@@ -259,14 +259,15 @@ class _Seen:
 
 
 def _seen(places: Places, place: Place) -> _Seen:
-    """Return what a place was recorded with. A log with wall clocks alone is a kernel's where it has the first line of a boot."""
+    """Return what a place was recorded with. A log with wall clocks alone is a kernel's where it has the first line of a boot, and any is
+    where a collector's tag or dmesg's stamp says so."""
     sources, starts = places.rows(place, "sources"), places.told(place, "kernel")
     begun = set(starts["source"]) if starts is not None else set()
-    clocks = set(zip(sources["source"].to_list(), sources["clock"].to_list(), strict=True)) if sources is not None else ()
-    logs = frozenset(s for s, clock in clocks if clock == "printk" or clock.startswith("wall") and s in begun)
+    told = set(sources.select("source", "clock", "kernel").iter_rows()) if sources is not None else ()
+    logs = frozenset(s for s, clock, kernel in told if kernel or clock == "printk" or clock.startswith("wall") and s in begun)
     lost = Lost(*(places.told(place, what) for what in TOLD))
-    told = frozenset(name for what in TOLD for name in places.telling.get(what, ()))
-    return _Seen(logs, bool(logs & begun), lost if lost else None, told)
+    lossy = frozenset(name for what in TOLD for name in places.telling.get(what, ()))
+    return _Seen(logs, bool(logs & begun), lost if lost else None, lossy)
 
 
 def _unseen(d: Diagnosis, seen: Container[str]) -> str:

@@ -46,6 +46,7 @@ _EVENTS = {
 _BEGINS = ((": +", "^ *"), (": ", "^"))  # how these begin on a whole line, and behind the first colon of one
 _COLON = ": "  # in the envelopes of most tracers
 
+_KERNEL = "kernel"  # the tag of the kernel's messages in syslog and journal, and the layer of what dmesg prints
 LOGGERS = ("outer", "collector")  # layers of programs that put something before each line
 _STAMPED = re.compile(r"\[ *[0-9]{1,10}\.[0-9]{6}[ <\]]")
 _SYMBOL = re.compile(r"[0-9a-f]{8,16} [A-Za-z] [^ ]+$")
@@ -68,7 +69,8 @@ class Layout:
     """The envelopes of one source.
 
     `dense`: every line matters (calls, symbols), so nothing may be filtered before it is peeled. `trace`: lines of a tracer.
-    `clock`: what the stamps are.
+    `clock`: what the stamps are. `kernel`: whether some of the first lines are the kernel's by a
+    collector's tag or dmesg's stamp.
     """
 
     rules: Mapping[str, Rule]
@@ -77,6 +79,7 @@ class Layout:
     counts: Mapping[str, int] = field(default_factory=dict)
     clock: str = "none"
     symbols: bool = False
+    kernel: bool = False
 
     @classmethod
     def settle(cls, rules: Mapping[str, Rule], sample: Sequence[str]) -> "Layout":
@@ -329,6 +332,7 @@ class _Settling:
         self.lines = [line[:LONGEST_TRIED] for line in lines]
         self.used: dict[str, int] = {}
         self.enveloped: set[int] = set()
+        self.kernel = False
 
     def peel(self, layer: Sequence[Rule], rest: list[int]) -> None:
         """Take a layer off the lines that one of its rules matches, one by one."""
@@ -337,9 +341,10 @@ class _Settling:
             tried = [i for i in rest if i not in self.enveloped] if per_file(rule) else rest
             found = {i: m for i in tried if (m := match(self.lines[i]))}
             if self._admits(rule, len(found)):
-                groups = next((names for field, names in rule.groups.items() if means(field, "msg")), ())
+                messages, tags = _groups(rule, "msg"), _groups(rule, "tag")
+                self.kernel = self.kernel or _is_kernels(rule) or any(m[tag] == _KERNEL for tag in tags for m in found.values())
                 for i, m in found.items():
-                    self.lines[i] = next(filter(None, map(m.group, groups)), "")
+                    self.lines[i] = next(filter(None, map(m.group, messages)), "")
                 rest = [i for i in rest if i not in found]
                 self.enveloped.update(found)
 
@@ -357,7 +362,17 @@ class _Settling:
         kept = tuple(tuple(r for r in layer if r.name in self.used) for layer in layers)
         symbols = len(list(filter(None, map(_SYMBOL.match, self.sample)))) > 0.9 * self.written
         clock = _clock(self.used, self.rules, self.sample)
-        return Layout(self.rules, tuple(layer for layer in kept if layer), self.noise, self.used, clock, symbols)
+        return Layout(self.rules, tuple(layer for layer in kept if layer), self.noise, self.used, clock, symbols, self.kernel)
+
+
+def _is_kernels(rule: Rule) -> bool:
+    """Return whether lines with this envelope are the kernel's: only dmesg prints its stamp so."""
+    return rule.marks.layer == _KERNEL and not STAMPS.keys().isdisjoint(rule.columns)
+
+
+def _groups(rule: Rule, meaning: str) -> Sequence[str]:
+    """Return the groups of a rule's expression that hold what a field of this meaning has."""
+    return [name for field, names in rule.groups.items() if means(field, meaning) for name in names]
 
 
 def _any_of(layer: Sequence[Rule], samples: Sequence[Sequence[str]]) -> list[list[int]]:

@@ -43,6 +43,7 @@ class Parsed:
     envelopes: Counter[str] = field(default_factory=Counter)
     not_understood: dict[str, Example] = field(default_factory=dict)
     clock: str = "none"
+    kernel: bool = False  # whether a tag or a stamp says that it has messages of the kernel
     notes: list[str] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
 
@@ -174,11 +175,10 @@ class _Reader:
         if unfit:
             account.notes.append(f"line {min(unfit)}: a number that fits no column (null; {len(unfit)} such lines)")
         account.tables = {n: frames[0] if len(frames) == 1 else pl.concat(frames) for n, frames in tables.items()}
-        account.clock = self.layout.clock if self.layout else "none"
+        account.clock, account.kernel = (self.layout.clock, self.layout.kernel) if self.layout else ("none", False)
         account.notes += self.source.notes()
         account.losses += self.source.losses()
-        accounted = sum(account.classes.values())
-        if accounted != account.lines:
+        if (accounted := sum(account.classes.values())) != account.lines:
             raise AssertionError(f"{account.path}: {accounted} lines accounted of {account.lines}")
         return account
 

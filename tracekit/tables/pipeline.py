@@ -21,6 +21,7 @@ SOURCES = Table(
     (
         Column("source", pl.String(), "Path as the user gave it."),
         Column("clock", pl.String(), "What the stamps of the source are: printk, wall, trace, ..."),
+        Column("kernel", pl.Boolean(), "Whether a collector's tag or dmesg's stamp says that it has messages of the kernel."),
         Column("lines", pl.Int64(), "Physical lines of the source."),
         Column("event", pl.String(), "Name of the event; null for a source in which none was seen."),
         Column("count", pl.Int64(), "How often it was seen."),

@@ -51,7 +51,10 @@ def _why(r: Mapping[str, Any]) -> tuple[str, str]:
         )
     mine, others = _number(r["flags"]), _number(r["other_flags"])
     if not mine & others & SHARED:
-        return "the two do not share it", "Use MSI for one of the two devices, or a driver that shares its line."
+        return (
+            "the two do not share it",
+            "Use MSI where one of the two is a PCI device, or a driver that shares its line; else only one of them can be used.",
+        )
     differ = mine ^ others
     how = "ONESHOT differs" if differ & ONESHOT and not differ & TRIGGER else "their triggers differ" if differ & TRIGGER else ""
     return f"both would share it, but {how or 'its trigger is set up another way'}", "Have both ask for it with the same trigger and flags."
