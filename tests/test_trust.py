@@ -83,6 +83,7 @@ def test_a_complaint_that_no_rule_reads_is_told() -> None:
         "[    1.0] brcm-pcie fd500000.pcie: error -EPROBE_DEFER: failed to get msi parent",
         "[    1.0] msi_ec: Your device doesn't support MSI EC: failed",
         "[    1.0] be2net 0000:04:00.0: be2net(MSI-X) link failed to come up",
+        "[    1.0] Modules linked in: xt_REJECT nf_reject_ipv4 vfio_pci vfio kvm",
         "systemd[1]: Failed to start an interrupt balancer: vfio",
     ],
 )

@@ -203,6 +203,19 @@ def test_quoted_printable_that_ends_in_soft_breaks() -> None:
     assert unwrapped("[    1.000000] a=3Db\n[    2.000000] c=3D=\nd=\ne=\n")[-1] == Logical(2, 4, "[    2.000000] c=de")
 
 
+def test_quoted_printable_with_line_ends_of_its_own() -> None:
+    assert unwrapped("[ =A0843.996111] irq 409: =\nnobody cared=0A=\n[  844.006265] Disabling IRQ #409=0D=0A=\nnot a tail") == [
+        Logical(1, 2, "[  843.996111] irq 409: nobody cared"),
+        Logical(3, 3, "[  844.006265] Disabling IRQ #409"),
+        Logical(4, 4, "not a tail"),
+    ]
+
+
+def test_one_blank_at_the_end_of_a_log_line_is_quoted_printable() -> None:
+    assert texts("[  844.006265] Disabling IRQ #409=20\n") == ["[  844.006265] Disabling IRQ #409"]
+    assert detect(["[  844.006265] widget: timeout=20", "[  845.006265] widget: rate =20"]) is None
+
+
 def test_equals_signs_are_not_all_printable() -> None:
     lines = ["[    1.000000] Command line: root=UUID=20 key=YWJj=", "[    2.000000] irq=24 vector=20 cpu=09", "[    3.000000] x="]
     assert detect(lines) is None

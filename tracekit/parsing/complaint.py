@@ -26,7 +26,7 @@ _ORDINARY = (
     r"perf(?:ormance)? counter|not a bug|functionality not available|error (?:source|interrupts?|reporting)|"
     # Xen, before it says which fault: [VT-D]iommu_fault_status: Primary Pending Fault
     r"\b(?:no|0|without) (?:errors?|failures?|faults?)|fault handling|primary pending fault|(?:lost|spurious) ticks|end kernel panic|"
-    r"spurious (?:lapic|8259a|native)|debug interrupt\?|resource region|command[ -]line|^> |\bpanic=|"
+    r"spurious (?:lapic|8259a|native)|debug interrupt\?|resource region|command[ -]line|modules linked in|^> |\bpanic=|"
     r"unhandled: 0(?:$|[^0-9])|irq 2: unable to migrate|"
     # irqbalance: Cannot change IRQ 55 affinity: Input/output error (a managed irq)
     r"cannot change irq [0-9]+ affinity: input/output|"

@@ -46,6 +46,8 @@ MOST_PIECES = 100  # that a mailer breaks a line into; each further one is held 
 SHORTEST = 40
 LEAST_BROKEN = 66
 PRINTABLE = 76  # the longest line that quoted-printable allows
+_LINE_END = re.compile(r"(?:=0D)?=0A=?$")  # of a text that a mailer took for data: a line ends here, the soft break joins none
+_BLANK_END = re.compile(r"[^A-Za-z_\s]=20$")  # a blank at the end of a line; `timeout=20` is none
 
 
 @dataclass
@@ -95,11 +97,12 @@ class Mail(Wrapper):
         """Return (first physical line, text) with soft line breaks taken out; -1 while one goes on."""
         first, before = (self.soft.number, self.soft.text) if self.soft else (number, "")
         line = line.rstrip("\r")
-        if line.endswith("="):
+        whole = _LINE_END.sub("", line)
+        if line.endswith("=") and whole == line:
             self.soft = _Piece(first, number, 0, before + line[:-1])
             return -1, ""
         self.soft = None
-        return first, _printed(before + line)
+        return first, _printed(before + whole)
 
     def _continues(self, piece: _Piece) -> bool:
         """Return whether a line is the wrapped tail of the record held, or may be."""
@@ -176,8 +179,12 @@ def _put_together(pieces: Sequence[_Piece], tight: Sequence[bool]) -> tuple[str,
 
 
 def _printed(text: str) -> str:
-    """Decode quoted-printable text."""
-    return quopri.decodestring(text.encode()).decode(errors="replace")
+    """Decode quoted-printable text, in the character set of most mails, else in that of old ones: it prints a blank as `=A0`."""
+    data = quopri.decodestring(text.encode())
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def _split(text: str, starts: list[tuple[int, int]], end: int) -> Iterator[Logical]:
@@ -263,4 +270,4 @@ def is_printable(sample: list[str]) -> bool:
     escaped = sum(bool(re.search(r"=(?:3D|20|C2=A0|09)", line)) for line in signs)
     if soft := sum(line.endswith("=") for line in signs):
         return soft + escaped >= 2 or any(len(a.rstrip("\r")) == PRINTABLE and not LOG_LINE.match(b) for a, b in pairwise(sample) if b)
-    return escaped >= 2 and any("=3D" in line for line in signs)
+    return escaped >= 2 and any("=3D" in line for line in signs) or any(_BLANK_END.search(line) and LOG_LINE.match(line) for line in signs)
