@@ -73,7 +73,8 @@ class Lane:
 class Timeline:
     """The lanes of one subject. Positions are ns on the clock of the case, or lines of the only source where nothing has a stamp.
 
-    `shades` (begin, end): the windows without interrupts. `clock` says how the sources' clocks relate, `sources` which are drawn.
+    `shades` (begin, end): the windows without interrupts. `clock` says how the sources' clocks relate, `sources` which are drawn. `dated`:
+    positions are dates and times, ns since 1970 (1972 where the log has no year).
     """
 
     subject: str
@@ -84,6 +85,7 @@ class Timeline:
     shades: tuple[tuple[int, int], ...] = ()
     sources: tuple[str, ...] = ()
     clock: str = ""
+    dated: bool = False
     folds: bool = True  # long stretches in which nothing happens are folded
 
     def _repr_html_(self) -> str:

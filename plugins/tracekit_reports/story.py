@@ -111,8 +111,10 @@ def settings(run: Run) -> list[str]:
 
 def doubt(run: Run) -> str:
     """Return the first reason not to trust an all-clear, and the number of others."""
-    only = f"{run.sources[0].path}:" if len(run.sources) == 1 else ""
-    text = visible(run.doubts[0].text.removeprefix(only).strip().rstrip("."))
+    told = run.doubts[0].text
+    if len(run.sources) == 1:  # its name stands before, so a line is told by its number alone
+        told = re.sub(r"^([0-9]+): ", r"line \1: ", told.removeprefix(f"{run.sources[0].path}:"))
+    text = visible(told.strip().rstrip("."))
     short = text if len(text) <= _DOUBT else f"{text[:_DOUBT].rstrip()}…"
     return short + (f" (and {plural(len(run.doubts) - 1, 'reason')} more)" if len(run.doubts) > 1 else "")
 

@@ -9,6 +9,7 @@ from xml.dom import minidom
 
 import polars as pl
 import pytest
+from tracekit_reports.axis import position
 from tracekit_reports.html import HtmlReport
 from tracekit_reports.svg import SvgReport
 from tracekit_reports.terminal import TerminalReport
@@ -180,3 +181,25 @@ def test_bars_of_a_rotated_log_name_the_file_and_line_that_a_user_sees(tmp_path:
     assert places == [(str(tmp_path / "trace.log.1"), n) if n <= 60 else (str(tmp_path / "trace.log"), n - 60) for n in expected]
     page = HtmlReport().write(drawn(tmp_path), {})
     assert set(re.findall(r'href="#([^"]+)"', page)) and "None" not in TerminalReport().write(drawn(tmp_path), {"width": 100})
+
+
+WAITED = "{} stay kernel: [drm] Fence fallback timer expired on ring sdma{}\n"
+
+
+@pytest.mark.parametrize(
+    ("stamps", "axis"),
+    [
+        (("Feb 20 20:32:31", "Feb 20 20:32:31", "Feb 20 20:32:33"), ("20:32:31.000", "20:32:33.000")),
+        (("2026-02-20T23:59:59.5Z", "2026-02-21T00:00:01Z", "2026-02-21T00:00:02Z"), ("Feb 20 23:59:59.500", "Feb 21 00:00:02.000")),
+    ],
+)
+def test_stamps_with_a_date_are_told_as_times_of_the_day(stamps: tuple[str, ...], axis: tuple[str, str], tmp_path: Path) -> None:
+    log = tmp_path / "messages"
+    log.write_text("".join(WAITED.format(stamp, n) for n, stamp in enumerate(stamps)))
+    found = first(drawn(log)).whole
+    assert (position(found, found.begin), position(found, found.end)) == axis
+
+
+def test_stamps_since_boot_are_told_as_seconds() -> None:
+    found = timeline(1_500_000_000, 67_465_951_000_000_000)
+    assert (position(found, found.begin), position(found, found.end)) == ("1.500 s", "67,465,951.000 s")

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+import polars as pl
+
 from tracekit.diagnosing.places import Place, Places
 from tracekit.findings import Finding
 from tracekit.guard import guarded
@@ -15,6 +17,8 @@ from tracekit.timeline import Bar, Lane, Picture, Timeline
 FEWEST = 3  # bars and marks below which a picture says no more than the lines do
 NARROW = 0.08  # share of the width below which the proof gets a picture of its own
 AROUND = 0.6  # of the proof's length, on both sides of it
+
+_DATED = ("wall clock", "unix time", "time of day")  # what such clocks are called (tracekit/parsing/stamps.py)
 
 Failed = Callable[[LaneSource, BaseException], object]
 
@@ -36,14 +40,19 @@ def picture(f: Finding, places: Places, sources: Iterable[LaneSource], failed: F
     if sum(len(lane.bars) + len(lane.marks) for lane in lanes) < FEWEST or min(edges) == max(edges):
         return None
     used = tuple(dict.fromkeys(source for lane in lanes for source in lane.sources()))
-    whole = Timeline(
-        f.subject.label, scene.unit, min(edges), max(edges), tuple(lanes), _shades(lanes), used, clock if len(used) > 1 else ""
-    )
+    clock, dated = clock if len(used) > 1 else "", _dated(used, places.across(place, "sources"))
+    whole = Timeline(f.subject.label, scene.unit, min(edges), max(edges), tuple(lanes), _shades(lanes), used, clock, dated)
     part = _part(whole, _proof(f, lanes))
     if part is None:
         return Picture(whole)
     nearer = replace(whole, lanes=tuple(_lanes(wanted, scene.within(*part), failed)))
     return Picture(whole, nearer.cut(*part))
+
+
+def _dated(used: Sequence[str], sources: pl.DataFrame | None) -> bool:
+    """Return whether the stamps of all sources are dates and times."""
+    told = dict(sources.select("source", "clock").iter_rows()) if sources is not None else {}
+    return bool(used) and all(told.get(source, "").startswith(_DATED) for source in used)
 
 
 def _lanes(sources: Iterable[LaneSource], scene: Scene, failed: Failed) -> Iterator[Lane]:
