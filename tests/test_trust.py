@@ -83,6 +83,13 @@ def test_a_complaint_that_no_rule_reads_is_told() -> None:
         "[    1.0] brcm-pcie fd500000.pcie: error -EPROBE_DEFER: failed to get msi parent",
         "[    1.0] msi_ec: Your device doesn't support MSI EC: failed",
         "[    1.0] be2net 0000:04:00.0: be2net(MSI-X) link failed to come up",
+        "[    1.0] x2apic not enabled, IRQ remapping init failed.",
+        "[    1.0] arm-smmu 15000000.iommu: Failed to disable prefetcher [errata #841119], check ACR.CACHE_LOCK",
+        "[    1.0] arm_arch_timer: WARNING: Invalid trigger for IRQ29, assuming level low",
+        "[    1.0] cam_cci_irq: 237 Base:ccc1e000, M0_Q1 NACK ERROR: 0x10000000",
+        "[    1.0] device-mapper: remap error: invalid block",
+        "[    1.0] usb 1-11: Manufacturer: MSI failed",
+        "ccache: cannot cache arch/x86/kvm/../../virt/kvm/iommu.c: invalid",
         "[    1.0] Modules linked in: xt_REJECT nf_reject_ipv4 vfio_pci vfio kvm",
         "systemd[1]: Failed to start an interrupt balancer: vfio",
     ],
@@ -218,3 +225,21 @@ def test_a_case_that_is_not_to_be_trusted_keeps_its_reasons(tmp_path: Path) -> N
     engine = Engine.load()
     facts, _ = rows.of_run(analyze([str(cut(tmp_path))], None, engine), 0.0, engine.vocabulary.telling)
     assert [("end early" in d) for d in facts["doubts"]] == [True]
+
+
+@pytest.mark.parametrize(
+    ("tag", "text", "doubted"),
+    [
+        ("kernel", "frob 0000:01:00.0: MSI table programming failed at entry 3", True),
+        ("openrgb[44]", "MSI Mystic Wave: failed to open device", False),
+        ("wine[10]", "err:msi:ITERATE_Actions execution failed", False),
+        ("gsi-ssh[3]", "GSI authentication failed", False),
+        ("irqbalance[700]", "irq 24: failed to set affinity", False),
+        ("mycloud[9]", "vfio 0000:01:00.0: failed to open it", True),
+        ("qemu-kvm[9]", "0000:01:00.0: MSI table programming failed at entry 3", True),
+    ],
+)
+def test_other_programs_complain_of_interrupts_in_words_that_mean_nothing_else(tmp_path: Path, tag: str, text: str, doubted: bool) -> None:
+    log = tmp_path / "messages"
+    log.write_text(f"Jun  1 10:00:01 host {tag}: {text}\nJun  1 10:00:02 host kernel: usb 1-1: new device\n")
+    assert [d.kind for d in analyze([str(log)]).doubts] == ["not understood"] * doubted

@@ -23,16 +23,17 @@ def doubts(
 
     `unread`: what could not be read, one line each; `broken`: grammars that could not be loaded.
     """
-    found = [_evaluated(sources, outcomes)] if all(o.outcome == "not evaluated" for o in outcomes if not o.code.startswith("OBS")) else []
+    asked = [o.outcome for o in outcomes if not o.code.startswith("OBS")]
+    found = [_evaluated(sources, len(asked))] if set(asked) <= {"not evaluated"} else []
     found += [Doubt("cut", f"{s.path}: {loss}") for s in sources for loss in s.losses]
     found += [Doubt("unread", text) for text in unread]
     found += [Doubt("plugin", text) for text in (*(e for p in plugins for e in p.errors), *broken)]
     return (*found, *_not_understood(sources))
 
 
-def _evaluated(sources: Sequence["SourceReport"], outcomes: Sequence[Outcome]) -> Doubt:
+def _evaluated(sources: Sequence["SourceReport"], diagnoses: int) -> Doubt:
     if any(known(s) for s in sources):
-        return Doubt("nothing evaluated", f"none of {len(outcomes)} diagnoses has the lines that it needs: nothing could be checked")
+        return Doubt("nothing evaluated", f"none of {diagnoses} diagnoses has the lines that it needs: nothing could be checked")
     return Doubt("nothing evaluated", "no line that tracekit knows: nothing could be checked")
 
 

@@ -155,15 +155,16 @@ def test_a_message_that_is_absent_is_clear_in_a_kernel_log_and_not_evaluated_wit
         """Look for a message."""
         yield from ()
 
-    def outcome(clock: str, begins: str = "a.log", kernel: bool = False) -> tuple[str, str, str]:
-        begun = ROWS.with_columns(source=pl.lit(begins))
+    def outcome(clock: str, begins: str = "a.log", kernel: bool = False, ts: int | None = 0) -> tuple[str, str, str]:
+        begun = ROWS.with_columns(source=pl.lit(begins), ts=pl.lit(ts, pl.Int64))
         sources = pl.DataFrame({"source": ["a.log"], "clock": [clock], "kernel": [kernel]})
         _, o = judge(message, Places({"sources": sources, "begun": begun}, {"kernel": ("begun",)}))
         return o.outcome, o.reason, o.record
 
     assert outcome("printk") == ("clear", "no such line in the kernel log", "")
-    assert outcome("trace") == ("not evaluated", "no kernel log in the input", "dmesg")
-    assert outcome("wall") == ("clear", "no such line in the kernel log", "")
+    assert outcome("trace", begins="b.log") == ("not evaluated", "no kernel log in the input", "dmesg")
+    assert outcome("wall") == outcome("none") == ("clear", "no such line in the kernel log", "")
+    assert outcome("none", ts=None)[0] == "not evaluated"
     assert outcome("wall", begins="b.log")[0] == "not evaluated"
     assert outcome("wall", begins="b.log", kernel=True) == (
         "clear",

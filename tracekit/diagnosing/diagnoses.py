@@ -259,12 +259,13 @@ class _Seen:
 
 
 def _seen(places: Places, place: Place) -> _Seen:
-    """Return what a place was recorded with. A log with wall clocks alone is a kernel's where it has the first line of a boot, and any is
-    where a collector's tag or dmesg's stamp says so."""
+    """Return what a place was recorded with. A kernel's log is one by its stamps or a collector's tag, or by a boot's first line with a
+    stamp: above it there may be a boot loader's many lines."""
     sources, starts = places.rows(place, "sources"), places.told(place, "kernel")
     begun = set(starts["source"]) if starts is not None else set()
+    stamped = set(starts.filter(pl.col("ts").is_not_null())["source"]) if starts is not None else set()
     told = set(sources.select("source", "clock", "kernel").iter_rows()) if sources is not None else ()
-    logs = frozenset(s for s, clock, kernel in told if kernel or clock == "printk" or clock.startswith("wall") and s in begun)
+    logs = frozenset(s for s, clock, kernel in told if kernel or clock == "printk" or s in stamped)
     lost = Lost(*(places.told(place, what) for what in TOLD))
     lossy = frozenset(name for what in TOLD for name in places.telling.get(what, ()))
     return _Seen(logs, bool(logs & begun), lost if lost else None, lossy)

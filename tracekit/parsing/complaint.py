@@ -14,7 +14,8 @@ _FAULT = (
 )
 _CARRIERS = (
     r"msi|msi-?x|msis|irqfds?|intx|gsi|pirqs?|evtchn|event channels?|"
-    r"irte|remap(?:ping|ped)?|dmar|dmar:.*|amd-vi|vt-d|iommu|smmu|smmu-?v3|gic|gicv[0-9]|(?-i:ITS)|apic|x2apic|lapic|io_page_fault|vfio|vfio-pci"
+    r"irte|(?:irq|interrupts?)[- ]remap(?:ping|ped)?|remapp(?:ing|ed) (?:irqs?|interrupts?)|intr-remap|"
+    r"dmar|dmar:.*|amd-vi|vt-d|iommu|smmu|smmu-?v3|gic|gicv[0-9]|(?-i:ITS)|apic|x2apic|lapic|io_page_fault|vfio|vfio-pci"
 )
 _HEAVY = r"msi|msi-?x|irqs?|interrupts?|vectors?|pirqs?|irte|vfio|panic|io_page_fault"
 # What drivers and firmware print at every boot: optional facilities, and counts of what went well.
@@ -33,13 +34,18 @@ _ORDINARY = (
     # DMAR: [Firmware Bug]: Your BIOS is broken; bad RMRR;  Cannot get hvm parameter CONSOLE_EVTCHN (18): -22! (each HVM guest)
     r"\[firmware bug\]|hvm parameter|out of dma mappings|"
     r"unknown symbol|^ *[a-z]{3,4}: {2,}[0-9]|eprobe_defer|error -517|: -517|^systemd(?:-[a-z]+)?\[[0-9]+\]: |"
+    # x2apic not enabled, IRQ remapping init failed: no such hardware;  arm-smmu: Failed to disable prefetcher [errata #841119]
+    r"x2apic not enabled, irq remapping|errata|invalid trigger for irq[0-9]+, assuming|"
+    # the maker of a mouse: Manufacturer: MSI;  Device [MSI MYSTIC LIGHT ]
+    r"manufacturer: msi|msi mystic|"
     # msi_ec: Your device doesn't support MSI EC: failed;  fwupd: failed to load MSI plugin
     r"(?:^|[^a-z])msi(?:[_-](?:wmi|ec|laptop)| (?:laptop|ec|plugin|update))(?:$|[^a-z])"
 )
 # What is said of MSI in passing, while something else failed.
 #   be2net 0000:04:00.0: be2net(MSI-X) link failed to come up
 #   bnxt_en 0000:17:00.0 eth0: Link Down, MSI-X intact, firmware error recovery not supported
-_PASSING = r"(?i)\(MSI(?:-?X)?\)|MSI(?:-?X)? (?:is |are )?(?:intact|enabled)"
+#   msm_cci_irq:1797 MASTER_0 error 0x10000000;  gcc-4.7 arch/x86/kvm/../../../virt/kvm/iommu.c
+_PASSING = r"(?i)\(MSI(?:-?X)?\)|MSI(?:-?X)? (?:is |are )?(?:intact|enabled)|[a-z0-9]\w*_irq: ?[0-9]+|[\w./-]*/[\w.-]+\.[ch](?:$|[^\w])"
 # A plain irq, interrupt or vector is of a PCI device, or of the irq core, or a platform's own: rtc, floppy, hpet, a sensor.
 #   smo8800 SMO8810:00: failed to obtain IRQ
 #   i801_smbus 0000:00:1f.4: Timeout waiting for interrupt!;  nvme nvme0: irq setup failed;  IRQ 24: cannot be moved
@@ -47,6 +53,12 @@ _PLAIN = r"irqs?|interrupts?|vectors?"
 _OWNED = (
     r"(?i)(?:^|[^0-9a-f])[0-9a-f]{2}:[0-9a-f]{2}\.[0-7](?:$|[^0-9a-f])|(?:^|\] )[a-z][\w-]* [a-z][a-z_-]*[0-9]+: |"
     r"(?:irq|vector)[ #:]*[0-9]+|genirq|irq_?matrix|apic|\(xen\)|xen|kvm|qemu|(?:lost|missed|missing) interrupt(?:$|[^a-z])|remap|spurious"
+)
+# What names interrupts in any program's message. In those of others than the kernel, a VMM and Xen's tools, MSI is a maker and a kind of
+# installer, GSI and APIC are products, and buttons are remapped: `openrgb[44]: MSI Mystic Light: failed to open device`.
+_CONCERNED = r"(?i)^(?:kernel|k?log|dmesg)$|qemu|kvm|virt|xen|^xl|vmm|hypervisor|vfio|dpdk|spdk"  # tags of those who set interrupts up
+_UNMISTAKABLE = (
+    r"(?i)(?:^|[^A-Za-z])(?:msi-?x|irqfds?|intx|pirqs?|evtchn|irte|dmar|amd-vi|io_page_fault|vfio|vfio-pci|iommu)(?:$|[^A-Za-z_])"
 )
 # How a message begins that has no stamp: a program, a driver with its device, a bracket, an irq. Sentences of mails do not, nor does a
 # commit's subject (`vfio/pci: fix INTx`), whose words tell what to do.
@@ -83,9 +95,18 @@ def complaints(texts: pl.Series) -> pl.Series:
     return found
 
 
-def messages(texts: pl.Series) -> pl.Series:
-    """Return which texts without a stamp begin like a message: the others are somebody's sentences."""
-    return texts.str.contains(_HEAD) & ~texts.str.contains(_TO_DO)
+def printed(peeled: pl.DataFrame) -> pl.Series:
+    """Return which complaints, without their envelopes, a program printed: they have a stamp or a prefix, or begin like a message, as
+    sentences of people do not. One that is no part of the machine's interrupts has to name these so that nothing else can be meant."""
+    text, tag = peeled["msg"], peeled["tag"]
+    stamped = peeled["ts_raw"].is_not_null() | (peeled["side"] != "kernel")
+    message = text.str.contains(_HEAD) & ~text.str.contains(_TO_DO)
+    concerned = tag.is_null() | tag.str.contains(_CONCERNED).fill_null(True)
+    return (stamped | message) & (concerned | _told(text).str.contains(_UNMISTAKABLE))
+
+
+def _told(texts: pl.Series) -> pl.Series:
+    return texts.str.replace_all(_PASSING, "")
 
 
 def _named(texts: pl.Series) -> pl.Series:
@@ -98,7 +119,7 @@ def _loud(texts: pl.Series) -> pl.Series:
 
 def _of_a_device(texts: pl.Series) -> pl.Series:
     """Return which complaints are of MSI, remapping or a passed-through device, or of the interrupt of a PCI device."""
-    told = texts.str.replace_all(_PASSING, "")
+    told = _told(texts)
     return told.str.contains(_CARRIER) | told.str.contains(_ABOUT) & told.str.contains(_OWNED)
 
 

@@ -9,7 +9,7 @@ from itertools import accumulate, chain
 import polars as pl
 
 from tracekit.parsing.capture import COPIES, RAW, RAW_SCHEMA, SMALL_SOURCE, Captured, Vocabulary, capture, split
-from tracekit.parsing.complaint import complaints, messages, weight
+from tracekit.parsing.complaint import complaints, printed, weight
 from tracekit.parsing.envelopes import Cut, Layout, constant, divided, mask_of, true_rows
 from tracekit.parsing.finder import Finder
 from tracekit.parsing.idle import Gone, without_idle
@@ -386,12 +386,8 @@ def _complaining(pieces: Sequence[_Counted]) -> list[pl.Series]:
 
 
 def _messages(seen: _Seen, rows: pl.Series) -> pl.Series:
-    """Return those of some survivors, by row, that a program printed: they have a stamp or a prefix, or read like a message."""
-    if rows.is_empty():
-        return rows
-    peeled = seen.piece.layout.peel(seen.survivors[rows])
-    stamped = peeled["ts_raw"].is_not_null() | (peeled["side"] != "kernel")
-    return rows.filter(stamped | messages(peeled["msg"]))
+    """Return those of some survivors, by row, that a program printed which can know."""
+    return rows.filter(printed(seen.piece.layout.peel(seen.survivors[rows]))) if len(rows) else rows
 
 
 def _raw(frame: pl.DataFrame, piece: _Piece) -> dict[str, pl.DataFrame]:
