@@ -41,7 +41,7 @@ _ENTITIES = (
 
 def _recorded(mark: str) -> tuple[str, str, str, str]:
     """Return a kernel's record in quotes, and what stands around it."""
-    return mark, rf"{mark}{_RECORD}", rf"""^.*?{mark}({_RECORD}(?:[^"`\\]|\\.)*?)(?:\\n)?["'`](?:[^"'`\\ ].*)?$""", "${1}"
+    return mark, rf"{mark}{_RECORD}", rf"""^.*?{mark}({_RECORD}(?:[^{mark}\\]|\\.)*?)(?:\\n)?{mark}(?:[^"'`\\ ].*)?$""", "${1}"
 
 
 def _quoted(mark: str) -> tuple[str, str, str, str]:
@@ -71,8 +71,12 @@ _KINDS: tuple[tuple[str, str, str, str], ...] = (
     ("#0", r"#0(?:33|11)", r"#011", "\t"),
     ("^[", r"\^\[\[", r"\^\[\[[0-9;]*[mK]", ""),
     ("\\[", r"\\(?:x1b|e|033|u001b)\[", r"\\(?:x1b|e|033|u001b)\[[0-9;]*[mK]", ""),
+    # Markdown's escapes, as forums store them: `\[   12.345678\] nvme\_core`; the `\_SB` of ACPI is none.
+    ("\\[.]", r"\\\[ *[0-9]+\.[0-9]{6}\\\]", r"\\([\[\]_*<>#()~.`+!\-])", "${1}"),
+    ("\\_", r"[a-z0-9]\\_[a-z0-9]", r"\\_", "_"),
     *((marks, tag, tag, "") for marks, tag in _TAGS),
     ("`", "```", "```", ""),
+    ("\\", rf"\n(?:{_BEGINS})[^\n]*[ \t]\\[ \t]*(?:\n|$)", rf"^((?:{_BEGINS}).*?)[ \t]+\\[ \t]*$", "${1}"),
     *map(_recorded, ('"', "'", "`")),
     *map(_quoted, ("`", '"', "'")),
     ("", rf"\n[ \t]*[*_]{{1,3}}(?:{_BEGINS})", rf"^[ \t]*[*_]{{1,3}}((?:{_BEGINS}).*?)[*_]{{1,3}}[ \t]*$", "${1}"),
@@ -82,6 +86,7 @@ _KINDS: tuple[tuple[str, str, str, str], ...] = (
     ("|", rf"\n[ \t]*\|(?:[^|\n]*\|)?[ \t]*(?:{_BEGINS})", rf"^[ \t]*\|(?:[^|]*\|)?[ \t]*((?:{_BEGINS}).*?)[ \t]*(?:\|[ \t]*)?$", "${1}"),
     ("|", r" \|[ \t]*\n", rf"^((?:{_BEGINS}).*?)[ \t]+\|[ \t]*$", "${1}"),
     ("", rf"\n[ \t]*{_ITEM}(?:{_BEGINS})", rf"^[ \t]*{_ITEM}({_BEGINS})", "${1}"),
+    *(("\t", r"\A\n\t[^\n]*(?:\n(?:\t[^\n]*)?)*\Z", r"^\t", ""),) * 2,  # a paste's indentation, of every line
     *((blank.strip(" "), rf"\n{blank}[ \t]*(?:{_BEGINS})", rf"^[ \t]+({_BEGINS})", "${1}") for blank in (" ", "\t")),
 )
 _BACKSPACES = next(i for i, kind in enumerate(_KINDS) if kind[0] == "\b")
