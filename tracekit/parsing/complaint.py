@@ -44,8 +44,8 @@ _ORDINARY = (
 # What is said of MSI in passing, while something else failed.
 #   be2net 0000:04:00.0: be2net(MSI-X) link failed to come up
 #   bnxt_en 0000:17:00.0 eth0: Link Down, MSI-X intact, firmware error recovery not supported
-#   msm_cci_irq:1797 MASTER_0 error 0x10000000;  gcc-4.7 arch/x86/kvm/../../../virt/kvm/iommu.c
-_PASSING = r"(?i)\(MSI(?:-?X)?\)|MSI(?:-?X)? (?:is |are )?(?:intact|enabled)|[a-z0-9]\w*_irq: ?[0-9]+|[\w./-]*/[\w.-]+\.[ch](?:$|[^\w])"
+#   msm_cci_irq:1797 MASTER_0 error 0x10000000
+_PASSING = r"(?i)\(MSI(?:-?X)?\)|MSI(?:-?X)? (?:is |are )?(?:intact|enabled)|[a-z0-9]\w*_irq: ?[0-9]+"
 # A plain irq, interrupt or vector is of a PCI device, or of the irq core, or a platform's own: rtc, floppy, hpet, a sensor.
 #   smo8800 SMO8810:00: failed to obtain IRQ
 #   i801_smbus 0000:00:1f.4: Timeout waiting for interrupt!;  nvme nvme0: irq setup failed;  IRQ 24: cannot be moved
@@ -56,6 +56,7 @@ _OWNED = (
 )
 # What names interrupts in any program's message. In those of others than the kernel, a VMM and Xen's tools, MSI is a maker and a kind of
 # installer, GSI and APIC are products, and buttons are remapped: `openrgb[44]: MSI Mystic Light: failed to open device`.
+_PATH = r"[\w./-]*/[\w.-]+"  # gcc-4.7 arch/x86/kvm/../../../virt/kvm/iommu.c
 _CONCERNED = r"(?i)^(?:kernel|k?log|dmesg)$|qemu|kvm|virt|xen|^xl|vmm|hypervisor|vfio|dpdk|spdk"  # tags of those who set interrupts up
 _UNMISTAKABLE = (
     r"(?i)(?:^|[^A-Za-z])(?:msi-?x|irqfds?|intx|pirqs?|evtchn|irte|dmar|amd-vi|io_page_fault|vfio|vfio-pci|iommu)(?:$|[^A-Za-z_])"
@@ -102,11 +103,7 @@ def printed(peeled: pl.DataFrame) -> pl.Series:
     stamped = peeled["ts_raw"].is_not_null() | (peeled["side"] != "kernel")
     message = text.str.contains(_HEAD) & ~text.str.contains(_TO_DO)
     concerned = tag.is_null() | tag.str.contains(_CONCERNED).fill_null(True)
-    return (stamped | message) & (concerned | _told(text).str.contains(_UNMISTAKABLE))
-
-
-def _told(texts: pl.Series) -> pl.Series:
-    return texts.str.replace_all(_PASSING, "")
+    return (stamped | message) & (concerned | text.str.replace_all(_PATH, "").str.contains(_UNMISTAKABLE))
 
 
 def _named(texts: pl.Series) -> pl.Series:
@@ -119,7 +116,7 @@ def _loud(texts: pl.Series) -> pl.Series:
 
 def _of_a_device(texts: pl.Series) -> pl.Series:
     """Return which complaints are of MSI, remapping or a passed-through device, or of the interrupt of a PCI device."""
-    told = _told(texts)
+    told = texts.str.replace_all(_PASSING, "")
     return told.str.contains(_CARRIER) | told.str.contains(_ABOUT) & told.str.contains(_OWNED)
 
 
