@@ -15,6 +15,12 @@ CAUSE = Unchecked(
 )
 ADVICE = "Look for the reason of the failure first (refused index, no vectors); else update the kernel, or report it with its trace."
 FREES = re.compile(r"(?:pci_)?free_msi_irqs$|pci_disable_msix?$|pci_free_irq_vectors$")  # BUG_ON(irq_has_action())
+HANDLER = re.compile(r"vfio_\w*(?:handler|eventfd)$")  # it stands in the table only where eventfd_signal() below it warns
+DROPPED = (
+    "Update the host's kernel: before 5.15 eventfd_signal() refuses while another one runs on the CPU, since then only within its own "
+    "task. Until then reset the device, or restart its guest, where it hangs."
+)
+HOW_MANY = Unchecked("how many interrupts were lost: the kernel warns once a boot", "counts of /proc/interrupts of host and guest")
 HELD = (
     "A driver gave up its vectors while a handler was still requested: free_irq() must come before pci_free_irq_vectors() or "
     "pci_disable_msi(). The driver stands in the call trace: update it, or report it with the trace."
@@ -32,7 +38,8 @@ def kernel_bug(kernel_reports: pl.DataFrame | None = None, devices: pl.DataFrame
     """The kernel reports an error of its own (WARNING, BUG, Oops) in its MSI code.
 
     What it finds: a report whose place, or one of whose first ten reliable frames, is a function of the MSI core, an MSI irq domain, or
-    VFIO's or Xen's MSI code; or whose head names a file of the MSI core.
+    VFIO's or Xen's MSI code; or whose head names a file of the MSI core. A WARNING in eventfd_signal() that a handler of VFIO called: that
+    interrupt was not given to the guest.
     Why it matters: after an Oops or BUG the device, or the machine, is lost; a WARNING on an error path marks that an enable
     or a free failed.
     Stays quiet when: such a function stands only in a lock chain, behind a question mark, beyond the tenth frame, in the dump of a task
@@ -49,7 +56,8 @@ def kernel_bug(kernel_reports: pl.DataFrame | None = None, devices: pl.DataFrame
 
 def _finding(reports: Sequence[Mapping[str, Any]], devices: pl.DataFrame | None) -> Finding:
     """Return one finding for all reports: the gravest is told."""
-    r = reports[0]
+    r = next((r for r in reports if dropped(r)), reports[0]) if reports[0]["kind"] != "oops" else reports[0]
+    lost = dropped(r)
     errno = errno_of(r)
     failed = f", the enable failed with {errno}" if errno is not None else ""
     place = f" in {r['function']}" if r["function"] else ""
@@ -57,12 +65,12 @@ def _finding(reports: Sequence[Mapping[str, Any]], devices: pl.DataFrame | None)
     stack = "" if r["function"] == r["msi_function"] else f", with {r['msi_function']} on its stack"
     subject = subject_of_report(r, devices)
     return Finding(
-        summary=f"the kernel reports: {what}{stack}{failed}",
+        summary=f"the kernel reports: {what}{stack}{failed}" + (": an interrupt of a passed-through device was lost" if lost else ""),
         grade="probable" if r["kind"] == "bare" else "proven",
         subject=subject,
-        severity="high" if r["kind"] == "oops" else "medium",
+        severity="high" if r["kind"] == "oops" or lost else "medium",
         evidence=distinct(e for w in reports[:4] for e in _evidence(w)),
-        unchecked=(CAUSE,) if r["kind"] != "oops" else (),
+        unchecked=(HOW_MANY,) if lost else (CAUSE,) if r["kind"] != "oops" else (),
         values={
             "kind": r["kind"],
             "function": r["function"],
@@ -71,8 +79,13 @@ def _finding(reports: Sequence[Mapping[str, Any]], devices: pl.DataFrame | None)
             "errno": errno,
             "reports": len(reports),
         },
-        advice=HELD if r["kind"] == "oops" and FREES.match(r["msi_function"]) else ADVICE,
+        advice=DROPPED if lost else HELD if r["kind"] == "oops" and FREES.match(r["msi_function"]) else ADVICE,
     )
+
+
+def dropped(r: Mapping[str, Any]) -> bool:
+    """Return whether eventfd_signal() returned without signalling (WARN_ON_ONCE of fs/eventfd.c) below a handler of VFIO."""
+    return r["kind"] != "oops" and HANDLER.match(r["msi_function"]) is not None
 
 
 def _oops(what: str | None) -> str:

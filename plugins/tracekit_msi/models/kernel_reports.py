@@ -16,6 +16,10 @@ MSI_CODE = re.compile(
 )
 # Files of the MSI core, in the head of a report: `at drivers/pci/msi.c:1272`, `drivers/pci/msi/msi.c:376!`.
 MSI_FILE = re.compile(r"(?:^|\bat )(?:drivers/pci/msi(?:/\w+)?|kernel/irq/msi)\.[ch]:[0-9]+")
+# An interrupt handler of VFIO: it signals an eventfd and nothing else, so it is the cause only where signalling it warns.
+HANDLER = re.compile(r"^vfio_\w*(?:handler|eventfd)$")
+SIGNAL = re.compile(r"^eventfd_signal")
+NEAREST = 3  # frames from the top in which that handler stands
 CORE = "the MSI core"  # where no function is told
 # The tracer itself, warned about by its own code.
 TRACER = re.compile(r"^(?:prepare_ftrace_return|trace_recursion|trace_test_and_set_recursion|ftrace_)")
@@ -61,6 +65,7 @@ class KernelReports(Model):
         self.open: dict[str, Report] = {}
         self.named: dict[str, Row] = {}
         self.interfaces: dict[tuple[str, str], Row] = {}
+        self.stood: dict[str, Row] = {}  # where the CPU stood, of a report whose head was cut off
         self.leaks: dict[str, tuple[Row, Row | None]] = {}  # the leak, and the line that names its interface
 
     def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
@@ -97,6 +102,8 @@ class KernelReports(Model):
 
     def on_cpu_position(self, e: Row) -> None:
         report = self._at(e)
+        if report is None and e.function is not None and SIGNAL.match(e.function):
+            self.stood[e.source] = e
         if report is not None and not report.traced:
             report.position = report.position or e
             report.function = report.function or e.function
@@ -108,7 +115,10 @@ class KernelReports(Model):
         if report is not None and (report.kind == "other" or not report.frames):
             report.traced, report.last = True, e
         else:
-            self._begin(Report(e, None, "bare", traced=True))
+            stood = self.stood.pop(e.source, None)
+            report = self._begin(Report(e, None, "bare", traced=True))
+            if stood is not None and near(stood, e, REACH, REACH_MS):
+                report.position, report.function = stood, stood.function
 
     def on_call_frame(self, e: Row) -> None:
         report = self._at(e)
@@ -120,6 +130,8 @@ class KernelReports(Model):
             self._on_purpose(report, e.frame_function)
             if report.frames <= FRAMES:
                 self._seen(report, e.frame_function, e)
+            if report.frames <= NEAREST:
+                self._signalled(report, e)
             self._chain(report, e)
 
     def _on_purpose(self, report: Report, function: str) -> None:
@@ -166,6 +178,11 @@ class KernelReports(Model):
         report.lines.append(e)
         if (report.where is None or report.where[0] == CORE) and MSI_CODE.match(function):
             report.where = function.partition(".")[0], e
+
+    def _signalled(self, report: Report, e: Row) -> None:
+        """Take the handler of VFIO that called eventfd_signal(), where that is the place of the report."""
+        if report.where is None and SIGNAL.match(report.function or "") and HANDLER.match(e.frame_function):
+            report.where = e.frame_function, e
 
     def _chain(self, report: Report, e: Row) -> None:
         """Return the frames of MSI code, and the frame that called them."""

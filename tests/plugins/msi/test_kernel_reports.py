@@ -3,7 +3,7 @@
 import pytest
 from kprobes import Trace
 
-from tracekit.testing import findings, tables
+from tracekit.testing import findings, shape, tables
 
 MSI = "__pci_enable_msix_range+0x33/0x100"
 WARNING = "WARNING: CPU: 1 PID: 11 at {}:123 {}+0x33/0x100"
@@ -160,3 +160,30 @@ def test_of_several_reports_the_gravest_is_told(parts: list[list[str]], kind: st
 def test_the_lines_of_four_reports_are_named_and_the_gravest_is_among_them() -> None:
     (f,) = [f for f in findings(log(*(warned(name) for name in ("a", "b", "c", "d")), OOPS)) if f.code == "MSI-009"]
     assert (f.values["reports"], [e.line for e in f.evidence]) == (5, [13, 14, 1, 3, 4, 6, 7, 9])
+
+
+SIGNAL = WARNING.format("fs/eventfd.c", "eventfd_signal")
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ((SIGNAL, TRACE, *frames("vfio_msihandler", "__handle_irq_event_percpu")), [("warning", "eventfd_signal", "vfio_msihandler", 1, 3)]),
+        ((SIGNAL.replace("signal+", "signal_mask+"), TRACE, " <IRQ>", *frames("vfio_send_intx_eventfd", "vfio_intx_handler")),
+         [("warning", "eventfd_signal_mask", "vfio_send_intx_eventfd", 1, 4)]),
+        (("RIP: 0010:eventfd_signal+0x89/0xa0", TRACE, *frames("vfio_msihandler")), [("bare", "eventfd_signal", "vfio_msihandler", 3, 3)]),
+        ((SIGNAL, TRACE, *frames("ioeventfd_write", "__kvm_io_bus_write", "kvm_io_bus_write", "vfio_msihandler")), []),
+        ((SIGNAL, TRACE, *frames("aio_complete")), []),
+        ((WARNING.format("kernel/sched/core.c", "try_to_wake_up"), TRACE, *frames("irqfd_wakeup", "eventfd_signal", "vfio_msihandler")), []),
+        ((TRACE, *frames("vfio_msihandler")), []),
+    ],
+)  # fmt: skip
+def test_an_interrupt_that_a_handler_of_vfio_could_not_signal(lines: tuple[str, ...], found: list[tuple[object, ...]]) -> None:
+    assert reports(*lines) == found
+
+
+def test_such_an_interrupt_is_lost() -> None:
+    text = "".join(f"[   10.00000{i}] {line}\n" for i, line in enumerate((SIGNAL, TRACE, *frames("vfio_msihandler"))))
+    (found,) = findings(text)
+    assert shape([found]) == [("MSI-009", "proven", "an unnamed device", None, [1, 3])]
+    assert (found.severity, "was lost" in found.summary, "5.15" in found.advice) == ("high", True, True)
