@@ -55,12 +55,23 @@ def of_guest(created: pl.DataFrame | None, missing: pl.DataFrame | None, hvm: se
             yield Refusal(m, "guest", None, ENODEV, subject_of(m))
 
 
-def of_device_model(refused: pl.DataFrame | None, old: pl.DataFrame | None, assigned: pl.DataFrame | None) -> Iterator[Refusal]:
-    """Yield refusals that the device model prints: errno without sign, and the guest's function, for which `assigned` names the host's."""
+def of_device_model(
+    refused: pl.DataFrame | None, old: pl.DataFrame | None, assigned: pl.DataFrame | None, unmapped: pl.DataFrame | None = None
+) -> Iterator[Refusal]:
+    """Yield refusals that the device model prints: errno without sign, and the guest's function, for which `assigned` names the host's.
+
+    `unmapped` is its note that MSI was not mapped, for functions of which no refusal is told.
+    """
+    told: set[tuple[str, str | None]] = set()
     real = {(a.source, a.guest_bdf): a for a in rows(assigned) if a.guest_bdf}
     for m in rows(refused):
         known = real.get((m.source, m.guest_bdf))
+        told.add((m.source, m.guest_bdf))
         yield Refusal(m, "device model", None, -abs(m.err), subject_of(known) if known else guest_function(m.guest_bdf))
+    for m in rows(unmapped):
+        if (m.source, m.guest_bdf) not in told:
+            known = real.get((m.source, m.guest_bdf))
+            yield Refusal(m, "device model", None, 0, subject_of(known) if known else guest_function(m.guest_bdf))
     for m in rows(old):
         yield Refusal(m, "device model", None, 0, guest_function(None))
 

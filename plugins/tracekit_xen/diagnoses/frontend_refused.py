@@ -4,10 +4,19 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Row, Unchecked, Verdict, diagnosis, in_order, subject_of
+from tracekit import ENXIO, Finding, Row, Unchecked, Verdict, diagnosis, in_order, subject_of
 from tracekit_xen.kernels import pv_sources
 from tracekit_xen.places import rows, whole
 from tracekit_xen.refusals import hvm_sources
+
+SEIZED = "See pciback's reason in dom0's log; check that dom0 has MSI on and that the device is not seized."
+# drivers/xen/xen-pciback/pciback_ops.c, xen_pcibk_enable_msi() and xen_pcibk_enable_msix()
+ADVICE = {
+    -114: "The backend has this mode on already, left from an earlier guest or driver: give the device back to pciback anew (`xl "
+    "pci-assignable-remove` and `-add`, or detach and attach it), or reset it, before the guest starts.",
+    ENXIO: "The backend has the other mode on (MSI or MSI-X), or the device does not decode memory (`lspci -vv`, Mem-): let the guest's "
+    "driver switch the other one off first, or reset the device.",
+}
 
 
 @diagnosis(
@@ -39,7 +48,8 @@ def frontend_refused(
     Why it matters: the driver falls back to a line interrupt that the guest may share, or gives up.
     Stays quiet when: an HVM guest prints the second line, which there means that no pirq was free (XEN-002).
     Affected: PV guests.
-    What to do: see dom0's log for pciback's reason: MSI off in dom0, a seized or shared device, permissive=1 missing.
+    What to do: see dom0's log for pciback's reason: MSI off in dom0, a seized or shared device, permissive=1 missing. -114: the mode is on
+    already, -6: the other one is.
     References: Linux arch/x86/pci/xen.c, xen_setup_msi_irqs(); drivers/pci/xen-pcifront.c.
     """
     hvm = hvm_sources(xen_platform, pirq_lives)
@@ -66,7 +76,7 @@ def _finding(refusals: list[Row], pv: set[str]) -> Finding:
         "proven" if sure else "probable",
         in_order(whole(r) for r in refusals),
         subject_of(first),
-        advice="See pciback's reason in dom0's log; check that dom0 has MSI on and that the device is not seized.",
+        advice=next((ADVICE[e] for e in errors if e in ADVICE), SEIZED),
         unchecked=() if sure else (Unchecked("that the guest is PV", "the guest's boot log (`Hypervisor detected: Xen PV`)"),),
         values={"errno": errors[0]} if errors else {},
     )

@@ -4,34 +4,12 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import (
-    EBUSY,
-    EEXIST,
-    EINVAL,
-    ENODEV,
-    ENOSYS,
-    EPERM,
-    Finding,
-    Shown,
-    Verdict,
-    diagnosis,
-    in_order,
-    inconclusive,
-)
-from tracekit_xen.places import at_end, times
+from tracekit import ENOSYS, EOPNOTSUPP, Finding, Row, Shown, Subject, Verdict, diagnosis, in_order, inconclusive, near
+from tracekit_xen.places import at_end, rows, times, whole
+from tracekit_xen.reasons import ERRNOS, NO_LINES, REASONS, Forced, reason_of
 from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0, refused
 
-REASONS = {
-    EPERM: ("the caller may not", "Check the toolstack's permissions for the device (`xl pci-assignable-list`, the flask policy)"),
-    EBUSY: ("the pirq or the device is busy", "Another domain or another mode of the device still holds it: detach it there first"),
-    EEXIST: ("the pirq is mapped already", "Look for two users of one pirq (XEN-001)"),
-    ENODEV: (
-        "Xen does not count the device as the caller's",
-        "Give the device back to its domain (`xl pci-assignable-remove`), or turn the IOMMU on",
-    ),
-    EINVAL: ("the request is not valid", "See whether dom0 has MSI off (`pci=nomsi`), and whether MSI and MSI-X are asked for at once"),
-    ENOSYS: ("the domain has no pirqs", "This kind of domain programs MSI natively: the caller should not ask"),
-}
+WITH = 4  # lines from a refused line interrupt to the device that is not given for it
 
 
 @diagnosis(
@@ -46,6 +24,7 @@ REASONS = {
         "op_xen_setup": refused,
         **dict.fromkeys(("xen_map_failed", "xen_pt_map_failed", "xen_pt_old_map_failed", "xen_pciback_failed", "xen_vpci_map_failed")),
         **dict.fromkeys(("xen_vpci_bind_failed", "xen_vpci_enable_failed", "xen_gsi_map_failed")),
+        **dict.fromkeys(("xen_pt_not_mapped", "libxl_pirq_refused")),
     },
     otherwise="no mapping was refused but for want of a free pirq",
 )
@@ -55,6 +34,10 @@ def map_failed(
     xen_pt_map_failed: pl.DataFrame | None = None,
     xen_pt_old_map_failed: pl.DataFrame | None = None,
     xen_pt_assigned: pl.DataFrame | None = None,
+    xen_pt_not_mapped: pl.DataFrame | None = None,
+    xen_already_mapped: pl.DataFrame | None = None,
+    libxl_pirq_refused: pl.DataFrame | None = None,
+    libxl_device_refused: pl.DataFrame | None = None,
     xen_pciback_failed: pl.DataFrame | None = None,
     xen_vpci_map_failed: pl.DataFrame | None = None,
     xen_vpci_bind_failed: pl.DataFrame | None = None,
@@ -65,27 +48,31 @@ def map_failed(
 ) -> Iterator[Finding | Verdict]:
     """Xen refused to map a device's MSI or MSI-X to a pirq.
 
-    What it finds: `xen map irq failed`, a failing xen_initdom_setup_msi_irqs, the device model's `Mapping of MSI`, or pciback's `error
-    enabling MSI`, with the errno. The lines are the refusal itself: proven.
+    What it finds: `xen map irq failed`, a failing xen_initdom_setup_msi_irqs, the device model's `Mapping of MSI` or `Can not map
+    MSI`, or pciback's `error enabling MSI`, with the errno; libxl's `xc_physdev_map_pirq`, for which a device is not given at all (medium).
+    The lines are the refusal itself: proven.
     Why it matters: the device has no MSI; its driver falls back or gives up.
     Stays quiet when: the errno is -28 (no number is free: XEN-002), or the -19 of an HVM guest, which stands for any failed allocation; a
     GSI was refused, whose device may have MSI all the same; multi-vector MSI is cut to one and succeeds.
     Affected: any release.
-    What to do: by errno: -1 policy, -16 busy, -19 the device is not the caller's, -22 invalid or MSI off in dom0.
+    What to do: by errno: -1 policy, -16 busy, -19 the device is not the caller's (of a guest's: assign it in Xen), -22
+    invalid or MSI off in dom0, of the device model a table that Xen knows as smaller.
     References: Linux arch/x86/pci/xen.c; QEMU hw/xen/xen_pt_msi.c; Linux drivers/xen/xen-pciback/pciback_ops.c.
     """
     found: dict[tuple[str, int], list[Refusal]] = {}
     for r in (
         *of_dom0(xen_map_failed, op_xen_setup, hvm_sources(xen_platform, None, op_xen_setup, xen_events_said)),
-        *of_device_model(xen_pt_map_failed, xen_pt_old_map_failed, xen_pt_assigned),
+        *of_device_model(xen_pt_map_failed, xen_pt_old_map_failed, xen_pt_assigned, xen_pt_not_mapped),
         *of_backend(xen_pciback_failed, xen_vpci_map_failed),
         *of_backend(None, xen_vpci_enable_failed),
         *of_backend(None, _with_errno(xen_vpci_bind_failed)),
     ):
         if not r.starved:
             found.setdefault((r.subject.label, r.errno), []).append(r)
+    forced = Forced(xen_already_mapped)
     for refusals in found.values():
-        yield _finding(refusals)
+        yield _finding(refusals, forced)
+    yield from _of_lines(libxl_pirq_refused, libxl_device_refused)
     if xen_gsi_map_failed is not None:  # holds only where nothing was found
         said = f"Xen refused line interrupts (GSI), {times(xen_gsi_map_failed.height)} in the log; no line names the device"
         yield inconclusive(said, "dmesg of dom0 from its boot on, with the messages of the drivers")
@@ -96,16 +83,55 @@ def _with_errno(frame: pl.DataFrame | None) -> pl.DataFrame | None:
     return frame.filter(pl.col("ret").is_not_null()) if frame is not None else None
 
 
-def _finding(refusals: list[Refusal]) -> Finding:
+def _of_lines(refused_lines: pl.DataFrame | None, refused_devices: pl.DataFrame | None) -> Iterator[Finding]:
+    """Yield what libxl says: a line interrupt was refused, and the device with it; one finding a domain and device."""
+    devices = sorted(rows(refused_devices), key=lambda r: (r.source, r.line))
+    found: dict[str, list[tuple[Row, Row | None]]] = {}
+    at = 0
+    for m in sorted(rows(refused_lines), key=lambda r: (r.source, r.line)):
+        while at < len(devices) and (devices[at].source, devices[at].line) < (m.source, m.line):
+            at += 1
+        below = devices[at] if at < len(devices) and near(m, devices[at], WITH) and devices[at].domid == m.domid else None
+        bdf = _full(below.sbdf) if below else None
+        found.setdefault(bdf or f"dom{m.domid}" if m.domid is not None else bdf or "guest", []).append((m, below))
+    for label, pairs in found.items():
+        yield _line_refused(label, pairs)
+
+
+def _full(sbdf: str) -> str:
+    """Return a function that libxl prints without leading zeros: `0:3:0.0`."""
+    segment, bus, rest = sbdf.split(":")
+    return f"{segment:0>4}:{bus:0>2}:{rest:0>4}"
+
+
+def _line_refused(label: str, pairs: list[tuple[Row, Row | None]]) -> Finding:
+    first, below = pairs[0]
+    errno = next((number for text, number in ERRNOS.items() if text in first.reason), 0)
+    reason, advice = NO_LINES if errno in (ENOSYS, EOPNOTSUPP) else REASONS.get(errno, ("", "See `xl dmesg` at that time"))
+    whose = f" for dom{first.domid}" if first.domid is not None else ""
+    return Finding(
+        f"Xen refused to map the line interrupt {first.irq} of {label if below else 'a device'}{whose} ({first.reason.strip()}), "
+        "and the device was not given" + (f": {reason}" if reason else ""),
+        "proven" if below else "probable",
+        in_order(whole(r) for pair in pairs for r in pair if r is not None),
+        Subject(label, "pci", label) if below else Subject(label, "domain"),
+        severity="medium",
+        advice=f"{advice}.",
+        values={"errno": errno, "refusals": len(pairs)},
+    )
+
+
+def _finding(refusals: list[Refusal], forced: Forced) -> Finding:
     first = refusals[0]
-    reason, advice = REASONS.get(first.errno, ("", "See what the hypervisor's log says at that time"))
+    numbers = [m for r in refusals if (m := forced.above(r)) is not None]
+    reason, advice = reason_of(first, numbers[0] if numbers else None)
     errno = f" with {first.errno}" if first.errno else ""
     by_dom0 = all(r.by == "backend" for r in refusals)  # whether Xen was asked at all is not told
     who = "dom0 could not enable MSI of {} for its guest" if by_dom0 else "Xen refused to map MSI of {}"
     return Finding(
         f"{who.format(first.subject.label)}{errno}, {times(len(refusals))} in the log" + (f": {reason}" if reason else ""),
         "proven",
-        in_order(at_end(r.row) for r in refusals),
+        in_order([*(whole(m, "cause") for m in numbers), *(at_end(r.row) for r in refusals)]),
         first.subject,
         advice=f"{advice}.",
         values={"errno": first.errno, "refusals": len(refusals)},

@@ -5,12 +5,17 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, in_order, near, subject_of
+from tracekit import CAP_MSI, CAP_MSIX, Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, in_order, near, subject_of
 from tracekit_xen.kernels import pv_sources
 from tracekit_xen.places import rows, times, whole
 
 ACCESSORS = re.compile(r"^(__pci_write_msi_msg|pci_msix_(un)?mask|pci_msi_(un)?mask|msix_[a-z_]+|__pci_enable_msix_range)\b")
 WRITE_TO_READ_ONLY = re.compile(r"^(Oops: )?0003 ")
+HIDDEN = "The device tells a table that its BARs do not hold, or vPCI lacked memory: see Xen's lines above, and lspci -vv of it."
+OVERLAP = (
+    "See lspci -vv of the device: a BAR at 0 has no address yet. The firmware or dom0 has to place its BARs where nothing else is mapped; "
+    "update Xen."
+)
 AWAY = 40  # lines between the head of a report and its RIP
 
 
@@ -31,6 +36,8 @@ def msix_table_fault(
     xen_pv_sign: pl.DataFrame | None = None,
     xen_vpci_hidden: pl.DataFrame | None = None,
     xen_vpci_table_wrong: pl.DataFrame | None = None,
+    xen_vpci_masked: pl.DataFrame | None = None,
+    xen_vpci_overlap: pl.DataFrame | None = None,
     xen_platform: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """The MSI-X table or the message of a passed-through device could not be written, or what was read from it is garbage.
@@ -38,7 +45,8 @@ def msix_table_fault(
     What it finds: (a) Xen's `Unsupported MSI delivery mode N for DomD` (7 is what a Linux HVM guest writes for a pirq that nothing binds,
     or a word of all ones, read while the device was in reset or gone), or `Failed to map ... MSI-X table page`: proven. (b) Under Xen, a
     fault of a write to a read-only page with its PC in an accessor of the table: probable, as Xen keeps these pages read-only. (c) vPCI's
-    `MSI-X ... table ... outside of BAR` and `fail to add MSIX ctrl handler`: the domain sees no MSI-X.
+    `MSI-X ... table ... outside of BAR`, `existing mapping ... clobbers MSIX MMIO area`, `fail to add MSIX ctrl handler` and `init
+    legacy cap 17 fail` (5 is MSI): the domain sees no MSI-X.
     Why it matters: interrupts of that device never arrive.
     Stays quiet when: the same fault comes without Xen (MSI-009); the hypervisor reports another page fault.
     Affected: Xen with pass-through, any release.
@@ -51,9 +59,12 @@ def msix_table_fault(
     for r in rows(xen_msix_table):
         summary = f"Xen could not map the MSI-X table of {subject_of(r).label}: {r.ret}"
         yield Finding(summary, "proven", (whole(r),), subject_of(r), values={"errno": r.ret})
-    unusable = {r.bdf: r for r in rows(xen_vpci_hidden, xen_vpci_table_wrong)}  # why, rather than that it is hidden for it
-    for bdf in unusable:
-        yield _hidden([r for r in rows(xen_vpci_hidden, xen_vpci_table_wrong) if r.bdf == bdf], unusable[bdf])
+    masked = xen_vpci_masked.filter(pl.col("capability").is_in([CAP_MSI, CAP_MSIX])) if xen_vpci_masked is not None else None
+    told: dict[str, list[Row]] = {}
+    for r in rows(masked, xen_vpci_hidden, xen_vpci_overlap, xen_vpci_table_wrong):
+        told.setdefault(r.bdf, []).append(r)
+    for mine in told.values():
+        yield _hidden(mine, mine[-1])  # why, rather than that it is hidden for it
     kernels = {r.source for r in rows(xen_platform)} | pv_sources(xen_platform, cpu_position, call_frame, xen_pv_sign)
     faults = [(head, pc) for head in rows(kernel_oops) if head.source in kernels and (pc := _position(head, cpu_position))]
     for head, pc in faults:
@@ -63,14 +74,18 @@ def msix_table_fault(
 
 def _hidden(told: list[Row], why: Row) -> Finding:
     """Report that vPCI found the table where it cannot be, or could not set it up, and shows the domain a function without MSI-X."""
-    what = getattr(why, "wrong", None)
-    reason = f"its table is {what.strip()}" if what else f"vPCI could not set it up ({why.ret})"
+    what, over = getattr(why, "wrong", None), hasattr(why, "mfn")
+    if over:
+        reason = f"something is mapped in the domain at {why.gfn:#x} already, where its table is"
+    else:
+        reason = f"its table is {what.strip()}" if what else f"vPCI could not set it up ({why.ret})"
+    plain = all(getattr(r, "capability", CAP_MSIX) == CAP_MSI for r in told)
     return Finding(
-        f"Xen hides MSI-X of {subject_of(why).label} from its domain: {reason}",
+        f"Xen hides MSI{'' if plain else '-X'} of {subject_of(why).label} from its domain: {reason}",
         "proven",
         in_order(whole(r) for r in told),
         subject_of(why),
-        advice="The device tells a table that its BARs do not hold, or vPCI lacked memory: see Xen's lines above, and lspci -vv of it.",
+        advice=OVERLAP if over else HIDDEN,
         values={"errno": getattr(why, "ret", None)},
     )
 

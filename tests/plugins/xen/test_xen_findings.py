@@ -430,3 +430,107 @@ def test_vt_d_of_xen_says_that_its_table_is_full() -> None:
     said = "(XEN) [VT-D]drivers/passthrough/vtd/intremap.c:551: {} intremap index (65536) larger than maximum index (65535){}\n"
     assert [(f.code, f.grade) for f in findings(said.format("MSI", "!"))] == [("VEC-005", "proven")]
     assert findings(said.format("IO-APIC", "")) == []
+
+
+OVERLAP = "(XEN) d0v0 0000:03:00.0: existing mapping (mfn: 1c1880 type: 0) at 0 clobbers MSIX MMIO area\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines", "said"),
+    [
+        (OVERLAP, [1], "MSI-X of"),
+        ("(XEN) d0 0000:03:00.0: init legacy cap 17 fail rc=-17, mask it\n", [1], "MSI-X of"),
+        ("(XEN) d0 0000:03:00.0: init legacy cap 5 fail rc=-12, mask it\n", [1], "MSI of"),
+        (OVERLAP + "(XEN) d0 0000:03:00.0: init legacy cap 17 fail rc=-17, mask it\n", [1, 2], "something is mapped"),
+    ],
+)
+def test_vpci_masks_a_capability(text: str, lines: list[int], said: str) -> None:
+    (found,) = findings(text)
+    assert shape([found]) == [("XEN-009", "proven", "0000:03:00.0", None, lines)]
+    assert said in found.summary
+
+
+def test_vpci_masks_a_capability_that_is_not_of_interrupts() -> None:
+    assert xen("(XEN) d0 0000:03:00.0: init legacy cap 1 fail rc=-12, mask it\n") == []
+    assert xen("(XEN) d0 0000:03:00.0: init extended cap 16 fail rc=-12, mask it\n") == []
+
+
+MODEL = "[00:09.0] msi_msix_setup: Error: Mapping of {} (err: {}, vec: 0xef, entry {})\n"
+PCIBACK = "[  1.000000] pciback 0000:3b:00.1: xen map irq failed {} for {} domain\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (PCIBACK.format(-19, 32752), "Give the device back to its domain"),
+        (PCIBACK.format(-19, 1), "Assign the device to the guest in Xen"),
+        (MODEL.format("MSI", 19, "0x0"), "Assign the device to the guest in Xen"),
+        (MODEL.format("MSI-X", 22, "0x3"), "whether its table has grown"),
+        (MODEL.format("MSI-X", 22, "0x0"), "See `xl dmesg`"),
+        (MODEL.format("MSI", 22, "0x0"), "See `xl dmesg`"),
+        (PCIBACK.format(-22, 1), "pci=nomsi"),
+    ],
+)
+def test_what_to_do_depends_on_who_was_refused(text: str, said: str) -> None:
+    (found,) = findings(text)
+    assert (found.code, said.replace("whether its", "where its") in found.advice) == ("XEN-005", True)
+
+
+FORCED = "(XEN) irq.c:2812: dom0: -1:-1 already mapped to {}\n"
+BUSY = "(XEN) vmsi.c:762:d0v0 0000:03:00.0: failed to map PIRQ: -16\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines", "forced"),
+    [
+        (FORCED.format(-640) + BUSY, [1, 2], True),
+        (FORCED.format(640) + BUSY, [2], False),
+        (FORCED.format(-640) + "(XEN) x\n" * 4 + BUSY, [6], False),
+        (BUSY + FORCED.format(-640), [1], False),
+        (FORCED.format(-640) + BUSY.replace("-16", "-22"), [2], False),
+    ],
+)
+def test_a_number_unbound_by_force_is_of_the_same_domain(text: str, lines: list[int], forced: bool) -> None:
+    (found,) = [f for f in findings(text) if f.code == "XEN-005"]
+    assert shape([found]) == [("XEN-005", "proven", "0000:03:00.0", None, lines)]
+    assert ("No other domain" in found.advice, "unbound by force" in found.summary) == (forced, forced)
+
+
+NOT_MAPPED = "[00:{}.0] xen_pt_msgctrl_reg_write: Warning: Can not map MSI (register: 81)!\n"
+
+
+def test_the_device_model_did_not_map_msi() -> None:
+    real = "[00:0a.0] xen_pt_realize: Real physical device 3b:00.2 registered successfully\n"
+    assert xen(real + NOT_MAPPED.format("0a")) == [("XEN-005", "proven", "0000:3b:00.2", None, [2])]
+    assert xen(MODEL.format("MSI", 19, "0x0") + NOT_MAPPED.format("09")) == [("XEN-005", "proven", "guest's 00:09.0", None, [1])]
+
+
+LIBXL = "libxl: error: libxl_pci.c:1461:pci_add_dm_done: {}xc_physdev_map_pirq irq=19 (error=-1): {}\n"
+GIVEN_UP = "libxl: error: libxl_pci.c:1809:device_pci_add_done: Domain {}:libxl__device_pci_add failed for PCI device 0:2:0.1 (rc -3)\n"
+
+
+def test_a_line_that_libxl_cannot_map_takes_the_device_with_it() -> None:
+    text = LIBXL.format("Domain 4:", "Function not implemented")
+    assert xen(text + GIVEN_UP.format(4)) == [("XEN-005", "proven", "0000:02:00.1", None, [1, 2])]
+    assert xen(text + GIVEN_UP.format(5)) == [("XEN-005", "probable", "dom4", None, [1])]
+    assert xen(LIBXL.format("", "Operation not permitted")) == [("XEN-005", "probable", "guest", None, [1])]
+    assert xen(GIVEN_UP.format(4)) == []
+    (found,) = findings(text)
+    assert (found.severity, "PVH" in found.advice) == ("medium", True)
+
+
+@pytest.mark.parametrize(
+    ("errno", "said"), [(-114, "has this mode on already"), (-6, "the other mode on"), (-22, "check that dom0 has MSI on")]
+)
+def test_what_pciback_answers_tells_what_to_do(errno: int, said: str) -> None:
+    (found,) = findings(PV + f"[    7.239684] e1000e 0000:00:00.0: Xen PCI frontend error: {errno}!\n")
+    assert (found.code, said in found.advice) == ("XEN-008", True)
+
+
+def test_a_refused_channel_names_the_domain_alone_in_old_builds() -> None:
+    refused = "[    1.100000] xen:events: Failed to obtain physical IRQ 60\n"
+    old = "(XEN) event_channel.c:271:d1 EVTCHNOP failure: error -17\n"
+    assert xen(HVM + bound(1.0, "0000:00:04.0", 101, 60) + refused, hypervisor=old) == xen(
+        HVM + bound(1.0, "0000:00:04.0", 101, 60) + refused, hypervisor=old.replace("d1 ", "d1v0 ")
+    )
+    assert xen(old) == []
