@@ -27,14 +27,21 @@ INTX = (pl.col("index") == VFIO_INTX) & (pl.col("data") == "eventfd")
 REASONS = {
     BUSY: (
         "its line is shared with another device, and it cannot mask INTx itself",
-        "Give the devices that share the line to one guest after another, move one to another slot, or use a driver with MSI (nointxmask=1 "
-        "asks for an unshared line).",
+        "See who shares the line (/proc/interrupts): unbind a driver of the host there, move one of the devices to another slot, or use a "
+        "driver with MSI.",
     ),
     INVALID: (
         "another interrupt index of it (MSI or MSI-X) is still on",
         "The client must disable MSI or MSI-X before it enables INTx: update the client, or reset the device.",
     ),
 }
+
+# Whose handler has the line already: another guest's, or a driver of the host.
+SHARED_BY_GUEST = "Give the devices that share the line to one guest after another, move one to another slot, or use a driver with MSI."
+SHARED_BY_HOST = (
+    "Unbind the host's driver that has the line ({}), move one of the devices to another slot, or use a driver with MSI in the guest. "
+    "Where nointxmask=1 is set for vfio_pci, that is why an unshared line was asked for: take it away."
+)
 
 
 def busy(index: int | None, data: str | None, ret: int | None) -> bool:
@@ -65,7 +72,7 @@ def intx_setup_failed(
     Why it matters: the device has no interrupt until its guest turns MSI on; most VMs do not start.
     Stays quiet when: the message is about MSI or MSI-X (VFIO-003, VFIO-004).
     Affected: functions without DisINTx on a shared line (EBUSY); clients that leave MSI or MSI-X on (EINVAL).
-    What to do: EBUSY: see who shares the line; EINVAL: update the client.
+    What to do: EBUSY: see who shares the line, and unbind a driver of the host there; EINVAL: update the client.
     References: drivers/vfio/pci/vfio_pci_intrs.c, vfio_intx_enable(); QEMU hw/vfio/pci.c, vfio_intx_enable().
     """
     told = rows_where(qemu_signaling_failed, (pl.col("kind") == "INTX") & (pl.col("action") == "TRIGGER"))
@@ -105,6 +112,8 @@ def _finding(name: str | None, told: list[dict[str, Any]], mismatched: list[dict
     reason = told[0]["reason"].strip() if told else BUSY
     means, advice = next((m for text, m in REASONS.items() if text in reason), ("", "See the host's kernel log for the reason."))
     other = mismatched[0]["other_action"] if mismatched else None
+    if other and means == REASONS[BUSY][0]:
+        advice = SHARED_BY_GUEST if other.startswith("vfio-intx") else SHARED_BY_HOST.format(other)
     shared = f"; line {mismatched[0]['irq']} is {other}'s" if other else ""
     label = name or "an unnamed device"
     bdf = name if name and "." in name and ":" in name else None

@@ -1,15 +1,15 @@
 """VFIO-013: a VM with a passed-through device did not start, for a reason that is none of its interrupts."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
 from tracekit import HOST, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, span
-from tracekit_vfio.options import host_of
+from tracekit_vfio.mappings import REASONS, errno_of, refused
+from tracekit_vfio.options import at_place, host_of
 
 RECORD = "the whole log of QEMU from its command line on, and dmesg of the host"
-PEER = r"Bad address|Invalid argument|File exists"  # another device's BAR, which QEMU maps too and can do without
 MEMORY = r"memory listener initiali[sz]ation failed|vfio_dma_map|vfio_container_dma_map|VFIO_MAP_DMA"
 REMAPPING = r"Operation not permitted|allow_unsafe_interrupts"  # VFIO-011
 KINDS = {
@@ -17,9 +17,14 @@ KINDS = {
         "its firmware wants a 1:1 mapping of memory, which a guest's domain does not have",
         "Ask the platform's vendor for a firmware without reserved regions for the device, or use another slot or device.",
     ),
-    "memory": (
-        "the guest's memory could not be locked or mapped for DMA",
-        "Raise the limit of locked memory of the VM (memlock, dma_entry_limit of vfio_iommu_type1), or give the guest less memory.",
+    "token": (
+        "the token that the user of a VF must give is wrong or missing",
+        "Give it by QEMU's vf-token= (the user of the physical function sets it), or take the physical function off vfio-pci: then a VF "
+        "takes none.",
+    ),
+    "models": (
+        "no IOMMU driver of VFIO is loaded in the host",
+        "Load vfio_iommu_type1 (on POWER vfio_iommu_spapr_tce), and see that the IOMMU is on.",
     ),
     "group": (
         "its IOMMU group could not be opened or attached",
@@ -32,6 +37,21 @@ KINDS = {
     "virtual functions": (
         "it is a physical function whose VFs are on",
         "Switch its VFs off (sriov_numvfs) before it goes to vfio-pci.",
+    ),
+}
+
+Outcome = Literal["not given", "ended", "untold"]
+WORDS: dict[Outcome, tuple[str, Literal["proven", "possible"], str]] = {
+    "not given": (
+        "{} was not given to its guest: {}; no interrupt was set up, and MSI is not the cause",
+        "proven",
+        "that the VM did not start with another try",
+    ),
+    "ended": ("QEMU ended, and the guest that had {} with it: {}; MSI is not the cause", "proven", "which device or memory was added then"),
+    "untold": (
+        "a DMA mapping of {} was refused, which its user may have done without: {}; MSI is not the cause",
+        "possible",
+        "that the device's user, a VM or a driver in user space, gave up for it",
     ),
 }
 
@@ -58,15 +78,20 @@ def never_started(
     dpdk_group_refused: pl.DataFrame | None = None,
     qemu_irq_info_failed: pl.DataFrame | None = None,
     qemu_capability_failed: pl.DataFrame | None = None,
+    vmm_table_unmapped: pl.DataFrame | None = None,
     kvmtool_irqs_unfit: pl.DataFrame | None = None,
     kvmtool_setup_failed: pl.DataFrame | None = None,
     vfio_pf_refused: pl.DataFrame | None = None,
+    vfio_vf_token: pl.DataFrame | None = None,
+    vfio_vf_captured: pl.DataFrame | None = None,
+    qemu_dma_stopped: pl.DataFrame | None = None,
+    qemu_group_given_up: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """The device was never given to a guest: its container, group or memory was refused before any interrupt was set up.
 
     What it finds: a container that could not be set up, a group that is not viable or not opened, guest memory that could not be locked or
     mapped, a device whose firmware wants a 1:1 mapping or whose capabilities its VM manager cannot use, a physical function whose VFs are
-    on. It informs and is no alarm.
+    on, a VF whose token is missing. It informs and is no alarm. Of a refused mapping alone it is possible: the user may have done without.
     Why it matters: the guest has no device, so no interrupts; vectors, masks and remapping are not to blame.
     Stays quiet when: the refusal is for want of interrupt remapping (VFIO-011), or a BAR of another device could not be mapped, which QEMU
     goes on without.
@@ -74,25 +99,27 @@ def never_started(
     What to do: by kind: firmware's reserved regions, the limit of locked memory, the devices of the group.
     References: QEMU hw/vfio/container.c; drivers/iommu/iommu.c, __iommu_device_set_domain(); drivers/vfio/vfio_iommu_type1.c.
     """
+    failed, stopped = _rows(_of_memory(qemu_container_failed, True)), _rows(qemu_dma_stopped)
+    mapped = [*_rows(vfio_memlock_exceeded), *refused(qemu_map_failed, [*failed, *stopped])]
+    of_token, of_group = _without_token(qemu_group_absent, vfio_vf_captured)
     found = {
         "firmware": _rows(iommu_one_to_one, iommu_reserved_memory),
-        "memory": _rows(vfio_memlock_exceeded, _mapped(qemu_map_failed), _of_memory(qemu_container_failed, True)),
-        "group": _rows(
-            _of_memory(qemu_container_failed, False),
-            _attached(qemu_set_iommu_failed),
-            qemu_group_unopened,
-            qemu_group_absent,
-            qemu_group_refused,
-            qemu_no_iommu,
-            dpdk_group_refused,
-        ),
-        "capability": _rows(qemu_irq_info_failed, qemu_capability_failed, kvmtool_irqs_unfit, kvmtool_setup_failed),
+        "memory": [*mapped, *failed, *(stopped if mapped or failed else [])],
+        "token": [*_rows(vfio_vf_token), *of_token],
+        "models": _rows(qemu_no_iommu),
+        "group": [
+            *_rows(_of_memory(qemu_container_failed, False), _attached(qemu_set_iommu_failed), qemu_group_unopened),
+            *of_group,
+            *_rows(qemu_group_refused, dpdk_group_refused),
+        ],
+        "capability": _rows(qemu_irq_info_failed, qemu_capability_failed, vmm_table_unmapped, kvmtool_irqs_unfit, kvmtool_setup_failed),
         "virtual functions": _rows(vfio_pf_refused),
     }
     kinds = [kind for kind, rows in found.items() if rows]
     if kinds:
         # The container fails for what stands before: the first kind is the reason, the others its consequence.
-        yield _finding(kinds[0], [r for kind in kinds for r in found[kind]])
+        rows = [r for kind in kinds for r in found[kind]]
+        yield _finding(kinds[0], [*rows, *_rows(qemu_group_given_up)], _outcome(kinds, failed, mapped, stopped))
     else:
         yield clear("no container, group or memory was refused to a guest")
 
@@ -101,9 +128,23 @@ def _rows(*frames: pl.DataFrame | None) -> list[dict[str, Any]]:
     return [r for f in frames if f is not None for r in f.to_dicts()]
 
 
-def _mapped(frame: pl.DataFrame | None) -> pl.DataFrame | None:
-    """Mappings of memory; those of another device's registers may fail."""
-    return frame.filter(~pl.coalesce("reason", "errno_text").str.contains(PEER)) if frame is not None else None
+def _outcome(kinds: list[str], failed: list[dict[str, Any]], mapped: list[dict[str, Any]], stopped: list[dict[str, Any]]) -> Outcome:
+    """Return what came of it: of a mapping alone it is not told, as a guest or a driver in user space may have gone on."""
+    if kinds != ["memory"] or failed or any("-device" in (r.get("where") or "") for r in mapped):
+        return "not given"
+    return "ended" if stopped else "untold"
+
+
+def _without_token(absent: pl.DataFrame | None, captured: pl.DataFrame | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """VFs of a PF that vfio-pci has, which the kernel did not open, with the line that tells of it; and the other refusals.
+
+    Of such a VF that errno is the token's alone (vfio_pci_validate_vf_token).
+    """
+    held = {r["vf"]: r for r in _rows(captured)}
+    refusals = _rows(absent)
+    of_token = [r for r in refusals if r["bdf"] in held and "Permission denied" in (r["why"] or "")]
+    others = [r for r in refusals if r not in of_token] if of_token else refusals
+    return [*of_token, *(dict(held[b], bdf=b) for b in dict.fromkeys(r["bdf"] for r in of_token))], others
 
 
 def _of_memory(frame: pl.DataFrame | None, is_so: bool) -> pl.DataFrame | None:
@@ -115,16 +156,23 @@ def _attached(frame: pl.DataFrame | None) -> pl.DataFrame | None:
     return frame.filter(~pl.col("reason").str.contains(REMAPPING)) if frame is not None else None
 
 
-def _finding(kind: str, rows: list[dict[str, Any]]) -> Finding:
+def _finding(kind: str, rows: list[dict[str, Any]], outcome: Outcome) -> Finding:
     first: Mapping[str, Any] = rows[0]
-    bdf = next((named for r in rows if (named := r.get("bdf") or host_of(r.get("where")))), None)
-    means, advice = KINDS[kind]
+    bdf = next((named for r in rows if (named := r.get("bdf") or _named(r))), None)
+    errno = next((e for r in rows if (e := r.get("errno") or errno_of(r))), None) if kind == "memory" else None
+    means, advice = REASONS.get(errno, REASONS[None]) if kind == "memory" else KINDS[kind]
+    words, grade, open_question = WORDS[outcome]
     return Finding(
-        f"{bdf or 'a device'} was not given to its guest: {means}; no interrupt was set up, and MSI is not the cause",
-        "proven",
+        words.format(bdf or "a device", means),
+        grade,
         distinct(e for r in rows[:8] for e in span(r["source"], r["line"], role="cause" if r is first else "effect")),
         Subject(bdf, bdf=bdf) if bdf else HOST,
         advice=advice,
-        unchecked=(Unchecked("that the VM did not start with another try", RECORD),),
-        values={"kind": kind, "lines": len(rows)},
+        unchecked=(Unchecked(open_question, RECORD),),
+        values={"kind": kind, "lines": len(rows), **({"errno": errno} if kind == "memory" else {})},
     )
+
+
+def _named(row: Mapping[str, Any]) -> str | None:
+    """Return the function of QEMU's option, or of the place that acrn-dm tells."""
+    return host_of(row.get("where") or row.get("option")) or at_place(row.get("place"))

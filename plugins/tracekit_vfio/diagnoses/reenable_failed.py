@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, distinct, span, subject_of, unnamed
+from tracekit_vfio.client_messages import by_dpdk, by_qemu_itself
 from tracekit_vfio.diagnoses.resize_window import CALLS
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count), from before the guest starts"
@@ -32,6 +33,7 @@ def failed_after_a_disable(kind: str | None) -> bool:
         "windows": failed_after_a_disable,
         **dict.fromkeys(("qemu_enable_vectors_failed", "qemu_enable_msix_failed", "qemu_msi_failed", "qemu_msi_fds_failed")),
         **dict.fromkeys(("kvmtool_set_irqs_failed", "kvmtool_msix_failed", "qemu_notifiers_failed", "vmm_complaint")),
+        "qemu_assertion_failed": None,
     },
     otherwise="no enable failed after a disable",
 )
@@ -46,6 +48,8 @@ def reenable_failed(
     kvmtool_msix_failed: pl.DataFrame | None = None,
     qemu_notifiers_failed: pl.DataFrame | None = None,
     vmm_complaint: pl.DataFrame | None = None,
+    dpdk_probed: pl.DataFrame | None = None,
+    qemu_assertion_failed: pl.DataFrame | None = None,
     vfio_msi_setup: pl.DataFrame | None = None,
     vfio_msi_enable: pl.DataFrame | None = None,
     vfio_msi_disable: pl.DataFrame | None = None,
@@ -53,7 +57,8 @@ def reenable_failed(
     """After a disable the enable failed: the device is left without vectors, or with a few that depend on the order of events.
 
     What it finds: SET_IRQS that disables vectors which worked, then an enable that returns an error, and no enable that works after it.
-    A client's message that it could not enable vectors says the same, without the order.
+    A client's message that it could not enable vectors says the same, without the order. DPDK's is of a first enable (medium), and an
+    assertion of QEMU's about MSI or KVM's interrupt routes ends the guest (high).
     Why it matters: the guest believes that its vectors are on; the device is deaf until the guest or the device is restarted.
     Stays quiet when: nothing had been enabled before in this open (then only the reason is reported), a smaller retry works, or the device
     is closed at once.
@@ -62,6 +67,7 @@ def reenable_failed(
     References: QEMU hw/vfio/pci.c, vfio_msix_vector_do_use(); Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_enable().
     """
     found = False
+    of_dpdk = vmm_complaint.filter(pl.col("client").str.starts_with("EAL")) if vmm_complaint is not None else None
     frames = (
         qemu_enable_vectors_failed,
         qemu_enable_msix_failed,
@@ -70,7 +76,7 @@ def reenable_failed(
         qemu_notifiers_failed,
         kvmtool_set_irqs_failed,
         kvmtool_msix_failed,
-        vmm_complaint,
+        vmm_complaint.filter(~pl.col("client").str.starts_with("EAL").fill_null(False)) if vmm_complaint is not None else None,
     )
     told = [
         e for f in frames if f is not None for m in f.head(2).iter_rows(named=True) for e in span(m["source"], m["line"], role="effect")
@@ -81,6 +87,8 @@ def reenable_failed(
         yield replace(finding, evidence=(*finding.evidence, *told)) if len(sure) == 1 else finding
     if not found:
         yield from _from_messages(frames, windows)
+        yield from by_dpdk(of_dpdk, dpdk_probed)
+    yield from by_qemu_itself(qemu_assertion_failed)
 
 
 def _after_others(

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Verdict, clear, diagnosis, distinct, inconclusive, numbered, span, times
+from tracekit import HOST, Finding, Subject, Verdict, clear, diagnosis, distinct, inconclusive, numbered, span, times
 from tracekit_vfio.models.vector_windows import as_bdf
 
 RECORD = "QEMU -trace 'vfio_msi*', or the host's dmesg"
@@ -17,7 +17,7 @@ MOST = 6  # times a vector was unmasked that are shown
     code="VFIO-010",
     severity="info",
     record=RECORD,
-    needs_any=("vfio_msi_interrupt", "vfio_bypass_failed"),
+    needs_any=("vfio_msi_interrupt", "vfio_bypass_failed", "kvm_bypass_failed"),
     absent="no vfio_msi_interrupt of QEMU's trace and no kernel's note about a bypass: what goes through QEMU is not recorded",
 )
 def slow_path(
@@ -25,11 +25,12 @@ def slow_path(
     vfio_msix_vector_do_use: pl.DataFrame | None = None,
     vfio_msix_vector_release: pl.DataFrame | None = None,
     vfio_bypass_failed: pl.DataFrame | None = None,
+    kvm_bypass_failed: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """Interrupts of a vector are handed to the guest by QEMU itself, or without posted delivery.
 
-    What it finds: two or more `vfio_msi_interrupt` of a vector that the guest has unmasked, or the kernel's note that the bypass producer
-    of a vector was not registered.
+    What it finds: two or more `vfio_msi_interrupt` of a vector that the guest has unmasked, or the kernel's note that the bypass of a
+    vector was not set up: by VFIO (the producer), by KVM (the consumer, its posted entry), which names no device.
     Why it matters: performance only; every interrupt costs a wake-up of QEMU.
     Stays quiet when: the vector is masked, or it is the first interrupt after a mask.
     Affected: any release.
@@ -37,6 +38,8 @@ def slow_path(
     References: QEMU hw/vfio/pci.c, vfio_msi_interrupt(); Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_set_vector_signal().
     """
     findings = [*_through_qemu(vfio_msi_interrupt, vfio_msix_vector_do_use, vfio_msix_vector_release), *_unposted(vfio_bypass_failed)]
+    if kvm_bypass_failed is not None and vfio_bypass_failed is None:  # else VFIO says of the same vectors whose they are
+        findings.append(_by_kvm(kvm_bypass_failed))
     yield from findings
     if not findings and vfio_msix_vector_do_use is None:
         yield inconclusive("interrupts went through QEMU; whether their vectors were masked is not recorded", RECORD)
@@ -98,3 +101,17 @@ def _unposted(messages: pl.DataFrame | None) -> Iterator[Finding]:
             values={"vectors": group.height, "errno": first["ret"]},
             advice="Performance only: check the IOMMU's posted interrupts and KVM's irqfd.",
         )
+
+
+def _by_kvm(messages: pl.DataFrame) -> Finding:
+    """Return what KVM says without a device."""
+    errno = next((r["ret"] for r in messages.head(MOST).iter_rows(named=True) if r["ret"] is not None), None)
+    return Finding(
+        summary=f"KVM could not switch the posted delivery of a passed-through interrupt, {times(messages.height, 'message')}"
+        + (f" ({errno})" if errno is not None else ""),
+        grade="proven",
+        subject=HOST,
+        evidence=distinct(e for r in messages.head(3).iter_rows(named=True) for e in span(r["source"], r["line"])),
+        values={"messages": messages.height, "errno": errno},
+        advice="Performance only: check the IOMMU's posted interrupts; -16 is an eventfd that the VM manager gave to two irqfds.",
+    )

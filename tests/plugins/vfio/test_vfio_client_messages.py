@@ -71,3 +71,81 @@ def test_seven_messages_are_counted_and_five_are_named() -> None:
 )
 def test_a_retry_or_another_warning_is_no_failed_enable(line: str) -> None:
     assert of("VFIO-003", f"{line}\n") == []
+
+
+ASSERTED = "qemu-system-x86_64: {}: Assertion `{}' failed.\n"
+
+
+@pytest.mark.parametrize(
+    ("place", "condition", "function"),
+    [
+        ("../accel/kvm/kvm-all.c:1902: kvm_irqchip_commit_routes", "ret == 0", "kvm_irqchip_commit_routes"),
+        ("/build/qemu-4.2/hw/pci/msix.c:511: msix_vector_use", "vector < dev->msix_entries_nr", "msix_vector_use"),
+        ("../hw/pci/msix.c:230: void msix_table_mmio_write(void *, hwaddr, uint64_t, unsigned int)", "addr < 4", "msix_table_mmio_write"),
+        ("../hw/vfio/pci.c:780: vfio_msix_enable", "vdev->msix", "vfio_msix_enable"),
+        ("../hw/virtio/virtio-pci.c:900: kvm_virtio_pci_irqfd_use", "ret", "kvm_virtio_pci_irqfd_use"),
+    ],
+)
+def test_qemu_ends_itself_in_its_code_of_interrupts(place: str, condition: str, function: str) -> None:
+    (f,) = findings(ASSERTED.format(place, condition))
+    assert (f.code, f.grade, f.severity, f.subject.label, [e.line for e in f.evidence]) == ("VFIO-003", "probable", "high", "host", [1])
+    assert (f.values["function"], "KVM refused" in f.summary) == (function, "commit_routes" in function)
+
+
+@pytest.mark.parametrize(
+    "place", ["../block/qcow2.c:88: qcow2_open", "../hw/9pfs/9p.c:602: v9fs_set_msize", "../hw/pci/pci.c:1: pci_msize"]
+)
+def test_qemu_ends_itself_elsewhere(place: str) -> None:
+    assert of("VFIO-003", ASSERTED.format(place, "x")) == []
+
+
+PROBED = "EAL: Probe PCI driver: net_ice (8086:1593) device: 0000:{}:00.0 (socket -1)\n"
+ENABLING = "EAL: Error enabling MSI-X interrupts for fd 71\n"
+
+
+def test_dpdk_enables_first_and_the_device_is_the_last_that_it_probed() -> None:
+    text = PROBED.format("4b") + PROBED.format("4c") + ENABLING + ENABLING.replace("enabling", "disabling") + ENABLING
+    (f,) = of("VFIO-003", text)
+    assert (f.grade, f.severity, f.subject.bdf, [e.line for e in f.evidence]) == ("possible", "medium", "0000:4c:00.0", [3, 5])
+    assert "QEMU" not in f.advice + "".join(u.guard for u in f.unchecked)
+    (old,) = of("VFIO-003", "EAL: PCI device 0000:01:00.0 on NUMA socket -1\n" + ENABLING)
+    assert old.subject.bdf == "0000:01:00.0"
+
+
+def test_dpdk_that_names_no_device_or_only_disables() -> None:
+    (f,) = of("VFIO-003", ENABLING)
+    assert (f.severity, f.subject.label) == ("medium", "an unnamed device")
+    assert of("VFIO-003", PROBED.format("4b") + ENABLING.replace("enabling", "disabling")) == []
+
+
+BYPASS = "[   20.000001] irq bypass {} (token 00000000f00dcafe) registration fails: {}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "errno"),
+    [
+        (BYPASS.format("consumer", -16), -16),
+        ("[   20.000001] pi_update_irte: failed to update PI IRTE\n", None),
+        ("[   20.000001] kvmppc_set_passthru_irq (irq 58, gsi 4970) fails: -2\n", -2),
+    ],
+)
+def test_kvm_says_that_posted_delivery_is_off(line: str, errno: int | None) -> None:
+    (f,) = findings(line)
+    assert (f.code, f.severity, f.subject.label, f.values) == ("VFIO-010", "info", "host", {"messages": 1, "errno": errno})
+    (both,) = findings(line + BYPASS.format("producer", -2).replace("irq bypass", "vfio-pci 0000:05:00.0: irq bypass"))
+    assert (both.code, both.subject.label) == ("VFIO-010", "0000:05:00.0")
+
+
+MISMATCH = "[   92.805176] genirq: Flags mismatch irq 16. 00000000 (vfio-intx(0000:0a:00.0)) vs. 00000080 ({})\n"
+
+
+@pytest.mark.parametrize(
+    ("other", "said", "unsaid"),
+    [
+        ("hpilo", "Unbind the host's driver that has the line (hpilo)", "one guest after another"),
+        ("vfio-intx(0000:0b:00.0)", "one guest after another", "Unbind"),
+    ],
+)
+def test_who_shares_the_line_decides_what_to_do(other: str, said: str, unsaid: str) -> None:
+    (f,) = findings(MISMATCH.format(other))
+    assert (f.code, said in f.advice, unsaid in f.advice, f.values["shares_with"]) == ("VFIO-012", True, False, other)

@@ -68,3 +68,84 @@ def test_a_device_that_qemu_cannot_wake() -> None:
 def test_a_group_that_dpdk_cannot_use(head: str) -> None:
     text = f"{head}0000:01:00.1 VFIO group is not viable! Not all devices in IOMMU group bound to VFIO or unbound\n"
     assert shape(findings(text)) == [("VFIO-013", "proven", "0000:01:00.1", None, [1])]
+
+
+NAMED = "qemu-system-x86_64: -device vfio-pci,host=0000:0b:00.0: "
+MAP = "qemu-system-x86_64: {}vfio_dma_map(0x5, 0x384000000000, 0x4000000, 0x7) = {}\n"
+STOPPED = "qemu: hardware error: vfio: DMA mapping failed, unable to continue\n"
+
+
+@pytest.mark.parametrize(
+    ("errno", "means", "advice"),
+    [
+        ("-22 (Invalid argument)", "out of the IOMMU's reach", "host-phys-bits-limit"),
+        ("-28 (No space left on device)", "more DMA mappings than the host allows", "dma_entry_limit"),
+        ("-12 (Cannot allocate memory)", "could not be locked or mapped", "memlock"),
+        ("-14 (Bad address)", "could not be pinned", "pin"),
+        ("-5 (Input/output error)", "could not be locked or mapped", "See the errno"),
+    ],
+)
+def test_the_errno_of_a_mapping_tells_what_to_do(errno: str, means: str, advice: str) -> None:
+    why = f"memory listener initialization failed: Region pc.ram: vfio_dma_map(0x5, 0x100000, 0x2000, 0x7) = {errno}"
+    (found,) = findings(f"{NAMED}vfio 0000:0b:00.0: failed to setup container for group 17: {why}\n")
+    assert shape([found]) == [("VFIO-013", "proven", "0000:0b:00.0", None, [1])]
+    assert (means in found.summary, advice in found.advice, found.values["errno"]) == (True, True, int(errno.split()[0]))
+    assert ("memlock" in found.advice) == (errno.split()[0] not in ("-22", "-28", "-14"))
+
+
+def test_the_line_above_has_the_errno_that_the_call_lost() -> None:
+    text = "qemu-system-x86_64: VFIO_MAP_DMA failed: Invalid argument\n" + MAP.format("", "-2 (No such file or directory)")
+    assert findings(text) == []  # registers of another device: QEMU goes on
+    (found,) = findings(text + STOPPED)
+    assert (shape([found]), found.values["errno"]) == ([("VFIO-013", "proven", "host", None, [1, 2, 3])], -22)
+    assert found.summary.startswith("QEMU ended")
+
+
+def test_a_mapping_alone_does_not_say_that_the_guest_had_no_device() -> None:
+    (found,) = findings("2026-01-02T08:10:38.221320Z qemu-system-x86_64: VFIO_MAP_DMA failed: No space left on device\n")
+    assert (shape([found]), found.values["errno"]) == ([("VFIO-013", "possible", "host", None, [1])], -28)
+    assert "was not given" not in found.summary
+
+
+def test_what_comes_of_a_mapping_is_no_finding_of_its_own() -> None:
+    assert findings(STOPPED) == []
+
+
+TOKEN = "[   90.000001] vfio-pci 0000:03:10.2: {}\n"
+REFUSED = "qemu-system-x86_64: -device vfio-pci,host=0000:03:10.2: vfio 0000:03:10.2: error getting device from group 14: {}\n"
+
+
+@pytest.mark.parametrize("told", ["VF token required to access device", "Incorrect VF token provided for device"])
+def test_a_vf_without_its_token(told: str) -> None:
+    (found,) = findings(TOKEN.format(told) + REFUSED.format("Permission denied"))
+    assert (shape([found]), found.values["kind"]) == ([("VFIO-013", "proven", "0000:03:10.2", None, [1, 2])], "token")
+    assert "vf-token=" in found.advice
+
+
+@pytest.mark.parametrize(("errno", "kind"), [("Permission denied", "token"), ("Device or resource busy", "group")])
+def test_a_vf_of_a_captured_function_is_refused_for_its_token(errno: str, kind: str) -> None:
+    captured = TOKEN.format("Captured SR-IOV VF 0000:03:10.2 driver_override").replace("03:10.2:", "03:00.0:")
+    (found,) = findings(captured + REFUSED.format(errno))
+    assert (found.values["kind"], [e.line for e in found.evidence]) == (kind, [2, 1] if kind == "token" else [2])
+
+
+def test_no_model_of_an_iommu_and_its_effects() -> None:
+    option = "qemu-system-x86_64: -device vfio-pci,host=0b:00.0: vfio: "
+    lines = ("No available IOMMU models", "failed to setup container for group 17", "failed to get group 17")
+    (found,) = findings("".join(f"{option}{line}\n" for line in lines))
+    assert (shape([found]), found.values["kind"]) == ([("VFIO-013", "proven", "0b:00.0", None, [1, 2, 3])], "models")
+    assert "vfio_iommu_type1" in found.advice
+    assert findings(f"{option}{lines[1]}\n{option}{lines[2]}\n") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "device"),
+    [
+        (NAMED + "vfio 0000:0b:00.0: hardware reports invalid configuration, MSIX PBA outside of specified BAR", "0000:0b:00.0"),
+        ("acrn-dm: Failed to map PBA page for MSI-X on 11/0/1: Bad file descriptor", "0b:00.1"),
+        ("bhyve: Failed to map table page for MSI-X on 11/0/1: Invalid argument", "0b:00.1"),
+    ],
+)
+def test_a_table_that_the_manager_cannot_use(line: str, device: str) -> None:
+    (found,) = findings(line + "\n")
+    assert (shape([found]), found.values["kind"]) == ([("VFIO-013", "proven", device, None, [1])], "capability")

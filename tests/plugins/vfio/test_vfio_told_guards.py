@@ -490,7 +490,10 @@ def test_a_name_that_is_no_bdf_names_no_function(name: str, kind: str) -> None:
 @pytest.mark.parametrize("count", [7, 8, 9])
 def test_eight_lines_of_a_device_that_was_not_given_are_shown(count: int) -> None:
     (f,) = of("VFIO-013", "".join(f"[   10.00000{n}] vfio_lock_acct: RLIMIT_MEMLOCK (65536) exceeded\n" for n in range(count)))
-    assert (f.values, [e.role for e in f.evidence]) == ({"kind": "memory", "lines": count}, ["cause"] + ["effect"] * (min(count, 8) - 1))
+    assert (f.values, [e.role for e in f.evidence]) == (
+        {"kind": "memory", "lines": count, "errno": -12},
+        ["cause"] + ["effect"] * (min(count, 8) - 1),
+    )
 
 
 # CFG-001

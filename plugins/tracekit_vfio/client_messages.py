@@ -1,0 +1,68 @@
+"""Messages of clients of VFIO that say of an enable more than that it failed: DPDK's, and QEMU's assertions."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from tracekit import HOST, Finding, Subject, Unchecked, distinct, rows_where, span
+
+RECORD = "SET_IRQS calls of the host with their return values (kprobe and kretprobe on vfio_pci_set_irqs_ioctl)"
+UNNAMED = Subject("an unnamed device", "unknown", how="DPDK's `Probe PCI driver` line above names it")
+MOST = 5  # lines that are shown
+ROUTES = (
+    "KVM refused its table of interrupt routes",
+    "The table is full (1024 routes in old kernels, 4096 later), or one entry is not valid: strace of QEMU shows the errno of "
+    "KVM_SET_GSI_ROUTING. Give the VM fewer devices or vectors, or update QEMU and the host's kernel.",
+)
+OWN_CHECK = (
+    "a check of its own code for interrupts failed",
+    "Update QEMU, or report it with the assertion: a device, its driver or QEMU used a vector or a route that there is not.",
+)
+
+
+def by_dpdk(messages: pl.DataFrame | None, probed: pl.DataFrame | None) -> Iterator[Finding]:
+    """Yield the enables that failed for DPDK, by the device that it probed last: DPDK enables once a start, with no vectors before."""
+    probes = sorted((r["source"], r["line"], r["bdf"]) for r in rows_where(probed, None) if r["bdf"])
+    groups: dict[str | None, list[dict[str, Any]]] = {}
+    for m in rows_where(messages, None):
+        at = bisect_left(probes, (m["source"], m["line"])) - 1
+        groups.setdefault(probes[at][2] if at >= 0 and probes[at][0] == m["source"] else None, []).append(m)
+    for bdf, mine in groups.items():
+        subject = Subject(bdf, "pci", bdf, how="the device that DPDK probed last before") if bdf else UNNAMED
+        yield Finding(
+            summary=f"DPDK could not enable the vectors of {subject.label} ({mine[0]['reason']})",
+            grade="possible",
+            subject=subject,
+            severity="medium",
+            evidence=distinct(e for m in mine[:MOST] for e in span(m["source"], m["line"], role="effect")),
+            unchecked=(Unchecked("why the enable failed, and that a driver that polls does not go on without", RECORD),),
+            values={"message": mine[0]["reason"], "messages": len(mine), "asked": None, "last_working": None},
+            advice="Record SET_IRQS calls of the host with their return values: DPDK does not print the errno. Compare how many vectors its "
+            "driver asks for with `lspci -vv` of the device.",
+        )
+
+
+def by_qemu_itself(assertions: pl.DataFrame | None) -> Iterator[Finding]:
+    """Yield QEMU's assertions about MSI and KVM's routes: QEMU ended, and the guest with it. One finding a place."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for m in rows_where(assertions, None):
+        function = m["place"].rpartition(":")[2].partition("(")[0].split()[-1].lstrip("*")
+        groups.setdefault(function, []).append(m)
+    for function, mine in groups.items():
+        means, advice = ROUTES if function == "kvm_irqchip_commit_routes" else OWN_CHECK
+        yield Finding(
+            summary=f"QEMU ended itself in {function}, and its guest with it: {means} ({mine[0]['condition']})",
+            grade="probable",
+            subject=HOST,
+            severity="high",
+            evidence=distinct(e for m in mine[:MOST] for e in span(m["source"], m["line"], role="effect")),
+            unchecked=(
+                Unchecked(
+                    "that a passed-through device was set up then, and not one that QEMU emulates", "QEMU's trace (-trace 'vfio_msi*')"
+                ),
+            ),
+            values={"function": function, "condition": mine[0]["condition"], "messages": len(mine)},
+            advice=advice,
+        )
