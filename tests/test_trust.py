@@ -91,6 +91,7 @@ def test_a_complaint_that_no_rule_reads_is_told() -> None:
         "[    1.0] usb 1-11: Manufacturer: MSI failed",
         "[    1.0] Modules linked in: xt_REJECT nf_reject_ipv4 vfio_pci vfio kvm",
         "systemd[1]: Failed to start an interrupt balancer: vfio",
+        "[    1.0] vfio_net 0000:01:00.0 eth0: 12 packets dropped, MSI-X on",
     ],
 )
 def test_ordinary_lines_are_no_complaints(text: str) -> None:
@@ -113,6 +114,7 @@ def test_ordinary_lines_are_no_complaints(text: str) -> None:
         "[    1.0] irqbalance: Cannot change IRQ 24 affinity: No space left on device",
         "[    1.0] acme 0000:01:00.0: link(MSI-X) failed, MSI refused",
         "[    1.0] acme: can\u2019t remap the interrupt",
+        "WARN pci_core::msi:  dropped MSI interrupt to disconnected target",
     ],
 )
 def test_lines_that_complain_of_interrupts_are_complaints(text: str) -> None:

@@ -55,6 +55,19 @@ LINES: dict[str, tuple[str, dict[str, str]]] = {
         "interrupt_row",
         {"irq": "40", "counts": "0          3  ", "chip": "xen-pirq", "actions": "virtio0-config"},
     ),
+    " 45:    2316334          0  IR-PCI-MSI-edge      vfio-msi[0](0000:07:00.0)": (
+        "interrupt_row",
+        {"irq": "45", "counts": "2316334          0  ", "chip_typed": "IR-PCI-MSI-edge", "actions": "vfio-msi[0](0000:07:00.0)"},
+    ),
+    " 16:         31          0   IO-APIC-fasteoi   ehci_hcd:usb3, vfio-intx(0000:08:00.0)": (
+        "interrupt_row",
+        {
+            "irq": "16",
+            "counts": "31          0   ",
+            "chip_typed": "IO-APIC-fasteoi",
+            "actions": "ehci_hcd:usb3, vfio-intx(0000:08:00.0)",
+        },
+    ),
     " 11:    2201   GICv3  27 Level     arch_timer": (
         "interrupt_row",
         {"irq": "11", "counts": "2201   ", "chip": "GICv3", "hwirq": "27 ", "actions": "arch_timer"},

@@ -10,7 +10,8 @@ _FAULT = (
     r"fail(?:ed|s|ure|ures|ing)?|errors?|err|err(?:no)? ?[=:] ?-?[0-9]+|can ?not|can(?u:[\u2019'])t|could not|couldn(?u:[\u2019'])t|unable|"
     r"timeouts?|timed ?out|faults?|refus(?:ed|es|ing|al)|reject(?:ed|s|ing)?|denied|invalid|illegal|missed|lost|stuck|stalled|hung|"
     r"exhausted|no space|not enough|out of|insufficient|too (?:many|few)|nobody cared|spurious|stray|unexpected|unhandled|"
-    r"overflow(?:ed)?|aborted|panic|oops|bad|already-free"
+    # OpenVMM: WARN pci_core::msi:  dropped MSI interrupt to disconnected target
+    r"overflow(?:ed)?|aborted|panic|oops|bad|already-free|dropped (?:msi(?:-?x)?|interrupts?|irqs?)"
 )
 _CARRIERS = (
     r"msi|msi-?x|msis|irqfds?|intx|gsi|pirqs?|evtchn|event channels?|"
@@ -63,10 +64,11 @@ _UNMISTAKABLE = (
 )
 # How a message begins that has no stamp: a program, a driver with its device, a bracket, an irq. Sentences of mails do not, nor does a
 # commit's subject (`vfio/pci: fix INTx`), whose words tell what to do.
+#   WARN pci_core::msi: ...
 #   libvirtd[900]: msi ...;  qemu-system-x86_64: vfio ...;  drv 0000:01:00.0: ...;  (XEN) ...;  [IO_PAGE_FAULT ...];  irq 16: ...
 _HEAD = (
     r"^[ \t]*(?:[\[(<{\"']|(?:/[\w./\-]+/)?[a-z][\w.\-]*(?:\[[0-9]+\])?: "
-    r"|[A-Z][A-Z0-9_\-]+(?: [A-Z]+)?(?:\[[^\]]*\])?: |[A-Z][A-Z0-9_\-]+:\[|"
+    r"|[A-Z][A-Z0-9_\-]+(?: [A-Z]+)?(?:\[[^\]]*\])?: |[A-Z][A-Z0-9_\-]+:\[|(?:ERROR|WARN) +[a-z0-9_]+::[a-z0-9_:]+: |"
     r"[\w.\-]+:? (?:[A-Z]+ )?[\w.:\-@]*[0-9][\w.:\-@]*(?: [\w()]+){0,2}: |(?i:AMD-Vi|x2?apic|vt-d)\b)"
 )
 _TO_DO = (
