@@ -39,8 +39,8 @@ def by_dpdk(messages: pl.DataFrame | None, probed: pl.DataFrame | None) -> Itera
             evidence=distinct(e for m in mine[:MOST] for e in span(m["source"], m["line"], role="effect")),
             unchecked=(Unchecked("why the enable failed, and that a driver that polls does not go on without", RECORD),),
             values={"message": mine[0]["reason"], "messages": len(mine), "asked": None, "last_working": None},
-            advice="Record SET_IRQS calls of the host with their return values: DPDK does not print the errno. Compare how many vectors its "
-            "driver asks for with `lspci -vv` of the device.",
+            advice="Record SET_IRQS calls of the host with their return values: DPDK does not print the errno. Compare how many vectors "
+            "its driver asks for with `lspci -vv` of the device.",
         )
 
 

@@ -100,7 +100,7 @@ def never_started(
     References: QEMU hw/vfio/container.c; drivers/iommu/iommu.c, __iommu_device_set_domain(); drivers/vfio/vfio_iommu_type1.c.
     """
     failed, stopped = _rows(_of_memory(qemu_container_failed, True)), _rows(qemu_dma_stopped)
-    mapped = [*_rows(vfio_memlock_exceeded), *refused(qemu_map_failed, [*failed, *stopped])]
+    mapped = [*_rows(vfio_memlock_exceeded), *refused(qemu_map_failed, [*failed, *stopped, *_rows(qemu_group_given_up)])]
     of_token, of_group = _without_token(qemu_group_absent, vfio_vf_captured)
     found = {
         "firmware": _rows(iommu_one_to_one, iommu_reserved_memory),
@@ -119,7 +119,8 @@ def never_started(
     if kinds:
         # The container fails for what stands before: the first kind is the reason, the others its consequence.
         rows = [r for kind in kinds for r in found[kind]]
-        yield _finding(kinds[0], [*rows, *_rows(qemu_group_given_up)], _outcome(kinds, failed, mapped, stopped))
+        given_up = _rows(qemu_group_given_up)
+        yield _finding(kinds[0], [*rows, *given_up], _outcome(kinds, [*failed, *given_up], mapped, stopped))
     else:
         yield clear("no container, group or memory was refused to a guest")
 
@@ -142,8 +143,9 @@ def _without_token(absent: pl.DataFrame | None, captured: pl.DataFrame | None) -
     """
     held = {r["vf"]: r for r in _rows(captured)}
     refusals = _rows(absent)
-    of_token = [r for r in refusals if r["bdf"] in held and "Permission denied" in (r["why"] or "")]
-    others = [r for r in refusals if r not in of_token] if of_token else refusals
+    is_so = [r["bdf"] in held and "Permission denied" in (r["why"] or "") for r in refusals]
+    of_token = [r for r, so in zip(refusals, is_so, strict=True) if so]
+    others = [r for r, so in zip(refusals, is_so, strict=True) if not so]
     return [*of_token, *(dict(held[b], bdf=b) for b in dict.fromkeys(r["bdf"] for r in of_token))], others
 
 

@@ -107,6 +107,14 @@ def test_a_mapping_alone_does_not_say_that_the_guest_had_no_device() -> None:
     assert "was not given" not in found.summary
 
 
+@pytest.mark.parametrize("errno", ["-12 (Cannot allocate memory)", "-22 (Invalid argument)"])
+def test_a_mapping_and_a_group_that_is_given_up(errno: str) -> None:
+    given_up = "qemu-system-x86_64: vfio: failed to setup container for group 17\nqemu-system-x86_64: vfio: failed to get group 17\n"
+    (found,) = findings(MAP.format("", errno) + given_up)
+    assert shape([found]) == [("VFIO-013", "proven", "host", None, [1, 2, 3])]
+    assert found.summary.startswith("a device was not given to its guest")
+
+
 def test_what_comes_of_a_mapping_is_no_finding_of_its_own() -> None:
     assert findings(STOPPED) == []
 
