@@ -58,7 +58,7 @@ ABOVE = 3  # lines from Xen's word about a number to the refusal that follows fr
 
 def reason_of(refusal: Refusal, forced: Row | None = None) -> tuple[str, str]:
     """Return what a refusal means, and what to do; `forced` is Xen's line about a number that was unbound by force."""
-    of_guest = refusal.by == "device model" or (refusal.by == "dom0" and refusal.domid != 0)
+    of_guest = refusal.by == "device model" or (refusal.by in ("dom0", "backend") and refusal.domid != 0)
     if forced is not None:
         return FORCED
     if refusal.errno == ENODEV and of_guest:
