@@ -1,11 +1,12 @@
 """Commands that Arm's interrupt translation service did not carry out: what they were to map is not mapped."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Subject, Unchecked, distinct, near, span, times
+from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, distinct, inconclusive, near, span, times
 
 Rows = list[dict[str, Any]]
 
@@ -21,6 +22,9 @@ CONCERNS = {
     "vmapti": "an event of a virtual CPU",
     "vmovp": "the move of a virtual CPU",
 }
+ADDRESS = ((1 << 48) - 1) & ~0xFFF  # of a table, in GITS_BASER
+QUEUE = 1 << 16  # bytes of the command queue (ITS_CMD_QUEUE_SZ)
+BESIDE = 4  # lines in which the failed command stands below its time-out
 REACH = 40
 REACH_MS = 10_000
 
@@ -31,11 +35,74 @@ def refused(
     stuck: pl.DataFrame | None,
     redistributors: pl.DataFrame | None,
     cpus: pl.DataFrame | None,
-) -> Iterator[Finding]:
-    """Yield one finding where commands timed out or failed."""
+) -> Iterator[Finding | Verdict]:
+    """Yield one finding where commands timed out or failed; a question where an old kernel waited for what had been done."""
     waits, still, failed, parts, missing = map(_rows, (timeouts, stuck, commands, redistributors, cpus))
+    done = [w for w in waits if _done(w)]
+    ends = sorted((w["source"], w["line"], _done(w)) for w in waits)
+    waits = [w for w in waits if not _done(w)]
+    failed = [f for f in failed if not _carried_out(ends, f)]
     if waits or still or failed:
         yield _finding(waits + still, failed, parts, missing)
+    elif done:
+        yield inconclusive(
+            f"the kernel waited {times(len(done), 'time')} for commands of the ITS behind which its reader stood already: up to 5.1 it "
+            "takes a reader that has begun anew for one that stands still",
+            "the log of a kernel since 5.2",
+        )
+
+
+def unusable(told: pl.DataFrame | None) -> Iterator[Finding]:
+    """Yield each ITS that the kernel does not use."""
+    for (address,), group in () if told is None else told.group_by("address", maintain_order=True):
+        r = group.row(0, named=True)  # what comes after it is its consequence
+        why, advice = _why(r)
+        yield Finding(
+            f"the ITS at {address:#x} is not used: {why}; devices behind it get no MSI",
+            "proven",
+            distinct(_at(group.head(4).to_dicts(), "cause")),
+            subject=Subject("ITS", kind="host"),
+            severity="high",
+            advice=advice,
+            values={"address": address, "table": r["table"], "ret": r["ret"]},
+        )
+
+
+def _why(r: dict[str, Any]) -> tuple[str, str]:
+    """Return why an ITS is not used, and what to do."""
+    if r["table"] is None:
+        code = f"its probe failed with {r['ret']}" if r["ret"] is not None else "it does not answer, or does not stop"
+        return code, "A fault of the platform: the address of the ITS in firmware, its power, or what another kernel or firmware left on."
+    lost = r["written"] & ~r["held"] & ADDRESS
+    if lost:
+        told = f"its register for {r['table']} does not hold bits {lost:#x} of the table's address"
+        return (
+            told,
+            "It reaches less memory than there is: a kernel that has this chip's workaround, or memory below 4 GiB (`mem=4G` as a test).",
+        )
+    return (
+        f"its register for {r['table']} does not hold what was written",
+        "A fault of the platform: firmware, or a chip without its workaround.",
+    )
+
+
+def _done(wait: dict[str, Any]) -> bool:
+    """Return whether the command of a time-out was carried out: three numbers (up to 5.1) are its begin, its end, and the reader.
+
+    The old loop takes a reader below the begin for one that has not come. It has gone around where it stands close behind the end: one that
+    stands still there has left the queue all but full.
+    """
+    if wait.get("read") is None:
+        return False
+    begin, end, read = wait["until"], wait["reached"], wait["read"]
+    return not begin <= read < end and (read - end) % QUEUE < QUEUE // 4
+
+
+def _carried_out(waits: list[tuple[str, int, bool]], failed: dict[str, Any]) -> bool:
+    """Return whether the time-out just above a failed command is of one that was carried out."""
+    n = bisect_right(waits, (failed["source"], failed["line"], True))
+    source, line, done = waits[n - 1] if n else ("", 0, False)
+    return done and source == failed["source"] and failed["line"] - line <= BESIDE
 
 
 def _rows(frame: pl.DataFrame | None) -> Rows:

@@ -41,7 +41,7 @@ def unmapped(ret: int | None, operation: str | None, first_line: int | None) -> 
     absent="no enabling of vectors in the input",
     when={
         "enables": unmapped,
-        **dict.fromkeys(("its_queue_timeout", "its_command_failed", "its_queue_stuck")),
+        **dict.fromkeys(("its_queue_timeout", "its_command_failed", "its_queue_stuck", "its_unusable")),
         **dict.fromkeys(("msi_address_too_wide", "hv_interrupt_refused", "kernel_warning")),
     },
     otherwise="no enable failed for want of a domain",
@@ -55,6 +55,7 @@ def no_domain(
     its_queue_timeout: pl.DataFrame | None = None,
     its_command_failed: pl.DataFrame | None = None,
     its_queue_stuck: pl.DataFrame | None = None,
+    its_unusable: pl.DataFrame | None = None,
     gic_redistributor: pl.DataFrame | None = None,
     cpu_not_online: pl.DataFrame | None = None,
     msi_address_too_wide: pl.DataFrame | None = None,
@@ -64,17 +65,19 @@ def no_domain(
 
     What it finds: -524 or -19 from an enable in which no descriptor was inserted; the kernel's WARNING in the function that would ask the
     architecture instead of a domain; `ITS queue timeout` and `ITS cmd ... failed` of arm64, which leave the MSIs of a CPU or device
-    unmapped; an MSI address that is wider than the device's register (`arch assigned 64-bit MSI address`); Hyper-V's refusal of an
-    interrupt of a passed-through device.
+    unmapped; an ITS that is not used (`ITS@...: ... doesn't stick`, `failed probing`); an MSI address that is wider than the device's
+    register (`arch assigned 64-bit MSI address`); Hyper-V's refusal of an interrupt of a passed-through device.
     Why it matters: the device falls back to INTx, or does not work.
-    Stays quiet when: descriptors were made first, or Xen's set-up failed (XEN-002).
+    Stays quiet when: descriptors were made first, Xen's set-up failed (XEN-002), or an old kernel (up to 5.1) waited for commands that the
+    ITS had carried out.
     Affected: any kernel; mostly platforms whose firmware or IOMMU brings no MSI domain.
     What to do: look for an MSI domain of the platform: firmware tables, IOMMU and interrupt remapping, `pci=nomsi`; of an ITS, at the
     memory of its command queue and limits on devices.
     References: Linux drivers/pci/msi/msi.c, __pci_enable_msix_range(); drivers/pci/msi/irqdomain.c, pci_msi_domain_supports();
-    drivers/irqchip/irq-gic-v3-its.c, its_wait_for_range_completion().
+    drivers/irqchip/irq-gic-v3-its.c, its_wait_for_range_completion(), its_setup_baser().
     """
     yield from its.refused(its_queue_timeout, its_command_failed, its_queue_stuck, gic_redistributor, cpu_not_online)
+    yield from its.unusable(its_unusable)
     told = [*_too_wide(msi_address_too_wide), *_by_hypervisor(hv_interrupt_refused)]
     yield from told
     if enables is None:

@@ -148,6 +148,7 @@ LINES = {
     "its_queue_timeout": "ITS queue timeout (192 1)",
     "its_command_failed": "ITS cmd its_build_mapd_cmd failed",
     "its_queue_stuck": "ITS queue not draining",
+    "its_unusable": "ITS@0x00000000fd440000: Interrupt Collections doesn't stick: 8400000100190600 8400000000190600",
     "gic_redistributor": "GICv3: CPU1: found redistributor 100 region 0:0x00000000fe6a0000",
     "cpu_not_online": "CPU1: failed to come online",
 }
@@ -204,6 +205,8 @@ ALSO = [
         "mlx5_core 0000:07:00.2: wait_func_handle_exec_timeout:9:(pid 7): cmd0: CREATE_EQ(0x301) recovered after timeout",
     ),
     ("its_queue_timeout", "ITS queue timeout (65440 65504 480)"),
+    ("its_unusable", "ITS@0x0000000008080000: failed probing (-6)"),
+    ("its_unusable", "ITS@0x0000000008080000: ITS failed to quiesce, giving up"),
     ("irq_moves_on", "Moved interrupt pending in old target APIC 4"),
     ("irq_mapping_failed", "irq: no irq domain found for /soc/pci@1000 !"),
     ("irq_mapping_failed", "irq: type mismatch, failed to map hwirq-12 for /soc/gic@1000!"),

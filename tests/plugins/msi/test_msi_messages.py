@@ -138,3 +138,65 @@ def test_under_xen_its_own_refusal_is_the_reason(xen: str) -> None:
 def test_a_refused_write_of_the_count_names_the_vf(reason: str, errno: int) -> None:
     (f,) = of("MSI-008", f"bash: echo: write error: {reason}\n/sys/bus/pci/devices/0000:01:00.2/sriov_vf_msix_count: {reason}\n")
     assert (f.grade, f.subject.bdf, f.values, lines(f)) == ("proven", "0000:01:00.2", {"errno": errno, "reason": reason}, [2])
+
+
+# The ITS: what it does not hold, and what an old kernel takes for a time-out
+
+
+@pytest.mark.parametrize(
+    ("said", "why", "advice"),
+    [
+        (
+            "Devices doesn't stick: f907000240190600 f907000040190600",
+            "its register for Devices does not hold bits 0x200000000 of the table's address",
+            "It reaches less memory",
+        ),
+        (
+            "Interrupt Collections doesn't stick: a404000040190600 8404000040190600",
+            "its register for Interrupt Collections does not hold what was written",
+            "A fault of the platform",
+        ),
+        ("failed probing (-6)", "its probe failed with -6", "A fault of the platform"),
+        ("no ITS detected, giving up", "it does not answer, or does not stop", "A fault of the platform"),
+    ],
+)
+def test_an_its_that_is_not_used(said: str, why: str, advice: str) -> None:
+    (f,) = of("MSI-006", log(f"ITS@0x00000000fd440000: {said}"))
+    assert (f.grade, f.severity, f.subject.label, lines(f)) == ("proven", "high", "ITS", [1])
+    assert f.summary == f"the ITS at 0xfd440000 is not used: {why}; devices behind it get no MSI"
+    assert f.advice.startswith(advice)
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["ITS@0x00000000fd440000: allocated 8192 Devices @100180000 (indirect, esz 8, psz 64K, shr 1)", "ITS [mem 0xfd440000-0xfd45ffff]"],
+)
+def test_an_its_that_is_used(said: str) -> None:
+    assert findings(log(said)) == []
+
+
+FAILED = "ITS cmd its_build_vmovp_cmd failed"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "done"),
+    [
+        ("65440 65504 480", True),  # the reader has gone around
+        ("65472 32 65480", False),  # a command that goes around: the reader stands in it
+        ("65472 32 0", False),
+        ("480 544 480", False),  # it stands at the command
+        ("480 544 512", False),
+        ("480 544 96", False),  # it has not come
+        ("480 544", False),  # the format since 5.2
+    ],
+)
+def test_a_reader_of_the_its_that_has_gone_around(numbers: str, done: bool) -> None:
+    told = log(f"ITS queue timeout ({numbers})", FAILED)
+    assert [(f.grade, lines(f)) for f in of("MSI-006", told)] == ([] if done else [("proven", [1, 2])])
+    assert outcome(run(told), "MSI-006").outcome == ("inconclusive" if done else "found")
+
+
+def test_a_command_that_failed_beside_one_that_was_done() -> None:
+    told = log("ITS queue timeout (65440 65504 480)", FAILED, "ITS queue timeout (480 544 480)", "ITS cmd its_build_mapd_cmd failed")
+    (f,) = of("MSI-006", told)
+    assert (lines(f), f.values["commands"]) == ([3, 4], ["mapd"])
