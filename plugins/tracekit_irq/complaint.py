@@ -27,7 +27,8 @@ OTHER_PART = re.compile(
     rf"(?<!\bno ){MSI}"
     r"[ -](?:address|page|doorbell|window|(?:irq )?domain|parent|controller|memory|bitmap|data|region|node|property|target|frame"
     r"|cookie|mask|message|capability|table|bar|handler|service|update|package|plugin|laptop)s?\b"
-    r"|\b(?:irq|interrupt)[ -]?(?:controller|chip|domain|moderation|coalescing|throttling|polarity|type|work|thread|map)s?\b",
+    r"|\b(?:irq|interrupt)[ -]?(?:controller|chip|domain|moderation|coalescing|throttling|polarity|type|work|thread|map|wake(?:up)?)s?\b"
+    r"|\bwake(?:up)?[ -](?:irq|interrupt)s?\b",
     re.IGNORECASE,
 )
 # `falling back to legacy interrupts`, `trying MSI`, `use line based`, `attempting to redistribute`

@@ -9,11 +9,12 @@ from tracekit import Model, hookimpl
 def tracekit_models() -> list[type[Model]]:
     """Return the models of enabling attempts, of irq domains and vectors, and of the kernel's own reports."""
     from tracekit_msi.models.enables import Enables
+    from tracekit_msi.models.irq_misuses import IrqMisuses
     from tracekit_msi.models.kernel_reports import KernelReports
     from tracekit_msi.models.predictions import MsiReplay
     from tracekit_msi.models.vector_sets import VectorSets
 
-    return [Enables, KernelReports, MsiReplay, VectorSets]
+    return [Enables, IrqMisuses, KernelReports, MsiReplay, VectorSets]
 
 
 @hookimpl

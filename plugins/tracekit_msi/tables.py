@@ -97,5 +97,18 @@ KERNEL_REPORTS = Table(
         Column("named", _TEXT, "BDF of the PCI function that a line before names."),
         Column("how", _TEXT, "Why the report is attributed to that PCI function."),
         Column("lines", pl.List(pl.Int64()), "All lines of the report that show this."),
+        Column("frames", _INT, "Reliable frames of the report that were read."),
     ),
+)
+
+IRQ_MISUSES = Table(
+    "irq_misuses",
+    "A mistake of a driver with an irq that the irq core warns of.",
+    (
+        Column("what", _TEXT, "freed: an irq that nobody held; enabled: a handler switched interrupts on."),
+        Column("irq", _INT),
+        Column("function", _TEXT, "The handler, or the driver's function that freed; null where no frame names it."),
+        Column("lines", pl.List(pl.Int64()), "All lines of the report that show this."),
+    ),
+    keys=("source", "line"),
 )

@@ -21,7 +21,7 @@ UNREAD = {
     **dict.fromkeys(("io_page_fault", "dma_fault_reason"), DMA),
     **dict.fromkeys(("error_apic_entry", "spurious_apic_entry", "irq_handler_slow", "irq_affinity_untold", "irte_posting_failed"), COUNTER),
     **dict.fromkeys(("kvmtool_fds_short", "xen_domain_gone", "xen_isr_off", "xen_gsi_refused", "xen_pt_write_inhibited"), COUNTER),
-    **dict.fromkeys(("irq_oneshot_missing", "irq_trigger_failed", "irq_mapping_failed", "xen_gsi_bind_failed", "xen_pt_line_failed"), LINE),
+    **dict.fromkeys(("irq_mapping_failed", "xen_gsi_bind_failed", "xen_pt_line_failed"), LINE),
     **dict.fromkeys(("vfio_intx_broken", "qemu_irqfd_failed", "xen_fake_handler_failed", "xen_bind_refused"), LINE),
     **dict.fromkeys(("irte_mask_exceeded", "kvm_x86_fixup_msi_error", "kvmtool_vector_failed", "kvmtool_route_failed"), DETAIL),
     **dict.fromkeys(

@@ -30,6 +30,8 @@ _ORDINARY = (
     r"\b(?:no|0|without) (?:errors?|failures?|faults?)|fault handling|primary pending fault|(?:lost|spurious) ticks|end kernel panic|"
     r"spurious (?:lapic|8259a|native)|debug interrupt\?|resource region|command[ -]line|modules linked in|^> |\bpanic=|"
     r"unhandled: 0(?:$|[^0-9])|irq 2: unable to migrate|"
+    # riscv-imsic: imsics@28000000: invalid cpuid for parent irq1: a hart that is not used
+    r"(?:invalid cpuid|invalid hart ?id) for (?:parent irq|context)|hart id for parent irq|"
     # irqbalance: Cannot change IRQ 55 affinity: Input/output error (a managed irq)
     r"cannot change irq [0-9]+ affinity: input/output|"
     # DMAR: [Firmware Bug]: Your BIOS is broken; bad RMRR;  Cannot get hvm parameter CONSOLE_EVTCHN (18): -22! (each HVM guest)
@@ -53,7 +55,9 @@ _PASSING = r"(?i)\(MSI(?:-?X)?\)|MSI(?:-?X)? (?:is |are )?(?:intact|enabled)|[a-
 _PLAIN = r"irqs?|interrupts?|vectors?"
 _OWNED = (
     r"(?i)(?:^|[^0-9a-f])[0-9a-f]{2}:[0-9a-f]{2}\.[0-7](?:$|[^0-9a-f])|(?:^|\] )[a-z][\w-]* [a-z][a-z_-]*[0-9]+: |"
-    r"(?:irq|vector)[ #:]*[0-9]+|genirq|irq_?matrix|apic|\(xen\)|xen|kvm|qemu|(?:lost|missed|missing) interrupt(?:$|[^a-z])|remap|spurious"
+    r"(?:irq|vector)[ #:]*[0-9]+|genirq|irq_?matrix|apic|\(xen\)|xen|kvm|qemu|(?:lost|missed|missing) interrupt(?:$|[^a-z])|remap|spurious|"
+    # ACPI: Unable to set IRQ for PCI Interrupt Link [LNKD]. Try pci=noacpi or acpi=off
+    r"pci interrupt link|pci=noacpi"
 )
 # What names interrupts in any program's message. In those of others than the kernel, a VMM and Xen's tools, MSI is a maker and a kind of
 # installer, GSI and APIC are products, and buttons are remapped: `openrgb[44]: MSI Mystic Light: failed to open device`.

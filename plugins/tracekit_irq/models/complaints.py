@@ -32,7 +32,7 @@ class Complaints(Model):
         self.complaints.append((e, e.alone, None, e.plain))
 
     def on_driver_irq_complaint(self, e: Row) -> None:
-        self.complaints.append((e, e.driver, e.instance, e.irq_complaint))
+        self.complaints.append((e, e.driver, e.unit or e.instance, e.irq_complaint))
 
     def on_driver_irq_missing(self, e: Row) -> None:
         self.complaints.append((e, e.driver or e.alone, None, e.missing))

@@ -6,8 +6,9 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, distinct, span
+from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, diagnosis, distinct, span, times
 
+CORE = "the MSI core"  # where a file tells, and no function
 RECORD = "the kernel log with the whole report, from its head to the end of its call trace"
 GRAVEST = ("oops", "warning", "bare")
 CAUSE = Unchecked(
@@ -21,6 +22,18 @@ DROPPED = (
     "task. Until then reset the device, or restart its guest, where it hangs."
 )
 HOW_MANY = Unchecked("how many interrupts were lost: the kernel warns once a boot", "counts of /proc/interrupts of host and guest")
+HEAD = Unchecked("what the kernel reported", "the lines above this trace: the head of the report")
+NO_HEAD = (
+    "The head of the report says what happened, and was not read: see the lines above, else the journal, the serial console or pstore."
+)
+NO_STACK = (
+    "Find the call trace below this line: it names the driver whose call the MSI core refused. Update that, or report it with the trace."
+)
+FREED = (
+    "Look at the lines above: as a rule a request of the irq or a probe failed, and the driver's error path frees what it did not get. "
+    "That refusal is the trouble. Else a driver frees twice: update it, or report it with the trace."
+)
+ENABLED = "A handler runs with interrupts off and must leave them off: update the driver, or report it. Its interrupts arrive."
 HELD = (
     "A driver gave up its vectors while a handler was still requested: free_irq() must come before pci_free_irq_vectors() or "
     "pci_disable_msi(). The driver stands in the call trace: update it, or report it with the trace."
@@ -34,12 +47,14 @@ HELD = (
     record=RECORD,
     log="boot",
 )
-def kernel_bug(kernel_reports: pl.DataFrame | None = None, devices: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
+def kernel_bug(
+    kernel_reports: pl.DataFrame | None = None, devices: pl.DataFrame | None = None, irq_misuses: pl.DataFrame | None = None
+) -> Iterator[Finding | Verdict]:
     """The kernel reports an error of its own (WARNING, BUG, Oops) in its MSI code.
 
     What it finds: a report whose place, or one of whose first ten reliable frames, is a function of the MSI core, an MSI irq domain, or
     VFIO's or Xen's MSI code; or whose head names a file of the MSI core. A WARNING in eventfd_signal() that a handler of VFIO called: that
-    interrupt was not given to the guest.
+    interrupt was not given to the guest. Low: an irq that is freed and was not held, a handler that switches interrupts on.
     Why it matters: after an Oops or BUG the device, or the machine, is lost; a WARNING on an error path marks that an enable
     or a free failed.
     Stays quiet when: such a function stands only in a lock chain, behind a question mark, beyond the tenth frame, in the dump of a task
@@ -48,10 +63,16 @@ def kernel_bug(kernel_reports: pl.DataFrame | None = None, devices: pl.DataFrame
     What to do: look for the reason of the failure first (MSI-001, VEC-001); else update the kernel or report it.
     References: Linux kernel/irq/msi.c, drivers/pci/msi/; arch/x86/mm/ioremap.c, iounmap() (called twice by the error path of 6.12).
     """
+    yield from _misused(irq_misuses)
     if kernel_reports is None:
         return
-    reports = kernel_reports.unique(["kind", "place", "function", "msi_function"], keep="first", maintain_order=True)
-    yield _finding(sorted(reports.to_dicts(), key=lambda r: GRAVEST.index(r["kind"])), devices)
+    told = {(r["source"], line) for r in (irq_misuses.to_dicts() if irq_misuses is not None else ()) for line in r["lines"]}
+    others = [r for r in kernel_reports.to_dicts() if (r["source"], r["line"]) not in told]
+    first: dict[Any, Any] = {}
+    for r in others:
+        first.setdefault((r["kind"], r["place"], r["function"], r["msi_function"]), r)
+    if first:
+        yield _finding(sorted(first.values(), key=lambda r: GRAVEST.index(r["kind"])), devices)
 
 
 def _finding(reports: Sequence[Mapping[str, Any]], devices: pl.DataFrame | None) -> Finding:
@@ -61,16 +82,22 @@ def _finding(reports: Sequence[Mapping[str, Any]], devices: pl.DataFrame | None)
     errno = errno_of(r)
     failed = f", the enable failed with {errno}" if errno is not None else ""
     place = f" in {r['function']}" if r["function"] else ""
-    what = {"warning": f"WARNING{place}", "oops": f"{_oops(r['what'])}{place}", "bare": "call trace"}[r["kind"]]
-    stack = "" if r["function"] == r["msi_function"] else f", with {r['msi_function']} on its stack"
+    what = {"warning": f"WARNING{place}", "oops": f"{_oops(r['what'])}{place}", "bare": ""}[r["kind"]]
+    file = ", a file of the MSI core" if r["msi_function"] == CORE else f", with {r['msi_function']} on its stack"
+    stack = "" if r["function"] == r["msi_function"] else file
+    told = (
+        f"the kernel reports: {what}{stack}{failed}"
+        if what
+        else f"a call trace has {r['msi_function']} on its stack; its head was not read"
+    )
     subject = subject_of_report(r, devices)
     return Finding(
-        summary=f"the kernel reports: {what}{stack}{failed}" + (": an interrupt of a passed-through device was lost" if lost else ""),
+        summary=told + (": an interrupt of a passed-through device was lost" if lost else ""),
         grade="probable" if r["kind"] == "bare" else "proven",
         subject=subject,
         severity="high" if r["kind"] == "oops" or lost else "medium",
         evidence=distinct(e for w in reports[:4] for e in _evidence(w)),
-        unchecked=(HOW_MANY,) if lost else (CAUSE,) if r["kind"] != "oops" else (),
+        unchecked=(HOW_MANY,) if lost else {"warning": (CAUSE,), "bare": (HEAD,)}.get(r["kind"], ()),
         values={
             "kind": r["kind"],
             "function": r["function"],
@@ -79,13 +106,41 @@ def _finding(reports: Sequence[Mapping[str, Any]], devices: pl.DataFrame | None)
             "errno": errno,
             "reports": len(reports),
         },
-        advice=DROPPED if lost else HELD if r["kind"] == "oops" and FREES.match(r["msi_function"]) else ADVICE,
+        advice=DROPPED if lost else _advice(r),
     )
 
 
 def dropped(r: Mapping[str, Any]) -> bool:
     """Return whether eventfd_signal() returned without signalling (WARN_ON_ONCE of fs/eventfd.c) below a handler of VFIO."""
     return r["kind"] != "oops" and HANDLER.match(r["msi_function"]) is not None
+
+
+def _advice(r: Mapping[str, Any]) -> str:
+    if r["kind"] == "bare":
+        return NO_HEAD
+    if r["kind"] == "oops" and FREES.match(r["msi_function"]):
+        return HELD
+    return NO_STACK if not r["frames"] and r["msi_function"] == CORE else ADVICE
+
+
+def _misused(misuses: pl.DataFrame | None) -> Iterator[Finding]:
+    """Yield irqs that were freed and not held, and handlers that switched interrupts on: one finding for each function of a driver."""
+    if misuses is None:
+        return
+    for (what, function), group in misuses.group_by(["what", "function"], maintain_order=True):
+        irqs = group["irq"].unique(maintain_order=True).to_list()
+        name = f"irq {irqs[0]}" + (f" (and {times(len(irqs) - 1, 'other')})" if len(irqs) > 1 else "")
+        driver = f" by {function}" if function else ""
+        freed = f"{name} was freed{driver}, and nobody held it"
+        yield Finding(
+            summary=f"a driver's mistake: {freed if what == 'freed' else f'{function} of {name} switched interrupts on'}",
+            grade="proven",
+            subject=Subject(f"irq {irqs[0]}", kind="host"),
+            severity="low",
+            evidence=distinct(Evidence(r["source"], n, "cause") for r in group.head(4).iter_rows(named=True) for n in r["lines"]),
+            values={"irqs": irqs[:16], "function": function, "count": group.height},
+            advice=FREED if what == "freed" else ENABLED,
+        )
 
 
 def _oops(what: str | None) -> str:
@@ -118,4 +173,6 @@ def subject_of_report(r: Mapping[str, Any], devices: pl.DataFrame | None) -> Sub
         return Subject(r["named"], "pci", r["named"], alias, r["how"])
     if alias:
         return Subject(alias[0], "pci", None, (), "a trace with this pointer beside the log names it")
-    return Subject("an unnamed device", "unknown", None, (), "the driver in the call trace names it")
+    return Subject(
+        "an unnamed device", "unknown", None, (), "the driver in the call trace" + ("" if r["frames"] else " below") + " names it"
+    )

@@ -36,11 +36,11 @@ from tracekit import (
     span,
     subject_of,
 )
+from tracekit_msi.no_irq import LATER, SOON_MS, Reason, Reasons
 
 # Errnos with a diagnosis of their own (MSI-001, MSI-006, MSI-007, VEC-*), and the one of a function that has no MSI-X.
 OF_ENABLES = (ERANGE, ENOSPC, ENOMEM, ENOTSUPP, ENODEV, EINVAL)
 OF_CALLS = (ERANGE, ENOSPC, EINVAL, ENOTTY, EBADF)  # MSI-001, VEC-*, VFIO-005 or harmless, VFIO-007
-MEMORY = (ENOMEM, -517)  # memory was short, or the driver will be asked again: no refusal of an irq
 NOT_THERE = (ENOENT, ENXIO, ENODEV, EOPNOTSUPP)  # perhaps the function or its bus has no MSI at all
 RECORD = "kprobe and kretprobe on pci_alloc_irq_vectors_affinity (min, max, $retval) and on pci_msix_vec_count"
 SAYS = {"NVRM": "nvidia"}  # what a driver calls itself in its messages, and its name
@@ -60,6 +60,11 @@ NO_SUCH = (
     "capability, whether MSI is off (pci=nomsi, quirks), and whether the host bridge has an MSI parent."
 )
 BUSY = "Nothing is short: something of the device is in use already, as a mode of MSI that is on or an irq that was not given back."
+MULTI = (
+    "As a rule nothing is short: several vectors of plain MSI need an irq domain that takes them together, and on x86 that of interrupt "
+    "remapping alone does. Turn it on (VT-d or AMD-Vi in the firmware, no intremap=off or iommu=off; for a guest a virtual IOMMU that "
+    "remaps; on Arm an MSI domain of the host bridge that takes several), or use a driver that works with one vector."
+)
 ADVICE = "Raise what is short: the device's table, CPU vectors (VEC-*), or remapping entries (VEC-005)."
 # What to do, by the errno of a refusal; of others it tells nothing.
 OF_ERRNO = {
@@ -67,6 +72,8 @@ OF_ERRNO = {
     **dict.fromkeys((ENOENT, ENXIO, ENODEV, ENOSYS, EOPNOTSUPP, ENOTSUPP), NO_SUCH),
     **{EINVAL: INVALID, EBUSY: BUSY},
 }
+# `failed to allocate 32 MSI vectors`; not of MSI-X, nor of either kind
+PLAIN_MSI = re.compile(r"(?i)(?<![\w/-])(?:(?P<asked>[0-9]{1,4}) )?MSI (?:vectors|interrupts|irqs)\b(?!.{0,40}MSI-?X)")
 NO_IRQ = re.compile(r"(?i)\b(?:no|find an?) (?:irq|interrupt)\b")
 NONE_FOUND = "See why the device was given none: MSI and MSI-X off or refused, an INT pin without a route in firmware."
 IRQ = "See why the irq was refused: a line that another driver does not share (-16), no vector (-28), a wrong number (-22)."
@@ -141,6 +148,7 @@ def fewer_or_unexplained(ret: int | None, data: str | None, index: int | None) -
         "enables": short_or_unexplained,
         "op_set_irqs": fewer_or_unexplained,
         **dict.fromkeys(("driver_vectors_refused", "driver_vectors_reduced", "driver_refusals", "driver_irq_refused")),
+        **dict.fromkeys(("irq_oneshot_missing", "irq_setup_refused", "irq_trigger_failed", "pci_line_unrouted")),
     },
     otherwise="every enable got what it asked for, or what the table holds",
 )
@@ -154,32 +162,44 @@ def short_grant(
     driver_irq_refused: pl.DataFrame | None = None,
     driver_probe_failed: pl.DataFrame | None = None,
     kernel_panic: pl.DataFrame | None = None,
+    irq_oneshot_missing: pl.DataFrame | None = None,
+    irq_setup_refused: pl.DataFrame | None = None,
+    irq_trigger_failed: pl.DataFrame | None = None,
+    pci_line_unrouted: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """An enable got fewer vectors than it asked for, for another reason than the size of the table.
 
     What it finds: an enable that returns fewer vectors than its maximum while the table is larger; -28 for a range of counts, because
     fewer than the minimum could be had; a positive result of SET_IRQS; a driver's own line that says so, in known words (proven) or
     found by its structure: probable with an errno or when the driver gives up after it (severity high), else possible; low where the
-    driver goes on with fewer, or with another kind. Of VFs: the device's own budget.
+    driver goes on with fewer, or with another kind. Of VFs: the device's own budget. An irq that the irq core refused, or that is none
+    since the INT pin has no route, with the driver that gave up for it.
     Why it matters: queues share vectors or do not work; a client may give up.
     Stays quiet when: the number granted is the table's size (the normal clamp), the table's size is not known, a driver's trouble is
     memory (-12) or a probe that is put off (-517), or an irq is what was refused with -28 (VEC-001). Another irq that was refused is
-    possible and low, unless the driver gives up: it may be a line.
+    possible and low, unless the driver gives up: it may be a line. An INT pin without a route is ordinary where the driver uses MSI.
     Affected: any kernel.
     What to do: find what is short: the table, CPU vectors, remapping entries.
-    References: Linux drivers/pci/msi/msi.c, __pci_enable_msix_range(); drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_enable().
+    References: Linux drivers/pci/msi/msi.c, __pci_enable_msix_range(); drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_enable();
+    kernel/irq/manage.c, __setup_irq(); drivers/acpi/pci_irq.c, acpi_pci_irq_enable(); arch/x86/pci/irq.c, pirq_enable_irq().
     """
     ends = Ends(driver_probe_failed, kernel_panic)
+    reasons = Reasons(irq_oneshot_missing, irq_setup_refused, irq_trigger_failed, pci_line_unrouted, driver_probe_failed)
+    known = (driver_vectors_refused, driver_vectors_reduced)
     findings = [
         *(_from_enables(enables, devices) if enables is not None else ()),
         *(_from_requests(op_set_irqs, devices) if op_set_irqs is not None else ()),
         *_from_drivers(driver_vectors_refused, driver_vectors_reduced, ends),
-        *_from_refusals([*_rows(driver_refusals), *_irqs(driver_irq_refused)], ends, (driver_vectors_refused, driver_vectors_reduced)),
+        *_from_refusals([*_rows(driver_refusals), *_irqs(driver_irq_refused)], ends, known, reasons),
     ]
+    findings += _untold(reasons, ends, {f.subject.label for f in findings})
     yield from findings
     if not findings and (failed := _unexplained(enables, op_set_irqs)) is not None:
         told = f"the {failed['what']} of line {failed['line']} failed with {failed['ret']}; no line says why"
         yield inconclusive(told, "the kernel log beside the trace; kretprobes on the functions that the call uses, or its function graph")
+    elif not findings and (bdf := reasons.unanswered()) is not None:
+        told = f"the INT pin of {bdf} leads to no irq; no line says whether its driver works without"
+        yield inconclusive(told, "`/proc/interrupts`, and what the driver says next")
 
 
 def _unexplained(enables: pl.DataFrame | None, calls: pl.DataFrame | None) -> Mapping[str, Any] | None:
@@ -199,10 +219,10 @@ class Ends:
         return next((g for g in self.gone if _who(g) == _who(row) and near(row, g, GONE_LINES, GONE_MS)), None)
 
     def named(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return a refusal that names its driver's function alone (`drv_probe: ...`) with the device on which that driver gives up next."""
-        if row["bdf"] or row["device"] or not row["driver"]:
+        """Return a refusal that names no function (`drv_probe: ...`, `drv phy0: ...`) with the one on which that driver gives up next."""
+        if row["bdf"] or not row["driver"]:
             return row
-        soon = (g for g in self.gone if near(row, g, SAME_PROBE, GONE_MS))
+        soon = (g for g in self.gone if near(row, g, SAME_PROBE, SOON_MS if row["device"] else GONE_MS))
         driver = SAYS.get(row["driver"], row["driver"])
         own = next((g for g in soon if g["driver"] and driver.startswith(g["driver"]) and row["errno"] in (None, int(g["ret"]))), None)
         return {**row, "bdf": own["bdf"], "device": own["device"]} if own is not None else row
@@ -247,11 +267,18 @@ def _from_requests(op_set_irqs: pl.DataFrame, devices: pl.DataFrame | None) -> I
 
 def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None, ends: Ends) -> Iterator[Finding]:
     """Yield what drivers print of too few vectors, or none."""
-    for label, row in _first([r for r in _rows(refused) if _number(r["ret"]) not in MEMORY]).items():
+    all_told = [r for r in _rows(refused) if _number(r["ret"]) not in LATER]
+    # `failed to get 32 MSI vectors, only 1 available`
+    fewer_told = [{**r, "granted": int(r["ret"])} for r in all_told if r["multi"] and r["asked"] is not None and int(r["ret"]) > 0]
+    told = [r for r in all_told if r["ret"] is None or int(r["ret"]) <= 0 or not r["multi"]]
+    several = {_who(r): r for r in reversed(told) if r["multi"]}
+    for label, row in _first(told).items():
         error = f" with {row['ret']}" if row["ret"] is not None else ""
+        plain = several.get(label)
+        multi = plain is not None and near(row, plain, SAME_PROBE) and _number(plain["ret"]) == ENOSPC
         finding = _by_driver(row, label, f"refused{error}", {"asked": row["asked"], "ret": row["ret"]})
-        yield ends.of(row, replace(finding, advice=_advice(_number(row["ret"]), None)))
-    for label, row in _first([r for r in _rows(reduced) if fewer(r["granted"], r["asked"])]).items():
+        yield ends.of(row, replace(finding, advice=MULTI if multi else _advice(_number(row["ret"]), None)))
+    for label, row in _first([r for r in _rows(reduced) + fewer_told if fewer(r["granted"], r["asked"])]).items():
         values = {"asked": row["asked"], "granted": row["granted"]}
         yield ends.of(row, _by_driver(row, label, f"reduced to {row['granted']}", values))
 
@@ -289,21 +316,24 @@ def _irqs(refused: pl.DataFrame | None) -> Iterator[dict[str, Any]]:
     """Yield irqs that were refused in known words, in the form of `driver_refusals`."""
     for r in _rows(refused):
         errno = int(r["ret"]) if r["ret"] is not None else int(r["ret_hex"], 16) - (1 << 32) if r.get("ret_hex") else None
-        if errno not in MEMORY:
+        if errno not in LATER:
             yield {**r, "what": "irq", "errno": errno, "asked": None, "granted": None, "falls_back": False, "of_vfs": False}
 
 
-def _from_refusals(refusals: list[dict[str, Any]], ends: Ends, known: tuple[pl.DataFrame | None, ...]) -> Iterator[Finding]:
+def _from_refusals(
+    refusals: list[dict[str, Any]], ends: Ends, known: tuple[pl.DataFrame | None, ...], reasons: Reasons
+) -> Iterator[Finding]:
     """Yield refusals and short grants that drivers print in words of their own."""
     told = {_who(r) for f in known for r in _rows(f)}
     devices: dict[str, list[dict[str, Any]]] = {}
-    for r in map(ends.named, refusals):
+    for r in map(_sorted_out, map(ends.named, refusals)):
         works = _has_none(r) and ends.given_up(r) is None  # it polls, or is no function at all
         if _who(r) not in told and not (r["what"] == "irq" and r["errno"] == ENOSPC) and not works:
             devices.setdefault(_who(r), []).append(r)
     for label, rows in devices.items():
         row = next((r for r in rows if r["errno"] is not None), rows[0])
         dead = ends.given_up(row) is not None
+        reason = next((why for r in rows if r["what"] == "irq" and (why := reasons.of(r)) is not None), None)
         spared = row["falls_back"] or bool(row["granted"]) or not _counts(row["errno"]) or row["what"] == "irq"
         works = not dead and not row["of_vfs"] and spared
         finding = _finding(
@@ -315,7 +345,35 @@ def _from_refusals(refusals: list[dict[str, Any]], ends: Ends, known: tuple[pl.D
         )
         of_irq = NONE_FOUND if _has_none(row) else IRQ
         advice = VFS if row["of_vfs"] else of_irq if row["what"] == "irq" else _advice(row["errno"], row["granted"])
-        yield ends.of(row, replace(finding, severity="low" if works else None, advice=advice))
+        if row["errno"] == ENOSPC and row["granted"] is None and row["what"] == "vectors" and _several(row["text"]) and not row["of_vfs"]:
+            advice = MULTI
+        finding = replace(finding, severity="low" if works else None, advice=advice)
+        yield ends.of(row, finding if reason is None else _because(finding, reason))
+
+
+def _sorted_out(r: dict[str, Any]) -> dict[str, Any]:
+    """Return a refusal as one of vectors where its errno is that of a missing domain: no request of an irq of a PCI function gives that."""
+    return {**r, "what": "vectors"} if r["errno"] == ENOTSUPP and r["bdf"] else r
+
+
+def _several(text: str) -> bool:
+    """Return whether a driver says that it asked for several vectors of plain MSI."""
+    said = PLAIN_MSI.search(text)
+    return said is not None and said["asked"] not in ("0", "1")
+
+
+def _because(finding: Finding, reason: Reason) -> Finding:
+    """Return the finding with the line that says why the irq was refused."""
+    evidence = distinct((*reason.evidence, *finding.evidence))
+    return replace(finding, summary=f"{finding.summary}: {reason.said}", evidence=evidence, advice=reason.advice)
+
+
+def _untold(reasons: Reasons, ends: Ends, told: set[str]) -> Iterator[Finding]:
+    """Yield irqs that drivers did not get and have no word for, once a device."""
+    for row, finding in reasons.findings():
+        if finding.subject.label not in told:
+            told.add(finding.subject.label)
+            yield ends.of(row, finding)
 
 
 def _who(r: Mapping[str, Any]) -> str:

@@ -214,6 +214,7 @@ class KernelReports(Model):
             rbp=report.rbp.rbp if report.rbp is not None else None,
             named=named.bdf if named is not None else None,
             how=how,
+            frames=report.frames,
             lines=sorted({row.line, line.line, *report.chain, *(r.line for r in told if r is not None)}),
             line_end=line.line,
         )

@@ -177,7 +177,7 @@ SHORT, OTHER, NONE = "Raise what is short", "Nothing is short", "No line tells w
     ("said", "summary", "advice"),
     [
         ("MSIx enable failed", "refused", NONE),  # words that are known
-        ("failed to enable msi: -28", "refused with -28", SHORT),
+        ("failed to enable msi: -28", "refused with -28", "As a rule nothing is short"),
         ("failed to enable msi: -22", "refused with -22", OTHER),
         ("Enable only 3 MSI-X (out of 9), reduce the number of queues", "reduced to 3", SHORT),
         ("could not get MSI-X vectors", "refused", NONE),  # words of its own

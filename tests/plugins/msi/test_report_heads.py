@@ -12,9 +12,9 @@ def log(*messages: str) -> str:
 @pytest.mark.parametrize(
     ("head", "said", "severity"),
     [
-        ("Kernel BUG at drivers/pci/msi.c:910", "BUG at drivers/pci/msi.c:910, with the MSI core on its stack", "high"),
-        ("kernel BUG at drivers/pci/msi/msi.c:376!", "BUG at drivers/pci/msi/msi.c:376, with the MSI core on its stack", "high"),
-        ("BUG: warning at drivers/pci/msi.c:680/pci_enable_msi()", "WARNING, with the MSI core on its stack", "medium"),
+        ("Kernel BUG at drivers/pci/msi.c:910", "BUG at drivers/pci/msi.c:910, a file of the MSI core", "high"),
+        ("kernel BUG at drivers/pci/msi/msi.c:376!", "BUG at drivers/pci/msi/msi.c:376, a file of the MSI core", "high"),
+        ("BUG: warning at drivers/pci/msi.c:680/pci_enable_msi()", "WARNING, a file of the MSI core", "medium"),
         ("WARNING: CPU: 4 PID: 7 at drivers/pci/msi.c:1272 pci_irq_get_affinity+0x66/0x80", "WARNING in pci_irq_get_affinity", "medium"),
     ],
 )
@@ -42,3 +42,30 @@ def test_a_lock_chain_without_its_head_is_no_report() -> None:
     )
     assert findings(log(*chain)) == []
     assert findings(log(*chain[1:])) == []
+
+
+@pytest.mark.parametrize("head", ["-> #4 (lock#7){+.+.}-{3:3}:", "-> #0 (&group->group_lock){++++}-{4:4}:"])
+def test_a_lock_chain_that_begins_with_one_of_its_locks_is_no_report(head: str) -> None:
+    chain = (
+        "       lock_acquire+0xd1/0x2d0",
+        "       irq_bypass_register_producer+0x5a/0x1b0",
+        "       vfio_msi_set_vector_signal+0x1de/0x2d0",
+    )
+    assert findings(log(head, *chain)) == []
+    (found,) = findings(log("Call Trace:", *chain))  # without it a trace whose head is not there
+    assert (found.code, found.grade) == ("MSI-009", "probable")
+
+
+def test_a_trace_without_its_head_says_so() -> None:
+    (found,) = findings(log("Call Trace:", " qep_wait+0x15c/0x270", " vfio_msi_set_vector_signal+0xa8/0x350"))
+    assert found.summary == "a call trace has vfio_msi_set_vector_signal on its stack; its head was not read"
+    assert found.advice.startswith("The head of the report says what happened")
+    assert [u.guard for u in found.unchecked] == ["what the kernel reported"]
+
+
+def test_a_head_without_its_trace_says_so() -> None:
+    (found,) = findings(log("kernel BUG at drivers/pci/msi/msi.c:158!"))
+    assert found.advice.startswith("Find the call trace below this line")
+    assert found.subject.how == "the driver in the call trace below names it"
+    (whole,) = findings(log("kernel BUG at drivers/pci/msi/msi.c:158!", "Call Trace:", " qep_probe+0x15c/0x270"))
+    assert whole.advice.startswith("Look for the reason of the failure first")
