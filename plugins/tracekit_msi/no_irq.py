@@ -1,5 +1,6 @@
 """Why a driver got no irq: the irq core refused it, or the function's INT pin leads to none."""
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -7,14 +8,15 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import EBUSY, EINVAL, ENOMEM, Evidence, Finding, Subject, near, span
+from tracekit import EBUSY, EINVAL, ENOMEM, Evidence, Finding, Subject, at_once, near, span
 
 ENOTCONN = -107  # request_irq() of IRQ_NOTCONNECTED (kernel/irq/manage.c)
 NO_LINE = (EBUSY, EINVAL, ENOTCONN)  # what request_irq() says of an irq that stands for none: 0 is the timer's, 255 is none
 PORTS = ("pcieport", "pci")
 LATER = (ENOMEM, -517)  # memory was short, or the driver will be asked again
-SOON, SOON_MS = 8, 1_000  # a driver says at once that its irq was refused
+SOON, SOON_MS = 6, 200  # a driver says at once that its irq was refused
 PROBE, PROBE_MS = 200, 10_000  # pci_enable_device() stands at the begin of a probe
+IRQ = re.compile(r"(?i)\b(?:irq|interrupt)[ #:]{1,2}([0-9]{1,9})\b")
 NAMED = "the driver that asks for it names itself near that line"
 ROUTE = (
     "Nothing is short: the function's INT pin leads to no irq, a matter of the routing that firmware gives (_PRT; PIR or MP tables; of a "
@@ -58,9 +60,23 @@ class Places:
 
     def below(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the first row of the key at or below the line of a row."""
+        return next(iter(self.next(row, 1)), None)
+
+    def next(self, row: Mapping[str, Any], count: int) -> Rows:
+        """Return so many rows of the key at and below the line of a row."""
         mine = self.rows.get(self.key(row), [])
         n = bisect_left(mine, row["line"], key=_line)
-        return mine[n] if n < len(mine) else None
+        return mine[n : n + count]
+
+
+def _place(r: Mapping[str, Any]) -> tuple[str, int]:
+    return r["source"], r["line"]
+
+
+def _same_irq(core: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """Return whether a driver's words name the irq that was refused, or none."""
+    named = IRQ.search(row.get("text") or "")
+    return named is None or int(named[1]) == core["irq"]
 
 
 def _line(r: Mapping[str, Any]) -> int:
@@ -92,30 +108,40 @@ class Reasons:
         self.routes = Places(_rows(unrouted, "route", None), _function)
         self.gone = [r for r in _rows(gone, "gone", None) if int(r["ret"]) not in LATER]
         self.gone_by_source = Places(self.gone, _source)
-        self.used: set[tuple[str, int]] = set()
+        self.used: dict[tuple[str, int], Mapping[str, Any]] = {}  # the place of a refusal, and the driver's row that it explains
 
     def of(self, row: Mapping[str, Any]) -> Reason | None:
         """Return why the irq was refused of which a driver's row tells, and remember that this is told."""
-        if (core := self.by_source.above(row)) is not None and near(core, row, SOON, SOON_MS):
-            self.used.add((core["source"], core["line"]))
+        core = self.by_source.above(row)
+        if (
+            core is not None
+            and at_once(core, row, SOON, SOON_MS)
+            and _same_irq(core, row)
+            and self.used.setdefault(_place(core), row) is row
+        ):
             return _of_core(core)
         route = self.routes.above(row) if row["bdf"] and row["errno"] in (None, *NO_LINE) else None
         return _of_route(route) if route is not None and near(route, row, PROBE, PROBE_MS) else None
 
-    def untold(self) -> Iterable[tuple[Reason, Mapping[str, Any] | None]]:
+    def untold(self) -> Iterator[tuple[Reason, Mapping[str, Any] | None]]:
         """Yield refusals of the irq core of which no driver's row tells, each with the line in which a driver gives up at once."""
         for core in self.core:
-            if (core["source"], core["line"]) in self.used:
+            if _place(core) in self.used:
                 continue
             gone = self.gone_by_source.below(core)
-            follows = gone is not None and near(core, gone, SOON, SOON_MS) and core["errno"] in (None, int(gone["ret"]))
+            follows = gone is not None and self._given_up_for(core, gone)
             if follows or core["what"] != "trigger":
                 yield _of_core(core), gone if follows else None
 
-    def unrouted(self) -> Iterable[tuple[Reason, Mapping[str, Any]]]:
-        """Yield functions without a route whose driver gives up with what request_irq() says of no irq."""
+    def _given_up_for(self, core: Mapping[str, Any], gone: Mapping[str, Any]) -> bool:
+        """Return whether the driver of a PCI function gives up just below a refusal, the last one above, with its errno."""
+        of_this = self.by_source.above(gone) is core and core["errno"] in (None, int(gone["ret"]))
+        return of_this and gone["bdf"] is not None and at_once(core, gone, SOON, SOON_MS)
+
+    def _unrouted(self, errnos: tuple[int, ...]) -> Iterator[tuple[Reason, Mapping[str, Any]]]:
+        """Yield functions without a route whose driver gives up with one of these errnos."""
         for gone in self.gone:
-            route = self.routes.above(gone) if gone["bdf"] and int(gone["ret"]) in NO_LINE else None
+            route = self.routes.above(gone) if gone["bdf"] and int(gone["ret"]) in errnos else None
             if route is not None and near(route, gone, PROBE, PROBE_MS):
                 yield _of_route(route), gone
 
@@ -124,27 +150,23 @@ class Reasons:
         for reason, gone in self.untold():
             row, irq = reason.row, reason.row["irq"]
             if gone is not None:
-                label = str(gone["bdf"] or gone["device"])
-                subject = Subject(label, "pci" if gone["bdf"] else "unknown", gone["bdf"])
-                yield (
-                    gone,
-                    _finding(f"an irq of {label} was refused, and its driver gave up: {reason.said}", "probable", subject, reason, irq),
-                )
+                said = f"an irq of {gone['bdf']} was refused, and its driver gave up: {reason.said}"
+                yield gone, _finding(said, "probable", Subject(gone["bdf"], "pci", gone["bdf"]), reason, irq)
             else:
                 subject = Subject(f"irq {irq}", kind="host", how=NAMED)
                 finding = _finding(f"irq {irq} was refused to a driver: {reason.said}", "possible", subject, reason, irq)
                 yield {**row, "bdf": None, "device": None, "driver": None}, replace(finding, severity="low")
-        for reason, gone in self.unrouted():
-            grade = "probable" if int(gone["ret"]) == ENOTCONN else "possible"
+        for reason, gone in self._unrouted((ENOTCONN,)):  # what request_irq() alone says, of no irq
             said = f"no irq was found for {gone['bdf']}, and its driver gave up: {reason.said}"
-            yield gone, _finding(said, grade, Subject(gone["bdf"], "pci", gone["bdf"]), reason, None)
+            yield gone, _finding(said, "probable", Subject(gone["bdf"], "pci", gone["bdf"]), reason, None)
 
     def unanswered(self) -> str | None:
-        """Return a function whose pin the BIOS' tables do not route: no line says whether its driver does without."""
-        routes = (r for rows in self.routes.rows.values() for r in rows)
+        """Return a function whose pin has no route and may have needed one: the BIOS' tables have none, or its driver gave up."""
         # `probably buggy MP table`, and `no GSI` of ACPI, stand in ordinary logs: the irq that firmware gave is used, or MSI. A port does
         # without.
-        return next((r["bdf"] for r in routes if "biosirq" in (r["hint"] or "") and r["driver"] not in PORTS), None)
+        routes = (r for rows in self.routes.rows.values() for r in rows if "biosirq" in (r["hint"] or "") and r["driver"] not in PORTS)
+        given_up = (gone for _, gone in self._unrouted(NO_LINE))
+        return next((r["bdf"] for r in (*routes, *given_up)), None)
 
 
 def _finding(summary: str, grade: Any, subject: Subject, reason: Reason, irq: int | None) -> Finding:

@@ -36,7 +36,7 @@ from tracekit import (
     span,
     subject_of,
 )
-from tracekit_msi.no_irq import LATER, SOON_MS, Reason, Reasons
+from tracekit_msi.no_irq import LATER, SOON_MS, Places, Reason, Reasons
 
 # Errnos with a diagnosis of their own (MSI-001, MSI-006, MSI-007, VEC-*), and the one of a function that has no MSI-X.
 OF_ENABLES = (ERANGE, ENOSPC, ENOMEM, ENOTSUPP, ENODEV, EINVAL)
@@ -212,17 +212,20 @@ class Ends:
     """What a refusal can lead to: drivers that give up on a device, and panics."""
 
     def __init__(self, gone: pl.DataFrame | None, panics: pl.DataFrame | None) -> None:
-        self.gone, self.panics = _rows(gone), _rows(panics)
+        self.panics = _rows(panics)
+        self.gone = Places(_rows(gone), lambda r: (r["source"], _who(r)))
+        self.in_order = Places(_rows(gone), lambda r: r["source"])
 
     def given_up(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return the line in which the driver gives up on the device soon after the refusal."""
-        return next((g for g in self.gone if _who(g) == _who(row) and near(row, g, GONE_LINES, GONE_MS)), None)
+        gone = self.gone.below(row)
+        return gone if gone is not None and near(row, gone, GONE_LINES, GONE_MS) else None
 
     def named(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return a refusal that names no function (`drv_probe: ...`, `drv phy0: ...`) with the one on which that driver gives up next."""
         if row["bdf"] or not row["driver"]:
             return row
-        soon = (g for g in self.gone if near(row, g, SAME_PROBE, SOON_MS if row["device"] else GONE_MS))
+        soon = (g for g in self.in_order.next(row, SAME_PROBE) if near(row, g, SAME_PROBE, SOON_MS if row["device"] else GONE_MS))
         driver = SAYS.get(row["driver"], row["driver"])
         own = next((g for g in soon if g["driver"] and driver.startswith(g["driver"]) and row["errno"] in (None, int(g["ret"]))), None)
         return {**row, "bdf": own["bdf"], "device": own["device"]} if own is not None else row

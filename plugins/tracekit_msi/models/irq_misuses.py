@@ -11,7 +11,7 @@ BEGINS = ("irq_freed_twice", "irq_handler_enabled")
 # What stands above the driver on the stack: the warning itself, and what frees for it.
 ABOVE = re.compile(
     r"_*(?:free_irq|warn\w*|report_bug|handle_bug|exc_invalid_op|asm_exc_invalid_op|invalid_op|do_invalid_op|do_error_trap|do_trap|fixup_bug"
-    r"|dump_stack\w*|dump_backtrace|show_stack|show_trace\w*|pci_free_irq|bug_handler|call_break_hook|brk_handler|do_debug_exception"
+    r"|(?:pci_)?free_msi_irqs|pci_disable_msix?|pci_free_irq_vectors|dump_stack\w*|dump_backtrace|show_stack|show_trace\w*|pci_free_irq|bug_handler|call_break_hook|brk_handler|do_debug_exception"
     r"|el1\w*|program_check_exception|do_bp|handle_bp_int|note_page_fault_oops)$"
 )
 # Not the driver: who frees what a driver left, or calls it.
