@@ -66,6 +66,7 @@ MULTI = (
     "remaps; on Arm an MSI domain of the host bridge that takes several), or use a driver that works with one vector."
 )
 ADVICE = "Raise what is short: the device's table, CPU vectors (VEC-*), or remapping entries (VEC-005)."
+REMAPPED = f"Interrupt remapping is on, so that several vectors of plain MSI can be had, but not behind VMD. {ADVICE}"
 # What to do, by the errno of a refusal; of others it tells nothing.
 OF_ERRNO = {
     **dict.fromkeys((ENOSPC, ERANGE), ADVICE),
@@ -166,6 +167,7 @@ def short_grant(
     irq_setup_refused: pl.DataFrame | None = None,
     irq_trigger_failed: pl.DataFrame | None = None,
     pci_line_unrouted: pl.DataFrame | None = None,
+    remap_enabled: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """An enable got fewer vectors than it asked for, for another reason than the size of the table.
 
@@ -193,6 +195,8 @@ def short_grant(
         *_from_refusals([*_rows(driver_refusals), *_irqs(driver_irq_refused)], ends, known, reasons),
     ]
     findings += _untold(reasons, ends, {f.subject.label for f in findings})
+    if remap_enabled is not None:
+        findings = [replace(f, advice=REMAPPED) if f.advice == MULTI else f for f in findings]
     yield from findings
     if not findings and (failed := _unexplained(enables, op_set_irqs)) is not None:
         told = f"the {failed['what']} of line {failed['line']} failed with {failed['ret']}; no line says why"

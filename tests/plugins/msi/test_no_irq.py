@@ -214,6 +214,14 @@ def test_several_vectors_of_plain_msi_need_a_domain_that_takes_them(said: str, g
     assert (found.grade, found.advice.startswith(advice)) == (grade, True)
 
 
+@pytest.mark.parametrize("on", ["DMAR-IR: Enabled IRQ remapping in x2apic mode", "AMD-Vi: Interrupt remapping enabled"])
+def test_remapping_that_is_on_is_not_to_be_turned_on(on: str) -> None:
+    (found,) = of(on, "qep 0000:56:00.0: failed to get 32 MSI vectors, only -28 available")
+    assert found.advice.startswith("Interrupt remapping is on")
+    (other,) = of(on, "qep 0000:56:00.0: Failed to enable MSI-X, error: -28")
+    assert other.advice.startswith(SHORT)
+
+
 def test_the_line_with_the_number_of_vectors_is_cited() -> None:
     (found,) = of(
         "ath11k_pci 0000:56:00.0: failed to get 32 MSI vectors, only -28 available",
