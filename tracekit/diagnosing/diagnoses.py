@@ -362,8 +362,10 @@ def _told_once(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _explained(found: list[Finding], by_code: Mapping[str, Diagnosis], places: Places) -> Iterator[Finding]:
+    """Name each other's causes and consequences. A cause that a diagnosis found out itself is no milder than what came of it."""
     consequences: dict[int, list[str]] = {}
     causes: dict[int, str] = {}
+    worst: dict[int, Severity] = {}
     for i, f in enumerate(found):
         for r in found:
             given = f.explained_by == r.code
@@ -371,9 +373,12 @@ def _explained(found: list[Finding], by_code: Mapping[str, Diagnosis], places: P
             if r is not f and f.grade and follows:
                 causes.setdefault(i, r.code)
                 consequences.setdefault(id(r), []).append(f.code)
+                if given and _same_subject(r, f, places):
+                    worst[id(r)] = min((s for s in (worst.get(id(r)), r.severity, f.severity) if s), key=SEVERITIES.index)
     for i, f in enumerate(found):
         cause = causes.get(i)
-        yield replace(f, explained_by=cause, explains=tuple(sorted(set(consequences.get(id(f), ())))))
+        explains = tuple(sorted(set(consequences.get(id(f), ()))))
+        yield replace(f, explained_by=cause, explains=explains, severity=worst.get(id(f), f.severity))
 
 
 def _replaces(acute: Finding, other: Finding, places: Places) -> bool:
