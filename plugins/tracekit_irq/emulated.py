@@ -8,6 +8,11 @@ from tracekit import HOST, Finding, Subject, Unchecked, at, fallback, full_bdf, 
 from tracekit_irq.evidence import shown
 from tracekit_irq.remap_records import ADVICE
 
+# hw/i386/intel_iommu.c, vtd_int_remap(): also for each route that KVM is given, of a pin that is masked too.
+LOOKED = (
+    "QEMU found an entry that is not present. It also looks entries up when it builds the routes of pins and vectors that are masked, so "
+    "that nothing need have been sent: it matters where a device of the guest gets no interrupts."
+)
 HOW = "source id printed by the emulator: the guest's own number"
 
 
@@ -31,12 +36,15 @@ def emulated(
     bdf = function_of(sid) if sid is not None and sid <= 0xFFFF else None
     place = f" at index {', '.join(f'0x{i:x}' for i in indices)}" if indices else ""
     whose = f"{', one' if indices else ''} of {bdf}" if bdf else ""
+    only_looked = len(frames) == 1 and vtd_irte_not_present is not None
+    what = "found no entry for interrupts" if only_looked else "refused interrupt messages"
     yield Finding(
-        f"an emulated IOMMU refused interrupt messages{place}{whose}{_why(amdvi_ir_refused)}",
-        "probable",
+        f"an emulated IOMMU {what}{place}{whose}{_why(amdvi_ir_refused)}",
+        "possible" if only_looked else "probable",
         in_order(at(r) for r in shown(rows)),
         subject=Subject(bdf, bdf=bdf, how=HOW) if bdf else HOST,
-        advice=ADVICE,
+        severity="low" if only_looked else None,
+        advice=LOOKED if only_looked else ADVICE,
         values={"index": indices, "sid": sid},
         unchecked=(Unchecked("how often: each line is printed once a process", "the guest's dmesg"),),
     )

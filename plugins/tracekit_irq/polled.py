@@ -11,7 +11,11 @@ GRADES = ("proven", "probable", "possible")
 REACH = 20  # lines, or
 REACH_MS = 10_000  # within which a driver says that its poll found nothing
 SAME_MS = 1_000  # devices whose interrupts fail together have one cause; as long as the coarsest stamp
-GRADE_OF = {"found": "proven", "msi": "probable", "fence": "possible", "irq": "possible", "hedged": "possible", "announced": "possible"}
+GRADE_OF = {
+    "found": "proven",
+    **dict.fromkeys(("msi", "ring"), "probable"),
+    **dict.fromkeys(("fence", "irq", "port", "hedged", "announced"), "possible"),
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,12 @@ class Polled:
     def bdf(self) -> str | None:
         """Return the function's address, if one of the lines has it."""
         return next((r["bdf"] for r in self.rows if r.get("bdf")), None)
+
+    @property
+    def kind(self) -> str | None:
+        """Return what all lines are in the words of `driver_silences`; None where they differ, or a rule of a known wording reads one."""
+        kinds = {r.get("kind") for r in self.rows}
+        return kinds.pop() if len(kinds) == 1 else None
 
     @property
     def queues(self) -> list[str]:

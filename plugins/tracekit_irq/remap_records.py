@@ -30,6 +30,8 @@ MEANS = {
 EARLY_MS, EARLY_LINES = 10_000, 800
 NEAR_RESUME_MS = 3_000  # longer than the coarsest stamp, to either side
 INTERRUPT_FLAG = 0x8  # AMD IOMMU event flags, bit I
+# Northbridge and southbridge (drivers/iommu/amd/init.c, check_ioapic_information()): neither sends messages of its own.
+IOAPICS_OF_AMD = ("0000:00:00.1", "0000:00:14.0")
 BRIDGES = (0x0600, 0x0604)  # class codes: host bridge, PCI bridge
 
 
@@ -47,7 +49,7 @@ def records(
     moments, panics = Moments(sorted_rows(pm_resume), sorted_rows(kernel_version)), sorted_rows(kernel_panic)
     faults = sorted_rows(remap_faults) + of_amd(amd_iommu_event, xen_amd_event)
     for bdf, mine in by_device(faults).items():
-        yield with_end(_finding(bdf, mine, alias(bdf, pci_enumerated), moments), mine, panics)
+        yield with_end(_finding(bdf, mine, alias(bdf, pci_enumerated, mine[0].get("kind") is not None), moments), mine, panics)
 
 
 def of_amd(events: pl.DataFrame | None, by_xen: pl.DataFrame | None) -> Rows:
@@ -72,10 +74,15 @@ def by_device(faults: Rows) -> dict[str | None, Rows]:
     return devices
 
 
-def alias(bdf: str | None, enumerated: pl.DataFrame | None) -> str | None:
-    """Return why an id is no endpoint (an I/O APIC's or HPET's source id, a bridge, a function that the kernel did not find), or None."""
+def alias(bdf: str | None, enumerated: pl.DataFrame | None, of_amds: bool) -> str | None:
+    """Return why an id is no endpoint (an I/O APIC's or HPET's source id, a bridge, a function that the kernel did not find), or None.
+
+    `of_amds`: the unit is AMD's.
+    """
     if bdf is None:
         return None
+    if of_amds and bdf in IOAPICS_OF_AMD:
+        return "mostly the id of an I/O APIC, as firmware tells it (IVRS)"
     _, bus_text, place = bdf.split(":")  # the segment has four digits, or five behind a VMD
     bus, slot = int(bus_text, 16), int(place[:2], 16)
     if slot == 0x1F and (bus >= 0xF0 or bus == 0) and bdf[-1] == "0":

@@ -92,7 +92,8 @@ DRIVER_SILENCES = Table(
         Column(
             "kind",
             _TEXT,
-            "found (a completion without its interrupt), fence (found by a graphics driver's timer), msi or irq (missed), hedged (it "
+            "found (a completion without its interrupt), fence (found by a graphics driver's timer), ring (done, "
+            "and a task still waits), msi or irq (missed), port (libata says so), hedged (it "
             "guesses), announced (a poll begins).",
         ),
         Column("queue", _TEXT, "The queue or ring that the message names."),

@@ -38,7 +38,7 @@ def repeated(case: Path, folder: Path, code: str) -> Counter[str]:
         ("IRQ-010", "irq.line-not-shared/fires-mismatch", {"cause": 24}),
         ("IRQ-003", "irq.remap-blocked/fires-behind-a-vmd", {"cause": 24}),
         ("IRQ-004", "irq.stray-vector/fires-after-a-free", {"cause": 24}),
-        ("IRQ-006", "irq.unhandled-line/fires-level-line", {"cause": 24, "context": 1, "effect": 24}),
+        ("IRQ-006", "irq.unhandled-line/fires-level-line", {"cause": 24, "context": 24, "effect": 24}),
         ("MSI-005", "msi.mode-conflict/fires-msix-while-msi", {"cause": 3}),
         ("VEC-004", "vec.affinity-broken/fires-message", {"cause": 24}),
         ("VEC-007", "vec.cpu-offline-refused/fires-miscounted", {"cause": 24}),

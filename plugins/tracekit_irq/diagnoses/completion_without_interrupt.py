@@ -6,11 +6,14 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import HOST, Finding, Subject, Unchecked, Verdict, at, clear, diagnosis, in_order, inconclusive, near, times
+from tracekit import HOST, Finding, Subject, Unchecked, Verdict, at, at_once, clear, diagnosis, in_order, inconclusive, times
 from tracekit_irq.diagnoses.remap_blocked import at_doorbell
 from tracekit_irq.evidence import MOST, Rows, seconds, sorted_rows
+from tracekit_irq.fences import alive, overflow
 from tracekit_irq.polled import Polled, by_device, one_queue, together
+from tracekit_irq.ports import sound, waited
 from tracekit_irq.remap_records import of_amd
+from tracekit_irq.timer import silent, stopped_by_timer
 
 RECORD = "the kernel log of the machine whose driver it is; there: echo 1 > events/irq/irq_handler_entry/enable"
 ADVICE = (
@@ -23,16 +26,34 @@ IF_SO = (
 SHARED = "One event made all of them silent: look at what they share (a CPU and its vectors, the host, a suspend), not at each device. "
 LATER = 90_000  # ms: a driver finds out when its time-out ends, 60 s at most by default
 BYPASS = 0x25  # the sender used a compatibility-format message: a guest's own MSI address, as ath* copy it into their firmware
+GPU = (
+    "First see whether /proc/interrupts counts for the GPU's vector: if it does, an interrupt came late or was lost inside the GPU. If it "
+    "does not: "
+)
+OVERFLOWED = "Look for what filled the ring, such as faults of the GPU's memory in the lines above: its MSI is not to blame."
+FAILING = (
+    "First see whether /proc/interrupts counts for its vector or line: if it does, the device itself is late or failing. If it does not: "
+)
+TESTED = (
+    "MSI of this device does not reach this kernel; a driver that went back to INTx works, with less. See whether /proc/interrupts counts "
+    "for its vector, whether a message was refused (IRQ-003), and whether the bridge above it passes MSI on; newer firmware, or pci=nomsi."
+)
+BELOW = 400  # lines in which a refusal explains a silence, where stamps do not tell how far apart they are
+SHORT = 0.05  # s: a shorter span is none
 WHAT = {
     "proven": "found by polling: the interrupt had not come",
     "probable": "without an interrupt, by its driver's own words",
     "possible": "perhaps without an interrupt: its driver guesses, or was about to look",
 }
 
+# What all lines of a device have in common, where that says more than the grade.
+KINDS = {"fence": "found finished by its driver's timer: no interrupt had told of it", **dict.fromkeys(("irq", "port"), WHAT["probable"])}
 
+NOTHING = "drivers that looked after a time-out found no completed work"
 HEARD = (
     *("nvme_completion_polled", "mlx5_eqe_recovered", "mlx5_command_recovered", "driver_interrupt_missed", "driver_interrupt_test_failed"),
     *("driver_silences", "driver_poll_unanswered", "ath_response_polled", "nvme_timeout", "net_tx_timeout", "driver_msi_given_up"),
+    *("driver_tx_timeout", "driver_response_unheard", "pciehp_command_unheard", "gpu_ring_overflowed"),
 )
 
 
@@ -41,7 +62,9 @@ HEARD = (
     code="IRQ-007",
     severity="high",
     record=RECORD,
-    needs_any=HEARD,
+    shown_by=HEARD,
+    when={**dict.fromkeys(HEARD), "kernel_panic": silent, "timer_stops_boot": None},
+    otherwise=NOTHING,
     across=("op_set_irqs", "qemu_enable_vectors_failed"),
     absent="no driver's message about a poll, a missed interrupt or a queue that timed out that tracekit knows",
 )
@@ -57,6 +80,15 @@ def completion_without_interrupt(
     nvme_timeout: pl.DataFrame | None = None,
     net_tx_timeout: pl.DataFrame | None = None,
     driver_msi_given_up: pl.DataFrame | None = None,
+    driver_tx_timeout: pl.DataFrame | None = None,
+    driver_response_unheard: pl.DataFrame | None = None,
+    pciehp_command_unheard: pl.DataFrame | None = None,
+    gpu_ring_overflowed: pl.DataFrame | None = None,
+    gpu_finished: pl.DataFrame | None = None,
+    ata_exception: pl.DataFrame | None = None,
+    kernel_panic: pl.DataFrame | None = None,
+    timer_stops_boot: pl.DataFrame | None = None,
+    timer_pin_silent: pl.DataFrame | None = None,
     pci_function: pl.DataFrame | None = None,
     op_set_irqs: pl.DataFrame | None = None,
     qemu_enable_vectors_failed: pl.DataFrame | None = None,
@@ -72,40 +104,57 @@ def completion_without_interrupt(
     polled`, mlx5's `Recovered N EQEs`, ena's and erdma's `sent a completion but the driver didn't receive a MSI-X interrupt`, ath11k's
     `polling..` unless it says that the poll found nothing). Queue, count and span are reported; devices that fall silent within one
     second are one finding. Probable: a driver says that an MSI was missed or lost, or its own test at probe saw none. Possible: a driver
-    guesses (`Potential MSIX issue`), or one queue number times out on several controllers at once, which is its CPU's vector.
+    guesses (`Potential MSIX issue`), a graphics driver's timer finds a fence, libata a lost interrupt (a dying drive does that
+    too: medium), or one queue number times out on several controllers at once, which is its CPU's vector.
+
+    A boot that stops since the timer does not interrupt through the I/O APIC is one too: the kernel, or Xen, waited for that interrupt.
 
     Why it matters: each took a whole timeout (nvme: 30 or 60 s). The device works and its interrupts do not arrive.
 
     Stays quiet when: the command was not complete (`timeout, aborting`, `reset controller`, `disable controller`), a poll found nothing
-    (`never came in`), or nothing that was sent came back (`TX timeout`): other faults.
+    (`never came in`), or nothing that was sent came back (`TX timeout`): other faults; or a graphics driver lets go of its device.
+    A port whose link is in error too, firmware whose response no interrupt announced, and a hotplug port that waited in vain are questions.
 
     Affected: any kernel.
 
     What to do: find out where the interrupt was lost: a resize window, a failed enable, a refused message, a mask.
 
     References: drivers/nvme/host/pci.c, nvme_timeout(); mlx5/core/{cmd,en/health}.c; ena_com.c; ath11k/htc.c;
-    broadcom/tg3.c, tg3_test_msi(); mlx4/main.c, mlx4_setup_hca().
+    broadcom/tg3.c, tg3_test_msi(); mlx4/main.c, mlx4_setup_hca(); amdgpu_fence.c, amdgpu_fence_fallback(); io_apic.c, check_timer().
     """
     # A driver that prints this owns its device. Where the case also shows a VFIO client, that is another kernel, with other BDFs.
     foreign = op_set_irqs is not None or qemu_enable_vectors_failed is not None
     known = (nvme_completion_polled, mlx5_eqe_recovered, mlx5_command_recovered, driver_interrupt_missed, ath_response_polled)
-    polled = by_device([r for f in known for r in sorted_rows(f)], sorted_rows(driver_silences), sorted_rows(driver_poll_unanswered))
+    told, overflows = sorted_rows(driver_silences), sorted_rows(gpu_ring_overflowed)
+    silences = sound(alive(told, sorted_rows(gpu_finished)), sorted_rows(ata_exception))
+    polled = by_device([r for f in known for r in sorted_rows(f)], silences, sorted_rows(driver_poll_unanswered))
+    yield from stopped_by_timer(sorted_rows(kernel_panic), sorted_rows(timer_stops_boot), sorted_rows(timer_pin_silent))
     for device, failed in _tests(sorted_rows(driver_interrupt_test_failed)).items():
         yield _tested(device, failed, foreign)
     doorbells = at_doorbell(smmu_faults) if smmu_faults is not None else None
     refused = sorted_rows(remap_faults) + of_amd(amd_iommu_event, xen_amd_event) + sorted_rows(doorbells)
     for group in together(polled):
-        finding = _one(group[0], sorted_rows(pci_function), foreign) if len(group) == 1 else _several(group)
+        finding = _one(group[0], sorted_rows(pci_function), overflows, foreign) if len(group) == 1 else _several(group)
         yield replace(finding, explained_by=_cause(group, finding.subject.bdf, kernel_reports, refused))
     for timeouts in one_queue(_timeouts(sorted_rows(nvme_timeout), sorted_rows(net_tx_timeout))):
         yield _queue(timeouts)
-    if net_tx_timeout is not None:
+    if net_tx_timeout is not None or driver_tx_timeout is not None:
         yield inconclusive("a transmit queue timed out; no line says whether its work was complete", RECORD)
     if driver_msi_given_up is not None:
         yield inconclusive(
             "a driver switched MSI off since nothing answered; no line says whether the device or its interrupt was silent", RECORD
         )
-    yield clear("drivers that looked after a time-out found no completed work")  # holds only where nothing was found
+    if driver_response_unheard is not None:
+        yield inconclusive("no interrupt announced a response of the firmware; no line says whether there was one", RECORD)
+    if overflows:
+        yield inconclusive("interrupts of a GPU ran over the ring that it keeps them in; no line says what waited for them", RECORD)
+    if waited(sorted_rows(pciehp_command_unheard)):
+        yield inconclusive("a hotplug port did not interrupt for a command; some never do, though the command is carried out", RECORD)
+    if any(s["kind"] == "port" for s in told):
+        yield inconclusive("a port lost an interrupt while its link was in error; no line says which was first", RECORD)
+    if gpu_finished is not None and driver_silences is not None:
+        yield clear("a graphics driver let go of its device, whose interrupts it had switched off")
+    yield clear(NOTHING)  # holds only where nothing was found
 
 
 def _cause(group: list[Polled], bdf: str | None, reports: pl.DataFrame | None, faults: Rows) -> str | None:
@@ -114,7 +163,7 @@ def _cause(group: list[Polled], bdf: str | None, reports: pl.DataFrame | None, f
     if reports is not None and reports.filter((pl.col("source") == first["source"]) & (pl.col("kind") == "oops")).height:
         return "MSI-009"
     refused = [] if len(group) > 1 else faults
-    own = any(f["bdf"] == bdf and bdf is not None and near(f, group[0].rows[-1], 0, LATER) for f in refused)
+    own = any(f["bdf"] == bdf and bdf is not None and at_once(f, group[0].rows[-1], BELOW, LATER) for f in refused)
     guests = (first.get("driver") or "").startswith("ath") and any(f.get("reason") == BYPASS for f in refused)
     return "IRQ-003" if own or guests else None
 
@@ -126,19 +175,24 @@ def _tests(rows: Rows) -> dict[str, Rows]:
     return devices
 
 
-def _one(polled: Polled, functions: Rows, foreign: bool) -> Finding:
+def _one(polled: Polled, functions: Rows, overflows: Rows, foreign: bool) -> Finding:
     known = next((f for f in functions if f["device"] == polled.device), None)
-    bdf = polled.bdf or (known["bdf"] if known else None)
-    what = f"{_completions(polled.rows)} of {polled.device}"
+    lost = overflow(polled.rows, overflows)
+    bdf = polled.bdf or (known["bdf"] if known else None) or (lost["bdf"] if lost else None)
+    device = bdf if lost and bdf else polled.device
+    what = f"{_completions(polled.rows)} of {device}"
     place = f" (queue {', '.join(polled.queues[:6])})" if polled.queues else ""
-    span = _span(polled.rows)
+    span, context = _span(polled.rows), [at(known, "context")] if known else []
     return Finding(
-        f"{what}{place} {WHAT[polled.grade]}" + (f"; over {span:.1f} s" if span is not None else ""),
-        polled.grade,
-        in_order([at(r) for r in polled.rows[:MOST]] + ([at(known, "context")] if known else [])),
-        subject=_subject(polled.device, bdf, foreign),
-        advice=_advice(polled.grade),
-        values={"device": polled.device, "bdf": bdf, **_values(polled.rows, polled.queues)},
+        f"{what}{place} {KINDS.get(polled.kind or '', WHAT[polled.grade])}"
+        + (f"; over {span:.1f} s" if span is not None else "")
+        + ("; the GPU's ring of interrupts had run over" if lost else ""),
+        "probable" if lost and polled.grade == "possible" else polled.grade,
+        in_order([at(r, "cause" if r is lost or not lost else "effect") for r in ([lost] if lost else []) + polled.rows[:MOST]] + context),
+        subject=_subject(device, bdf, foreign),
+        severity="medium" if lost or polled.kind == "port" else None,
+        advice=OVERFLOWED if lost else _advice(polled.grade, polled.kind),
+        values={"device": device, "bdf": bdf, **_values(polled.rows, polled.queues)},
         unchecked=UNCHECKED,
     )
 
@@ -148,22 +202,25 @@ def _several(group: list[Polled]) -> Finding:
     rows = sorted((r for p in group for r in p.rows), key=lambda r: (r["source"], r["line"]))
     devices = [p.device for p in group]
     (grade,) = {p.grade for p in group}
+    kind = group[0].kind if len({p.kind for p in group}) == 1 else None
+    what = KINDS.get(kind or "", WHAT[grade])
     queues = sorted({q for p in group for q in p.queues})
     one = f", all of queue {queues[0]}, perhaps the vector of its CPU" if len(queues) == 1 and queues != ["0"] else ""
     return Finding(
-        f"{_completions(rows)} of {times(len(group), 'device')} ({', '.join(devices[:8])}) {WHAT[grade]}, in the same second{one}",
+        f"{_completions(rows)} of {times(len(group), 'device')} ({', '.join(devices[:8])}) {what}, in the same second{one}",
         grade,
         in_order(at(r) for r in rows[:MOST]),
         subject=HOST,
-        advice=SHARED + _advice(grade),
+        advice=SHARED + _advice(grade, kind),
         values={"devices": devices, "bdfs": [p.bdf for p in group if p.bdf], **_values(rows, queues)},
         unchecked=UNCHECKED,
     )
 
 
-def _advice(grade: str) -> str:
+def _advice(grade: str, kind: str | None) -> str:
     """Return what to do; where the driver guesses, first whether it is right."""
-    return IF_SO + ADVICE.partition(". ")[2] if grade == "possible" else ADVICE
+    first = GPU if kind == "fence" else FAILING if kind in ("irq", "port") else IF_SO if grade == "possible" else None
+    return first + ADVICE.partition(". ")[2].replace("With", "with", 1) if first else ADVICE
 
 
 def _completions(rows: Rows) -> str:
@@ -172,7 +229,8 @@ def _completions(rows: Rows) -> str:
 
 def _span(rows: Rows) -> float | None:
     first, last = rows[0]["ts"], rows[-1]["ts"]
-    return seconds(last - first) if first is not None and last is not None and last > first else None
+    span = seconds(last - first) if first is not None and last is not None else None
+    return span if span is not None and span >= SHORT else None
 
 
 def _values(rows: Rows, queues: list[str]) -> dict[str, Any]:
@@ -218,7 +276,7 @@ def _tested(device: str, rows: Rows, foreign: bool) -> Finding:
         "probable",
         in_order([at(r) for r in rows[:MOST]]),
         subject=_subject(device, first["bdf"], foreign),
-        advice="MSI of this device does not reach this kernel; a driver that went back to INTx works, with less. " + ADVICE,
+        advice=TESTED,
         values={"device": device, "bdf": first["bdf"], "irq": first["irq"], "count": len(rows)},
         unchecked=(Unchecked("a device that did not answer at all", "the device's own error messages after that line"),),
     )

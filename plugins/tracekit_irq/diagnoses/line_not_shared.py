@@ -1,45 +1,94 @@
 """IRQ-010: a driver got no handler on a line, since another one does not share it."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, at, diagnosis, in_order, times
-from tracekit_irq.evidence import shown, sorted_rows
+from tracekit import EBUSY, Finding, Subject, Unchecked, Verdict, at, at_once, diagnosis, full_bdf, in_order, inconclusive, near, times
+from tracekit_irq.evidence import Rows, shown, sorted_rows
 
 # include/linux/interrupt.h
 TRIGGER, SHARED, ONESHOT = 0xF, 0x80, 0x2000
+REACH, REACH_MS = 40, 1000  # a driver that gives up says so at once; stack traces of debug kernels may stand between
+ABOVE = 3  # lines in which a driver names its device before it asks
 
 
 @diagnosis("irq.line-not-shared", code="IRQ-010", severity="info", record="dmesg; cat /proc/interrupts", log="kernel")
-def line_not_shared(irq_flags_mismatch: pl.DataFrame | None = None) -> Iterator[Finding | Verdict]:
+def line_not_shared(
+    irq_flags_mismatch: pl.DataFrame | None = None,
+    driver_probe_failed: pl.DataFrame | None = None,
+    pcie_irq_refused: pl.DataFrame | None = None,
+    virtio_legacy: pl.DataFrame | None = None,
+) -> Iterator[Finding | Verdict]:
     """Two drivers want one interrupt line, and at least one of them does not share it, or not in the same way.
 
     What it finds: `Flags mismatch irq N. FLAGS (wants) vs. FLAGS (has)`: the request of the first was refused with -EBUSY. The flags tell
-    whether both would share the line, and what differs then.
+    whether both would share the line, and what differs then. Medium where a driver gives up on its device for that, low where that is a
+    service of a port, or where irq 0 was asked for; else it informs.
     Why it matters: the first driver has no interrupt. It is a matter of lines (INTx, ISA), not of MSI, and its driver may poll.
+    A service of a port that got no irq without such a line above it (`request AER IRQ N failed`) is a question.
     Stays quiet when: the line was wanted for VFIO's INTx: that is VFIO-012.
     Affected: any kernel.
     What to do: use MSI for one of the two, or a driver that shares; on old machines another slot or BIOS setting.
     References: kernel/irq/manage.c, __setup_irq().
     """
     others = [r for r in sorted_rows(irq_flags_mismatch) if not (r["action"] or "").startswith("vfio-intx")]
+    probes = [p for p in sorted_rows(driver_probe_failed) if p["ret"] == str(EBUSY)]
+    refused, legacy = sorted_rows(pcie_irq_refused), sorted_rows(virtio_legacy)
     for irq in dict.fromkeys(r["irq"] for r in others):
         mine = [r for r in others if r["irq"] == irq]
         wants, has = mine[-1]["action"] or "a driver", mine[-1]["other_action"] or "another one"
         why, advice = _why(mine[-1])
         holder = "it has it already" if wants == has else f"{has} has it"
+        gave_up = _after(mine, probes, others)
+        said = [s for s in _after(mine, refused, others) if s["irq"] == irq]
+        device = _device(mine[-1], [*gave_up, *said], legacy)
+        of = f" of {device}" if device else ""
         yield Finding(
-            f"{wants} got no interrupt on irq {irq}: {holder} and {why} ({times(len(mine), 'time')})",
+            f"{wants}{of} got no interrupt on irq {irq}: {holder} and {why} ({times(len(mine), 'time')})"
+            + ("; its driver gave up" if gave_up else ""),
             "proven",
-            in_order(at(r) for r in shown(mine)),
-            subject=Subject(f"irq {irq}", kind="host"),
+            in_order([*(at(r) for r in shown(mine)), *(at(r, "effect") for r in shown(gave_up + said))]),
+            subject=Subject(device, bdf=device) if device else Subject(f"irq {irq}", kind="host"),
+            severity=_severity(irq, device, gave_up, said),
             advice=advice,
-            values={"irq": irq, "wants": wants, "has": has, "count": len(mine)},
+            values={"irq": irq, "wants": wants, "has": has, "count": len(mine), **({"bdf": device} if device else {})},
             unchecked=(Unchecked("that the driver goes on without", "the messages of the driver below"),),
         )
+    if refused:
+        yield inconclusive("a service of a PCIe port got no irq; no line says why", "dmesg from the boot on; cat /proc/interrupts")
+
+
+def _after(mismatches: Rows, told: Rows, others: Rows) -> Rows:
+    """Return what is told first right below each mismatch, with no other mismatch between. All are in order."""
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for r in mismatches:
+        place, following = bisect_right(told, _place(r), key=_place), bisect_right(others, _place(r), key=_place)
+        end = _place(others[following]) if following < len(others) else None
+        if place < len(told) and at_once(r, told[place], REACH, REACH_MS) and (end is None or _place(told[place]) < end):
+            found[_place(told[place])] = told[place]
+    return list(found.values())
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, int]:
+    return row["source"], row["line"]
+
+
+def _device(mismatch: Mapping[str, Any], told: Rows, legacy: Rows) -> str | None:
+    """Return the function whose driver got no interrupt: that of the lines below, or of a legacy virtio device right above."""
+    above = legacy[bisect_right(legacy, _place(mismatch), key=_place) - 1 :][:1] if (mismatch["action"] or "").startswith("virtio") else []
+    named = [*(r["bdf"] for r in told), *(v["bdf"] for v in above if near(v, mismatch, ABOVE, 0))]
+    return next((full_bdf(bdf) for bdf in named if bdf), None)
+
+
+def _severity(irq: int, device: str | None, gave_up: Rows, said: Rows) -> Literal["medium", "low"] | None:
+    """Return how much it matters: a service of a port is of less use than a device, and a device that was given irq 0 has no interrupt."""
+    if any(p["service"] is None for p in gave_up):
+        return "medium"
+    return "low" if gave_up or said or irq == 0 and device else None
 
 
 def _why(r: Mapping[str, Any]) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from tracekit import (
 from tracekit_irq.emulated import emulated
 from tracekit_irq.evidence import Rows, shown, sorted_rows
 from tracekit_irq.remap_records import records
+from tracekit_irq.timer import REMAPPED
 
 RECORD = "dmesg -w | grep -E 'INTR-REMAP|DRHD: handling fault|AMD-Vi: Event'; echo 1 > events/intel_iommu/qi_submit/enable"
 # MSI_IOVA_BASE and its length (drivers/iommu/arm), where a VFIO domain maps the doorbells.
@@ -60,12 +61,9 @@ def doorbells(smmu_faults: pl.DataFrame) -> Iterator[Finding]:
         )
 
 
-TIMER = "timer doesn't work through Interrupt-remapped IO-APIC"
-
-
 def stops_timer(panic_reason: str) -> bool:
-    """Return whether a kernel stops since its timer does not interrupt."""
-    return panic_reason.startswith(TIMER)
+    """Return whether a kernel stops since its timer does not interrupt through remapping."""
+    return panic_reason.startswith(REMAPPED)
 
 
 @fallback

@@ -11,6 +11,7 @@ from tracekit_irq.tables import DRIVER_REFUSALS, DRIVER_SILENCES
 OTHERS = ("pciback", "xen_pciback", "xen-pciback", "pcifront", "vfio")
 # A sentence before a colon, where a driver and its device stand else: `Failed to enable SRIOV: Only 0 MSI-X ...`.
 SENTENCE = re.compile(r"(?i)(?:fail(?:ed|ure)?|unable|can(?:not|'t)?|could(?:n't)?|error|warning|not|no|only|while|when|trying)$")
+HANGCHECK, LOST = "Hangcheck timer elapsed", "lost interrupt"  # what i915 and libata say
 
 
 class Complaints(Model):
@@ -42,6 +43,12 @@ class Complaints(Model):
 
     def on_driver_fence_polled(self, e: Row) -> None:
         self._silent(e, "fence", e.ring, f"Fence fallback timer expired on ring {e.ring}")
+
+    def on_driver_hangcheck_missed(self, e: Row) -> None:
+        self.emit("driver_silences", e, driver="i915", bdf=None, device=None, kind="ring", queue=e.engine, text=HANGCHECK, line_end=e.line)
+
+    def on_ata_interrupt_lost(self, e: Row) -> None:
+        self.emit("driver_silences", e, driver=None, bdf=None, device=e.port, kind="port", queue=None, text=LOST, line_end=e.line)
 
     def _known(self, e: Row) -> None:
         self.told.add((e.source, e.line))

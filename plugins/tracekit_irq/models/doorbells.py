@@ -9,6 +9,7 @@ from tracekit_irq.tables import SMMU_FAULTS
 WORDS = 4
 ADDRESSED = range(0x10, 0x14)  # F_TRANSLATION, F_ADDR_SIZE, F_ACCESS, F_PERMISSION: word 2 is the address (SMMUv3, 7.3)
 REACH = 8
+HALF = 0xFFFFFFFF  # of a word, where a person parted it
 
 
 class SmmuFaults(Model):
@@ -38,7 +39,7 @@ class SmmuFaults(Model):
         """Read one raw word of the event before."""
         if self.head is None or self.head.unit != e.unit or not near(self.head, e, REACH):
             return
-        self.words.append(e.word)
+        self.words.append(e.word if e.low is None else (e.word & HALF) << 32 | int(e.low, 16))
         if len(self.words) == WORDS:
             if self.head.number in ADDRESSED:
                 self.emit("smmu_faults", self.head, bdf=None, sid=self.words[0] >> 32, iova=self.words[2], line_end=e.line)

@@ -216,7 +216,6 @@ ORDINARY = [
     "mmc0: Timeout waiting for hardware cmd interrupt.",
     "i801_smbus 0000:00:1f.4: Timeout waiting for interrupt!",
     "i801_smbus 0000:00:1f.4: Transaction timeout",
-    "ata1: lost interrupt (Status 0x58)",
     "smpboot: CPU 3 failed to start, irq vectors unchanged",
     "perf: interrupt took too long (2502 > 2500), lowering kernel.perf_event_max_sample_rate to 79000",
     "e1000e 0000:00:1f.6: Interrupt Throttling Rate (ints/sec) set to dynamic conservative mode",

@@ -111,7 +111,7 @@ def test_what_no_cpu_accepts_is_a_question() -> None:
 
 
 def test_a_stray_of_xen_is_settled_by_xen() -> None:
-    (xen,) = findings("(XEN) CPU2: No irq handler for vector eb (IRQ -23, LAPIC)\n")
+    (xen,) = findings("(XEN) CPU2: No irq handler for vector eb (IRQ -2147483648, LAPIC)\n")
     (linux,) = findings(log("do_IRQ: 2.232 No irq handler for vector"))
     assert [u.would_settle.startswith("xl ") for u in (xen.unchecked[1], linux.unchecked[1])] == [True, False]
 

@@ -117,4 +117,4 @@ def test_every_rule_has_a_line() -> None:
 @pytest.mark.parametrize(("event", "line"), LINES.items())
 def test_its_rule_takes_the_line(event: str, line: str) -> None:
     assert {r.name for r in RULES.values() if re.match(r.regex, line)} - {"xen_events_said"} == {event} - {"xen_events_said"}
-    assert any(text in line for text in RULES[event].literals)
+    assert any(text in line for text in RULES[event].texts)

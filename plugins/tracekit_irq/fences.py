@@ -1,0 +1,29 @@
+"""Fences that a graphics driver's timer found finished, beside what tells why no interrupt had told of them."""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from typing import Any
+
+from tracekit import at_once
+from tracekit_irq.evidence import MOST, Rows
+
+FINISHING_MS, FINISHING = 60_000, 400  # a driver lets go of its device within that, or as many lines
+OVERFLOW_MS, OVERFLOW = 60_000, 200  # fences that were lost in a ring are found when the timer runs next, or as many lines below
+
+
+def alive(silences: Rows, finished: Rows) -> Rows:
+    """Return the silences without the fences of a device that its driver lets go of: it has switched its interrupts off."""
+    return [s for s in silences if s["kind"] != "fence" or _above(s, finished, FINISHING, FINISHING_MS) is None]
+
+
+def overflow(rows: Rows, overflows: Rows) -> dict[str, Any] | None:
+    """Return the overflow of the ring of interrupts that lost the first of these fences, if there is one."""
+    first = rows[0]
+    return _above(first, overflows, OVERFLOW, OVERFLOW_MS) if first.get("kind") == "fence" else None
+
+
+def _above(fence: Mapping[str, Any], told: Rows, lines: int, ms: int) -> dict[str, Any] | None:
+    """Return the last of the lines above a fence, near it, that is about its device, or may be: fences often name none."""
+    place = bisect_left(told, (fence["source"], fence["line"]), key=lambda r: (r["source"], r["line"]))
+    last = reversed(told[max(0, place - MOST) : place])
+    return next((t for t in last if at_once(t, fence, lines, ms) and (fence["bdf"] is None or fence["bdf"] == t["bdf"])), None)
