@@ -111,6 +111,11 @@ OPERATIONS = (
         Column("index", _INT, "MSI index: the argument, else the position among the inserts of its enable."),
         Column("hwsize", _INT, "Size of the domain, where the graph shows how it is read."),
     ),
+    _operation(
+        "op_domain_size",
+        "The size of a device's irq domain is read while vectors are enabled, outside of an insert.",
+        Column("hwsize", _INT, "Size of the irq domain."),
+    ),
     _operation("op_alloc_at", "One more vector is added to an enabled MSI-X set.", Column("index", _INT, "The index asked for.")),
     _operation(
         "op_table_size",

@@ -34,13 +34,18 @@ ARM_CREATION = "p:tk/dom msi_create_device_irq_domain dev=$arg1:x64 hwsize=$arg4
 
 _WITHIN_TABLE = pl.col("live").is_null() | (pl.col("live") > pl.col("fail_index"))
 _REFUSED = (pl.col("fail_ret") == ERANGE) & (pl.col("fail_index") > 0) & _WITHIN_TABLE
-_BEYOND_A_SEEN_DOMAIN = (pl.col("fail_ret") == ERANGE) & (pl.col("hwsize_how") == "seen") & (pl.col("live") > pl.col("hwsize"))
+# A domain of size 0 has no limit, or there is no domain at all and every index is refused.
+_SMALLER = (pl.col("hwsize_how") == "seen") & (pl.col("hwsize") > 0) & (pl.col("live") > pl.col("hwsize"))
+_BEYOND_A_SEEN_DOMAIN = (pl.col("fail_ret") == ERANGE) & _SMALLER
+# msi_insert_desc() alone returns -34 where the request is none for fewer vectors than its least (drivers/pci/msi/msi.c).
+_ASKED = pl.col("max") >= pl.col("min")
 _WITHOUT_INSERTS = (
-    (pl.col("ret") == ERANGE)
-    & pl.col("first_line").is_null()
-    & (pl.col("max") >= pl.col("min"))
-    & (pl.col("live") > 1)
-    & pl.col("setup_line").is_not_null()
+    (pl.col("ret") == ERANGE) & pl.col("first_line").is_null() & (_ASKED | _SMALLER) & (pl.col("live").is_null() | (pl.col("live") > 1))
+)
+# Inserts without return values, and the index that was refused: the last one before -34, or one that the domain cannot have.
+_UNANSWERED = (pl.col("fail_line").is_not_null() & pl.col("fail_ret").is_null() & ~pl.col("inferred") & (pl.col("fail_index") > 0)) & (
+    ((pl.col("ret") == ERANGE) & _WITHIN_TABLE)
+    | (pl.col("ret").is_null() & _SMALLER & (pl.col("fail_index") >= pl.col("hwsize")) & (pl.col("live") > pl.col("fail_index")))
 )
 # Without return values, the refusal is the shape: inserts, then the unwinding, with the domain kept and no irq set up.
 _UNWOUND = (
@@ -49,8 +54,10 @@ _UNWOUND = (
     & pl.col("setup_line").is_not_null()
 )
 # Attempts in which an index that the device has was refused, or any index by a domain known to be smaller than the table, or that
-# failed with -34 where no insert is recorded at all.
-_STALE = (pl.col("kind") == "msix") & ~pl.col("created") & (_REFUSED | _BEYOND_A_SEEN_DOMAIN | _WITHOUT_INSERTS | _UNWOUND)
+# failed with -34 where no insert is recorded at all, or none with its return value.
+_STALE = (pl.col("kind") == "msix") & ~pl.col("created") & (_REFUSED | _BEYOND_A_SEEN_DOMAIN | _WITHOUT_INSERTS | _UNANSWERED | _UNWOUND)
+UNSEEN = Unchecked("the refused index, the size of the domain and of the table", RECORD)
+ADVICE = "Unbind and rebind the driver of the device; do so after every change of its table size."
 
 
 @witness
@@ -92,7 +99,7 @@ def _finding(
     windows: pl.DataFrame | None,
 ) -> Finding:
     old = row["hwsize"] if row["hwsize"] is not None else row["fail_index"]
-    live = row["live"] if row["live"] is not None else row["fail_index"] + 1
+    live = row["live"] if row["live"] is not None or row["fail_index"] is None else row["fail_index"] + 1
     grade = _grade(row, others)
     unknown = row["fail_ret"] is None and row["ret"] is None
     request, mine = row["request"], others.to_dicts()
@@ -101,9 +108,9 @@ def _finding(
     size = f"hwsize {old}" if old is not None else "an older hwsize"
     index = f"index {row['fail_index']}" if row["fail_index"] is not None else "an index beyond it"
     table = f"{live}" if row["live"] is not None else f"at least {live}"
+    sizes = "is smaller than its MSI-X table" if old is None and live is None else f"has {size}, the MSI-X table {table}"
     return Finding(
-        summary=f"irq domain of {subject.label} has {size}, the MSI-X table {table}: {index} refused"
-        + ("; errno not recorded" if unknown else " with -34"),
+        summary=f"irq domain of {subject.label} {sizes}: {index} refused" + ("; errno not recorded" if unknown else " with -34"),
         grade=grade,
         subject=subject,
         severity="critical" if deaf else "high",
@@ -111,6 +118,7 @@ def _finding(
         unchecked=(
             *(() if row["armed"] else (Unchecked("no domain was created inside the refused attempt", ARM_CREATION),)),
             *((Unchecked("the errno of the refused insert", RECORD),) if unknown else ()),
+            *((UNSEEN,) if old is None and live is None else ()),
             *unnamed(row["hint"]),
         ),
         values={
@@ -124,19 +132,27 @@ def _finding(
             "attempts": 1 + len(again),
             "cured": _cure(row, mine) is not None,
         },
-        advice="Unbind and rebind the driver of the device; do so after every change of its table size.",
+        advice=ADVICE,
     )
 
 
 def _grade(row: Mapping[str, Any], enables: pl.DataFrame) -> Any:
-    """Proven when the refused index, the size of now and the absence of a new domain are all seen, by functions whose names are known.
+    """Proven when the refused index, the size of now and the absence of a new domain are all seen, by functions whose names are known; or
+    when the sizes of domain and table are read in the attempt that returned -34.
 
     Without an errno: probable where the index and the size of now are seen or the function takes fewer vectors right after, else possible.
     """
     if row["fail_line"] is not None and row["fail_ret"] is None and row["ret"] is None:
         return "probable" if (row["live"] is not None and row["index_seen"]) or _takes_fewer(row, enables) else "possible"
-    seen = row["fail_line"] is not None and row["armed"] and not row["hint"] and not row["inferred"]
-    return "proven" if seen else "probable"
+    shown = (row["fail_ret"] is not None and row["armed"]) or _sizes_read(row)
+    return "proven" if shown and not row["hint"] and not row["inferred"] else "probable"
+
+
+def _sizes_read(row: Mapping[str, Any]) -> bool:
+    """Return whether both sizes are read in an attempt that returned -34: a domain made in it would have the size of the table."""
+    read = (row["insert_hwsize_line"], row["live_line"])
+    inside = all(n is not None and row["line"] < n < row["line_end"] for n in read)
+    return row["ret"] == ERANGE and inside and row["live"] > row["hwsize"] > 0
 
 
 def _takes_fewer(row: Mapping[str, Any], enables: pl.DataFrame) -> bool:
@@ -159,6 +175,8 @@ def _evidence(row: Mapping[str, Any], others: Rows, again: Rows, calls: pl.DataF
     yield from table_lines(row)
     if row["inserted"]:
         yield from span(source, row["first_line"], row["last_line"])
+    elif row["fail_line"] is None:
+        yield from span(source, row["insert_hwsize_line"], role="cause")
     yield from span(source, row["fail_line"], row["fail_end"], "cause")
     for call in callers(calls, row, row["fail_call"] if row["fail_call"] is not None else row["call"]):
         if call["ret"] == ERANGE:

@@ -34,7 +34,7 @@ ENABLES = Table(
         Column("inserted", _INT, "Number of MSI descriptors inserted."),
         Column("first_line", _INT, "The first insert."),
         Column("last_line", _INT, "The end of the last insert that passed."),
-        Column("insert_hwsize_line", _INT, "The insert that shows how the domain's size is read."),
+        Column("insert_hwsize_line", _INT, "The insert, or the call of the enable, that shows the domain's size as it is read."),
         Column("fail_index", _INT, "Index of the insert that was refused: its argument, else counted."),
         Column("fail_line", _INT, "First line of the refused insert."),
         Column("fail_end", _INT, "Last line of the refused insert."),

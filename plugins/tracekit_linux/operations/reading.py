@@ -187,6 +187,11 @@ class Reading:
         """Return the live size of the MSI-X table, read from config space."""
         return [("op_table_size", {"count": node.row.ret, "origin": node.name})] if (node.row.ret or 0) > 0 else []
 
+    def domain_size(self, node: Node) -> list[tuple[str, Values]]:
+        """Return the size of the irq domain, as an enable reads it; what an insert reads is a column of the insert."""
+        outside = node.attempt is not None and node.row.ret is not None and node.above(*INSERTS, "msi_domain_insert_msi_desc") is None
+        return [("op_domain_size", {"hwsize": node.row.ret})] if outside else []
+
     def vector(self, node: Node) -> list[tuple[str, Values]]:
         """Return the change of one vector's eventfd."""
         requested, freed = node.below("request_threaded_irq"), node.below("free_irq")
@@ -246,6 +251,7 @@ _READERS: Mapping[str, Reader] = {
     "msi_domain_insert_msi_desc": Reading.insert_outer,
     **dict.fromkeys(ALLOC_AT, Reading.alloc_at),
     "pci_msix_vec_count": Reading.table_size,
+    "msi_domain_get_hwsize": Reading.domain_size,
     "vfio_msi_set_vector_signal": Reading.vector,
     **dict.fromkeys(FREES, Reading.free),
     "vfio_iommu_type1_attach_group": Reading.attach,

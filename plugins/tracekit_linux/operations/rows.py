@@ -13,7 +13,7 @@ Kind = tuple[pl.Expr, Mapping[str, pl.Expr]]  # which calls are rows of a table,
 
 # What is read of a call.
 _OWN = (
-    *("at", "name", "is", "below", "ended", "ret", "caller", "probe", SET_UP, "attempt", "asked", "least", "most"),
+    *("at", "name", "is", "below", "ended", "ret", "caller", "probe", SET_UP, "attempt", "asked", "insert", "least", "most"),
     *("flags", "index", "start", "count", "hwsize", "domid", "vector", "fd", "group"),
     *("up_closing", "up_setting", "up_setup", "up_freeing", "up_disabling"),
 )
@@ -86,10 +86,16 @@ def _kinds() -> Mapping[str, Sequence[Kind]]:
         "op_domain_remove": [(is_a(Is.DOMAIN_REMOVAL), {"domid": pl.col("domid")})],
         "op_insert": [(_IS_INSERT, {"index": _insert_index(), "hwsize": pl.col("size_inside")})],
         "op_table_size": [((_NAME == "pci_msix_vec_count") & (_RET > 0), {"count": _RET, "origin": _NAME})],
+        "op_domain_size": [(_size_alone(), {"hwsize": _RET})],
         "op_vector": [(is_a(Is.SIGNAL), _vector())],
         "op_free": [(is_a(Is.FREE) & ~_flag("up_freeing"), {})],
         "op_attach": [(_NAME == "vfio_iommu_type1_attach_group", {"group": pl.col("group")})],
     }
+
+
+def _size_alone() -> pl.Expr:
+    """Return whether a call reads the size of the irq domain in an enable, outside of an insert."""
+    return (_NAME == "msi_domain_get_hwsize") & _RET.is_not_null() & pl.col("attempt").is_not_null() & pl.col("insert").is_null()
 
 
 def _flag(name: str) -> pl.Expr:

@@ -33,7 +33,7 @@ SYSTEM_CALL = "sys_ioctl"
 # What is an operation, or may be one.
 READ = (
     "vfio_pci_core_enable", *CLOSING, *SET_IRQS, SYSTEM_CALL, *ALLOCATIONS, *SETUPS, "msi_create_device_irq_domain",
-    "msi_remove_device_irq_domain", *INSERTS, "msi_domain_insert_msi_desc", *ALLOC_AT, "pci_msix_vec_count",
+    "msi_remove_device_irq_domain", *INSERTS, "msi_domain_insert_msi_desc", *ALLOC_AT, "pci_msix_vec_count", "msi_domain_get_hwsize",
     "vfio_msi_set_vector_signal", *FREES, "vfio_iommu_type1_attach_group", *XEN,
 )  # fmt: skip
 ABOUT_ONE = frozenset((*SET_IRQS, *ALLOCATIONS, *ALLOC_AT))

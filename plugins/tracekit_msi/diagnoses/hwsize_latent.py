@@ -123,7 +123,7 @@ def _finding(row: Mapping[str, Any], grade: Any, others: pl.DataFrame, devices: 
         *(e for r in later.head(3).iter_rows(named=True) for e in table_lines(r)),
     ]
     return Finding(
-        summary=f"irq domain of {subject.label} has hwsize {row['hwsize']}, the MSI-X table {row['live']}; no request went beyond it yet",
+        summary=f"irq domain of {subject.label} has hwsize {row['hwsize']}, the MSI-X table {row['live']}; {_asked(others, row)}",
         grade="probable" if row["hint"] else grade,
         subject=subject,
         evidence=distinct(evidence),
@@ -131,6 +131,14 @@ def _finding(row: Mapping[str, Any], grade: Any, others: pl.DataFrame, devices: 
         values={"old_size": row["hwsize"], "live": row["live"], "enables": later.height},
         advice=ADVICE,
     )
+
+
+def _asked(others: pl.DataFrame, row: Mapping[str, Any]) -> str:
+    """Return whether a request went beyond the domain: of one whose result is not recorded, that is all that can be said."""
+    beyond = others.filter(~pl.col("created") & pl.col("ret").is_null() & (pl.min_horizontal("max", "live") > row["hwsize"]))
+    if beyond.is_empty():
+        return "no request went beyond it yet"
+    return f"a request for {beyond['max'][0]} went beyond it (line {beyond['line'][0]}), and its result is not recorded"
 
 
 def _by_snapshot(enables: pl.DataFrame, sizes: pl.DataFrame | None, devices: pl.DataFrame | None) -> Iterator[Finding]:

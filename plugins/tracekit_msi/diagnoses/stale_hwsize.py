@@ -12,17 +12,18 @@ from tracekit import (
     Finding,
     Shown,
     Subject,
-    Unchecked,
     Verdict,
     diagnosis,
     fallback,
     inconclusive,
     span,
     subject_of,
+    unnamed,
 )
 from tracekit_msi.diagnoses.kernel_bug import errno_of, subject_of_report
 from tracekit_msi.diagnoses.stale_sizes import sizes
-from tracekit_msi.refused_index import RECORD, refused_index
+from tracekit_msi.lone_inserts import lone_inserts, refused_alone
+from tracekit_msi.refused_index import ADVICE, RECORD, UNSEEN, refused_index
 
 OUT_OF_RANGE = "Numerical result out of range"
 
@@ -32,9 +33,29 @@ def out_of_range(ret: int | None) -> bool:
     return ret == ERANGE
 
 
-def perhaps_stale(ret: int | None, fail_ret: int | None, fail_index: int | None, inferred: bool | None) -> bool:
-    """Return whether an enable or its refused index returned -34, or shows the unwinding of one without return values."""
-    return ret == ERANGE or fail_ret == ERANGE or bool(inferred and fail_index)
+def perhaps_stale(ret: int | None, fail_ret: int | None, fail_index: int | None) -> bool:
+    """Return whether an enable or its refused index returned -34, or an index was refused of one without return values."""
+    return ret == ERANGE or fail_ret == ERANGE or bool(fail_index)
+
+
+@fallback
+def enabling(enables: pl.DataFrame, op_set_irqs: pl.DataFrame | None = None, devices: pl.DataFrame | None = None) -> Iterator[Finding]:
+    """Yield a finding where only the -34 of an enable is recorded, not for how many vectors: an empty request gives it too."""
+    failed = _unexplained(enables).filter(pl.col("max").is_null() & (pl.col("kind") == "msix") & pl.col("fail_line").is_null())
+    if op_set_irqs is not None and failed.height:
+        empty = op_set_irqs.filter(pl.col("count") == 0).select("source", pl.col("call").alias("request"))
+        failed = failed.join(empty, on=["source", "request"], how="anti", maintain_order="left")
+    for row in failed.head(1).iter_rows(named=True):
+        subject = subject_of(row, devices)
+        yield Finding(
+            summary=f"an enable of MSI-X of {subject.label} returned -34: an index beyond the size of its irq domain, or an empty request",
+            grade="possible",
+            subject=subject,
+            evidence=tuple(span(row["source"], row["line"], row["line_end"], "effect")),
+            unchecked=(UNSEEN, *unnamed(row["hint"])),
+            values={"errno": ERANGE},
+            advice=ADVICE,
+        )
 
 
 @fallback
@@ -46,7 +67,9 @@ def returns(op_set_irqs: pl.DataFrame, enables: pl.DataFrame | None = None, devi
         & pl.col("index").is_in([VFIO_MSI, VFIO_MSIX]).fill_null(True)
     )
     if enables is not None and failed.height:
-        failed = failed.join(enables.select("source", pl.col("request").alias("call")).drop_nulls(), on=["source", "call"], how="anti")
+        # What its enable returned tells more, and so does one that made a domain, or asked for fewer than its least.
+        told = enables.filter(pl.col("ret").is_not_null() | pl.col("created") | (pl.col("max") < pl.col("min")))
+        failed = failed.join(told.select("source", pl.col("request").alias("call")).drop_nulls(), on=["source", "call"], how="anti")
     for row in failed.head(1).iter_rows(named=True):
         subject = subject_of(row, devices)
         yield Finding(
@@ -54,7 +77,7 @@ def returns(op_set_irqs: pl.DataFrame, enables: pl.DataFrame | None = None, devi
             grade="possible",
             subject=subject,
             evidence=tuple(span(row["source"], row["line"], row["line_end"], "effect")),
-            unchecked=(Unchecked("the refused index, the size of the domain and of the table", RECORD),),
+            unchecked=(UNSEEN,),
             values={"errno": ERANGE, "asked": row["count"]},
             advice="Unbind and rebind the driver of the device, then try again.",
         )
@@ -83,7 +106,7 @@ def _said(row: Mapping[str, Any], subject: Subject) -> Finding:
         grade="possible",
         subject=subject,
         evidence=tuple(span(row["source"], row["line"], role="effect")),
-        unchecked=(Unchecked("the refused index, the size of the domain and of the table", RECORD),),
+        unchecked=(UNSEEN,),
         values={"errno": ERANGE},
         advice="Unbind and rebind the driver of the device, then start the guest again.",
     )
@@ -100,7 +123,7 @@ def report(enables: pl.DataFrame, kernel_reports: pl.DataFrame, devices: pl.Data
             grade="possible",
             subject=subject,
             evidence=tuple(span(row["source"], row["line"], row["line_end"], "effect")),
-            unchecked=(Unchecked("the refused index, the size of the domain and of the table", RECORD),),
+            unchecked=(UNSEEN,),
             values={"errno": ERANGE},
             advice="Unbind and rebind the driver of the device, then try again.",
         )
@@ -113,11 +136,12 @@ def report(enables: pl.DataFrame, kernel_reports: pl.DataFrame, devices: pl.Data
     explains=("VFIO-003", "VFIO-004", "MSI-009"),
     supersedes=("MSI-002",),
     record=RECORD,
-    witnesses=(refused_index, returns, sizes, message, single, report),
+    witnesses=(refused_index, lone_inserts, enabling, returns, sizes, message, single, report),
     shown_by=(Shown("enables", "enabling", ("ret",), of=(pl.col("kind") == "msix") & ~pl.col("created")),),
     absent="no enabling of MSI-X in the input",
     when={
         "enables": perhaps_stale,
+        "op_insert": refused_alone,
         "op_set_irqs": out_of_range,
         **dict.fromkeys(("qemu_enable_vectors_failed", "qemu_enable_msix_failed", "qemu_signaling_failed", "kernel_reports")),
     },
@@ -144,5 +168,5 @@ def stale_hwsize(enables: pl.DataFrame | None = None) -> Iterator[Verdict]:
 
 def _unexplained(enables: pl.DataFrame) -> pl.DataFrame:
     return enables.filter(
-        (pl.col("ret") == ERANGE) & (pl.col("fail_ret").is_null()) & (pl.col("max") >= pl.col("min")) & ~pl.col("created")
+        (pl.col("ret") == ERANGE) & pl.col("fail_ret").is_null() & ~(pl.col("max") < pl.col("min")).fill_null(False) & ~pl.col("created")
     )

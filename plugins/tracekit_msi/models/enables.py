@@ -59,7 +59,8 @@ class Attempt:
     inserts: list[Row] = field(default_factory=list)
     setup: Row | None = None
     created: Row | None = None
-    size: Row | None = None
+    size: Row | None = None  # of the table
+    read: Row | None = None  # the size of the domain, read outside of an insert
 
 
 class Enables(Model):
@@ -81,6 +82,7 @@ class Enables(Model):
         self.sizes: dict[Key, Live] = {}  # of the MSI-X table: what plain MSI can do is no size of a table
         self.enabled: set[Key] = set()  # functions with vectors enabled since they were opened
         self.creating: set[str] = set()  # sources in which the making of a domain was recorded
+        self.open: dict[Key, Row] = {}  # enables without a return in the recording: what is inside of them is heard after them
         self.rows: list[tuple[Row, dict[str, Any]]] = []
 
     def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
@@ -88,24 +90,33 @@ class Enables(Model):
         super().play(rows, tables)
 
     def on_op_open(self, e: Row) -> None:
+        self._settle(e)
         self.enabled.discard(key_of(e))
 
     def on_op_close(self, e: Row) -> None:
+        self._settle(e)
         self.enabled.discard(key_of(e))
 
     def on_op_table_size(self, e: Row) -> None:
+        self._settle(e)
         self.sizes[key_of(e)] = Live(e.count, e.line, e.origin, e.source)
         if e.attempt is not None:
             attempt = self._attempt(e)
             attempt.size = attempt.size or e
 
+    def on_op_domain_size(self, e: Row) -> None:
+        attempt = self._attempt(e)
+        attempt.read = attempt.read or e
+
     def on_op_domain_setup(self, e: Row) -> None:
+        self._settle(e)
         self._attempt(e).setup = e
         if e.hwsize is not None and e.kind != "msi":
             self.sizes[key_of(e)] = Live(e.hwsize, e.line, "hwsize argument", e.source)
 
     def on_op_domain_create(self, e: Row) -> None:
         """Begin a life; a creation that returned 0 left the device as it was."""
+        self._settle(e)
         self.creating.add(e.source)
         if e.ret == 0:
             return
@@ -117,23 +128,40 @@ class Enables(Model):
         self._attempt(e).created = e
 
     def on_op_domain_remove(self, e: Row) -> None:
+        self._settle(e)
         self._end_domain(e, "removed")
         self.removed[key_of(e)] = e
 
     def on_op_alloc(self, e: Row) -> None:
-        """Emit the enable at its return, after all events inside."""
+        """Take the enable at its return, after all events inside; without one, at the next event that is not inside."""
+        self._settle(e)
+        if e.line_end is None:
+            self.open[key_of(e)] = e
+        else:
+            self._allocated(e)
+
+    def _settle(self, e: Row) -> None:
+        """Take the enable of this device that has no return in the recording, where an event is not inside of it."""
+        key = key_of(e)
+        if key in self.open and getattr(e, "attempt", None) != self.open[key].call:
+            self._allocated(self.open.pop(key))
+
+    def _allocated(self, e: Row) -> None:
         self._enable(e, self._attempted(e), e.kind, "enable", e.min, e.max)
         if granted(e):
             self.enabled.add(key_of(e))
 
     def on_op_alloc_at(self, e: Row) -> None:
+        self._settle(e)
         attempt = self._attempted(e)
         if e.ret == ERANGE:
             attempt.inserts.append(e)  # nothing else in this call returns it, so it stands for an insert that is not recorded
         self._enable(e, attempt, "msix", "alloc_at", e.index, None if e.index is None else e.index + 1)
 
     def on_end(self) -> None:
-        for row, values in self.rows:
+        for e in self.open.values():
+            self._allocated(e)
+        for row, values in sorted(self.rows, key=lambda told: told[0].line_end or told[0].line):
             whole = row.source in self.graphs
             self.emit("enables", row, **values, whole=whole, armed=whole or row.source in self.creating)
         for domain in self.domains.values():
@@ -144,8 +172,8 @@ class Enables(Model):
 
     def _attempted(self, e: Row) -> Attempt:
         """Return what was recorded inside the enable that ends here."""
-        attempt, end = self.attempts.pop(e.call, Attempt()), e.line_end or e.line
-        attempt.inserts = [i for i in self.inserts.get(e.call, ()) if (i.line_end or i.line) < end]
+        attempt = self.attempts.pop(e.call, Attempt())
+        attempt.inserts = [i for i in self.inserts.get(e.call, ()) if e.line_end is None or (i.line_end or i.line) < e.line_end]
         return attempt
 
     def _enable(self, e: Row, a: Attempt, kind: str, operation: str, least: int | None, most: int | None) -> None:
@@ -154,7 +182,8 @@ class Enables(Model):
         if domain is not None and kind is not None and domain.kind != kind:
             domain = None
         failed = next((i for i in a.inserts if (i.ret < 0 if i.ret is not None else i.inferred)), None)
-        passed = [i for i in a.inserts if i.ret == 0]
+        failed = failed or _unanswered(e, a, domain)
+        passed = [i for i in a.inserts if i.ret == 0 or (i.ret is None and failed is not None and i.line < failed.line)]
         values = {
             **{c: getattr(e, c, None) for c in ("device", "vdev", "entity", "bdf", "call", "request", "ret", "ts_end", "line_end")},
             **{"kind": kind, "operation": operation, "min": least, "max": most},
@@ -195,6 +224,16 @@ def _live(a: Attempt, earlier: Live | None, e: Row) -> dict[str, Any]:
     return {"live": None, "live_line": None, "live_how": None}
 
 
+def _unanswered(e: Row, a: Attempt, domain: Domain | None) -> Row | None:
+    """Return the insert without a return value that was refused: the last one of an enable that returned -34, since a refusal ends the
+    loop; of one that may have failed, the first at an index that its domain cannot have (kernel/irq/msi.c, msi_insert_desc)."""
+    if e.ret == ERANGE:
+        return a.inserts[-1] if a.inserts and a.inserts[-1].ret is None else None
+    if e.ret is not None or domain is None or domain.how != "seen" or not domain.hwsize:
+        return None
+    return next((i for i in a.inserts if i.ret is None and i.index is not None and i.index >= domain.hwsize), None)
+
+
 def _refused(a: Attempt, failed: Row | None, passed: list[Row]) -> dict[str, Any]:
     """Return the columns of the inserts: how many passed, and which index was refused (by its argument, else by counting)."""
     lines = {
@@ -218,6 +257,7 @@ def _size(domain: Domain | None, a: Attempt, failed: Row | None, passed: list[Ro
         "made_source": made.source if made else None,
     }
     read = next((i for i in a.inserts if getattr(i, "hwsize", None) is not None), None)
+    read = read or a.read
     if read is not None:
         return {**place, "hwsize": read.hwsize, "hwsize_how": "seen", "insert_hwsize_line": read.line}
     if domain is not None and domain.hwsize is not None:
