@@ -3,6 +3,7 @@
 Facts: Linux drivers/pci/msi, kernel/irq/msi.c, drivers/vfio/pci, arch/x86/pci/xen.c and drivers/xen/events, releases 5.15 to 6.12.
 """
 
+import re
 from dataclasses import dataclass
 
 import polars as pl
@@ -210,8 +211,21 @@ GUESSES: tuple[tuple[frozenset[str], tuple[str, ...], str], ...] = (
 )
 
 
+# What kprobe_events and perf probe make of a function's name where nobody chose one: `p_xen_destroy_irq_0`, `r_request_threaded_irq_0`;
+# `x86_vector_activate`, `x86_vector_activate_1`, `x86_vector_activate__return` (kernel/trace/trace_kprobe.c; perf's probe-event.c).
+_AUTOMATIC = re.compile(r"^(?:[pr]_)?(.+?)(?:__return)?(?:_[0-9]{1,6})?$")
+
+
+def named_by(probe: str) -> str | None:
+    """Return the known function that an automatic name of a probe holds, null if none."""
+    m = _AUTOMATIC.match(probe)
+    return next((name for name in (probe, m[1]) if name in FUNCTIONS), None) if m else None
+
+
 def guess(probe: str, words: frozenset[str]) -> str | None:
     """Return the function that the names of an event and its arguments suggest, null if none. A hint only: people name probes freely."""
+    if (function := named_by(probe)) is not None:
+        return function
     have = words | {ALIASES[w] for w in words if w in ALIASES}
     name = probe.lower()
     return next((f for need, parts, f in GUESSES if need <= have and (not parts or any(p in name for p in parts))), None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Row, Shown, Subject, Verdict, at_once, clear, diagnosis, in_order, subject_of
+from tracekit import Evidence, Finding, Row, Shown, Subject, Verdict, at_once, clear, diagnosis, in_order, subject_of, unnamed
 from tracekit_xen.places import at_end, domain, guest_function, rows, whole
 from tracekit_xen.refusals import Refusal, hvm_sources, of_dom0
 
@@ -100,16 +100,18 @@ def _finding(unmaps: list[_Unmap], destroys: pl.DataFrame | None) -> Finding:
     explained = _cause(first.after)
     errno = f" with {first.errno}" if first.errno is not None else ""
     tail = ": the error path of the refused request frees its irq twice" if explained else ""
+    hint = all(getattr(u.row, "hint", False) for u in unmaps)
     whose = f" of {first.subject.label}" if first.subject.kind != "unknown" else ""
     return Finding(
         f"Xen refused to take back a pirq{whose}{errno}{tail}",
-        "proven",
+        "probable" if hint else "proven",
         in_order(e for u in unmaps for e in _evidence(u, destroys)),
         first.subject,
         severity="low" if explained else None,
         advice="Nothing: see the refused request." if explained else "Look for numbers that never come back (XEN-003); restart the domain.",
         explained_by=explained,
         values={"errno": first.errno} if first.errno is not None else {},
+        unchecked=unnamed(hint),
     )
 
 

@@ -190,6 +190,25 @@ def test_what_rests_on_a_guessed_function_is_marked():
     ]
 
 
+@pytest.mark.parametrize(
+    ("probe", "function"),
+    [
+        ("p_xen_destroy_irq_0", "xen_destroy_irq"),
+        ("r___pci_enable_msi_range_12", "__pci_enable_msi_range"),
+        ("x86_vector_activate__return", "x86_vector_activate"),
+        ("xen_hvm_setup_msi_irqs_1__return", None),  # no name that the kernel's tools make
+        ("xen_hvm_setup_msi_irqs_1", "xen_hvm_setup_msi_irqs"),
+        ("pci_free_irq_vectors", "pci_free_irq_vectors"),
+        ("p_schedule_0", None),
+        ("my_xen_destroy_irq", None),
+    ],
+)
+def test_a_name_that_the_recorder_made_of_a_function_is_a_hint_of_it(probe, function):
+    text = f"cpus=1\n     modprobe-9   [000]    56.570521: {probe}:  (ffffffff817a5d44 <- ffffffff817a46ad) ret=0\n"
+    (told,) = tables(text)["calls"].select("function", "function_hint").rows()
+    assert told == (None, function)
+
+
 def test_xen_binds_and_destroys():
     text = trace(
         call("xen_initdom_setup_msi_irqs", f"dev={DEV} nvec=3 type=17"),

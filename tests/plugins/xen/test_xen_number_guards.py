@@ -319,6 +319,23 @@ def test_a_release_before_the_refused_request_or_in_another_log_is_not_of_it() -
     assert lines(f) == [(5, "cause"), (7, "effect")]
 
 
+@pytest.mark.parametrize(("name", "returned"), [("p_{}_0", "r_{}_0"), ("{}", "{}__return")])
+def test_a_release_by_a_guessed_function_is_probable(name: str, returned: str) -> None:
+    def line(probe: str, function: str, place: str, rest: str) -> str:
+        return f"  modprobe-9   [000]   115.108750: {probe.format(function)}: ({place}) {rest}\n"
+
+    there, back = "ffffffff8181e654", "ffffffff8181e654 <- ffffffff813d1784"
+    freed = line(name, "xen_destroy_irq", there, "irq=46") + line(returned, "xen_destroy_irq", back, "ret=-22")
+    (f,) = of("XEN-007", "cpus=1\n" + freed)
+    assert (f.grade, f.explained_by, lines(f), len(f.unchecked)) == ("probable", None, [(2, "effect")], 1)
+    assert of("XEN-007", "cpus=1\n" + freed.replace("ret=-22", "ret=0")) == []
+    setup = "xen_initdom_setup_msi_irqs"
+    refused = line(name, setup, "ffffffff819f2ef4", f"dev={DEVICE} nvec=3 type=17")
+    refused += line(returned, setup, "ffffffff819f2ef4 <- ffffffff81c0e634", "ret=-28")
+    (f,) = of("XEN-007", "cpus=1\n" + refused + freed)
+    assert (f.grade, f.severity, f.explained_by, lines(f)) == ("probable", "low", "XEN-002", [(3, "cause"), (4, "effect")])
+
+
 # XEN-008
 
 
