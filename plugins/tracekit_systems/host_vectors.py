@@ -184,8 +184,8 @@ def _steps(source: str, kinds: Mapping[tuple[str, int], str], tables: Mapping[st
                 timed.append((row.line, Step("release", row.irq)))
             elif name == "vector_reserve_managed":
                 timed.append((row.line, Step("managed", row.irq, row.ret >= 0)))
-            elif kind in ("request", "unknown", "alloc") or row.ret >= 0 and row.vector < SWAPPED:
-                granted = not (row.ret < 0 or row.vector >= SWAPPED)
+            elif kind in ("request", "unknown", "alloc") or row.ret >= 0 and 0 <= row.vector < SWAPPED:
+                granted = row.ret >= 0 and 0 <= row.vector < SWAPPED
                 timed.append((row.line, Step("alloc" if kind == "alloc" else "request", row.irq, granted)))
     timed += _not_tried(source, timed, tables)
     yield from (s for _, s in sorted(timed, key=lambda t: t[0]))

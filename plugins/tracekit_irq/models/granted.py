@@ -20,7 +20,7 @@ def all_granted(tables: Inputs) -> bool:
         len(set().union(*(tables.sources(name) for name in tables))) == 1
         and not any(s.null_count() for s in numbers)
         and all((f["ret"] >= 0).all() for f in tried)
-        and (tables["vector_alloc"]["vector"] < SWAPPED).all()
+        and tables["vector_alloc"]["vector"].is_between(0, SWAPPED, closed="left").all()
     )
 
 

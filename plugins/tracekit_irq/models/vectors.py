@@ -109,7 +109,7 @@ class Vectors(Model):
         lane = _lane(e)
         if self.failing.get(lane) and self.failing[lane][0].irq != e.irq:
             self._settle(lane)
-        if e.ret < 0 or e.vector >= SWAPPED:
+        if e.ret < 0 or not 0 <= e.vector < SWAPPED:
             if lane not in self.failing:
                 self.failing[lane], self.left[lane] = [], self.available
             self.failing[lane].append(e)

@@ -1,5 +1,7 @@
 """Vector tracepoints: attempts, overcommit, predictions; VEC-001, VEC-002, VEC-003 and VEC-006 from traces."""
 
+import re
+
 import pytest
 
 from tracekit.testing import findings, outcome, run, shape, tables
@@ -51,6 +53,50 @@ def test_exhaustion_at_request_explains_the_overcommit() -> None:
 def test_the_swapped_encoding_is_a_failure_too() -> None:
     text = EXHAUSTED.replace("vector=0 reserved=1 ret=-28", "vector=4294967268 reserved=1 ret=0")
     assert [s[0] for s in shape(findings(text))] == ["VEC-001", "VEC-003"]
+
+
+NAMES = {"avl": "available", "alloc": "allocated", "global_avl": "global_available", "total_alloc": "total_allocated"}
+FLAGS = ("online", "reserved", "is_managed", "can_reserve", "reserve")
+
+
+def as_fields(text: str) -> str:
+    """The same events with options/fields: names of the format, hexadecimal before decimal numbers, flags in parentheses alone."""
+
+    def field(m: re.Match[str]) -> str:
+        name, value = m[1], int(m[2])
+        return f"{NAMES.get(name, name)}=" + (f"({value})" if name in FLAGS else f"{value & 0xFFFFFFFF:#x} ({value})")
+
+    return re.sub(r"\b(\w+)=(-?[0-9]+),?", field, text)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_fields_of_events_tell_the_same(swapped: bool) -> None:
+    text = EXHAUSTED.replace("vector=0 reserved=1 ret=-28", "vector=-28 reserved=1 ret=0") if swapped else EXHAUSTED
+    assert "vector=0xffffffe4 (-28) reserved=(1) ret=0x0 (0)" in as_fields(text) or not swapped
+    assert shape(findings(as_fields(text))) == shape(findings(EXHAUSTED))
+    names = ("irq_matrix_alloc", "irq_matrix_reserve", "vector_activate", "vector_alloc", "vector_failures")
+    for name in names[:3] if swapped else names:
+        assert tables(as_fields(text))[name].drop("source").equals(tables(EXHAUSTED)[name].drop("source"))
+
+
+def test_the_fields_of_a_healthy_host_are_clear() -> None:
+    text = trace(*taken(30, 40, 3), *taken(31, 41, 2))
+    assert findings(as_fields(text)) == []
+    assert outcome(run(as_fields(text)), "VEC-001").outcome == "clear"
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("vector_config: irq=0x1b (27) vector=0x21 (33) cpu=0x2 (2) apicdest=0x4 (4)", {"irq": 27, "vector": 33, "cpu": 2, "apicdest": 4}),
+        ("vector_reserve_managed: irq=0x1b (27) ret=0xffffffe4 (-28)", {"irq": 27, "ret": -28}),
+        ("vector_setup: irq=0x1b (27) is_legacy=(0) ret=0x0 (0)", {"irq": 27, "is_legacy": 0, "ret": 0}),
+        ("vector_teardown: irq=0x1b (27) is_managed=(0) has_reserved=(1)", {"is_managed": 0, "has_reserved": 1}),
+    ],
+)
+def test_the_fields_of_other_events_are_read(line: str, values: dict[str, int]) -> None:
+    (row,) = tables(trace(line))[line.partition(":")[0]].iter_rows(named=True)
+    assert {name: row[name] for name in values} == values
 
 
 def test_a_try_that_fails_before_one_that_succeeds_is_no_failure() -> None:
