@@ -4,11 +4,14 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, at, clear, diagnosis, in_order, inconclusive, times
-from tracekit_irq.evidence import shown, sorted_rows
+from tracekit import ENOSPC, Finding, Unchecked, Verdict, at, clear, diagnosis, in_order, inconclusive, times, unnamed
+from tracekit_irq import refused, returned
+from tracekit_irq.evidence import Rows, shown, sorted_rows
 
 RECORD = "cd /sys/kernel/tracing/events; echo 1 | tee irq_matrix/enable irq_vectors/vector_{alloc,activate,reserve_managed}/enable"
 KINDS = {"managed": "a slot on each CPU for a managed irq", "alloc": "a vector at once for an entry that cannot be masked"}
+
+ADVICE = "Fewer managed queues, more CPUs; see VEC-001."
 
 
 @diagnosis(
@@ -20,12 +23,19 @@ KINDS = {"managed": "a slot on each CPU for a managed irq", "alloc": "a vector a
     absent="no event of a managed irq in the input (vector_reserve_managed): what is reserved for them is not recorded",
 )
 def exhausted_at_alloc(
-    vector_failures: pl.DataFrame | None = None, vector_alloc: pl.DataFrame | None = None
+    vector_failures: pl.DataFrame | None = None,
+    vector_alloc: pl.DataFrame | None = None,
+    calls: pl.DataFrame | None = None,
+    op_alloc: pl.DataFrame | None = None,
+    irte_exhausted: pl.DataFrame | None = None,
+    op_xen_setup: pl.DataFrame | None = None,
+    interrupt_row: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """Vectors run out already when a device's interrupts are allocated.
 
     What it finds: `vector_reserve_managed ... ret=-28`, or a `vector_alloc` that fails right after the reservation of its irq, as happens
-    for plain MSI without mask bits, which needs a real vector at once.
+    for plain MSI without mask bits, which needs a real vector at once; -28 as x86_vector_alloc_irqs() returned it. An enable that would
+    have taken one vector and returned -28 is possibly of that kind.
 
     Why it matters: the driver gets fewer interrupts or none, and says so with no reason or with a bare -28.
 
@@ -48,14 +58,37 @@ def exhausted_at_alloc(
             f"{times(len(failed), 'allocation')} of interrupts found no CPU vector (irq {shown_irqs}): {'; '.join(kinds)}",
             "proven",
             in_order(at(f, "cause", line="begin_line", end="line_end") for f in shown(failed)),
-            advice="Fewer managed queues, more CPUs; see VEC-001.",
+            advice=ADVICE,
             values={"attempts": len(failed), "irqs": irqs, "requester": list(dict.fromkeys(f["task"] for f in failed if f["task"]))},
             unchecked=(Unchecked("who holds the vectors", "cat /proc/interrupts while the shortage lasts"),),
         )
     elif unknown:
         told = f"no vector was left at line {unknown[0]['line']}; whether at an allocation or at a request is not recorded"
         yield inconclusive(told, RECORD)
+    elif probed := returned.allocations(calls):
+        yield _probed(probed)
+    elif irte_exhausted is None and op_xen_setup is None and refused.maybe_x86(interrupt_row) and (alone := _enables(op_alloc, calls)):
+        yield returned.step(alone[0], "an enable of vectors", "CPU vectors, or entries of the remapping table", ADVICE)
     elif vector_alloc is None:
         yield clear("every managed irq got its slots")
     else:
         yield clear("no allocation failed for want of a vector")
+
+
+def _probed(failed: Rows) -> Finding:
+    hint = all(c["hint"] for c in failed)
+    return Finding(
+        f"{times(len(failed), 'allocation')} of interrupts found no CPU vector: x86_vector_alloc_irqs returned -28",
+        "probable" if hint else "proven",
+        returned.evidence(failed),
+        advice=ADVICE,
+        values={"attempts": len(failed), "requester": list(dict.fromkeys(f["task"] for f in failed if f["task"]))},
+        unchecked=(Unchecked("who holds the vectors", "cat /proc/interrupts while the shortage lasts"), *unnamed(hint)),
+    )
+
+
+def _enables(allocs: pl.DataFrame | None, calls: pl.DataFrame | None) -> Rows:
+    """Return the enables that would have taken one vector and got none; one that asks for more may ask for more than the table has."""
+    if allocs is None or not (allocs["ret"] == ENOSPC).any() or returned.entries(calls):
+        return []
+    return sorted_rows(allocs.filter((pl.col("ret") == ENOSPC) & (pl.col("min") == 1) & pl.col("kind").is_not_null()))

@@ -20,14 +20,11 @@ from tracekit import (
     times,
     witness,
 )
-from tracekit_irq import refused
+from tracekit_irq import refused, returned
 from tracekit_irq.evidence import Rows, shown, sorted_rows
 
 RECORD = "cd /sys/kernel/tracing/events; echo 1 | tee irq_matrix/enable irq_vectors/vector_{alloc,activate,reserve_managed}/enable"
-ADVICE = (
-    "Free vectors or need fewer: fewer queues a device, interrupts spread over all CPUs, more CPUs, x2APIC with interrupt remapping. "
-    "Allocating vectors succeeds even when none are left (reservations, {KV1} on); the refusal comes when the irq is requested."
-)
+ADVICE = returned.ADVICE
 # Functions that hand the refusal on, innermost first.
 CHAIN = ("x86_vector_activate", "request_threaded_irq", "vfio_msi_set_vector_signal")
 # `vfio-msix[12](0000:00:08.0)`, `nvme0q3`, `eth0-TxRx-7`, `virtio1-input.0`
@@ -35,6 +32,11 @@ QUEUE_NUMBER = r"\[[0-9]+\]|q[0-9]+$|[-.][A-Za-z]*[-.]?[0-9]+$"
 HOLDERS = Unchecked("who holds the vectors", "cat /proc/interrupts while the shortage lasts")
 KINDS = ("request", "unknown")  # of a failed attempt; unknown: activations are not recorded
 NEAR = 8  # lines
+
+
+def no_space(ret: int | None) -> bool:
+    """Return whether a call returned -28."""
+    return ret == ENOSPC
 
 
 def attempts(failures: pl.DataFrame) -> Rows:
@@ -158,6 +160,39 @@ def complaints(
 
 
 @fallback
+def probed(
+    calls: pl.DataFrame,
+    irte_exhausted: pl.DataFrame | None = None,
+    xen_map_failed: pl.DataFrame | None = None,
+    op_xen_setup: pl.DataFrame | None = None,
+    interrupt_row: pl.DataFrame | None = None,
+) -> Iterator[Finding]:
+    """Yield the refusals that probed functions returned, where no tracepoint shows one."""
+    for finding in returned.requests(calls):
+        other = irte_exhausted is not None or xen_map_failed is not None or op_xen_setup is not None
+        if finding.grade == "proven" or not other and refused.maybe_x86(interrupt_row):
+            yield finding
+
+
+@fallback
+def handed_on(
+    op_set_irqs: pl.DataFrame,
+    op_alloc: pl.DataFrame | None = None,
+    calls: pl.DataFrame | None = None,
+    irte_exhausted: pl.DataFrame | None = None,
+    interrupt_row: pl.DataFrame | None = None,
+) -> Iterator[Finding]:
+    """Yield the first SET_IRQS that returned -28, where nothing tells which of its steps was refused."""
+    failed = op_set_irqs.filter(pl.col("ret") == ENOSPC)
+    if op_alloc is not None and failed.height:
+        enabled = op_alloc.filter(pl.col("ret") == ENOSPC).select("source", pl.col("request").alias("call")).drop_nulls()
+        failed = failed.join(enabled, on=["source", "call"], how="anti", maintain_order="left")
+    if failed.is_empty() or irte_exhausted is not None or returned.entries(calls) or not refused.maybe_x86(interrupt_row):
+        return
+    yield returned.step(failed.row(0, named=True), "SET_IRQS", "CPU vectors or entries of the remapping table", ADVICE)
+
+
+@fallback
 def drivers(
     driver_irq_refused: pl.DataFrame | None = None,
     driver_vectors_refused: pl.DataFrame | None = None,
@@ -205,18 +240,23 @@ def _told(told: Rows, warnings: Rows, fallbacks: Rows) -> Finding:
     severity="high",
     explains=("VEC-002", "VEC-003", "VFIO-003", "VFIO-004", "VFIO-007", "VFIO-008", "MSI-009"),
     record=RECORD,
-    witnesses=(requests, grants, activations, returns, inventory, takers, complaints, drivers),
+    witnesses=(requests, grants, activations, returns, inventory, takers, complaints, probed, handed_on, drivers),
     shown_by=("vector_alloc",),
     absent="no vector_alloc event and no driver's message about a refused interrupt in the input",
-    when=dict.fromkeys(
-        ("vector_failures", "irq_overcommit", "driver_irq_refused", "driver_vectors_refused", "driver_refusals", "driver_probe_failed")
-    ),
+    when={
+        "calls": returned.REFUSED,
+        "op_set_irqs": no_space,
+        **dict.fromkeys(
+            ("vector_failures", "irq_overcommit", "driver_irq_refused", "driver_vectors_refused", "driver_refusals", "driver_probe_failed")
+        ),
+    },
     otherwise="every activation got a vector",
 )
 def exhausted_at_request(vector_failures: pl.DataFrame | None = None, irq_overcommit: pl.DataFrame | None = None) -> Iterator[Verdict]:
     """No CPU vector is left when an interrupt is requested.
 
-    What it finds: an activation that tried every CPU and got no vector (`vector_alloc ... ret=-28`; two such lines are one attempt), or,
+    What it finds: an activation that tried every CPU and got no vector (`vector_alloc ... ret=-28`; two such lines are one attempt); -28
+    as a probed function returned it (x86_vector_activate(), assign_vector_locked(), request_threaded_irq(), SET_IRQS); or,
     in a kernel log alone, drivers that fail with -28 after `Interrupt reservation exceeds available resources`, one of them naming
     interrupts. Who asked and who holds the vectors is given where the input tells.
 

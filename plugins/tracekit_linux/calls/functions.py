@@ -111,6 +111,11 @@ FUNCTIONS = _table("""
 - int irq_startup desc resend force
 - int x86_vector_activate domain irq_data reserve
 - int x86_vector_alloc_irqs domain virq nr_irqs arg
+- int assign_vector_locked irqd dest
+- int irq_matrix_alloc m msk reserved mapped_cpu
+- int irq_domain_activate_irq irq_data reserve
+- int alloc_irte iommu irq_iommu count
+- int alloc_irq_index iommu devid count align pdev
 - int intel_irq_remapping_alloc domain virq nr_irqs arg
 - int vfio_msihandler irq arg
 - int dmar_fault irq dev_id
