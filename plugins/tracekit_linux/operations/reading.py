@@ -8,7 +8,8 @@ wired if its irq was requested. No errno is inferred.
 
 from collections.abc import Callable, Mapping, Set
 
-from tracekit import VFIO_DATA_BOOL, VFIO_DATA_EVENTFD, VFIO_DATA_NONE, VFIO_MSI, VFIO_MSIX, VFIO_NONE
+from tracekit import ENOTTY, ERANGE, VFIO_DATA_BOOL, VFIO_DATA_EVENTFD, VFIO_DATA_NONE, VFIO_INTX, VFIO_MSI, VFIO_MSIX, VFIO_NONE
+from tracekit_linux.calls.functions import FUNCTIONS
 from tracekit_linux.operations.emitted import About, Emitted, Values
 from tracekit_linux.operations.tree import (
     ALLOC_AT,
@@ -26,6 +27,8 @@ from tracekit_linux.operations.tree import (
 from tracekit_linux.tables import OPERATIONS
 
 DATA = {VFIO_DATA_NONE: "none", VFIO_DATA_BOOL: "bool", VFIO_DATA_EVENTFD: "eventfd"}
+# A request has one kind of data and one action: mask, unmask, trigger (VFIO_IRQ_SET_*, include/uapi/linux/vfio.h).
+FLAGS = frozenset(data | action for data in DATA for action in (0x8, 0x10, 0x20))
 UNWINDING = ("pci_msi_teardown_msi_irqs", "pci_free_msi_irqs", "msi_domain_free_irqs_all_locked", "msi_domain_free_irqs_descs_locked")
 IRQ_ALLOCATED = ("x86_vector_alloc_irqs", "intel_irq_remapping_alloc", "xen_bind_pirq_msi_to_irq", "x86_vector_activate")
 IRQ_SETUPS = (
@@ -262,15 +265,47 @@ _READERS: Mapping[str, Reader] = {
 
 
 def _set_irqs_values(node: Node) -> Values:
-    flags, index = node.number("flags"), node.number("index")
-    values: Values = {n: node.number(n) for n in ("flags", "index", "start", "count")}
+    flags, index = _flags(node), node.number("index")
+    values: Values = {**{n: node.number(n) for n in ("index", "start", "count")}, "flags": flags}
     values["data"] = next((d for bit, d in DATA.items() if flags is not None and flags & bit), None)
     if flags is None and index is None:
         values |= _inferred_request(node)
+    elif flags is None:
+        values["data"] = _data_by_count(index, values["count"], node.row.ret)
+    if values["count"] is None:
+        values["count"] = _count_inside(node, values["data"])
     caller = node.row.caller
     closing = caller in CLOSING or (caller is None and node.above(*CLOSING) is not None and values["data"] in (None, "none"))
     values["closing"] = closing or index == VFIO_NONE
     return values
+
+
+def _flags(node: Node) -> int | None:
+    """Return the flags, else what stands in their place under a name of the recorder's own and can be nothing but flags."""
+    known = FUNCTIONS[node.name].parameters
+    told, before = node.number("flags"), known[known.index("flags") - 1]
+    if told is None and before in node.args:
+        names = list(node.args)
+        name = next(iter(names[names.index(before) + 1 :]), "")
+        value = node.number(name) if name not in known else None
+        return value if value in FLAGS else None
+    return told
+
+
+def _data_by_count(index: int | None, count: int | None, ret: int | None) -> str | None:
+    """Return what a request carries whose flags are not recorded: MSI and MSI-X can only be triggered (vfio_pci_set_irqs_ioctl: -25 for
+    the rest), and clients trigger no vector by hand. A disable is for no vector; so is an enable that -34 refuses."""
+    if count is None or index == VFIO_INTX or count and (index not in (VFIO_MSI, VFIO_MSIX) or ret == ENOTTY):
+        return None
+    return "eventfd" if count or ret == ERANGE else "none"
+
+
+def _count_inside(node: Node, data: str | None) -> int | None:
+    """Return the number of vectors that the calls inside show, where it is not recorded."""
+    if data == "none":
+        return 0 if node.below("vfio_msi_disable") else None
+    inside = _inferred_request(node) if data == "eventfd" else {}
+    return inside.get("count") if inside.get("data") == data else None
 
 
 def _inferred_request(node: Node) -> Values:

@@ -26,7 +26,7 @@ _IS_INSERT = is_a(Is.INSERT) | (is_a(Is.OUTER_INSERT) & ~is_a(Is.INSERT, column=
 def inferred(nested: pl.DataFrame) -> pl.Series:
     """Return which calls stand in a tree of which something has to be inferred, or in which only a return is recorded of a call."""
     unanswered = _RET.is_null() & is_a(Is.ALLOCATION, Is.INSERT, Is.OUTER_INSERT)
-    unargued = is_a(Is.SYSTEM_CALL) | (pl.col("flags").is_null() & pl.col("index").is_null() & is_a(Is.SET_IRQS))
+    unargued = is_a(Is.SYSTEM_CALL) | ((pl.col("flags").is_null() | pl.col("count").is_null()) & is_a(Is.SET_IRQS))
     in_insert = is_a(Is.INSERT) & ((pl.col("is").gather(pl.col("up_insert")) & Is.INSERT) != 0)
     others = is_a(Is.ALLOC_AT, Is.XEN) | (pl.col("complete") == "return")
     which = unanswered | (unargued & (pl.col("asked") == _AT)) | in_insert | others
