@@ -107,7 +107,7 @@ def _recording(source: str, rows: Mapping[str, list[Row]], tables: Mapping[str, 
     made = Recording(source, label_of([*enables, *windows]), index=index)
     if not enables and not windows:
         return made
-    growths = [w for w in windows if w.kind in ("growth", "failed") and w.new is not None]
+    growths = [w for w in windows if w.kind in ("growth", "failed") and None not in (w.old, w.new)]
     made.basis = "calls" if enables else windows[0].basis
     made.resized, made.refused, made.limit = bool(growths), bool(refusals), _limit(enables, made)
     made.detached = max((r.count for r in rows.get("refusals", []) if _is_detached(r, tables.get("irq_handler_entry"))), default=0)

@@ -15,7 +15,11 @@ WINDOWS = Table(
         Column("entity", _INT),
         Column("request", _INT, "The SET_IRQS that enables again (`calls.id`)."),
         Column("index", _INT, "What was enabled: 1 MSI, 2 MSI-X."),
-        Column("old", _INT, "Vectors before the disable; 0 where QEMU's trace shows that none had been enabled."),
+        Column(
+            "old",
+            _INT,
+            "Vectors before the disable; 0 where QEMU's trace shows that none had been enabled, null where it is not known how many.",
+        ),
         Column("new", _INT, "Vectors after the enable; null where none followed."),
         Column("ret", _INT, "Return value of the enable; null where it is not recorded."),
         Column("bdf", _TEXT),
@@ -23,10 +27,11 @@ WINDOWS = Table(
             "kind",
             _TEXT,
             "growth, same-or-fewer, wanted (INTx came between: the client's or guest's own disable), failed (the enable returned "
-            "an error), close (nothing followed but the end), open (whether the growth worked is not shown).",
+            "an error), close (nothing followed but the end), open (whether the growth worked is not shown), unknown (how many vectors "
+            "there were, or whether the device was closed between, is not shown).",
         ),
         Column("basis", _TEXT, "The events that show it: calls (SET_IRQS), vectors (irq_vectors events alone), qemu (QEMU's own trace)."),
-        Column("enabled_line", _INT, "The line at which the earlier vectors were enabled."),
+        Column("enabled_line", _INT, "The line at which the earlier vectors were enabled; null where that was before the recording."),
         Column("disable_end", _INT, "Last line of the disable."),
         Column("disable_ts", _INT, "Time at which the disable began.", "ns"),
         Column("enable_line", _INT, "First line of the enable."),
@@ -35,7 +40,13 @@ WINDOWS = Table(
         Column("recovered_line", _INT, "A later enable that worked, after one that failed."),
         Column("closed_line", _INT, "Where the device was closed, if that ended it."),
         Column("closed_ts", _INT, "Time of that close.", "ns"),
-        Column("span", _INT, "Time from the start of the disable to the end of the enable: the window is no longer.", "ns"),
+        Column(
+            "span",
+            _INT,
+            "Time from the start of the disable to the end of the enable, and a step of their stamps where these are coarse: the window "
+            "is no longer; null where the start of the disable is not recorded.",
+            "ns",
+        ),
         Column(
             "no_handler",
             _INT,
@@ -56,6 +67,7 @@ WINDOWS = Table(
             pl.List(pl.Struct({"vector": pl.Int64(), "entries": pl.Int64(), "first": pl.Int64(), "last": pl.Int64()})),
             "The vectors that had interrupted since they were enabled: how often, and the first and the last line.",
         ),
+        Column("sees_close", _FLAG, "Whether the recording would show that the device was closed between; null where no calls are read."),
         Column("handlers", _FLAG, "Whether the recording can show interrupts at all."),
         Column("inferred", _FLAG),
         Column("hint", _FLAG),

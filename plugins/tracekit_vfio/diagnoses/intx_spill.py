@@ -6,14 +6,14 @@ from typing import Any
 import polars as pl
 
 from tracekit import Finding, Verdict, diagnosis, distinct, holds, inconclusive, rows_where, span, subject_of
-from tracekit_vfio.diagnoses.resize_window import NO_WINDOW
+from tracekit_vfio.diagnoses.resize_window import NO_WINDOW, grew, may_have_grown, not_shown
 
 RECORD = "kprobes on vfio_pci_set_irqs_ioctl with irq_handler_entry events, or the host's dmesg on the same clock"
 
 
 def grew_by_calls(kind: str | None, basis: str | None) -> bool:
-    """Return whether calls show that vectors went down to come up with more."""
-    return kind == "growth" and basis == "calls"
+    """Return whether calls show that vectors went down to come up with more, as far as they are recorded."""
+    return may_have_grown(kind) and basis == "calls"
 
 
 @diagnosis(
@@ -40,7 +40,7 @@ def intx_spill(
     What to do: as for VFIO-001: a client that grows in place, or all vectors at once.
     References: Linux drivers/pci/msi/msi.c, pci_msix_shutdown() (turns INTx on again).
     """
-    growths = rows_where(windows, grew_by_calls)
+    growths = [w for w in rows_where(windows, grew_by_calls) if grew(w["kind"])]
     found = False
     for w in growths:
         spilled = [*_handled(w, irq_handler_entry), *_uncared(w, irq_nobody_cared)]
@@ -50,7 +50,7 @@ def intx_spill(
         subject = subject_of(w, devices)
         yield Finding(
             summary=f"{subject.label} interrupted by INTx while its vectors were down to grow {w['old']} -> {w['new']}",
-            grade="proven" if w["bdf"] else "probable",
+            grade="possible" if w["sees_close"] is False else "proven" if w["bdf"] else "probable",
             subject=subject,
             evidence=distinct(
                 [
@@ -62,6 +62,8 @@ def intx_spill(
             advice="Use a client that grows in place, or let the guest enable all its vectors at once.",
         )
     deaf = [w for w in growths if not found and not _would_show(w, irq_handler_entry)]
+    if not growths and (unsure := not_shown(windows)) is not None:
+        yield unsure
     if deaf:
         told = f"runs of line interrupts are not recorded beside the window of line {deaf[0]['line']}"
         yield inconclusive(told, "irq_handler_entry of all irqs (echo 1 > events/irq/irq_handler_entry/enable, without a filter)")

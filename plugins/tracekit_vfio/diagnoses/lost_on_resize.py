@@ -22,7 +22,18 @@ from tracekit import (
     subject_of,
     times,
 )
-from tracekit_vfio.diagnoses.resize_window import CALLS, IN_PLACE, NO_WINDOW, UP_FRONT, Windows, best, on_arm, subjects, used_ones
+from tracekit_vfio.diagnoses.resize_window import (
+    CALLS,
+    IN_PLACE,
+    NO_WINDOW,
+    UP_FRONT,
+    Windows,
+    best,
+    not_shown,
+    on_arm,
+    subjects,
+    used_ones,
+)
 
 NEVER_CAME = 0x22  # INTR-REMAP reason: the entry is not present, as it is while the vectors are freed
 SETTLE = "a count of the interrupts the device raised, or the guest's kernel log with its drivers' time-outs, on the host's clock (--clock)"
@@ -32,8 +43,8 @@ POLL = "A driver that polls when its time-out ends loses time only."
 
 
 def went_down_and_up(kind: str | None) -> bool:
-    """Return whether vectors were disabled and enabled again, as many, fewer or more."""
-    return kind in ("growth", "same-or-fewer")
+    """Return whether vectors were disabled and enabled again, as many, fewer or more, or how many is not known."""
+    return kind in ("growth", "same-or-fewer", "unknown")
 
 
 @diagnosis(
@@ -77,8 +88,9 @@ def lost_on_resize(
     found: list[Finding] = []
     if used and (remap_fault is not None or nvme_completion_polled is not None):
         heard = Heard(irq_handler_entry, gap, frozenset() if streams is None else frozenset(streams.filter("merged")["source"]))
-        found = list(_faulted(used, remap_fault, heard))
-        found = found or list(_polled(_still_enabled(windows, used), nvme_completion_polled, heard, timeout_s))
+        open_still = [w for w in used if w["sees_close"] is not False]
+        found = list(_faulted(open_still, remap_fault, heard))
+        found = found or list(_polled(_still_enabled(windows, open_still), nvme_completion_polled, heard, timeout_s))
     yield from (replace(f, advice=f"{UP_FRONT} {POLL}") for f in found) if on_arm(platforms) else found
     if not found and (why := _open(windows, used)) is not None:
         yield why
@@ -204,7 +216,7 @@ def _open(windows: pl.DataFrame, used: Windows) -> Verdict | None:
     """Windows without evidence of an interrupt decide nothing."""
     gaps = used or [w for w in rows_where(windows, went_down_and_up) if w["kind"] == "same-or-fewer" and w["in_use"]]
     if not gaps:
-        return None
+        return not_shown(windows)
     told = [w for group in subjects(gaps) for w in best(group)]
     longest = max((w["span"] for w in told if w["span"] is not None), default=None)
     lasted = f", the longest of at most {longest / 1e6:.3f} ms" if longest is not None else ""

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from tracekit import VFIO_MSIX, Finding, Unchecked, Verdict, clear, diagnosis, distinct, inconclusive, rows_where, span, subject_of, times
-from tracekit_vfio.diagnoses.resize_window import CALLS, NO_WINDOW, Windows, best, grew, grown, subjects
+from tracekit_vfio.diagnoses.resize_window import CALLS, NO_WINDOW, Windows, best, grown, may_have_grown, not_shown, subjects
 
 OBSERVE = "GET_IRQ_INFO of index 2 (flags 0x1: it can grow), or a call of pci_msix_alloc_irq_at"
 
@@ -24,7 +24,7 @@ def can_grow(gate: str | None) -> bool:
     gates=("KV4",),
     shown_by=(CALLS, "windows"),
     absent=NO_WINDOW,
-    when={"windows": grew},
+    when={"windows": may_have_grown},
     otherwise="no growth window",
 )
 def needless_resize(
@@ -41,6 +41,8 @@ def needless_resize(
     """
     growths = [w for w in grown(windows) if w["index"] == VFIO_MSIX]
     if not growths:
+        if (unsure := not_shown(windows)) is not None:
+            yield unsure
         return
     known = _of_host(rows_where(gates, can_grow), growths)
     if not known:
@@ -66,13 +68,20 @@ def needless_resize(
         ]
         yield Finding(
             summary=f"{subject.label} lost its vectors {times(len(group), 'time')} to grow; the host can grow in place ({why})",
-            grade="proven" if observed and all(w["basis"] == "calls" for w in group) else "probable",
+            grade=_grade(group, bool(observed)),
             subject=subject,
             evidence=distinct(evidence),
             unchecked=() if observed else (Unchecked("the device's MSI-X can grow in place", OBSERVE),),
             values={"windows": len(group), "gate": why, "basis": known[0]["basis"]},
             advice="Use {QV3} or later, which adds vectors in place where the host can.",
         )
+
+
+def _grade(group: Windows, observed: bool) -> Any:
+    """Return how sure the growths and their being needless are."""
+    if any(w["sees_close"] is False for w in group):
+        return "possible"
+    return "proven" if observed and all(w["basis"] == "calls" and w["enabled_line"] is not None for w in group) else "probable"
 
 
 def _of_host(known: Windows, growths: Windows) -> Windows:

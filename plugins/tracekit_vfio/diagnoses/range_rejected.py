@@ -71,9 +71,14 @@ def _by_server(refused: pl.DataFrame) -> Finding:
     )
 
 
+def _asked(r: Mapping[str, Any]) -> str:
+    """Return the range that was asked for, as far as it is recorded."""
+    return " ".join(f"{name} {r[name]}" for name in ("start", "count") if r[name] is not None) or "more"
+
+
 def _finding(r: Mapping[str, Any], subject: Any) -> Finding:
     what = {
-        "growth": f"{r['enabled']} enabled, start {r['start']} count {r['count']} asked in place",
+        "growth": f"{r['enabled']} enabled, {_asked(r)} asked in place",
         "mode": f"index {r['index']} asked while index {r['active']} is on",
         "empty": "an enable of no vectors",
     }[r["kind"]]

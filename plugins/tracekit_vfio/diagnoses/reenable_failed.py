@@ -6,19 +6,20 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, distinct, span, subject_of, unnamed
+from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, distinct, inconclusive, rows_where, span, subject_of, unnamed
 from tracekit_vfio.client_messages import by_dpdk, by_qemu_itself
-from tracekit_vfio.diagnoses.resize_window import CALLS
+from tracekit_vfio.diagnoses.resize_window import CALLS, SESSIONS, STILL_OPEN
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count), from before the guest starts"
+COUNT = Unchecked("how many vectors the requests were for", RECORD)
 ERRNO = Unchecked(
     "why the enable failed", "a kretprobe on vfio_pci_set_irqs_ioctl and on msi_insert_desc, or {QV4}, which prints the errno"
 )
 
 
-def failed_after_a_disable(kind: str | None) -> bool:
-    """Return whether an enable failed after a disable."""
-    return kind == "failed"
+def failed_after_a_disable(kind: str | None, ret: int | None) -> bool:
+    """Return whether an enable failed after a disable, or after a close that the recording does not show."""
+    return kind == "failed" or kind == "unknown" and ret is not None and ret != 0
 
 
 @diagnosis(
@@ -60,8 +61,8 @@ def reenable_failed(
     A client's message that it could not enable vectors says the same, without the order. DPDK's is of a first enable (medium), and an
     assertion of QEMU's about MSI or KVM's interrupt routes ends the guest (high).
     Why it matters: the guest believes that its vectors are on; the device is deaf until the guest or the device is restarted.
-    Stays quiet when: nothing had been enabled before in this open (then only the reason is reported), a smaller retry works, or the device
-    is closed at once.
+    Stays quiet when: nothing had been enabled before in this open (then only the reason is reported), a smaller retry works, the device
+    is closed at once, or a close between would not have been recorded.
     Affected: clients that take vectors down to add one: QEMU before {QV3}, later ones where the host sets NORESIZE.
     What to do: find the reason (MSI-001, MSI-004, VEC-001); restart the guest or the device when it is gone.
     References: QEMU hw/vfio/pci.c, vfio_msix_vector_do_use(); Linux drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_enable().
@@ -85,10 +86,12 @@ def reenable_failed(
     for finding in sure:
         found = True
         yield replace(finding, evidence=(*finding.evidence, *told)) if len(sure) == 1 else finding
-    if not found:
-        yield from _from_messages(frames, windows)
-        yield from by_dpdk(of_dpdk, dpdk_probed)
-    yield from by_qemu_itself(qemu_assertion_failed)
+    messages = () if found else (*_from_messages(frames, windows), *by_dpdk(of_dpdk, dpdk_probed))
+    for finding in (*messages, *by_qemu_itself(qemu_assertion_failed)):
+        found = True
+        yield finding
+    if not found and windows is not None:
+        yield from _not_shown(windows)
 
 
 def _after_others(
@@ -121,11 +124,20 @@ def _from_calls(windows: pl.DataFrame | None, devices: pl.DataFrame | None) -> I
         yield _proven(w, subject)
 
 
+def _not_shown(windows: pl.DataFrame) -> Iterator[Verdict]:
+    """Yield why an enable that failed is no finding: the device may have been closed before it."""
+    for w in rows_where(windows, lambda kind, ret: kind == "unknown" and failed_after_a_disable(kind, ret))[:1]:
+        where = f"line {w['enable_line']} of {w['source']}"
+        yield inconclusive(f"an enable after a disable failed with {w['ret']} ({where}); a close between would not be recorded", SESSIONS)
+
+
 def _proven(w: dict[str, Any], subject: Subject) -> Finding:
     deaf = w["closed_ts"] - w["disable_ts"] if w["closed_ts"] is not None and w["disable_ts"] is not None else None
-    had = f"{w['old']} vector{'' if w['old'] == 1 else 's'}"
+    had = f"{w['old']} vector{'' if w['old'] == 1 else 's'}" if w["old"] is not None else "vectors"
+    asked = w["new"] if w["new"] is not None else "others"
     result = "" if w["ret"] is None else f" with {w['ret']}" if w["ret"] < 0 else f": the kernel would have granted {w['ret']}"
     lasted = f", deaf for {deaf / 1e9:.3f} s until the close" if deaf is not None else ""
+    gaps = (*((STILL_OPEN,) if w["sees_close"] is False else ()), *((COUNT,) if w["new"] is None else ()))
     evidence = [
         *(e for u in w["in_use"] for e in span(w["source"], u["first"], u["last"])),
         *span(w["source"], w["line"], w["disable_end"], "cause"),
@@ -133,11 +145,11 @@ def _proven(w: dict[str, Any], subject: Subject) -> Finding:
         *span(w["source"], w["closed_line"], role="effect"),
     ]
     return Finding(
-        summary=f"{subject.label} had {had} enabled, all were disabled to enable {w['new']}, and that failed{result}{lasted}",
-        grade="probable" if w["hint"] else "proven",
+        summary=f"{subject.label} had {had} enabled, all were disabled to enable {asked}, and that failed{result}{lasted}",
+        grade="possible" if STILL_OPEN in gaps else "probable" if w["hint"] or gaps else "proven",
         subject=subject,
         evidence=distinct(evidence),
-        unchecked=unnamed(w["hint"]),
+        unchecked=(*gaps, *unnamed(w["hint"])),
         values={
             "last_working": w["old"],
             "asked": w["new"],

@@ -31,6 +31,7 @@ RECORD = (
 )
 # What of a SET_IRQS tells whether it disabled, enabled or was refused.
 CALLS = Shown("op_set_irqs", "SET_IRQS call", ("ret", "index", "count"))
+SESSIONS = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl, which every close of a device calls, from before the guest starts"
 NO_CALL = "no SET_IRQS call in the input"
 NO_WINDOW = "no SET_IRQS call and no MSI-X trace of QEMU in the input that shows vectors going down and up"
 LOST = Unchecked(
@@ -42,6 +43,9 @@ IN_PLACE = (
 )
 UP_FRONT = "Let the guest enable all its vectors at once: the GIC ITS of this host offers no growth in place, whatever the client."
 IN_USE = Unchecked("a vector was in use", "irq_handler_entry events of the host (echo 1 > events/irq/irq_handler_entry/enable)")
+NO_RESULT = Unchecked("the SET_IRQS calls succeeded", "a kretprobe on vfio_pci_set_irqs_ioctl")
+BEFORE = Unchecked("no more vectors had been enabled than those that the disable freed", SESSIONS)
+STILL_OPEN = Unchecked("the device was not closed between", SESSIONS)
 NOTHING_BETWEEN = Unchecked("nothing else was done to the device in the window", "a recording without lost events (larger buffer_size_kb)")
 
 
@@ -51,6 +55,28 @@ Windows = list[dict[str, Any]]
 def grew(kind: str | None) -> bool:
     """Return whether vectors were taken down and came up with more."""
     return kind == "growth"
+
+
+def may_have_grown(kind: str | None) -> bool:
+    """Return whether vectors were taken down and came up with more, as far as the recording shows."""
+    return kind in ("growth", "unknown")
+
+
+def not_shown(windows: pl.DataFrame) -> Verdict | None:
+    """Return why no growth is no evidence that there was none: how many vectors there were, or a close between, is not shown."""
+    for w in rows_where(windows, lambda kind: kind == "unknown"):
+        where = f"line {w['line']} of {w['source']}"
+        if not w["sees_close"] or w["old"] is not None and w["new"] is not None:
+            return inconclusive(f"vectors were disabled and others enabled ({where}); a close between would not be recorded", SESSIONS)
+        what = "to which number they came back" if w["new"] is None else f"how many they were before the {w['new']} that followed"
+        return inconclusive(f"vectors were disabled and enabled ({where}); {what} is not recorded{_at_least(w)}", SESSIONS)
+    return None
+
+
+def _at_least(w: Mapping[str, Any]) -> str:
+    """Return what the handlers tell of the number of vectors."""
+    used = [u["vector"] for u in w["in_use"] if u["vector"] is not None]
+    return f", at least {max(used) + 1}" if used and w["old"] is None else ""
 
 
 @diagnosis(
@@ -76,7 +102,8 @@ def resize_window(
     between, while a vector of the old set had been interrupting. Each such window, its span, and the vectors in it are listed.
     Why it matters: what the device signals in a window may never arrive. A window is exposure, no proof of a loss.
     Stays quiet when: the new count is not larger, INTx came back between (the guest's or client's own disable), the device was closed or
-    reopened between, the enable failed (VFIO-003), or no vector of the old set was ever seen to interrupt.
+    reopened between, the enable failed (VFIO-003), or no vector of the old set was ever seen to interrupt. Where a recording does not show
+    how many vectors there were, nothing is said; where it would not show a close, what one task does within a second is possible.
     Affected: QEMU before {QV3}; later ones where the host sets NORESIZE (clear from {KV4 everywhere}); any guest that adds
     vectors.
     What to do: {QV3} or later on {KV4} or later grows in place where NORESIZE is clear; otherwise let the guest enable all its
@@ -165,7 +192,13 @@ def _finding(group: Windows, devices: pl.DataFrame | None, gap: pl.DataFrame | N
     used = all(w["in_use"] for w in counted)
     lost = any(lost_between(gap, w["source"], w["line"], w["line_end"]) for w in counted)
     guessed = any(w["hint"] for w in counted)
-    sure = basis == "calls" and not guessed and used and not lost
+    gaps = (
+        *((STILL_OPEN,) if any(w["sees_close"] is False for w in counted) else ()),
+        *((BEFORE,) if any(w["basis"] == "calls" and w["enabled_line"] is None for w in counted) else ()),
+        *((NO_RESULT,) if any(w["basis"] == "calls" and w["ret"] is None for w in counted) else ()),
+        *((NOTHING_BETWEEN,) if lost else ()),
+    )
+    sure = basis == "calls" and not guessed and used and not gaps
     n = len(counted)
     vectors = sorted({u["vector"] for w in counted for u in w["in_use"] if u["vector"] is not None})
     using = f"{numbered(vectors)} in use" if vectors or sure else "vectors enabled"
@@ -173,15 +206,15 @@ def _finding(group: Windows, devices: pl.DataFrame | None, gap: pl.DataFrame | N
     window = max(counted, key=lambda w: w["span"] or 0)
     # From call to return is an upper bound; the times without handler and without vectors lie inside of it.
     inner = {"no handler": window["no_handler"], "no vectors": window["no_vectors"] or _by_vectors(group, window)}
-    longest = f", longest at most {max(spans) / 1e6:.3f} ms" if spans else ""
+    longest = f", longest at most {max(spans) / 1e6:.3f} ms" if spans else _at_least_lasted(counted)
     told = ", ".join(f"{what} {_ms(ns)}" for what, ns in inner.items() if ns is not None)
     longest += f" ({told})" if told else ""
     return Finding(
         summary=f"{times(n, 'window')} without interrupts while the vectors of {subject.label} grew {steps}, {using}{longest}",
-        grade="proven" if sure else "probable",
+        grade="possible" if STILL_OPEN in gaps else "proven" if sure else "probable",
         subject=subject,
         evidence=distinct(e for w in (window, *group) for e in _evidence(w)),
-        unchecked=(LOST, *(() if used else (IN_USE,)), *((NOTHING_BETWEEN,) if lost else ()), *unnamed(guessed)),
+        unchecked=(LOST, *(() if used else (IN_USE,)), *gaps, *unnamed(guessed)),
         values={
             "windows": n,
             "old": counted[0]["old"],
@@ -195,6 +228,12 @@ def _finding(group: Windows, devices: pl.DataFrame | None, gap: pl.DataFrame | N
         },
         windows=tuple(map(as_window, counted)),
     )
+
+
+def _at_least_lasted(counted: Windows) -> str:
+    """Return how long a window lasted of which the start is not recorded: since the return of its disable."""
+    since = [w["enable_ts"] - w["disable_ts"] for w in counted if w["enable_ts"] is not None and w["disable_ts"] is not None]
+    return f", longest at least {max(since) / 1e6:.3f} ms" if since else ""
 
 
 def _by_vectors(group: Windows, window: Mapping[str, Any]) -> int | None:
@@ -241,7 +280,7 @@ def _quiet(windows: pl.DataFrame) -> Verdict:
     """Return why none of the pairs is a finding."""
     kinds = windows["kind"].to_list()
     if count := kinds.count("growth"):
-        return clear(f"{times(count, 'growth window')}, but no vector had interrupted before")
+        return not_shown(windows) or clear(f"{times(count, 'growth window')}, but no vector had interrupted before")
     if "open" in kinds:
         return inconclusive("a growth is the last event of its device in QEMU's trace; whether it worked is not shown", RECORD)
-    return clear("no index was enabled with more vectors after a disable")
+    return not_shown(windows) or clear("no index was enabled with more vectors after a disable")

@@ -7,8 +7,9 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from tracekit import Inputs, Row, rows_of
+from tracekit import Inputs, Row, rows_of, tick
 
+COARSE = 1_000_000  # ns: from such a step of the stamps on, it counts
 NEEDS = ("op_vector", "op_free", "op_alloc", "vector_alloc", "vector_activate")
 Rows = Sequence[Row]
 
@@ -32,11 +33,12 @@ def fill(windows: Sequence[tuple[Row, dict[str, Any]]], tables: Inputs) -> None:
         return
     operations = {name: Few(rows) for name in NEEDS if (rows := tables.rows(name))}
     for row, w in windows:
-        w["no_handler"], w["no_vectors"] = _bounds({**w, "source": row.source, "tid": row.tid, "line": row.line}, operations)
+        place = {c: getattr(row, c) for c in ("source", "tid", "line", "ts", "ts_raw")}
+        w["no_handler"], w["no_vectors"] = _bounds({**w, **place}, operations)
 
 
 def _bounds(w: Mapping[str, Any], operations: Mapping[str, "Operations"]) -> tuple[int | None, int | None]:
-    if w["disable_ts"] is None or w["enable_ts"] is None or w["enable_line"] is None:
+    if w["disable_ts"] is None or w["enable_ts"] is None or w["enable_line"] is None or coarse(w):
         return None, None
     down, up = (w["line"], w["disable_end"] or w["line"]), (w["enable_line"], w["enable_end"] or w["enable_line"])
     taken = {v.vector: v.ts for v in _of(operations, "op_vector", w, down) if v.fd is not None and v.fd < 0}
@@ -64,6 +66,12 @@ def _set(v: Row, operations: Mapping[str, "Operations"], w: Mapping[str, Any]) -
 def _of(operations: Mapping[str, "Operations"], name: str, w: Mapping[str, Any], lines: tuple[int, int]) -> Rows:
     """Return the rows of the window's task between two lines of its source."""
     return operations[name].between(w["source"], w["tid"], *lines) if name in operations else []
+
+
+def coarse(row: Any) -> int:
+    """Return the step of a row's stamp in ns where that is long beside a window, else 0."""
+    step = tick(row)
+    return step if step >= COARSE else 0
 
 
 class Operations(Protocol):

@@ -34,6 +34,8 @@ class Signals:
 
     def _before(self, e: Row, request: int | None) -> list[Row]:
         mine = self.rows.pop(request, [])
+        if e.line_end is None:
+            return mine  # its return is not recorded: what stands below it may be all of it
         if later := [row for row in mine if _ended(row, e) > _ended(e, row)]:
             self.rows[request] = later
             return [row for row in mine if _ended(row, e) < _ended(e, row)]

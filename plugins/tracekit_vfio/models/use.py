@@ -49,7 +49,7 @@ def _few_entries(tables: Inputs) -> Iterator[Entry]:
 
 
 def _lies_before(e: Entry, disable: Row, w: Mapping[str, Any]) -> bool:
-    return e.source == disable.source and w["enabled_line"] is not None and w["enabled_line"] < e.line < disable.line
+    return bool(e.source == disable.source and (w["enabled_line"] or 0) < e.line < disable.line)
 
 
 def _is_of(e: Entry, w: Mapping[str, Any], sole: bool) -> bool:
@@ -137,7 +137,8 @@ def _between(spans: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
     runs = entries.sort("source", "line").with_row_index("run")
     of_source = runs.partition_by("source", as_dict=True, maintain_order=True)
     found = [spans.clear().with_columns(pl.lit(None, runs.schema["run"]).alias("run"))]
-    for source, own in spans.drop_nulls("enabled_line").partition_by("source", as_dict=True, maintain_order=True).items():
+    since = spans.with_columns(pl.col("enabled_line").fill_null(0))  # null: enabled before the recording
+    for source, own in since.partition_by("source", as_dict=True, maintain_order=True).items():
         if (mine := of_source.get(source)) is not None:
             begin = mine["line"].search_sorted(own["enabled_line"], side="right") + mine["run"][0]
             end = mine["line"].search_sorted(own["until"], side="left") + mine["run"][0]

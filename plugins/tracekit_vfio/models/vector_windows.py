@@ -1,5 +1,6 @@
 """Windows inferred where no VFIO call is recorded: from the lives of CPU vectors, and from QEMU's trace."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -7,6 +8,7 @@ from typing import ClassVar
 import polars as pl
 
 from tracekit import VFIO_MSIX, Inputs, Model, Row, Table
+from tracekit_vfio.models import bounds
 from tracekit_vfio.tables import WINDOWS
 
 NAME = r"^vfio-msi(x?)\[([0-9]{1,4})\]\(([0-9a-fA-F:.]+)\)$"
@@ -25,13 +27,16 @@ class VectorWindows(Model):
     """Infer growth windows from `irq_vectors` events (basis `vectors`): an irq loses its vector, is freed, and returns with more.
 
     The irq's vector and BDF are those of `irq_handler_entry`. A window runs from `vector_clear` (or `vector_deactivate`) to the next
-    `vector_alloc` of the same irq by the same task. Only sources without any recorded SET_IRQS are read this way.
+    `vector_alloc` of the same irq by the same task. Only sources are read this way in which no SET_IRQS is recorded, or of some nothing
+    but the return.
     """
 
     tables: ClassVar[tuple[Table, ...]] = (WINDOWS,)
     needs: ClassVar[tuple[str, ...]] = (
         "irq_handler_entry",
         "op_set_irqs",
+        "op_open",
+        "op_close",
         "vector_setup",
         "vector_alloc",
         "vector_clear",
@@ -39,12 +44,17 @@ class VectorWindows(Model):
         "vector_teardown",
     )
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: dict[str, list[int]] = {}  # where a device was opened or closed, by source
+
     def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
         if "irq_handler_entry" not in tables or "vector_alloc" not in tables:
             return
-        asked = tables.sources("op_set_irqs")
+        asked = tables.sources("op_set_irqs") - _unargued(tables)
         if asked.issuperset(tables.sources("irq_handler_entry")):
             return
+        self.ends = _ends(tables)
         named = tables["irq_handler_entry"].filter(pl.col("name").str.starts_with("vfio-msi"))
         for source in named["source"].unique(maintain_order=True):
             if source not in asked:
@@ -73,6 +83,11 @@ class VectorWindows(Model):
             elif e.event == "vector_teardown":
                 life.freed = True
 
+    def _ended(self, down: Row, up: Row) -> bool:
+        """Return whether a device was opened or closed between two events."""
+        lines = self.ends.get(down.source, [])
+        return bisect_left(lines, down.line) < bisect_left(lines, up.line)
+
     def _window(self, bdf: str, vectors: dict[int, int], lives: dict[int, Life], e: Row, later: list[Row], named: pl.DataFrame) -> None:
         """End the window at the first irq that returns; count the others of its set with it."""
         life = lives[e.irq]
@@ -89,7 +104,8 @@ class VectorWindows(Model):
                 break
             if r.event == "vector_alloc" and r.ret == 0:
                 new.add(vectors[r.irq])
-        if len(new) <= len(old):
+        before, after = max(old, default=-1) + 1, max(new) + 1  # an enable is of all vectors up to the last
+        if len(new) <= len(old) or after <= before or self._ended(down, e):
             return
         in_use = _used(
             named,
@@ -99,12 +115,29 @@ class VectorWindows(Model):
             down.line,
         )
         self.emit(
-            "windows", down, bdf=bdf, kind="growth", basis="vectors", index=VFIO_MSIX, old=len(old), new=len(new),
+            "windows", down, bdf=bdf, kind="growth", basis="vectors", index=VFIO_MSIX, old=before, new=after,
             ret=None, enabled_line=up.line,
             disable_end=down.line, disable_ts=down.ts, enable_line=e.line, enable_end=e.line, enable_ts=e.ts, wired=sorted(old),
-            span=e.ts - down.ts if e.ts is not None and down.ts is not None else None,
+            span=e.ts - down.ts + bounds.coarse(down) if e.ts is not None and down.ts is not None else None,
             irqs=sorted(vectors), in_use=in_use, handlers=True, inferred=True, hint=False, ts_end=e.ts, line_end=e.line,
         )  # fmt: skip
+
+
+def _unargued(tables: Inputs) -> set[str]:
+    """Return the sources with requests of which nothing but the return is known: they do not tell what went down and up."""
+    if "op_set_irqs" not in tables:
+        return set()
+    unknown = pl.col("data").is_null() & pl.col("index").is_null() & ~pl.col("closing")
+    return set(tables["op_set_irqs"].filter(unknown)["source"].unique())
+
+
+def _ends(tables: Inputs) -> dict[str, list[int]]:
+    """Return the lines at which a device is opened or closed, by source."""
+    found: dict[str, list[int]] = {}
+    for name in ("op_open", "op_close"):
+        for source, line in tables[name].select("source", "line").iter_rows() if name in tables else ():
+            found.setdefault(source, []).append(line)
+    return {source: sorted(lines) for source, lines in found.items()}
 
 
 def _events(source: str, irqs: list[int], tables: Mapping[str, pl.DataFrame]) -> list[Row]:

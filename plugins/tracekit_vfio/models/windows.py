@@ -11,6 +11,7 @@ from tracekit import (
     ERANGE,
     VFIO_ERR,
     VFIO_INTX,
+    VFIO_MSI,
     VFIO_MSIX,
     VFIO_NONE,
     VFIO_REQ,
@@ -22,12 +23,15 @@ from tracekit import (
     device_of,
     in_table,
 )
-from tracekit_vfio.models import bounds, use
+from tracekit_vfio.models import bounds, recorded, use
+from tracekit_vfio.models.recorded import Recorded
 from tracekit_vfio.models.signals import Signals
 from tracekit_vfio.tables import REFUSALS, WINDOWS
 
 Key = tuple[str, Any]
+FILLING = (*use.NEEDS, *bounds.NEEDS)
 FEW = 1000  # rows of inputs up to which they are sooner looked up in a loop
+SOON = 1_000_000_000  # ns: a client that takes vectors down to add one enables them at once
 
 
 @dataclass
@@ -46,6 +50,9 @@ class Pair:
 
     disable: Row
     before: Session
+    counted: bool = True  # whether it is known how many vectors there were
+    sees_close: bool = True  # whether the recording would show that the device was closed between
+    began: bool = True  # whether the start of the disable is recorded
     wanted: bool = False
     enable: Row | None = None
     new: int | None = None  # vectors after the enable
@@ -63,17 +70,18 @@ class Windows(Model):
     """
 
     tables: ClassVar[tuple[Table, ...]] = (WINDOWS, REFUSALS)
-    needs: ClassVar[tuple[str, ...]] = (*use.NEEDS, *bounds.NEEDS)
+    needs: ClassVar[tuple[str, ...]] = (*FILLING, *recorded.NEEDS)
     looks_for: ClassVar[Mapping[str, tuple[str, ...]]] = {"graph_leaf": (use.HANDLER,)}
 
     def __init__(self) -> None:
         super().__init__()
         self.several: set[str] = set()  # sources that are about more than one device
-        self.sessions: dict[Key, Session] = {}
+        self.sessions: dict[Key, Session] = {}  # of devices of which it is known what is enabled
         self.pairs: dict[Key, Pair] = {}
         self.signals = Signals(Inputs({}))
         self.done: list[tuple[Pair, str]] = []
         self.few = False  # whether what fills the windows is few rows, so that it is looked up before they are emitted
+        self.recorded = Recorded(Inputs({}))
 
     def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
         heard, self.signals = list(rows), Signals(tables)
@@ -82,7 +90,7 @@ class Windows(Model):
             if (key := device_of(row)) is not None:
                 who.setdefault(row.source, set()).add(key)
         self.several = {source for source, keys in who.items() if len(keys) > 1}
-        self.inputs, self.few = tables, tables.height(*self.needs) <= FEW
+        self.inputs, self.few, self.recorded = tables, tables.height(*FILLING) <= FEW, Recorded(tables)
         super().play(heard, tables)
 
     @classmethod
@@ -113,10 +121,10 @@ class Windows(Model):
         elif e.index == VFIO_INTX:
             self._intx(e)
         elif e.data == "none" and e.count in (0, None):
-            self._disable(e)
+            self._disable(e, detached)
         elif e.data == "eventfd":
             self._enable(e, wired, detached)
-        elif e.data is None and e.index is None:
+        elif e.data is None and None in (e.index, e.count):
             self._forget(e)
 
     def on_end(self) -> None:
@@ -134,19 +142,23 @@ class Windows(Model):
         return device_of(e) or ("source", e.source) if e.source in self.several else ("source", e.source)
 
     def _session(self, e: Row) -> Session:
-        return self.sessions.setdefault(self._key(e), Session())
+        return self.sessions.get(self._key(e)) or Session()
 
     def _intx(self, e: Row) -> None:
         pair = self.pairs.get(self._key(e))
-        if pair is not None and pair.enable is None and e.data == "eventfd" and (e.ret is None or e.ret == 0):
+        if pair is not None and pair.enable is None and e.data in ("eventfd", None) and (e.ret is None or e.ret == 0) and e.count != 0:
             pair.wanted = True
 
-    def _disable(self, e: Row) -> None:
+    def _disable(self, e: Row, detached: set[int]) -> None:
         session = self._session(e)
-        if e.ret is not None and e.ret != 0 or session.count == 0:
+        unseen = self._key(e) not in self.sessions  # enabled before the recording, or by a call that shows nothing
+        if e.ret is not None and e.ret != 0 or not session.count and not (unseen and _took_down(e, detached)):
             return  # nothing was enabled: the kernel says -22, and nobody minds
+        if unseen:
+            session = Session(e.index if e.index is not None else VFIO_MSIX, max(detached, default=-1) + 1, dict.fromkeys(sorted(detached)))
         self._settle(e)
-        self.pairs[self._key(e)] = Pair(e, session)
+        told = self.recorded
+        self.pairs[self._key(e)] = Pair(e, session, session.count > 0, told.shows_close(e), told.began(e))
         self.sessions[self._key(e)] = Session()
 
     def _enable(self, e: Row, wired: dict[int, int | None], detached: set[int]) -> None:
@@ -154,6 +166,8 @@ class Windows(Model):
         count = (e.start or 0) + e.count if e.count is not None else len(wired)
         if e.ret is not None and e.ret < 0:
             self._refuse(e, session, count, detached)
+        elif e.ret is None and detached and not e.inferred:
+            return self._forget(e)  # a block goes down with the vector that failed
         if session.count:
             if e.ret in (0, None) and e.index in (None, session.index):
                 session.count = max(session.count, count)
@@ -162,7 +176,7 @@ class Windows(Model):
         if e.ret is None and not wired and not e.inferred:
             return self._forget(e)
         failed = e.ret is not None and e.ret != 0 or e.ret is None and e.inferred
-        self._answer(e, count, failed)
+        self._answer(e, count or None, failed)
         if not failed:
             vectors = wired or dict.fromkeys(in_table(e.start or 0, count))
             self.sessions[self._key(e)] = Session(e.index if e.index is not None else VFIO_MSIX, count, dict(vectors), e)
@@ -190,7 +204,7 @@ class Windows(Model):
             self.emit("refusals", e, **told, kind="rollback")
         session.wired = {v: irq for v, irq in session.wired.items() if v not in detached}
 
-    def _answer(self, e: Row, count: int, failed: bool) -> None:
+    def _answer(self, e: Row, count: int | None, failed: bool) -> None:
         """Complete a pair at its enable, unless the enable failed: a later one may still succeed."""
         key = self._key(e)
         pair = self.pairs.get(key)
@@ -219,10 +233,23 @@ class Windows(Model):
             if (pair := self.pairs.pop(key, None)) is not None:
                 pair.closed = e
                 self._finish(pair)
-            self.sessions.pop(key, None)
+            self.sessions[key] = Session()
 
     def _finish(self, pair: Pair) -> None:
         self.done.append((pair, _kind(pair)))
+
+
+def _took_down(e: Row, detached: set[int]) -> bool:
+    """Return whether a disable took vectors down that nothing before it shows: without any it is refused (-22)."""
+    return bool(detached) or e.ret == 0 and e.index in (VFIO_MSI, VFIO_MSIX)
+
+
+def _span(pair: Pair, end: int | None) -> int | None:
+    """Return the time from the start of the disable to the end of the enable, and no less than that where stamps are coarse."""
+    begin = pair.disable.ts
+    if end is None or begin is None or not pair.began:
+        return None
+    return int(end - begin + bounds.coarse(pair.disable))
 
 
 def _window(pair: Pair, kind: str) -> dict[str, Any]:
@@ -235,7 +262,7 @@ def _window(pair: Pair, kind: str) -> dict[str, Any]:
         kind=kind,
         basis="calls",
         index=before.index,
-        old=before.count,
+        old=before.count if pair.counted else None,
         new=pair.new,
         ret=enable.ret if enable is not None else None,
         request=enable.call if enable is not None else None,
@@ -248,9 +275,10 @@ def _window(pair: Pair, kind: str) -> dict[str, Any]:
         recovered_line=pair.recovered.line if pair.recovered is not None else None,
         closed_line=pair.closed.line if pair.closed is not None else None,
         closed_ts=pair.closed.ts if pair.closed is not None else None,
-        span=end - disable.ts if end is not None and disable.ts is not None else None,
+        span=_span(pair, end),
         wired=sorted(before.wired),
         irqs=[i for i in before.wired.values() if i is not None],
+        sees_close=pair.sees_close,
         inferred=bool(disable.inferred or (enable is not None and enable.inferred)),
         hint=bool(disable.hint or (enable is not None and enable.hint)),
         ts_end=end,
@@ -263,6 +291,17 @@ def _kind(pair: Pair) -> str:
         return "close"
     if pair.wanted:
         return "wanted"
+    told = pair.sees_close and pair.disable.line_end is not None  # without its return, the disable may be the close's own
+    if not told and not _at_once(pair.disable, pair.enable):
+        return "unknown"
     if pair.enable.ret != 0 and (pair.enable.ret is not None or pair.enable.inferred):
         return "failed"
-    return "growth" if pair.new is not None and pair.new > pair.before.count else "same-or-fewer"
+    if pair.new is None or not pair.counted:
+        return "unknown"
+    return "growth" if pair.new > pair.before.count else "same-or-fewer"
+
+
+def _at_once(disable: Row, enable: Row) -> bool:
+    """Return whether one task does both, one soon after the other."""
+    late = disable.ts is not None and enable.ts is not None and enable.ts - disable.ts > SOON
+    return disable.tid == enable.tid and not late

@@ -280,15 +280,23 @@ CASES = {
         [on(2), off(), calls(0x24, 0, 0, 1, None), on(3)], ["0 of 0, healthy", "0 of 0, known", "0 of 0, healthy"], ["wanted 2>3 ret=0"], []
     ),
     "on without a return": Case([on(2), off(), on(3, None), on(1)], ["0 of 0, healthy", "0 of 0, known", "0 of 0, healthy"], [], []),
-    "first on without a return": Case([on(2, None), off(), on(3)], ["0 of -22 or 0, healthy", "0 of 0, healthy"], [], []),
+    "first on without a return": Case(
+        [on(2, None), off(), on(3)], ["0 of -22 or 0, healthy", "0 of 0, healthy"], ["unknown None>3 ret=0"], []
+    ),
     "on without a return, wired": Case(
-        [calls(0x24, 2, 0, 2, None, wire(0, 20, 0), wire(1, 21, 0)), off(), on(3)], ["0 of -22 or 0, healthy", "0 of 0, healthy"], [], []
+        [calls(0x24, 2, 0, 2, None, wire(0, 20, 0), wire(1, 21, 0)), off(), on(3)],
+        ["0 of -22 or 0, healthy", "0 of 0, healthy"],
+        ["growth 2>3 ret=0"],
+        [],
     ),
     "on without a return, refused inside": Case(
         [on(2), off(), calls(0x24, 2, 0, 3, None, alloc(3, -28)), on(2)], ["0 of 0, healthy", "0 of 0, known", "0 of 0, healthy"], [], []
     ),
     "a call without arguments": Case(
-        [on(2), bare(0), off(), on(3)], ["0 of 0, healthy", "None", "0 of -22 or 0, healthy", "0 of 0, healthy"], [], []
+        [on(2), bare(0), off(), on(3)],
+        ["0 of 0, healthy", "None", "0 of -22 or 0, healthy", "0 of 0, healthy"],
+        ["unknown None>3 ret=0"],
+        [],
     ),
     "a call without arguments, refused": Case(
         [on(2), off(), bare(-28), on(3)], ["0 of 0, healthy", "0 of 0, known", "None", "0 of 0, healthy"], [], []
