@@ -11,6 +11,9 @@ from tracekit import VFIO_MSIX, Inputs, Model, Row, Table
 from tracekit_vfio.models import bounds
 from tracekit_vfio.tables import WINDOWS
 
+Asked = dict[tuple[str, int | None], tuple[list[int], list[bool]]]  # (source, task) -> where requests end, whether they are told
+# A request whose arguments are recorded, or follow from the calls inside.
+_TOLD = pl.col("data").is_not_null() | pl.col("index").is_not_null() | pl.col("closing")
 NAME = r"^vfio-msi(x?)\[([0-9]{1,4})\]\(([0-9a-fA-F:.]+)\)$"
 
 
@@ -47,6 +50,7 @@ class VectorWindows(Model):
     def __init__(self) -> None:
         super().__init__()
         self.ends: dict[str, list[int]] = {}  # where a device was opened or closed, by source
+        self.asked: Asked = {}
 
     def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
         if "irq_handler_entry" not in tables or "vector_alloc" not in tables:
@@ -54,7 +58,7 @@ class VectorWindows(Model):
         asked = tables.sources("op_set_irqs") - _unargued(tables)
         if asked.issuperset(tables.sources("irq_handler_entry")):
             return
-        self.ends = _ends(tables)
+        self.ends, self.asked = _ends(tables), _asked(tables)
         named = tables["irq_handler_entry"].filter(pl.col("name").str.starts_with("vfio-msi"))
         for source in named["source"].unique(maintain_order=True):
             if source not in asked:
@@ -83,10 +87,12 @@ class VectorWindows(Model):
             elif e.event == "vector_teardown":
                 life.freed = True
 
-    def _ended(self, down: Row, up: Row) -> bool:
-        """Return whether a device was opened or closed between two events."""
+    def _shown(self, down: Row, up: Row) -> bool:
+        """Return whether the request that took a vector down is told, or a device was opened or closed before it came up."""
         lines = self.ends.get(down.source, [])
-        return bisect_left(lines, down.line) < bisect_left(lines, up.line)
+        ends, told = self.asked.get((down.source, down.tid), ([], []))
+        at = bisect_left(ends, down.line)
+        return bisect_left(lines, down.line) < bisect_left(lines, up.line) or at < len(ends) and told[at]
 
     def _window(self, bdf: str, vectors: dict[int, int], lives: dict[int, Life], e: Row, later: list[Row], named: pl.DataFrame) -> None:
         """End the window at the first irq that returns; count the others of its set with it."""
@@ -105,7 +111,7 @@ class VectorWindows(Model):
             if r.event == "vector_alloc" and r.ret == 0:
                 new.add(vectors[r.irq])
         before, after = max(old, default=-1) + 1, max(new) + 1  # an enable is of all vectors up to the last
-        if len(new) <= len(old) or after <= before or self._ended(down, e):
+        if len(new) <= len(old) or after <= before or self._shown(down, e):
             return
         in_use = _used(
             named,
@@ -125,10 +131,20 @@ class VectorWindows(Model):
 
 def _unargued(tables: Inputs) -> set[str]:
     """Return the sources with requests of which nothing but the return is known: they do not tell what went down and up."""
+    return set(tables["op_set_irqs"].filter(~_TOLD)["source"].unique()) if "op_set_irqs" in tables else set()
+
+
+def _asked(tables: Inputs) -> Asked:
+    """Return by source and task where each request ends, and whether it is told what it did."""
+    found: Asked = {}
     if "op_set_irqs" not in tables:
-        return set()
-    unknown = pl.col("data").is_null() & pl.col("index").is_null() & ~pl.col("closing")
-    return set(tables["op_set_irqs"].filter(unknown)["source"].unique())
+        return found
+    rows = tables["op_set_irqs"].select("source", "tid", pl.coalesce("line_end", "line").alias("end"), _TOLD.alias("told")).sort("end")
+    for source, tid, end, told in rows.iter_rows():
+        ends, known = found.setdefault((source, tid), ([], []))
+        ends.append(end)
+        known.append(told)
+    return found
 
 
 def _ends(tables: Inputs) -> dict[str, list[int]]:

@@ -166,7 +166,7 @@ class Windows(Model):
         count = (e.start or 0) + e.count if e.count is not None else len(wired)
         if e.ret is not None and e.ret < 0:
             self._refuse(e, session, count, detached)
-        elif e.ret is None and detached and not e.inferred:
+        elif e.ret is None and not e.inferred and not detached.isdisjoint(wired):
             return self._forget(e)  # a block goes down with the vector that failed
         if session.count:
             if e.ret in (0, None) and e.index in (None, session.index):
