@@ -31,7 +31,11 @@ WINDOWS = Table(
             "there were, or whether the device was closed between, is not shown).",
         ),
         Column("basis", _TEXT, "The events that show it: calls (SET_IRQS), vectors (irq_vectors events alone), qemu (QEMU's own trace)."),
-        Column("enabled_line", _INT, "The line at which the earlier vectors were enabled; null where that was before the recording."),
+        Column(
+            "enabled_line",
+            _INT,
+            "The line at which the earlier vectors were enabled, or may have been; null where before the recording.",
+        ),
         Column("disable_end", _INT, "Last line of the disable."),
         Column("disable_ts", _INT, "Time at which the disable began.", "ns"),
         Column("enable_line", _INT, "First line of the enable."),

@@ -10,6 +10,7 @@ from tracekit import Inputs, Row
 
 NEEDS = ("irq_handler_entry", "graph_entry", "graph_leaf")
 HANDLER = "vfio_msihandler"
+MOST = 1_000_000  # runs that are looked at for all windows whose vectors were enabled before the recording
 # vfio-msix[3](0000:00:08.0)
 NAME = r"^vfio-msix?\[([0-9]{1,4})\]\(([0-9a-fA-F:.]+)\)$"
 
@@ -137,11 +138,13 @@ def _between(spans: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
     runs = entries.sort("source", "line").with_row_index("run")
     of_source = runs.partition_by("source", as_dict=True, maintain_order=True)
     found = [spans.clear().with_columns(pl.lit(None, runs.schema["run"]).alias("run"))]
-    since = spans.with_columns(pl.col("enabled_line").fill_null(0))  # null: enabled before the recording
-    for source, own in since.partition_by("source", as_dict=True, maintain_order=True).items():
+    early = spans["enabled_line"].null_count()  # enabled before the recording: any run before may be of these
+    for source, own in spans.partition_by("source", as_dict=True, maintain_order=True).items():
         if (mine := of_source.get(source)) is not None:
-            begin = mine["line"].search_sorted(own["enabled_line"], side="right") + mine["run"][0]
-            end = mine["line"].search_sorted(own["until"], side="left") + mine["run"][0]
-            ranges = pl.int_ranges(begin, end, dtype=pl.UInt32, eager=True)
+            begin = mine["line"].search_sorted(own["enabled_line"].fill_null(0), side="right")
+            end = mine["line"].search_sorted(own["until"], side="left")
+            near = (end.cast(pl.Int64) - max(MOST // max(early, 1), 100)).clip(0)
+            begin = pl.select(pl.when(own["enabled_line"].is_null()).then(pl.max_horizontal(begin, near)).otherwise(begin)).to_series()
+            ranges = pl.int_ranges(begin + mine["run"][0], end + mine["run"][0], dtype=pl.UInt32, eager=True)
             found.append(own.with_columns(ranges.alias("run")).filter(pl.col("run").list.len() > 0).explode("run"))
     return pl.concat(found).join(runs.drop("source"), on="run", how="inner", maintain_order="left")

@@ -1,6 +1,6 @@
 """Windows inferred where no VFIO call is recorded: from the lives of CPU vectors, and from QEMU's trace."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -76,11 +76,14 @@ class VectorWindows(Model):
     def _function(self, bdf: str, vectors: dict[int, int], source: str, named: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> None:
         lives = {irq: Life() for irq in vectors}
         events = _events(source, list(vectors), tables)
+        runs: dict[int, list[int]] = {}
+        for irq, line in named.select("irq", "line").sort("line").iter_rows():
+            runs.setdefault(irq, []).append(line)
         for i, e in enumerate(events):
             life = lives[e.irq]
             if e.event == "vector_alloc" and e.ret == 0:
                 if life.cleared is not None and life.freed and life.up is not None and e.tid == life.cleared.tid:
-                    self._window(bdf, vectors, lives, e, events[i:], named)
+                    self._window(bdf, vectors, lives, events, i, runs)
                 life.up, life.cleared, life.freed = e, None, False
             elif e.event in ("vector_clear", "vector_deactivate") and life.up is not None and life.cleared is None:
                 life.cleared = e
@@ -94,8 +97,11 @@ class VectorWindows(Model):
         at = bisect_left(ends, down.line)
         return bisect_left(lines, down.line) < bisect_left(lines, up.line) or at < len(ends) and told[at]
 
-    def _window(self, bdf: str, vectors: dict[int, int], lives: dict[int, Life], e: Row, later: list[Row], named: pl.DataFrame) -> None:
-        """End the window at the first irq that returns; count the others of its set with it."""
+    def _window(
+        self, bdf: str, vectors: dict[int, int], lives: dict[int, Life], events: list[Row], at: int, runs: Mapping[int, list[int]]
+    ) -> None:
+        """End the window at the first irq that returns; count the others of its set with it. `runs`: the lines of each irq's handler."""
+        e = events[at]
         life = lives[e.irq]
         down, up = life.cleared, life.up
         assert down is not None and up is not None
@@ -105,7 +111,7 @@ class VectorWindows(Model):
         if any(other.up is not None and other.up.line > down.line for other in lives.values()):
             return  # a vector of this burst was here first: its window is the one that counts
         new = {vectors[e.irq]}
-        for r in later:
+        for r in (events[n] for n in range(at, len(events))):
             if r.event in ("vector_clear", "vector_deactivate"):
                 break
             if r.event == "vector_alloc" and r.ret == 0:
@@ -114,7 +120,7 @@ class VectorWindows(Model):
         if len(new) <= len(old) or after <= before or self._shown(down, e):
             return
         in_use = _used(
-            named,
+            runs,
             vectors,
             {i for i, o in lives.items() if o.up is not None},
             {i: o.up.line for i, o in lives.items() if o.up is not None},
@@ -183,12 +189,15 @@ def _events(source: str, irqs: list[int], tables: Mapping[str, pl.DataFrame]) ->
     return [Row(**r) for r in pl.concat(frames).sort("line").iter_rows(named=True)] if frames else []
 
 
-def _used(named: pl.DataFrame, vectors: dict[int, int], irqs: set[int], since: dict[int, int], until: int) -> list[dict[str, int]]:
+def _used(
+    runs: Mapping[int, list[int]], vectors: dict[int, int], irqs: set[int], since: dict[int, int], until: int
+) -> list[dict[str, int]]:
     used = []
     for irq in sorted(irqs):
-        lines = named.filter((pl.col("irq") == irq) & (pl.col("line") > since[irq]) & (pl.col("line") < until))["line"]
-        if lines.len():
-            used.append({"vector": vectors[irq], "entries": lines.len(), "first": lines[0], "last": lines[-1]})
+        lines = runs[irq]
+        first, end = bisect_right(lines, since[irq]), bisect_left(lines, until)
+        if first < end:
+            used.append({"vector": vectors[irq], "entries": end - first, "first": lines[first], "last": lines[end - 1]})
     return used
 
 

@@ -77,6 +77,7 @@ class Windows(Model):
         super().__init__()
         self.several: set[str] = set()  # sources that are about more than one device
         self.sessions: dict[Key, Session] = {}  # of devices of which it is known what is enabled
+        self.forgot: dict[Key, Row] = {}  # the last request of a device that may have enabled anything
         self.pairs: dict[Key, Pair] = {}
         self.signals = Signals(Inputs({}))
         self.done: list[tuple[Pair, str]] = []
@@ -155,7 +156,8 @@ class Windows(Model):
         if e.ret is not None and e.ret != 0 or not session.count and not (unseen and _took_down(e, detached)):
             return  # nothing was enabled: the kernel says -22, and nobody minds
         if unseen:
-            session = Session(e.index if e.index is not None else VFIO_MSIX, max(detached, default=-1) + 1, dict.fromkeys(sorted(detached)))
+            index, vectors = (e.index if e.index is not None else VFIO_MSIX), dict.fromkeys(sorted(detached))
+            session = Session(index, max(detached, default=-1) + 1, vectors, self.forgot.get(self._key(e)))
         self._settle(e)
         told = self.recorded
         self.pairs[self._key(e)] = Pair(e, session, session.count > 0, told.shows_close(e), told.began(e))
@@ -226,6 +228,7 @@ class Windows(Model):
         """Forget the enabled vectors after a call with unknown arguments."""
         self.sessions.pop(self._key(e), None)
         self.pairs.pop(self._key(e), None)
+        self.forgot[self._key(e)] = e
 
     def _end(self, e: Row) -> None:
         keys = [self._key(e)] if device_of(e) is not None or e.source not in self.several else list(self.sessions | self.pairs)

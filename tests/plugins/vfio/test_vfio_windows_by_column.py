@@ -235,3 +235,23 @@ def narrowed(
 def test_the_calls_inside_narrow_a_window(change: dict[str, Any], no_handler_us: int | None, no_vectors_us: int | None) -> None:
     w = last(narrowed(**change))
     assert [None if w[c] is None else w[c] / 1000 for c in ("no_handler", "no_vectors")] == [no_handler_us, no_vectors_us]
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("unknown", [False, True])
+def test_vectors_enabled_before_the_recording_interrupt_from_its_start_or_from_a_call_that_shows_nothing(unknown: bool) -> None:
+    t = Trace()
+    at = [handler(t, 0)]
+    if unknown:
+        t.entry("vfio_pci_set_irqs_ioctl", "")
+        t.leave("vfio_pci_set_irqs_ioctl", 0)
+    at.append(handler(t, 1))
+    first = t.begin(0x21, 2, 0, 0)
+    for vector in range(2):
+        t.entry("vfio_msi_set_vector_signal", f"vdev={t.vdev:#x} vector={vector} fd=-1 msix=1")
+        t.line("out_vfio_msi_: (vfio_msi_disable+0x71/0xe0 <- vfio_msi_set_vector_signal) rc=0")
+    t.leave("vfio_pci_set_irqs_ioctl", 0)
+    t.set_irqs(0x24, 2, 0, 4, 0)
+    w = last(str(t))
+    assert (w["line"], w["old"], w["new"]) == (first, 2, 4)
+    assert w["in_use"] == ([used(1, at[1])] if unknown else [used(0, at[0]), used(1, at[1])])
