@@ -22,14 +22,19 @@ OWN_CHECK = (
 )
 
 
-def by_dpdk(messages: pl.DataFrame | None, probed: pl.DataFrame | None) -> Iterator[Finding]:
-    """Yield the enables that failed for DPDK, by the device that it probed last: DPDK enables once a start, with no vectors before."""
+def probed_last(messages: pl.DataFrame | None, probed: pl.DataFrame | None) -> dict[str | None, list[dict[str, Any]]]:
+    """Return DPDK's messages, which name a file descriptor, by the device that it probed last before each."""
     probes = sorted((r["source"], r["line"], r["bdf"]) for r in rows_where(probed, None) if r["bdf"])
     groups: dict[str | None, list[dict[str, Any]]] = {}
     for m in rows_where(messages, None):
         at = bisect_left(probes, (m["source"], m["line"])) - 1
         groups.setdefault(probes[at][2] if at >= 0 and probes[at][0] == m["source"] else None, []).append(m)
-    for bdf, mine in groups.items():
+    return groups
+
+
+def by_dpdk(messages: pl.DataFrame | None, probed: pl.DataFrame | None) -> Iterator[Finding]:
+    """Yield the enables that failed for DPDK, by the device that it probed last: DPDK enables once a start, with no vectors before."""
+    for bdf, mine in probed_last(messages, probed).items():
         subject = Subject(bdf, "pci", bdf, how="the device that DPDK probed last before") if bdf else UNNAMED
         yield Finding(
             summary=f"DPDK could not enable the vectors of {subject.label} ({mine[0]['reason']})",

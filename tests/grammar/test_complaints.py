@@ -22,8 +22,8 @@ UNREAD = {
     **dict.fromkeys(("error_apic_entry", "spurious_apic_entry", "irq_handler_slow", "irq_affinity_untold", "irte_posting_failed"), COUNTER),
     **dict.fromkeys(("kvmtool_fds_short", "xen_domain_gone", "xen_isr_off", "xen_gsi_refused", "xen_pt_write_inhibited"), COUNTER),
     **dict.fromkeys(("irq_mapping_failed", "xen_gsi_bind_failed", "xen_pt_line_failed"), LINE),
-    **dict.fromkeys(("vfio_intx_broken", "qemu_irqfd_failed", "xen_fake_handler_failed", "xen_bind_refused"), LINE),
-    **dict.fromkeys(("irte_mask_exceeded", "kvm_x86_fixup_msi_error", "kvmtool_vector_failed", "kvmtool_route_failed"), DETAIL),
+    **dict.fromkeys(("vfio_intx_broken", "xen_fake_handler_failed", "xen_bind_refused"), LINE),
+    **dict.fromkeys(("irte_mask_exceeded", "kvm_x86_fixup_msi_error"), DETAIL),
     **dict.fromkeys(
         ("xen_pt_invalid_pirq", "xen_pt_entry_invalid", "xen_mask_failed", "xen_irte_unexpected", "xen_device_unknown"), DETAIL
     ),
@@ -33,7 +33,6 @@ UNREAD = {
     **dict.fromkeys(("qemu_msi_vector_unknown", "qemu_virtio_vectors_failed"), EMULATED),
     **dict.fromkeys(("vfio_device_in_use", "vfio_request_unheard", "vfio_vf_foreign", "qemu_reset_refused"), OWNER),
     "xen_ioapic_remap_failed": LINE,
-    "qemu_init_failed": DETAIL,
 }
 
 

@@ -14,7 +14,7 @@ _FAULT = (
     r"overflow(?:ed)?|aborted|panic|oops|bad|already-free|dropped (?:msi(?:-?x)?|interrupts?|irqs?)"
 )
 _CARRIERS = (
-    r"msi|msi-?x|msis|irqfds?|intx|gsi|pirqs?|evtchn|event channels?|"
+    r"msi|msi-?x|msis|irqfds?|intx|gsi|pirqs?|evtchn|event channels?|guest notifiers?|"
     r"irte|(?:irq|interrupts?)[- ]remap(?:ping|ped)?|remapp(?:ing|ed) (?:irqs?|interrupts?)|intr-remap|"
     r"dmar|dmar:.*|amd-vi|vt-d|iommu|smmu|smmu-?v3|gic|gicv[0-9]|(?-i:ITS)|apic|x2apic|lapic|io_page_fault|vfio|vfio-pci"
 )

@@ -1,5 +1,6 @@
 """VFIO-012: a device's line interrupt could not be set up for its guest."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,10 +20,12 @@ from tracekit import (
     span,
     subject_of,
 )
+from tracekit_vfio.client_messages import UNNAMED, probed_last
 from tracekit_vfio.options import host_of
 
 RECORD = "dmesg of the host with QEMU's log; cat /proc/interrupts; kprobe and kretprobe on vfio_pci_set_irqs_ioctl"
 BUSY, INVALID = "Device or resource busy", "Invalid argument"
+BELOW = 2  # lines from a refusal of old QEMU, which names no device, to the option that is given up for it
 INTX = (pl.col("index") == VFIO_INTX) & (pl.col("data") == "eventfd")
 REASONS = {
     BUSY: (
@@ -56,7 +59,10 @@ def busy(index: int | None, data: str | None, ret: int | None) -> bool:
     record=RECORD,
     shown_by=(Shown("op_set_irqs", "SET_IRQS call", ("ret",), of=INTX),),
     absent="no SET_IRQS call and no client's message about INTx in the input",
-    when={"op_set_irqs": busy, **dict.fromkeys(("qemu_signaling_failed", "qemu_intx_failed", "irq_flags_mismatch"))},
+    when={
+        "op_set_irqs": busy,
+        **dict.fromkeys(("qemu_signaling_failed", "qemu_intx_failed", "irq_flags_mismatch", "dpdk_intx_failed", "qemu_assign_irq_failed")),
+    },
     otherwise="every INTx that was asked for was set up",
 )
 def intx_setup_failed(
@@ -64,11 +70,16 @@ def intx_setup_failed(
     qemu_intx_failed: pl.DataFrame | None = None,
     irq_flags_mismatch: pl.DataFrame | None = None,
     op_set_irqs: pl.DataFrame | None = None,
+    qemu_init_failed: pl.DataFrame | None = None,
+    qemu_assign_irq_failed: pl.DataFrame | None = None,
+    dpdk_intx_failed: pl.DataFrame | None = None,
+    dpdk_probed: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """VFIO refused to set up the line interrupt (INTx) of a device.
 
     What it finds: QEMU's `Failed to set up TRIGGER eventfd signaling for interrupt INTX-0`, by its errno; the host's `Flags mismatch` of
-    an irq that vfio-intx asked for, which proves that the line is shared.
+    an irq that vfio-intx asked for, which proves that the line is shared; DPDK's `Error enabling INTx interrupts`, which has no errno
+    (possible, of the device probed last); and the `Failed to assign irq` of QEMU's assignment by KVM itself (up to QEMU 2.12).
     Why it matters: the device has no interrupt until its guest turns MSI on; most VMs do not start.
     Stays quiet when: the message is about MSI or MSI-X (VFIO-003, VFIO-004).
     Affected: functions without DisINTx on a shared line (EBUSY); clients that leave MSI or MSI-X on (EINVAL).
@@ -76,7 +87,8 @@ def intx_setup_failed(
     References: drivers/vfio/pci/vfio_pci_intrs.c, vfio_intx_enable(); QEMU hw/vfio/pci.c, vfio_intx_enable().
     """
     told = rows_where(qemu_signaling_failed, (pl.col("kind") == "INTX") & (pl.col("action") == "TRIGGER"))
-    told += [{**r, "name": host_of(r["where"])} for r in rows_where(qemu_intx_failed, None)]
+    told += _with_options(rows_where(qemu_intx_failed, None), rows_where(qemu_init_failed, None))
+    told += [{**r, "name": host_of(r["where"]) or r["name"]} for r in rows_where(qemu_assign_irq_failed, None)]
     mismatched = rows_where(irq_flags_mismatch, pl.col("action").str.starts_with("vfio-intx"))
     of_lines = {_device(r) for r in mismatched}
     if len(of_lines) == 1 and {r["name"] for r in told} == {None}:  # one refusal, which QEMU tells of no device by name
@@ -85,8 +97,36 @@ def intx_setup_failed(
     for name in devices:
         mine, lines = [r for r in told if r["name"] == name], [r for r in mismatched if _device(r) == name]
         yield _finding(name, mine, lines)
+    yield from _by_dpdk(dpdk_intx_failed, dpdk_probed)
     if not devices and (calls := rows_where(op_set_irqs, busy)):
         yield _refused(calls)
+
+
+def _with_options(told: list[dict[str, Any]], given_up: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return QEMU's refusals by the function of the option that they are about: their own, or one that is given up in the next lines."""
+    options = sorted((r["source"], r["line"], host_of(r["where"])) for r in given_up if host_of(r["where"]))
+    named = []
+    for r in told:
+        at = bisect_right(options, (r["source"], r["line"], ""))
+        source, line, bdf = options[at] if at < len(options) else (None, 0, None)
+        named.append({**r, "name": host_of(r["where"]) or (bdf if source == r["source"] and line - r["line"] <= BELOW else None)})
+    return named
+
+
+def _by_dpdk(messages: pl.DataFrame | None, probed: pl.DataFrame | None) -> Iterator[Finding]:
+    """Yield the line interrupts that DPDK could not enable or unmask, by the device that it probed last."""
+    for bdf, mine in probed_last(messages, probed).items():
+        subject = Subject(bdf, "pci", bdf, how="the device that DPDK probed last before") if bdf else UNNAMED
+        yield Finding(
+            f"DPDK could not {'enable' if mine[0]['step'] == 'enabling' else 'unmask'} INTx of {subject.label}",
+            "possible",
+            distinct(e for r in mine[:5] for e in span(r["source"], r["line"], role="effect")),
+            subject,
+            advice="See the host's kernel log, and who shares the line (/proc/interrupts); DPDK does not print the errno. Its drivers that "
+            "poll need the interrupt for link changes alone.",
+            unchecked=(Unchecked("why it was refused, and that the driver does not go on without", RECORD),),
+            values={"messages": len(mine)},
+        )
 
 
 def _refused(calls: list[dict[str, Any]]) -> Finding:

@@ -170,10 +170,13 @@ def _from_messages(frames: tuple[pl.DataFrame | None, ...], windows: pl.DataFram
     for m in (row for f in frames if f is not None for row in f.iter_rows(named=True)):
         w = shown.get((m["source"], m["line"]))
         if w is None or w["old"] and w["recovered_line"] is None:  # else nothing had been enabled before, or a later enable worked
-            groups.setdefault(w["bdf"] if w is not None else None, (w, []))[1].append(m)
+            groups.setdefault(w["bdf"] if w is not None else m.get("bdf"), (w, []))[1].append(m)
+    named = [bdf for bdf in groups if bdf is not None]
+    if None in groups and len(named) == 1 and groups[named[0]][0] is None:  # kvmtool: the errno's text, then the device that it is about
+        groups[named[0]][1].extend(groups.pop(None)[1])
     grown = traced.filter(pl.col("kind") == "open") if traced is not None else None
-    for w, messages in groups.values():
-        if w is None and grown is not None and grown.height:
+    for bdf, (w, messages) in groups.items():
+        if w is None and bdf is None and grown is not None and grown.height:
             w = grown.row(-1, named=True)
         yield _told(messages, w)
 
@@ -181,11 +184,13 @@ def _from_messages(frames: tuple[pl.DataFrame | None, ...], windows: pl.DataFram
 def _told(messages: list[dict[str, Any]], w: dict[str, Any] | None) -> Finding:
     """Return a finding of messages; with a growth that failed or was not confirmed, the device and the order are known."""
     first = messages[0]
-    subject = subject_of(w) if w is not None else Subject("an unnamed device", "unknown", None, (), "-trace 'vfio_msix_*' of QEMU names it")
+    subject = subject_of(w if w is not None else first)
+    if w is None and not subject.bdf:
+        subject = Subject("an unnamed device", "unknown", None, (), "-trace 'vfio_msix_*' of QEMU names it")
     evidence = [e for m in messages[:5] for e in span(m["source"], m["line"], role="effect")]
     if w is not None:
         evidence += [*span(w["source"], w["enabled_line"]), *span(w["source"], w["line"], role="cause")]
-    reason = first.get("reason") or "no reason"
+    reason = next((m["reason"] for m in messages if m.get("reason")), "no reason")
     order = (
         ()
         if w is not None

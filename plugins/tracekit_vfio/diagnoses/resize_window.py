@@ -1,5 +1,6 @@
 """VFIO-002: vectors in use were taken down to add more."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -48,6 +49,7 @@ BEFORE = Unchecked("no more vectors had been enabled than those that the disable
 STILL_OPEN = Unchecked("the device was not closed between", SESSIONS)
 NOTHING_BETWEEN = Unchecked("nothing else was done to the device in the window", "a recording without lost events (larger buffer_size_kb)")
 
+COARSE = 1_000_000  # ns: stamps of whole milliseconds, or of seconds, may be the same for more than one window
 
 Windows = list[dict[str, Any]]
 
@@ -173,14 +175,19 @@ def _by_calls(group: Windows) -> bool:
 def best(group: Windows) -> Windows:
     """Return the windows of the surest source, each once. Two sources may hold the same windows: a trace.dat and its text.
 
-    Of these the one that names the functions is kept.
+    Of these the one that names the functions is kept. Within one source windows of the same stamps are one only where they last: where the
+    stamps are too coarse for that, as a syslog's of seconds, each of its lines is another one.
     """
     basis = "calls" if _by_calls(group) else group[0]["basis"]
     sure = sorted((w for w in group if w["basis"] == basis), key=lambda w: bool(w["hint"]))
     timed: dict[tuple[Any, ...], dict[str, Any]] = {}
+    nth: Counter[tuple[Any, ...]] = Counter()
     for w in sure:
         if w["disable_ts"] is not None:
-            timed.setdefault((w["disable_ts"], w["enable_ts"], w["old"], w["new"]), w)
+            stamps = w["disable_ts"], w["enable_ts"], w["old"], w["new"]
+            told = w["source"], *stamps
+            timed.setdefault((*stamps, nth[told]), w)
+            nth[told] += w["disable_ts"] % COARSE == 0 and w["enable_ts"] in (None, w["disable_ts"])
     return sorted([*timed.values(), *(w for w in sure if w["disable_ts"] is None)], key=lambda w: (w["source"], w["line"]))
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import HOST, Finding, Subject, Verdict, clear, diagnosis, distinct, inconclusive, numbered, span, times
+from tracekit import HOST, Finding, Subject, Unchecked, Verdict, clear, diagnosis, distinct, inconclusive, numbered, span, times
 from tracekit_vfio.models.vector_windows import as_bdf
+from tracekit_vfio.options import host_of
 
 RECORD = "QEMU -trace 'vfio_msi*', or the host's dmesg"
 MOST = 6  # times a vector was unmasked that are shown
@@ -17,7 +18,7 @@ MOST = 6  # times a vector was unmasked that are shown
     code="VFIO-010",
     severity="info",
     record=RECORD,
-    needs_any=("vfio_msi_interrupt", "vfio_bypass_failed", "kvm_bypass_failed"),
+    needs_any=("vfio_msi_interrupt", "vfio_bypass_failed", "kvm_bypass_failed", "qemu_irqfd_failed"),
     absent="no vfio_msi_interrupt of QEMU's trace and no kernel's note about a bypass: what goes through QEMU is not recorded",
 )
 def slow_path(
@@ -26,11 +27,13 @@ def slow_path(
     vfio_msix_vector_release: pl.DataFrame | None = None,
     vfio_bypass_failed: pl.DataFrame | None = None,
     kvm_bypass_failed: pl.DataFrame | None = None,
+    qemu_irqfd_failed: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """Interrupts of a vector are handed to the guest by QEMU itself, or without posted delivery.
 
     What it finds: two or more `vfio_msi_interrupt` of a vector that the guest has unmasked, or the kernel's note that the bypass of a
-    vector was not set up: by VFIO (the producer), by KVM (the consumer, its posted entry), which names no device.
+    vector was not set up: by VFIO (the producer), by KVM (the consumer, its posted entry), which names no device. Of INTx, that QEMU got
+    no irqfd for it.
     Why it matters: performance only; every interrupt costs a wake-up of QEMU.
     Stays quiet when: the vector is masked, or it is the first interrupt after a mask.
     Affected: any release.
@@ -40,10 +43,15 @@ def slow_path(
     findings = [*_through_qemu(vfio_msi_interrupt, vfio_msix_vector_do_use, vfio_msix_vector_release), *_unposted(vfio_bypass_failed)]
     if kvm_bypass_failed is not None and vfio_bypass_failed is None:  # else VFIO says of the same vectors whose they are
         findings.append(_by_kvm(kvm_bypass_failed))
+    findings += _of_intx(qemu_irqfd_failed)
     yield from findings
-    if not findings and vfio_msix_vector_do_use is None:
+    if findings:
+        return
+    if vfio_msi_interrupt is None:
+        yield inconclusive("an irqfd of INTx was not taken back; what goes through QEMU is not recorded", RECORD)
+    elif vfio_msix_vector_do_use is None:
         yield inconclusive("interrupts went through QEMU; whether their vectors were masked is not recorded", RECORD)
-    elif not findings:
+    else:
         yield clear("interrupts through QEMU only while masked")
 
 
@@ -100,6 +108,25 @@ def _unposted(messages: pl.DataFrame | None) -> Iterator[Finding]:
             evidence=distinct(e for r in group.head(3).iter_rows(named=True) for e in span(r["source"], r["line"])),
             values={"vectors": group.height, "errno": first["ret"]},
             advice="Performance only: check the IOMMU's posted interrupts and KVM's irqfd.",
+        )
+
+
+def _of_intx(messages: pl.DataFrame | None) -> Iterator[Finding]:
+    """Yield the line interrupts that QEMU has to deliver itself; that its irqfd was not taken back at the end is no matter of the way."""
+    set_up = messages.filter(pl.col("step") == "setup") if messages is not None else None
+    if set_up is None or set_up.is_empty():
+        return
+    named = set_up.with_columns(pl.Series("name", [host_of(r["option"]) for r in set_up.iter_rows(named=True)], dtype=pl.String))
+    for (bdf,), group in named.group_by(pl.coalesce("bdf", "name"), maintain_order=True):
+        whose = str(bdf) if bdf is not None else "an unnamed device"
+        yield Finding(
+            summary=f"INTx of {whose} goes through QEMU: the irqfd that KVM delivers it by was refused",
+            grade="probable",
+            subject=Subject(whose, "pci", whose) if bdf is not None else Subject(whose, "unknown"),
+            evidence=distinct(e for r in group.head(3).iter_rows(named=True) for e in span(r["source"], r["line"])),
+            values={"messages": group.height},
+            advice="Performance only: see QEMU's errno and the host's kernel log, and let the guest use MSI.",
+            unchecked=(Unchecked("that the line was set up without it", RECORD),),
         )
 
 

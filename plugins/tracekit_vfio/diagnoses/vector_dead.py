@@ -25,6 +25,12 @@ from tracekit import (
 )
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count) and pci_msix_alloc_irq_at"
+# What to do where kvmtool says what it could not have for a vector.
+KVMTOOL = {
+    "create eventfd": "Raise kvmtool's limit of open files (ulimit -n).",
+    "create MSI-X route": "KVM takes no route more, or refused this one: strace of kvmtool shows the errno of KVM_SET_GSI_ROUTING.",
+    "setup irqfd": "See the errno of KVM_IRQFD by strace of kvmtool.",
+}
 
 
 def not_added(ret: int | None) -> bool:
@@ -48,6 +54,7 @@ def not_wired(ret: int | None, data: str | None, count: int | None, start: int |
         "op_set_irqs": not_wired,
         "op_alloc_at": not_added,
         **dict.fromkeys(("qemu_signaling_failed", "qemu_vector_lost", "qemu_eventfd_failed")),
+        **dict.fromkeys(("kvmtool_vector_failed", "kvmtool_route_failed")),
     },
     otherwise="no single vector failed",
 )
@@ -57,13 +64,16 @@ def vector_dead(
     qemu_signaling_failed: pl.DataFrame | None = None,
     qemu_vector_lost: pl.DataFrame | None = None,
     qemu_eventfd_failed: pl.DataFrame | None = None,
+    kvmtool_vector_failed: pl.DataFrame | None = None,
+    kvmtool_route_failed: pl.DataFrame | None = None,
+    kvmtool_msix_failed: pl.DataFrame | None = None,
     devices: pl.DataFrame | None = None,
     windows: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """A single vector could not be added or wired; the others of the device go on.
 
     What it finds: SET_IRQS for vectors beyond those enabled, in place, that fails though the host can grow in place, or a client's
-    message that one vector could not be wired (possible where it names neither device nor vector).
+    message that one vector could not be wired (possible where it does not name the vector).
     Why it matters: the queues on these vectors never interrupt; the guest is not told.
     Stays quiet when: the vector works at a later try before the device is closed, the host cannot grow in place at all (VFIO-005), or
     nothing else is enabled.
@@ -76,6 +86,7 @@ def vector_dead(
     wired = _from_wiring(op_set_irqs, devices, {f.subject.label for f in added})
     findings = [*added, *wired, *_from_messages(qemu_signaling_failed, windows)]
     findings += _unnamed(qemu_vector_lost, qemu_eventfd_failed)
+    findings += _by_kvmtool(kvmtool_vector_failed, kvmtool_route_failed, kvmtool_msix_failed)
     yield from findings
 
 
@@ -203,4 +214,30 @@ def _unnamed(lost: pl.DataFrame | None, without_file: pl.DataFrame | None) -> It
             unchecked=(Unchecked("which device and vector", RECORD),),
             values={"errno": errno, "messages": frame.height},
             advice=advice,
+        )
+
+
+def _by_kvmtool(vectors: pl.DataFrame | None, details: pl.DataFrame | None, all_down: pl.DataFrame | None) -> Iterator[Finding]:
+    """Yield what kvmtool says: which vector it could not configure, and above it what it could not have; of all vectors it is VFIO-003."""
+    failed = {r["bdf"] for r in rows_where(all_down, None)}
+    groups: dict[str | None, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {}
+    for at, frame in enumerate((vectors, details)):
+        for r in rows_where(frame, None):
+            groups.setdefault(r["bdf"], ([], []))[at].append(r)
+    for bdf, (named, causes) in groups.items():
+        if not named and bdf in failed:
+            continue
+        numbers = sorted({r["vector"] for r in named})
+        whose = bdf or "an unnamed device"
+        what = str(causes[0]["what"]) if causes else ""
+        lines = [(r, "cause") for r in causes[:5]] + [(r, "effect") for r in named[:5]]
+        yield Finding(
+            summary=f"{numbered(numbers) if numbers else 'a vector'} of {whose} could not be wired"
+            + (f": kvmtool cannot {what}" if what else ""),
+            grade="probable" if numbers and bdf else "possible",
+            subject=Subject(whose, "pci" if bdf else "unknown", bdf),
+            evidence=distinct(e for r, role in lines for e in span(r["source"], r["line"], role=role)),
+            unchecked=(Unchecked("the other vectors go on, and this one did not work later", RECORD),),
+            values={"vectors": numbers, "messages": len(named) + len(causes)},
+            advice=KVMTOOL.get(what, "Record the host's SET_IRQS calls with their return values."),
         )

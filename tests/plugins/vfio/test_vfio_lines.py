@@ -23,6 +23,8 @@ LINES = {
     "kvm_bypass_failed": "irq bypass consumer (eventfd 00000000f00dcafe) registration fails: -16",
     "qemu_container_failed": "vfio 0000:0a:00.0: failed to setup container for group 13: Failed to set group container: Invalid argument",
     "qemu_group_absent": "vfio 0000:0a:00.0: no iommu_group found: No such file or directory",
+    "qemu_assign_irq_failed": 'Failed to assign irq for "hostdev2": Device or resource busy',
+    "dpdk_intx_failed": "EAL: Error enabling INTx interrupts for fd 42",
     "qemu_intx_failed": "vfio: Error: Failed to setup INTx fd: Device or resource busy",
     "dpdk_group_refused": "EAL:   0000:05:00.0 VFIO group is not viable! Not all devices in IOMMU group bound to VFIO or unbound",
     "qemu_init_failed": "-device vfio-pci,host=0a:00.0,id=hostdev0: Device initialization failed",

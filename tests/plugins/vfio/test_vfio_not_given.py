@@ -22,7 +22,7 @@ def test_a_container_that_memory_fails_is_not_the_groups_fault(why: str, kind: s
 @pytest.mark.parametrize(
     ("option", "device"),
     [
-        ("09:00.0", "09:00.0"),
+        ("09:00.0", "0000:09:00.0"),
         ("0000:09:00.0", "0000:09:00.0"),
     ],
 )
@@ -141,7 +141,7 @@ def test_no_model_of_an_iommu_and_its_effects() -> None:
     option = "qemu-system-x86_64: -device vfio-pci,host=0b:00.0: vfio: "
     lines = ("No available IOMMU models", "failed to setup container for group 17", "failed to get group 17")
     (found,) = findings("".join(f"{option}{line}\n" for line in lines))
-    assert (shape([found]), found.values["kind"]) == ([("VFIO-013", "proven", "0b:00.0", None, [1, 2, 3])], "models")
+    assert (shape([found]), found.values["kind"]) == ([("VFIO-013", "proven", "0000:0b:00.0", None, [1, 2, 3])], "models")
     assert "vfio_iommu_type1" in found.advice
     assert findings(f"{option}{lines[1]}\n{option}{lines[2]}\n") == []
 
@@ -150,8 +150,8 @@ def test_no_model_of_an_iommu_and_its_effects() -> None:
     ("line", "device"),
     [
         (NAMED + "vfio 0000:0b:00.0: hardware reports invalid configuration, MSIX PBA outside of specified BAR", "0000:0b:00.0"),
-        ("acrn-dm: Failed to map PBA page for MSI-X on 11/0/1: Bad file descriptor", "0b:00.1"),
-        ("bhyve: Failed to map table page for MSI-X on 11/0/1: Invalid argument", "0b:00.1"),
+        ("acrn-dm: Failed to map PBA page for MSI-X on 11/0/1: Bad file descriptor", "0000:0b:00.1"),
+        ("bhyve: Failed to map table page for MSI-X on 11/0/1: Invalid argument", "0000:0b:00.1"),
     ],
 )
 def test_a_table_that_the_manager_cannot_use(line: str, device: str) -> None:
