@@ -33,6 +33,12 @@ NO_ENTRY = (
     "pci-assignable-remove` and `-add`, or a rescan in dom0), so that Xen reads its size anew; see `xl dmesg` too",
 )
 OF_THE_MODEL = ("the request is not valid", "See `xl dmesg` at that time, and whether MSI and MSI-X are asked for at once")
+# create_irq() of Xen found no irq or no CPU vector; the caller is told -EINVAL (xen/arch/x86/irq.c, allocate_and_map_msi_pirq).
+NO_IRQ = (
+    "Xen has no irq or no CPU vector left for it",
+    "See `xl debug-keys i` then `xl dmesg`: give the devices fewer vectors, take away those that are not used, or raise nr_irqs= on Xen's "
+    "command line",
+)
 FORCED = (
     "an earlier pirq of the same domain was unbound by force, and its number is not free yet",
     "Xen keeps the number until the domain closes its event channel: unload the driver that has it, or restart the domain (for dom0 the "
@@ -56,11 +62,14 @@ ERRNOS = {
 ABOVE = 3  # lines from Xen's word about a number to the refusal that follows from it
 
 
-def reason_of(refusal: Refusal, forced: Row | None = None) -> tuple[str, str]:
-    """Return what a refusal means, and what to do; `forced` is Xen's line about a number that was unbound by force."""
+def reason_of(refusal: Refusal, forced: Row | None = None, short: bool = False) -> tuple[str, str]:
+    """Return what a refusal means, and what to do; `forced` is Xen's line about a number that was unbound by force, `short` that it said
+    to have no irq left."""
     of_guest = refusal.by == "device model" or (refusal.by in ("dom0", "backend") and refusal.domid != 0)
     if forced is not None:
         return FORCED
+    if short:
+        return NO_IRQ
     if refusal.errno == ENODEV and of_guest:
         return NOT_THE_GUESTS
     if refusal.errno == EINVAL and refusal.by == "device model":

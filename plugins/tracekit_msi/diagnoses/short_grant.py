@@ -1,6 +1,7 @@
 """MSI-004: fewer vectors than asked, or none for want of them."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -46,6 +47,7 @@ RECORD = "kprobe and kretprobe on pci_alloc_irq_vectors_affinity (min, max, $ret
 SAYS = {"NVRM": "nvidia"}  # what a driver calls itself in its messages, and its name
 SAME_PROBE = 8  # lines in which a driver that names no device gives up on it
 GONE_LINES, GONE_MS = 200, 60_000  # a driver that gives up says so soon; stamps of seconds tell that
+CHANNEL = 3  # lines from Xen's refusal of an event channel to the driver's word about the irq
 VFS = (
     "The device's own MSI-X budget is used up, by the physical function, its RDMA or its sub-functions; the CPUs' vectors are not what is "
     "short. Give the physical function fewer (devlink msix_vec_per_pf_max, fewer queues, no RDMA), or each VF fewer."
@@ -168,6 +170,7 @@ def short_grant(
     irq_trigger_failed: pl.DataFrame | None = None,
     pci_line_unrouted: pl.DataFrame | None = None,
     remap_enabled: pl.DataFrame | None = None,
+    xen_irq_obtain_failed: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """An enable got fewer vectors than it asked for, for another reason than the size of the table.
 
@@ -192,7 +195,7 @@ def short_grant(
         *(_from_enables(enables, devices) if enables is not None else ()),
         *(_from_requests(op_set_irqs, devices) if op_set_irqs is not None else ()),
         *_from_drivers(driver_vectors_refused, driver_vectors_reduced, ends),
-        *_from_refusals([*_rows(driver_refusals), *_irqs(driver_irq_refused)], ends, known, reasons),
+        *_from_refusals([*_rows(driver_refusals), *_irqs(driver_irq_refused)], ends, known, reasons, Above(xen_irq_obtain_failed)),
     ]
     findings += _untold(reasons, ends, {f.subject.label for f in findings})
     if remap_enabled is not None:
@@ -242,6 +245,19 @@ class Ends:
         effects = (e for r in (dead, panic) if r is not None for e in span(r["source"], r["line"], role="effect"))
         severity = "critical" if panic is not None else "high"
         return replace(finding, severity=severity, evidence=distinct((*finding.evidence, *effects)))  # type: ignore[arg-type]
+
+
+class Above:
+    """Xen's refusals of event channels, which a driver's own request of that irq follows."""
+
+    def __init__(self, refused: pl.DataFrame | None) -> None:
+        self.rows = sorted(_rows(refused), key=lambda r: (r["source"], r["line"]))
+        self.places = [(r["source"], r["line"]) for r in self.rows]
+
+    def explains(self, row: Mapping[str, Any]) -> str | None:
+        """Return the code of the refusal that stands in the few lines above an irq that was refused."""
+        at = bisect_left(self.places, (row["source"], row["line"])) - 1
+        return "XEN-004" if row["what"] == "irq" and at >= 0 and near(self.rows[at], row, CHANNEL) else None
 
 
 def _from_enables(enables: pl.DataFrame, devices: pl.DataFrame | None) -> Iterator[Finding]:
@@ -328,7 +344,7 @@ def _irqs(refused: pl.DataFrame | None) -> Iterator[dict[str, Any]]:
 
 
 def _from_refusals(
-    refusals: list[dict[str, Any]], ends: Ends, known: tuple[pl.DataFrame | None, ...], reasons: Reasons
+    refusals: list[dict[str, Any]], ends: Ends, known: tuple[pl.DataFrame | None, ...], reasons: Reasons, above: Above
 ) -> Iterator[Finding]:
     """Yield refusals and short grants that drivers print in words of their own."""
     told = {_who(r) for f in known for r in _rows(f)}
@@ -354,7 +370,7 @@ def _from_refusals(
         advice = VFS if row["of_vfs"] else of_irq if row["what"] == "irq" else _advice(row["errno"], row["granted"])
         if row["errno"] == ENOSPC and row["granted"] is None and row["what"] == "vectors" and _several(row["text"]) and not row["of_vfs"]:
             advice = MULTI
-        finding = replace(finding, severity="low" if works else None, advice=advice)
+        finding = replace(finding, severity="low" if works else None, advice=advice, explained_by=above.explains(row))
         yield ends.of(row, finding if reason is None else _because(finding, reason))
 
 

@@ -1,12 +1,15 @@
 """XEN-004: a pirq got no event channel."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import EEXIST, Finding, Row, Verdict, clear, diagnosis, in_order, subject_of
-from tracekit_xen.places import guest_function, rows, spans, whole
+from tracekit import EEXIST, Finding, Row, Unchecked, Verdict, clear, diagnosis, in_order, subject_of
+from tracekit_xen.places import domain, guest_function, rows, spans, times, whole
+
+CALLER = re.compile(r"d([0-9]+)")
 
 
 @diagnosis(
@@ -28,8 +31,9 @@ def bind_failed(
     """Xen refused the event channel of a pirq; Linux counts the irq as started all the same.
 
     What it finds: `Failed to obtain physical IRQ N` in the kernel's log (proven: it is the refusal), with the device where its messages
-    tell whose irq N is, and a debug hypervisor's -17 (a channel is open already). Also: no room for the channel's number (`Failed to set
-    port to irq mapping`), a pirq that a resume did not bring back, and the device model's `Updating of MSI failed`.
+    tell whose irq N is, and a debug hypervisor's -17 (a channel is open already; possible where a guest has it alone). Also: no room for
+    the channel's number (`Failed to set port to irq mapping`), a pirq that a resume did not bring back, and the device model's `Updating
+    of MSI failed`.
     Why it matters: the device is deaf on that vector, and no driver is told.
     Stays quiet when: the number is one of a legacy line (below 16), which the kernel merely probes.
     Affected: any release.
@@ -49,6 +53,8 @@ def bind_failed(
     refused = [e for e in rows(xen_evtchnop_failed) if e.ret == EEXIST]
     for pairs in found.values():
         yield _finding(pairs, reused, refused)
+    if not found and (pirq_lives is None or not pirq_lives["reused"].any()):  # else it is XEN-001 that has its lines
+        yield from _by_hypervisor(refused)
     yield from _others(xen_port_map_failed, xen_pirq_restore_failed, xen_pt_update_failed)
     yield clear("every pirq was bound to its event channel")  # holds only where nothing was found
 
@@ -67,6 +73,29 @@ def _finding(pairs: list[tuple[Row, Row | None]], reused: set[tuple[str, int]], 
         explained_by="XEN-001" if shared else None,
         values={"irq": message.irq},
     )
+
+
+def _by_hypervisor(refused: list[Row]) -> Iterator[Finding]:
+    """Yield what a debug hypervisor says of a guest alone; dom0 tries lines, and its boot log, which would say it, is missing."""
+    for domid in dict.fromkeys(filter(None, map(_caller, refused))):
+        mine = [e for e in refused if _caller(e) == domid]
+        yield Finding(
+            f"Xen refused an event channel to dom{domid} ({EEXIST}), {times(len(mine))} in the log: one is open already, of the same pirq "
+            "or virtual interrupt",
+            "possible",
+            in_order(whole(e) for e in mine),
+            domain(domid),
+            severity="medium",
+            advice="See the guest's kernel log for `Failed to obtain physical IRQ`, and who else uses the pirq (XEN-001).",
+            unchecked=(Unchecked("that it is a pirq, and no virtual interrupt", "dmesg of the guest, from its start"),),
+            values={"errno": EEXIST, "refusals": len(mine)},
+        )
+
+
+def _caller(e: Row) -> int | None:
+    """Return the domain that asked: `d3v0`, before 4.11 `d3`; the domain behind it is the one that it asked about."""
+    found = CALLER.match(e.vcpu_name or "")
+    return int(found[1]) if found else None
 
 
 def _others(ports: pl.DataFrame | None, restored: pl.DataFrame | None, updated: pl.DataFrame | None) -> Iterator[Finding]:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import ENOSYS, EOPNOTSUPP, Finding, Row, Shown, Subject, Verdict, diagnosis, in_order, inconclusive, near
-from tracekit_xen.places import at_end, rows, times, whole
-from tracekit_xen.reasons import ERRNOS, NO_LINES, REASONS, Forced, reason_of
+from tracekit import EINVAL, ENOSYS, EOPNOTSUPP, Finding, Row, Shown, Subject, Verdict, diagnosis, in_order, inconclusive, near
+from tracekit_xen.places import at_end, domain, rows, times, whole
+from tracekit_xen.reasons import ERRNOS, NO_IRQ, NO_LINES, REASONS, Forced, reason_of
 from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0, refused
 
 WITH = 4  # lines from a refused line interrupt to the device that is not given for it
@@ -24,7 +24,7 @@ WITH = 4  # lines from a refused line interrupt to the device that is not given 
         "op_xen_setup": refused,
         **dict.fromkeys(("xen_map_failed", "xen_pt_map_failed", "xen_pt_old_map_failed", "xen_pciback_failed", "xen_vpci_map_failed")),
         **dict.fromkeys(("xen_vpci_bind_failed", "xen_vpci_enable_failed", "xen_gsi_map_failed")),
-        **dict.fromkeys(("xen_pt_not_mapped", "libxl_pirq_refused")),
+        **dict.fromkeys(("xen_pt_not_mapped", "libxl_pirq_refused", "xen_no_irq")),
     },
     otherwise="no mapping was refused but for want of a free pirq",
 )
@@ -43,14 +43,16 @@ def map_failed(
     xen_vpci_bind_failed: pl.DataFrame | None = None,
     xen_vpci_enable_failed: pl.DataFrame | None = None,
     xen_gsi_map_failed: pl.DataFrame | None = None,
+    xen_no_irq: pl.DataFrame | None = None,
     xen_platform: pl.DataFrame | None = None,
     xen_events_said: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """Xen refused to map a device's MSI or MSI-X to a pirq.
 
     What it finds: `xen map irq failed`, a failing xen_initdom_setup_msi_irqs, the device model's `Mapping of MSI` or `Can not map
-    MSI`, or pciback's `error enabling MSI`, with the errno; libxl's `xc_physdev_map_pirq`, for which a device is not given at all (medium).
-    The lines are the refusal itself: proven.
+    MSI`, or pciback's `error enabling MSI`, with the errno; libxl's `xc_physdev_map_pirq`, for which a device is not given at all
+    (medium); a debug hypervisor's `can't create irq for msi!`: Xen has no irq or CPU vector left, and others see -22. The lines are the
+    refusal itself: proven.
     Why it matters: the device has no MSI; its driver falls back or gives up.
     Stays quiet when: the errno is -28 (no number is free: XEN-002), or the -19 of an HVM guest, which stands for any failed allocation; a
     GSI was refused, whose device may have MSI all the same; multi-vector MSI is cut to one and succeeds.
@@ -69,9 +71,11 @@ def map_failed(
     ):
         if not r.starved:
             found.setdefault((r.subject.label, r.errno), []).append(r)
-    forced = Forced(xen_already_mapped)
+    forced, short = Forced(xen_already_mapped), [m for m in rows(xen_no_irq) if m.irq is None]
     for refusals in found.values():
-        yield _finding(refusals, forced)
+        yield _finding(refusals, forced, short)
+    if short and not any(errno == EINVAL for _, errno in found):
+        yield from _without_irq(short)
     yield from _of_lines(libxl_pirq_refused, libxl_device_refused)
     if xen_gsi_map_failed is not None:  # holds only where nothing was found
         said = f"Xen refused line interrupts (GSI), {times(xen_gsi_map_failed.height)} in the log; no line names the device"
@@ -121,17 +125,33 @@ def _line_refused(label: str, pairs: list[tuple[Row, Row | None]]) -> Finding:
     )
 
 
-def _finding(refusals: list[Refusal], forced: Forced) -> Finding:
+def _without_irq(short: list[Row]) -> Iterator[Finding]:
+    """Yield the MSIs for which Xen had no irq, by domain; the refusal that others print of it is in no log."""
+    reason, advice = NO_IRQ
+    for domid in dict.fromkeys(m.domid for m in short):
+        mine = [m for m in short if m.domid == domid]
+        yield Finding(
+            f"Xen refused to map an MSI of dom{domid}, {times(len(mine))} in the log: {reason}",
+            "proven",
+            in_order(whole(m) for m in mine),
+            domain(domid),
+            advice=f"{advice}.",
+            values={"errno": EINVAL, "refusals": len(mine)},
+        )
+
+
+def _finding(refusals: list[Refusal], forced: Forced, short: list[Row]) -> Finding:
     first = refusals[0]
     numbers = [m for r in refusals if (m := forced.above(r)) is not None]
-    reason, advice = reason_of(first, numbers[0] if numbers else None)
+    without = short if first.errno == EINVAL else []
+    reason, advice = reason_of(first, numbers[0] if numbers else None, bool(without))
     errno = f" with {first.errno}" if first.errno else ""
     by_dom0 = all(r.by == "backend" for r in refusals)  # whether Xen was asked at all is not told
     who = "dom0 could not enable MSI of {} for its guest" if by_dom0 else "Xen refused to map MSI of {}"
     return Finding(
         f"{who.format(first.subject.label)}{errno}, {times(len(refusals))} in the log" + (f": {reason}" if reason else ""),
         "proven",
-        in_order([*(whole(m, "cause") for m in numbers), *(at_end(r.row) for r in refusals)]),
+        in_order([*(whole(m, "cause") for m in (*numbers, *without)), *(at_end(r.row) for r in refusals)]),
         first.subject,
         advice=f"{advice}.",
         values={"errno": first.errno, "refusals": len(refusals)},

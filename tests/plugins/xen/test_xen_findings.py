@@ -534,4 +534,59 @@ def test_a_refused_channel_names_the_domain_alone_in_old_builds() -> None:
     assert xen(HVM + bound(1.0, "0000:00:04.0", 101, 60) + refused, hypervisor=old) == xen(
         HVM + bound(1.0, "0000:00:04.0", 101, 60) + refused, hypervisor=old.replace("d1 ", "d1v0 ")
     )
-    assert xen(old) == []
+    assert xen(old) == [("XEN-004", "possible", "dom1", None, [1])]
+
+
+NO_IRQ = "(XEN) irq.c:2263: dom4: can't create irq for msi!\n"
+MODEL_REFUSED = "[00:07.0] msi_msix_setup: Error: Mapping of MSI-X (err: {}, vec: 0x40, entry 0x2)\n"
+
+
+def test_xen_that_has_no_irq_left_says_so() -> None:
+    (f,) = findings(NO_IRQ * 2)
+    assert (shape([f]), f.values) == ([("XEN-005", "proven", "dom4", None, [1, 2])], {"errno": -22, "refusals": 2})
+    assert "nr_irqs=" in f.advice
+    assert findings("(XEN) irq.c:2263: dom4: map invalid irq 4000\n") == []
+
+
+@pytest.mark.parametrize(
+    ("err", "found"), [(22, [("guest's 00:07.0", [1, 2], True)]), (19, [("dom4", [1], True), ("guest's 00:07.0", [2], False)])]
+)
+def test_what_others_see_of_it_is_one_finding_and_another_errno_is_not(err: int, found: list[tuple[str, list[int], bool]]) -> None:
+    told = sorted(findings(NO_IRQ + MODEL_REFUSED.format(err)), key=lambda f: f.subject.label)
+    assert [(f.subject.label, sorted(e.line for e in f.evidence), "nr_irqs=" in f.advice) for f in told] == found
+
+
+@pytest.mark.parametrize(("caller", "domid"), [("d4v1", 4), ("d4", 4), ("d12v0", 12)])
+def test_a_hypervisor_alone_refuses_a_guests_channel(caller: str, domid: int) -> None:
+    (f,) = findings(f"(XEN) event_channel.c:332:{caller} EVTCHNOP failure: error -17\n")
+    assert (shape([f]), f.severity) == ([("XEN-004", "possible", f"dom{domid}", None, [1])], "medium")
+
+
+@pytest.mark.parametrize(
+    "said", ["d0v2 EVTCHNOP failure: error -17", "d4v1 EVTCHNOP failure: error -22", "d0 EVTCHNOP failure: domain 9, error -17"]
+)
+def test_dom0_and_other_errnos_are_quiet(said: str) -> None:
+    assert findings(f"(XEN) event_channel.c:332:{said}\n") == []
+
+
+def test_the_guests_own_word_decides() -> None:
+    text = HVM + "[    1.100000] xen:events: Failed to obtain physical IRQ 60\n"
+    found = xen(text + "(XEN) event_channel.c:332:d4v1 EVTCHNOP failure: error -17\n")
+    assert found == [("XEN-004", "proven", "an unnamed device", None, [2, 3])]
+
+
+OBTAIN = "[    6.200000] Failed to obtain physical IRQ {}\n"
+REQUEST = "[    6.{}0000] igb 0000:00:05.0: eth1: request_irq failed -19\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        (OBTAIN.format(61) + REQUEST.format("21"), "XEN-004"),
+        (REQUEST.format("19") + OBTAIN.format(61), None),
+        (OBTAIN.format(61) + "[    6.300000] usb 1-1: new device\n" * 4 + REQUEST.format("40"), None),
+        (OBTAIN.format(9) + REQUEST.format("21"), None),  # a legacy line that is merely probed
+    ],
+)
+def test_a_driver_that_is_refused_its_irq_for_want_of_a_channel(text: str, cause: str | None) -> None:
+    assert [f.explained_by for f in findings(HVM + text) if f.code == "MSI-004"] == [cause]
