@@ -21,4 +21,4 @@ def host_of(where: str | None) -> str | None:
 def at_place(place: str | None) -> str | None:
     """Return the function that acrn-dm and bhyve name by bus, slot and function in decimal (`3/0/0`), or null."""
     found = _PLACE.fullmatch(place or "")
-    return f"0000:{int(found[1]):02x}:{int(found[2]):02x}.{found[3]}" if found else None
+    return full_bdf(f"{int(found[1]):02x}:{int(found[2]):02x}.{found[3]}") if found else None

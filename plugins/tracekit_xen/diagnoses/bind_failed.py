@@ -77,8 +77,11 @@ def _finding(pairs: list[tuple[Row, Row | None]], reused: set[tuple[str, int]], 
 
 def _by_hypervisor(refused: list[Row]) -> Iterator[Finding]:
     """Yield what a debug hypervisor says of a guest alone; dom0 tries lines, and its boot log, which would say it, is missing."""
-    for domid in dict.fromkeys(filter(None, map(_caller, refused))):
-        mine = [e for e in refused if _caller(e) == domid]
+    groups: dict[int, list[Row]] = {}
+    for e in refused:
+        if domid := _caller(e):
+            groups.setdefault(domid, []).append(e)
+    for domid, mine in groups.items():
         yield Finding(
             f"Xen refused an event channel to dom{domid} ({EEXIST}), {times(len(mine))} in the log: one is open already, of the same pirq "
             "or virtual interrupt",

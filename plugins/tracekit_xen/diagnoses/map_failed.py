@@ -128,8 +128,10 @@ def _line_refused(label: str, pairs: list[tuple[Row, Row | None]]) -> Finding:
 def _without_irq(short: list[Row]) -> Iterator[Finding]:
     """Yield the MSIs for which Xen had no irq, by domain; the refusal that others print of it is in no log."""
     reason, advice = NO_IRQ
-    for domid in dict.fromkeys(m.domid for m in short):
-        mine = [m for m in short if m.domid == domid]
+    groups: dict[int, list[Row]] = {}
+    for m in short:
+        groups.setdefault(m.domid, []).append(m)
+    for domid, mine in groups.items():
         yield Finding(
             f"Xen refused to map an MSI of dom{domid}, {times(len(mine))} in the log: {reason}",
             "proven",
