@@ -27,7 +27,8 @@ OTHER_PART = re.compile(
     rf"(?<!\bno ){MSI}"
     r"[ -](?:address|page|doorbell|window|(?:irq )?domain|parent|controller|memory|bitmap|data|region|node|property|target|frame"
     r"|cookie|mask|message|capability|table|bar|handler|service|update|package|plugin|laptop)s?\b"
-    r"|\b(?:irq|interrupt)[ -]?(?:controller|chip|domain|moderation|coalescing|throttling|polarity|type|work|thread|map|wake(?:up)?)s?\b"
+    r"|\b(?:irq|interrupt)[ -]?(?:controller|chip|domain|moderation|coalescing|throttling|polarity|type|work|thread|map|wake(?:up)?"
+    r"|stat|statistic|status|status reg(?:ister)?|cause|reason|mask|reg(?:ister)?|affinity)(?:s|es)?\b"
     r"|\bwake(?:up)?[ -](?:irq|interrupt)s?\b",
     re.IGNORECASE,
 )
@@ -35,7 +36,7 @@ OTHER_PART = re.compile(
 FALLS_BACK = re.compile(
     r"f(?:all|ell)(?:s|ing)?[ -]?back|\b(?:mov|switch)ing to\b|\binstead\b|\b(?:us(?:e|ing)|try(?:ing)?) (?:a |an |one )?"
     r"(?:single|shared?|legacy|line|intx|msi|poll|wired|pin|fewer|less)|\bback to\b|\b(?:less|fewer) (?:msi\S* )?vectors"
-    r"|reduc(?:e|ing) the number|redistribut",
+    r"|reduc(?:e|ing) the number|redistribut|[,;:] (?:is )?poll(?:ed|ing)\b",
     re.IGNORECASE,
 )
 # `fallback to MSI`: the kind of interrupt that a driver uses, with no word of what was refused.
@@ -47,10 +48,13 @@ REFUSAL = re.compile(
     r"fail|unable|can ?not|can't|could|error|refus|not\b|\bno\b|\bout of\b|insufficient|\bonly\b|few|less\b|lower|back|unavail|unusable",
     re.IGNORECASE,
 )
-OF_VFS = re.compile(r"\bVFs?\b|\bSR-?IOV\b|\bvirtual functions?\b", re.IGNORECASE)
+# `VFs`, `vf`; not `VFS: Mounted root`
+OF_VFS = re.compile(r"\b(?-i:V[Ff]s?|vfs?)\b|\bSR-?IOV\b|\bvirtual functions?\b", re.IGNORECASE)
+# `insufficient irq vectors ok`: said to be no fault
+HARMLESS = re.compile(r"\b(?:vectors?|interrupts?|irqs?|MSI(?:-?X)?) (?:is |are )?(?:ok(?:ay)?|fine|harmless|no problem)\b", re.IGNORECASE)
 # A parameter as it is set, no error: `no of cores: 64, max_msix_vectors: -1`
 SETTING = re.compile(r"\bmax\w*: ?-1\b", re.IGNORECASE)
-OTHERS = (OTHER_PART, SETTING, CHOICE)
+OTHERS = (OTHER_PART, SETTING, CHOICE, HARMLESS)
 LONGEST = 500  # characters of a sentence: on runs of its words an expression takes more than linear time
 # `request_irq for queue 3`, `request MSI irq 45`; not `request irq vectors`, which allocates them
 REQUESTS = re.compile(r"(?:request|regist(?:er|ration))\w*[ _](?:[\w#/-]+ ){0,2}?(?:of )?(?:irqs?|interrupts?)\b(?! vector)", re.IGNORECASE)

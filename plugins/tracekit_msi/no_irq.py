@@ -101,6 +101,7 @@ class Reasons:
         triggers: pl.DataFrame | None,
         unrouted: pl.DataFrame | None,
         gone: pl.DataFrame | None,
+        taken: pl.DataFrame | None,
     ) -> None:
         # A trigger that a chip does not take may be set without a request: alone it refuses nothing.
         self.core = [*_rows(oneshot, "oneshot", EINVAL), *_rows(refused, "core", None), *_rows(triggers, "trigger", None)]
@@ -108,6 +109,7 @@ class Reasons:
         self.routes = Places(_rows(unrouted, "route", None), _function)
         self.gone = [r for r in _rows(gone, "gone", None) if int(r["ret"]) not in LATER]
         self.gone_by_source = Places(self.gone, _source)
+        self.taken = Places((r for r in _rows(taken, "taken", EBUSY) if not (r["action"] or "").startswith("vfio-intx")), _source)
         self.used: dict[tuple[str, int], Mapping[str, Any]] = {}  # the place of a refusal, and the driver's row that it explains
 
     def of(self, row: Mapping[str, Any]) -> Reason | None:
@@ -122,6 +124,11 @@ class Reasons:
             return _of_core(core)
         route = self.routes.above(row) if row["bdf"] and row["errno"] in (None, *NO_LINE) else None
         return _of_route(route) if route is not None and near(route, row, PROBE, PROBE_MS) else None
+
+    def line_taken(self, row: Mapping[str, Any]) -> bool:
+        """Return whether the irq is a line that another driver has with other flags, as the line right above tells (IRQ-010)."""
+        taken = self.taken.above(row) if row["errno"] in (None, EBUSY) else None
+        return taken is not None and at_once(taken, row, SOON, SOON_MS) and _same_irq(taken, row)
 
     def untold(self) -> Iterator[tuple[Reason, Mapping[str, Any] | None]]:
         """Yield refusals of the irq core of which no driver's row tells, each with the line in which a driver gives up at once."""

@@ -7,12 +7,15 @@ from typing import Any
 import polars as pl
 
 from tracekit.bdf import full_bdf
-from tracekit.diagnosing.moments import within
+from tracekit.diagnosing.moments import apart, within
 from tracekit.findings import Evidence, Subject
 
 DEVICE = ("entity", "device", "vdev", "bdf")  # columns that tell which device a row is about, the best first
-# `timer doesn't work through Interrupt-remapped IO-APIC`, `VFS: Unable to mount root fs on unknown-block(0,0)`
-ABOUT_INTERRUPTS = re.compile(r"interrupt|\bIRQ|APIC|\btimer\b|root (?:fs|device|file)", re.IGNORECASE)
+# `timer doesn't work through Interrupt-remapped IO-APIC`; `Fatal exception in interrupt` and `Aiee, killing interrupt handler!` only tell
+# where the kernel stood.
+ABOUT_INTERRUPTS = re.compile(r"(?<!\bin )(?<!killing )\binterrupt|\bIRQ|APIC|\btimer\b", re.IGNORECASE)
+# `VFS: Unable to mount root fs on unknown-block(0,0)`
+NO_ROOT = re.compile(r"root (?:fs|device|file)", re.IGNORECASE)
 NAMED_BY = "irq_handler_entry events (echo 1 > events/irq/irq_handler_entry/enable) name the function once it interrupts"
 
 
@@ -118,13 +121,19 @@ def at_once(earlier: Any, later: Any, lines: int, ms: int) -> bool:
     return line - end <= lines if soon is None else soon
 
 
-def ended_by(row: Mapping[str, Any], panics: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Return the panic that a refused interrupt led to, if the machine stopped so soon that nothing else can be meant.
+def ended_by(row: Mapping[str, Any], panics: Iterable[Mapping[str, Any]], *, root: bool = True) -> Mapping[str, Any] | None:
+    """Return the panic that a refused interrupt led to: one about interrupts or timers within a minute, in which a boot may wait for them.
 
-    Within two seconds any panic (50 lines where there are no times); within a minute, while a boot may still wait for its disk, one that
-    names interrupts, timers or the root device.
+    `root`: whether a panic for want of the root device may be one too, of what the disk may be behind. A panic of other words has other
+    reasons, however soon it comes: it is forced, or an Oops. One with an earlier stamp is another boot's.
     """
-    return next((p for p in panics if at_once(row, p, 50, 60_000 if ABOUT_INTERRUPTS.search(p["panic_reason"]) else 2_000)), None)
+    meant = (p for p in panics if ABOUT_INTERRUPTS.search(p["panic_reason"]) or root and NO_ROOT.search(p["panic_reason"]))
+    return next((p for p in meant if at_once(row, p, 50, 60_000) and not _set_back(row, p)), None)
+
+
+def _set_back(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> bool:
+    """Return whether a row below another one has the earlier stamp."""
+    return earlier.get("ts") is not None and later.get("ts") is not None and apart(earlier, later) is None
 
 
 def _place(row: Any) -> tuple[str, int]:

@@ -3,7 +3,7 @@
 import re
 from typing import ClassVar
 
-from tracekit import Model, Row, Table
+from tracekit import ENOSPC, Model, Row, Table
 from tracekit_irq import complaint, silence
 from tracekit_irq.tables import DRIVER_REFUSALS, DRIVER_SILENCES
 
@@ -12,6 +12,8 @@ OTHERS = ("pciback", "xen_pciback", "xen-pciback", "pcifront", "vfio")
 # A sentence before a colon, where a driver and its device stand else: `Failed to enable SRIOV: Only 0 MSI-X ...`.
 SENTENCE = re.compile(r"(?i)(?:fail(?:ed|ure)?|unable|can(?:not|'t)?|could(?:n't)?|error|warning|not|no|only|while|when|trying)$")
 HANGCHECK, LOST = "Hangcheck timer elapsed", "lost interrupt"  # what i915 and libata say
+# Names in which MSI is the maker of the machine, and programs with the number of their process: `msi_ec`, `msi-wmi`, `msiexec[44]`.
+NO_DRIVER = re.compile(r"(?i)msi(?:exec|[_-]?(?:ec|wmi|laptop|claw|center|afterburner)(?![a-z0-9]))|.*[a-z_-]\[[0-9]+\]$")
 
 
 class Complaints(Model):
@@ -54,15 +56,18 @@ class Complaints(Model):
         self.told.add((e.source, e.line))
 
     on_driver_irq_refused = on_driver_vectors_refused = on_driver_vectors_reduced = on_driver_irq_fallback = _known
-    on_driver_vf_vectors = on_driver_vectors_told = on_driver_interrupt_missed = on_driver_interrupt_test_failed = _known
+    on_driver_vf_vectors = on_driver_vectors_told = on_driver_vectors_used = on_driver_interrupt_missed = (
+        on_driver_interrupt_test_failed
+    ) = _known
     on_ath_response_polled = on_nvme_completion_polled = on_mlx5_eqe_recovered = on_mlx5_command_recovered = _known
+    on_driver_vectors_used = _known
     on_xen_msi_create_failed = on_xen_pciback_failed = on_xen_frontend_said = on_xen_frontend_error = _known
     on_xen_frontend_missing = on_xen_map_failed = on_msi_mode_conflict = on_vmm_complaint = on_xen_frontend_refused = _known
 
     def on_end(self) -> None:
         for e, driver, device, text in self.complaints:
             said = complaint.read(text) if self._own(e, driver) else None
-            if said is not None and not (said.falls_back and _platform(device)):
+            if said is not None and not (said.falls_back and _wired(e, said, device)):
                 self._known(e)  # where two rules read one line
                 self.emit(
                     "driver_refusals",
@@ -90,9 +95,13 @@ class Complaints(Model):
     def _own(self, e: Row, driver: str | None) -> bool:
         """Return whether the line is a Linux driver's own, and not of a known wording."""
         kernel = e.side == "kernel" or e.side.startswith("guest")
-        return kernel and driver not in OTHERS and (e.source, e.line) not in self.told
+        return kernel and driver not in OTHERS and not NO_DRIVER.match(driver or "") and (e.source, e.line) not in self.told
 
 
-def _platform(device: str | None) -> bool:
-    """Return whether a device is of the platform (`arm-smmu-v3.0.auto`, `fe1c0000.ethernet`): firmware gives it wires as well as MSI."""
-    return device is not None and "." in device
+def _wired(e: Row, said: complaint.Complaint, device: str | None) -> bool:
+    """Return whether a device that goes on without is of the platform, to which firmware gives wires as well as MSI.
+
+    It has a dot (`arm-smmu-v3.0.auto`, `fe1c0000.ethernet`), or no address of PCI and asks for an irq: `serial8250: ttyS0: ..., polling`.
+    """
+    wire = said.what == "irq" and getattr(e, "bdf", None) is None and said.errno != ENOSPC
+    return wire or device is not None and "." in device

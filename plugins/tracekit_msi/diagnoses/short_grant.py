@@ -30,23 +30,20 @@ from tracekit import (
     Verdict,
     diagnosis,
     distinct,
-    ended_by,
     inconclusive,
     near,
     rows_where,
     span,
     subject_of,
 )
-from tracekit_msi.no_irq import LATER, SOON_MS, Places, Reason, Reasons
+from tracekit_msi.no_irq import LATER, Reason, Reasons
+from tracekit_msi.refusal_ends import SAME_PROBE, Ends, rows, who
 
 # Errnos with a diagnosis of their own (MSI-001, MSI-006, MSI-007, VEC-*), and the one of a function that has no MSI-X.
 OF_ENABLES = (ERANGE, ENOSPC, ENOMEM, ENOTSUPP, ENODEV, EINVAL)
 OF_CALLS = (ERANGE, ENOSPC, EINVAL, ENOTTY, EBADF)  # MSI-001, VEC-*, VFIO-005 or harmless, VFIO-007
 NOT_THERE = (ENOENT, ENXIO, ENODEV, EOPNOTSUPP)  # perhaps the function or its bus has no MSI at all
 RECORD = "kprobe and kretprobe on pci_alloc_irq_vectors_affinity (min, max, $retval) and on pci_msix_vec_count"
-SAYS = {"NVRM": "nvidia"}  # what a driver calls itself in its messages, and its name
-SAME_PROBE = 8  # lines in which a driver that names no device gives up on it
-GONE_LINES, GONE_MS = 200, 60_000  # a driver that gives up says so soon; stamps of seconds tell that
 CHANNEL = 3  # lines from Xen's refusal of an event channel to the driver's word about the irq
 VFS = (
     "The device's own MSI-X budget is used up, by the physical function, its RDMA or its sub-functions; the CPUs' vectors are not what is "
@@ -150,8 +147,10 @@ def fewer_or_unexplained(ret: int | None, data: str | None, index: int | None) -
     when={
         "enables": short_or_unexplained,
         "op_set_irqs": fewer_or_unexplained,
-        **dict.fromkeys(("driver_vectors_refused", "driver_vectors_reduced", "driver_refusals", "driver_irq_refused")),
-        **dict.fromkeys(("irq_oneshot_missing", "irq_setup_refused", "irq_trigger_failed", "pci_line_unrouted")),
+        **dict.fromkeys(
+            ("driver_vectors_refused", "driver_vectors_reduced", "driver_refusals", "driver_irq_refused", "driver_irq_fallback")
+        ),
+        **dict.fromkeys(("driver_irq_fallback", "irq_oneshot_missing", "irq_setup_refused", "irq_trigger_failed", "pci_line_unrouted")),
     },
     otherwise="every enable got what it asked for, or what the table holds",
 )
@@ -163,6 +162,8 @@ def short_grant(
     driver_vectors_reduced: pl.DataFrame | None = None,
     driver_refusals: pl.DataFrame | None = None,
     driver_irq_refused: pl.DataFrame | None = None,
+    driver_irq_fallback: pl.DataFrame | None = None,
+    driver_vectors_used: pl.DataFrame | None = None,
     driver_probe_failed: pl.DataFrame | None = None,
     kernel_panic: pl.DataFrame | None = None,
     irq_oneshot_missing: pl.DataFrame | None = None,
@@ -171,31 +172,42 @@ def short_grant(
     pci_line_unrouted: pl.DataFrame | None = None,
     remap_enabled: pl.DataFrame | None = None,
     xen_irq_obtain_failed: pl.DataFrame | None = None,
+    irq_flags_mismatch: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """An enable got fewer vectors than it asked for, for another reason than the size of the table.
 
     What it finds: an enable that returns fewer vectors than its maximum while the table is larger; -28 for a range of counts, because
     fewer than the minimum could be had; a positive result of SET_IRQS; a driver's own line that says so, in known words (proven) or
     found by its structure: probable with an errno or when the driver gives up after it (severity high), else possible; low where the
-    driver goes on with fewer, or with another kind. Of VFs: the device's own budget. An irq that the irq core refused, or that is none
-    since the INT pin has no route, with the driver that gave up for it.
+    driver goes on with fewer, with another kind, or gets vectors at a later try. Of VFs: the device's own budget. An irq that the irq
+    core refused, or that is none since the INT pin has no route, with the driver that gave up for it. A panic is its effect (critical)
+    only if it is about interrupts, or about the root device, which may be behind the device.
     Why it matters: queues share vectors or do not work; a client may give up.
     Stays quiet when: the number granted is the table's size (the normal clamp), the table's size is not known, a driver's trouble is
     memory (-12) or a probe that is put off (-517), or an irq is what was refused with -28 (VEC-001). Another irq that was refused is
-    possible and low, unless the driver gives up: it may be a line. An INT pin without a route is ordinary where the driver uses MSI.
+    possible and low, unless the driver gives up: it may be a line, and where the line right above tells so IRQ-010 explains it. An INT
+    pin without a route is ordinary where the driver uses MSI.
     Affected: any kernel.
     What to do: find what is short: the table, CPU vectors, remapping entries.
     References: Linux drivers/pci/msi/msi.c, __pci_enable_msix_range(); drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_enable();
     kernel/irq/manage.c, __setup_irq(); drivers/acpi/pci_irq.c, acpi_pci_irq_enable(); arch/x86/pci/irq.c, pirq_enable_irq().
     """
-    ends = Ends(driver_probe_failed, kernel_panic)
-    reasons = Reasons(irq_oneshot_missing, irq_setup_refused, irq_trigger_failed, pci_line_unrouted, driver_probe_failed)
+    ends = Ends(driver_probe_failed, kernel_panic, driver_vectors_used)
+    reasons = Reasons(
+        irq_oneshot_missing, irq_setup_refused, irq_trigger_failed, pci_line_unrouted, driver_probe_failed, irq_flags_mismatch
+    )
     known = (driver_vectors_refused, driver_vectors_reduced)
     findings = [
         *(_from_enables(enables, devices) if enables is not None else ()),
         *(_from_requests(op_set_irqs, devices) if op_set_irqs is not None else ()),
         *_from_drivers(driver_vectors_refused, driver_vectors_reduced, ends),
-        *_from_refusals([*_rows(driver_refusals), *_irqs(driver_irq_refused)], ends, known, reasons, Above(xen_irq_obtain_failed)),
+        *_from_refusals(
+            [*rows(driver_refusals), *_irqs(driver_irq_refused), *_fallbacks(driver_irq_fallback, ends)],
+            ends,
+            known,
+            reasons,
+            Above(xen_irq_obtain_failed),
+        ),
     ]
     findings += _untold(reasons, ends, {f.subject.label for f in findings})
     if remap_enabled is not None:
@@ -215,43 +227,11 @@ def _unexplained(enables: pl.DataFrame | None, calls: pl.DataFrame | None) -> Ma
     return {"what": "SET_IRQS", **failed[0]} if failed else None
 
 
-class Ends:
-    """What a refusal can lead to: drivers that give up on a device, and panics."""
-
-    def __init__(self, gone: pl.DataFrame | None, panics: pl.DataFrame | None) -> None:
-        self.panics = _rows(panics)
-        self.gone = Places(_rows(gone), lambda r: (r["source"], _who(r)))
-        self.in_order = Places(_rows(gone), lambda r: r["source"])
-
-    def given_up(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Return the line in which the driver gives up on the device soon after the refusal."""
-        gone = self.gone.below(row)
-        return gone if gone is not None and near(row, gone, GONE_LINES, GONE_MS) else None
-
-    def named(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return a refusal that names no function (`drv_probe: ...`, `drv phy0: ...`) with the one on which that driver gives up next."""
-        if row["bdf"] or not row["driver"]:
-            return row
-        soon = (g for g in self.in_order.next(row, SAME_PROBE) if near(row, g, SAME_PROBE, SOON_MS if row["device"] else GONE_MS))
-        driver = SAYS.get(row["driver"], row["driver"])
-        own = next((g for g in soon if g["driver"] and driver.startswith(g["driver"]) and row["errno"] in (None, int(g["ret"]))), None)
-        return {**row, "bdf": own["bdf"], "device": own["device"]} if own is not None else row
-
-    def of(self, row: Mapping[str, Any], finding: Finding) -> Finding:
-        """Return the finding with the severity of the refusal's consequence, and the lines that show it."""
-        dead, panic = self.given_up(row), ended_by(row, self.panics)
-        if dead is None and panic is None:
-            return finding
-        effects = (e for r in (dead, panic) if r is not None for e in span(r["source"], r["line"], role="effect"))
-        severity = "critical" if panic is not None else "high"
-        return replace(finding, severity=severity, evidence=distinct((*finding.evidence, *effects)))  # type: ignore[arg-type]
-
-
 class Above:
     """Xen's refusals of event channels, which a driver's own request of that irq follows."""
 
     def __init__(self, refused: pl.DataFrame | None) -> None:
-        self.rows = sorted(_rows(refused), key=lambda r: (r["source"], r["line"]))
+        self.rows = sorted(rows(refused), key=lambda r: (r["source"], r["line"]))
         self.places = [(r["source"], r["line"]) for r in self.rows]
 
     def explains(self, row: Mapping[str, Any]) -> str | None:
@@ -290,25 +270,25 @@ def _from_requests(op_set_irqs: pl.DataFrame, devices: pl.DataFrame | None) -> I
 
 def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None, ends: Ends) -> Iterator[Finding]:
     """Yield what drivers print of too few vectors, or none."""
-    all_told = [r for r in _rows(refused) if _number(r["ret"]) not in LATER]
+    all_told = [r for r in rows(refused) if _number(r["ret"]) not in LATER]
     # `failed to get 32 MSI vectors, only 1 available`
     fewer_told = [{**r, "granted": int(r["ret"])} for r in all_told if r["multi"] and r["asked"] is not None and int(r["ret"]) > 0]
     told = [r for r in all_told if r["ret"] is None or int(r["ret"]) <= 0 or not r["multi"]]
-    several = {_who(r): r for r in reversed(told) if r["multi"]}
+    several = {who(r): r for r in reversed(told) if r["multi"]}
     for label, row in _first(told).items():
         error = f" with {row['ret']}" if row["ret"] is not None else ""
         plain = several.get(label)
         multi = plain is not None and near(row, plain, SAME_PROBE) and _number(plain["ret"]) == ENOSPC
         finding = _by_driver(row, label, f"refused{error}", {"asked": row["asked"], "ret": row["ret"]})
         yield ends.of(row, replace(finding, advice=MULTI if multi else _advice(_number(row["ret"]), None)))
-    for label, row in _first([r for r in _rows(reduced) + fewer_told if fewer(r["granted"], r["asked"])]).items():
+    for label, row in _first([r for r in rows(reduced) + fewer_told if fewer(r["granted"], r["asked"])]).items():
         values = {"asked": row["asked"], "granted": row["granted"]}
         yield ends.of(row, _by_driver(row, label, f"reduced to {row['granted']}", values))
 
 
-def _first(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _first(told: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return the first row of each device."""
-    return {_who(row): row for row in reversed(rows)}
+    return {who(row): row for row in reversed(told)}
 
 
 def _by_driver(row: Mapping[str, Any], label: str, got: str, values: dict[str, Any]) -> Finding:
@@ -331,32 +311,37 @@ def _advice(errno: int | None, granted: int | None) -> str:
     return ADVICE if granted is not None else UNTOLD if errno is None else OF_ERRNO.get(errno, UNTOLD)
 
 
-def _rows(frame: pl.DataFrame | None) -> list[dict[str, Any]]:
-    return frame.to_dicts() if frame is not None else []
-
-
 def _irqs(refused: pl.DataFrame | None) -> Iterator[dict[str, Any]]:
     """Yield irqs that were refused in known words, in the form of `driver_refusals`."""
-    for r in _rows(refused):
+    for r in rows(refused):
         errno = int(r["ret"]) if r["ret"] is not None else int(r["ret_hex"], 16) - (1 << 32) if r.get("ret_hex") else None
         if errno not in LATER:
             yield {**r, "what": "irq", "errno": errno, "asked": None, "granted": None, "falls_back": False, "of_vfs": False}
+
+
+def _fallbacks(fallbacks: pl.DataFrame | None, ends: Ends) -> Iterator[dict[str, Any]]:
+    """Yield kinds of interrupts that were refused in known words, in the form of `driver_refusals`: of those without the word of a failure
+    where the driver gives up."""
+    for r in rows(fallbacks):
+        row = {**r, "what": "vectors", "errno": None, "asked": None, "granted": None, "falls_back": True, "of_vfs": False, "text": ""}
+        if r["wanted"] is not None or ends.given_up(row) is not None:
+            yield row
 
 
 def _from_refusals(
     refusals: list[dict[str, Any]], ends: Ends, known: tuple[pl.DataFrame | None, ...], reasons: Reasons, above: Above
 ) -> Iterator[Finding]:
     """Yield refusals and short grants that drivers print in words of their own."""
-    told = {_who(r) for f in known for r in _rows(f)}
+    told = {who(r) for f in known for r in rows(f)}
     devices: dict[str, list[dict[str, Any]]] = {}
     for r in map(_sorted_out, map(ends.named, refusals)):
         works = _has_none(r) and ends.given_up(r) is None  # it polls, or is no function at all
-        if _who(r) not in told and not (r["what"] == "irq" and r["errno"] == ENOSPC) and not works:
-            devices.setdefault(_who(r), []).append(r)
-    for label, rows in devices.items():
-        row = next((r for r in rows if r["errno"] is not None), rows[0])
+        if who(r) not in told and not (r["what"] == "irq" and r["errno"] == ENOSPC) and not works:
+            devices.setdefault(who(r), []).append(r)
+    for label, mine in devices.items():
+        row = next((r for r in mine if r["errno"] is not None), mine[0])
         dead = ends.given_up(row) is not None
-        reason = next((why for r in rows if r["what"] == "irq" and (why := reasons.of(r)) is not None), None)
+        reason = next((why for r in mine if r["what"] == "irq" and (why := reasons.of(r)) is not None), None)
         spared = row["falls_back"] or bool(row["granted"]) or not _counts(row["errno"]) or row["what"] == "irq"
         works = not dead and not row["of_vfs"] and spared
         finding = _finding(
@@ -370,7 +355,8 @@ def _from_refusals(
         advice = VFS if row["of_vfs"] else of_irq if row["what"] == "irq" else _advice(row["errno"], row["granted"])
         if row["errno"] == ENOSPC and row["granted"] is None and row["what"] == "vectors" and _several(row["text"]) and not row["of_vfs"]:
             advice = MULTI
-        finding = replace(finding, severity="low" if works else None, advice=advice, explained_by=above.explains(row))
+        taken = "IRQ-010" if row["what"] == "irq" and not dead and reasons.line_taken(row) else None
+        finding = replace(finding, severity="low" if works else None, advice=advice, explained_by=above.explains(row) or taken)
         yield ends.of(row, finding if reason is None else _because(finding, reason))
 
 
@@ -397,10 +383,6 @@ def _untold(reasons: Reasons, ends: Ends, told: set[str]) -> Iterator[Finding]:
         if finding.subject.label not in told:
             told.add(finding.subject.label)
             yield ends.of(row, finding)
-
-
-def _who(r: Mapping[str, Any]) -> str:
-    return str(r.get("bdf") or r.get("device") or r.get("driver") or "an unnamed device")
 
 
 def _has_none(row: Mapping[str, Any]) -> bool:

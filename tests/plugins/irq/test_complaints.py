@@ -149,6 +149,17 @@ ORDINARY = [
     "hv_pci 0000-0000: Request for interrupt failed: 0xc0000001",
     "qep 0000:42:00.0: no MSI-X capability, using 4 queues",
     "qep 0000:42:00.0: fallback to MSI",
+    "qep 0000:42:00.0: Failed to get firmware irq stats: -95",
+    "qep 0000:42:00.0: failed to get interrupt status register: -5",
+    "qep 0000:42:00.0: creating 8 queues, 4 vectors, insufficient irq vectors ok",
+    "serial8250: ttyS1: unable to request irq, polling",
+    "serial8250: ttyS1: failed to request irq 4 (-16), falling back to polling",
+    "iichid3: Interrupt setup failed. Fallback to sampling",
+    "msi_ec: Failed to enable MSI shift mode (err=-22)",
+    "msi-wmi: Failed to enable MSI hotkeys: -22",
+    "msi_wmi_platform: MSI init failed: -19",
+    "msiexec[71]: MSI: Failed to enable feature 3, falling back to legacy installer",
+    "setup-tool[71]: Failed to enable MSI: -22",
     "# bad: [0123456789ab] Merge tag 'irq-msi-2021-11-30' of git://example.org/tip",
     "qep 0000:42:00.0: MSI-X latency is lower than 5 us",
     "qep 0000:42:00.0: Falling back to single MSI vector.",
@@ -331,6 +342,14 @@ def test_a_number_near_msix_interrupts_is_read_by_its_subject(left: int) -> None
         assert "VEC" not in found.advice
     (own,) = findings(log(f"ice 0000:4b:00.0: Only {left} MSI-X interrupts available"))
     assert (own.code, own.values["of_vfs"]) == ("MSI-004", False)
+
+
+def test_vfs_is_no_virtual_function() -> None:
+    told = findings(log("i2c_foo 0000:00:1f.3: Failed to allocate irq 18: -16 VFS: Mounted root (ext4 filesystem) readonly."))
+    assert [(f.code, f.severity, f.values["of_vfs"]) for f in told] == [("MSI-004", "low", False)]
+    for words in ("VF", "VFs", "vfs", "Vfs"):
+        (found,) = findings(log(f"qep 0000:42:00.0: Failed to allocate 4 MSI-X vectors for {words}: -28"))
+        assert found.values["of_vfs"]
 
 
 def test_a_refusal_without_a_device_is_of_the_device_that_its_driver_gives_up_on() -> None:

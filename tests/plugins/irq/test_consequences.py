@@ -18,7 +18,7 @@ def line(at: float, message: str) -> str:
     ("panic", "after"),
     [
         (PANIC, 0.1),
-        ("Kernel panic - not syncing: Fatal exception in interrupt", 1.5),
+        ("Kernel panic - not syncing: IO-APIC + timer doesn't work!", 1.5),
         ("Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)", 30),
     ],
 )
@@ -34,11 +34,35 @@ def test_a_panic_right_after_a_refusal_makes_it_critical(message: str, panic: st
         ("Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009", 20),  # another story
         (PANIC, 300),
         ("Kernel panic - not syncing: sysrq triggered crash", -0.1),  # before it
+        ("Kernel panic - not syncing: sysrq triggered crash", 0.1),  # forced
+        ("Kernel panic - not syncing: Fatal exception", 1.5),  # an Oops
+        ("Kernel panic - not syncing: Fatal exception in interrupt", 0.5),  # one in a handler
+        ("Kernel panic - not syncing: Aiee, killing interrupt handler!", 0.5),
     ],
 )
 def test_a_panic_of_another_time_is_not_its_consequence(message: str, panic: str, after: float) -> None:
     lines = sorted([(200.5, message), (200.5 + after, panic)])
     assert "critical" not in [f.severity for f in findings("".join(line(*x) for x in lines))]
+
+
+NO_ROOT = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"
+
+
+@pytest.mark.parametrize(
+    ("driver", "severity"),
+    [
+        *[(name, "critical") for name in ("nvme", "ahci", "megaraid_sas", "mpt3sas", "virtio-pci", "xhci_hcd", "vmd", "qla2xxx")],
+        *[(name, "medium") for name in ("alx", "ixgbe", "snd_hda_intel", "i915", "virtio_net", "iwlwifi", "satellite", "nic_mptcp")],
+    ],
+)
+def test_no_root_is_of_a_device_that_the_root_may_be_behind(driver: str, severity: str) -> None:
+    text = line(20, f"{driver} 0000:01:00.0: Failed to enable MSI-X: -28") + line(50, NO_ROOT)
+    assert [(f.code, f.severity) for f in findings(text)] == [("MSI-004", severity)]
+
+
+@pytest.mark.parametrize("message", [BLOCKED, REFUSED])
+def test_a_panic_with_an_earlier_stamp_is_of_another_boot(message: str) -> None:
+    assert "critical" not in [f.severity for f in findings(line(20, message) + line(1.5, NO_ROOT))]
 
 
 def test_a_panic_of_the_next_boot_is_not_its_consequence() -> None:
@@ -86,3 +110,44 @@ def test_a_message_that_the_iommu_refused_explains_the_silence_of_its_device() -
 )
 def test_a_refusal_of_another_device_or_time_explains_nothing(text: str) -> None:
     assert {f.explained_by for f in findings(text)} == {None}
+
+
+FELL_BACK = [
+    "igb 0000:01:00.0: Failed to initialize MSI-X interrupts.  Falling back to MSI interrupts.",
+    "e1000e 0000:01:00.0 0000:01:00.0 (uninitialized): Failed to initialize MSI interrupts.  Falling back to legacy interrupts.",
+    "igb 0000:01:00.0: Failed to initialize MSI-X interrupts. Falling back to MSI interrupts.",
+]
+
+
+@pytest.mark.parametrize("said", FELL_BACK)
+@pytest.mark.parametrize(
+    ("gave_up", "grade", "severity"),
+    [(None, "possible", "low"), (-28, "probable", "high"), (-16, "probable", "high"), (-5, "possible", "low")],
+)
+def test_a_fall_back_that_did_not_help_is_high(said: str, gave_up: int | None, grade: str, severity: str) -> None:
+    text = line(20, said) + (line(20.1, f"e1000e: probe of 0000:01:00.0 failed with error {gave_up}") if gave_up else "")
+    assert [(f.code, f.grade, f.severity) for f in findings(text) if f.code != "VEC-001"] == [("MSI-004", grade, severity)]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["e1000e 0000:01:00.0 eth0: MSI interrupt test failed, using legacy interrupt.", "i40e 0000:01:00.0: MSI-X not available, trying MSI"],
+)
+def test_another_kind_that_no_failure_is_told_of_is_quiet(said: str) -> None:
+    assert findings(line(20, said)) == []
+
+
+@pytest.mark.parametrize(
+    ("later", "severity"),
+    [
+        ("ixgbe 0000:01:00.0: Multiqueue Enabled: Rx Queue count = 6, Tx Queue count = 6 XDP Queue count = 0", "low"),
+        ("igb 0000:01:00.0: Using MSI-X interrupts. 2 rx queue(s), 2 tx queue(s)", "low"),
+        ("bnx2x 0000:01:00.0 eth2: using MSI-X  IRQs: sp 64  fp[0] 66 ... fp[7] 73", "low"),
+        ("ixgbe 0000:01:00.0: Multiqueue Disabled: Rx Queue count = 1, Tx Queue count = 1 XDP Queue count = 0", "medium"),
+        ("ixgbe 0000:02:00.0: Multiqueue Enabled: Rx Queue count = 6, Tx Queue count = 6 XDP Queue count = 0", "medium"),
+    ],
+)
+@pytest.mark.parametrize("said", ["Failed to allocate MSI-X interrupts. Err: -28", "could not get 9 MSI-X vectors: -28"])
+def test_vectors_that_a_later_try_got_lower_it(said: str, later: str, severity: str) -> None:
+    assert [f.severity for f in findings(line(20, f"ixgbe 0000:01:00.0: {said}") + line(20.2, later))] == [severity]
+    assert [f.severity for f in findings(line(20, later) + line(20.2, f"ixgbe 0000:01:00.0: {said}"))] == ["medium"]

@@ -232,3 +232,21 @@ def test_the_line_with_the_number_of_vectors_is_cited() -> None:
     assert (found.severity, found.values) == ("high", {"asked": 32, "ret": "-28"})
     (fewer,) = of("ath11k_pci 0000:56:00.0: failed to get 32 MSI vectors, only 1 available")
     assert (fewer.summary, fewer.values) == ("the vectors of 0000:56:00.0 were reduced to 1", {"asked": 32, "granted": 1})
+
+
+# A line that another driver has
+
+MISMATCH = "genirq: Flags mismatch irq {}. 00000080 (i2c_foo) vs. 00015a00 (timer)"
+NOT_GOT = "i2c_foo 0000:18:00.0: Failed to allocate irq 0: -16"
+
+
+def test_a_line_that_is_not_shared_explains_the_refusal_below() -> None:
+    told = findings(log(MISMATCH.format(0), NOT_GOT, "i2c_foo 0000:18:00.0: SMBus using polling"))
+    assert sorted((f.code, f.severity, f.explained_by or "") for f in told) == [("IRQ-010", "info", ""), ("MSI-004", "low", "IRQ-010")]
+    for other in (MISMATCH.format(5), "i2c_foo 0000:18:00.0: SMBus using polling"):
+        assert [f.explained_by for f in of(other, NOT_GOT)] == [None]
+
+
+def test_a_driver_that_gives_up_for_such_a_line_is_told_by_itself() -> None:
+    (found,) = of(MISMATCH.format(0), NOT_GOT, "i2c_foo: probe of 0000:18:00.0 failed with error -16")
+    assert (found.severity, found.explained_by) == ("high", None)

@@ -1,0 +1,75 @@
+"""What a refusal of vectors or irqs led to: a driver that gave up on its device, or a panic."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+
+from tracekit import EBUSY, EINVAL, ENOSPC, ENOTSUPP, EOPNOTSUPP, ERANGE, Finding, distinct, ended_by, near, span
+from tracekit_msi.no_irq import ENOTCONN, SOON_MS, Places
+
+SAYS = {"NVRM": "nvidia"}  # what a driver calls itself in its messages, and its name
+SAME_PROBE = 8  # lines in which a driver that names no device gives up on it
+GONE_LINES, GONE_MS = 200, 60_000  # a driver that gives up says so soon; stamps of seconds tell that
+OF_IRQS = (ENOSPC, EBUSY, EINVAL, ERANGE, ENOTSUPP, EOPNOTSUPP, ENOTCONN)  # what the last kind of interrupt is refused with
+# Drivers of devices that a root file system may lie on: drives, their controllers, USB's, and the buses below which they are.
+STORAGE = re.compile(
+    r"nvme|ahci|(?:^|_)[sp]?ata|scsi|sas|raid|^mpt|^mpi[0-9]|mmc|sdhci|ufs|^virtio[-_](?:pci|blk|scsi)|blk|[xeou]hci|^vmd|hpsa|smartpqi|"
+    r"lpfc|qla2|qla4|bfa|fnic|^aac|^aic|arcmsr|^3w|isci|mvumi|pm80|pm8001|cciss|^ipr|^ips$|stex|esas|mtip|dasd|zfcp|rtsx|csiostor|qedf|qedi"
+)
+
+
+def who(r: Mapping[str, Any]) -> str:
+    """Return what a row is about: its function, else its device, else its driver."""
+    return str(r.get("bdf") or r.get("device") or r.get("driver") or "an unnamed device")
+
+
+def rows(frame: pl.DataFrame | None) -> list[dict[str, Any]]:
+    """Return the rows of a table; none of a table that the input does not fill."""
+    return frame.to_dicts() if frame is not None else []
+
+
+class Ends:
+    """What a refusal can lead to: drivers that give up on a device, and panics."""
+
+    def __init__(self, gone: pl.DataFrame | None, panics: pl.DataFrame | None, used: pl.DataFrame | None) -> None:
+        self.panics = rows(panics)
+        self.used = Places(rows(used), lambda r: (r["source"], who(r)))
+        self.gone = Places(rows(gone), lambda r: (r["source"], who(r)))
+        self.in_order = Places(rows(gone), lambda r: r["source"])
+
+    def given_up(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return the line in which the driver gives up on the device soon after the refusal."""
+        gone = self.gone.below(row)
+        if gone is None or row.get("falls_back") and int(gone["ret"]) not in OF_IRQS:
+            return None  # another kind of interrupt was there: `error -5` is of the device
+        return gone if near(row, gone, GONE_LINES, GONE_MS) else None
+
+    def served(self, row: Mapping[str, Any]) -> bool:
+        """Return whether the driver got vectors at a later try of the same probe."""
+        used = self.used.below(row)
+        return used is not None and near(row, used, GONE_LINES, GONE_MS)
+
+    def named(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return a refusal that names no function (`drv_probe: ...`, `drv phy0: ...`) with the one on which that driver gives up next."""
+        if row["bdf"] or not row["driver"]:
+            return row
+        soon = (g for g in self.in_order.next(row, SAME_PROBE) if near(row, g, SAME_PROBE, SOON_MS if row["device"] else GONE_MS))
+        driver = SAYS.get(row["driver"], row["driver"])
+        own = next((g for g in soon if g["driver"] and driver.startswith(g["driver"]) and row["errno"] in (None, int(g["ret"]))), None)
+        return {**row, "bdf": own["bdf"], "device": own["device"]} if own is not None else row
+
+    def panicked(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return the panic that the refusal led to: one about interrupts, or of a root device that may be the one that was refused."""
+        return ended_by(row, self.panics, root=STORAGE.search(row.get("driver") or "") is not None)
+
+    def of(self, row: Mapping[str, Any], finding: Finding) -> Finding:
+        """Return the finding with the severity of the refusal's consequence, and the lines that show it."""
+        dead, panic = self.given_up(row), self.panicked(row)
+        if dead is None and panic is None:
+            return replace(finding, severity="low") if self.served(row) and not row.get("of_vfs") else finding
+        effects = (e for r in (dead, panic) if r is not None for e in span(r["source"], r["line"], role="effect"))
+        severity = "critical" if panic is not None else "high"
+        return replace(finding, severity=severity, evidence=distinct((*finding.evidence, *effects)))  # type: ignore[arg-type]
