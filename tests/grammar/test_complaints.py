@@ -23,7 +23,7 @@ UNREAD = {
     **dict.fromkeys(("kvmtool_fds_short", "xen_domain_gone", "xen_isr_off", "xen_gsi_refused", "xen_pt_write_inhibited"), COUNTER),
     **dict.fromkeys(("irq_mapping_failed", "xen_gsi_bind_failed", "xen_pt_line_failed"), LINE),
     **dict.fromkeys(("vfio_intx_broken", "xen_fake_handler_failed", "xen_bind_refused"), LINE),
-    **dict.fromkeys(("irte_mask_exceeded", "kvm_x86_fixup_msi_error"), DETAIL),
+    "kvm_x86_fixup_msi_error": DETAIL,
     **dict.fromkeys(
         ("xen_pt_invalid_pirq", "xen_pt_entry_invalid", "xen_mask_failed", "xen_irte_unexpected", "xen_device_unknown"), DETAIL
     ),

@@ -18,13 +18,13 @@ def cpu_offline_refused(
 ) -> Iterator[Finding | Verdict]:
     """A CPU cannot be taken offline, because the other CPUs have no room for its interrupt vectors.
 
-    What it finds: `CPU N has V vectors, A available. Cannot disable CPU`, with the errno of the offlining where the log has it. A count
-    of more vectors than a CPU can have is an accounting fault of the kernel, and is called so.
+    What it finds: `CPU N has V vectors, A available. Cannot disable CPU`, or older kernels' `CPU N disable failed: ...`, with the errno of
+    the offlining where the log has it. A count of more vectors than a CPU can have is an accounting fault of the kernel, and is called so.
     Why it matters: suspend, hibernation and hot-unplug of the CPU fail; the host is near the exhaustion of its vectors.
     Stays quiet when: the CPU goes, with no more than a warning about reservations (VEC-003).
-    Affected: x86 since {KV1}; counts that fell below zero, with managed interrupts, up to 5.x.
+    Affected: x86 since 3.14; counts that fell below zero, with managed interrupts, up to 5.x.
     What to do: give devices fewer queues; for an absurd count, update the kernel and report it.
-    References: arch/x86/kernel/apic/vector.c, lapic_can_unplug_cpu(); kernel/irq/matrix.c.
+    References: arch/x86/kernel/apic/vector.c, lapic_can_unplug_cpu(); kernel/irq/matrix.c; up to 4.14 arch/x86/kernel/irq.c.
     """
     refused, failed = sorted_rows(irq_cpu_stuck), sorted_rows(cpu_down_failed)
     for cpu in dict.fromkeys(r["cpu"] for r in refused):

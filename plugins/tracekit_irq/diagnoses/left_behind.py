@@ -11,20 +11,23 @@ from tracekit_irq.evidence import Rows, shown, sorted_rows
 @diagnosis("vec.left-behind", code="VEC-008", severity="medium", record="dmesg; events/irq_vectors/vector_alloc", log="kernel")
 def left_behind(
     irq_affinity_failed: pl.DataFrame | None = None,
+    irq_affinity_no_vector: pl.DataFrame | None = None,
     irq_affinity_offline: pl.DataFrame | None = None,
     xen_affinity_failed: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """A CPU went offline, and an interrupt that it served could not go to another one.
 
-    What it finds: `IRQ N: set affinity failed(-28)`, `Eff. affinity ... contains only offline CPUs`, Xen's `Cannot set affinity for IRQ N`.
+    What it finds: `IRQ N: set affinity failed(-28)`, or in words of older kernels for want of vectors; `Eff. affinity ... contains only
+    offline CPUs`, Xen's `Cannot set affinity for IRQ N`.
     Why it matters: the device sends to a CPU that is not there; its interrupts are lost until the irq is moved or set up again.
     Stays quiet when: the chip cannot move its irqs at all (-22, as chained MSI controllers of Arm boards say at each suspend): the irq
-    above it moves.
+    above it moves. Nor where an irq went elsewhere (`Broke affinity for irq N`).
     Affected: any kernel with CPU hotplug, which suspend uses too.
     What to do: free vectors on the CPUs that stay, or bring the CPU back.
-    References: kernel/irq/cpuhotplug.c, migrate_one_irq(); xen/arch/x86/irq.c, fixup_irqs().
+    References: kernel/irq/cpuhotplug.c, migrate_one_irq(); arch/x86/kernel/irq.c (up to 4.14) and
+    xen/arch/x86/irq.c, fixup_irqs().
     """
-    failed = [r for r in sorted_rows(irq_affinity_failed) if r["ret"] == ENOSPC]
+    failed = [r for r in sorted_rows(irq_affinity_failed) if r["ret"] == ENOSPC] + sorted_rows(irq_affinity_no_vector)
     stayed = sorted_rows(irq_affinity_offline) + sorted_rows(xen_affinity_failed)
     for irq in dict.fromkeys(r["irq"] for r in failed + stayed):
         yield _finding(irq, [r for r in failed if r["irq"] == irq], [r for r in stayed if r["irq"] == irq])

@@ -138,3 +138,39 @@ def test_a_cpu_that_goes_offline_is_no_refusal() -> None:
 )
 def test_a_request_that_a_driver_tells_of_is_its_devices(line: str, subject: str) -> None:
     assert tables(f"[    1.000000] {line}\n")["predictions"]["subject"].to_list() == [subject]
+
+
+# Words of kernels before 4.15
+
+
+BLOCK = "Unable to allocate 8 IRTE for PCI 0000:05:00.0"
+TOO_LARGE = "DMAR-IR: Requested mask 3 exceeds the max invalidation handle mask value 0"
+
+
+@pytest.mark.parametrize(
+    ("messages", "found"),
+    [
+        ([BLOCK], [("VEC-005", "probable", "host", None, [1])]),
+        (["IR1: can't allocate an IRTE", BLOCK], [("VEC-005", "proven", "host", None, [1, 2])]),
+        ([TOO_LARGE, BLOCK], []),
+        ([TOO_LARGE, *["usb 1-1: new device"] * 9, BLOCK], [("VEC-005", "probable", "host", None, [11])]),
+    ],
+)
+def test_a_function_that_got_no_entries(messages: list[str], found: list[tuple[object, ...]]) -> None:
+    assert shape(findings(log(*messages))) == found
+
+
+def test_a_cpu_that_could_not_be_disabled() -> None:
+    said = "CPU 3 disable failed: CPU has 90 vectors assigned and there are only 61 available."
+    (found,) = findings(log("smpboot: CPU 2 is now offline", said))
+    assert shape([found]) == [("VEC-007", "proven", "CPU 3", None, [2])]
+    assert (found.severity, found.values["vectors"], found.values["available"]) == ("medium", 90, 61)
+
+
+def test_an_irq_that_found_no_vector_elsewhere() -> None:
+    said = "IRQ {} set affinity failed because there are no available vectors.  The device assigned to this IRQ is unstable."
+    assert shape(findings(log(said.format(24), said.format(25)))) == [
+        ("VEC-008", "proven", "irq 24", None, [1]),
+        ("VEC-008", "proven", "irq 25", None, [2]),
+    ]
+    assert findings(log("Broke affinity for irq 24", "smpboot: CPU 3 is now offline")) == []
