@@ -60,9 +60,12 @@ LONGEST = 500  # characters of a sentence: on runs of its words an expression ta
 REQUESTS = re.compile(r"(?:request|regist(?:er|ration))\w*[ _](?:[\w#/-]+ ){0,2}?(?:of )?(?:irqs?|interrupts?)\b(?! vector)", re.IGNORECASE)
 # `unable to allocate interrupt 90`, `IRQ enablement failed`: an irq, and no word of MSI or of vectors
 IRQ_ALONE = re.compile(r"^(?!.*(?:MSI|vector)).*\b(?:irqs?|interrupts?)\b", re.IGNORECASE)
-# `Only 4 MSI-X interrupts available`, `only got 4 of 9 vectors`, `less vectors (9 out of 17)`
+# `Requested 5 MSI-X vectors, received 2`, `Only 4 MSI-X interrupts available`, `only got 4 of 9 vectors`, `less vectors (9 out of 17)`
 GRANTED = re.compile(
-    r"\bonly(?: got)? (?P<granted>[0-9]+)(?: (?:out )?of (?P<asked>[0-9]+))?|\((?P<part>[0-9]+) out of (?P<whole>[0-9]+)\)", re.IGNORECASE
+    r"(?:request(?:ed)?|asked for|wanted) (?P<wanted>[0-9]+) [^.,;:]{1,40}[,;:]? (?:but )?(?:only )?"
+    r"(?:received|got|obtained|granted|allocated) (?:only )?(?P<received>[0-9]+)"
+    r"|\bonly(?: got)? (?P<granted>[0-9]+)(?: (?:out )?of (?P<asked>[0-9]+))?|\((?P<part>[0-9]+) out of (?P<whole>[0-9]+)\)",
+    re.IGNORECASE,
 )
 
 
@@ -82,10 +85,11 @@ def read(text: str) -> Complaint | None:
     """Return the complaint in a driver's sentence, or None where it is about something else than vectors."""
     text = text[:LONGEST]
     error = errno_of(text)
-    if error in OTHER_TROUBLE or error is None and not REFUSAL.search(text) or any(other.search(text) for other in OTHERS):
-        return None
     left = GRANTED.search(text)
     granted, asked = _numbers(left) if left else (None, None)
+    fewer = granted is not None and asked is not None and granted < asked
+    if error in OTHER_TROUBLE or error is None and not fewer and not REFUSAL.search(text) or any(other.search(text) for other in OTHERS):
+        return None
     return Complaint(
         "irq" if REQUESTS.search(text) or IRQ_ALONE.search(text) else "vectors",
         -error if error is not None else None,
@@ -114,5 +118,5 @@ def _errno(found: re.Match[str]) -> int | None:
 
 
 def _numbers(left: re.Match[str]) -> tuple[int | None, int | None]:
-    granted, asked = left["granted"] or left["part"], left["asked"] or left["whole"]
+    granted, asked = left["granted"] or left["part"] or left["received"], left["asked"] or left["whole"] or left["wanted"]
     return int(granted) if granted else None, int(asked) if asked else None

@@ -70,6 +70,12 @@ REFUSED = [
     "qep 0000:42:00.0: No MSIX support (-28)",
     "qep_set_queues:No usable MSI vectors -28",
     "virtio_scsi virtio4: Error -28 initializing vqs",
+    "myri10ge 0000:08:00.0: Error -28 setting up MSI-X",
+    "qep 0000:08:00.0: error (-28) while requesting MSI vectors",
+    "qep 0000:08:00.0: Error -28 requesting irq 62",
+    "xdma:enable_msi_msix: Couldn't enable MSI-X mode: -28",
+    "qep:qep_setup_irqs(): MSI-X init failed: -28",
+    "bnx2x: [bnx2x_req_msix_irqs:1740(eth4)]request fp #3 irq (62) failed  rc -28",
 ]
 # Without one.
 UNEXPLAINED = [
@@ -103,6 +109,7 @@ UNEXPLAINED = [
     "foo 0000:00:04.3: Failed to register interrupt handler",
     "foo 0000:00:04.3: Request IRQ 45 failed",
     "foo 0000:00:04.3: irq 45 request failed",
+    "snd_hda_intel 0000:00:1b.0: unable to grab IRQ 47, disabling device",
     "foo 0000:00:04.3: MSI-X vectors that were granted are fewer than the required",
     "bnxt_en 0000:3b:00.0 (unnamed net_device) (uninitialized): Not enough completion rings/MSI-X available",
 ]
@@ -128,6 +135,9 @@ FALLS_BACK = [
 FEWER = [
     "ice 0000:4b:00.0: Not enough MSI-X vectors to support RDMA.",
     "hpsa 0000:03:00.0: only 4 MSI-X vectors available",
+    "tg3 0000:02:00.0 eth1: Requested 5 MSI-X vectors, received 2",
+    "qep 0000:02:00.0: wanted 9 irq vectors but got only 3",
+    "qla2xxx [0000:05:00.0]-003a:1: Failed to reserve interrupt 16 already in use.",
     "qed 0000:05:00.0: Trying to enable MSI-X with less vectors (9 out of 17)",
     "qlcnic 0000:04:00.0: Unable to allocate 8 MSI-X vectors, Available vectors 4",
 ]
@@ -150,6 +160,11 @@ ORDINARY = [
     "qep 0000:42:00.0: no MSI-X capability, using 4 queues",
     "qep 0000:42:00.0: fallback to MSI",
     "qep 0000:42:00.0: Failed to get firmware irq stats: -95",
+    "tg3 0000:02:00.0 eth1: Requested 5 MSI-X vectors, received 5",
+    "qep 0000:42:00.0: Error -5 reading MSI address",
+    "qep:qep_probe: no error, MSI-X enabled",
+    "bnx2x: [bnx2x_nic_load:2620(eth4)]request irq (62) done, wait -28 us",
+    "qep 0000:42:00.0: unable to grab the lock, irq 45",
     "qep 0000:42:00.0: failed to get interrupt status register: -5",
     "qep 0000:42:00.0: creating 8 queues, 4 vectors, insufficient irq vectors ok",
     "serial8250: ttyS1: unable to request irq, polling",

@@ -72,3 +72,12 @@ def test_a_driver_that_finds_no_irq_and_gives_up(said: str, gave_up: str, device
 )
 def test_words_of_no_irq_that_name_no_function_are_none(said: str) -> None:
     assert findings(log(said)) == []
+
+
+def test_a_host_controller_without_an_irq_ends_its_probe_with_that() -> None:
+    said = "xhci_hcd 0000:05:00.0: Found HC with no IRQ.{}Check BIOS/PCI 0000:05:00.0 setup!"
+    for blanks in (" ", "  "):
+        (found,) = findings(log(said.format(blanks)))
+        assert shape([found]) == [("MSI-004", "probable", "0000:05:00.0", None, [1])]
+        assert (found.severity, found.summary) == ("medium", "no irq was found for 0000:05:00.0, and its driver gave up")
+    assert findings(log("xhci_hcd 0000:05:00.0: Found HC with no IRQ, polls")) == []
