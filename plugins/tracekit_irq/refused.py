@@ -30,7 +30,7 @@ def lines(
     rows = [{**r, "step": r.get("what", step)} for step, part in steps for r in part]
     told = [r for r in rows if r.get("errno") == ENOSPC or r.get("ret") == str(ENOSPC) or r.get("ret_hex") == f"{ENOSPC & 0xFFFFFFFF:x}"]
     for r in told:
-        r["who"] = r["bdf"] or bdfs.get(r["device"]) or r["device"] or "unknown"
+        r["who"] = r["bdf"] or bdfs.get(r["device"]) or r["device"] or r.get("driver") or "unknown"
     return _without_echoes(sorted(told, key=lambda r: (r["source"], r["line"])))
 
 

@@ -19,6 +19,7 @@ STORAGE = re.compile(
     r"nvme|ahci|(?:^|_)[sp]?ata|scsi|sas|raid|^mpt|^mpi[0-9]|mmc|sdhci|ufs|^virtio[-_](?:pci|blk|scsi)|blk|[xeou]hci|^vmd|hpsa|smartpqi|"
     r"lpfc|qla2|qla4|bfa|fnic|^aac|^aic|arcmsr|^3w|isci|mvumi|pm80|pm8001|cciss|^ipr|^ips$|stex|esas|mtip|dasd|zfcp|rtsx|csiostor|qedf|qedi"
 )
+FIRST = re.compile(r"(?P<driver>[a-z][a-z0-9]*?)(?:_?cm)?0")  # how a driver calls the first of its devices: mpt3sas_cm0, mpi3mr0
 
 
 def who(r: Mapping[str, Any]) -> str:
@@ -29,6 +30,22 @@ def who(r: Mapping[str, Any]) -> str:
 def rows(frame: pl.DataFrame | None) -> list[dict[str, Any]]:
     """Return the rows of a table; none of a table that the input does not fill."""
     return frame.to_dicts() if frame is not None else []
+
+
+def placed(told: list[dict[str, Any]], enabled: pl.DataFrame | None) -> list[dict[str, Any]]:
+    """Return refusals, those of a driver's first instance (`mpt3sas_cm0`) with the function that it drives, if only one was enabled."""
+    functions: dict[tuple[str, str], set[str]] = {}
+    for r in rows(enabled):
+        functions.setdefault((r["source"], r["driver"]), set()).add(r["bdf"])
+    return [_placed(r, functions) for r in told]
+
+
+def _placed(r: dict[str, Any], functions: Mapping[tuple[str, str], set[str]]) -> dict[str, Any]:
+    first = FIRST.fullmatch(r["driver"] or "") if r["bdf"] is None and r["device"] in (None, r["driver"]) else None
+    own = functions.get((r["source"], first["driver"]), set()) if first is not None else set()
+    return (
+        {**r, "bdf": next(iter(own)), "how": f"the only function of {first['driver']} here"} if first is not None and len(own) == 1 else r
+    )
 
 
 class Ends:

@@ -37,7 +37,7 @@ from tracekit import (
     subject_of,
 )
 from tracekit_msi.no_irq import LATER, Reason, Reasons
-from tracekit_msi.refusal_ends import SAME_PROBE, Ends, rows, who
+from tracekit_msi.refusal_ends import SAME_PROBE, Ends, placed, rows, who
 
 # Errnos with a diagnosis of their own (MSI-001, MSI-006, MSI-007, VEC-*), and the one of a function that has no MSI-X.
 OF_ENABLES = (ERANGE, ENOSPC, ENOMEM, ENOTSUPP, ENODEV, EINVAL)
@@ -174,6 +174,7 @@ def short_grant(
     remap_enabled: pl.DataFrame | None = None,
     xen_irq_obtain_failed: pl.DataFrame | None = None,
     irq_flags_mismatch: pl.DataFrame | None = None,
+    pci_enabling_device: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """An enable got fewer vectors than it asked for, for another reason than the size of the table.
 
@@ -201,9 +202,9 @@ def short_grant(
     findings = [
         *(_from_enables(enables, devices) if enables is not None else ()),
         *(_from_requests(op_set_irqs, devices) if op_set_irqs is not None else ()),
-        *_from_drivers(driver_vectors_refused, driver_vectors_reduced, ends),
+        *_from_drivers(placed(rows(driver_vectors_refused), pci_enabling_device), driver_vectors_reduced, ends),
         *_from_refusals(
-            [*rows(driver_refusals), *_irqs(driver_irq_refused), *_fallbacks(driver_irq_fallback, ends)],
+            [*placed(rows(driver_refusals), pci_enabling_device), *_irqs(driver_irq_refused), *_fallbacks(driver_irq_fallback, ends)],
             ends,
             known,
             reasons,
@@ -269,9 +270,9 @@ def _from_requests(op_set_irqs: pl.DataFrame, devices: pl.DataFrame | None) -> I
         )
 
 
-def _from_drivers(refused: pl.DataFrame | None, reduced: pl.DataFrame | None, ends: Ends) -> Iterator[Finding]:
+def _from_drivers(refused: list[dict[str, Any]], reduced: pl.DataFrame | None, ends: Ends) -> Iterator[Finding]:
     """Yield what drivers print of too few vectors, or none."""
-    all_told = [r for r in rows(refused) if _number(r["ret"]) not in LATER]
+    all_told = [r for r in refused if _number(r["ret"]) not in LATER]
     # `failed to get 32 MSI vectors, only 1 available`
     fewer_told = [{**r, "granted": int(r["ret"])} for r in all_told if r["multi"] and r["asked"] is not None and int(r["ret"]) > 0]
     told = [r for r in all_told if r["ret"] is None or int(r["ret"]) <= 0 or not r["multi"]]
@@ -293,7 +294,7 @@ def _first(told: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _by_driver(row: Mapping[str, Any], label: str, got: str, values: dict[str, Any]) -> Finding:
-    subject = Subject(label, "pci" if row["bdf"] else "unknown", row["bdf"])
+    subject = Subject(label, "pci" if row["bdf"] else "unknown", row["bdf"], how=row.get("how"))
     return _finding(row, subject, "proven", f"the vectors of {label} were {got}", values)
 
 
@@ -347,7 +348,7 @@ def _from_refusals(
         works = not dead and not row["of_vfs"] and spared
         finding = _finding(
             row,
-            Subject(label, "pci" if row["bdf"] else "unknown", row["bdf"]),
+            Subject(label, "pci" if row["bdf"] else "unknown", row["bdf"], how=row.get("how")),
             "probable" if _counts(row["errno"]) and row["what"] != "irq" or row["of_vfs"] or dead else "possible",
             _said(label, row, dead),
             {k: row[k] for k in ("errno", "asked", "granted", "falls_back", "of_vfs")},

@@ -81,3 +81,25 @@ def test_a_host_controller_without_an_irq_ends_its_probe_with_that() -> None:
         assert shape([found]) == [("MSI-004", "probable", "0000:05:00.0", None, [1])]
         assert (found.severity, found.summary) == ("medium", "no irq was found for 0000:05:00.0, and its driver gave up")
     assert findings(log("xhci_hcd 0000:05:00.0: Found HC with no IRQ, polls")) == []
+
+
+@pytest.mark.parametrize(
+    ("driver", "said"),
+    [
+        ("mpt3sas", "mpt3sas_cm0: pci_alloc_irq_vectors failed (r=-28) !!!"),
+        ("mpi3mr", "mpi3mr0: cannot allocate irq vectors: ret -28"),
+    ],
+)
+def test_the_only_controller_of_a_driver_is_the_first_one(driver: str, said: str) -> None:
+    enabled = f"{driver} 0000:01:00.0: enabling device (0000 -> 0002)"
+    (found,) = findings(log(enabled, said))
+    assert (found.code, found.subject.label, found.subject.how) == ("MSI-004", "0000:01:00.0", f"the only function of {driver} here")
+    gave_up = f"{driver}: probe of 0000:01:00.0 failed with error -28"
+    (high,) = [f for f in findings(log(enabled, said, gave_up)) if f.code == "MSI-004"]
+    assert (high.severity, [e.line for e in high.evidence]) == ("high", [2, 3])
+    instance = said.partition(":")[0]
+    for others in ([enabled, enabled.replace("01:00", "02:00")], [enabled.replace(driver, "other")], []):
+        (unnamed,) = findings(log(*others, said))
+        assert (unnamed.subject.label, unnamed.subject.how) == (instance, None)
+    second = said.replace(instance, instance[:-1] + "1")
+    assert [f.subject.label for f in findings(log(enabled, second))] == [instance[:-1] + "1"]
