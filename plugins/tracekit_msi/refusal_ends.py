@@ -14,6 +14,7 @@ SAYS = {"NVRM": "nvidia"}  # what a driver calls itself in its messages, and its
 SAME_PROBE = 8  # lines in which a driver that names no device gives up on it
 GONE_LINES, GONE_MS = 200, 60_000  # a driver that gives up says so soon; stamps of seconds tell that
 OF_IRQS = (ENOSPC, EBUSY, EINVAL, ERANGE, ENOTSUPP, EOPNOTSUPP, ENOTCONN)  # what the last kind of interrupt is refused with
+PANICS = 4  # of those below a refusal: the first one ends the boot
 # Drivers of devices that a root file system may lie on: drives, their controllers, USB's, and the buses below which they are.
 STORAGE = re.compile(
     r"nvme|ahci|(?:^|_)[sp]?ata|scsi|sas|raid|^mpt|^mpi[0-9]|mmc|sdhci|ufs|^virtio[-_](?:pci|blk|scsi)|blk|[xeou]hci|^vmd|hpsa|smartpqi|"
@@ -52,7 +53,7 @@ class Ends:
     """What a refusal can lead to: drivers that give up on a device, and panics."""
 
     def __init__(self, gone: pl.DataFrame | None, panics: pl.DataFrame | None, used: pl.DataFrame | None) -> None:
-        self.panics = rows(panics)
+        self.panics = Places(rows(panics), lambda r: r["source"])
         self.used = Places(rows(used), lambda r: (r["source"], who(r)))
         self.gone = Places(rows(gone), lambda r: (r["source"], who(r)))
         self.in_order = Places(rows(gone), lambda r: r["source"])
@@ -80,7 +81,7 @@ class Ends:
 
     def panicked(self, row: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return the panic that the refusal led to: one about interrupts, or of a root device that may be the one that was refused."""
-        return ended_by(row, self.panics, root=STORAGE.search(row.get("driver") or "") is not None)
+        return ended_by(row, self.panics.next(row, PANICS), root=STORAGE.search(row.get("driver") or "") is not None)
 
     def of(self, row: Mapping[str, Any], finding: Finding) -> Finding:
         """Return the finding with the severity of the refusal's consequence, and the lines that show it."""
