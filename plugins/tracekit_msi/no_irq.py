@@ -17,6 +17,7 @@ LATER = (ENOMEM, -517)  # memory was short, or the driver will be asked again
 SOON, SOON_MS = 6, 200  # a driver says at once that its irq was refused
 PROBE, PROBE_MS = 200, 10_000  # pci_enable_device() stands at the begin of a probe
 IRQ = re.compile(r"(?i)\b(?:irq|interrupt)[ #:]{1,2}([0-9]{1,9})\b")
+PCI_CHIPS = re.compile("MSI|PCI|APIC|ITS|IR-")
 NAMED = "the driver that asks for it names itself near that line"
 ROUTE = (
     "Nothing is short: the function's INT pin leads to no irq, a matter of the routing that firmware gives (_PRT; PIR or MP tables; of a "
@@ -79,6 +80,11 @@ def _same_irq(core: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     return named is None or int(named[1]) == core["irq"]
 
 
+def _of_pci(core: Mapping[str, Any]) -> bool:
+    """Return whether the irq can be a PCI function's: boards refuse those of card slots and sensors at every boot."""
+    return core["what"] == "core" and PCI_CHIPS.search(core["chip"] or "PCI") is not None
+
+
 def _line(r: Mapping[str, Any]) -> int:
     return int(r["line"])
 
@@ -137,7 +143,7 @@ class Reasons:
                 continue
             gone = self.gone_by_source.below(core)
             follows = gone is not None and self._given_up_for(core, gone)
-            if follows or core["what"] != "trigger":
+            if follows or _of_pci(core):
                 yield _of_core(core), gone if follows else None
 
     def _given_up_for(self, core: Mapping[str, Any], gone: Mapping[str, Any]) -> bool:

@@ -23,7 +23,7 @@ def line(at: float, message: str) -> str:
     ],
 )
 def test_a_panic_right_after_a_refusal_makes_it_critical(message: str, panic: str, after: float) -> None:
-    (found,) = findings(line(0.5, message) + line(0.5 + after, panic))
+    (found,) = (f for f in findings(line(0.5, message) + line(0.5 + after, panic)) if f.code != "IRQ-007")  # the silent timer itself
     assert (found.severity, [e.line for e in found.evidence]) == ("critical", [1, 2])
 
 

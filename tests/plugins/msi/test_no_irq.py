@@ -48,8 +48,11 @@ def test_an_irq_that_the_irq_core_refused_and_a_driver_that_gave_up(refused: str
 
 
 def test_a_refusal_of_the_irq_core_that_no_driver_gives_up_for() -> None:
-    (found,) = of("genirq: Threaded irq requested with handler=NULL and !ONESHOT for cd (irq 61)", "usb 1-1: new device")
+    (found,) = of("genirq: Failed to request resources for qep (irq 61) on irqchip ITS-MSI", "usb 1-1: new device")
     assert (shape([found]), found.severity) == ([("MSI-004", "possible", "irq 61", None, [1])], "low")
+    # The pin of a card slot, the line of a sensor.
+    assert of("genirq: Threaded irq requested with handler=NULL and !ONESHOT for cd (irq 61)", "usb 1-1: new device") == []
+    assert of("genirq: Failed to request resources for qep (irq 61) on irqchip my-gpio") == []
     # A trigger may be set without a request.
     assert of("genirq: Setting trigger mode 3 for irq 61 failed (my_set_type+0x0/0x10)") == []
 
@@ -58,13 +61,16 @@ def test_a_refusal_of_the_irq_core_that_no_driver_gives_up_for() -> None:
     "below",
     [
         (GAVE_UP.format(-12),),  # memory
-        (GAVE_UP.format(-110),),  # __setup_irq() returned -22 here
         (*["usb 1-1: new device"] * 150, GAVE_UP.format(-22)),  # later
     ],
 )
 def test_a_driver_that_gives_up_for_another_reason(below: tuple[str, ...]) -> None:
-    told = of("genirq: Threaded irq requested with handler=NULL and !ONESHOT for irq 61", *below)
+    told = of("genirq: Failed to request resources for qep (irq 61) on irqchip ITS-MSI", *below)
     assert [(f.subject.label, f.severity) for f in told] == [("irq 61", "low")]
+
+
+def test_a_driver_that_gives_up_with_another_errno() -> None:
+    assert of("genirq: Threaded irq requested with handler=NULL and !ONESHOT for irq 61", GAVE_UP.format(-110)) == []  # it returned -22
 
 
 def test_a_refusal_that_the_driver_tells_too_is_one_finding() -> None:
@@ -136,14 +142,14 @@ def test_vectors_that_were_refused_are_no_matter_of_the_route() -> None:
 
 @pytest.mark.parametrize("said", ["other 0000:19:00.0: failed to request irq 60", "other 0000:19:00.0: failed to request irq"])
 def test_a_refusal_of_another_irq_or_later_is_another(said: str) -> None:
-    refused = "genirq: Failed to request resources for qep (irq 61) on irqchip my-gpio"
+    refused = "genirq: Failed to request resources for qep (irq 61) on irqchip ITS-MSI"
     between = [] if said.endswith("60") else ["usb 1-1: new device"] * 30
     told = of(refused, *between, said)
     assert {f.subject.label: "chip" in f.summary for f in told} == {"0000:19:00.0": False, "irq 61": True}
 
 
 def test_a_flood_of_refusals_is_judged_in_one_pass() -> None:
-    part = ("genirq: Threaded irq requested with handler=NULL and !ONESHOT for irq {}", "qep 0000:18:00.0: PCI INT A: no GSI")
+    part = ("genirq: Failed to request resources for qep (irq {}) on irqchip ITS-MSI", "qep 0000:18:00.0: PCI INT A: no GSI")
     told = of(*(line.format(n % 50) for n in range(4000) for line in part))
     assert len(told) == 50
 
@@ -242,7 +248,7 @@ NOT_GOT = "i2c_foo 0000:18:00.0: Failed to allocate irq 0: -16"
 
 def test_a_line_that_is_not_shared_explains_the_refusal_below() -> None:
     told = findings(log(MISMATCH.format(0), NOT_GOT, "i2c_foo 0000:18:00.0: SMBus using polling"))
-    assert sorted((f.code, f.severity, f.explained_by or "") for f in told) == [("IRQ-010", "info", ""), ("MSI-004", "low", "IRQ-010")]
+    assert sorted((f.code, f.severity, f.explained_by or "") for f in told) == [("IRQ-010", "low", ""), ("MSI-004", "low", "IRQ-010")]
     for other in (MISMATCH.format(5), "i2c_foo 0000:18:00.0: SMBus using polling"):
         assert [f.explained_by for f in of(other, NOT_GOT)] == [None]
 
