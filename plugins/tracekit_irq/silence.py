@@ -49,6 +49,9 @@ OTHER_NOUN = re.compile(
 ANNOUNCED = re.compile(r"(?:polling|poll for it|will poll|trying to poll) ?\.*$", re.IGNORECASE)
 HEDGED = re.compile(r"\b(?:potential|possibl[ey]|probabl[ey]|maybe|perhaps|suspected|might|may)\b|\?", re.IGNORECASE)
 MSI = re.compile(r"\bMSI(?:-?X)?\b", re.IGNORECASE)
+TESTED = re.compile(r"\b(?:MSI(?:-?X)?|interrupt|irq)s?(?:[ -]\w+)? (?:self[ -]?)?tests?\b", re.IGNORECASE)
+# `no interrupt test failed`, `interrupt test failed 0 times`
+PASSED = re.compile(r"\b(?:no|0|none|never)\b (?:\w+ ){0,3}tests?\b|\bfailed:? (?:0|none)\b", re.IGNORECASE)
 # `Queue = 6`, `QID 3`, `on ring sdma0`, `queue_id: 4`
 QUEUE = re.compile(
     r"\b(?:queue|qid|ring|cq|eq|channel)(?:[_ ](?:id|idx|index))?(?: ?[=:#] ?| )(?P<queue>[a-z]*[0-9](?:[a-z0-9_.]*[a-z0-9])?|gfx\w*)",
@@ -57,11 +60,13 @@ QUEUE = re.compile(
 
 
 def kind(text: str) -> str | None:
-    """Return `found`: work that was done without an interrupt; `announced`: a poll begins;
+    """Return `found`: work that was done without an interrupt; `announced`: a poll begins; `test`: its test saw none;
     `hedged`: the driver guesses; `msi`, `irq`: it says that one was missed; None: nothing was done or lost."""
     text = text[:LONGEST]
     if any(other.search(text) for other in (NOTHING, NONE_MISSED, ZERO, OPTION, OTHER_NOUN)):
         return None
+    if TESTED.search(text):
+        return None if PASSED.search(text) else "test"
     if ANNOUNCED.search(text):
         return "announced"
     if HEDGED.search(text):

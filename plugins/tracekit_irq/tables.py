@@ -94,7 +94,7 @@ DRIVER_SILENCES = Table(
             _TEXT,
             "found (a completion without its interrupt), fence (found by a graphics driver's timer), ring (done, "
             "and a task still waits), msi or irq (missed), port (libata says so), hedged (it "
-            "guesses), announced (a poll begins).",
+            "guesses), announced (a poll begins), test (the driver's own test failed).",
         ),
         Column("queue", _TEXT, "The queue or ring that the message names."),
         Column("text", _TEXT, "The message as printed."),

@@ -6,13 +6,14 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import HOST, Finding, Subject, Unchecked, Verdict, at, at_once, clear, diagnosis, in_order, inconclusive, times
+from tracekit import HOST, Finding, Unchecked, Verdict, at, at_once, clear, diagnosis, in_order, inconclusive, times
 from tracekit_irq.diagnoses.remap_blocked import at_doorbell
 from tracekit_irq.evidence import MOST, Rows, seconds, sorted_rows
 from tracekit_irq.fences import alive, overflow
 from tracekit_irq.polled import Polled, by_device, one_queue, together
 from tracekit_irq.ports import sound, waited
 from tracekit_irq.remap_records import of_amd
+from tracekit_irq.tested import awaited, subject_for, tested, unseen
 from tracekit_irq.timer import silent, stopped_by_timer
 
 RECORD = "the kernel log of the machine whose driver it is; there: echo 1 > events/irq/irq_handler_entry/enable"
@@ -34,10 +35,6 @@ OVERFLOWED = "Look for what filled the ring, such as faults of the GPU's memory 
 FAILING = (
     "First see whether /proc/interrupts counts for its vector or line: if it does, the device itself is late or failing. If it does not: "
 )
-TESTED = (
-    "MSI of this device does not reach this kernel; a driver that went back to INTx works, with less. See whether /proc/interrupts counts "
-    "for its vector, whether a message was refused (IRQ-003), and whether the bridge above it passes MSI on; newer firmware, or pci=nomsi."
-)
 BELOW = 400  # lines in which a refusal explains a silence, where stamps do not tell how far apart they are
 SHORT = 0.05  # s: a shorter span is none
 WHAT = {
@@ -54,6 +51,7 @@ HEARD = (
     *("nvme_completion_polled", "mlx5_eqe_recovered", "mlx5_command_recovered", "driver_interrupt_missed", "driver_interrupt_test_failed"),
     *("driver_silences", "driver_poll_unanswered", "ath_response_polled", "nvme_timeout", "net_tx_timeout", "driver_msi_given_up"),
     *("driver_tx_timeout", "driver_response_unheard", "pciehp_command_unheard", "gpu_ring_overflowed"),
+    *("driver_interrupt_unseen", "driver_interrupt_awaited"),
 )
 
 
@@ -83,6 +81,8 @@ def completion_without_interrupt(
     driver_tx_timeout: pl.DataFrame | None = None,
     driver_response_unheard: pl.DataFrame | None = None,
     pciehp_command_unheard: pl.DataFrame | None = None,
+    driver_interrupt_unseen: pl.DataFrame | None = None,
+    driver_interrupt_awaited: pl.DataFrame | None = None,
     gpu_ring_overflowed: pl.DataFrame | None = None,
     gpu_finished: pl.DataFrame | None = None,
     ata_exception: pl.DataFrame | None = None,
@@ -103,9 +103,9 @@ def completion_without_interrupt(
     What it finds: any driver's line that work was complete after a time-out and no interrupt had told (nvme's `timeout, completion
     polled`, mlx5's `Recovered N EQEs`, ena's and erdma's `sent a completion but the driver didn't receive a MSI-X interrupt`, ath11k's
     `polling..` unless it says that the poll found nothing). Queue, count and span are reported; devices that fall silent within one
-    second are one finding. Probable: a driver says that an MSI was missed or lost, or its own test at probe saw none. Possible: a driver
-    guesses (`Potential MSIX issue`), a graphics driver's timer finds a fence, libata a lost interrupt (a dying drive does that
-    too: medium), or one queue number times out on several controllers at once, which is its CPU's vector.
+    second are one finding. Probable: a driver says that an MSI was missed or lost, its own test saw none, or none came
+    since it began. Possible: a driver guesses (`Potential MSIX issue`), a graphics driver's timer finds a fence, libata a lost interrupt
+    (a dying drive does that too: medium), or one queue number times out on several controllers at once, which is its CPU's vector.
 
     A boot that stops since the timer does not interrupt through the I/O APIC is one too: the kernel, or Xen, waited for that interrupt.
 
@@ -113,7 +113,8 @@ def completion_without_interrupt(
 
     Stays quiet when: the command was not complete (`timeout, aborting`, `reset controller`, `disable controller`), a poll found nothing
     (`never came in`), or nothing that was sent came back (`TX timeout`): other faults; or a graphics driver lets go of its device.
-    A port whose link is in error too, firmware whose response no interrupt announced, and a hotplug port that waited in vain are questions.
+    A wait for an interrupt in vain, a port whose link is in error too, firmware whose response no interrupt announced, and a hotplug
+    port that waited in vain are questions.
 
     Affected: any kernel.
 
@@ -128,11 +129,13 @@ def completion_without_interrupt(
     recovered = mlx5_eqe_recovered.filter(pl.col("count") > 0) if mlx5_eqe_recovered is not None else None
     known = (nvme_completion_polled, recovered, mlx5_command_recovered, driver_interrupt_missed, ath_response_polled)
     told, overflows = sorted_rows(driver_silences), sorted_rows(gpu_ring_overflowed)
-    silences = sound(alive(told, sorted_rows(gpu_finished)), sorted_rows(ata_exception))
+    silences = sound(alive([s for s in told if s["kind"] != "test"], sorted_rows(gpu_finished)), sorted_rows(ata_exception))
     polled = by_device([r for f in known for r in sorted_rows(f)], silences, sorted_rows(driver_poll_unanswered))
     yield from stopped_by_timer(sorted_rows(kernel_panic), sorted_rows(timer_stops_boot), sorted_rows(timer_pin_silent))
-    for device, failed in _tests(sorted_rows(driver_interrupt_test_failed)).items():
-        yield _tested(device, failed, foreign)
+    tests = sorted_rows(driver_interrupt_test_failed) + [{**s, "irq": None} for s in told if s["kind"] == "test"]
+    waits, self_tests = awaited(sorted_rows(driver_interrupt_awaited))
+    yield from tested(tests + self_tests, foreign)
+    yield from unseen(sorted_rows(driver_interrupt_unseen), foreign)
     doorbells = at_doorbell(smmu_faults) if smmu_faults is not None else None
     refused = sorted_rows(remap_faults) + of_amd(amd_iommu_event, xen_amd_event) + sorted_rows(doorbells)
     for group in together(polled):
@@ -148,6 +151,8 @@ def completion_without_interrupt(
         )
     if driver_response_unheard is not None:
         yield inconclusive("no interrupt announced a response of the firmware; no line says whether there was one", RECORD)
+    if waits:
+        yield inconclusive("a driver waited for an interrupt in vain; no line says whether its device had sent one", RECORD)
     if overflows:
         yield inconclusive("interrupts of a GPU ran over the ring that it keeps them in; no line says what waited for them", RECORD)
     if waited(sorted_rows(pciehp_command_unheard)):
@@ -170,13 +175,6 @@ def _cause(group: list[Polled], bdf: str | None, reports: pl.DataFrame | None, f
     return "IRQ-003" if own or guests else None
 
 
-def _tests(rows: Rows) -> dict[str, Rows]:
-    devices: dict[str, Rows] = {}
-    for r in rows:
-        devices.setdefault(r["device"] or r["bdf"] or r["driver"] or "an unnamed device", []).append(r)
-    return devices
-
-
 def _one(polled: Polled, functions: Rows, overflows: Rows, foreign: bool) -> Finding:
     known = next((f for f in functions if f["device"] == polled.device), None)
     lost = overflow(polled.rows, overflows)
@@ -191,7 +189,7 @@ def _one(polled: Polled, functions: Rows, overflows: Rows, foreign: bool) -> Fin
         + ("; the GPU's ring of interrupts had run over" if lost else ""),
         "probable" if lost and polled.grade == "possible" else polled.grade,
         in_order([at(r, "cause" if r is lost or not lost else "effect") for r in ([lost] if lost else []) + polled.rows[:MOST]] + context),
-        subject=_subject(device, bdf, foreign),
+        subject=subject_for(device, bdf, foreign),
         severity="medium" if lost or polled.kind == "port" else None,
         advice=OVERFLOWED if lost else _advice(polled.grade, polled.kind),
         values={"device": device, "bdf": bdf, **_values(polled.rows, polled.queues)},
@@ -269,23 +267,3 @@ def _queue(rows: Rows) -> Finding:
         values={"devices": devices, "queues": [str(queue)], "count": len(rows)},
         unchecked=(Unchecked("which CPU has these vectors", "/proc/interrupts, twice, while the commands hang"),),
     )
-
-
-def _tested(device: str, rows: Rows, foreign: bool) -> Finding:
-    first = rows[0]
-    return Finding(
-        f"{first['driver']} asked {device} for an interrupt at probe and none came",
-        "probable",
-        in_order([at(r) for r in rows[:MOST]]),
-        subject=_subject(device, first["bdf"], foreign),
-        advice=TESTED,
-        values={"device": device, "bdf": first["bdf"], "irq": first["irq"], "count": len(rows)},
-        unchecked=(Unchecked("a device that did not answer at all", "the device's own error messages after that line"),),
-    )
-
-
-def _subject(device: str, bdf: str | None, foreign: bool) -> Subject:
-    if bdf is None or foreign:
-        how = "the BDF is the guest's own; joined with the host by case only" if bdf else "dmesg from the driver's probe on names the BDF"
-        return Subject(device, kind="pci", aliases=(bdf,) if bdf else (), how=how)
-    return Subject(device, bdf=bdf, aliases=(bdf,) if bdf != device else ())

@@ -65,6 +65,10 @@ class Complaints(Model):
     on_xen_frontend_missing = on_xen_map_failed = on_msi_mode_conflict = on_vmm_complaint = on_xen_frontend_refused = _known
 
     def on_end(self) -> None:
+        heard = [(e, silence.kind(e.silence)) for e in self.silences if self._own(e, e.driver)]
+        for e, kind in heard:
+            if kind == "test":
+                self._known(e)  # it says more than the complaint that the driver falls back
         for e, driver, device, text in self.complaints:
             said = complaint.read(text) if self._own(e, driver) else None
             if said is not None and not (said.falls_back and _wired(e, said, device)):
@@ -84,9 +88,8 @@ class Complaints(Model):
                     text=text,
                     line_end=e.line,
                 )
-        for e in self.silences:
-            kind = silence.kind(e.silence) if self._own(e, e.driver) else None
-            if kind is not None:
+        for e, kind in heard:
+            if kind == "test" or kind is not None and self._own(e, e.driver):
                 self._silent(e, kind, silence.queue(e.silence), e.silence)
 
     def _silent(self, e: Row, kind: str, queue: str | None, text: str) -> None:
