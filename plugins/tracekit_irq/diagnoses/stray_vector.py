@@ -1,6 +1,7 @@
 """IRQ-004: a vector came in that belongs to no irq."""
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -78,7 +79,7 @@ def stray_vector(
     """
     acknowledged = irq_spurious_vector.filter(acked(irq_spurious_vector)) if irq_spurious_vector is not None else None
     timeouts = (nvme_timeout, nvme_completion_polled, net_tx_timeout)
-    linux, xen, spurious = sorted_rows(irq_no_handler), sorted_rows(xen_no_handler), sorted_rows(acknowledged)
+    linux, xen, spurious = _printed_once(sorted_rows(irq_no_handler)), sorted_rows(xen_no_handler), sorted_rows(acknowledged)
     illegal = [r for r in sorted_rows(apic_error) if (r["status_before"] | r["status_after"]) & RECEIVED_ILLEGAL]
     if illegal:
         yield _illegal(illegal)
@@ -114,6 +115,19 @@ def _strays(linux: Rows, xen: Rows, states: Rows, late: Rows, stopped: bool) -> 
         values={"count": len(places), "vectors": unique, "timeouts": len(late), **({"irqs": owners} if owners else {})},
         unchecked=(hotplug,) if owners and not linux else (hotplug, asked),
     )
+
+
+def _printed_once(strays: Rows) -> Rows:
+    """Return the rows without those that a log prints again below without stamps, as `dmesg` does after the journal."""
+    stamped = Counter((r["source"], r["cpu"], r["vector"]) for r in strays if r["ts"] is not None)
+    seen: Counter[tuple[Any, ...]] = Counter()
+    left = []
+    for r in strays:
+        key = (r["source"], r["cpu"], r["vector"])
+        seen[key] += r["ts"] is None
+        if r["ts"] is not None or seen[key] > stamped[key]:
+            left.append(r)
+    return left
 
 
 def _states(strays: Rows, states: Rows) -> Rows:

@@ -185,6 +185,7 @@ ALSO = [
     ("driver_probe_failed", "pcie_bwctrl 0000:00:1c.0:pcie010: probe with driver pcie_bwctrl failed with error -16"),
     ("pcie_irq_refused", "pcieport 0000:00:1c.0: DPC: request IRQ39 failed: -16"),
     ("smmu_raw_word", "arm-smmu-v3 arm-smmu-v3.0.auto: 0x00000180 00000010"),
+    ("irq_no_handler", "do_IRQ: cpu: 3 vector: 55 no irq handler for vector"),
     ("irq_flags_mismatch", "genirq: Flags mismatch irq 16. 00000000 (vfio-intx(0000:01:00.0)) vs. 00000080 (i801_smbus)"),
     ("driver_vectors_refused", "mpt3sas_cm0: pci_alloc_irq_vectors failed (r=-28) !!!"),
     ("driver_vectors_refused", "qla2xxx [0000:05:00.0]-00c7:1: MSI-X: Failed to enable support, giving up -- 32/-28."),

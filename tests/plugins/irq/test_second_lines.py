@@ -200,3 +200,29 @@ def test_words_that_are_no_carriers_of_interrupts_leave_no_doubt(text: str) -> N
 def test_registers_of_all_ones_as_drivers_tell_them(all_ones: str, others: str) -> None:
     assert [f.code for f in findings(log(all_ones))] == ["IRQ-009"]
     assert findings(log(others)) == []
+
+
+STRAY = "do_IRQ: 3.{} No irq handler for vector (irq -1)"
+
+
+def test_a_stray_in_the_words_of_old_kernels() -> None:
+    (found,) = findings(log("do_IRQ: cpu: 3 vector: 55 no irq handler for vector"))
+    assert (*shape([found]), found.values["vectors"]) == (("IRQ-004", "proven", "host", None, [1]), ["3.55"])
+
+
+USB = [f"usb 1-{n}: new high-speed USB device number {n}" for n in range(1, 9)]
+
+
+@pytest.mark.parametrize("mark", ["kern  :emerg : ", ""])
+def test_strays_that_are_printed_again_without_stamps_are_counted_once(mark: str) -> None:
+    def told(below: tuple[int, ...], text: str = "") -> list[tuple[int, list[int]]]:
+        again = "".join(f"{mark}{line}\n" for line in [*USB, *(STRAY.format(vector) for vector in below)])
+        return [(f.values["count"], [e.line for e in f.evidence]) for f in findings(text + again)]
+
+    stamped = log(*USB, STRAY.format(55), STRAY.format(56))
+    assert told((55, 56), stamped) == [(2, [9, 10])]
+    assert told((55, 57), stamped) == [(3, [9, 10, 20])]
+    assert told((55, 56, 56), stamped) == [(3, [9, 10, 21])]
+    assert told((55, 55)) == [(2, [9, 10])]
+    (twice,) = findings(log(*USB, STRAY.format(55), STRAY.format(55)))
+    assert twice.values["count"] == 2
