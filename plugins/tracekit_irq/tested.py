@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tracekit import Finding, Subject, Unchecked, at, in_order
+from tracekit_irq.complaint import FALLS_BACK
 from tracekit_irq.evidence import MOST, Rows
 
 TESTED = (
@@ -17,7 +18,7 @@ SELF_TESTS = ("sfc",)  # drivers that wait for an interrupt only in their self-t
 
 
 def tested(rows: Rows, foreign: bool) -> Iterator[Finding]:
-    """Yield a finding for each device whose driver asked it for an interrupt in vain."""
+    """Yield a finding for each device whose driver asked it for an interrupt in vain; medium where it goes on with another kind."""
     for device, mine in _by_device(rows).items():
         first = mine[0]
         yield Finding(
@@ -25,6 +26,7 @@ def tested(rows: Rows, foreign: bool) -> Iterator[Finding]:
             "probable",
             in_order([at(r) for r in mine[:MOST]]),
             subject=subject_for(device, first["bdf"], foreign),
+            severity="medium" if FALLS_BACK.search(first.get("text") or first.get("note") or "") else None,
             advice=TESTED if "MSI" in (first.get("text") or "MSI") else UNSEEN,
             values={"device": device, "bdf": first["bdf"], "irq": first.get("irq"), "count": len(mine)},
             unchecked=(Unchecked("a device that did not answer at all", "the device's own error messages after that line"),),

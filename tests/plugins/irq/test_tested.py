@@ -30,7 +30,8 @@ def outcome(text: str, code: str) -> str:
 )
 def test_a_test_that_saw_no_interrupt_is_probable(message: str, label: str) -> None:
     (found,) = findings(log(BOOT, message))
-    assert (*shape([found]), found.severity) == (("IRQ-007", "probable", label, None, [2]), "high")
+    works = any(word in message for word in ("alling back", "using legacy"))
+    assert (*shape([found]), found.severity) == (("IRQ-007", "probable", label, None, [2]), "medium" if works else "high")
 
 
 def test_a_line_may_be_what_does_not_arrive() -> None:
