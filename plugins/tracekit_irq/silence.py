@@ -49,7 +49,9 @@ OTHER_NOUN = re.compile(
 ANNOUNCED = re.compile(r"(?:polling|poll for it|will poll|trying to poll) ?\.*$", re.IGNORECASE)
 HEDGED = re.compile(r"\b(?:potential|possibl[ey]|probabl[ey]|maybe|perhaps|suspected|might|may)\b|\?", re.IGNORECASE)
 MSI = re.compile(r"\bMSI(?:-?X)?\b", re.IGNORECASE)
-TESTED = re.compile(r"\b(?:MSI(?:-?X)?|interrupt|irq)s?(?:[ -]\w+)? (?:self[ -]?)?tests?\b", re.IGNORECASE)
+TESTED = re.compile(
+    r"\b(?:MSI(?:-?X)?|interrupt|irq)s?(?:[ -]\w+)? (?:self[ -]?)?tests?\b|\b(?:interrupt|irq)s? not detected\b", re.IGNORECASE
+)
 # `no interrupt test failed`, `interrupt test failed 0 times`
 PASSED = re.compile(r"\b(?:no|0|none|never)\b (?:\w+ ){0,3}tests?\b|\bfailed:? (?:0|none)\b", re.IGNORECASE)
 # `Queue = 6`, `QID 3`, `on ring sdma0`, `queue_id: 4`
