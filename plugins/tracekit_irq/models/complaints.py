@@ -56,11 +56,9 @@ class Complaints(Model):
         self.told.add((e.source, e.line))
 
     on_driver_irq_refused = on_driver_vectors_refused = on_driver_vectors_reduced = on_driver_irq_fallback = _known
-    on_driver_vf_vectors = on_driver_vectors_told = on_driver_vectors_used = on_driver_interrupt_missed = (
-        on_driver_interrupt_test_failed
-    ) = _known
-    on_ath_response_polled = on_nvme_completion_polled = on_mlx5_eqe_recovered = on_mlx5_command_recovered = _known
-    on_driver_vectors_used = _known
+    on_driver_vf_vectors = on_driver_vectors_told = on_driver_vectors_used = on_driver_interrupt_missed = _known
+    on_driver_interrupt_test_failed = on_ath_response_polled = on_nvme_completion_polled = _known
+    on_mlx5_eqe_recovered = on_mlx5_command_recovered = _known
     on_xen_msi_create_failed = on_xen_pciback_failed = on_xen_frontend_said = on_xen_frontend_error = _known
     on_xen_frontend_missing = on_xen_map_failed = on_msi_mode_conflict = on_vmm_complaint = on_xen_frontend_refused = _known
 

@@ -20,7 +20,6 @@ def outcome(text: str, code: str) -> str:
     [
         ("ipr 0000:02:00.0: MSI test failed.  Falling back to LSI.", "0000:02:00.0"),
         ("foo 0000:02:00.0: MSI-X interrupt self-test failed, falling back to legacy interrupts", "0000:02:00.0"),
-        ("e1000e 0000:00:19.0 eth0: MSI interrupt test failed, using legacy interrupt.", "0000:00:19.0"),
         ("lpfc 0000:05:00.0: 0:0447 Configure interrupt mode (2) failed active interrupt test.", "0000:05:00.0"),
         ("sfc 0000:07:00.0 eth2: timed out waiting for interrupt", "0000:07:00.0"),
         ("ib_qib 0000:05:00.0: MSIx interrupt not detected, trying INTx interrupts", "0000:05:00.0"),
