@@ -100,9 +100,9 @@ def test_the_test_command_shows_each_once_and_passes(ring: Path, tmp_path: Path)
         f"sys.argv[1:] = ['test', {str(tmp_path / 'samples')!r}]; main()"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("deprecated: ")]
+    lines = sorted(line for line in done.stdout.splitlines() if line.startswith("deprecated: "))
     assert lines == [
-        "deprecated: tracekit.device_of goes with tracekit 0.2: use x",
         "deprecated: tracekit.at_once goes with tracekit 0.2: use y",
+        "deprecated: tracekit.device_of goes with tracekit 0.2: use x",
     ], done.stdout + done.stderr
     assert done.stderr == ""

@@ -322,11 +322,11 @@ def _irqs(refused: pl.DataFrame | None) -> Iterator[dict[str, Any]]:
 
 
 def _fallbacks(fallbacks: pl.DataFrame | None, ends: Ends) -> Iterator[dict[str, Any]]:
-    """Yield kinds of interrupts that were refused in known words, in the form of `driver_refusals`: of those without the word of a failure
-    where the driver gives up."""
+    """Yield kinds of interrupts that were refused in known words, in the form of `driver_refusals`, where the driver gives up all the
+    same: where the next kind works, these words stand in logs of many guests, and name no reason."""
     for r in rows(fallbacks):
         row = {**r, "what": "vectors", "errno": None, "asked": None, "granted": None, "falls_back": True, "of_vfs": False, "text": ""}
-        if r["wanted"] is not None or ends.given_up(row) is not None:
+        if ends.given_up(row) is not None:
             yield row
 
 

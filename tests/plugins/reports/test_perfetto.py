@@ -38,7 +38,8 @@ def on(line: int, table: str, last: int | None = None) -> dict[str, object]:
 def test_a_stale_domain_lies_above_the_refused_enable() -> None:
     device = "pci_dev 0xff11000005d90000"
     finding = {
-        "device": device, "grade": "proven", "severity": "high", "lines": "trace.txt:19-20, 40-41, 50-51, 52, 53, 54 and 2 more",
+        "device": device, "grade": "proven, confirmed by replay", "severity": "high",
+        "lines": "trace.txt:18-21, 19-20, 40-41, 50-51, 52, 53 and 3 more",
         "advice": "Unbind and rebind the driver of the device; do so after every change of its table size.",
     }  # fmt: skip
     summary = f"irq domain of {device} has hwsize 4, the MSI-X table 8: index 4 refused with -34"
@@ -47,7 +48,10 @@ def test_a_stale_domain_lies_above_the_refused_enable() -> None:
         device: [],
         f"{device}/findings": [(29919839600, 29940627400, f"MSI-001 msi.stale-hwsize: {summary}", "proven", finding)],
         f"{device}/irq domain": [(29016658000, None, "hwsize 4", "domain", on(19, "msi_domains"))],
-        f"{device}/MSI-X table": [(29925563000, None, "8 entries", "bad", on(40, "enables"))],
+        f"{device}/MSI-X table": [
+            (29016658000, 29925563000, "4 entries", "good", on(18, "enables")),
+            (29925563000, None, "8 entries", "bad", on(40, "enables")),
+        ],
         f"{device}/enable": [
             (29016658000, None, "4→?", "calm", on(17, "enables")),
             (29925563000, 29934958000, "8: -34", "bad", on(39, "enables", 52)),
