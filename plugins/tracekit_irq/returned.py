@@ -35,8 +35,8 @@ REFUSED = (pl.col("ret") == ENOSPC) & NAME.is_in([ACTIVATE, ASSIGN, MATRIX, *GEN
 
 def of(calls: pl.DataFrame | None, *functions: str) -> Rows:
     """Return the calls of these functions whose result is recorded, by the line at which they returned."""
-    if calls is None:
-        return []
+    if calls is None or {*calls["function"].unique(), *calls["function_hint"].unique()}.isdisjoint(functions):
+        return []  # most logs: to filter them first took 4 % of a small log's time
     told = calls.filter(NAME.is_in(functions) & pl.col("ret").is_not_null()).drop("args")
     return told.with_columns(NAME.alias("function"), pl.col("function").is_null().alias("hint")).sort("source", "line_end").to_dicts()
 
