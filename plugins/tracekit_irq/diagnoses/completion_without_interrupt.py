@@ -46,6 +46,14 @@ WHAT = {
 # What all lines of a device have in common, where that says more than the grade.
 KINDS = {"fence": "found finished by its driver's timer: no interrupt had told of it", **dict.fromkeys(("irq", "port"), WHAT["probable"])}
 
+# What lines leave open that tell of a wait and not of what became of it.
+TRANSMIT = "a transmit queue timed out; no line says whether its work was complete"
+GIVEN_UP = "a driver switched MSI off since nothing answered; no line says whether the device or its interrupt was silent"
+RESPONSE = "no interrupt announced a response of the firmware; no line says whether there was one"
+AWAITED = "a driver waited for an interrupt in vain; no line says whether its device had sent one"
+RUN_OVER = "interrupts of a GPU ran over the ring that it keeps them in; no line says what waited for them"
+HOTPLUG = "a hotplug port did not interrupt for a command; some never do, though the command is carried out"
+LINK = "a port lost an interrupt while its link was in error; no line says which was first"
 NOTHING = "drivers that looked after a time-out found no completed work"
 HEARD = (
     *("nvme_completion_polled", "mlx5_eqe_recovered", "mlx5_command_recovered", "driver_interrupt_missed", "driver_interrupt_test_failed"),
@@ -143,22 +151,16 @@ def completion_without_interrupt(
         yield replace(finding, explained_by=_cause(group, finding.subject.bdf, kernel_reports, refused))
     for timeouts in one_queue(_timeouts(sorted_rows(nvme_timeout), sorted_rows(net_tx_timeout))):
         yield _queue(timeouts)
-    if net_tx_timeout is not None or driver_tx_timeout is not None:
-        yield inconclusive("a transmit queue timed out; no line says whether its work was complete", RECORD)
-    if driver_msi_given_up is not None:
-        yield inconclusive(
-            "a driver switched MSI off since nothing answered; no line says whether the device or its interrupt was silent", RECORD
-        )
-    if driver_response_unheard is not None:
-        yield inconclusive("no interrupt announced a response of the firmware; no line says whether there was one", RECORD)
-    if waits:
-        yield inconclusive("a driver waited for an interrupt in vain; no line says whether its device had sent one", RECORD)
-    if overflows:
-        yield inconclusive("interrupts of a GPU ran over the ring that it keeps them in; no line says what waited for them", RECORD)
-    if waited(sorted_rows(pciehp_command_unheard)):
-        yield inconclusive("a hotplug port did not interrupt for a command; some never do, though the command is carried out", RECORD)
-    if any(s["kind"] == "port" for s in told):
-        yield inconclusive("a port lost an interrupt while its link was in error; no line says which was first", RECORD)
+    questions = {
+        TRANSMIT: net_tx_timeout is not None or driver_tx_timeout is not None,
+        GIVEN_UP: driver_msi_given_up is not None,
+        RESPONSE: driver_response_unheard is not None,
+        AWAITED: bool(waits),
+        RUN_OVER: bool(overflows),
+        HOTPLUG: waited(sorted_rows(pciehp_command_unheard)),
+        LINK: any(s["kind"] == "port" for s in told),
+    }
+    yield from (inconclusive(question, RECORD) for question, asked in questions.items() if asked)
     if gpu_finished is not None and driver_silences is not None:
         yield clear("a graphics driver let go of its device, whose interrupts it had switched off")
     yield clear(NOTHING)  # holds only where nothing was found

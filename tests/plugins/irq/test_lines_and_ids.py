@@ -1,19 +1,14 @@
 """IRQ-006 and IRQ-010, who is behind a line; IRQ-003, ids that are no device's and entries that nobody used."""
 
-import pytest
+from functools import partial
 
-from tracekit.findings import Finding
+import kernel_log
+import pytest
+from kernel_log import BOOT, of
+
 from tracekit.testing import findings, run, shape
 
-BOOT = "Linux version 6.1.0 (builder@example) (gcc 12.2.0) #1 SMP"
-
-
-def log(*messages: str, start: float = 20, step: float = 0.01) -> str:
-    return "".join(f"[{start + n * step:12.6f}] {message}\n" for n, message in enumerate(messages))
-
-
-def of(code: str, text: str) -> list[Finding]:
-    return [f for f in findings(text) if f.code == code]
+log = partial(kernel_log.log, step=0.01)
 
 
 # IRQ-006

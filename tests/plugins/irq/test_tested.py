@@ -1,18 +1,9 @@
 """Drivers whose own test saw no interrupt, that have had none, or that waited for one in vain."""
 
 import pytest
+from kernel_log import BOOT, log, outcome
 
-from tracekit.testing import findings, run, shape
-
-BOOT = "Linux version 6.1.0 (builder@example) (gcc 12.2.0) #1 SMP"
-
-
-def log(*messages: str, start: float = 20, step: float = 1) -> str:
-    return "".join(f"[{start + n * step:12.6f}] {message}\n" for n, message in enumerate(messages))
-
-
-def outcome(text: str, code: str) -> str:
-    return next(o.outcome for o in run(text).outcomes if o.code == code)
+from tracekit.testing import findings, shape
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,9 @@
 """Interrupts that a kernel throws away, that a driver does not hear, and that a boot waits for: each with its quiet twin."""
 
 import pytest
+from kernel_log import BOOT, log, outcome
 
-from tracekit.findings import Finding
-from tracekit.testing import findings, run, shape
-
-BOOT = "Linux version 6.1.0 (builder@example) (gcc 12.2.0) #1 SMP"
-
-
-def log(*messages: str, start: float = 20, step: float = 1) -> str:
-    return "".join(f"[{start + n * step:12.6f}] {message}\n" for n, message in enumerate(messages))
-
-
-def outcome(text: str, code: str) -> str:
-    return next(o.outcome for o in run(text).outcomes if o.code == code)
-
-
-def of(code: str, text: str) -> list[Finding]:
-    return [f for f in findings(text) if f.code == code]
-
+from tracekit.testing import findings, shape
 
 # IRQ-004: an irq without a flow handler
 

@@ -1,18 +1,13 @@
 """Devices that are gone since they were taken out, several that went at once, and those that may be off on purpose."""
 
 import pytest
+from kernel_log import BOOT, log
 
 from tracekit.testing import findings, shape
 
-BOOT = "Linux version 6.1.0 (builder@example) (gcc 12.2.0) #1 SMP"
 UNPLUGGED = "pcieport 0000:04:01.0: pciehp: Slot(1): Card not present"
 DEAD = "xhci_hcd 0000:05:00.0: xHCI host controller not responding, assume dead"
 ASLEEP = "pcieport 0000:{}:00.0: Unable to change power state from {}, device inaccessible"
-
-
-def log(*messages: str, start: float = 20, step: float = 1) -> str:
-    return "".join(f"[{start + n * step:12.6f}] {message}\n" for n, message in enumerate(messages))
-
 
 GONE = [
     "igb 0000:0a:00.0 enp10s0: PCIe link lost",

@@ -1,12 +1,13 @@
 """MSI-009: mistakes of drivers with their irqs that the irq core warns of."""
 
+from functools import partial
+
+import kernel_log
 import pytest
 
 from tracekit.testing import findings, shape
 
-
-def log(*messages: str) -> str:
-    return "".join(f"[{20 + n / 1000:12.6f}] {message}\n" for n, message in enumerate(messages))
+log = partial(kernel_log.log, step=0.001)
 
 
 FREED = "Trying to free already-free IRQ 45"

@@ -1,19 +1,15 @@
 """MSI-001 and MSI-002 where a recording has the refusal in part: sizes alone, the enable alone, inserts alone, or no return values."""
 
 import pytest
+from kernel_log import of
 from opening import back, call, trace
 
-from tracekit.findings import Finding
 from tracekit.testing import findings, outcome, run
 
 ENABLE, INSERT, SETUP, CREATE = "__pci_enable_msix_range", "msi_insert_desc", "pci_setup_msix_device_domain", "msi_create_device_irq_domain"
 DEV = "dev=0xff11000106300000"
 INSIDE = "dev=0xff110001063000c8 domid=0"
 SET_IRQS = "vfio_pci_set_irqs_ioctl"
-
-
-def of(code: str, text: str) -> list[Finding]:
-    return [f for f in findings(text) if f.code == code]
 
 
 def told(text: str) -> list[tuple[str, str | None, list[int]]]:

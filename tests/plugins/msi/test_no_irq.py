@@ -1,13 +1,14 @@
 """MSI-004 of irqs: what the irq core refuses, and INT pins that lead to none."""
 
+from functools import partial
+
+import kernel_log
 import pytest
 
 from tracekit.findings import Finding
 from tracekit.testing import findings, outcome, run, shape
 
-
-def log(*messages: str) -> str:
-    return "".join(f"[{20 + n / 100:12.6f}] {message}\n" for n, message in enumerate(messages))
+log = partial(kernel_log.log, step=0.01)
 
 
 def of(*messages: str) -> list[Finding]:
