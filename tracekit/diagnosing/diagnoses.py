@@ -262,9 +262,9 @@ def _seen(places: Places, place: Place) -> _Seen:
     """Return what a place was recorded with. A kernel's log is one by its stamps or a collector's tag, or by a boot's first line with a
     stamp: above it there may be a boot loader's many lines."""
     sources, starts = places.rows(place, "sources"), places.told(place, "kernel")
-    begun = set(starts["source"]) if starts is not None else set()
-    stamped = set(starts.filter(pl.col("ts").is_not_null())["source"]) if starts is not None else set()
-    told = set(sources.select("source", "clock", "kernel").iter_rows()) if sources is not None else ()
+    first = list(zip(starts["source"].to_list(), starts["ts"].to_list(), strict=True)) if starts is not None else []
+    begun, stamped = {s for s, _ in first}, {s for s, ts in first if ts is not None}
+    told = set(zip(*(sources[c].to_list() for c in ("source", "clock", "kernel")), strict=True)) if sources is not None else ()
     logs = frozenset(s for s, clock, kernel in told if kernel or clock == "printk" or s in stamped)
     lost = Lost(*(places.told(place, what) for what in TOLD))
     lossy = frozenset(name for what in TOLD for name in places.telling.get(what, ()))

@@ -244,7 +244,7 @@ def _told(told: Rows, warnings: Rows, fallbacks: Rows) -> Finding:
     shown_by=("vector_alloc",),
     absent="no vector_alloc event and no driver's message about a refused interrupt in the input",
     when={
-        "calls": returned.REFUSED,
+        "calls": returned.refused,
         "op_set_irqs": no_space,
         **dict.fromkeys(
             ("vector_failures", "irq_overcommit", "driver_irq_refused", "driver_vectors_refused", "driver_refusals", "driver_probe_failed")

@@ -53,7 +53,7 @@ class VectorWindows(Model):
         self.asked: Asked = {}
 
     def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
-        if "irq_handler_entry" not in tables or "vector_alloc" not in tables:
+        if any(name not in tables for name in ("irq_handler_entry", "vector_alloc", "vector_teardown")):
             return
         asked = tables.sources("op_set_irqs") - _unargued(tables)
         if asked.issuperset(tables.sources("irq_handler_entry")):
@@ -67,18 +67,22 @@ class VectorWindows(Model):
     def _source(self, source: str, named: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> None:
         who = named.unique("irq", keep="first", maintain_order=True).with_columns(pl.col("name").str.extract_groups(NAME).alias("of"))
         functions: dict[str, dict[int, int]] = {}
+        events: dict[int, list[Row]] = {}  # of each irq, those of its function
         for irq, groups in who.select("irq", "of").iter_rows():
             if groups["3"] is not None:
-                functions.setdefault(groups["3"], {})[irq] = int(groups["2"])
-        for bdf, vectors in functions.items():
-            self._function(bdf, vectors, source, named, tables)
-
-    def _function(self, bdf: str, vectors: dict[int, int], source: str, named: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> None:
-        lives = {irq: Life() for irq in vectors}
-        events = _events(source, list(vectors), tables)
+                vectors = functions.setdefault(groups["3"], {})
+                vectors[irq] = int(groups["2"])
+                events[irq] = events[next(iter(vectors))] if len(vectors) > 1 else []
+        for e in _events(source, list(events), tables):
+            events[e.irq].append(e)
         runs: dict[int, list[int]] = {}
         for irq, line in named.select("irq", "line").sort("line").iter_rows():
             runs.setdefault(irq, []).append(line)
+        for bdf, vectors in functions.items():
+            self._function(bdf, vectors, events[next(iter(vectors))], runs)
+
+    def _function(self, bdf: str, vectors: dict[int, int], events: list[Row], runs: Mapping[int, list[int]]) -> None:
+        lives = {irq: Life() for irq in vectors}
         for i, e in enumerate(events):
             life = lives[e.irq]
             if e.event == "vector_alloc" and e.ret == 0:
