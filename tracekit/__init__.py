@@ -52,7 +52,7 @@ _HOMES = {
     **dict.fromkeys(
         (
             *("at", "at_once", "callers", "device_of", "distinct", "ended_by", "in_order", "lost_between", "near", "numbered"),
-            *("same_function", "span", "subject_of", "times"),
+            *("rows_above", "rows_below", "same_function", "span", "subject_of", "times"),
         ),
         "diagnosing.subjects",
     ),
@@ -106,6 +106,8 @@ if TYPE_CHECKING:
     from tracekit.diagnosing.subjects import lost_between as lost_between
     from tracekit.diagnosing.subjects import near as near
     from tracekit.diagnosing.subjects import numbered as numbered
+    from tracekit.diagnosing.subjects import rows_above as rows_above
+    from tracekit.diagnosing.subjects import rows_below as rows_below
     from tracekit.diagnosing.subjects import same_function as same_function
     from tracekit.diagnosing.subjects import span as span
     from tracekit.diagnosing.subjects import subject_of as subject_of

@@ -1,10 +1,9 @@
 """Fences that a graphics driver's timer found finished, beside what tells why no interrupt had told of them."""
 
-from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
-from tracekit import at_once
+from tracekit import at_once, rows_above
 from tracekit_irq.evidence import MOST, Rows
 
 FINISHING_MS, FINISHING = 60_000, 400  # a driver lets go of its device within that, or as many lines
@@ -24,6 +23,5 @@ def overflow(rows: Rows, overflows: Rows) -> dict[str, Any] | None:
 
 def _above(fence: Mapping[str, Any], told: Rows, lines: int, ms: int) -> dict[str, Any] | None:
     """Return the last of the lines above a fence, near it, that is about its device, or may be: fences often name none."""
-    place = bisect_left(told, (fence["source"], fence["line"]), key=lambda r: (r["source"], r["line"]))
-    last = reversed(told[max(0, place - MOST) : place])
+    last = rows_above(fence, told, MOST)
     return next((t for t in last if at_once(t, fence, lines, ms) and (fence["bdf"] is None or fence["bdf"] == t["bdf"])), None)

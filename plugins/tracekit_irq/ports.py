@@ -1,8 +1,6 @@
 """Ports that did not interrupt, beside what tells that the port itself was in error."""
 
-from bisect import bisect_right
-
-from tracekit import at_once
+from tracekit import at_once, rows_below
 from tracekit_irq.evidence import Rows
 
 REACH_MS, REACH = 2_000, 8  # libata reports on a port right after it stopped, or as many lines below
@@ -19,8 +17,7 @@ def sound(silences: Rows, exceptions: Rows) -> Rows:
 
 
 def _in_error(silence: dict[str, object], errors: Rows) -> bool:
-    below = bisect_right(errors, (silence["source"], silence["line"]), key=lambda r: (r["source"], r["line"]))
-    return below < len(errors) and at_once(silence, errors[below], REACH, REACH_MS)
+    return any(at_once(silence, e, REACH, REACH_MS) for e in rows_below(silence, errors))
 
 
 def waited(commands: Rows) -> bool:

@@ -1,14 +1,13 @@
 """Interrupts that arrived at an irq without a flow handler, as the kernel dumps what it knows of it."""
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Subject, Unchecked, at, in_order, near, times
+from tracekit import Finding, Subject, Unchecked, at, in_order, near, rows_below, times
 from tracekit_irq.evidence import MOST, Rows, sorted_rows
 
 REACH, REACH_MS = 12, 50  # lines and time that a dump takes, with lines of others between
@@ -84,8 +83,7 @@ def _finding(irq: int, dumps: list[Dump]) -> Finding:
 
 def _below(head: Mapping[str, Any], end: Mapping[str, Any] | None, rows: Rows) -> dict[str, Any] | None:
     """Return the first row near below the head of a dump and above the next one. `rows` are in the order of source and line."""
-    place = bisect_left(rows, (head["source"], head["line"]), key=lambda r: (r["source"], r["line"]))
-    first = rows[place] if place < len(rows) else None
+    first = next(iter(rows_below(head, rows)), None)
     if first is None or not near(head, first, REACH, REACH_MS):
         return None
     return None if end is not None and end["source"] == first["source"] and end["line"] < first["line"] else first

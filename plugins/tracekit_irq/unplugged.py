@@ -1,9 +1,8 @@
 """Devices that do not answer since they were taken out, and those that went together."""
 
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
-from tracekit import at_once, within
+from tracekit import at_once, rows_above, rows_below, within
 from tracekit_irq.evidence import Rows
 
 REACH_MS, REACH = 10_000, 60  # a driver finds out before the slot does or after it, or as many lines from it
@@ -16,8 +15,7 @@ def still_there(gone: Rows, unplugged: Rows) -> Rows:
 
 
 def _taken_out(row: Mapping[str, object], unplugged: Rows) -> bool:
-    place = bisect_left(unplugged, (row["source"], row["line"]), key=lambda r: (r["source"], r["line"]))
-    above, below = unplugged[max(0, place - 1) : place], unplugged[place : place + 1]
+    above, below = rows_above(row, unplugged), rows_below(row, unplugged)
     return any(at_once(u, row, REACH, REACH_MS) for u in above) or any(at_once(row, u, REACH, REACH_MS) for u in below)
 
 

@@ -1,12 +1,11 @@
 """Commands that Arm's interrupt translation service did not carry out: what they were to map is not mapped."""
 
-from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
 
-from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, distinct, inconclusive, near, span, times
+from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, distinct, inconclusive, near, rows_above, span, times
 
 Rows = list[dict[str, Any]]
 
@@ -39,7 +38,7 @@ def refused(
     """Yield one finding where commands timed out or failed; a question where an old kernel waited for what had been done."""
     waits, still, failed, parts, missing = map(_rows, (timeouts, stuck, commands, redistributors, cpus))
     done = [w for w in waits if _done(w)]
-    ends = sorted((w["source"], w["line"], _done(w)) for w in waits)
+    ends = sorted(waits, key=lambda w: (w["source"], w["line"]))
     waits = [w for w in waits if not _done(w)]
     failed = [f for f in failed if not _carried_out(ends, f)]
     if waits or still or failed:
@@ -98,11 +97,9 @@ def _done(wait: dict[str, Any]) -> bool:
     return not begin <= read < end and (read - end) % QUEUE < QUEUE // 4
 
 
-def _carried_out(waits: list[tuple[str, int, bool]], failed: dict[str, Any]) -> bool:
+def _carried_out(waits: Rows, failed: dict[str, Any]) -> bool:
     """Return whether the time-out just above a failed command is of one that was carried out."""
-    n = bisect_right(waits, (failed["source"], failed["line"], True))
-    source, line, done = waits[n - 1] if n else ("", 0, False)
-    return done and source == failed["source"] and failed["line"] - line <= BESIDE
+    return any(_done(w) and near(w, failed, BESIDE, 0) for w in rows_above(failed, waits))
 
 
 def _rows(frame: pl.DataFrame | None) -> Rows:

@@ -1,12 +1,11 @@
 """Messages of clients of VFIO that say of an enable more than that it failed: DPDK's, and QEMU's assertions."""
 
-from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
 
-from tracekit import HOST, Finding, Subject, Unchecked, distinct, rows_where, span
+from tracekit import HOST, Finding, Subject, Unchecked, distinct, rows_above, rows_where, span
 
 RECORD = "SET_IRQS calls of the host with their return values (kprobe and kretprobe on vfio_pci_set_irqs_ioctl)"
 UNNAMED = Subject("an unnamed device", "unknown", how="DPDK's `Probe PCI driver` line above names it")
@@ -24,11 +23,10 @@ OWN_CHECK = (
 
 def probed_last(messages: pl.DataFrame | None, probed: pl.DataFrame | None) -> dict[str | None, list[dict[str, Any]]]:
     """Return DPDK's messages, which name a file descriptor, by the device that it probed last before each."""
-    probes = sorted((r["source"], r["line"], r["bdf"]) for r in rows_where(probed, None) if r["bdf"])
+    probes = sorted((r for r in rows_where(probed, None) if r["bdf"]), key=lambda r: (r["source"], r["line"]))
     groups: dict[str | None, list[dict[str, Any]]] = {}
     for m in rows_where(messages, None):
-        at = bisect_left(probes, (m["source"], m["line"])) - 1
-        groups.setdefault(probes[at][2] if at >= 0 and probes[at][0] == m["source"] else None, []).append(m)
+        groups.setdefault(next((p["bdf"] for p in rows_above(m, probes)), None), []).append(m)
     return groups
 
 

@@ -1,13 +1,12 @@
 """Mappings of memory for DMA that VFIO refused: which of them matter, and what their errno says."""
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import polars as pl
 
-from tracekit import EEXIST, EINVAL, ENOMEM, ENOSPC, rows_where
+from tracekit import EEXIST, EINVAL, ENOMEM, ENOSPC, near, rows_below, rows_where
 
 EFAULT = -14
 PEERS = (EINVAL, EFAULT, EEXIST)  # another device's BAR, which QEMU maps too and can do without
@@ -63,16 +62,11 @@ def refused(maps: pl.DataFrame | None, stopped: Iterable[Mapping[str, Any]]) -> 
     The call that failed is printed after the message about it, and where that took its errno it prints another one (-2).
     """
     rows = sorted(rows_where(maps, None), key=lambda r: (r["source"], r["line"]))
-    ends = sorted((r["source"], r["line"]) for r in stopped)
+    ends = sorted(stopped, key=lambda r: (r["source"], r["line"]))
     above: dict[str, Any] | None = None
     for r in rows:
         r["errno"] = errno_of(r)
         if above and r.get("ret") is not None and r["source"] == above["source"] and r["line"] - above["line"] <= NEXT:
             r["errno"] = above["errno"] or r["errno"]
         above = r if r.get("ret") is None else None
-    return [r for r in rows if r["errno"] not in PEERS or _ends(r, ends)]
-
-
-def _ends(row: Mapping[str, Any], ends: list[tuple[str, int]]) -> bool:
-    at = bisect_left(ends, (row["source"], row["line"]))
-    return at < len(ends) and ends[at][0] == row["source"] and ends[at][1] - row["line"] <= BELOW
+    return [r for r in rows if r["errno"] not in PEERS or any(near(r, e, BELOW, 0) for e in rows_below(r, ends))]

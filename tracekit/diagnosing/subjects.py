@@ -1,14 +1,17 @@
 """Name the device that a row is about, and collect the lines about it."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import polars as pl
 
 from tracekit.bdf import full_bdf
 from tracekit.diagnosing.moments import apart, within
 from tracekit.findings import Evidence, Subject
+
+R = TypeVar("R")
 
 DEVICE = ("entity", "device", "vdev", "bdf")  # columns that tell which device a row is about, the best first
 # `timer doesn't work through Interrupt-remapped IO-APIC`; `Fatal exception in interrupt` and `Aiee, killing interrupt handler!` only tell
@@ -119,6 +122,18 @@ def at_once(earlier: Any, later: Any, lines: int, ms: int) -> bool:
         return False
     soon = within({"ts": ended, "ts_raw": named("ts_raw")}, later, ms)
     return line - end <= lines if soon is None else soon
+
+
+def rows_above(row: Any, rows: Sequence[R], most: int = 1) -> list[R]:
+    """Return the last rows above a row of their own, in its source, the nearest first. `rows` are in the order of source and line."""
+    end = bisect_left(rows, _place(row), key=_place)
+    return [r for r in reversed(rows[max(0, end - most) : end]) if _place(r)[0] == _place(row)[0]]
+
+
+def rows_below(row: Any, rows: Sequence[R], most: int = 1) -> list[R]:
+    """Return the first rows below a row, in its source, the nearest first. `rows` are in the order of source and line."""
+    begin = bisect_right(rows, _place(row), key=_place)
+    return [r for r in rows[begin : begin + most] if _place(r)[0] == _place(row)[0]]
 
 
 def ended_by(row: Mapping[str, Any], panics: Iterable[Mapping[str, Any]], *, root: bool = True) -> Mapping[str, Any] | None:

@@ -1,12 +1,10 @@
 """VEC-005: the interrupt-remapping table is full."""
 
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, at, clear, diagnosis, in_order, times, unnamed
+from tracekit import Finding, Unchecked, Verdict, at, clear, diagnosis, in_order, near, rows_above, times, unnamed
 from tracekit_irq import returned
 from tracekit_irq.evidence import Rows, shown, sorted_rows
 
@@ -48,8 +46,8 @@ def irte_exhausted(
             yield _probed(probed)
         return
     full = sorted_rows(irte_exhausted.filter(pl.col("rest").is_null())) if irte_exhausted is not None else []
-    too_large = [(r["source"], r["line"]) for r in sorted_rows(irte_mask_exceeded)]
-    blocks = [r for r in sorted_rows(irte_block_refused) if not _follows(r, too_large)]
+    too_large = sorted_rows(irte_mask_exceeded)
+    blocks = [r for r in sorted_rows(irte_block_refused) if not any(near(m, r, NEAR, 0) for m in rows_above(r, too_large))]
     rows = full or blocks
     if rows:
         units = sorted({r["iommu"] for r in full if r["iommu"] is not None})
@@ -80,9 +78,3 @@ def _probed(failed: Rows) -> Finding:
         values={"count": len(failed), "iommu": []},
         unchecked=(HOLDERS, *(() if full else (LARGE,)), *unnamed(hint)),
     )
-
-
-def _follows(row: Mapping[str, Any], above: list[tuple[str, int]]) -> bool:
-    """Return whether one of these places, in order, stands right above a row."""
-    n = bisect_left(above, (row["source"], row["line"]))
-    return n > 0 and above[n - 1][0] == row["source"] and row["line"] - above[n - 1][1] <= NEAR

@@ -1,13 +1,29 @@
 """IRQ-010: a driver got no handler on a line, since another one does not share it."""
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping
+from math import inf
 from typing import Any, Literal
 
 import polars as pl
 
-from tracekit import EBUSY, Finding, Subject, Unchecked, Verdict, at, at_once, diagnosis, full_bdf, in_order, inconclusive, near, times
+from tracekit import (
+    EBUSY,
+    Finding,
+    Subject,
+    Unchecked,
+    Verdict,
+    at,
+    at_once,
+    diagnosis,
+    full_bdf,
+    in_order,
+    inconclusive,
+    near,
+    rows_above,
+    rows_below,
+    times,
+)
 from tracekit_irq.evidence import Rows, shown, sorted_rows
 
 # include/linux/interrupt.h
@@ -64,22 +80,16 @@ def line_not_shared(
 
 def _after(mismatches: Rows, told: Rows, others: Rows) -> Rows:
     """Return what is told first right below each mismatch, with no other mismatch between. All are in order."""
-    found: dict[tuple[str, int], dict[str, Any]] = {}
+    found: Rows = []
     for r in mismatches:
-        place, following = bisect_right(told, _place(r), key=_place), bisect_right(others, _place(r), key=_place)
-        end = _place(others[following]) if following < len(others) else None
-        if place < len(told) and at_once(r, told[place], REACH, REACH_MS) and (end is None or _place(told[place]) < end):
-            found[_place(told[place])] = told[place]
-    return list(found.values())
-
-
-def _place(row: Mapping[str, Any]) -> tuple[str, int]:
-    return row["source"], row["line"]
+        end = next((o["line"] for o in rows_below(r, others)), inf)
+        found += [t for t in rows_below(r, told) if at_once(r, t, REACH, REACH_MS) and t["line"] < end]
+    return found
 
 
 def _device(mismatch: Mapping[str, Any], told: Rows, legacy: Rows) -> str | None:
     """Return the function whose driver got no interrupt: that of the lines below, or of a legacy virtio device right above."""
-    above = legacy[bisect_right(legacy, _place(mismatch), key=_place) - 1 :][:1] if (mismatch["action"] or "").startswith("virtio") else []
+    above = rows_above(mismatch, legacy) if (mismatch["action"] or "").startswith("virtio") else []
     named = [*(r["bdf"] for r in told), *(v["bdf"] for v in above if near(v, mismatch, ABOVE, 0))]
     return next((full_bdf(bdf) for bdf in named if bdf), None)
 

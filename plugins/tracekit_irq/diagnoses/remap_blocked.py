@@ -1,7 +1,6 @@
 """IRQ-003: interrupt remapping dropped a message."""
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterator
 
 import polars as pl
@@ -19,6 +18,7 @@ from tracekit import (
     in_order,
     inconclusive,
     near,
+    rows_below,
     rows_where,
     times,
     witness,
@@ -167,10 +167,8 @@ def _of_one_word(faults: Rows) -> Rows:
 
 def _untold(status: Rows, faults: Rows) -> Rows:
     """Return the fault interrupts that no record of an access to memory explains, and that came for a record at all."""
-    places = [(f["source"], f["line"]) for f in faults]
-    pending = [s for s in status if s["status"] & RECORDS]
-    below = [faults[at : at + 1] for s in pending for at in [bisect_left(places, (s["source"], s["line"]))]]
-    return [s for s, first in zip(pending, below, strict=True) if not (first and near(s, first[0], NEAR))]
+    pending = (s for s in status if s["status"] & RECORDS)
+    return [s for s in pending if not any(near(s, f, NEAR) for f in rows_below(s, faults))]
 
 
 def _quiet(status: Rows, handlers: pl.DataFrame | None, calls: pl.DataFrame | None) -> Verdict | None:

@@ -1,13 +1,12 @@
 """IRQ-004: a vector came in that belongs to no irq."""
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
 
-from tracekit import Finding, Unchecked, Verdict, at, diagnosis, in_order, inconclusive, near, times
+from tracekit import Finding, Unchecked, Verdict, at, diagnosis, in_order, inconclusive, near, rows_below, times
 from tracekit_irq.evidence import Rows, shown, sorted_rows
 from tracekit_irq.thrown_away import thrown_away
 
@@ -132,16 +131,10 @@ def _printed_once(strays: Rows) -> Rows:
 
 def _states(strays: Rows, states: Rows) -> Rows:
     """Return the states of the irqs that had the vectors of strays, which Xen prints on the next line. Both are in order."""
-    found = []
+    found: Rows = []
     for s in strays:
-        place = bisect_left(states, _place(s), key=_place)
-        if place < len(states) and near(s, states[place], NEXT, 0) and states[place]["irq"] == ~s["irq"]:
-            found.append(states[place])
+        found += [x for x in rows_below(s, states) if near(s, x, NEXT, 0) and x["irq"] == ~s["irq"]]
     return found
-
-
-def _place(row: Mapping[str, Any]) -> tuple[str, int]:
-    return row["source"], row["line"]
 
 
 def _number(value: int | None, form: str = "d") -> str:

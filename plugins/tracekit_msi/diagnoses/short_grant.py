@@ -1,7 +1,6 @@
 """MSI-004: fewer vectors than asked, or none for want of them."""
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -32,6 +31,7 @@ from tracekit import (
     distinct,
     inconclusive,
     near,
+    rows_above,
     rows_where,
     span,
     subject_of,
@@ -208,7 +208,7 @@ def short_grant(
             ends,
             known,
             reasons,
-            Above(xen_irq_obtain_failed),
+            sorted(rows(xen_irq_obtain_failed), key=lambda r: (r["source"], r["line"])),
         ),
     ]
     findings += _untold(reasons, ends, {f.subject.label for f in findings})
@@ -227,19 +227,6 @@ def _unexplained(enables: pl.DataFrame | None, calls: pl.DataFrame | None) -> Ma
     """Return an enable, or a SET_IRQS that wires vectors, that failed with an errno which no other diagnosis explains."""
     failed = [*({**r, "what": "enable"} for r in rows_where(enables, unexplained)), *rows_where(calls, unexplained_call)]
     return {"what": "SET_IRQS", **failed[0]} if failed else None
-
-
-class Above:
-    """Xen's refusals of event channels, which a driver's own request of that irq follows."""
-
-    def __init__(self, refused: pl.DataFrame | None) -> None:
-        self.rows = sorted(rows(refused), key=lambda r: (r["source"], r["line"]))
-        self.places = [(r["source"], r["line"]) for r in self.rows]
-
-    def explains(self, row: Mapping[str, Any]) -> str | None:
-        """Return the code of the refusal that stands in the few lines above an irq that was refused."""
-        at = bisect_left(self.places, (row["source"], row["line"])) - 1
-        return "XEN-004" if row["what"] == "irq" and at >= 0 and near(self.rows[at], row, CHANNEL) else None
 
 
 def _from_enables(enables: pl.DataFrame, devices: pl.DataFrame | None) -> Iterator[Finding]:
@@ -331,7 +318,7 @@ def _fallbacks(fallbacks: pl.DataFrame | None, ends: Ends) -> Iterator[dict[str,
 
 
 def _from_refusals(
-    refusals: list[dict[str, Any]], ends: Ends, known: tuple[pl.DataFrame | None, ...], reasons: Reasons, above: Above
+    refusals: list[dict[str, Any]], ends: Ends, known: tuple[pl.DataFrame | None, ...], reasons: Reasons, channels: list[dict[str, Any]]
 ) -> Iterator[Finding]:
     """Yield refusals and short grants that drivers print in words of their own."""
     told = {who(r) for f in known for r in rows(f)}
@@ -357,8 +344,10 @@ def _from_refusals(
         advice = VFS if row["of_vfs"] else of_irq if row["what"] == "irq" else _advice(row["errno"], row["granted"])
         if row["errno"] == ENOSPC and row["granted"] is None and row["what"] == "vectors" and _several(row["text"]) and not row["of_vfs"]:
             advice = MULTI
+        of_xen = row["what"] == "irq" and any(near(c, row, CHANNEL) for c in rows_above(row, channels))
+        channel = "XEN-004" if of_xen else None
         taken = "IRQ-010" if row["what"] == "irq" and not dead and reasons.line_taken(row) else None
-        finding = replace(finding, severity="low" if works else None, advice=advice, explained_by=above.explains(row) or taken)
+        finding = replace(finding, severity="low" if works else None, advice=advice, explained_by=channel or taken)
         yield ends.of(row, finding if reason is None else _because(finding, reason))
 
 

@@ -1,6 +1,5 @@
 """VFIO-012: a device's line interrupt could not be set up for its guest."""
 
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +15,8 @@ from tracekit import (
     Verdict,
     diagnosis,
     distinct,
+    near,
+    rows_below,
     rows_where,
     span,
     subject_of,
@@ -104,12 +105,11 @@ def intx_setup_failed(
 
 def _with_options(told: list[dict[str, Any]], given_up: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return QEMU's refusals by the function of the option that they are about: their own, or one that is given up in the next lines."""
-    options = sorted((r["source"], r["line"], host_of(r["where"])) for r in given_up if host_of(r["where"]))
+    options = sorted((r for r in given_up if host_of(r["where"])), key=lambda r: (r["source"], r["line"]))
     named = []
     for r in told:
-        at = bisect_right(options, (r["source"], r["line"], ""))
-        source, line, bdf = options[at] if at < len(options) else (None, 0, None)
-        named.append({**r, "name": host_of(r["where"]) or (bdf if source == r["source"] and line - r["line"] <= BELOW else None)})
+        below = (host_of(o["where"]) for o in rows_below(r, options) if near(r, o, BELOW, 0))
+        named.append({**r, "name": host_of(r["where"]) or next(below, None)})
     return named
 
 
