@@ -1,4 +1,4 @@
-"""Lines of a call graph that no reader is about are counted and no more: accounts, tables of models and reports stay what they are."""
+"""Lines of a call graph or function trace that no reader is about are counted and no more: accounts, tables of models and reports stay what they are."""
 
 from copy import copy
 from dataclasses import replace
@@ -18,6 +18,9 @@ from tracekit.reading.source import discover
 
 SAMPLES = Path(__file__).parents[2] / "sample_traces"
 GRAPHS = sorted(p for p in SAMPLES.rglob("*.txt") if "fgraph" in str(p))
+FUNCTIONS = sorted(p for p in SAMPLES.rglob("*.txt") if "function-tracer" in str(p))
+IDLE = [*((path, "graph_leaf") for path in GRAPHS), *((path, "function_call") for path in FUNCTIONS)]
+NAMES = [path.parent.name for path, _ in IDLE]
 HEADS = {
     "plain": " 0)               |",
     "task": " 0)  qemu-kvm-777  |               |",
@@ -102,11 +105,11 @@ def test_idle_lines_are_counted_as_if_they_were_read(tmp_path: Path, engine: Eng
     assert {n: t.write_ndjson() for n, t in mine.tables.items()} == {n: t.write_ndjson() for n, t in all_of_it.tables.items()}
 
 
-@pytest.mark.parametrize("path", GRAPHS, ids=lambda path: path.parent.name)
-def test_models_and_findings_are_those_of_the_whole(path: Path, engine: Engine) -> None:
+@pytest.mark.parametrize(("path", "table"), IDLE, ids=NAMES)
+def test_models_and_findings_are_those_of_the_whole(path: Path, table: str, engine: Engine) -> None:
     options = Options(keep_tables=tuple(sorted({t for m in engine.models for t in m.emits()})))
     mine, all_of_it = (analyze([str(path)], options, e) for e in (engine, whole(engine)))
-    assert read(path, engine).tables["graph_leaf"].height < read(path, whole(engine)).tables["graph_leaf"].height
+    assert read(path, engine).tables[table].height < read(path, whole(engine)).tables[table].height
 
     def told(findings: tuple[Finding, ...]) -> list[object]:
         return [(f.code, f.grade, f.subject, f.evidence) for f in findings]
@@ -116,12 +119,11 @@ def test_models_and_findings_are_those_of_the_whole(path: Path, engine: Engine) 
     assert {n: t.write_ndjson() for n, t in mine.tables.items()} == {n: t.write_ndjson() for n, t in all_of_it.tables.items()}
 
 
-@pytest.mark.parametrize("path", GRAPHS, ids=lambda path: path.parent.name)
-def test_no_other_rule_reads_a_line_that_may_be_left_out(path: Path, engine: Engine) -> None:
-    names = [rule.name for rule, _ in engine.vocabulary.idle]
-    assert names == ["graph_leaf"]
-    lines = {name: set(table["line"]) for name, table in read(path, Engine.load(["*"])).tables.items()}
-    assert [n for n, own in lines.items() if n not in names and own & lines["graph_leaf"]] == []
+@pytest.mark.parametrize(("path", "table"), IDLE, ids=NAMES)
+def test_no_other_rule_reads_a_line_that_may_be_left_out(path: Path, table: str, engine: Engine) -> None:
+    assert sorted(rule.name for rule, _ in engine.vocabulary.idle) == ["function_call", "function_event", "graph_leaf"]
+    lines = {name: set(own["line"]) for name, own in read(path, Engine.load(["*"])).tables.items()}
+    assert [n for n, own in lines.items() if n != table and own & lines[table]] == []
 
 
 def test_a_table_that_is_asked_for_is_whole(tmp_path: Path, engine: Engine) -> None:
@@ -152,15 +154,15 @@ def test_a_row_that_any_reader_is_about_stays(tmp_path: Path, engine: Engine) ->
         return Registry([*engine.registry.plugins, Plugin("acme", "1", models=[model])]).looked_for(frozenset())
 
     assert "kfree" not in engine.registry.looked_for(frozenset())["graph_leaf"]
-    assert engine.registry.looked_for({"graph_leaf"}) == {}
+    assert set(engine.registry.looked_for({"graph_leaf"})) == {"function_call", "function_event"}
     assert with_model(Own)["graph_leaf"] == {"kfree", *engine.registry.looked_for(frozenset())["graph_leaf"]}
-    assert with_model(Every) == {}
+    assert "graph_leaf" not in with_model(Every)
     path = graph(tmp_path, HEADS["plain"])
     functions = read(path, with_words(engine, looked_for=with_model(Own))).tables["graph_leaf"]["function"].to_list()
     assert (functions.count("kfree"), functions.count("mutex_lock")) == (20, 1)
 
 
-@pytest.mark.parametrize(("literals", "idle_rules"), [(("kfree",), 1), ((), 0)])
+@pytest.mark.parametrize(("literals", "idle_rules"), [(("kfree",), 3), ((), 0)])
 def test_a_rule_of_others_may_read_a_leaf_too(engine: Engine, literals: tuple[str, ...], idle_rules: int) -> None:
     rules = engine.vocabulary.rules
     other = replace(rules["graph_exit"], name="acme", foreign=True, literals=literals)

@@ -1,8 +1,9 @@
-"""Idle lines: those of a large call graph whose row every reader of its table would pass over. They are counted, and neither peeled nor
-captured: most functions of a graph that was not filtered are of no interest, and the lines of these are most of it.
+"""Idle lines: those of a large call graph or function trace whose row every reader of its table would pass over. They are counted, and not
+peeled or captured: most functions of a graph that was not filtered are of no interest, and the lines of these are most of it.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -26,6 +27,10 @@ class Gone(NamedTuple):
     events: Mapping[str, int] = MappingProxyType({})
     envelopes: Mapping[str, int] = MappingProxyType({})
 
+    def with_others(self, others: "Gone") -> "Gone":
+        """Return both together."""
+        return Gone(*(Counter(own) + Counter(other) for own, other in zip(self, others, strict=True)))
+
 
 def without_idle(lines: pl.DataFrame, layout: Layout, vocabulary: Vocabulary) -> tuple[pl.DataFrame, Gone]:
     """Return the clean lines of a piece that are not idle, and what is counted of the others. One idle line of each rule stays: it shows
@@ -34,7 +39,7 @@ def without_idle(lines: pl.DataFrame, layout: Layout, vocabulary: Vocabulary) ->
     Saves 45 % of a function graph.
     """
     envelope = layout.sole
-    if envelope is None or not layout.dense or lines.height <= SMALL_SOURCE or "line_end" in lines.columns:
+    if envelope is None or not (layout.dense or layout.trace) or lines.height <= SMALL_SOURCE or "line_end" in lines.columns:
         return lines, Gone()
     found = {rule.name: _idle(lines["text"], envelope, rule, texts) for rule, texts in vocabulary.idle}
     events = {name: len(rows) for name, rows in found.items() if len(rows)}

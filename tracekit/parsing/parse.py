@@ -244,9 +244,9 @@ def _sift(piece: _Piece, vocabulary: Vocabulary) -> list[_Seen]:
         return [seen]
     marks = piece.layout.marks(seen.lines["text"], constant(False, seen.lines.height)).filter(~seen.which)
     framed = int(marks["frames"].sum())
-    gone = Gone(+Counter({"frame": framed, "text": marks.height - framed}), envelopes=piece.layout.envelope_counts(marks))
+    more = Gone(+Counter({"frame": framed, "text": marks.height - framed}), envelopes=piece.layout.envelope_counts(marks))
     own = seen.survivors.with_columns(pl.col("text") + "")  # a copy, so that the piece need not stay in memory
-    return [_Seen(replace(piece, lines=own, data=b""), own, own, gone=gone)]
+    return [_Seen(replace(piece, lines=own, data=b""), own, own, gone=seen.gone.with_others(more))]
 
 
 def _work(pieces: Sequence[_Piece], vocabulary: Vocabulary) -> list[_Part]:
@@ -269,13 +269,13 @@ def _look(piece: _Piece, vocabulary: Vocabulary) -> _Seen:
     lines, layout = piece.lines, piece.layout
     if layout.noise:
         lines = lines.with_columns(layout.clean(lines["text"]).alias("text"))
+    lines, gone = (lines, Gone()) if piece.data else without_idle(lines, layout, vocabulary)
     text = lines["text"]
     if layout.dense or len(text) <= SMALL_SOURCE:
-        lines, gone = without_idle(lines, layout, vocabulary)
         return _Seen(piece, lines, lines[["line", "text"]], gone=gone)
     cut = None if piece.data else layout.cut(text)
     which = _sought(text, cut, vocabulary) if cut else _finder(layout, vocabulary).find(text, piece.data)
-    return _Seen(piece, lines, lines[["line", "text"]].filter(which), which, cut)
+    return _Seen(piece, lines, lines[["line", "text"]].filter(which), which, cut, gone)
 
 
 def _sought(text: pl.Series, cut: Cut, vocabulary: Vocabulary) -> pl.Series:

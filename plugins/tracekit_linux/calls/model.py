@@ -7,7 +7,7 @@ from zlib import crc32
 import polars as pl
 
 from tracekit import ENVELOPE, Inputs, Model, Row, Table, rows_of
-from tracekit_linux.calls import perf_trace
+from tracekit_linux.calls import function_trace, perf_trace
 from tracekit_linux.calls.few import Few, makes_calls
 from tracekit_linux.calls.functions import FUNCTIONS, normal_returns
 from tracekit_linux.calls.pairing import RETURN, Pairing
@@ -18,6 +18,7 @@ from tracekit_linux.operations.tree import by_source
 from tracekit_linux.tables import CALLS
 
 ARGS = CALLS.schema["args"]
+OTHERS = (*perf_trace.NEEDS, *function_trace.NEEDS)  # what is read as if ftrace had printed it of probes
 _AT_THE_END = 1 << 31  # stands for the row that closes what is open at the end of the recording
 FEW = 700  # rows up to which a loop is sooner done than columns are made
 
@@ -26,18 +27,20 @@ class Calls(Model):
     """Pairs and nests calls: a stack a lane; a lane is a task, else a CPU of a function graph, else the source."""
 
     tables: ClassVar[tuple[Table, ...]] = (CALLS,)
-    needs = (*KINDS, *perf_trace.NEEDS)
+    needs = (*KINDS, *OTHERS)
     across = ("kprobe_definition", "kallsyms_symbol")
-    looks_for: ClassVar[Mapping[str, tuple[str, ...]]] = {"graph_leaf": tuple(FUNCTIONS)}  # `merged` leaves out the others
+    looks_for: ClassVar[Mapping[str, tuple[str, ...]]] = dict.fromkeys(
+        ("graph_leaf", *function_trace.NEEDS), tuple(FUNCTIONS)
+    )  # `merged` leaves out the others
 
     def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
         """Emit the calls of all sources of the stream; each place is taken from the row where the call began."""
-        if not tables.height(*perf_trace.NEEDS) and tables.height(*KINDS) <= FEW:
+        if not tables.height(*OTHERS) and tables.height(*KINDS) <= FEW:
             names = Names(tables, few=True)
             for told in _by_source(tables):
                 self._emit_few(told, names)
             return
-        frames = perf_trace.as_traced(tables)
+        frames = function_trace.as_traced(perf_trace.as_traced(tables))
         names = Names(frames)
         for frame in by_source(merged(frames)):
             if frame.height <= FEW:

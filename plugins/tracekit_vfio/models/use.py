@@ -8,7 +8,8 @@ import polars as pl
 
 from tracekit import Inputs, Row
 
-NEEDS = ("irq_handler_entry", "graph_entry", "graph_leaf")
+TRACED = ("graph_entry", "graph_leaf", "function_call", "function_event")  # tables with the functions that ran
+NEEDS = ("irq_handler_entry", *TRACED)
 HANDLER = "vfio_msihandler"
 MOST = 1_000_000  # runs that are looked at for all windows whose vectors were enabled before the recording
 # vfio-msix[3](0000:00:08.0)
@@ -45,7 +46,7 @@ def _few_entries(tables: Inputs) -> Iterator[Entry]:
         if row.name is not None and row.name.startswith("vfio-msi"):
             m = re.search(NAME, row.name)
             yield Entry(row.source, row.line, row.irq, int(m[1]) if m else None, m[2] if m else None)
-    for table in ("graph_entry", "graph_leaf"):
+    for table in TRACED:
         yield from (Entry(row.source, row.line, None, None, None) for row in tables.rows(table) if row.function == HANDLER)
 
 
@@ -96,7 +97,7 @@ def _entries(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
             .with_columns(named.alias("of"))
             .select("source", "line", "irq", pl.col("of").struct[0].cast(pl.Int64).alias("vector"), pl.col("of").struct[1].alias("who"))
         )
-    for table in ("graph_entry", "graph_leaf"):
+    for table in TRACED:
         if (graph := tables.get(table)) is not None:
             unknown = [pl.lit(None, pl.Int64).alias("irq"), pl.lit(None, pl.Int64).alias("vector"), pl.lit(None, pl.String).alias("who")]
             frames.append(graph.filter(pl.col("function") == HANDLER).select("source", "line", *unknown))

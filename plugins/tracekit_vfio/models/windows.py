@@ -71,7 +71,7 @@ class Windows(Model):
 
     tables: ClassVar[tuple[Table, ...]] = (WINDOWS, REFUSALS)
     needs: ClassVar[tuple[str, ...]] = (*FILLING, *recorded.NEEDS)
-    looks_for: ClassVar[Mapping[str, tuple[str, ...]]] = {"graph_leaf": (use.HANDLER,)}
+    looks_for: ClassVar[Mapping[str, tuple[str, ...]]] = dict.fromkeys(("graph_leaf", "function_call", "function_event"), (use.HANDLER,))
 
     def __init__(self) -> None:
         super().__init__()
