@@ -8,8 +8,7 @@ import polars as pl
 
 from tracekit import Inputs, Row
 
-TRACED = ("graph_entry", "graph_leaf", "function_call", "function_event")  # tables with the functions that ran
-NEEDS = ("irq_handler_entry", *TRACED)
+NEEDS = ("irq_handler_entry", "calls")
 HANDLER = "vfio_msihandler"
 MOST = 1_000_000  # runs that are looked at for all windows whose vectors were enabled before the recording
 # vfio-msix[3](0000:00:08.0)
@@ -17,7 +16,7 @@ NAME = r"^vfio-msix?\[([0-9]{1,4})\]\(([0-9a-fA-F:.]+)\)$"
 
 
 class Entry(NamedTuple):
-    """One run of VFIO's handler; the last three are null where only the function was traced."""
+    """One run of VFIO's handler; the last two are null where only the function was traced, then the irq is one of its arguments."""
 
     source: str
     line: int
@@ -46,8 +45,10 @@ def _few_entries(tables: Inputs) -> Iterator[Entry]:
         if row.name is not None and row.name.startswith("vfio-msi"):
             m = re.search(NAME, row.name)
             yield Entry(row.source, row.line, row.irq, int(m[1]) if m else None, m[2] if m else None)
-    for table in TRACED:
-        yield from (Entry(row.source, row.line, None, None, None) for row in tables.rows(table) if row.function == HANDLER)
+    for row in tables.rows("calls"):
+        if row.function == HANDLER:
+            irq = next((a["value"] for a in row.args if a["name"] == "irq"), None)
+            yield Entry(row.source, row.line, irq, None, None)
 
 
 def _lies_before(e: Entry, disable: Row, w: Mapping[str, Any]) -> bool:
@@ -88,7 +89,7 @@ def with_use(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame], several:
 
 
 def _entries(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return each run of VFIO's handler: source, line, irq, vector, bdf (the last three null where only the function was traced)."""
+    """Return each run of VFIO's handler: source, line, irq, vector, bdf (the last two null where only the function was traced)."""
     frames = []
     if (events := tables.get("irq_handler_entry")) is not None:
         named = pl.col("name").str.extract_groups(NAME)
@@ -97,10 +98,11 @@ def _entries(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
             .with_columns(named.alias("of"))
             .select("source", "line", "irq", pl.col("of").struct[0].cast(pl.Int64).alias("vector"), pl.col("of").struct[1].alias("who"))
         )
-    for table in TRACED:
-        if (graph := tables.get(table)) is not None:
-            unknown = [pl.lit(None, pl.Int64).alias("irq"), pl.lit(None, pl.Int64).alias("vector"), pl.lit(None, pl.String).alias("who")]
-            frames.append(graph.filter(pl.col("function") == HANDLER).select("source", "line", *unknown))
+    if (calls := tables.get("calls")) is not None:
+        irq = pl.col("args").list.filter(pl.element().struct["name"] == "irq").list.first().struct["value"]
+        of_handler = calls.filter(pl.col("function") == HANDLER)
+        unknown = (pl.lit(None, pl.Int64).alias("vector"), pl.lit(None, pl.String).alias("who"))
+        frames.append(of_handler.select("source", "line", irq.alias("irq"), *unknown))
     schema = {"source": pl.String, "line": pl.Int64, "irq": pl.Int64, "vector": pl.Int64, "who": pl.String}
     return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
 

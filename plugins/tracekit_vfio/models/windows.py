@@ -1,6 +1,6 @@
 """Pairs of disable and enable of opened VFIO devices: which were growths, and which vectors were in use."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -71,7 +71,6 @@ class Windows(Model):
 
     tables: ClassVar[tuple[Table, ...]] = (WINDOWS, REFUSALS)
     needs: ClassVar[tuple[str, ...]] = (*FILLING, *recorded.NEEDS)
-    looks_for: ClassVar[Mapping[str, tuple[str, ...]]] = dict.fromkeys(("graph_leaf", "function_call", "function_event"), (use.HANDLER,))
 
     def __init__(self) -> None:
         super().__init__()

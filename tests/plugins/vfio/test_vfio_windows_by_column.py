@@ -122,6 +122,23 @@ def test_a_handler_without_a_name_is_of_the_only_vector_of_the_only_device(old: 
 
 
 @pytest.mark.usefixtures("way")
+@pytest.mark.parametrize(
+    "text", ["h: (vfio_msihandler+0x0/0x20) irq=57", "h: (vfio_msihandler+0x0/0x20)", "vfio_msihandler <-__handle_irq_event_percpu"]
+)
+def test_a_probe_or_the_function_tracer_shows_the_handler_too(text: str) -> None:
+    t, at = grown(lambda t: [t.line(text, "<idle>-0"), t.line(text, "qemu-kvm-811")])
+    w = last(str(t))
+    assert (w["in_use"], w["handlers"]) == ([used(0, *at)], True)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize(("irq", "mine"), [(57, True), (80, False)])
+def test_a_probed_irq_tells_whose_handler_it_is(irq: int, mine: bool) -> None:
+    t, at = grown(lambda t: [t.line(f"h: (vfio_msihandler+0x0/0x20) irq={irq}", "<idle>-0")], ahead=second)
+    assert last(str(t))["in_use"] == [used(0, at[0])] * mine
+
+
+@pytest.mark.usefixtures("way")
 def test_vectors_without_and_with_a_name_stand_apart() -> None:
     t, at = grown(lambda t: [nameless(t), handler(t, 1), handler(t, 0), nameless(t)], old=2)
     assert last(str(t))["in_use"] == [used(None, at[0], at[3]), used(0, at[2]), used(1, at[1])]
