@@ -85,11 +85,8 @@ def _finding(reports: Sequence[Mapping[str, Any]], devices: pl.DataFrame | None)
     what = {"warning": f"WARNING{place}", "oops": f"{_oops(r['what'])}{place}", "bare": ""}[r["kind"]]
     file = ", a file of the MSI core" if r["msi_function"] == CORE else f", with {r['msi_function']} on its stack"
     stack = "" if r["function"] == r["msi_function"] else file
-    told = (
-        f"the kernel reports: {what}{stack}{failed}"
-        if what
-        else f"a call trace has {r['msi_function']} on its stack; its head was not read"
-    )
+    cut = "the CPU stood in {} and the kernel reported it" if r["function"] == r["msi_function"] else "a call trace has {} on its stack"
+    told = f"the kernel reports: {what}{stack}{failed}" if what else f"{cut.format(r['msi_function'])}; its head was not read"
     subject = subject_of_report(r, devices)
     return Finding(
         summary=told + (": an interrupt of a passed-through device was lost" if lost else ""),

@@ -14,8 +14,8 @@ MSI_CODE = re.compile(
     r"|(?:pci_)?free_msi_irqs|pci_(?:alloc|free)_irq_vectors|(?:arch|default|native|x86|hv|iommu_dma)_\w*msi"
     r"|vfio_msi_|xen_\w*msi|xen_free_irq|irq_startup)"
 )
-# Files of the MSI core, in the head of a report: `at drivers/pci/msi.c:1272`, `drivers/pci/msi/msi.c:376!`.
-MSI_FILE = re.compile(r"(?:^|\bat )(?:drivers/pci/msi(?:/\w+)?|kernel/irq/msi)\.[ch]:[0-9]+")
+# Files of the MSI core, in the head of a report: `at drivers/pci/msi.c:1272`, `/build/linux-3.13.0/drivers/pci/msi/msi.c:376!`.
+MSI_FILE = re.compile(r"(?:^|\bat |/)(?:drivers/pci/msi(?:/\w+)?|kernel/irq/msi)\.[ch]:[0-9]+")
 # An interrupt handler of VFIO: it signals an eventfd and nothing else, so it is the cause only where signalling it warns.
 HANDLER = re.compile(r"^vfio_\w*(?:handler|eventfd)$")
 SIGNAL = re.compile(r"^eventfd_signal")
@@ -102,8 +102,9 @@ class KernelReports(Model):
 
     def on_cpu_position(self, e: Row) -> None:
         report = self._at(e)
-        if report is None and e.function is not None and SIGNAL.match(e.function):
-            self.stood[e.source] = e
+        if report is None and e.function is not None and (SIGNAL.match(e.function) or MSI_CODE.match(e.function)):
+            before = self.stood.get(e.source)  # of one report the return address comes second
+            self.stood[e.source] = before if before is not None and near(before, e, REACH, REACH_MS) else e
         if report is not None and not report.traced:
             report.position = report.position or e
             report.function = report.function or e.function
@@ -119,6 +120,8 @@ class KernelReports(Model):
             report = self._begin(Report(e, None, "bare", traced=True))
             if stood is not None and near(stood, e, REACH, REACH_MS):
                 report.position, report.function = stood, stood.function
+                if MSI_CODE.match(stood.function):
+                    self._seen(report, stood.function, stood)
 
     def on_call_frame(self, e: Row) -> None:
         report = self._at(e)

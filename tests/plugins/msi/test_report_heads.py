@@ -14,6 +14,11 @@ def log(*messages: str) -> str:
     [
         ("Kernel BUG at drivers/pci/msi.c:910", "BUG at drivers/pci/msi.c:910, a file of the MSI core", "high"),
         ("kernel BUG at drivers/pci/msi/msi.c:376!", "BUG at drivers/pci/msi/msi.c:376, a file of the MSI core", "high"),
+        (
+            "kernel BUG at /build/linux-b5/linux-3.13.0/drivers/pci/msi.c:9!",
+            "BUG at /build/linux-b5/linux-3.13.0/drivers/pci/msi.c:9, a file of the MSI core",
+            "high",
+        ),
         ("BUG: warning at drivers/pci/msi.c:680/pci_enable_msi()", "WARNING, a file of the MSI core", "medium"),
         ("WARNING: CPU: 4 PID: 7 at drivers/pci/msi.c:1272 pci_irq_get_affinity+0x66/0x80", "WARNING in pci_irq_get_affinity", "medium"),
     ],
@@ -29,6 +34,43 @@ def test_a_handler_that_was_still_requested() -> None:
     (found,) = findings(held)
     assert found.summary == "the kernel reports: BUG at drivers/pci/msi.c:376 in free_msi_irqs"
     assert found.advice.startswith("A driver gave up its vectors while a handler was still requested")
+
+
+# How x86 kernels say where the CPU stood: up to 4.10, since, and of 32 bits; up to 4.8 a line about the task stands above it.
+@pytest.mark.parametrize(
+    "position",
+    [
+        "RIP: 0010:[<ffffffff8139c2d1>]  [<ffffffff8139c2d1>] {}",
+        "RIP: e030:[<ffffffff8139c2d1>] [<ffffffff8139c2d1>] {}",
+        "RIP: 0010:{}",
+        "EIP is at {}",
+        "EIP: {}",
+    ],
+)
+def test_where_the_cpu_stood_in_a_report_of_x86(position: str) -> None:
+    head, task = "kernel BUG at mm/place.c:376!", "task: ffff88046b5317f0 ti: ffff880465b48000 task.ti: ffff880465b48000"
+    (found,) = findings(log(head, task, position.format("free_msi_irqs+0x8c/0x1a0")))
+    assert found.summary == "the kernel reports: BUG at mm/place.c:376 in free_msi_irqs"
+    assert [e.line for e in found.evidence] == [1, 3]
+    assert findings(log(head, task, position.format("free_irq+0x8c/0x1a0"))) == []
+
+
+def test_a_dump_of_tasks_is_none() -> None:
+    dump = "task:kworker/2:1H    state:D stack:0     pid:171   tgid:171   ppid:2      flags:0x00004000"
+    assert findings(log(dump, "Call Trace:", " pci_msix_shutdown+0x3d/0x50")) == []
+
+
+def test_a_report_without_its_head_tells_where_the_cpu_stood() -> None:
+    stood, trace = "RIP: 0010:msi_set_affinity+0x278/0x330", ("Call Trace:", " irq_do_set_affinity+0x55/0x120")
+    (found,) = findings(log(stood, *trace))
+    assert (found.code, found.grade, found.severity) == ("MSI-009", "probable", "medium")
+    assert found.summary == "the CPU stood in msi_set_affinity and the kernel reported it; its head was not read"
+    assert [e.line for e in found.evidence] == [1]
+    assert findings(log(stood)) == []  # no report at all
+    assert findings(log(stood.replace("msi_set_affinity", "apic_set_affinity"), *trace)) == []
+    assert findings(log("NMI backtrace for cpu 3", stood, *trace)) == []
+    arm = log("pc : readl_relaxed+0x278/0x330", "lr : msi_set_mask_bit+0x34/0x90", *trace)
+    assert [f.values["msi_function"] for f in findings(arm)] == ["msi_set_mask_bit"]
 
 
 def test_a_lock_chain_without_its_head_is_no_report() -> None:
