@@ -21,6 +21,8 @@ HANDLER = re.compile(r"^vfio_\w*(?:handler|eventfd)$")
 SIGNAL = re.compile(r"^eventfd_signal")
 NEAREST = 3  # frames from the top in which that handler stands
 CORE = "the MSI core"  # where no function is told
+# A CPU or a pool that hangs: it says where, not what broke.
+HANGS = re.compile(r"(?:soft|workqueue) lockup")
 # The tracer itself, warned about by its own code.
 TRACER = re.compile(r"^(?:prepare_ftrace_return|trace_recursion|trace_test_and_set_recursion|ftrace_)")
 # What prints a stack, and what calls it for a report of the kernel's own.
@@ -92,7 +94,9 @@ class KernelReports(Model):
         if report is not None and report.kind == "oops" and not report.traced:
             report.last = e
             return  # BUG, Oops and panic are lines of one report
-        self._begin(Report(e, e, "warning" if (e.what or "").startswith("warning at ") else "oops"))  # the former up to 2.6.20
+        what = e.what or ""
+        kind = "other" if HANGS.match(what) else "warning" if what.startswith("warning at ") else "oops"  # a warning: up to 2.6.20
+        self._begin(Report(e, e, kind))
 
     def on_lockdep_report(self, e: Row) -> None:
         self._begin(Report(e, e, "other"))

@@ -55,9 +55,24 @@ def test_where_the_cpu_stood_in_a_report_of_x86(position: str) -> None:
     assert findings(log(head, task, position.format("free_irq+0x8c/0x1a0"))) == []
 
 
-def test_a_dump_of_tasks_is_none() -> None:
-    dump = "task:kworker/2:1H    state:D stack:0     pid:171   tgid:171   ppid:2      flags:0x00004000"
-    assert findings(log(dump, "Call Trace:", " pci_msix_shutdown+0x3d/0x50")) == []
+@pytest.mark.parametrize(
+    "head",
+    [
+        "task:kworker/2:1H    state:D stack:0     pid:171   tgid:171   ppid:2      flags:0x00004000",
+        "BUG: soft lockup - CPU#2 stuck for 23s! [modprobe:171]",
+        "NMI watchdog: BUG: soft lockup - CPU#2 stuck for 23s! [modprobe:171]",
+        "watchdog: BUG: soft lockup - CPU#2 stuck for 26s! [modprobe:171]",
+        "NMI watchdog: Watchdog detected hard LOCKUP on cpu 2",
+        "INFO: rcu_sched self-detected stall on CPU { 2}  (t=15000 jiffies g=171 c=170 q=9)",
+        "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+        "BUG: workqueue lockup - pool cpus=2 node=0 flags=0x0 nice=0 stuck for 41s!",
+        "SysRq : Show Blocked State",
+        "sysrq: Show State",
+    ],
+)
+def test_a_dump_of_what_hangs_is_none(head: str) -> None:
+    stood = "RIP: 0010:[<ffffffff8139c2d1>]  [<ffffffff8139c2d1>] pci_msix_shutdown+0x8c/0x1a0"
+    assert findings(log(head, stood, "Call Trace:", " [<ffffffff8139c3f1>] pci_disable_msix+0x3d/0x50")) == []
 
 
 def test_a_report_without_its_head_tells_where_the_cpu_stood() -> None:
