@@ -54,7 +54,10 @@ OF_VFS = re.compile(r"\b(?-i:V[Ff]s?|vfs?)\b|\bSR-?IOV\b|\bvirtual functions?\b"
 HARMLESS = re.compile(r"\b(?:vectors?|interrupts?|irqs?|MSI(?:-?X)?) (?:is |are )?(?:ok(?:ay)?|fine|harmless|no problem)\b", re.IGNORECASE)
 # A parameter as it is set, no error: `no of cores: 64, max_msix_vectors: -1`
 SETTING = re.compile(r"\bmax\w*: ?-1\b", re.IGNORECASE)
-OTHERS = (OTHER_PART, SETTING, CHOICE, HARMLESS)
+# `Couldn't register serial port d050, irq 17, type 0, error -28`: what is refused is the port, of which there are as many as
+# `8250.nr_uarts` says; its irq is told beside it.
+PORT = re.compile(r"\b(?:regist\w+|add\w*|creat\w+|alloc\w*) (?:[a-z]\w* ){0,2}port\b(?! (?:irq|interrupt|msi))", re.IGNORECASE)
+OTHERS = (OTHER_PART, SETTING, CHOICE, HARMLESS, PORT)
 LONGEST = 500  # characters of a sentence: on runs of its words an expression takes more than linear time
 # `request_irq for queue 3`, `request MSI irq 45`; not `request irq vectors`, which allocates them
 REQUESTS = re.compile(r"(?:request|regist(?:er|ration))\w*[ _](?:[\w#/-]+ ){0,2}?(?:of )?(?:irqs?|interrupts?)\b(?! vector)", re.IGNORECASE)

@@ -42,7 +42,7 @@ from tracekit_msi.refusal_ends import SAME_PROBE, Ends, placed, rows, who
 # Errnos with a diagnosis of their own (MSI-001, MSI-006, MSI-007, VEC-*), and the one of a function that has no MSI-X.
 OF_ENABLES = (ERANGE, ENOSPC, ENOMEM, ENOTSUPP, ENODEV, EINVAL)
 OF_CALLS = (ERANGE, ENOSPC, EINVAL, ENOTTY, EBADF)  # MSI-001, VEC-*, VFIO-005 or harmless, VFIO-007
-NOT_THERE = (ENOENT, ENXIO, ENODEV, EOPNOTSUPP)  # perhaps the function or its bus has no MSI at all
+NOT_THERE = (ENOENT, ENXIO, ENODEV, ENOSYS, EOPNOTSUPP)  # perhaps the function or its bus has no MSI at all
 RECORD = "kprobe and kretprobe on pci_alloc_irq_vectors_affinity (min, max, $retval) and on pci_msix_vec_count"
 CHANNEL = 3  # lines from Xen's refusal of an event channel to the driver's word about the irq
 VFS = (
@@ -165,6 +165,8 @@ def short_grant(
     driver_irq_refused: pl.DataFrame | None = None,
     driver_irq_fallback: pl.DataFrame | None = None,
     driver_vectors_used: pl.DataFrame | None = None,
+    net_link_up: pl.DataFrame | None = None,
+    msi_off: pl.DataFrame | None = None,
     driver_probe_failed: pl.DataFrame | None = None,
     kernel_panic: pl.DataFrame | None = None,
     irq_oneshot_missing: pl.DataFrame | None = None,
@@ -181,9 +183,10 @@ def short_grant(
     What it finds: an enable that returns fewer vectors than its maximum while the table is larger; -28 for a range of counts, because
     fewer than the minimum could be had; a positive result of SET_IRQS; a driver's own line that says so, in known words (proven) or
     found by its structure: probable with an errno or when the driver gives up after it (severity high), else possible; low where the
-    driver goes on with fewer, with another kind, or gets vectors at a later try. Of VFs: the device's own budget. An irq that the irq
-    core refused, or that is none since the INT pin has no route, with the driver that gave up for it. A panic is its effect (critical)
-    only if it is about interrupts, or about the root device, which may be behind the device.
+    driver goes on with fewer, with another kind, gets vectors at a later try, its link comes up, or the whole machine has no MSI. Of
+    VFs: the device's own budget. An irq that the irq core refused, or that is none since the INT pin has no route, with the driver that
+    gave up for it. A panic is its effect (critical) only if it is about interrupts, or about the root device, which may be behind the
+    device.
     Why it matters: queues share vectors or do not work; a client may give up.
     Stays quiet when: the number granted is the table's size (the normal clamp), the table's size is not known, a driver's trouble is
     memory (-12) or a probe that is put off (-517), or an irq is what was refused with -28 (VEC-001). Another irq that was refused is
@@ -194,7 +197,7 @@ def short_grant(
     References: Linux drivers/pci/msi/msi.c, __pci_enable_msix_range(); drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_enable();
     kernel/irq/manage.c, __setup_irq(); drivers/acpi/pci_irq.c, acpi_pci_irq_enable(); arch/x86/pci/irq.c, pirq_enable_irq().
     """
-    ends = Ends(driver_probe_failed, kernel_panic, driver_vectors_used)
+    ends = Ends(driver_probe_failed, kernel_panic, driver_vectors_used, net_link_up, msi_off)
     reasons = Reasons(
         irq_oneshot_missing, irq_setup_refused, irq_trigger_failed, pci_line_unrouted, driver_probe_failed, irq_flags_mismatch
     )
@@ -269,7 +272,8 @@ def _from_drivers(refused: list[dict[str, Any]], reduced: pl.DataFrame | None, e
         plain = several.get(label)
         multi = plain is not None and near(row, plain, SAME_PROBE) and _number(plain["ret"]) == ENOSPC
         finding = _by_driver(row, label, f"refused{error}", {"asked": row["asked"], "ret": row["ret"]})
-        yield ends.of(row, replace(finding, advice=MULTI if multi else _advice(_number(row["ret"]), None)))
+        finding = replace(finding, advice=MULTI if multi else _advice(_number(row["ret"]), None))
+        yield ends.of(row, replace(finding, severity="low") if _number(row["ret"]) in NOT_THERE else finding)
     for label, row in _first([r for r in rows(reduced) + fewer_told if fewer(r["granted"], r["asked"])]).items():
         values = {"asked": row["asked"], "granted": row["granted"]}
         yield ends.of(row, _by_driver(row, label, f"reduced to {row['granted']}", values))
@@ -341,8 +345,9 @@ def _from_refusals(
             {k: row[k] for k in ("errno", "asked", "granted", "falls_back", "of_vfs")},
         )
         of_irq = NONE_FOUND if _has_none(row) else IRQ
-        advice = VFS if row["of_vfs"] else of_irq if row["what"] == "irq" else _advice(row["errno"], row["granted"])
-        if row["errno"] == ENOSPC and row["granted"] is None and row["what"] == "vectors" and _several(row["text"]) and not row["of_vfs"]:
+        errno = ends.errno(row)
+        advice = VFS if row["of_vfs"] else of_irq if row["what"] == "irq" else _advice(errno, row["granted"])
+        if errno == ENOSPC and row["granted"] is None and row["what"] == "vectors" and _several(row["text"]) and not row["of_vfs"]:
             advice = MULTI
         of_xen = row["what"] == "irq" and any(near(c, row, CHANNEL) for c in rows_above(row, channels))
         channel = "XEN-004" if of_xen else None

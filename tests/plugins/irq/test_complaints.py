@@ -169,6 +169,8 @@ ORDINARY = [
     "qep 0000:42:00.0: creating 8 queues, 4 vectors, insufficient irq vectors ok",
     "serial8250: ttyS1: unable to request irq, polling",
     "serial8250: ttyS1: failed to request irq 4 (-16), falling back to polling",
+    "serial 0000:04:00.0: Couldn't register serial port e030, irq 18, type 0, error -28",
+    "parport_serial 0000:04:00.0: failed to add port 2, irq 18: -28",
     "iichid3: Interrupt setup failed. Fallback to sampling",
     "msi_ec: Failed to enable MSI shift mode (err=-22)",
     "msi-wmi: Failed to enable MSI hotkeys: -22",

@@ -125,6 +125,7 @@ LINES = {
     "driver_tx_timeout": "bnxt_en 0000:17:00.0 ens1f0: TX timeout detected, starting reset task!",
     "driver_response_unheard": "bnxt_en 0000:17:00.0 ens1f0: Resp cmpl intr err msg: 0x51",
     "pciehp_command_unheard": "pciehp 0000:00:1c.4:pcie04: Timeout on hotplug command 0x1038 (issued 1004 msec ago)",
+    "net_link_up": "atl1 0000:02:00.0: eth0 link is up 100 Mbps full duplex",
     "pcie_irq_refused": "pcieport 0000:00:1c.0: AER: request AER IRQ 39 failed",
     "driver_vf_vectors": "mlx5_core 0000:07:00.0: failed to set MSI-X vector counts VF 2, err -28",
     "ath_response_polled": "ath11k_pci 0000:00:06.0: failed to receive control response completion, polling..",
