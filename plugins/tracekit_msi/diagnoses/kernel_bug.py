@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, diagnosis, distinct, span, times
+from tracekit_msi.models.kernel_reports import CONTROLLER, MSI_CODE
 
 CORE = "the MSI core"  # where a file tells, and no function
 RECORD = "the kernel log with the whole report, from its head to the end of its call trace"
@@ -15,6 +16,11 @@ CAUSE = Unchecked(
     "why the enable or free failed", "kprobes on __pci_enable_msix_range and msi_insert_desc with $retval, or the lines before the report"
 )
 ADVICE = "Look for the reason of the failure first (refused index, no vectors); else update the kernel, or report it with its trace."
+OF_CONTROLLER = (
+    "The driver of the interrupt controller, which makes interrupts of the devices' messages, reports this: see what it was at (a CPU that "
+    "starts, memory for its tables, a vector that moves), and whether devices still interrupt; update the kernel, or report it."
+)
+ARRIVE = Unchecked("whether the devices' interrupts arrive", "/proc/interrupts, twice")
 FREES = re.compile(r"(?:pci_)?free_msi_irqs$|pci_disable_msix?$|pci_free_irq_vectors$")  # BUG_ON(irq_has_action())
 HANDLER = re.compile(r"vfio_\w*(?:handler|eventfd)$")  # it stands in the table only where eventfd_signal() below it warns
 DROPPED = (
@@ -53,8 +59,9 @@ def kernel_bug(
     """The kernel reports an error of its own (WARNING, BUG, Oops) in its MSI code.
 
     What it finds: a report whose place, or one of whose first ten reliable frames, is a function of the MSI core, an MSI irq domain, or
-    VFIO's or Xen's MSI code; or whose head names a file of the MSI core. A WARNING in eventfd_signal() that a handler of VFIO called: that
-    interrupt was not given to the guest. Low: an irq that is freed and was not held, a handler that switches interrupts on.
+    VFIO's or Xen's MSI code; whose place is in a controller of MSIs (ITS, IMSIC, those of host bridges); or whose head names a file of
+    the MSI core. A WARNING in eventfd_signal() that a handler of VFIO called: that interrupt was not given to the guest. Low: an irq that
+    is freed and was not held, a handler that switches interrupts on.
     Why it matters: after an Oops or BUG the device, or the machine, is lost; a WARNING on an error path marks that an enable
     or a free failed.
     Stays quiet when: such a function stands only in a lock chain, behind a question mark, beyond the tenth frame, in the dump of a task
@@ -94,7 +101,7 @@ def _finding(reports: Sequence[Mapping[str, Any]], devices: pl.DataFrame | None)
         subject=subject,
         severity="high" if r["kind"] == "oops" or lost else "medium",
         evidence=distinct(e for w in reports[:4] for e in _evidence(w)),
-        unchecked=(HOW_MANY,) if lost else {"warning": (CAUSE,), "bare": (HEAD,)}.get(r["kind"], ()),
+        unchecked=(HOW_MANY,) if lost else _unchecked(r),
         values={
             "kind": r["kind"],
             "function": r["function"],
@@ -112,9 +119,22 @@ def dropped(r: Mapping[str, Any]) -> bool:
     return r["kind"] != "oops" and HANDLER.match(r["msi_function"]) is not None
 
 
+def of_controller(r: Mapping[str, Any]) -> bool:
+    """Return whether a report stands in the driver of a controller, and in no code of the MSI core."""
+    return CONTROLLER.match(r["msi_function"]) is not None and MSI_CODE.match(r["msi_function"]) is None
+
+
+def _unchecked(r: Mapping[str, Any]) -> tuple[Unchecked, ...]:
+    if of_controller(r):
+        return (ARRIVE,)
+    return {"warning": (CAUSE,), "bare": (HEAD,)}.get(r["kind"], ())
+
+
 def _advice(r: Mapping[str, Any]) -> str:
     if r["kind"] == "bare":
         return NO_HEAD
+    if of_controller(r):
+        return OF_CONTROLLER
     if r["kind"] == "oops" and FREES.match(r["msi_function"]):
         return HELD
     return NO_STACK if not r["frames"] and r["msi_function"] == CORE else ADVICE
@@ -160,6 +180,8 @@ def errno_of(r: Mapping[str, Any]) -> int | None:
 
 def subject_of_report(r: Mapping[str, Any], devices: pl.DataFrame | None) -> Subject:
     """Return the pci_dev in RBX of the iounmap WARNING, or the function that vfio-pci named last."""
+    if of_controller(r):
+        return Subject("interrupt controller", kind="host")
     pointer = r["rbx"] if r["function"] == "iounmap" else None
     alias = (f"pci_dev {pointer:#x}",) if pointer is not None else ()
     if pointer is not None and devices is not None:

@@ -8,11 +8,18 @@ from typing import ClassVar
 from tracekit import Inputs, Model, Row, Table, near
 from tracekit_msi.tables import KERNEL_REPORTS
 
-# Functions of the MSI core, MSI irq domains, VFIO's and Xen's MSI code.
+# Functions of the MSI core, MSI irq domains, VFIO's and Xen's MSI code; not of the drivers of MSI's laptops.
 MSI_CODE = re.compile(
-    r"^(?:(?:__)?msi_|pci_msix?_|pci_msi[a-z]|__pci_enable_msix?_range|pci_enable_msi|pci_disable_msi|__?msix?_|msix_|its_\w*msi|populate_msi_sysfs"
+    r"^(?:(?:__)?msi_(?!wmi|ec_|laptop|platform)|pci_msix?_|pci_msi[a-z]|__pci_enable_msix?_range|pci_enable_msi|pci_disable_msi|__?msix?_|msix_|its_\w*msi|populate_msi_sysfs"
     r"|(?:pci_)?free_msi_irqs|pci_(?:alloc|free)_irq_vectors|(?:arch|default|native|x86|hv|iommu_dma)_\w*msi"
     r"|vfio_msi_|xen_\w*msi|xen_free_irq|irq_startup)"
+)
+# Functions of the controllers that make interrupts of messages (drivers/irqchip, drivers/pci/controller, arch/powerpc): only where one is
+# the place of the report. Not `its_return_thunk` and its like, x86's mitigation of that name.
+CONTROLLER = re.compile(
+    r"^(?:its_(?:irq_|send_|cpu_init|init$|probe|map_|unmap_|alloc_|create_|device_|vpe_|sgi_|lpi_|build_|enable_|wait_for_)|gicv5_its_|gicv2m_"
+    r"|imsic_|(?:dw|brcm|mtk|plda|aplic|pch|pnv|opal|pseries|rtas|mpic|fsl|u3|zpci|iproc|xgene|altera|rcar|rzg3s|tegra|advk|mvebu|armada_370_xp"
+    r"|loongson|avecintc|nwl|xilinx|octeon|sg204[24]|cdns)_\w*msi)"
 )
 # Files of the MSI core, in the head of a report: `at drivers/pci/msi.c:1272`, `/build/linux-3.13.0/drivers/pci/msi/msi.c:376!`.
 MSI_FILE = re.compile(r"(?:^|\bat |/)(?:drivers/pci/msi(?:/\w+)?|kernel/irq/msi)\.[ch]:[0-9]+")
@@ -110,10 +117,11 @@ class KernelReports(Model):
             before = self.stood.get(e.source)  # of one report the return address comes second
             self.stood[e.source] = before if before is not None and near(before, e, REACH, REACH_MS) else e
         if report is not None and not report.traced:
+            first = report.position is None
             report.position = report.position or e
             report.function = report.function or e.function
             if e.function is not None:
-                self._seen(report, e.function, e)
+                self._seen(report, e.function, e, place=first)
 
     def on_call_trace_begin(self, e: Row) -> None:
         report = self._at(e)
@@ -174,16 +182,18 @@ class KernelReports(Model):
         report.named = self.named.get(first.source)
         self.open[first.source] = report
         if report.function is not None:
-            self._seen(report, report.function, first)
+            self._seen(report, report.function, first, place=True)
         told = report.head and (getattr(report.head, "place", None) or getattr(report.head, "what", None))
         if report.where is None and report.kind != "other" and MSI_FILE.search(told or ""):
             report.where = (report.function or "").partition(".")[0] or CORE, first
             report.lines.append(first)
         return report
 
-    def _seen(self, report: Report, function: str, e: Row) -> None:
+    def _seen(self, report: Report, function: str, e: Row, place: bool = False) -> None:
+        """Take a function of MSI code, or of a controller where the report stands in it."""
         report.lines.append(e)
-        if (report.where is None or report.where[0] == CORE) and MSI_CODE.match(function):
+        own = MSI_CODE.match(function) or place and CONTROLLER.match(function)
+        if (report.where is None or report.where[0] == CORE) and own:
             report.where = function.partition(".")[0], e
 
     def _signalled(self, report: Report, e: Row) -> None:

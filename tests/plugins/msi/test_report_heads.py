@@ -126,3 +126,37 @@ def test_a_head_without_its_trace_says_so() -> None:
     assert found.subject.how == "the driver in the call trace below names it"
     (whole,) = findings(log("kernel BUG at drivers/pci/msi/msi.c:158!", "Call Trace:", " qep_probe+0x15c/0x270"))
     assert whole.advice.startswith("Look for the reason of the failure first")
+
+
+OOPS = "Unable to handle kernel NULL pointer dereference at virtual address 00000000000000a8"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        "its_cpu_init",
+        "its_irq_set_vcpu_affinity",
+        "its_send_single_command",
+        "imsic_vector_free",
+        "dw_msi_mask_irq",
+        "pch_msi_domain_alloc",
+    ],
+)
+def test_a_report_in_the_driver_of_a_controller_of_messages(function: str) -> None:
+    warned = f"WARNING: CPU: 3 PID: 0 at drivers/irqchip/irq-place.c:3074 {function}+0x814/0xae0"
+    (found,) = findings(log(warned))
+    assert (found.code, found.grade, found.severity) == ("MSI-009", "proven", "medium")
+    assert (found.summary, found.subject.label) == (f"the kernel reports: WARNING in {function}", "interrupt controller")
+    assert found.advice.startswith("The driver of the interrupt controller")
+    (oops,) = findings(log(OOPS, f"pc : {function}+0x58c/0x95c", "lr : vfs_read+0x1e0/0x95c"))
+    assert (oops.severity, [e.line for e in oops.evidence]) == ("high", [1, 2])
+    # as a caller it shows nothing: what it called is another's
+    assert findings(log(OOPS, "pc : memset+0x58c/0x95c", f"lr : {function}+0x1e0/0x95c", "Call trace:", f" {function}+0x1e0/0x95c")) == []
+
+
+@pytest.mark.parametrize(
+    "function", ["its_return_thunk", "its_select_mitigation", "vgic_its_save_tables", "xhci_msi_irq", "msi_wmi_notify", "msi_ec_probe"]
+)
+def test_functions_with_such_a_name_are_none_of_it(function: str) -> None:
+    assert findings(log(f"WARNING: CPU: 3 PID: 0 at drivers/place/place.c:307 {function}+0x814/0xae0")) == []
+    assert findings(log(OOPS, f"RIP: 0010:{function}+0x58c/0x95c")) == []
