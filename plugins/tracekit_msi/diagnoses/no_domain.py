@@ -19,6 +19,7 @@ from tracekit import (
     subject_of,
 )
 from tracekit_msi import its
+from tracekit_msi.msi_map import MsiMap
 
 NO_DOMAIN = (ENOTSUPP, ENODEV)
 RECORD = "kprobe and kretprobe on __pci_enable_msix_range ($retval)"
@@ -42,7 +43,7 @@ def unmapped(ret: int | None, operation: str | None, first_line: int | None) -> 
     when={
         "enables": unmapped,
         **dict.fromkeys(("its_queue_timeout", "its_command_failed", "its_queue_stuck", "its_unusable")),
-        **dict.fromkeys(("msi_address_too_wide", "hv_interrupt_refused", "kernel_warning")),
+        **dict.fromkeys(("msi_address_too_wide", "hv_interrupt_refused", "kernel_warning", "msi_map_missing")),
     },
     otherwise="no enable failed for want of a domain",
 )
@@ -60,16 +61,19 @@ def no_domain(
     cpu_not_online: pl.DataFrame | None = None,
     msi_address_too_wide: pl.DataFrame | None = None,
     hv_interrupt_refused: pl.DataFrame | None = None,
+    msi_map_missing: pl.DataFrame | None = None,
+    driver_probe_failed: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """The platform maps no MSI of the device: it has no MSI or MSI-X domain, its ITS takes no commands, or its hypervisor makes none.
 
     What it finds: -524 or -19 from an enable in which no descriptor was inserted; the kernel's WARNING in the function that would ask the
     architecture instead of a domain; `ITS queue timeout` and `ITS cmd ... failed` of arm64, which leave the MSIs of a CPU or device
     unmapped; an ITS that is not used (`ITS@...: ... doesn't stick`, `failed probing`); an MSI address that is wider than the device's
-    register (`arch assigned 64-bit MSI address`); Hyper-V's refusal of an interrupt of a passed-through device.
+    register (`arch assigned 64-bit MSI address`); Hyper-V's refusal of an interrupt of a passed-through device; a host bridge whose
+    device tree maps no messages of a function (`no msi-map translation`), where a driver gives up on that function.
     Why it matters: the device falls back to INTx, or does not work.
-    Stays quiet when: descriptors were made first, Xen's set-up failed (XEN-002), or an old kernel (up to 5.1) waited for commands that the
-    ITS had carried out.
+    Stays quiet when: the map lacks an entry of a function that works; descriptors were made first, Xen's set-up failed (XEN-002), or an
+    old kernel (up to 5.1) waited for commands that the ITS had carried out.
     Affected: any kernel; mostly platforms whose firmware or IOMMU brings no MSI domain.
     What to do: look for an MSI domain of the platform: firmware tables, IOMMU and interrupt remapping, `pci=nomsi`; of an ITS, at the
     memory of its command queue and limits on devices.
@@ -78,7 +82,8 @@ def no_domain(
     """
     yield from its.refused(its_queue_timeout, its_command_failed, its_queue_stuck, gic_redistributor, cpu_not_online)
     yield from its.unusable(its_unusable)
-    told = [*_too_wide(msi_address_too_wide), *_by_hypervisor(hv_interrupt_refused)]
+    unmapped_by_bridge = MsiMap(msi_map_missing, driver_probe_failed).findings()
+    told = [*_too_wide(msi_address_too_wide), *_by_hypervisor(hv_interrupt_refused), *unmapped_by_bridge]
     yield from told
     if enables is None:
         yield from _warned(kernel_warning) if not told else ()

@@ -36,6 +36,7 @@ from tracekit import (
     span,
     subject_of,
 )
+from tracekit_msi.msi_map import MsiMap
 from tracekit_msi.no_irq import LATER, Reason, Reasons
 from tracekit_msi.refusal_ends import SAME_PROBE, Ends, placed, rows, who
 
@@ -167,6 +168,7 @@ def short_grant(
     driver_vectors_used: pl.DataFrame | None = None,
     net_link_up: pl.DataFrame | None = None,
     msi_off: pl.DataFrame | None = None,
+    msi_map_missing: pl.DataFrame | None = None,
     driver_probe_failed: pl.DataFrame | None = None,
     kernel_panic: pl.DataFrame | None = None,
     irq_oneshot_missing: pl.DataFrame | None = None,
@@ -215,6 +217,8 @@ def short_grant(
         ),
     ]
     findings += _untold(reasons, ends, {f.subject.label for f in findings})
+    by_bridge = MsiMap(msi_map_missing, driver_probe_failed).gone
+    findings = [replace(f, explained_by="MSI-006") if f.subject.bdf in by_bridge else f for f in findings]
     if remap_enabled is not None:
         findings = [replace(f, advice=REMAPPED) if f.advice == MULTI else f for f in findings]
     yield from findings
