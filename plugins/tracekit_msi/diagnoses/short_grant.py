@@ -75,8 +75,9 @@ OF_ERRNO = {
 }
 # `failed to allocate 32 MSI vectors`; not of MSI-X, nor of either kind
 PLAIN_MSI = re.compile(r"(?i)(?<![\w/-])(?:(?P<asked>[0-9]{1,4}) )?MSI (?:vectors|interrupts|irqs)\b(?!.{0,40}MSI-?X)")
-NO_IRQ = re.compile(r"(?i)\b(?:no|find an?) (?:irq|interrupt)\b")
-STOPPED = re.compile(r"no irq\. +check bios", re.IGNORECASE)  # xHCI and its like end the probe there (drivers/usb/core/hcd-pci.c)
+NO_IRQ = re.compile(r"(?i)\b(?:no|find an?) (?:irq|interrupt)s?\b")
+# xHCI and its like end the probe there (drivers/usb/core/hcd-pci.c); NVIDIA's driver: `Cannot use this GPU`
+STOPPED = re.compile(r"no irq\. +check bios|[.,;] +can(?:no|')t use (?:this|the) ", re.IGNORECASE)
 NONE_FOUND = "See why the device was given none: MSI and MSI-X off or refused, an INT pin without a route in firmware."
 IRQ = "See why the irq was refused: a line that another driver does not share (-16), no vector (-28), a wrong number (-22)."
 
@@ -332,12 +333,12 @@ def _from_refusals(
     told = {who(r) for f in known for r in rows(f)}
     devices: dict[str, list[dict[str, Any]]] = {}
     for r in map(_sorted_out, map(ends.named, refusals)):
-        works = _has_none(r) and not STOPPED.search(r["text"]) and ends.given_up(r) is None  # it polls, or is no function at all
+        works = _has_none(r) and not _stopped(r) and ends.given_up(r) is None  # it polls, or is no function at all
         if who(r) not in told and not (r["what"] == "irq" and r["errno"] == ENOSPC) and not works:
             devices.setdefault(who(r), []).append(r)
     for label, mine in devices.items():
-        row = next((r for r in mine if r["errno"] is not None), mine[0])
-        dead = ends.given_up(row) is not None or _has_none(row) and STOPPED.search(row["text"]) is not None
+        row = next((r for r in mine if r["errno"] is not None), next(filter(_stopped, mine), mine[0]))
+        dead = ends.given_up(row) is not None or _stopped(row)
         reason = next((why for r in mine if r["what"] == "irq" and (why := reasons.of(r)) is not None), None)
         spared = row["falls_back"] or bool(row["granted"]) or not _counts(row["errno"]) or row["what"] == "irq"
         works = not dead and not row["of_vfs"] and spared
@@ -388,6 +389,11 @@ def _untold(reasons: Reasons, ends: Ends, told: set[str]) -> Iterator[Finding]:
 def _has_none(row: Mapping[str, Any]) -> bool:
     """Return whether a driver says that its device has no irq, and not that one was refused."""
     return row["what"] == "irq" and row["errno"] is None and NO_IRQ.search(row.get("text") or "") is not None
+
+
+def _stopped(row: Mapping[str, Any]) -> bool:
+    """Return whether a driver gives up in the sentence in which it says that its device has no irq."""
+    return _has_none(row) and STOPPED.search(row["text"]) is not None
 
 
 def _counts(errno: int | None) -> bool:

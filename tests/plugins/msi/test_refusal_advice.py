@@ -83,6 +83,16 @@ def test_a_host_controller_without_an_irq_ends_its_probe_with_that() -> None:
     assert findings(log("xhci_hcd 0000:05:00.0: Found HC with no IRQ, polls")) == []
 
 
+def test_a_driver_that_finds_no_kind_of_interrupt_gives_up_with_that() -> None:
+    back = "NVRM: GPU 0000:01:00.0: Failed to enable MSI; falling back to PCIe virtual-wire interrupts."
+    (found,) = findings(log(back, "NVRM: GPU 0000:01:00.0: No interrupts of any type are available. Cannot use this GPU."))
+    assert (found.code, found.subject.bdf, found.severity) == ("MSI-004", "0000:01:00.0", "medium")
+    (alone,) = findings(log("qep 0000:01:00.0: no interrupts available, cannot use the card"))
+    assert (alone.grade, alone.summary) == ("probable", "no irq was found for 0000:01:00.0, and its driver gave up")
+    for other in ("no interrupts in 5 s", "no interrupts available, polling", "No interrupts for queue 3"):
+        assert findings(log(f"qep 0000:01:00.0: {other}")) == []
+
+
 @pytest.mark.parametrize(
     ("driver", "said"),
     [
