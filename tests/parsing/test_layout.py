@@ -51,6 +51,12 @@ KERNEL_FORMS = {
     "dmesg delta": ("[<    1.058637>] ", None),
     "dmesg -e, new minute": ("[Nov20 23:18] ", None),
     "dmesg -e": ("[  +1.058637] ", None),
+    "dmesg -e, German": ("[  +1,058637] ", None),
+    "dmesg -e, German, new minute": ("[Mai20 23:18] ", None),
+    "dmesg -e, French, new minute": ("[févr. 9 23:18] ", None),
+    "dmesg -e, Chinese, new minute": ("[11月 9 23:18] ", None),
+    "dmesg -d, German": ("[   12.345678 <    1,058637>] ", 12345678000),
+    "dmesg delta, German": ("[<    1,058637>] ", None),
     "dmesg iso": ("2026-11-21T00:09:15,333019+00:00 ", 1795219755 * S + 333019000),
     "dmesg -xT": ("kern  :err   : [Sat Nov 21 00:09:15 2026] ", 1795219755 * S),
     "level alone": ("<6>", None),
@@ -471,6 +477,12 @@ def test_a_tag_of_the_collector_tells_a_log_of_the_kernel() -> None:
     assert settled([*daemons, "Nov 29 10:00:05 node1 kernel: EXT4-fs (sdb1): mounted filesystem"]).kernel
     assert settled([*daemons, "Nov 29 10:00:05 kernel: EXT4-fs (sdb1): mounted filesystem"]).kernel
     assert settled(["2026-11-29T10:00:05+0000 node1 kernel[1]: EXT4-fs (sdb1): mounted filesystem"] * 3).kernel
-    for dmesg in ("[    5.100000] ", "[Thu Mar 14 19:57:46 2024] ", "[  +0.000012] ", "2026-11-21T00:09:15,333019+00:00 "):
+    for dmesg in (
+        "[    5.100000] ",
+        "[Thu Mar 14 19:57:46 2024] ",
+        "[  +0.000012] ",
+        "[  +0,000012] ",
+        "2026-11-21T00:09:15,333019+00:00 ",
+    ):
         assert settled([f"{dmesg}usb 1-1: new high-speed USB device"] * 3).kernel, dmesg
     assert not settled(["(XEN) [2026-11-21 00:09:15] Dom0 has maximum 4 VCPUs", "usb 1-1: new high-speed USB device"]).kernel
