@@ -86,6 +86,7 @@ def test_a_complaint_that_no_rule_reads_is_told() -> None:
         "[    1.0] x2apic not enabled, IRQ remapping init failed.",
         "[    1.0] arm-smmu 15000000.iommu: Failed to disable prefetcher [errata #841119], check ACR.CACHE_LOCK",
         "[    1.0] arm_arch_timer: WARNING: Invalid trigger for IRQ29, assuming level low",
+        "[    0.3] irq: Cannot allocate irq_descs @ IRQ80, assuming pre-allocated",
         "[    1.0] cam_cci_irq: 237 Base:ccc1e000, M0_Q1 NACK ERROR: 0x10000000",
         "[    1.0] device-mapper: remap error: invalid block",
         "[    1.0] usb 1-11: Manufacturer: MSI failed",

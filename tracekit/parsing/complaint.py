@@ -38,7 +38,7 @@ _ORDINARY = (
     r"\[firmware bug\]|hvm parameter|out of dma mappings|"
     r"unknown symbol|^ *[a-z]{3,4}: {2,}[0-9]|eprobe_defer|error -517|: -517|^systemd(?:-[a-z]+)?\[[0-9]+\]: |"
     # x2apic not enabled, IRQ remapping init failed: no such hardware;  arm-smmu: Failed to disable prefetcher [errata #841119]
-    r"x2apic not enabled, irq remapping|errata|invalid trigger for irq[0-9]+, assuming|"
+    r"x2apic not enabled, irq remapping|errata|invalid trigger for irq[0-9]+, assuming|irq_descs @ irq[0-9]+, assuming|"
     # the maker of a mouse: Manufacturer: MSI;  Device [MSI MYSTIC LIGHT ]
     r"manufacturer: msi|msi mystic|"
     # msi_ec: Your device doesn't support MSI EC: failed;  fwupd: failed to load MSI plugin
