@@ -57,6 +57,7 @@ class Report:
     printed: bool = False  # its top frame is a function that prints a stack
     chain: list[int] = field(default_factory=list)
     in_msi: bool = False
+    of_vfio: bool = False  # one of its reliable frames is VFIO's
     where: tuple[str, Row] | None = None  # the MSI function, and its line
     position: Row | None = None
     rbx: Row | None = None
@@ -142,6 +143,7 @@ class KernelReports(Model):
         report.last = e
         if e.mark is None and report.traced:
             report.frames += 1
+            report.of_vfio = report.of_vfio or e.frame_function.startswith("vfio_")
             self._on_purpose(report, e.frame_function)
             if report.frames <= FRAMES:
                 self._seen(report, e.frame_function, e)
@@ -241,6 +243,6 @@ def _named(report: Report, row: Row, leak: Row | None, owner: Row | None) -> tup
     """Return the line that names the PCI function: by the interface whose irq leaked, else the last vfio-pci line before."""
     if leak is not None and owner is not None:
         return owner, f"inferred: {leak.action} is of {owner.interface} (line {owner.line})"
-    if report.function == "iounmap" and report.named is not None and near(report.named, row, REACH, REACH_MS):
+    if (report.function == "iounmap" or report.of_vfio) and report.named is not None and near(report.named, row, REACH, REACH_MS):
         return report.named, f"inferred: the last function vfio-pci named before (line {report.named.line})"
     return None, None

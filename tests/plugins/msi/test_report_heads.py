@@ -160,3 +160,16 @@ def test_a_report_in_the_driver_of_a_controller_of_messages(function: str) -> No
 def test_functions_with_such_a_name_are_none_of_it(function: str) -> None:
     assert findings(log(f"WARNING: CPU: 3 PID: 0 at drivers/place/place.c:307 {function}+0x814/0xae0")) == []
     assert findings(log(OOPS, f"RIP: 0010:{function}+0x58c/0x95c")) == []
+
+
+def test_a_report_below_vfio_is_of_the_function_that_vfio_named_last() -> None:
+    named = "vfio-pci 0000:db:00.0: irq bypass producer (token 000000004409229f) registration fails: -16"
+    bug = ("kernel BUG at drivers/pci/msi.c:352!", "RIP: 0010:free_msi_irqs+0x180/0x1b0", "Call Trace:", " pci_disable_msix+0xf3/0x120")
+    of_vfio, of_another = " vfio_msi_disable+0x89/0xb0 [vfio_pci]", " bnx2_free_irq+0x42/0x60 [bnx2]"
+    (found,) = [f for f in findings(log(named, *bug, of_vfio)) if f.code == "MSI-009"]
+    assert (found.subject.bdf, found.subject.how) == ("0000:db:00.0", "inferred: the last function vfio-pci named before (line 1)")
+    assert [e.line for e in found.evidence] == [1, 2, 3, 5, 6]
+    for other in (log(named, *bug, of_another), log(*bug, of_vfio), log(named, *bug, of_vfio.replace(" vfio", " ? vfio"))):
+        assert [f.subject.bdf for f in findings(other) if f.code == "MSI-009"] == [None]
+    late = f"[  1.000000] {named}\n" + log(*("usb 1-1: new device",) * 90, *bug, of_vfio)
+    assert [f.subject.bdf for f in findings(late) if f.code == "MSI-009"] == [None]
