@@ -106,6 +106,14 @@ def test_a_wrapped_line_is_still_joined(engine: Engine, tmp_path: Path) -> None:
     assert "IRQ-003" in codes(f"{first}\n{second}\n", engine, tmp_path)
 
 
+def test_a_trace_behind_a_message_is_no_tail(engine: Engine, tmp_path: Path) -> None:
+    log = tmp_path / "qemu.log"
+    retry = "qemu-system-x86_64: vfio: Error: Failed to enable 4 MSI vectors, retry with 1"
+    log.write_text(f"{retry}\nvfio_msi_enable  (0000:01:00.0) Enabled 1 MSI vectors\n")
+    run = analyze([str(log)], Options(), engine)
+    assert (run.sources[0].lines, run.sources[0].not_understood, len(run.findings)) == (2, (), 0)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -1,6 +1,7 @@
 """Logs pasted into mails: quote marks of any depth, lines that a mailer wrapped, quoted-printable, whole logs re-flowed as paragraphs.
 
-A join must gain something: where a first part of the pieces is an event and the whole is none, that part is all that is joined.
+A join must gain something: where a first part of the pieces is an event and the whole is none, that part is all that is joined, and
+what is an event without it is another one.
 A tail is joined to the log line before it only where a mailer would have broken that line: both have the same depth, the line is not longer
 than a mail line, the tail's first word would not have fitted, and the tail is neither blank nor prose. A tail of lesser depth (the line was
 quoted, then broken) is one only if a log line of the depth of the first follows: else it may be an answer.
@@ -141,9 +142,13 @@ class Mail(Wrapper):
         pieces = self.record
         if self.reads is None or len(pieces) == 1 or _INNER.search(self._text(pieces)[0]):
             return len(pieces)
-        alone = (n for n in range(len(pieces), 0, -1) if self.reads(self._text(pieces[:n])[0].rstrip()))
-        first = next(alone, 0)
+        first = next((n for n in range(len(pieces), 0, -1) if self._reads(pieces[:n])), 0)
+        if first > 1:  # an event and the next, which has no stamp, are two: a trace of QEMU behind its messages
+            first = next((n for n in range(1, first) if self._reads(pieces[:n]) and self._reads(pieces[n:first])), first)
         return first or next((n for n in range(1, len(pieces)) if self.reads(pieces[n].text.strip())), len(pieces))
+
+    def _reads(self, pieces: Sequence[_Piece]) -> bool:
+        return self.reads is not None and self.reads(self._text(pieces)[0].strip())
 
     def _joined(self, pieces: Sequence[_Piece]) -> Iterator[Logical]:
         """Yield some pieces joined, and split before every stamp that stands inside."""
