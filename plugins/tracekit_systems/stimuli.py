@@ -245,7 +245,7 @@ def _of_windows(windows: list[Row], growths: list[Row], enabled: bool, made: Rec
             continue
         if not enabled and w.enabled_line not in ended:
             yield w.enabled_line or w.line, 1, Stimulus("enable", w.old)
-        if not w.handlers:
+        if w.handlers is False:
             made.assumptions.append("vectors that were wired are taken to have been in use: no handler events")
             yield from ((w.line, 2, Stimulus("interrupt", v)) for v in w.wired or in_table(0, w.old))
         yield w.line, 3, Stimulus("unmask", w.new - 1, works=None if w.ret is None else w.ret == 0)

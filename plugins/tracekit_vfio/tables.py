@@ -72,7 +72,7 @@ WINDOWS = Table(
             "The vectors that had interrupted since they were enabled: how often, and the first and the last line.",
         ),
         Column("sees_close", _FLAG, "Whether the recording would show that the device was closed between; null where no calls are read."),
-        Column("handlers", _FLAG, "Whether the recording can show interrupts at all."),
+        Column("handlers", _FLAG, "Whether the recording can show the device's interrupts: null where it shows some, and not whose."),
         Column("inferred", _FLAG),
         Column("hint", _FLAG),
     ),

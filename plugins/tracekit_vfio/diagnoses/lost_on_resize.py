@@ -29,6 +29,7 @@ from tracekit_vfio.diagnoses.resize_window import (
     UP_FRONT,
     Windows,
     best,
+    not_ascribed,
     not_shown,
     on_arm,
     subjects,
@@ -216,7 +217,7 @@ def _open(windows: pl.DataFrame, used: Windows) -> Verdict | None:
     """Windows without evidence of an interrupt decide nothing."""
     gaps = used or [w for w in rows_where(windows, went_down_and_up) if w["kind"] == "same-or-fewer" and w["in_use"]]
     if not gaps:
-        return not_shown(windows)
+        return not_shown(windows) or not_ascribed(windows)
     told = [w for group in subjects(gaps) for w in best(group)]
     longest = max((w["span"] for w in told if w["span"] is not None), default=None)
     lasted = f", the longest of at most {longest / 1e6:.3f} ms" if longest is not None else ""

@@ -33,6 +33,7 @@ RECORD = (
 # What of a SET_IRQS tells whether it disabled, enabled or was refused.
 CALLS = Shown("op_set_irqs", "SET_IRQS call", ("ret", "index", "count"))
 SESSIONS = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl, which every close of a device calls, from before the guest starts"
+WHOSE = "the events irq_vectors/vector_alloc beside irq_handler_entry, or a kprobe on vfio_msi_set_vector_signal: they tell a device's irqs"
 NO_CALL = "no SET_IRQS call in the input"
 NO_WINDOW = "no SET_IRQS call and no MSI-X trace of QEMU in the input that shows vectors going down and up"
 LOST = Unchecked(
@@ -75,6 +76,15 @@ def not_shown(windows: pl.DataFrame) -> Verdict | None:
     return None
 
 
+def not_ascribed(windows: pl.DataFrame) -> Verdict | None:
+    """Return why vectors in use may have gone down: a vector of that number interrupted before, of a function that may be another."""
+    for w in rows_where(windows, lambda kind, handlers: grew(kind) and handlers is None):
+        return inconclusive(
+            f"vectors interrupted before the growth in line {w['line']} of {w['source']}; of which device is not recorded", WHOSE
+        )
+    return None
+
+
 def _at_least(w: Mapping[str, Any]) -> str:
     """Return what the handlers tell of the number of vectors."""
     used = [u["vector"] for u in w["in_use"] if u["vector"] is not None]
@@ -105,7 +115,8 @@ def resize_window(
     Why it matters: what the device signals in a window may never arrive. A window is exposure, no proof of a loss.
     Stays quiet when: the new count is not larger, INTx came back between (the guest's or client's own disable), the device was closed or
     reopened between, the enable failed (VFIO-003), or no vector of the old set was ever seen to interrupt. Where a recording does not show
-    how many vectors there were, nothing is said; where it would not show a close, what one task does within a second is possible.
+    how many vectors there were, nor whose a vector is that interrupted, nothing is said; where it would not show a close, what one task
+    does within a second is possible.
     Affected: QEMU before {QV3}; later ones where the host sets NORESIZE (clear from {KV4 everywhere}); any guest that adds
     vectors.
     What to do: {QV3} or later on {KV4} or later grows in place where NORESIZE is clear; otherwise let the guest enable all its
@@ -125,7 +136,7 @@ def resize_window(
 
 def used_ones(windows: pl.DataFrame) -> Windows:
     """Return the windows in which vectors in use, as far as the handlers are recorded, went down so that more of them could come."""
-    return [w for w in rows_where(windows, grew) if w["in_use"] or not w["handlers"]]
+    return [w for w in rows_where(windows, grew) if w["in_use"] or w["handlers"] is False]
 
 
 def grown(windows: pl.DataFrame) -> Windows:
@@ -287,7 +298,9 @@ def _quiet(windows: pl.DataFrame) -> Verdict:
     """Return why none of the pairs is a finding."""
     kinds = windows["kind"].to_list()
     if count := kinds.count("growth"):
-        return not_shown(windows) or clear(f"{times(count, 'growth window')}, but no vector had interrupted before")
+        return (
+            not_shown(windows) or not_ascribed(windows) or clear(f"{times(count, 'growth window')}, but no vector had interrupted before")
+        )
     if "open" in kinds:
         return inconclusive("a growth is the last event of its device in QEMU's trace; whether it worked is not shown", RECORD)
     return not_shown(windows) or clear("no index was enabled with more vectors after a disable")

@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     who: str | None
 
 
-def fill(windows: Sequence[tuple[Row, dict[str, Any]]], tables: Inputs, several: Set[str]) -> None:
+def fill(windows: Sequence[tuple[Row, dict[str, Any]]], tables: Inputs, several: Mapping[str, int]) -> None:
     """Fill `in_use` and `handlers` of a few windows, as `with_use` does of many."""
     entries = sorted(_few_entries(tables), key=lambda e: (e.source, e.line))
     recorded = {e.source for e in entries} | {row.source for row in tables.rows("irq_handler_entry")}
@@ -38,6 +38,20 @@ def fill(windows: Sequence[tuple[Row, dict[str, Any]]], tables: Inputs, several:
         nameless = sole and w["bdf"] is None and not w["irqs"] and len(whose[row.source]) == 1
         used = [e for e in mine if nameless or _is_of(e, w, sole)]
         w["in_use"], w["handlers"] = list(_counted(used, w["wired"])), row.source in recorded
+    _ascribe([(row.source, w, mine) for (row, w), mine in zip(windows, inside, strict=True)], entries, several)
+
+
+def _ascribe(windows: Sequence[tuple[str, dict[str, Any], Sequence[Entry]]], entries: Sequence[Entry], several: Mapping[str, int]) -> None:
+    """Set `handlers` of the windows of unnamed devices before which vectors of their numbers interrupted: false, which is as if none were
+    recorded, where all functions did that it may be; null where some did."""
+    for source in {source for source, _, _ in windows}:
+        named = {w["bdf"] for s, w, _ in windows if s == source and w["bdf"] is not None}
+        unnamed = {e.who for e in entries if e.source == source and e.who is not None} - named
+        enough = len(unnamed) > 1 and len(unnamed) >= several.get(source, len(unnamed) + 1) - len(named)
+        for s, w, mine in windows:
+            if s == source and not w["in_use"] and w["bdf"] is None and not w["irqs"]:
+                used = {e.who for e in mine if e.who in unnamed and (not w["wired"] or e.vector in w["wired"])}
+                w["handlers"] = w["handlers"] if not used else False if enough and used == unnamed else None
 
 
 def _few_entries(tables: Inputs) -> Iterator[Entry]:
@@ -67,10 +81,10 @@ def _counted(used: Sequence[Entry], wired: Sequence[int]) -> Iterator[dict[str, 
         yield {"vector": vector, "entries": len(lines[vector]), "first": min(lines[vector]), "last": max(lines[vector])}
 
 
-def with_use(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame], several: Set[str] = frozenset()) -> pl.DataFrame:
+def with_use(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame], several: Mapping[str, int] | None = None) -> pl.DataFrame:
     """Fill `in_use` and `handlers`: the wired vectors that interrupted between the enable and the disable of each window.
 
-    `several`: sources about more than one device, where a handler of one name may be any's.
+    `several`: sources about more than one device, where a handler of one name may be any's, with how many.
     """
     if windows.is_empty():
         return windows
@@ -83,8 +97,10 @@ def with_use(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame], several:
     if entries.is_empty():
         return windows.with_columns(pl.lit([], dtype=schema["in_use"]).alias("in_use"), handlers)
     numbered = windows.with_row_index("window")
-    used = _used(numbered, entries, several)
+    inside = _inside(numbered, entries)
+    used = _used(inside, set(several or ()))
     filled = numbered.drop("in_use", "handlers").join(used, on="window", how="left").with_columns(pl.col("in_use").fill_null([]), handlers)
+    filled = _ascribed(filled, inside, entries, several or {})
     return filled.select([pl.col(c).cast(t) for c, t in schema.items()])
 
 
@@ -107,23 +123,41 @@ def _entries(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
 
 
-def _used(numbered: pl.DataFrame, entries: pl.DataFrame, several: Set[str]) -> pl.DataFrame:
-    """Return per window the vectors that interrupted while enabled, with their number of interrupts, first and last line."""
+def _inside(numbered: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
+    """Return the runs of the handler while the vectors of each window were enabled."""
     spans = numbered.select("window", "source", pl.col("bdf").alias("of"), "irqs", "wired", "enabled_line", pl.col("line").alias("until"))
+    return _between(spans, entries)
+
+
+def _ascribed(windows: pl.DataFrame, inside: pl.DataFrame, entries: pl.DataFrame, several: Mapping[str, int]) -> pl.DataFrame:
+    """Set `handlers` of the windows of unnamed devices, as `_ascribe` does of a few."""
+    named = windows.select("source", pl.col("bdf").alias("who")).drop_nulls().unique()
+    others = entries.select("source", "who").drop_nulls().unique().join(named, on=["source", "who"], how="anti")
+    own = (pl.col("wired").list.len() == 0) | pl.col("wired").list.contains(pl.col("vector"))
+    used = inside.filter(pl.col("of").is_null() & (pl.col("irqs").list.len() == 0) & own).join(others, on=["source", "who"], how="semi")
+    used = used.group_by("window").agg(pl.col("who").n_unique().alias("used"))
+    devices = pl.DataFrame({"source": list(several), "devices": list(several.values())}, schema={"source": pl.String, "devices": pl.Int64})
+    counts = others.group_by("source").len("others").join(named.group_by("source").len("named"), on="source", how="left")
+    counts = counts.join(devices, on="source", how="left").with_columns(pl.col("named").fill_null(0).cast(pl.Int64))
+    enough = (pl.col("others") > 1) & (pl.col("others") >= pl.col("devices") - pl.col("named"))
+    every = enough.fill_null(False) & (pl.col("used") == pl.col("others"))
+    told = pl.when(pl.col("used").is_null() | (pl.col("in_use").list.len() > 0)).then("handlers").when(every).then(False)
+    joined = windows.join(used, on="window", how="left").join(counts, on="source", how="left")
+    return joined.with_columns(told.otherwise(None).alias("handlers"))
+
+
+def _used(inside: pl.DataFrame, several: Set[str]) -> pl.DataFrame:
+    """Return per window the vectors that interrupted while enabled, with their number of interrupts, first and last line."""
     sole = ~pl.col("source").is_in(list(several))
     mine = (pl.col("who").is_null() & sole) | (pl.col("of") == pl.col("who")) | pl.col("irqs").list.contains(pl.col("irq"))
     only = pl.col("of").is_null() & (pl.col("irqs").list.len() == 0) & (pl.col("who").n_unique().over("source") == 1) & sole
-    inside = (
-        _between(spans, entries)
-        .filter(mine.fill_null(False) | only)
-        .with_columns(
-            pl.when(pl.col("vector").is_null() & (pl.col("wired").list.len() == 1))
-            .then(pl.col("wired").list.first())
-            .otherwise("vector")
-            .alias("vector")
-        )
+    found = inside.filter(mine.fill_null(False) | only).with_columns(
+        pl.when(pl.col("vector").is_null() & (pl.col("wired").list.len() == 1))
+        .then(pl.col("wired").list.first())
+        .otherwise("vector")
+        .alias("vector")
     )
-    per = inside.group_by("window", "vector", maintain_order=True).agg(
+    per = found.group_by("window", "vector", maintain_order=True).agg(
         pl.len().cast(pl.Int64).alias("entries"), pl.col("line").min().alias("first"), pl.col("line").max().alias("last")
     )
     return (

@@ -74,7 +74,7 @@ class Windows(Model):
 
     def __init__(self) -> None:
         super().__init__()
-        self.several: set[str] = set()  # sources that are about more than one device
+        self.several: dict[str, int] = {}  # sources that are about more than one device, and about how many
         self.sessions: dict[Key, Session] = {}  # of devices of which it is known what is enabled
         self.forgot: dict[Key, Row] = {}  # the last request of a device that may have enabled anything
         self.pairs: dict[Key, Pair] = {}
@@ -89,7 +89,7 @@ class Windows(Model):
         for row in (*(row for _, row in heard), *self.signals.devices):
             if (key := device_of(row)) is not None:
                 who.setdefault(row.source, set()).add(key)
-        self.several = {source for source, keys in who.items() if len(keys) > 1}
+        self.several = {source: len(keys) for source, keys in who.items() if len(keys) > 1}
         self.inputs, self.few, self.recorded = tables, tables.height(*FILLING) <= FEW, Recorded(tables)
         super().play(heard, tables)
 
@@ -97,7 +97,7 @@ class Windows(Model):
     def complete(cls, frames: dict[str, pl.DataFrame], tables: Inputs, played: Sequence[Self]) -> dict[str, pl.DataFrame]:
         if all(machine.few for machine in played):
             return frames
-        several = frozenset().union(*(machine.several for machine in played))
+        several = {source: n for machine in played for source, n in machine.several.items()}
         return frames | {"windows": bounds.with_bounds(use.with_use(frames["windows"], tables, several), tables)}
 
     def on_op_open(self, e: Row) -> None:

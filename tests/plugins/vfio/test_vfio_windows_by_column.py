@@ -9,7 +9,7 @@ from kprobes import Trace
 from tracekit_vfio.models import signals, windows
 
 from tracekit.pipeline import Options, analyze
-from tracekit.testing import engine, tables
+from tracekit.testing import engine, findings, outcome, run, tables
 
 LOGS = sorted((Path(__file__).parents[3] / "sample_traces").glob("vfio.*/*/*.t*xt"))
 TRACES = [p for p in LOGS if "vfio_pci_set_irqs_ioctl" in p.read_text(encoding="utf-8", errors="replace")]
@@ -191,6 +191,52 @@ def test_handlers_of_one_name_are_those_of_an_unnamed_device(name: str, mine: bo
     t.disable()
     t.set_irqs(0x24, 2, 0, 2, 0)
     assert last(str(t))["in_use"] == ([used(0, *at)] if mine else [])
+
+
+THIRD = "0000:43:00.0"
+
+
+def unnamed(others: int, *before: tuple[str, int]) -> str:
+    """A growth 1 -> 2 of a device in a recording with others that are open, none of them named, after interrupts of some functions."""
+    t = Trace()
+    for n in range(others):
+        t.line(f"in_vfio_pci: (vfio_pci_core_enable+0x4/0x320) vdev={0xFF11000000002000 + n:#x}", f"qemu-kvm-90{n}")
+    t.open()
+    t.set_irqs(0x24, 2, 0, 1, 0)
+    for n, (bdf, vector) in enumerate(before):
+        handler(t, vector, bdf, irq=80 + 10 * n)
+    t.disable()
+    t.set_irqs(0x24, 2, 0, 2, 0)
+    return str(t)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize(
+    ("others", "before", "handlers"),
+    [
+        (0, [(OTHER, 0), (THIRD, 0)], None),  # it may be neither
+        (1, [(OTHER, 0), (THIRD, 0)], False),  # whichever it is, it was in use
+        (1, [(OTHER, 0), (THIRD, 5)], None),
+        (1, [(OTHER, 0)], None),
+        (2, [(OTHER, 0), (THIRD, 0)], None),
+        (1, [(OTHER, 5), (THIRD, 5)], True),  # vectors that it does not have
+        (1, [], True),
+    ],
+)
+def test_interrupts_of_an_unknown_function_leave_open_whether_a_vector_was_in_use(
+    others: int, before: list[tuple[str, int]], handlers: bool | None
+) -> None:
+    text = unnamed(others, *before, *([] if before else [("0000:00:00.0", 9)]))
+    w = last(text)
+    assert (w["in_use"], w["handlers"]) == ([], handlers)
+
+
+def test_what_is_said_of_a_growth_after_interrupts_of_an_unknown_function() -> None:
+    told = {
+        n: (outcome(run(unnamed(1, *before)), "VFIO-002").outcome, [f.grade for f in findings(unnamed(1, *before))])
+        for n, before in (("every", [(OTHER, 0), (THIRD, 0)]), ("some", [(OTHER, 0)]), ("none", [(OTHER, 5), (THIRD, 5)]))
+    }
+    assert told == {"every": ("found", ["probable"]), "some": ("inconclusive", []), "none": ("clear", [])}
 
 
 # How long no handler was set, and no vectors existed.
