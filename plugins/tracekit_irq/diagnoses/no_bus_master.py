@@ -8,9 +8,12 @@ from typing import Any
 import polars as pl
 
 from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, clear, diagnosis, full_bdf, in_order, inconclusive, times
+from tracekit_irq.assigned import ASSIGNED, BDF, assigned_accesses
 from tracekit_irq.evidence import MOST
 
-RECORD = "QEMU: -trace 'pci_cfg_*' -trace msix_write_config; or lspci -vv while the device is in use"
+RECORD = (
+    "QEMU: -trace 'pci_cfg_*' -trace msix_write_config, of a passed-through device -trace 'vfio_*'; or lspci -vv while the device is in use"
+)
 ALLOWED = "bus mastering was on in the last span of every device that had MSI-X enabled"
 COMMAND = 0x4  # offset of the command register
 BUS_MASTER = 0x4  # its bit 2
@@ -43,7 +46,7 @@ class Span:
     supersedes=("VFIO-001", "VFIO-002", "IRQ-001"),
     record=RECORD,
     shown_by=("msix_write_config",),
-    when={"msix_write_config": None, "lspci_capability": None},
+    when={"msix_write_config": None, "lspci_capability": None, "vfio_pci_write_config": None},
     otherwise=ALLOWED,
     absent="no accesses to the device's config space in the input",
 )
@@ -55,11 +58,18 @@ def no_bus_master(
     lspci_capability: pl.DataFrame | None = None,
     lspci_command: pl.DataFrame | None = None,
     irq_handler_entry: pl.DataFrame | None = None,
+    vfio_pci_write_config: pl.DataFrame | None = None,
+    vfio_pci_read_config: pl.DataFrame | None = None,
+    vfio_msix_early_setup: pl.DataFrame | None = None,
+    vfio_msi_setup: pl.DataFrame | None = None,
+    vfio_msix_disable: pl.DataFrame | None = None,
+    vfio_msi_disable: pl.DataFrame | None = None,
+    vfio_msi_interrupt: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """A device has MSI-X on and was never allowed to master the bus, so no message can leave it.
 
-    What it finds: every span in which MSI-X is enabled and unmasked (config writes as an emulated device's QEMU traces them) has bit 2 of
-    the command register clear from its first line to its last; or a
+    What it finds: every span in which MSI-X is enabled and unmasked (config writes as QEMU traces them, of an emulated device or, with
+    MSI too, of a passed-through one) has bit 2 of the command register clear from its first line to its last; or a
     snapshot of `lspci -vv` has `MSI-X: Enable+` with `BusMaster-` (possible).
 
     Why it matters: an MSI is a memory write by the device. Everything else is set up, nothing is refused, and no interrupt ever comes.
@@ -71,12 +81,22 @@ def no_bus_master(
 
     What to do: have the client or driver set bus mastering (pci_set_master; through VFIO, the command register).
 
-    References: PCI specification, command register; QEMU hw/pci/msix.c, msix_write_config() and hw/pci/pci_host.c for the trace events.
+    References: PCI specification, command register; QEMU hw/pci/msix.c, msix_write_config(), hw/pci/pci_host.c and hw/vfio/pci.c,
+    vfio_pci_write_config(), for the trace events.
     """
     traced = (
         device_spans(msix_write_config, pci_cfg_write, pci_cfg_read) if msix_write_config is not None and pci_cfg_write is not None else {}
     )
-    found = [_finding(dev, slot, spans) for (dev, slot), spans in traced.items() if spans and all(s.mute for s in spans)]
+    accesses = assigned_accesses(
+        vfio_pci_write_config, vfio_pci_read_config, vfio_msix_early_setup, vfio_msi_setup, (vfio_msix_disable, vfio_msi_disable)
+    )
+    heard = set(vfio_msi_interrupt["name"]) if vfio_msi_interrupt is not None else set()
+    assigned = {
+        (dev, name): spans
+        for (dev, name), spans in (_spans(accesses) if accesses is not None else {}).items()
+        if name not in heard and not _interrupted(irq_handler_entry, name)
+    }
+    found = [_finding(dev, slot, spans) for (dev, slot), spans in (traced | assigned).items() if spans and all(s.mute for s in spans)]
     if lspci_device is not None and lspci_capability is not None and lspci_command is not None:
         snapshots = _snapshots(lspci_device, lspci_capability, lspci_command)
         found += [f for f in snapshots if not _interrupted(irq_handler_entry, str(f.subject.bdf))]
@@ -99,6 +119,10 @@ def device_spans(enables: pl.DataFrame, writes: pl.DataFrame, reads: pl.DataFram
     events = pl.concat([msix.select("source", "line", "dev", "slot", "write", "enabled", "masked"), mine], how="diagonal").sort(
         "source", "line"
     )
+    return _spans(events)
+
+
+def _spans(events: pl.DataFrame) -> dict[tuple[str, str], list[Span]]:
     devices: dict[tuple[str, str], _Device] = {}
     for e in events.iter_rows(named=True):
         devices.setdefault((e["dev"], e["slot"]), _Device()).hear(e)
@@ -145,13 +169,14 @@ def _last_users(traced: Mapping[tuple[str, str], list[Span]]) -> Verdict | None:
 def _finding(dev: str, slot: str, spans: list[Span]) -> Finding:
     closed = any(s.end is not None for s in spans)
     first = spans[0]
+    what = "MSI-X" if dev != ASSIGNED else "MSI or MSI-X"
     evidence = [Evidence(first.source, first.command_line, "cause")] if first.command_line is not None else []
     evidence += [Evidence(s.source, s.write, "cause", s.enable) for s in spans[:MOST]]
     evidence += [Evidence(first.source, first.end, "context")] if first.end is not None else []
     values = sorted({c for s in spans for c in s.command})
     # One without a disable may be cut off just before the driver sets the bit.
     return Finding(
-        f"{slot} ({dev}) had MSI-X on in {times(len(spans), 'span')} and bus mastering off in all of them (command register "
+        f"{slot} ({dev}) had {what} on in {times(len(spans), 'span')} and bus mastering off in all of them (command register "
         f"{', '.join(f'0x{v:x}' for v in values[:4])})",
         "proven" if closed else "possible",
         in_order(evidence),
@@ -164,6 +189,8 @@ def _finding(dev: str, slot: str, spans: list[Span]) -> Finding:
 
 def _subject(dev: str, slot: str) -> Subject:
     """Name the function: QEMU prints bus:device.function of segment 0; before 7.0 device:function of bus 0."""
+    if dev == ASSIGNED:
+        return Subject(slot, bdf=full_bdf(slot)) if BDF.fullmatch(slot) else Subject(slot, "unknown")
     if "." in slot:
         return Subject(f"{slot} ({dev})", bdf=full_bdf(slot))
     device, _, function = slot.partition(":")
