@@ -26,6 +26,7 @@ from tracekit_msi.lone_inserts import lone_inserts, refused_alone
 from tracekit_msi.refused_index import ADVICE, RECORD, UNSEEN, refused_index
 
 OUT_OF_RANGE = "Numerical result out of range"
+TOLD = rf"^-34\b|{OUT_OF_RANGE}"
 
 
 def out_of_range(ret: int | None) -> bool:
@@ -84,11 +85,23 @@ def returns(op_set_irqs: pl.DataFrame, enables: pl.DataFrame | None = None, devi
 
 
 @fallback
-def message(qemu_enable_vectors_failed: pl.DataFrame) -> Iterator[Finding]:
-    """Newer QEMUs print the errno as text (gate QV4)."""
-    told = qemu_enable_vectors_failed
-    for row in told.filter(pl.col("reason").str.contains(OUT_OF_RANGE, literal=True)).head(1).iter_rows(named=True):
-        yield _said(row, Subject("an unnamed device", "unknown", how="QEMU's message names no device; -trace 'vfio_msix_*' does"))
+def message(qemu_enable_vectors_failed: pl.DataFrame, windows: pl.DataFrame | None = None) -> Iterator[Finding]:
+    """Yield a finding where QEMU prints that errno: as text since {QV4}, between as a number. Its trace names the device."""
+    yield from _told(qemu_enable_vectors_failed, windows)
+
+
+@fallback
+def enabled_without(qemu_enable_msix_failed: pl.DataFrame, windows: pl.DataFrame | None = None) -> Iterator[Finding]:
+    """Yield the same of an enable that no vector was wired in."""
+    yield from _told(qemu_enable_msix_failed, windows)
+
+
+def _told(messages: pl.DataFrame, windows: pl.DataFrame | None) -> Iterator[Finding]:
+    unnamed_one = Subject("an unnamed device", "unknown", how="QEMU's message names no device; -trace 'vfio_msix_*' does")
+    for row in messages.filter(pl.col("reason").str.contains(TOLD)).head(1).iter_rows(named=True):
+        ended = (pl.col("source") == row["source"]) & (pl.col("enable_end") == row["line"])
+        traced = windows.filter(ended).head(1).to_dicts() if windows is not None else []
+        yield _said(row, subject_of(traced[0]) if traced else unnamed_one)
 
 
 @fallback
@@ -136,7 +149,7 @@ def report(enables: pl.DataFrame, kernel_reports: pl.DataFrame, devices: pl.Data
     explains=("VFIO-003", "VFIO-004", "MSI-009"),
     supersedes=("MSI-002",),
     record=RECORD,
-    witnesses=(refused_index, lone_inserts, enabling, returns, sizes, message, single, report),
+    witnesses=(refused_index, lone_inserts, enabling, returns, sizes, message, enabled_without, single, report),
     shown_by=(Shown("enables", "enabling", ("ret",), of=(pl.col("kind") == "msix") & ~pl.col("created")),),
     absent="no enabling of MSI-X in the input",
     when={

@@ -122,6 +122,23 @@ def test_a_single_vector_fails_only_where_others_go_on(text: str, found: list[st
     assert [f.subject.bdf for f in of("VFIO-004", text)] == found
 
 
+@pytest.mark.parametrize(("what", "ret"), [("vectors", "-34"), ("MSI-X", "-34"), ("MSI-X", "Numerical result out of range")])
+def test_the_errno_of_an_enable_tells_of_a_stale_size(what: str, ret: str) -> None:
+    failed = f"qemu-system-x86_64: vfio: failed to enable {what}, {ret}\n"
+    assert [(f.subject.bdf, f.grade) for f in of("MSI-001", failed)] == [(None, "possible")]
+
+
+def test_the_trace_names_the_device_of_an_errno() -> None:
+    traced = opened(A) + on(A) + use(A, 0, 1, 2) + "qemu-system-x86_64: vfio: failed to enable vectors, -34\n"
+    assert [(f.subject.bdf, f.grade, [e.line for e in f.evidence]) for f in of("MSI-001", traced)] == [(A, "possible", [6])]
+    assert [(f.subject.bdf, f.explained_by) for f in of("VFIO-003", traced)] == [(A, "MSI-001")]
+
+
+@pytest.mark.parametrize("ret", ["-1", "34", "-28", "-340", "No space left on device"])
+def test_another_errno_tells_of_no_stale_size(ret: str) -> None:
+    assert of("MSI-001", opened(A) + on(A) + use(A, 0, 1, 2) + f"qemu-system-x86_64: vfio: failed to enable vectors, {ret}\n") == []
+
+
 @pytest.mark.parametrize(("reason", "found"), [("Numerical result out of range", [(A, "possible")]), ("No space left on device", [])])
 def test_the_errno_of_a_single_vector_tells_of_a_stale_size(reason: str, found: list[tuple[str, str]]) -> None:
     text = NOT_WIRED.format(A, 8, reason) + NOT_WIRED.format(A, 9, reason)
