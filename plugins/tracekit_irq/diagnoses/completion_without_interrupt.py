@@ -1,6 +1,6 @@
 """IRQ-007: a driver found by polling work whose interrupt had not come."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +35,7 @@ OVERFLOWED = "Look for what filled the ring, such as faults of the GPU's memory 
 FAILING = (
     "First see whether /proc/interrupts counts for its vector or line: if it does, the device itself is late or failing. If it does not: "
 )
+AROUND, AROUND_MS = 60, 10_000  # lines, or time, in which time-outs run out when a machine goes on
 BELOW = 400  # lines in which a refusal explains a silence, where stamps do not tell how far apart they are
 SHORT = 0.05  # s: a shorter span is none
 WHAT = {
@@ -54,6 +55,7 @@ AWAITED = "a driver waited for an interrupt in vain; no line says whether its de
 RUN_OVER = "interrupts of a GPU ran over the ring that it keeps them in; no line says what waited for them"
 HOTPLUG = "a hotplug port did not interrupt for a command; some never do, though the command is carried out"
 LINK = "a port lost an interrupt while its link was in error; no line says which was first"
+STILL = "a CPU of the machine had not run for a while when the drivers looked: a time-out tells of that, not of an interrupt"
 NOTHING = "drivers that looked after a time-out found no completed work"
 HEARD = (
     *("nvme_completion_polled", "mlx5_eqe_recovered", "mlx5_command_recovered", "driver_interrupt_missed", "driver_interrupt_test_failed"),
@@ -97,6 +99,7 @@ def completion_without_interrupt(
     kernel_panic: pl.DataFrame | None = None,
     timer_stops_boot: pl.DataFrame | None = None,
     timer_pin_silent: pl.DataFrame | None = None,
+    cpu_stood_still: pl.DataFrame | None = None,
     pci_function: pl.DataFrame | None = None,
     op_set_irqs: pl.DataFrame | None = None,
     qemu_enable_vectors_failed: pl.DataFrame | None = None,
@@ -120,7 +123,8 @@ def completion_without_interrupt(
     Why it matters: each took a whole timeout (nvme: 30 or 60 s). The device works and its interrupts do not arrive.
 
     Stays quiet when: the command was not complete (`timeout, aborting`, `reset controller`, `disable controller`), a poll found nothing
-    (`never came in`), or nothing that was sent came back (`TX timeout`): other faults; or a graphics driver lets go of its device.
+    (`never came in`), or nothing that was sent came back (`TX timeout`): other faults; a graphics driver lets go of its device; or the
+    machine stood still (a soft lockup with the idle task on the CPU), which is a question.
     A wait for an interrupt in vain, a port whose link is in error too, firmware whose response no interrupt announced, and a hotplug
     port that waited in vain are questions.
 
@@ -138,7 +142,9 @@ def completion_without_interrupt(
     known = (nvme_completion_polled, recovered, mlx5_command_recovered, driver_interrupt_missed, ath_response_polled)
     told, overflows = sorted_rows(driver_silences), sorted_rows(gpu_ring_overflowed)
     silences = sound(alive([s for s in told if s["kind"] != "test"], sorted_rows(gpu_finished)), sorted_rows(ata_exception))
-    polled = by_device([r for f in known for r in sorted_rows(f)], silences, sorted_rows(driver_poll_unanswered))
+    still = sorted_rows(cpu_stood_still)
+    every = by_device([r for f in known for r in sorted_rows(f)], silences, sorted_rows(driver_poll_unanswered))
+    polled = [p for p in every if not all(any(_around(r, s) for s in still) for r in p.rows)]
     yield from stopped_by_timer(sorted_rows(kernel_panic), sorted_rows(timer_stops_boot), sorted_rows(timer_pin_silent))
     tests = sorted_rows(driver_interrupt_test_failed) + [{**s, "irq": None} for s in told if s["kind"] == "test"]
     waits, self_tests = awaited(sorted_rows(driver_interrupt_awaited))
@@ -156,6 +162,7 @@ def completion_without_interrupt(
         GIVEN_UP: driver_msi_given_up is not None,
         RESPONSE: driver_response_unheard is not None,
         AWAITED: bool(waits),
+        STILL: len(polled) < len(every),
         RUN_OVER: bool(overflows),
         HOTPLUG: waited(sorted_rows(pciehp_command_unheard)),
         LINK: any(s["kind"] == "port" for s in told),
@@ -164,6 +171,10 @@ def completion_without_interrupt(
     if gpu_finished is not None and driver_silences is not None:
         yield clear("a graphics driver let go of its device, whose interrupts it had switched off")
     yield clear(NOTHING)  # holds only where nothing was found
+
+
+def _around(row: Mapping[str, Any], still: Mapping[str, Any]) -> bool:
+    return at_once(row, still, AROUND, AROUND_MS) or at_once(still, row, AROUND, AROUND_MS)
 
 
 def _cause(group: list[Polled], bdf: str | None, reports: pl.DataFrame | None, faults: Rows) -> str | None:

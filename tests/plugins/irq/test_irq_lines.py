@@ -66,6 +66,7 @@ LINES = {
     "timer_pin_silent": "..MP-BIOS bug: 8254 timer not connected to IO-APIC",
     "irq_flags_mismatch": "genirq: Flags mismatch irq 16. 00000080 (eth0) vs. 00000000 (usb1)",
     "irq_affinity_failed": "IRQ16: set affinity failed(-22).",
+    "cpu_stood_still": "watchdog: BUG: soft lockup - CPU#3 stuck for 52s! [swapper/3:0]",
     "irq_trigger_failed": "genirq: Setting trigger mode 3 for irq 48 failed (msi_set_type+0x0/0x10)",
     "irq_oneshot_missing": "genirq: Threaded irq requested with handler=NULL and !ONESHOT for my device (irq 48)",
     "irq_setup_refused": "genirq: Failed to request resources for my device (irq 48) on irqchip my-gpio",

@@ -249,3 +249,30 @@ def test_a_refusal_of_another_device_stays_as_mild_as_it_is() -> None:
     assert found == {"0000:43:00.0": ("IRQ-003", None, "medium"), "0000:42:00.2": ("IRQ-007", None, "high")}
     both = findings(log(other, REFUSED, RECOVERED))
     assert [(f.subject.label, f.severity) for f in both if f.code == "IRQ-003"] == [("0000:42:00.2", "high"), ("0000:43:00.0", "medium")]
+
+
+# IRQ-007: a machine that stood still
+
+POLLED = "nvme nvme0: I/O 12 QID 2 timeout, completion polled"
+
+
+def stuck(task: str, head: str = "watchdog: ") -> str:
+    return f"{head}BUG: soft lockup - CPU#1 stuck for 62s! [{task}]"
+
+
+@pytest.mark.parametrize(
+    ("lines", "step", "found"),
+    [
+        ([stuck("swapper/1:0"), POLLED], 0.2, False),
+        ([POLLED, stuck("swapper/1:0", "NMI watchdog: ")], 0.2, False),
+        ([stuck("swapper/0:0", ""), "usb 1-1: new device", POLLED], 3, False),
+        ([stuck("kworker/1:2:4711"), POLLED], 0.2, True),  # code of this kernel holds the CPU up
+        ([stuck("swapper/1:0"), POLLED], 30, True),
+        ([POLLED, stuck("swapper/1:0"), POLLED], 30, True),
+        ([stuck("swapper/1:0"), POLLED, "usb 1-1: new device", POLLED], 9, True),  # the last is long after
+    ],
+)
+def test_time_outs_of_a_machine_that_stood_still_are_no_lost_interrupts(lines: list[str], step: float, found: bool) -> None:
+    text = log(BOOT, *lines, step=step)
+    assert [f.code for f in findings(text)] == ["IRQ-007"] * found
+    assert outcome(text, "IRQ-007") == ("found" if found else "inconclusive")
