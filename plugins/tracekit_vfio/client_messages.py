@@ -1,15 +1,17 @@
-"""Messages of clients of VFIO that say of an enable more than that it failed: DPDK's, and QEMU's assertions."""
+"""Messages of clients of VFIO that say of an enable more than that it failed: DPDK's, other programs', and QEMU's assertions."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
 
-from tracekit import HOST, Finding, Subject, Unchecked, distinct, rows_above, rows_where, span
+from tracekit import HOST, VFIO_MSI, VFIO_MSIX, Finding, Subject, Unchecked, distinct, rows_above, rows_where, span
 
 RECORD = "SET_IRQS calls of the host with their return values (kprobe and kretprobe on vfio_pci_set_irqs_ioctl)"
 UNNAMED = Subject("an unnamed device", "unknown", how="DPDK's `Probe PCI driver` line above names it")
 MOST = 5  # lines that are shown
+EVENTFD = 0x4  # flag of SET_IRQS: its data are file descriptors
+NO_SPACE, OUT_OF_RANGE = "No space left on device", "Numerical result out of range"
 ROUTES = (
     "KVM refused its table of interrupt routes",
     "The table is full (1024 routes in old kernels, 4096 later), or one entry is not valid: strace of QEMU shows the errno of "
@@ -44,6 +46,34 @@ def by_dpdk(messages: pl.DataFrame | None, probed: pl.DataFrame | None) -> Itera
             values={"message": mine[0]["reason"], "messages": len(mine), "asked": None, "last_working": None},
             advice="Record SET_IRQS calls of the host with their return values: DPDK does not print the errno. Compare how many vectors "
             "its driver asks for with `lspci -vv` of the device.",
+        )
+
+
+def of_vectors(index: int | None, count: int | None, flags: int | None, errno_text: str) -> bool:
+    """Return whether a refused SET_IRQS was for vectors: as it tells, or by an errno that only they have."""
+    if index is None:
+        return errno_text in (NO_SPACE, OUT_OF_RANGE)
+    return index in (VFIO_MSI, VFIO_MSIX) and bool(count) and flags is not None and bool(flags & EVENTFD)
+
+
+def by_program(refused: pl.DataFrame | None) -> Iterator[Finding]:
+    """Yield the SET_IRQS for vectors that programs which drive a device themselves print, by device."""
+    groups: dict[str | None, list[dict[str, Any]]] = {}
+    for m in rows_where(refused, of_vectors):
+        groups.setdefault(m["bdf"], []).append(m)
+    for bdf, mine in groups.items():
+        subject = Subject(bdf, "pci", bdf) if bdf else Subject("an unnamed device", "unknown", how="the program's options")
+        asked = f"{mine[0]['count']} vectors" if mine[0]["count"] else "vectors"
+        yield Finding(
+            summary=f"a program could not enable {asked} of {subject.label} ({mine[0]['errno_text']})",
+            grade="possible",
+            subject=subject,
+            severity="medium",
+            evidence=distinct(e for m in mine[:MOST] for e in span(m["source"], m["line"], role="effect")),
+            unchecked=(Unchecked("why the enable failed, and that the program does not go on without", RECORD),),
+            values={"message": mine[0]["errno_text"], "messages": len(mine), "asked": mine[0]["count"], "last_working": None},
+            advice="See whether vectors are short (`No space left on device`: VEC-*, VEC-005), and compare how many are asked for with "
+            "`lspci -vv` of the device.",
         )
 
 

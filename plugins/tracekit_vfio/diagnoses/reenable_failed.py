@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from tracekit import Finding, Subject, Unchecked, Verdict, diagnosis, distinct, inconclusive, rows_where, span, subject_of, unnamed
-from tracekit_vfio.client_messages import by_dpdk, by_qemu_itself
+from tracekit_vfio.client_messages import by_dpdk, by_program, by_qemu_itself, of_vectors
 from tracekit_vfio.diagnoses.resize_window import CALLS, SESSIONS, STILL_OPEN
 
 RECORD = "kprobe and kretprobe on vfio_pci_set_irqs_ioctl (vdev, flags, index, start, count), from before the guest starts"
@@ -35,6 +35,7 @@ def failed_after_a_disable(kind: str | None, ret: int | None) -> bool:
         **dict.fromkeys(("qemu_enable_vectors_failed", "qemu_enable_msix_failed", "qemu_msi_failed", "qemu_msi_fds_failed")),
         **dict.fromkeys(("kvmtool_set_irqs_failed", "kvmtool_msix_failed", "qemu_notifiers_failed", "vmm_complaint")),
         "qemu_assertion_failed": None,
+        "vfio_set_irqs_refused": of_vectors,
     },
     otherwise="no enable failed after a disable",
 )
@@ -51,6 +52,7 @@ def reenable_failed(
     vmm_complaint: pl.DataFrame | None = None,
     dpdk_probed: pl.DataFrame | None = None,
     qemu_assertion_failed: pl.DataFrame | None = None,
+    vfio_set_irqs_refused: pl.DataFrame | None = None,
     vfio_msi_setup: pl.DataFrame | None = None,
     vfio_msi_enable: pl.DataFrame | None = None,
     vfio_msi_disable: pl.DataFrame | None = None,
@@ -58,7 +60,8 @@ def reenable_failed(
     """After a disable the enable failed: the device is left without vectors, or with a few that depend on the order of events.
 
     What it finds: SET_IRQS that disables vectors which worked, then an enable that returns an error, and no enable that works after it.
-    A client's message that it could not enable vectors says the same, without the order. DPDK's is of a first enable (medium), and an
+    A client's message that it could not enable vectors says the same, without the order. DPDK's, and that of another program which drives
+    a device itself, is of a first enable (medium), and an
     assertion of QEMU's about MSI or KVM's interrupt routes ends the guest (high).
     Why it matters: the guest believes that its vectors are on; the device is deaf until the guest or the device is restarted.
     Stays quiet when: nothing had been enabled before in this open (then only the reason is reported), a smaller retry works, the device
@@ -86,7 +89,7 @@ def reenable_failed(
     for finding in sure:
         found = True
         yield replace(finding, evidence=(*finding.evidence, *told)) if len(sure) == 1 else finding
-    messages = () if found else (*_from_messages(frames, windows), *by_dpdk(of_dpdk, dpdk_probed))
+    messages = () if found else (*_from_messages(frames, windows), *by_dpdk(of_dpdk, dpdk_probed), *by_program(vfio_set_irqs_refused))
     for finding in (*messages, *by_qemu_itself(qemu_assertion_failed)):
         found = True
         yield finding

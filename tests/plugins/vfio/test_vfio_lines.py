@@ -43,6 +43,7 @@ LINES = {
     "vfio_config_conflict": "vfio-pci 0000:2e:00.1: PCI config conflict @0x60, was cap 0x5 now cap 0x11",
     "vfio_vf_captured": "vfio-pci 0000:2e:00.0: Captured SR-IOV VF 0000:2e:00.1 driver_override",
     "vfio_vf_foreign": "vfio-pci 0000:2e:00.0: VF 0000:2e:00.1 bound to driver igbvf while PF bound to driver vfio-pci",
+    "vfio_set_irqs_refused": "0000:00:06.0:ioctl(VFIO_DEVICE_SET_IRQS) [index = 2, start = 0, count = 5, flags = 0x24]: No space left on device",
     "vfio_pf_refused": "vfio-pci 0000:2e:00.0: Cannot bind to PF with SR-IOV enabled",
     "vfio_vf_token": "vfio-pci 0000:2e:00.1: VF token required to access device",
     "vfio_memlock_exceeded": "vfio_pin_pages_remote: RLIMIT_MEMLOCK (65536) exceeded",

@@ -158,3 +158,36 @@ def test_windows_of_one_second_are_counted_each(rounds: int) -> None:
 def test_the_same_syslog_twice_has_its_windows_once() -> None:
     (f,) = (f for f in findings(syslog("31", 3), syslog("31", 3)) if f.code == "VFIO-002")
     assert f.values["windows"] == 3
+
+
+ARGUMENTS = "{}:ioctl(VFIO_DEVICE_SET_IRQS) [index = {}, start = 0, count = {}, flags = {}]: {}"
+FULL, NO = "No space left on device", "Invalid argument"
+
+
+@pytest.mark.parametrize(
+    ("line", "bdf"),
+    [
+        (ARGUMENTS.format(A, 2, 5, "0x24", FULL), A),
+        ("vlib_pci_bind_to_uio: " + ARGUMENTS.format(A, 1, 1, "0x24", NO), A),
+        (f"lkl_vfio: ioctl VFIO_DEVICE_SET_IRQS failed: {FULL}", None),
+        (f"VFIO_DEVICE_SET_IRQS failed {FULL}", None),
+        (f"enable msix: VFIO_DEVICE_SET_IRQS ioctl failed: {FULL}", None),
+    ],
+)
+def test_a_program_that_could_not_enable_vectors(line: str, bdf: str | None) -> None:
+    (f,) = (f for f in findings(f"{line}\n") if f.code == "VFIO-003")
+    assert (f.grade, f.severity, f.subject.bdf, [e.line for e in f.evidence]) == ("possible", "medium", bdf, [1])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ARGUMENTS.format(A, 0, 1, "0x24", "Device or resource busy"),  # INTx
+        ARGUMENTS.format(A, 2, 0, "0x21", NO),  # a disable where nothing is enabled
+        ARGUMENTS.format(A, 2, 1, "0x22", NO),  # a trigger for nothing
+        f"VFIO_DEVICE_SET_IRQS failed {NO}",  # for what is not told
+        "VFIO_DEVICE_SET_IRQS failed Success",
+    ],
+)
+def test_a_refused_ioctl_that_is_for_no_vectors(line: str) -> None:
+    assert findings(f"{line}\n") == []
