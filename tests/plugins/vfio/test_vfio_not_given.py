@@ -157,3 +157,24 @@ def test_no_model_of_an_iommu_and_its_effects() -> None:
 def test_a_table_that_the_manager_cannot_use(line: str, device: str) -> None:
     (found,) = findings(line + "\n")
     assert (shape([found]), found.values["kind"]) == ([("VFIO-013", "proven", device, None, [1])], "capability")
+
+
+@pytest.mark.parametrize(
+    ("line", "bdf"),
+    [
+        ("QMP command failed: vfio 0000:01:00.1: group 1 used in multiple address spaces: unknown", "0000:01:00.1"),
+        (OPTION.format("09:00.0") + "vfio 0000:09:00.0: group 12 used in multiple address spaces", "0000:09:00.0"),
+        ("EAL:   0000:05:00.0 cannot add VFIO group to container, error 22 (Invalid argument)", "0000:05:00.0"),
+        ("EAL: cannot add vfio group to container, error 22 (Invalid argument)", None),
+    ],
+)
+def test_a_group_that_its_container_does_not_take(line: str, bdf: str | None) -> None:
+    (found,) = findings(f"{line}\n")
+    assert (found.code, found.grade, found.severity, found.subject.bdf) == ("VFIO-013", "proven", "info", bdf)
+
+
+def test_dpdk_that_finds_no_container_may_go_on_with_another_driver() -> None:
+    assert (
+        findings("EAL:   cannot open VFIO container, error 2 (No such file or directory)\nEAL: VFIO support could not be initialized\n")
+        == []
+    )
