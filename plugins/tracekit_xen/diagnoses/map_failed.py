@@ -1,6 +1,6 @@
 """XEN-005: Xen refused to map an MSI to a pirq, and not for want of a number."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import polars as pl
 
@@ -24,7 +24,7 @@ WITH = 4  # lines from a refused line interrupt to the device that is not given 
         "op_xen_setup": refused,
         **dict.fromkeys(("xen_map_failed", "xen_pt_map_failed", "xen_pt_old_map_failed", "xen_pciback_failed", "xen_vpci_map_failed")),
         **dict.fromkeys(("xen_vpci_bind_failed", "xen_vpci_enable_failed", "xen_gsi_map_failed")),
-        **dict.fromkeys(("xen_pt_not_mapped", "libxl_pirq_refused", "xen_no_irq")),
+        **dict.fromkeys(("xen_pt_not_mapped", "libxl_pirq_refused", "xen_no_irq", "xen_vioapic_refused")),
     },
     otherwise="no mapping was refused but for want of a free pirq",
 )
@@ -46,6 +46,8 @@ def map_failed(
     xen_no_irq: pl.DataFrame | None = None,
     xen_platform: pl.DataFrame | None = None,
     xen_events_said: pl.DataFrame | None = None,
+    xen_device_unknown: pl.DataFrame | None = None,
+    xen_vioapic_refused: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """Xen refused to map a device's MSI or MSI-X to a pirq.
 
@@ -58,7 +60,8 @@ def map_failed(
     GSI was refused, whose device may have MSI all the same; multi-vector MSI is cut to one and succeeds.
     Affected: any release.
     What to do: by errno: -1 policy, -16 busy, -19 the device is not the caller's (of a guest's: assign it in Xen), -22
-    invalid or MSI off in dom0, of the device model a table that Xen knows as smaller.
+    invalid or MSI off in dom0, of the device model a table that Xen knows as smaller. Where dom0 could not tell Xen of the function
+    (`Failed to add`), that is why; alone it says nothing (dom0 of Arm prints it for every function).
     References: Linux arch/x86/pci/xen.c; QEMU hw/xen/xen_pt_msi.c; Linux drivers/xen/xen-pciback/pciback_ops.c.
     """
     found: dict[tuple[str, int], list[Refusal]] = {}
@@ -72,19 +75,25 @@ def map_failed(
         if not r.starved:
             found.setdefault((r.subject.label, r.errno), []).append(r)
     forced, short = Forced(xen_already_mapped), [m for m in rows(xen_no_irq) if m.irq is None]
+    unknown = _unknown(xen_device_unknown)
     for refusals in found.values():
-        yield _finding(refusals, forced, short)
+        yield _finding(refusals, forced, short, unknown)
     if short and not any(errno == EINVAL for _, errno in found):
         yield from _without_irq(short)
     yield from _of_lines(libxl_pirq_refused, libxl_device_refused)
-    if xen_gsi_map_failed is not None:  # holds only where nothing was found
-        said = f"Xen refused line interrupts (GSI), {times(xen_gsi_map_failed.height)} in the log; no line names the device"
+    if lines := list(rows(xen_gsi_map_failed, xen_vioapic_refused)):  # holds only where nothing was found
+        said = f"Xen refused line interrupts (GSI), {times(len(lines))} in the log; no line names the device"
         yield inconclusive(said, "dmesg of dom0 from its boot on, with the messages of the drivers")
 
 
 def _with_errno(frame: pl.DataFrame | None) -> pl.DataFrame | None:
     """Return a binding that failed; a word that is no address of an MSI has no errno and is another fault."""
     return frame.filter(pl.col("ret").is_not_null()) if frame is not None else None
+
+
+def _unknown(frame: pl.DataFrame | None) -> dict[tuple[str, str], Row]:
+    """Return by source and function the latest note that the kernel could not tell Xen of it."""
+    return {(m.source, m.bdf): m for m in rows(frame) if m.bdf and m.wanted == "add"}
 
 
 def _of_lines(refused_lines: pl.DataFrame | None, refused_devices: pl.DataFrame | None) -> Iterator[Finding]:
@@ -142,18 +151,19 @@ def _without_irq(short: list[Row]) -> Iterator[Finding]:
         )
 
 
-def _finding(refusals: list[Refusal], forced: Forced, short: list[Row]) -> Finding:
+def _finding(refusals: list[Refusal], forced: Forced, short: list[Row], unknown: Mapping[tuple[str, str], Row]) -> Finding:
     first = refusals[0]
+    untold = unknown.get((first.row.source, first.subject.bdf or ""))
     numbers = [m for r in refusals if (m := forced.above(r)) is not None]
     without = short if first.errno == EINVAL else []
-    reason, advice = reason_of(first, numbers[0] if numbers else None, bool(without))
+    reason, advice = reason_of(first, numbers[0] if numbers else None, bool(without), untold is not None)
     errno = f" with {first.errno}" if first.errno else ""
     by_dom0 = all(r.by == "backend" for r in refusals)  # whether Xen was asked at all is not told
     who = "dom0 could not enable MSI of {} for its guest" if by_dom0 else "Xen refused to map MSI of {}"
     return Finding(
         f"{who.format(first.subject.label)}{errno}, {times(len(refusals))} in the log" + (f": {reason}" if reason else ""),
         "proven",
-        in_order([*(whole(m, "cause") for m in (*numbers, *without)), *(at_end(r.row) for r in refusals)]),
+        in_order([*(whole(m, "cause") for m in (*numbers, *without, *([untold] if untold else ()))), *(at_end(r.row) for r in refusals)]),
         first.subject,
         advice=f"{advice}.",
         values={"errno": first.errno, "refusals": len(refusals)},

@@ -69,9 +69,18 @@ def pirq_starved(
     ):
         if r.starved:
             found.setdefault(r.domid, []).append(r)
+    _join_sides(found)
     for domid, refusals in found.items():
         space = room(pirq_facts, domid, frozenset(r.row.source for r in refusals))
         yield _finding(domid, refusals, space, _handed_out(pirq_lives, domid, hvm), list(rows(op_alloc)), short)
+
+
+def _join_sides(found: dict[int | None, list[Refusal]]) -> None:
+    """Join what the device model saw, which names no domain, with what Xen said of the only guest that it refused: they are one refusal."""
+    told = [domid for domid, refusals in found.items() if domid and any(r.by == "hypervisor" for r in refusals)]
+    unnamed = found.get(None, [])
+    if len(told) == 1 and unnamed and all(r.by == "device model" for r in unnamed):
+        found[told[0]] += found.pop(None)
 
 
 def _handed_out(lives: pl.DataFrame | None, domid: int | None, hvm: Set[str]) -> list[Row]:

@@ -590,3 +590,79 @@ REQUEST = "[    6.{}0000] igb 0000:00:05.0: eth1: request_irq failed -19\n"
 )
 def test_a_driver_that_is_refused_its_irq_for_want_of_a_channel(text: str, cause: str | None) -> None:
     assert [f.explained_by for f in findings(HVM + text) if f.code == "MSI-004"] == [cause]
+
+
+MODEL_28 = "[00:05.0] msi_msix_setup: Error: Mapping of MSI-X (err: 28, vec: 0, entry 0x20)\n"
+
+
+@pytest.mark.parametrize(
+    ("xl", "found"),
+    [
+        ("(XEN) irq.c:2957: dom5: no free pirq\n", [("proven", "dom5 (guest's 00:05.0)", [1, 1])]),
+        # Two guests were refused: which of them the device model is about is not told.
+        (
+            "(XEN) irq.c:2957: dom5: no free pirq\n(XEN) irq.c:2957: dom6: no free pirq\n",
+            [("proven", "dom5", [1]), ("proven", "dom6", [2]), ("probable", "guest (guest's 00:05.0)", [1])],
+        ),
+        ("(XEN) irq.c:2957: dom0: no free pirq\n", [("proven", "dom0", [1]), ("probable", "guest (guest's 00:05.0)", [1])]),
+    ],
+)
+def test_both_sides_of_a_guests_refusal_are_one_finding(xl: str, found: list[tuple[str, str, list[int]]]) -> None:
+    shown = [f for f in findings(MODEL_28, xl=xl) if f.code == "XEN-002"]
+    assert [(f.grade, f.subject.label, [e.line for e in f.evidence]) for f in shown] == found
+
+
+UNBOUND = "(XEN) pt_irq_create_bind failed (-22) for dom5\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "model", "found"),
+    [
+        (UNBOUND * 2, None, [("probable", "dom5", [1, 2])]),
+        (UNBOUND.replace("dom5", "d5"), None, [("probable", "dom5", [1])]),
+        (UNBOUND, "[00:05.0] msi_msix_update: Error: Updating of MSI-X failed. (err: 22)\n", [("proven", "guest's 00:05.0", [1, 1])]),
+        # A line interrupt: the device model says so, or Xen itself, which gives the line to no second owner.
+        (UNBOUND, "[00:05.0] xen_pt_realize: Error: Binding of interrupt 16 failed! (err: 22)\n", []),
+        ("(XEN) Cannot bind IRQ16 to dom5. In use by 'ns16550'.\n" + UNBOUND.replace("-22", "-16"), None, []),
+        ("(XEN) pt_irq_destroy_bind failed (-22) for dom5\n", None, []),
+    ],
+)
+def test_a_binding_that_xen_refuses_to_the_device_model(text: str, model: str | None, found: list[tuple[str, str, list[int]]]) -> None:
+    named = {"qemu": model} if model else {}
+    assert [(f.grade, f.subject.label, [e.line for e in f.evidence]) for f in findings(text, **named) if f.code == "XEN-004"] == found
+
+
+@pytest.mark.parametrize(
+    ("note", "lines", "said"),
+    [
+        ("pci 0000:3b:02.1: Failed to add - passthrough or MSI/MSI-X might fail!", [1, 2], "dom0 could not tell Xen of the function"),
+        ("pci 0000:3b:02.1: Failed to delete - passthrough or MSI/MSI-X might fail!", [2], "Xen does not count the device as the caller's"),
+        ("pci 0000:3b:02.2: Failed to add - passthrough or MSI/MSI-X might fail!", [2], "Xen does not count the device as the caller's"),
+    ],
+)
+def test_a_function_that_xen_was_not_told_of(note: str, lines: list[int], said: str) -> None:
+    refusal = "[   12.000000] iavf 0000:3b:02.1: xen map irq failed -19 for 32752 domain\n"
+    [found] = [f for f in findings(f"[    2.000000] {note}\n{refusal}") if f.code == "XEN-005"]
+    assert ([e.line for e in found.evidence], said in found.summary) == (lines, True)
+
+
+def test_a_function_that_dom0_could_not_add_is_no_fault_by_itself() -> None:
+    assert findings(PV + "[    0.458825] pci 0000:00:00.0: Failed to add - passthrough or MSI/MSI-X might fail!\n") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("(XEN) cannot mask IRQ 67: masking MSI-X on Dom3's 0000:3b:02.1\n", "inconclusive"),
+        ("(XEN) cannot disable IRQ 67: masking MSI-X on 0000:3b:02.1\n", "inconclusive"),
+        ("(XEN) Xen version 4.17.3 (b@h) debug=n\n", "clear"),
+    ],
+)
+def test_a_table_that_xen_could_not_reach_is_not_cleared(text: str, told: str) -> None:
+    ran = run(text)
+    assert (outcome(ran, "XEN-009").outcome, [f.code for f in ran.findings if f.code != "OBS-001"]) == (told, [])
+
+
+def test_a_line_that_a_pvh_dom0_is_refused_is_not_cleared() -> None:
+    ran = run(PV + "(XEN) d0v0 vioapic: error mapping GSI 20: -16\n(XEN) d0v0 unable to bind gsi 20 to hardware domain: -16\n")
+    assert (outcome(ran, "XEN-005").outcome, [f.code for f in ran.findings if f.code != "OBS-001"]) == ("inconclusive", [])

@@ -83,6 +83,8 @@ LINES = {
     "xen_msi_mode_conflict": "MSI-X already in use on 0000:03:00.0",
     "xen_mask_failed": "cannot mask IRQ 48: masking MSI-X on Dom1's 0000:03:00.0",
     "xen_msix_insecure": "Potentially insecure use of MSI-X on 0000:03:00.0 by d1",
+    "xen_pt_bind_refused": "pt_irq_create_bind failed (-22) for dom5",
+    "xen_vioapic_refused": "d0v0 vioapic: error mapping GSI 20: -16",
     "xen_hvm_bind": "d1: bind: m_gsi=16 g_gsi=36 dev=00.00.5 intx=0",
     "xen_frontend_refused": "e1000e 0000:00:00.0: enable msix get err fffffffb",
     "xen_affinity_failed": "Cannot set affinity for IRQ48",
