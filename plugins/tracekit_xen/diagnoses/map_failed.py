@@ -9,6 +9,7 @@ from tracekit_xen.places import at_end, domain, rows, times, whole
 from tracekit_xen.reasons import ERRNOS, NO_IRQ, NO_LINES, REASONS, Forced, reason_of
 from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0, refused
 
+TAKING_BACK = "libxl__arch_hvm_unmap_gsi"  # it asks for the number by the same call
 WITH = 4  # lines from a refused line interrupt to the device that is not given for it
 
 
@@ -101,7 +102,7 @@ def _of_lines(refused_lines: pl.DataFrame | None, refused_devices: pl.DataFrame 
     devices = sorted(rows(refused_devices), key=lambda r: (r.source, r.line))
     found: dict[str, list[tuple[Row, Row | None]]] = {}
     at = 0
-    for m in sorted(rows(refused_lines), key=lambda r: (r.source, r.line)):
+    for m in sorted((r for r in rows(refused_lines) if r.function != TAKING_BACK), key=lambda r: (r.source, r.line)):
         while at < len(devices) and (devices[at].source, devices[at].line) < (m.source, m.line):
             at += 1
         below = devices[at] if at < len(devices) and near(m, devices[at], WITH) and devices[at].domid == m.domid else None
@@ -123,7 +124,8 @@ def _line_refused(label: str, pairs: list[tuple[Row, Row | None]]) -> Finding:
     reason, advice = NO_LINES if errno in (ENOSYS, EOPNOTSUPP) else REASONS.get(errno, ("", "See `xl dmesg` at that time"))
     whose = f" for dom{first.domid}" if first.domid is not None else ""
     return Finding(
-        f"Xen refused to map the line interrupt {first.irq} of {label if below else 'a device'}{whose} ({first.reason.strip()}), "
+        f"Xen refused {'permission for' if first.permission else 'to map'} the line interrupt {first.irq} of "
+        f"{label if below else 'a device'}{whose} ({first.reason.strip()}), "
         "and the device was not given" + (f": {reason}" if reason else ""),
         "proven" if below else "probable",
         in_order(whole(r) for pair in pairs for r in pair if r is not None),

@@ -181,7 +181,7 @@ def test_two_logs_prove_it_together() -> None:
 
 
 def test_a_domain_with_room_left_is_not_proven() -> None:
-    found = xen(LIMITS.replace(",6", ",200") + REFUSED + inventory(223, 222))
+    found = xen(LIMITS.replace(",6", ",40") + REFUSED + inventory(63, 62))
     assert found[0][:2] == ("XEN-002", "probable")
 
 
@@ -666,3 +666,31 @@ def test_a_table_that_xen_could_not_reach_is_not_cleared(text: str, told: str) -
 def test_a_line_that_a_pvh_dom0_is_refused_is_not_cleared() -> None:
     ran = run(PV + "(XEN) d0v0 vioapic: error mapping GSI 20: -16\n(XEN) d0v0 unable to bind gsi 20 to hardware domain: -16\n")
     assert (outcome(ran, "XEN-005").outcome, [f.code for f in ran.findings if f.code != "OBS-001"]) == ("inconclusive", [])
+
+
+@pytest.mark.parametrize(
+    ("head", "function", "call", "said"),
+    [
+        ("libxl: error: ", "libxl__arch_hvm_map_gsi", "xc_physdev_map_pirq_gsi gsi=28", "refused to map the line interrupt 28"),
+        ("libxl: ", "pci_add_dm_done", "xc_physdev_map_pirq irq=28", "refused to map the line interrupt 28"),
+        ("libxl: error: ", "pci_add_dm_done", "xc_domain_irq_permission irq=28 (error=-1)", "refused permission for the line interrupt 28"),
+        ("libxl: error: ", "libxl__arch_hvm_map_gsi", "xc_domain_gsi_permission gsi=28", "refused permission for the line interrupt 28"),
+        ("libxl: error: ", "libxl__arch_hvm_unmap_gsi", "xc_physdev_map_pirq_gsi gsi=28", ""),
+        ("libxl: error: ", "do_pci_remove", "xc_physdev_unmap_pirq irq=28", ""),
+    ],
+)
+def test_the_words_of_libxl_for_a_line(head: str, function: str, call: str, said: str) -> None:
+    found = [f.summary for f in findings(f"{head}libxl_pci.c:1404:{function}: Domain 3:{call}: Operation not permitted\n")]
+    assert (len(found) == 1 and said in found[0]) if said else found == []
+
+
+@pytest.mark.parametrize(("limit", "grade"), [(1096, "possible"), (250, "possible"), (240, "probable"), (140, "proven")])
+def test_numbers_to_spare_speak_against_a_shortage(limit: int, grade: str) -> None:
+    held = "".join(
+        f"(XEN)    IRQ:{120 + i:4d} vec:59 PCI-MSI/-X      status=030 aff:{{1}}/{{0-7}} in-flight=0 d0:{i + 120}(---)\n" for i in range(2)
+    )
+    xl = f"(XEN) IRQ limits: 120 GSI, 2984 MSI/MSI-X\n(XEN) d0 has maximum {limit} PIRQs\n(XEN) IRQ information:\n{held}"
+    refusal = PV + "[   20.000000] ice 0000:04:00.0: xen map irq failed -28 for 32752 domain\n"
+    if grade == "proven":
+        xl = xl.replace("140 PIRQs", "122 PIRQs")
+    assert [f.grade for f in findings(refusal, xl=xl) if f.code == "XEN-002"] == [grade]
