@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from tracekit import EBUSY, EEXIST, EINVAL, ENODEV, ENOSYS, EOPNOTSUPP, EPERM, Row
+from tracekit import EBUSY, EEXIST, EINVAL, ENODATA, ENODEV, ENOSYS, EOPNOTSUPP, EPERM, Row
 from tracekit_xen.places import rows
 from tracekit_xen.refusals import Refusal
 
@@ -16,6 +16,11 @@ REASONS = {
     ENODEV: (
         "Xen does not count the device as the caller's",
         "Give the device back to its domain (`xl pci-assignable-remove`), or turn the IOMMU on",
+    ),
+    ENODATA: (
+        "Xen was not told where its MSI-X table is",
+        "Let xen-pciback of dom0 hold the device before the guest starts (`xl pci-assignable-add`), with the device awake and its memory "
+        "decoded (`lspci -vv`, D0 and Mem+): it tells Xen of the table; see dom0's log for `MSI-X preparation failed`",
     ),
     EINVAL: ("the request is not valid", "See whether dom0 has MSI off (`pci=nomsi`), and whether MSI and MSI-X are asked for at once"),
     ENOSYS: ("the domain has no pirqs", "This kind of domain programs MSI natively: the caller should not ask"),
@@ -61,6 +66,7 @@ ERRNOS = {
     "File exists": EEXIST,
     "No such device": ENODEV,
     "Invalid argument": EINVAL,
+    "No data available": ENODATA,
     "Function not implemented": ENOSYS,
     "Operation not supported": EOPNOTSUPP,
     "Not supported": EOPNOTSUPP,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
-from tracekit import EINVAL, ENOSYS, EOPNOTSUPP, Finding, Row, Shown, Subject, Verdict, diagnosis, in_order, inconclusive, near
+from tracekit import EINVAL, ENODATA, ENOSYS, EOPNOTSUPP, Finding, Row, Shown, Subject, Verdict, diagnosis, in_order, inconclusive, near
 from tracekit_xen.places import at_end, domain, rows, times, whole
 from tracekit_xen.reasons import ERRNOS, NO_IRQ, NO_LINES, REASONS, Forced, reason_of
 from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0, refused
@@ -25,7 +25,7 @@ WITH = 4  # lines from a refused line interrupt to the device that is not given 
         "op_xen_setup": refused,
         **dict.fromkeys(("xen_map_failed", "xen_pt_map_failed", "xen_pt_old_map_failed", "xen_pciback_failed", "xen_vpci_map_failed")),
         **dict.fromkeys(("xen_vpci_bind_failed", "xen_vpci_enable_failed", "xen_gsi_map_failed")),
-        **dict.fromkeys(("xen_pt_not_mapped", "libxl_pirq_refused", "xen_no_irq", "xen_vioapic_refused")),
+        **dict.fromkeys(("xen_pt_not_mapped", "libxl_pirq_refused", "xen_no_irq", "xen_vioapic_refused", "xen_msix_unprepared")),
     },
     otherwise="no mapping was refused but for want of a free pirq",
 )
@@ -49,6 +49,7 @@ def map_failed(
     xen_events_said: pl.DataFrame | None = None,
     xen_device_unknown: pl.DataFrame | None = None,
     xen_vioapic_refused: pl.DataFrame | None = None,
+    xen_msix_unprepared: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """Xen refused to map a device's MSI or MSI-X to a pirq.
 
@@ -76,15 +77,18 @@ def map_failed(
         if not r.starved:
             found.setdefault((r.subject.label, r.errno), []).append(r)
     forced, short = Forced(xen_already_mapped), [m for m in rows(xen_no_irq) if m.irq is None]
-    unknown = _unknown(xen_device_unknown)
+    unknown, unprepared = _unknown(xen_device_unknown), {m.bdf: m for m in rows(xen_msix_unprepared) if m.bdf}
     for refusals in found.values():
-        yield _finding(refusals, forced, short, unknown)
+        yield _finding(refusals, forced, short, _why(refusals[0], unknown, unprepared))
     if short and not any(errno == EINVAL for _, errno in found):
         yield from _without_irq(short)
     yield from _of_lines(libxl_pirq_refused, libxl_device_refused)
     if lines := list(rows(xen_gsi_map_failed, xen_vioapic_refused)):  # holds only where nothing was found
         said = f"Xen refused line interrupts (GSI), {times(len(lines))} in the log; no line names the device"
         yield inconclusive(said, "dmesg of dom0 from its boot on, with the messages of the drivers")
+    elif unprepared:
+        said = f"dom0 could not tell Xen of the MSI-X table of {', '.join(sorted(unprepared))}, and Xen refuses a guest such vectors"
+        yield inconclusive(said, "the device model's log (qemu-dm-*.log), or the guest's, from when its driver asks for them")
 
 
 def _with_errno(frame: pl.DataFrame | None) -> pl.DataFrame | None:
@@ -153,19 +157,24 @@ def _without_irq(short: list[Row]) -> Iterator[Finding]:
         )
 
 
-def _finding(refusals: list[Refusal], forced: Forced, short: list[Row], unknown: Mapping[tuple[str, str], Row]) -> Finding:
+def _why(refusal: Refusal, unknown: Mapping[tuple[str, str], Row], unprepared: Mapping[str, Row]) -> Row | None:
+    """Return dom0's earlier note that explains a refusal: Xen was not told of the function, or not where its MSI-X table is."""
+    bdf = refusal.subject.bdf or ""
+    return unprepared.get(bdf) if refusal.errno == ENODATA else unknown.get((refusal.row.source, bdf))
+
+
+def _finding(refusals: list[Refusal], forced: Forced, short: list[Row], noted: Row | None) -> Finding:
     first = refusals[0]
-    untold = unknown.get((first.row.source, first.subject.bdf or ""))
     numbers = [m for r in refusals if (m := forced.above(r)) is not None]
     without = short if first.errno == EINVAL else []
-    reason, advice = reason_of(first, numbers[0] if numbers else None, bool(without), untold is not None)
+    reason, advice = reason_of(first, numbers[0] if numbers else None, bool(without), noted is not None and first.errno != ENODATA)
     errno = f" with {first.errno}" if first.errno else ""
     by_dom0 = all(r.by == "backend" for r in refusals)  # whether Xen was asked at all is not told
     who = "dom0 could not enable MSI of {} for its guest" if by_dom0 else "Xen refused to map MSI of {}"
     return Finding(
         f"{who.format(first.subject.label)}{errno}, {times(len(refusals))} in the log" + (f": {reason}" if reason else ""),
         "proven",
-        in_order([*(whole(m, "cause") for m in (*numbers, *without, *([untold] if untold else ()))), *(at_end(r.row) for r in refusals)]),
+        in_order([*(whole(m, "cause") for m in (*numbers, *without, *([noted] if noted else ()))), *(at_end(r.row) for r in refusals)]),
         first.subject,
         advice=f"{advice}.",
         values={"errno": first.errno, "refusals": len(refusals)},

@@ -694,3 +694,21 @@ def test_numbers_to_spare_speak_against_a_shortage(limit: int, grade: str) -> No
     if grade == "proven":
         xl = xl.replace("140 PIRQs", "122 PIRQs")
     assert [f.grade for f in findings(refusal, xl=xl) if f.code == "XEN-002"] == [grade]
+
+
+UNPREPARED = "[  100.000000] pciback 0000:05:00.0: xen_pciback: MSI-X preparation failed (-6)\n"
+NO_DATA = (
+    "[00:05.0] xen_pt_realize: Real physical device 05:00.0 registered successfully\n"
+    "[00:05.0] msi_msix_setup: Error: Mapping of MSI-X (err: 61, vec: 0x30, entry 0)\n"
+)
+
+
+@pytest.mark.parametrize(("dmesg", "lines"), [(UNPREPARED, [1, 2]), (UNPREPARED.replace("05:", "06:"), [2])])
+def test_a_table_that_xen_was_not_told_of(dmesg: str, lines: list[int]) -> None:
+    [found] = [f for f in findings(dmesg=dmesg, qemu=NO_DATA) if f.code == "XEN-005"]
+    assert ([e.line for e in found.evidence], "Xen was not told where its MSI-X table is" in found.summary) == (lines, True)
+
+
+def test_a_table_that_could_not_be_prepared_is_not_cleared() -> None:
+    ran = run(PV + UNPREPARED)
+    assert (outcome(ran, "XEN-005").outcome, [f.code for f in ran.findings if f.code != "OBS-001"]) == ("inconclusive", [])

@@ -47,6 +47,7 @@ LINES = {
     "xen_fake_handler_failed": "pciback 0000:65:00.0: 0000:65:00.0: failed to install fake IRQ handler for IRQ 16! (rc:-16)",
     "xen_frontend_said": "pcifront pci-0: enable msix get value 0",
     "xen_device_unknown": "pci 0000:65:00.0: Failed to add - passthrough or MSI/MSI-X might fail!",
+    "xen_msix_unprepared": "pciback 0000:65:00.0: MSI-X preparation failed (-6)",
     "xen_pciback_backend": "xen_pciback: backend is vpci",
     "xen_platform": "Booting paravirtualized kernel on Xen HVM",
     "xen_release": "Xen version: 4.17.7 (preserve-AD)",
