@@ -27,6 +27,7 @@ UNREAD = {
     **dict.fromkeys(("xen_pt_invalid_pirq", "xen_pt_entry_invalid", "xen_irte_unexpected"), DETAIL),
     **dict.fromkeys(("xen_access_refused", "xen_action_missing", "xen_irq_in_use"), DEBUG),
     **dict.fromkeys(("irq_bogus_return", "irq_thread_missing", "irq_number_failed"), HANDLER),
+    "libxl_unmap_refused": COUNTER,
     **dict.fromkeys(("xen_affinity_broken", "vfio_irq_info_refused", "vfio_config_conflict", "xen_msix_insecure"), COUNTER),
     **dict.fromkeys(("qemu_msi_vector_unknown", "qemu_virtio_vectors_failed"), EMULATED),
     **dict.fromkeys(("vfio_device_in_use", "vfio_request_unheard", "vfio_vf_foreign", "qemu_reset_refused"), OWNER),
