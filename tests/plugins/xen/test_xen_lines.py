@@ -119,8 +119,6 @@ LINES = {
 # How earlier releases of Xen print what the lines above print.
 EARLIER = {
     "irq.c:2136: dom1: pirq 87 or irq 48 already mapped": "xen_already_mapped",
-    "Broke affinity for irq 48": "xen_affinity_broken",
-    "Cannot set affinity for irq 48": "xen_affinity_failed",
     "Cannot bind IRQ16 to dom1. Already at max share.": "xen_bind_refused",
     "Cannot bind IRQ16 to dom1. Will not share with others.": "xen_bind_refused",
     "Cannot bind IRQ16 to dom1. Out of memory.": "xen_bind_refused",
