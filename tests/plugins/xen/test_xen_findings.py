@@ -712,3 +712,23 @@ def test_a_table_that_xen_was_not_told_of(dmesg: str, lines: list[int]) -> None:
 def test_a_table_that_could_not_be_prepared_is_not_cleared() -> None:
     ran = run(PV + UNPREPARED)
     assert (outcome(ran, "XEN-005").outcome, [f.code for f in ran.findings if f.code != "OBS-001"]) == ("inconclusive", [])
+
+
+AT = "[2025-01-09 06:52:59] "
+
+
+@pytest.mark.parametrize(
+    ("line", "errno"),
+    [
+        (f"{AT}[00:0a.0] msi_msix_setup: Error: Mapping of MSI (err: 19, vec: 0x25, entry 0{AT}x0)\n", -19),
+        (f"{AT}[00:0a.0] msi_msix_setup: Error: Mappi{AT}ng of MSI (err: 16, vec: 0x25, entry 0x0)\n", -16),
+    ],
+)
+def test_a_stamp_of_the_console_daemon_within_a_line(line: str, errno: int) -> None:
+    [found] = findings(line)
+    assert (found.code, found.values["errno"]) == ("XEN-005", errno)
+
+
+def test_xens_own_stamp_behind_that_of_the_daemon_stays() -> None:
+    [found] = findings(f"{AT}(XEN) {AT}d7v0: Unsupported MSI delivery mode 7 for Dom7\n")
+    assert (found.code, [e.line for e in found.evidence]) == ("XEN-009", [1])
