@@ -732,3 +732,19 @@ def test_a_stamp_of_the_console_daemon_within_a_line(line: str, errno: int) -> N
 def test_xens_own_stamp_behind_that_of_the_daemon_stays() -> None:
     [found] = findings(f"{AT}(XEN) {AT}d7v0: Unsupported MSI delivery mode 7 for Dom7\n")
     assert (found.code, [e.line for e in found.evidence]) == ("XEN-009", [1])
+
+
+OLD_DEVICE = "register_real_device: Assigning real physical device 06:00.0 ...\n"
+OLD_REFUSAL = "pt_msi_setup: Error: Mapping of MSI failed.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "subject"),
+    [
+        (OLD_DEVICE + OLD_REFUSAL, "0000:06:00.0"),
+        (OLD_DEVICE + OLD_DEVICE.replace("06:", "07:") + OLD_REFUSAL, "guest"),
+        (OLD_REFUSAL, "guest"),
+    ],
+)
+def test_the_old_device_model_names_its_only_device(text: str, subject: str) -> None:
+    assert [(f.code, f.subject.label) for f in findings(text)] == [("XEN-005", subject)]

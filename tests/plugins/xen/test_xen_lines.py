@@ -126,6 +126,8 @@ EARLIER = {
     "msi.c:705: irq 48 has already mapped to MSIX on device 0000:03:00.0": "xen_msi_mode_conflict",
     "Potentially insecure use of MSI-X on 0000:03:00.0 by Dom1": "xen_msix_insecure",
     "Dom0 has maximum 416 PIRQs": "xen_max_pirqs",
+    "register_real_device: Assigning real physical device 3b:00.2 ...": "xen_pt_assigned",
+    "register_real_device: Real physical device 3b:00.2 registered successfuly!": "xen_pt_assigned",
     "0000:03:00.0 - dom 1   - MSIs < 48 49 >": "xen_pci_device",
 }
 RULES = {r.name: r for r in grammar.load().events.values() if r.file in FILES}
