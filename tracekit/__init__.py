@@ -67,7 +67,7 @@ _HOMES = {
     "PREDICTIONS": "tables.shared",
     **dict.fromkeys(
         (
-            *("EPERM", "ENOENT", "EIO", "EBADF", "ENOMEM", "EBUSY", "EEXIST", "ENODEV", "EINVAL", "ENOTTY", "ENXIO"),
+            *("EPERM", "ENOENT", "EIO", "EBADF", "ENOMEM", "EBUSY", "EEXIST", "ENODEV", "EINVAL", "ENOTTY", "ENXIO", "ENODATA"),
             *("ENOSPC", "ERANGE", "ENOSYS", "EOPNOTSUPP", "ENOTSUPP"),
             *("VFIO_INTX", "VFIO_MSI", "VFIO_MSIX", "VFIO_ERR", "VFIO_REQ", "VFIO_NONE", "VFIO_SET_IRQS"),
             *("VFIO_DATA_NONE", "VFIO_DATA_BOOL", "VFIO_DATA_EVENTFD", "VFIO_MASK", "VFIO_UNMASK", "VFIO_TRIGGER"),
@@ -137,6 +137,7 @@ if TYPE_CHECKING:
     from tracekit.numbers import EEXIST as EEXIST
     from tracekit.numbers import EINVAL as EINVAL
     from tracekit.numbers import EIO as EIO
+    from tracekit.numbers import ENODATA as ENODATA
     from tracekit.numbers import ENODEV as ENODEV
     from tracekit.numbers import ENOENT as ENOENT
     from tracekit.numbers import ENOMEM as ENOMEM

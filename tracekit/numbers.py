@@ -2,7 +2,7 @@
 
 # include/uapi/asm-generic/errno-base.h and errno.h; ENOTSUPP is the kernel's own (include/linux/errno.h).
 EPERM, ENOENT, EIO, ENXIO, EBADF, ENOMEM, EBUSY, EEXIST, ENODEV = -1, -2, -5, -6, -9, -12, -16, -17, -19
-EINVAL, ENOTTY, ENOSPC, ERANGE, ENOSYS, EOPNOTSUPP, ENOTSUPP = -22, -25, -28, -34, -38, -95, -524
+EINVAL, ENOTTY, ENOSPC, ERANGE, ENOSYS, ENODATA, EOPNOTSUPP, ENOTSUPP = -22, -25, -28, -34, -38, -61, -95, -524
 
 # Kinds of interrupt of a VFIO PCI device (VFIO_PCI_*_IRQ_INDEX, include/uapi/linux/vfio.h). The kernel keeps VFIO_NONE where none is
 # enabled, and only the closing kernel asks for it (vfio_pci_core_disable).

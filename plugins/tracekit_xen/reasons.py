@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from tracekit import EBUSY, EEXIST, EINVAL, ENODEV, ENOSYS, EOPNOTSUPP, EPERM, Row
+from tracekit import EBUSY, EEXIST, EINVAL, ENODATA, ENODEV, ENOSYS, EOPNOTSUPP, EPERM, Row
 from tracekit_xen.places import rows
 from tracekit_xen.refusals import Refusal
 
@@ -16,6 +16,11 @@ REASONS = {
     ENODEV: (
         "Xen does not count the device as the caller's",
         "Give the device back to its domain (`xl pci-assignable-remove`), or turn the IOMMU on",
+    ),
+    ENODATA: (
+        "Xen was not told where its MSI-X table is",
+        "Let xen-pciback of dom0 hold the device before the guest starts (`xl pci-assignable-add`), with the device awake and its memory "
+        "decoded (`lspci -vv`, D0 and Mem+): it tells Xen of the table; see dom0's log for `MSI-X preparation failed`",
     ),
     EINVAL: ("the request is not valid", "See whether dom0 has MSI off (`pci=nomsi`), and whether MSI and MSI-X are asked for at once"),
     ENOSYS: ("the domain has no pirqs", "This kind of domain programs MSI natively: the caller should not ask"),
@@ -44,6 +49,12 @@ FORCED = (
     "Xen keeps the number until the domain closes its event channel: unload the driver that has it, or restart the domain (for dom0 the "
     "host). No other domain is concerned",
 )
+# Xen refuses the interrupts of a function that it was not told about (xen/arch/x86/msi.c looks it up).
+UNKNOWN = (
+    "dom0 could not tell Xen of the function when it was found, so Xen does not know it",
+    "See Xen's lines at that time (`xl dmesg`): a VF is known only where its PF is, and a function behind VMD is not; set up the function "
+    "anew (a rescan in dom0) after Xen knows what is above it, or turn VMD off in the firmware",
+)
 # A PVH domain has no pirqs: PHYSDEVOP_map_pirq is refused to it, and to a toolstack in it.
 NO_LINES = (
     "no line interrupts are mapped from this dom0, or for this domain",
@@ -55,6 +66,7 @@ ERRNOS = {
     "File exists": EEXIST,
     "No such device": ENODEV,
     "Invalid argument": EINVAL,
+    "No data available": ENODATA,
     "Function not implemented": ENOSYS,
     "Operation not supported": EOPNOTSUPP,
     "Not supported": EOPNOTSUPP,
@@ -62,12 +74,14 @@ ERRNOS = {
 ABOVE = 3  # lines from Xen's word about a number to the refusal that follows from it
 
 
-def reason_of(refusal: Refusal, forced: Row | None = None, short: bool = False) -> tuple[str, str]:
+def reason_of(refusal: Refusal, forced: Row | None = None, short: bool = False, unknown: bool = False) -> tuple[str, str]:
     """Return what a refusal means, and what to do; `forced` is Xen's line about a number that was unbound by force, `short` that it said
-    to have no irq left."""
+    to have no irq left, `unknown` that the kernel could not tell Xen of the function."""
     of_guest = refusal.by == "device model" or (refusal.by in ("dom0", "backend") and refusal.domid != 0)
     if forced is not None:
         return FORCED
+    if unknown:
+        return UNKNOWN
     if short:
         return NO_IRQ
     if refusal.errno == ENODEV and of_guest:

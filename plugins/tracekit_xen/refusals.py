@@ -72,8 +72,19 @@ def of_device_model(
         if (m.source, m.guest_bdf) not in told:
             known = real.get((m.source, m.guest_bdf))
             yield Refusal(m, "device model", None, 0, subject_of(known) if known else guest_function(m.guest_bdf))
+    only = _only_devices(assigned)
     for m in rows(old):
-        yield Refusal(m, "device model", None, 0, guest_function(None))
+        known = only.get(m.source)
+        yield Refusal(m, "device model", None, 0, subject_of(known) if known else guest_function(None))
+
+
+def _only_devices(assigned: pl.DataFrame | None) -> dict[str, Row]:
+    """Return by source the only device that qemu-xen-traditional has: its refusals name none."""
+    found: dict[str, dict[str, Row]] = {}
+    for a in rows(assigned):
+        if not a.guest_bdf:
+            found.setdefault(a.source, {}).setdefault(a.bdf, a)
+    return {source: next(iter(devices.values())) for source, devices in found.items() if len(devices) == 1}
 
 
 def of_backend(backend: pl.DataFrame | None, vpci: pl.DataFrame | None) -> Iterator[Refusal]:

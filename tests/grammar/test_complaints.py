@@ -21,14 +21,13 @@ UNREAD = {
     **dict.fromkeys(("io_page_fault", "dma_fault_reason"), DMA),
     **dict.fromkeys(("error_apic_entry", "spurious_apic_entry", "irq_handler_slow", "irq_affinity_untold", "irte_posting_failed"), COUNTER),
     **dict.fromkeys(("kvmtool_fds_short", "xen_domain_gone", "xen_isr_off", "xen_gsi_refused", "xen_pt_write_inhibited"), COUNTER),
-    **dict.fromkeys(("irq_mapping_failed", "xen_gsi_bind_failed", "xen_pt_line_failed"), LINE),
-    **dict.fromkeys(("vfio_intx_broken", "xen_fake_handler_failed", "xen_bind_refused"), LINE),
+    **dict.fromkeys(("irq_mapping_failed", "xen_gsi_bind_failed"), LINE),
+    **dict.fromkeys(("vfio_intx_broken", "xen_fake_handler_failed"), LINE),
     "kvm_x86_fixup_msi_error": DETAIL,
-    **dict.fromkeys(
-        ("xen_pt_invalid_pirq", "xen_pt_entry_invalid", "xen_mask_failed", "xen_irte_unexpected", "xen_device_unknown"), DETAIL
-    ),
+    **dict.fromkeys(("xen_pt_invalid_pirq", "xen_pt_entry_invalid", "xen_irte_unexpected"), DETAIL),
     **dict.fromkeys(("xen_access_refused", "xen_action_missing", "xen_irq_in_use"), DEBUG),
     **dict.fromkeys(("irq_bogus_return", "irq_thread_missing", "irq_number_failed"), HANDLER),
+    "libxl_unmap_refused": COUNTER,
     **dict.fromkeys(("xen_affinity_broken", "vfio_irq_info_refused", "vfio_config_conflict", "xen_msix_insecure"), COUNTER),
     **dict.fromkeys(("qemu_msi_vector_unknown", "qemu_virtio_vectors_failed"), EMULATED),
     **dict.fromkeys(("vfio_device_in_use", "vfio_request_unheard", "vfio_vf_foreign", "qemu_reset_refused"), OWNER),

@@ -61,6 +61,7 @@ def test_a_line_that_complains_is_read(line: str, told: tuple[str, str, str]) ->
         "[    2.000000] APIC error on CPU3: 08(08)",
         "[    2.000000] IRQ88: set affinity failed(-22).",
         "(XEN) Broke affinity for IRQ88, new: {0-3}",
+        "(XEN) Cannot set affinity for IRQ0",
         "Mar  1 10:00:00 h1 irqbalance[700]: Cannot change IRQ 24 affinity: Input/output error",
         "qemu-kvm: warning: vfio 0000:06:00.0: Failed to set up TRIGGER eventfd signaling for interrupt ERR-0: VFIO_DEVICE_SET_IRQS "
         "failure: Invalid argument",

@@ -22,6 +22,8 @@ _FILE = (
     r"(?:[\w.~+@\-]*/)*[\w.+@\-]*\.(?:log|txt|out|[0-9]{1,3})(?:\.[0-9]{1,3})?|/(?:[A-Za-z0-9_.+@\-]{1,80}/){1,12}[A-Za-z0-9_.+@\-]{1,80}"
     r"|(?:messages|syslog|kern|dmesg)(?:-[0-9]{8})?|\(standard input\)"
 )
+# xenconsoled stamps what it reads, which may be the rest of a line: `entry 0[2025-01-09 06:52:59] x0)`.
+_READ_AT = r"\[[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\] "
 _COUNTED = r"[0-9]{1,7}(?:[:\-]|\t)"
 _TAGS = (
     ("<>", r"</?(?:pre|code|samp|tt|p|br|span|div|td|tr|li|font|b|details|summary)(?: [^<>\n]*)?/?>"),
@@ -59,6 +61,7 @@ _KINDS: tuple[tuple[str, str, str, str], ...] = (
     ("\x1b", r"\x1b", r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_78=>c])", ""),
     ("\0", r"\x00", r"\x00+", ""),
     ("\b", r"\x08", "\x08", ""),
+    ("[]-:", rf"\n{_READ_AT}[^\n]*[0-9A-Za-z]{_READ_AT}", rf"^({_READ_AT}.*?[0-9A-Za-z]){_READ_AT}", "${1}"),
     ("", "[\u00a0\u2007\u202f]", "[\u00a0\u2007\u202f]", " "),
     # What forums and word processors make of what was typed: can\u2019t, \u201cirqpoll\u201d, error \u201328, and marks that nobody sees.
     ("", "[\u2018\u2019]", "[\u2018\u2019]", "'"),

@@ -7,6 +7,8 @@ import polars as pl
 from tracekit import ENOSPC, Finding, Subject, Unchecked, Verdict, at, diagnosis, in_order
 from tracekit_irq.evidence import Rows, shown, sorted_rows
 
+LEGACY = 16  # lines of ISA below it: Xen says so of the timer on an old controller, which has no way to move it
+
 
 @diagnosis("vec.left-behind", code="VEC-008", severity="medium", record="dmesg; events/irq_vectors/vector_alloc", log="kernel")
 def left_behind(
@@ -21,14 +23,14 @@ def left_behind(
     offline CPUs`, Xen's `Cannot set affinity for IRQ N`.
     Why it matters: the device sends to a CPU that is not there; its interrupts are lost until the irq is moved or set up again.
     Stays quiet when: the chip cannot move its irqs at all (-22, as chained MSI controllers of Arm boards say at each suspend): the irq
-    above it moves. Nor where an irq went elsewhere (`Broke affinity for irq N`).
+    above it moves; nor of a legacy line (below 16) of Xen's. Nor where an irq went elsewhere (`Broke affinity for irq N`).
     Affected: any kernel with CPU hotplug, which suspend uses too.
     What to do: free vectors on the CPUs that stay, or bring the CPU back.
     References: kernel/irq/cpuhotplug.c, migrate_one_irq(); arch/x86/kernel/irq.c (up to 4.14) and
     xen/arch/x86/irq.c, fixup_irqs().
     """
     failed = [r for r in sorted_rows(irq_affinity_failed) if r["ret"] == ENOSPC] + sorted_rows(irq_affinity_no_vector)
-    stayed = sorted_rows(irq_affinity_offline) + sorted_rows(xen_affinity_failed)
+    stayed = sorted_rows(irq_affinity_offline) + [r for r in sorted_rows(xen_affinity_failed) if r["irq"] >= LEGACY]
     for irq in dict.fromkeys(r["irq"] for r in failed + stayed):
         yield _finding(irq, [r for r in failed if r["irq"] == irq], [r for r in stayed if r["irq"] == irq])
 

@@ -10,6 +10,7 @@ from tracekit import Evidence, Finding, Subject, Unchecked, Verdict, diagnosis, 
 from tracekit_msi.models.kernel_reports import CONTROLLER, MSI_CODE
 
 CORE = "the MSI core"  # where a file tells, and no function
+XEN = "Xen "  # begins the words of the hypervisor
 RECORD = "the kernel log with the whole report, from its head to the end of its call trace"
 GRAVEST = ("oops", "warning", "bare")
 CAUSE = Unchecked(
@@ -40,6 +41,7 @@ FREED = (
     "That refusal is the trouble. Else a driver frees twice: update it, or report it with the trace."
 )
 ENABLED = "A handler runs with interrupts off and must leave them off: update the driver, or report it. Its interrupts arrive."
+OF_XEN = "Update Xen, or report it to xen-devel with the whole report and what the domain did with the device at that time."
 HELD = (
     "A driver gave up its vectors while a handler was still requested: free_irq() must come before pci_free_irq_vectors() or "
     "pci_disable_msi(). The driver stands in the call trace: update it, or report it with the trace."
@@ -60,8 +62,8 @@ def kernel_bug(
 
     What it finds: a report whose place, or one of whose first ten reliable frames, is a function of the MSI core, an MSI irq domain, or
     VFIO's or Xen's MSI code; whose place is in a controller of MSIs (ITS, IMSIC, those of host bridges); or whose head names a file of
-    the MSI core. A WARNING in eventfd_signal() that a handler of VFIO called: that interrupt was not given to the guest. Low: an irq that
-    is freed and was not held, a handler that switches interrupts on.
+    the MSI core; also Xen's own BUG or failed assertion in its MSI code. A WARNING in eventfd_signal() that a handler of VFIO called: that
+    interrupt was not given to the guest. Low: an irq that is freed and was not held, a handler that switches interrupts on.
     Why it matters: after an Oops or BUG the device, or the machine, is lost; a WARNING on an error path marks that an enable
     or a free failed.
     Stays quiet when: such a function stands only in a lock chain, behind a question mark, beyond the tenth frame, in the dump of a task
@@ -89,11 +91,14 @@ def _finding(reports: Sequence[Mapping[str, Any]], devices: pl.DataFrame | None)
     errno = errno_of(r)
     failed = f", the enable failed with {errno}" if errno is not None else ""
     place = f" in {r['function']}" if r["function"] else ""
+    own = (r["what"] or "").startswith(XEN)  # Xen's own words name its place
     what = {"warning": f"WARNING{place}", "oops": f"{_oops(r['what'])}{place}", "bare": ""}[r["kind"]]
+    what = r["what"].removeprefix(XEN) if own else what
     file = ", a file of the MSI core" if r["msi_function"] == CORE else f", with {r['msi_function']} on its stack"
     stack = "" if r["function"] == r["msi_function"] else file
     cut = "the CPU stood in {} and the kernel reported it" if r["function"] == r["msi_function"] else "a call trace has {} on its stack"
-    told = f"the kernel reports: {what}{stack}{failed}" if what else f"{cut.format(r['msi_function'])}; its head was not read"
+    who = "Xen" if own else "the kernel"
+    told = f"{who} reports: {what}{stack}{failed}" if what else f"{cut.format(r['msi_function'])}; its head was not read"
     subject = subject_of_report(r, devices)
     return Finding(
         summary=told + (": an interrupt of a passed-through device was lost" if lost else ""),
@@ -133,6 +138,8 @@ def _unchecked(r: Mapping[str, Any]) -> tuple[Unchecked, ...]:
 def _advice(r: Mapping[str, Any]) -> str:
     if r["kind"] == "bare":
         return NO_HEAD
+    if (r["what"] or "").startswith(XEN):
+        return OF_XEN
     if of_controller(r):
         return OF_CONTROLLER
     if r["kind"] == "oops" and FREES.match(r["msi_function"]):

@@ -23,6 +23,9 @@ CONTROLLER = re.compile(
 )
 # Files of the MSI core, in the head of a report: `at drivers/pci/msi.c:1272`, `/build/linux-3.13.0/drivers/pci/msi/msi.c:376!`.
 MSI_FILE = re.compile(r"(?:^|\bat |/)(?:drivers/pci/msi(?:/\w+)?|kernel/irq/msi)\.[ch]:[0-9]+")
+# Xen's functions and files of the same.
+XEN_CODE = re.compile(r"^(?:(?:__)?pci_(?:enable|disable|prepare|restore|cleanup)_msix?|v?msix?_|msixtbl_|vpci_msix?_|msix_)")
+XEN_FILE = re.compile(r"(?:^|/)(?:v?msi|msix)\.c:[0-9]+$")
 # An interrupt handler of VFIO: it signals an eventfd and nothing else, so it is the cause only where signalling it warns.
 HANDLER = re.compile(r"^vfio_\w*(?:handler|eventfd)$")
 SIGNAL = re.compile(r"^eventfd_signal")
@@ -63,6 +66,7 @@ class Report:
     rbx: Row | None = None
     rbp: Row | None = None
     named: Row | None = None  # the line that names the function, before the report
+    what: str | None = None  # what happened, where it is Xen that reports
 
 
 class KernelReports(Model):
@@ -160,6 +164,29 @@ class KernelReports(Model):
         elif report.frames == 1:
             report.printed = printer
 
+    def on_xen_report(self, e: Row) -> None:
+        """Begin a report of the hypervisor; Xen tells its head again where it stops."""
+        report = self._begin(Report(e, e, "warning" if e.halt == "WARN" else "oops"))
+        report.what = f"Xen {e.halt or 'assertion failed'} at {e.place}"
+        if XEN_FILE.search(e.place):
+            report.where = CORE, e
+            report.lines.append(e)
+
+    def on_xen_trace_begin(self, e: Row) -> None:
+        if (report := self._at(e)) is not None and report.what is not None and not report.frames:
+            report.traced, report.last = True, e
+
+    def on_xen_frame(self, e: Row) -> None:
+        report = self._at(e)
+        if report is None or report.what is None or not report.traced:
+            return
+        report.last = e
+        report.frames += 1
+        report.function = report.function or e.frame_function
+        if report.frames <= FRAMES and XEN_CODE.match(e.frame_function) and (report.where is None or report.where[0] == CORE):
+            report.where = e.frame_function.partition(".")[0], e
+            report.lines.append(e)
+
     def on_registers_rbx(self, e: Row) -> None:
         if (report := self._at(e)) is not None and report.rbx is None:
             report.rbx = e
@@ -224,11 +251,11 @@ class KernelReports(Model):
             "kernel_reports",
             row,
             kind=report.kind,
-            place=getattr(report.head, "place", None),
+            place=None if report.what else getattr(report.head, "place", None),
             function=report.function,
             msi_function=function,
             msi_line=line.line,
-            what=getattr(report.head, "what", None),
+            what=report.what or getattr(report.head, "what", None),
             rbx=report.rbx.rbx if report.rbx is not None else None,
             rbp=report.rbp.rbp if report.rbp is not None else None,
             named=named.bdf if named is not None else None,

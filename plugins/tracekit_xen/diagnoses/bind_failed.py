@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import EEXIST, Finding, Row, Unchecked, Verdict, clear, diagnosis, in_order, subject_of
+from tracekit import EEXIST, Finding, Row, Unchecked, Verdict, clear, diagnosis, in_order, near, subject_of
 from tracekit_xen.places import domain, guest_function, rows, spans, times, whole
 
 CALLER = re.compile(r"d([0-9]+)")
+BESIDE = 2  # lines between Xen's word about a line that another has, and the binding that fails for it
 
 
 @diagnosis(
@@ -27,18 +28,24 @@ def bind_failed(
     xen_port_map_failed: pl.DataFrame | None = None,
     xen_pirq_restore_failed: pl.DataFrame | None = None,
     xen_pt_update_failed: pl.DataFrame | None = None,
+    xen_pt_bind_refused: pl.DataFrame | None = None,
+    xen_pt_line_failed: pl.DataFrame | None = None,
+    xen_bind_refused: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """Xen refused the event channel of a pirq; Linux counts the irq as started all the same.
 
     What it finds: `Failed to obtain physical IRQ N` in the kernel's log (proven: it is the refusal), with the device where its messages
     tell whose irq N is, and a debug hypervisor's -17 (a channel is open already; possible where a guest has it alone). Also: no room for
     the channel's number (`Failed to set port to irq mapping`), a pirq that a resume did not bring back, and the device model's `Updating
-    of MSI failed`.
+    of MSI failed`, with Xen's `pt_irq_create_bind failed` beside it. Xen's line alone is probable: it names neither the device nor the kind
+    of the interrupt.
     Why it matters: the device is deaf on that vector, and no driver is told.
-    Stays quiet when: the number is one of a legacy line (below 16), which the kernel merely probes.
+    Stays quiet when: the number is one of a legacy line (below 16), which the kernel merely probes; the binding that failed is a line
+    interrupt's, as the device model says (`Binding of interrupt N failed`) or Xen (`Cannot bind IRQN to domD`).
     Affected: any release.
     What to do: look for two users of one pirq (XEN-001), which explains it.
-    References: Linux drivers/xen/events/events_base.c, __startup_pirq(); Xen xen/common/event_channel.c, evtchn_bind_pirq().
+    References: Linux drivers/xen/events/events_base.c, __startup_pirq(); Xen xen/common/event_channel.c, evtchn_bind_pirq(), and
+    xen/drivers/passthrough/x86/hvm.c, pt_irq_create_bind().
     """
     lives = sorted(rows(pirq_lives), key=lambda x: x.line) if xen_irq_obtain_failed is not None else []
     serving: dict[tuple[str, int | None], list[Row]] = {}
@@ -55,7 +62,10 @@ def bind_failed(
         yield _finding(pairs, reused, refused)
     if not found and (pirq_lives is None or not pirq_lives["reused"].any()):  # else it is XEN-001 that has its lines
         yield from _by_hypervisor(refused)
-    yield from _others(xen_port_map_failed, xen_pirq_restore_failed, xen_pt_update_failed)
+    bindings = list(_of_msi(xen_pt_bind_refused, xen_pt_line_failed, xen_bind_refused))
+    yield from _others(xen_port_map_failed, xen_pirq_restore_failed, xen_pt_update_failed, bindings)
+    if xen_pt_update_failed is None:  # else these are the hypervisor's side of it
+        yield from _bindings(bindings)
     yield clear("every pirq was bound to its event channel")  # holds only where nothing was found
 
 
@@ -101,8 +111,38 @@ def _caller(e: Row) -> int | None:
     return int(found[1]) if found else None
 
 
-def _others(ports: pl.DataFrame | None, restored: pl.DataFrame | None, updated: pl.DataFrame | None) -> Iterator[Finding]:
-    """Yield bindings that failed at another step: one finding a step."""
+def _of_msi(bindings: pl.DataFrame | None, lines: pl.DataFrame | None, held: pl.DataFrame | None) -> Iterator[Row]:
+    """Yield the bindings that Xen refused to a guest's device, but those of line interrupts: the device model's errno or Xen tells them."""
+    line_errnos = {-abs(m.err) for m in rows(lines)}
+    taken = list(rows(held))
+    for b in rows(bindings):
+        if b.ret not in line_errnos and not any(near(h, b, BESIDE) for h in taken):
+            yield b
+
+
+def _bindings(refused: list[Row]) -> Iterator[Finding]:
+    """Yield the bindings of passed-through interrupts that Xen refused, by domain, where the device model's log is not there."""
+    groups: dict[tuple[int, int], list[Row]] = {}
+    for b in refused:
+        groups.setdefault((b.domid, b.ret), []).append(b)
+    for (domid, errno), mine in groups.items():
+        yield Finding(
+            f"Xen refused to bind an interrupt of a device that is passed through to dom{domid} ({errno}), {times(len(mine))} in the log",
+            "probable",
+            in_order(whole(b) for b in mine),
+            domain(domid),
+            severity="medium",
+            advice="See the device model's log (qemu-dm-*.log) for the device, and whether its MSI or its line interrupt was meant; then "
+            "restart the domain.",
+            unchecked=(Unchecked("which device it is, and that it is its MSI", "the device model's log: `Updating of MSI failed`"),),
+            values={"errno": errno, "refusals": len(mine)},
+        )
+
+
+def _others(
+    ports: pl.DataFrame | None, restored: pl.DataFrame | None, updated: pl.DataFrame | None, bindings: list[Row]
+) -> Iterator[Finding]:
+    """Yield bindings that failed at another step: one finding a step, with the lines of the hypervisor about it."""
     for frame, what, errno in (
         (ports, "Linux has no room for the event channel of irq {irq}", "ret"),
         (restored, "after a resume Xen did not map pirq {pirq} (irq {irq}) again", "ret"),
@@ -116,7 +156,7 @@ def _others(ports: pl.DataFrame | None, restored: pl.DataFrame | None, updated: 
             yield Finding(
                 f"{told} ({number}): no interrupt arrives there",
                 "proven",
-                in_order(whole(m) for m in mine),
+                in_order([*(whole(m) for m in mine), *(whole(b, "context") for b in bindings if frame is updated and b.ret == number)]),
                 guest_function(first.guest_bdf) if frame is updated else subject_of(first),
                 advice="See the hypervisor's log (xl dmesg) at that time, and restart the domain.",
                 values={"errno": number, "count": len(mine)},

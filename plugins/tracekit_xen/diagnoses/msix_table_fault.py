@@ -5,7 +5,21 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tracekit import CAP_MSI, CAP_MSIX, Finding, Row, Subject, Unchecked, Verdict, clear, diagnosis, in_order, near, subject_of
+from tracekit import (
+    CAP_MSI,
+    CAP_MSIX,
+    Finding,
+    Row,
+    Subject,
+    Unchecked,
+    Verdict,
+    clear,
+    diagnosis,
+    in_order,
+    inconclusive,
+    near,
+    subject_of,
+)
 from tracekit_xen.kernels import pv_sources
 from tracekit_xen.places import rows, times, whole
 
@@ -39,6 +53,7 @@ def msix_table_fault(
     xen_vpci_masked: pl.DataFrame | None = None,
     xen_vpci_overlap: pl.DataFrame | None = None,
     xen_platform: pl.DataFrame | None = None,
+    xen_mask_failed: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """The MSI-X table or the message of a passed-through device could not be written, or what was read from it is garbage.
 
@@ -48,7 +63,8 @@ def msix_table_fault(
     `MSI-X ... table ... outside of BAR`, `existing mapping ... clobbers MSIX MMIO area`, `fail to add MSIX ctrl handler` and `init
     legacy cap 17 fail` (5 is MSI): the domain sees no MSI-X.
     Why it matters: interrupts of that device never arrive.
-    Stays quiet when: the same fault comes without Xen (MSI-009); the hypervisor reports another page fault.
+    Stays quiet when: the same fault comes without Xen (MSI-009); the hypervisor reports another page fault. Where Xen could not reach a
+    table and masked all vectors of the device (`masking MSI-X on`), it does not tell whether they were unmasked again: inconclusive.
     Affected: Xen with pass-through, any release.
     What to do: reset the device before it is assigned, and see that nothing reads its table while it is down.
     References: Xen xen/arch/x86/hvm/vmsi.c, vmsi_deliver(); xen/arch/x86/msi.c, msix_capability_init().
@@ -69,7 +85,18 @@ def msix_table_fault(
     faults = [(head, pc) for head in rows(kernel_oops) if head.source in kernels and (pc := _position(head, cpu_position))]
     for head, pc in faults:
         yield _fault(head, pc)
-    yield clear("no fault on an MSI-X table")  # holds only where nothing was found
+    yield _quiet(list(rows(xen_mask_failed)))  # holds only where nothing was found
+
+
+def _quiet(masked: list[Row]) -> Verdict:
+    """Return why there is no finding: a device whose memory decoding is off, as in a reset, is masked as a whole (msi_set_mask_bit)."""
+    if not masked:
+        return clear("no fault on an MSI-X table")
+    names = ", ".join(sorted({subject_of(m).label for m in masked}))
+    return inconclusive(
+        f"Xen masked all MSI-X vectors of {names}, as its table could not be reached, and no line tells whether they were unmasked",
+        "xl debug-keys M; xl dmesg; lspci -vv of the device (Mem+, MSI-X: Enable+ Masked-)",
+    )
 
 
 def _hidden(told: list[Row], why: Row) -> Finding:

@@ -11,6 +11,8 @@ from tracekit_xen.places import at_end, domain, rows, spans, times, whole
 from tracekit_xen.refusals import Refusal, hvm_sources, of_backend, of_device_model, of_dom0, of_guest, of_hypervisor, refused
 from tracekit_xen.room import Room, room
 
+# Only the search for a number gives -28 on Intel; AMD's remapping table of a device does too (drivers/passthrough/amd/iommu_intr.c).
+ROOM = "See an inventory from while the refusal lasts; with numbers to spare, AMD's interrupt remapping table of the device may be full."
 RECORD = "xl dmesg from the boot of Xen on, and `xl debug-keys i; xl dmesg` while the refusal lasts"
 
 
@@ -46,12 +48,14 @@ def pirq_starved(
     pirq_lives: pl.DataFrame | None = None,
     *,
     short: float = 0.25,
+    ample: int = 128,
 ) -> Iterator[Finding | Verdict]:
     """A domain has no free pirq, so Xen refuses its MSI or MSI-X.
 
     What it finds: PHYSDEVOP_map_pirq or get_free_pirq answered -28 (an HVM guest has -19 for any allocation that failed), in messages or
     as the return of its set-up. Proven where the space is seen to be short too: an inventory leaves less than was wanted, or less than
-    the share `short` of `extra_guest_irqs`, or the numbers went down to the GSIs, or Xen itself says that none is free.
+    the share `short` of `extra_guest_irqs`, or the numbers went down to the GSIs, or Xen itself says that none is free. Possible where an
+    inventory leaves `ample` numbers, and more than are bound.
     Why it matters: the device falls back to fewer vectors, to MSI or to a line interrupt; a release hypervisor says nothing about it.
     Stays quiet when: the errno is another one (XEN-005); a PV frontend was refused (XEN-008).
     Affected: dom0 with a small extra_guest_irqs=,N; a domU with more than 32 vectors, or one that leaks (XEN-003).
@@ -69,9 +73,18 @@ def pirq_starved(
     ):
         if r.starved:
             found.setdefault(r.domid, []).append(r)
+    _join_sides(found)
     for domid, refusals in found.items():
         space = room(pirq_facts, domid, frozenset(r.row.source for r in refusals))
-        yield _finding(domid, refusals, space, _handed_out(pirq_lives, domid, hvm), list(rows(op_alloc)), short)
+        yield _finding(domid, refusals, space, _handed_out(pirq_lives, domid, hvm), list(rows(op_alloc)), short, ample)
+
+
+def _join_sides(found: dict[int | None, list[Refusal]]) -> None:
+    """Join what the device model saw, which names no domain, with what Xen said of the only guest that it refused: they are one refusal."""
+    told = [domid for domid, refusals in found.items() if domid and any(r.by == "hypervisor" for r in refusals)]
+    unnamed = found.get(None, [])
+    if len(told) == 1 and unnamed and all(r.by == "device model" for r in unnamed):
+        found[told[0]] += found.pop(None)
 
 
 def _handed_out(lives: pl.DataFrame | None, domid: int | None, hvm: Set[str]) -> list[Row]:
@@ -84,7 +97,9 @@ def _owner(life: Row, hvm: Set[str]) -> int | None:
     return 0 if life.basis == "calls" and life.source not in hvm else None
 
 
-def _finding(domid: int | None, refusals: list[Refusal], space: Room, lives: list[Row], asked: list[Row], short: float) -> Finding:
+def _finding(
+    domid: int | None, refusals: list[Refusal], space: Room, lives: list[Row], asked: list[Row], short: float, ample: int
+) -> Finding:
     wanted = max((r.wanted for r in refusals if r.wanted is not None), default=None)
     lowest = min(lives, key=lambda x: x.pirq, default=None)
     why, told = _shortage(refusals, space, lives, wanted, short)
@@ -92,15 +107,18 @@ def _finding(domid: int | None, refusals: list[Refusal], space: Room, lives: lis
     count = max(Counter(r.by for r in refusals).values())
     seen = [e for r in refusals for e in _refused(r, asked)]
     shown = [whole(lowest, "context")] if lowest is not None and lowest.source in {r.row.source for r in refusals} else []
+    spare = not why and space.free is not None and space.free >= max(ample, len(space.held))
+    if spare:
+        why, told = f"yet {len(space.held)} of its {space.extra} MSI pirqs are bound in an inventory", space.evidence
     values = {"errno": refusals[0].errno, "refusals": count, "wanted": wanted}
     values |= {"extra": space.extra, "gsis": space.floor, "held": len(space.held) or None}
     return Finding(
         f"{subject.label} has no free pirq for MSI: refused with {refusals[0].errno} {times(count)}" + (f"; {why}" if why else ""),
-        "proven" if why else "probable",
+        "possible" if spare else "proven" if why else "probable",
         in_order([*told, *seen, *shown]),
         subject,
-        advice=_advice(domid, space),
-        unchecked=() if why else (Unchecked("that the domain's pirqs were used up", RECORD),),
+        advice=ROOM if spare else _advice(domid, space),
+        unchecked=() if why and not spare else (Unchecked("that the domain's pirqs were used up", RECORD),),
         values={k: v for k, v in values.items() if v is not None},
     )
 

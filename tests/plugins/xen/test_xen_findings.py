@@ -181,7 +181,7 @@ def test_two_logs_prove_it_together() -> None:
 
 
 def test_a_domain_with_room_left_is_not_proven() -> None:
-    found = xen(LIMITS.replace(",6", ",200") + REFUSED + inventory(223, 222))
+    found = xen(LIMITS.replace(",6", ",40") + REFUSED + inventory(63, 62))
     assert found[0][:2] == ("XEN-002", "probable")
 
 
@@ -590,3 +590,161 @@ REQUEST = "[    6.{}0000] igb 0000:00:05.0: eth1: request_irq failed -19\n"
 )
 def test_a_driver_that_is_refused_its_irq_for_want_of_a_channel(text: str, cause: str | None) -> None:
     assert [f.explained_by for f in findings(HVM + text) if f.code == "MSI-004"] == [cause]
+
+
+MODEL_28 = "[00:05.0] msi_msix_setup: Error: Mapping of MSI-X (err: 28, vec: 0, entry 0x20)\n"
+
+
+@pytest.mark.parametrize(
+    ("xl", "found"),
+    [
+        ("(XEN) irq.c:2957: dom5: no free pirq\n", [("proven", "dom5 (guest's 00:05.0)", [1, 1])]),
+        # Two guests were refused: which of them the device model is about is not told.
+        (
+            "(XEN) irq.c:2957: dom5: no free pirq\n(XEN) irq.c:2957: dom6: no free pirq\n",
+            [("proven", "dom5", [1]), ("proven", "dom6", [2]), ("probable", "guest (guest's 00:05.0)", [1])],
+        ),
+        ("(XEN) irq.c:2957: dom0: no free pirq\n", [("proven", "dom0", [1]), ("probable", "guest (guest's 00:05.0)", [1])]),
+    ],
+)
+def test_both_sides_of_a_guests_refusal_are_one_finding(xl: str, found: list[tuple[str, str, list[int]]]) -> None:
+    shown = [f for f in findings(MODEL_28, xl=xl) if f.code == "XEN-002"]
+    assert [(f.grade, f.subject.label, [e.line for e in f.evidence]) for f in shown] == found
+
+
+UNBOUND = "(XEN) pt_irq_create_bind failed (-22) for dom5\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "model", "found"),
+    [
+        (UNBOUND * 2, None, [("probable", "dom5", [1, 2])]),
+        (UNBOUND.replace("dom5", "d5"), None, [("probable", "dom5", [1])]),
+        (UNBOUND, "[00:05.0] msi_msix_update: Error: Updating of MSI-X failed. (err: 22)\n", [("proven", "guest's 00:05.0", [1, 1])]),
+        # A line interrupt: the device model says so, or Xen itself, which gives the line to no second owner.
+        (UNBOUND, "[00:05.0] xen_pt_realize: Error: Binding of interrupt 16 failed! (err: 22)\n", []),
+        ("(XEN) Cannot bind IRQ16 to dom5. In use by 'ns16550'.\n" + UNBOUND.replace("-22", "-16"), None, []),
+        ("(XEN) pt_irq_destroy_bind failed (-22) for dom5\n", None, []),
+    ],
+)
+def test_a_binding_that_xen_refuses_to_the_device_model(text: str, model: str | None, found: list[tuple[str, str, list[int]]]) -> None:
+    named = {"qemu": model} if model else {}
+    assert [(f.grade, f.subject.label, [e.line for e in f.evidence]) for f in findings(text, **named) if f.code == "XEN-004"] == found
+
+
+@pytest.mark.parametrize(
+    ("note", "lines", "said"),
+    [
+        ("pci 0000:3b:02.1: Failed to add - passthrough or MSI/MSI-X might fail!", [1, 2], "dom0 could not tell Xen of the function"),
+        ("pci 0000:3b:02.1: Failed to delete - passthrough or MSI/MSI-X might fail!", [2], "Xen does not count the device as the caller's"),
+        ("pci 0000:3b:02.2: Failed to add - passthrough or MSI/MSI-X might fail!", [2], "Xen does not count the device as the caller's"),
+    ],
+)
+def test_a_function_that_xen_was_not_told_of(note: str, lines: list[int], said: str) -> None:
+    refusal = "[   12.000000] iavf 0000:3b:02.1: xen map irq failed -19 for 32752 domain\n"
+    [found] = [f for f in findings(f"[    2.000000] {note}\n{refusal}") if f.code == "XEN-005"]
+    assert ([e.line for e in found.evidence], said in found.summary) == (lines, True)
+
+
+def test_a_function_that_dom0_could_not_add_is_no_fault_by_itself() -> None:
+    assert findings(PV + "[    0.458825] pci 0000:00:00.0: Failed to add - passthrough or MSI/MSI-X might fail!\n") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("(XEN) cannot mask IRQ 67: masking MSI-X on Dom3's 0000:3b:02.1\n", "inconclusive"),
+        ("(XEN) cannot disable IRQ 67: masking MSI-X on 0000:3b:02.1\n", "inconclusive"),
+        ("(XEN) Xen version 4.17.3 (b@h) debug=n\n", "clear"),
+    ],
+)
+def test_a_table_that_xen_could_not_reach_is_not_cleared(text: str, told: str) -> None:
+    ran = run(text)
+    assert (outcome(ran, "XEN-009").outcome, [f.code for f in ran.findings if f.code != "OBS-001"]) == (told, [])
+
+
+def test_a_line_that_a_pvh_dom0_is_refused_is_not_cleared() -> None:
+    ran = run(PV + "(XEN) d0v0 vioapic: error mapping GSI 20: -16\n(XEN) d0v0 unable to bind gsi 20 to hardware domain: -16\n")
+    assert (outcome(ran, "XEN-005").outcome, [f.code for f in ran.findings if f.code != "OBS-001"]) == ("inconclusive", [])
+
+
+@pytest.mark.parametrize(
+    ("head", "function", "call", "said"),
+    [
+        ("libxl: error: ", "libxl__arch_hvm_map_gsi", "xc_physdev_map_pirq_gsi gsi=28", "refused to map the line interrupt 28"),
+        ("libxl: ", "pci_add_dm_done", "xc_physdev_map_pirq irq=28", "refused to map the line interrupt 28"),
+        ("libxl: error: ", "pci_add_dm_done", "xc_domain_irq_permission irq=28 (error=-1)", "refused permission for the line interrupt 28"),
+        ("libxl: error: ", "libxl__arch_hvm_map_gsi", "xc_domain_gsi_permission gsi=28", "refused permission for the line interrupt 28"),
+        ("libxl: error: ", "libxl__arch_hvm_unmap_gsi", "xc_physdev_map_pirq_gsi gsi=28", ""),
+        ("libxl: error: ", "do_pci_remove", "xc_physdev_unmap_pirq irq=28", ""),
+    ],
+)
+def test_the_words_of_libxl_for_a_line(head: str, function: str, call: str, said: str) -> None:
+    found = [f.summary for f in findings(f"{head}libxl_pci.c:1404:{function}: Domain 3:{call}: Operation not permitted\n")]
+    assert (len(found) == 1 and said in found[0]) if said else found == []
+
+
+@pytest.mark.parametrize(("limit", "grade"), [(1096, "possible"), (250, "possible"), (240, "probable"), (140, "proven")])
+def test_numbers_to_spare_speak_against_a_shortage(limit: int, grade: str) -> None:
+    held = "".join(
+        f"(XEN)    IRQ:{120 + i:4d} vec:59 PCI-MSI/-X      status=030 aff:{{1}}/{{0-7}} in-flight=0 d0:{i + 120}(---)\n" for i in range(2)
+    )
+    xl = f"(XEN) IRQ limits: 120 GSI, 2984 MSI/MSI-X\n(XEN) d0 has maximum {limit} PIRQs\n(XEN) IRQ information:\n{held}"
+    refusal = PV + "[   20.000000] ice 0000:04:00.0: xen map irq failed -28 for 32752 domain\n"
+    if grade == "proven":
+        xl = xl.replace("140 PIRQs", "122 PIRQs")
+    assert [f.grade for f in findings(refusal, xl=xl) if f.code == "XEN-002"] == [grade]
+
+
+UNPREPARED = "[  100.000000] pciback 0000:05:00.0: xen_pciback: MSI-X preparation failed (-6)\n"
+NO_DATA = (
+    "[00:05.0] xen_pt_realize: Real physical device 05:00.0 registered successfully\n"
+    "[00:05.0] msi_msix_setup: Error: Mapping of MSI-X (err: 61, vec: 0x30, entry 0)\n"
+)
+
+
+@pytest.mark.parametrize(("dmesg", "lines"), [(UNPREPARED, [1, 2]), (UNPREPARED.replace("05:", "06:"), [2])])
+def test_a_table_that_xen_was_not_told_of(dmesg: str, lines: list[int]) -> None:
+    [found] = [f for f in findings(dmesg=dmesg, qemu=NO_DATA) if f.code == "XEN-005"]
+    assert ([e.line for e in found.evidence], "Xen was not told where its MSI-X table is" in found.summary) == (lines, True)
+
+
+def test_a_table_that_could_not_be_prepared_is_not_cleared() -> None:
+    ran = run(PV + UNPREPARED)
+    assert (outcome(ran, "XEN-005").outcome, [f.code for f in ran.findings if f.code != "OBS-001"]) == ("inconclusive", [])
+
+
+AT = "[2025-01-09 06:52:59] "
+
+
+@pytest.mark.parametrize(
+    ("line", "errno"),
+    [
+        (f"{AT}[00:0a.0] msi_msix_setup: Error: Mapping of MSI (err: 19, vec: 0x25, entry 0{AT}x0)\n", -19),
+        (f"{AT}[00:0a.0] msi_msix_setup: Error: Mappi{AT}ng of MSI (err: 16, vec: 0x25, entry 0x0)\n", -16),
+    ],
+)
+def test_a_stamp_of_the_console_daemon_within_a_line(line: str, errno: int) -> None:
+    [found] = findings(line)
+    assert (found.code, found.values["errno"]) == ("XEN-005", errno)
+
+
+def test_xens_own_stamp_behind_that_of_the_daemon_stays() -> None:
+    [found] = findings(f"{AT}(XEN) {AT}d7v0: Unsupported MSI delivery mode 7 for Dom7\n")
+    assert (found.code, [e.line for e in found.evidence]) == ("XEN-009", [1])
+
+
+OLD_DEVICE = "register_real_device: Assigning real physical device 06:00.0 ...\n"
+OLD_REFUSAL = "pt_msi_setup: Error: Mapping of MSI failed.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "subject"),
+    [
+        (OLD_DEVICE + OLD_REFUSAL, "0000:06:00.0"),
+        (OLD_DEVICE + OLD_DEVICE.replace("06:", "07:") + OLD_REFUSAL, "guest"),
+        (OLD_REFUSAL, "guest"),
+    ],
+)
+def test_the_old_device_model_names_its_only_device(text: str, subject: str) -> None:
+    assert [(f.code, f.subject.label) for f in findings(text)] == [("XEN-005", subject)]

@@ -15,6 +15,7 @@ LINES = {
     "xen_vpci_overlap": "d0v0 0000:03:00.0: existing mapping (mfn: fe1a0 type: 5) at fe1a0 clobbers MSIX MMIO area",
     "xen_pt_not_mapped": "[00:05.0] xen_pt_msgctrl_reg_write: Warning: Can not map MSI (register: 81)!",
     "libxl_pirq_refused": "libxl: error: libxl_pci.c:1461:pci_add_dm_done: Domain 4:xc_physdev_map_pirq irq=19 (error=-1): Function not implemented",
+    "libxl_unmap_refused": "libxl: libxl_pci.c:2017:do_pci_remove: Domain 23:xc_physdev_unmap_pirq irq=16: Invalid argument",
     "libxl_device_refused": "libxl: error: libxl_pci.c:1809:device_pci_add_done: Domain 4:libxl__device_pci_add failed for PCI device 0:2:0.1 (rc -3)",
     "xen_map_failed": "e1000e 0000:00:06.0: xen map irq failed -28 for 32752 domain",
     "xen_gsi_map_failed": "xen map irq failed -22",
@@ -47,6 +48,7 @@ LINES = {
     "xen_fake_handler_failed": "pciback 0000:65:00.0: 0000:65:00.0: failed to install fake IRQ handler for IRQ 16! (rc:-16)",
     "xen_frontend_said": "pcifront pci-0: enable msix get value 0",
     "xen_device_unknown": "pci 0000:65:00.0: Failed to add - passthrough or MSI/MSI-X might fail!",
+    "xen_msix_unprepared": "pciback 0000:65:00.0: MSI-X preparation failed (-6)",
     "xen_pciback_backend": "xen_pciback: backend is vpci",
     "xen_platform": "Booting paravirtualized kernel on Xen HVM",
     "xen_release": "Xen version: 4.17.7 (preserve-AD)",
@@ -83,6 +85,13 @@ LINES = {
     "xen_msi_mode_conflict": "MSI-X already in use on 0000:03:00.0",
     "xen_mask_failed": "cannot mask IRQ 48: masking MSI-X on Dom1's 0000:03:00.0",
     "xen_msix_insecure": "Potentially insecure use of MSI-X on 0000:03:00.0 by d1",
+    "xen_pt_bind_refused": "pt_irq_create_bind failed (-22) for dom5",
+    "xen_vioapic_refused": "d0v0 vioapic: error mapping GSI 20: -16",
+    "xen_direct_vector": "   0xfe -> error_interrupt()",
+    "xen_msix_state_set": "0000:02:00.0: unexpected initial MSI-X state (MASKALL=0, ENABLE=1), fixing",
+    "xen_report": "Assertion 'entry->arch.pirq != INVALID_PIRQ' failed at arch/x86/hvm/vmsi.c:843",
+    "xen_trace_begin": "Xen call trace:",
+    "xen_frame": "   [<ffff82d04034742e>] F arch/x86/msi.c#__pci_enable_msi+0x1d/0xb4",
     "xen_hvm_bind": "d1: bind: m_gsi=16 g_gsi=36 dev=00.00.5 intx=0",
     "xen_frontend_refused": "e1000e 0000:00:00.0: enable msix get err fffffffb",
     "xen_affinity_failed": "Cannot set affinity for IRQ48",
@@ -107,6 +116,20 @@ LINES = {
     "xen_pt_old_unmap": "pt_msix_disable: Unmap msix with pirq 57",
     "xen_pt_old_map_failed": "pt_msix_update_one: error map msix entry 3",
 }
+# How earlier releases of Xen print what the lines above print.
+EARLIER = {
+    "irq.c:2136: dom1: pirq 87 or irq 48 already mapped": "xen_already_mapped",
+    "Cannot bind IRQ16 to dom1. Already at max share.": "xen_bind_refused",
+    "Cannot bind IRQ16 to dom1. Will not share with others.": "xen_bind_refused",
+    "Cannot bind IRQ16 to dom1. Out of memory.": "xen_bind_refused",
+    "msi.c:712: MSI-X is already in use on device 0000:03:00.0": "xen_msi_mode_conflict",
+    "msi.c:705: irq 48 has already mapped to MSIX on device 0000:03:00.0": "xen_msi_mode_conflict",
+    "Potentially insecure use of MSI-X on 0000:03:00.0 by Dom1": "xen_msix_insecure",
+    "Dom0 has maximum 416 PIRQs": "xen_max_pirqs",
+    "register_real_device: Assigning real physical device 3b:00.2 ...": "xen_pt_assigned",
+    "register_real_device: Real physical device 3b:00.2 registered successfuly!": "xen_pt_assigned",
+    "0000:03:00.0 - dom 1   - MSIs < 48 49 >": "xen_pci_device",
+}
 RULES = {r.name: r for r in grammar.load().events.values() if r.file in FILES}
 
 
@@ -118,3 +141,8 @@ def test_every_rule_has_a_line() -> None:
 def test_its_rule_takes_the_line(event: str, line: str) -> None:
     assert {r.name for r in RULES.values() if re.match(r.regex, line)} - {"xen_events_said"} == {event} - {"xen_events_said"}
     assert any(text in line for text in RULES[event].texts)
+
+
+@pytest.mark.parametrize(("line", "event"), EARLIER.items())
+def test_earlier_releases(line: str, event: str) -> None:
+    assert [r.name for r in RULES.values() if re.match(r.regex, line)] == [event]
