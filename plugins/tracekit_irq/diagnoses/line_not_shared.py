@@ -56,7 +56,8 @@ def line_not_shared(
     refused, legacy = sorted_rows(pcie_irq_refused), sorted_rows(virtio_legacy)
     for irq in dict.fromkeys(r["irq"] for r in others):
         mine = [r for r in others if r["irq"] == irq]
-        wants, has = mine[-1]["action"] or "a driver", mine[-1]["other_action"] or "another one"
+        has = mine[-1]["other_action"] or "another one"
+        wants = ", ".join(_wanted(mine))
         why, advice = _why(mine[-1])
         holder = "it has it already" if wants == has else f"{has} has it"
         gave_up = _after(mine, probes, others)
@@ -76,6 +77,12 @@ def line_not_shared(
         )
     if refused:
         yield inconclusive("a service of a PCIe port got no irq; no line says why", "dmesg from the boot on; cat /proc/interrupts")
+
+
+def _wanted(mismatches: Rows) -> list[str]:
+    """Return the drivers that want a line from who has it now, in order."""
+    now = mismatches[-1]["other_action"]
+    return list(dict.fromkeys(r["action"] or "a driver" for r in mismatches if r["other_action"] == now))
 
 
 def _after(mismatches: Rows, told: Rows, others: Rows) -> Rows:
@@ -114,8 +121,10 @@ def _why(r: Mapping[str, Any]) -> tuple[str, str]:
             "the two do not share it",
             "Use MSI where one of the two is a PCI device, or a driver that shares its line; else only one of them can be used.",
         )
-    differ = mine ^ others
-    how = "ONESHOT differs" if differ & ONESHOT and not differ & TRIGGER else "their triggers differ" if differ & TRIGGER else ""
+    # A request without a trigger takes the line's, which the flags do not tell: that of ONESHOT is then the sure difference.
+    triggers = (mine ^ others) & TRIGGER
+    oneshot = (mine ^ others) & ONESHOT and not (triggers and mine & TRIGGER and others & TRIGGER)
+    how = "ONESHOT differs" if oneshot else "their triggers differ" if triggers else ""
     return f"both would share it, but {how or 'its trigger is set up another way'}", "Have both ask for it with the same trigger and flags."
 
 

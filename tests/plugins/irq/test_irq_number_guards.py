@@ -422,6 +422,7 @@ MISMATCH = "genirq: Flags mismatch irq {}. 00000000 ({}) vs. 00000080 ({})"
     [
         (((8, "mmc0", "rtc0"),), [(8, "mmc0", "rtc0", 1)]),
         (((8, "mmc0", "rtc0"), (8, "mmc1", "rtc1")), [(8, "mmc1", "rtc1", 2)]),  # the last one as it is now
+        (((16, "gpu", "usb"), (16, "smbus", "usb"), (16, "gpu", "usb")), [(16, "gpu, smbus", "usb", 3)]),
         (((8, "mmc0", "rtc0"), (9, "acpi", "i2c")), [(8, "mmc0", "rtc0", 1), (9, "acpi", "i2c", 1)]),
         (((16, "vfio-intx(0000:01:00.0)", "ehci_hcd:usb1"),), []),  # VFIO-012
         (((16, "", ""),), [(16, "a driver", "another one", 1)]),

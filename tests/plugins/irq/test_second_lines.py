@@ -67,6 +67,8 @@ def test_lines_of_one_error_of_a_queue_are_counted_once() -> None:
     [
         (16, "00000080 (a)", "00000000", "b", "the two do not share it"),
         (16, "00000080 (a)", "00000084", "b", "both would share it, but their triggers differ"),
+        (9, "00000088 (pinctrl_foo)", "00002080", "acpi", "both would share it, but ONESHOT differs"),  # the holder took the line's trigger
+        (9, "00002088 (a)", "00000084", "b", "both would share it, but their triggers differ"),
         (39, "00002084 (PCIe bwctrl)", "00200084", "PCIe PME", "both would share it, but ONESHOT differs"),
         (14, "00200081 (a)", "00200081", "a", "it has it already and both would share it, but its trigger is set up another way"),
         (0, "00000080 (virtio418)", "00015a00", "timer", "irq 0 stands for none"),
