@@ -9,7 +9,7 @@ import polars as pl
 from tracekit import HOST, Finding, Unchecked, Verdict, at, at_once, clear, diagnosis, in_order, inconclusive, times
 from tracekit_irq.diagnoses.remap_blocked import at_doorbell
 from tracekit_irq.evidence import MOST, Rows, seconds, sorted_rows
-from tracekit_irq.fences import alive, overflow
+from tracekit_irq.fences import alive, overflow, placed, severity
 from tracekit_irq.polled import Polled, by_device, one_queue, together
 from tracekit_irq.ports import sound, waited
 from tracekit_irq.remap_records import of_amd
@@ -95,6 +95,7 @@ def completion_without_interrupt(
     driver_interrupt_awaited: pl.DataFrame | None = None,
     gpu_ring_overflowed: pl.DataFrame | None = None,
     gpu_finished: pl.DataFrame | None = None,
+    gpu_ring_named: pl.DataFrame | None = None,
     ata_exception: pl.DataFrame | None = None,
     kernel_panic: pl.DataFrame | None = None,
     timer_stops_boot: pl.DataFrame | None = None,
@@ -115,8 +116,9 @@ def completion_without_interrupt(
     polled`, mlx5's `Recovered N EQEs`, ena's and erdma's `sent a completion but the driver didn't receive a MSI-X interrupt`, ath11k's
     `polling..` unless it says that the poll found nothing). Queue, count and span are reported; devices that fall silent within one
     second are one finding. Probable: a driver says that an MSI was missed or lost, its own test saw none, or none came
-    since it began. Possible: a driver guesses (`Potential MSIX issue`), a graphics driver's timer finds a fence, libata a lost interrupt
-    (a dying drive does that too: medium), or one queue number times out on several controllers at once, which is its CPU's vector.
+    since it began. Possible: a driver guesses (`Potential MSIX issue`), a graphics driver's timer finds a fence (more: probable; one is
+    low, up to three are medium), libata a lost interrupt (a dying drive does that too: medium), or one queue number times out on several
+    controllers at once, which is its CPU's vector.
 
     A boot that stops since the timer does not interrupt through the I/O APIC is one too: the kernel, or Xen, waited for that interrupt.
 
@@ -140,7 +142,7 @@ def completion_without_interrupt(
     # mlx5 up to 4.19 tells what it recovered where that is nothing too.
     recovered = mlx5_eqe_recovered.filter(pl.col("count") > 0) if mlx5_eqe_recovered is not None else None
     known = (nvme_completion_polled, recovered, mlx5_command_recovered, driver_interrupt_missed, ath_response_polled)
-    told, overflows = sorted_rows(driver_silences), sorted_rows(gpu_ring_overflowed)
+    told, overflows = placed(sorted_rows(driver_silences), sorted_rows(gpu_ring_named)), sorted_rows(gpu_ring_overflowed)
     silences = sound(alive([s for s in told if s["kind"] != "test"], sorted_rows(gpu_finished)), sorted_rows(ata_exception))
     still = sorted_rows(cpu_stood_still)
     every = by_device([r for f in known for r in sorted_rows(f)], silences, sorted_rows(driver_poll_unanswered))
@@ -189,7 +191,7 @@ def _cause(group: list[Polled], bdf: str | None, reports: pl.DataFrame | None, f
 
 
 def _one(polled: Polled, functions: Rows, overflows: Rows, foreign: bool) -> Finding:
-    known = next((f for f in functions if f["device"] == polled.device), None)
+    known = next((f for f in functions if f["device"] == polled.device), None) or polled.rows[0].get("ring_row")
     lost = overflow(polled.rows, overflows)
     bdf = polled.bdf or (known["bdf"] if known else None) or (lost["bdf"] if lost else None)
     device = bdf if lost and bdf else polled.device
@@ -203,7 +205,7 @@ def _one(polled: Polled, functions: Rows, overflows: Rows, foreign: bool) -> Fin
         "probable" if lost and polled.grade == "possible" else polled.grade,
         in_order([at(r, "cause" if r is lost or not lost else "effect") for r in ([lost] if lost else []) + polled.rows[:MOST]] + context),
         subject=subject_for(device, bdf, foreign),
-        severity="medium" if lost or polled.kind == "port" else None,
+        severity="medium" if lost or polled.kind == "port" else severity(polled.rows),
         advice=OVERFLOWED if lost else _advice(polled.grade, polled.kind),
         values={"device": device, "bdf": bdf, **_values(polled.rows, polled.queues)},
         unchecked=UNCHECKED,

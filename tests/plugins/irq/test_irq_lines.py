@@ -207,6 +207,7 @@ ALSO = [
     ("driver_vectors_reduced", "hns3 0000:7d:00.0: requested 64 MSI/MSI-X, but allocated 33 MSI/MSI-X"),
     ("irq_spurious_vector", "spurious APIC interrupt through vector ef on CPU#0, should never happen."),
     ("remap_fault", "DMAR: INTR-REMAP: Request device [10000:e1:00.0] fault index 0x1e [fault reason 0x26] Blocked an interrupt request"),
+    ("amd_iommu_event", "xhci_hcd 0000:01:00.0: Event logged [IO_PAGE_FAULT domain=0x0000 address=0xfdf8020200 flags=0x0008]"),
     ("amd_iommu_event", "iommu ivhd1: AMD-Vi: Event logged [ILLEGAL_COMMAND_ERROR address=0x0000000123456780]"),
     ("qi_error", "DMAR: VT-d detected Invalidation Time-out Error: SID 4100"),
     ("qi_error", "DMAR: VT-d detected Invalidation Queue Error: Reason f"),

@@ -217,6 +217,33 @@ def test_a_fence_that_a_timer_found_is_no_guess() -> None:
     assert ("guess" in found.summary + found.advice, "found finished by its driver's timer" in found.summary) == (False, True)
 
 
+RING = "amdgpu 0000:{}: amdgpu: ring {} uses VM inv eng 12 on hub 0"
+
+
+@pytest.mark.parametrize(
+    ("messages", "subject", "lines"),
+    [
+        ([FENCE, RING.format("0c:00.0", "gfx"), RING.format("0c:00.0", "sdma0")], "0000:0c:00.0", [1, 3]),
+        ([RING.format("0c:00.0", "gfx"), FENCE], "0000:0c:00.0", [1, 2]),  # the only card
+        ([RING.format("0c:00.0", "gfx"), RING.format("0d:00.0", "sdma0"), FENCE], "0000:0d:00.0", [2, 3]),
+        ([RING.format("0c:00.0", "sdma0"), RING.format("0d:00.0", "sdma0"), FENCE], "an unnamed device", [3]),
+        ([RING.format("0c:00.0", "gfx"), RING.format("0d:00.0", "gfx"), FENCE], "an unnamed device", [3]),
+        ([RING.format("0c:00.0", "sdma0"), f"amdgpu 0000:0d:00.0: {FENCE[6:]}"], "0000:0d:00.0", [2]),
+    ],
+)
+def test_a_fence_without_a_device_is_of_the_card_that_has_such_a_ring(messages: list[str], subject: str, lines: list[int]) -> None:
+    (found,) = findings(log(*messages))
+    assert shape([found]) == [("IRQ-007", "possible", subject, None, lines)]
+
+
+@pytest.mark.parametrize(("count", "severity"), [(1, "low"), (2, "medium"), (3, "medium"), (4, "high"), (40, "high")])
+def test_a_fence_or_two_of_a_gpu_that_goes_on_are_no_alarm(count: int, severity: str) -> None:
+    (found,) = findings(log(*[FENCE] * count))
+    assert (found.severity, found.values["count"]) == (severity, count)
+    (other,) = findings(log(*["foo 0000:01:00.0: missed MSI"] * count))
+    assert other.severity == "high"
+
+
 def test_texts_name_no_span_of_nothing_and_no_resize_at_probe() -> None:
     (polled,) = findings(log(*(f"nvme nvme0: I/O 7 QID {q} timeout, completion polled" for q in (2, 3)), step=0.00002))
     assert "over" not in polled.summary
