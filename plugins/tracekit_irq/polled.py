@@ -44,12 +44,13 @@ class Polled:
         return sorted({str(n) for n in names if n is not None})
 
 
-def by_device(known: Rows, silences: Rows, unanswered: Rows) -> list[Polled]:
+def by_device(known: Rows, silences: Rows, unanswered: Rows, answered: Rows) -> list[Polled]:
     """Return what each device's driver found or guessed; polls that were announced and found nothing are left out."""
-    rows = [{**r, "grade": "proven"} for r in known] + [{**r, "grade": GRADE_OF[r["kind"]]} for r in silences]
+    heard = [{**r, "kind": "found"} if r["kind"] == "announced" and _told_of(r, answered) else r for r in silences]
+    rows = [{**r, "grade": "proven"} for r in known] + [{**r, "grade": GRADE_OF[r["kind"]]} for r in heard]
     devices: dict[str, Rows] = {}
     for r in sorted(rows, key=lambda r: (r["source"], r["line"])):
-        if not _found_nothing(r, unanswered):
+        if not _told_of(r, unanswered):
             devices.setdefault(name_of(r), []).append(r)
     return [Polled(device, mine, _grade(mine)) for device, mine in devices.items()]
 
@@ -65,8 +66,9 @@ def _grade(rows: Rows) -> str:
     return "probable" if fences > 1 and all(r["grade"] == "possible" for r in rows) else min((r["grade"] for r in rows), key=GRADES.index)
 
 
-def _found_nothing(r: Mapping[str, Any], unanswered: Rows) -> bool:
-    return any(name_of(u) == name_of(r) and near(r, u, REACH, REACH_MS) for u in unanswered)
+def _told_of(r: Mapping[str, Any], ends: Rows) -> bool:
+    """Return whether a driver says near this how its poll ended."""
+    return any(name_of(u) == name_of(r) and near(r, u, REACH, REACH_MS) for u in ends)
 
 
 def together(found: list[Polled]) -> Iterator[list[Polled]]:

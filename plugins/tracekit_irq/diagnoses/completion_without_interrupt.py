@@ -84,6 +84,7 @@ def completion_without_interrupt(
     driver_interrupt_test_failed: pl.DataFrame | None = None,
     driver_silences: pl.DataFrame | None = None,
     driver_poll_unanswered: pl.DataFrame | None = None,
+    driver_poll_answered: pl.DataFrame | None = None,
     ath_response_polled: pl.DataFrame | None = None,
     nvme_timeout: pl.DataFrame | None = None,
     net_tx_timeout: pl.DataFrame | None = None,
@@ -145,7 +146,8 @@ def completion_without_interrupt(
     told, overflows = placed(sorted_rows(driver_silences), sorted_rows(gpu_ring_named)), sorted_rows(gpu_ring_overflowed)
     silences = sound(alive([s for s in told if s["kind"] != "test"], sorted_rows(gpu_finished)), sorted_rows(ata_exception))
     still = sorted_rows(cpu_stood_still)
-    every = by_device([r for f in known for r in sorted_rows(f)], silences, sorted_rows(driver_poll_unanswered))
+    ends = (sorted_rows(driver_poll_unanswered), sorted_rows(driver_poll_answered))
+    every = by_device([r for f in known for r in sorted_rows(f)], silences, *ends)
     polled = [p for p in every if not all(any(_around(r, s) for s in still) for r in p.rows)]
     yield from stopped_by_timer(sorted_rows(kernel_panic), sorted_rows(timer_stops_boot), sorted_rows(timer_pin_silent))
     tests = sorted_rows(driver_interrupt_test_failed) + [{**s, "irq": None} for s in told if s["kind"] == "test"]

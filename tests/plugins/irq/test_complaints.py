@@ -422,6 +422,20 @@ def test_an_interrupt_that_did_not_come_is_heard_in_any_words(message: str, grad
     assert (found.code, found.grade, found.subject.label, found.values["queues"]) == ("IRQ-007", grade, "0000:05:00.0", queue)
 
 
+@pytest.mark.parametrize(
+    ("end", "grade"),
+    [
+        ("foo_pci 0000:01:00.0: service ready completion received, continuing normally", "proven"),
+        ("foo_pci 0000:01:00.0: device info: 0x1", "possible"),
+        ("foo_pci 0000:02:00.0: service ready completion received, continuing normally", "possible"),
+        ("foo_pci 0000:01:00.0: polling timed out", None),
+    ],
+)
+def test_what_a_poll_found_decides_whether_an_interrupt_was_missed(end: str, grade: str | None) -> None:
+    announced = "foo_pci 0000:01:00.0: failed to receive service ready completion, polling.."
+    assert [f.grade for f in findings(log(announced, end))] == ([grade] if grade else [])
+
+
 def test_graphics_fences_that_time_out_again_and_again_are_probable() -> None:
     named = "amdgpu 0000:06:00.0: amdgpu: Fence fallback timer expired on ring gfx"
     assert [(f.grade, f.subject.label, f.values["queues"]) for f in findings(log(named))] == [("possible", "0000:06:00.0", ["gfx"])]
