@@ -93,6 +93,15 @@ def test_a_complaint_that_no_rule_reads_is_told() -> None:
         "[    1.0] Modules linked in: xt_REJECT nf_reject_ipv4 vfio_pci vfio kvm",
         "systemd[1]: Failed to start an interrupt balancer: vfio",
         "[    1.0] vfio_net 0000:01:00.0 eth0: 12 packets dropped, MSI-X on",
+        "[    1.0] alg: ffdhe6144(dh): test failed on vector 1, err=-22",
+        '[    1.0] alg: shash: crc64 test failed (wrong result) on test vector 0, cfg="init+update"',
+        "[    1.0] EDAC MC0: Giving out device to module foo_edac controller mc_err: DEV mc_err (INTERRUPT)",
+        "[    1.0] mce: [Hardware Error]: PROCESSOR 0:50657 TIME 1605843017 SOCKET 1 APIC 40 microcode 5000021",
+        "[    1.0] i915 0000:00:02.0: Disabling error capture for VT-d workaround",
+        "[    1.0] iosf_mbi_pci 0000:00:00.0: Adding to IOMMU failed: -19",
+        "[    1.0] kfd kfd: error getting iommu info. is the iommu enabled?",
+        "[    1.0] Failed to set up IOMMU for device 57000000.gpu; retaining platform DMA ops",
+        "[    1.0] rtw_8821ce 0000:07:00.0: unhandled firmware c2h interrupt",
     ],
 )
 def test_ordinary_lines_are_no_complaints(text: str) -> None:
@@ -105,6 +114,10 @@ def test_ordinary_lines_are_no_complaints(text: str) -> None:
     "text",
     [
         "[    1.0] xhci_hcd 0000:00:14.0: Failed to enable MSI-X",
+        "[    1.0] foo 0000:07:00.0: test failed on MSI vector 1, err=-22",
+        "[    1.0] foo 0000:07:00.0: unhandled interrupt on vector 3",
+        "[    1.0] foo 0000:07:00.0: Adding to IOMMU failed: -12",
+        "[    1.0] vfio-pci 0000:07:00.0: Failed to set up IOMMU for device",
         "qemu-system-aarch64: ../hw/vfio/pci.c:602: do_it: Assertion `vdev' failed.",
         "qemu-system-aarch64: vfio_enable_vectors failed to register S1 MSI binding for vector 0(-2)",
         "(XEN) AMD-Vi: Error initialization",

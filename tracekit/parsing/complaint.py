@@ -39,6 +39,14 @@ _ORDINARY = (
     r"unknown symbol|^ *[a-z]{3,4}: {2,}[0-9]|eprobe_defer|error -517|: -517|^systemd(?:-[a-z]+)?\[[0-9]+\]: |"
     # x2apic not enabled, IRQ remapping init failed: no such hardware;  arm-smmu: Failed to disable prefetcher [errata #841119]
     r"x2apic not enabled, irq remapping|errata|invalid trigger for irq[0-9]+, assuming|irq_descs @ irq[0-9]+, assuming|"
+    # alg: ffdhe6144(dh): test failed on vector 1: data of a test;  EDAC MC0: Giving out device ... DEV mc_err (INTERRUPT): how it works
+    r"test(?:[ -]vector| failed on vector)|^(?:.*\] )?alg: |edac [a-z0-9]+: giving out device|"
+    # mce: [Hardware Error]: ... SOCKET 1 APIC 40: which CPU;  i915: Disabling error capture for VT-d workaround
+    r"socket [0-9]+ apic [0-9a-f]+|for vt-d workaround|"
+    # a device behind no IOMMU: Adding to IOMMU failed: -19;  kfd kfd: error getting iommu info;  ...; retaining platform DMA ops
+    r"adding to iommu failed: -19|error getting iommu info|retaining platform dma ops|"
+    # the firmware's own: rtw_8821ce 0000:07:00.0: unhandled firmware c2h interrupt
+    r"firmware c2h interrupt|"
     # the maker of a mouse: Manufacturer: MSI;  Device [MSI MYSTIC LIGHT ]
     r"manufacturer: msi|msi mystic|"
     # msi_ec: Your device doesn't support MSI EC: failed;  fwupd: failed to load MSI plugin
