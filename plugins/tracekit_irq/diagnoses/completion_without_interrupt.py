@@ -50,6 +50,7 @@ KINDS = {"fence": "found finished by its driver's timer: no interrupt had told o
 # What lines leave open that tell of a wait and not of what became of it.
 TRANSMIT = "a transmit queue timed out; no line says whether its work was complete"
 GIVEN_UP = "a driver switched MSI off since nothing answered; no line says whether the device or its interrupt was silent"
+POLLS_ON = "a driver went over to polling since an answer was late; no line says whether its interrupt was lost or its device was slow"
 RESPONSE = "no interrupt announced a response of the firmware; no line says whether there was one"
 AWAITED = "a driver waited for an interrupt in vain; no line says whether its device had sent one"
 RUN_OVER = "interrupts of a GPU ran over the ring that it keeps them in; no line says what waited for them"
@@ -61,7 +62,7 @@ HEARD = (
     *("nvme_completion_polled", "mlx5_eqe_recovered", "mlx5_command_recovered", "driver_interrupt_missed", "driver_interrupt_test_failed"),
     *("driver_silences", "driver_poll_unanswered", "ath_response_polled", "nvme_timeout", "net_tx_timeout", "driver_msi_given_up"),
     *("driver_tx_timeout", "driver_response_unheard", "pciehp_command_unheard", "gpu_ring_overflowed"),
-    *("driver_interrupt_unseen", "driver_interrupt_awaited"),
+    *("driver_interrupt_unseen", "driver_interrupt_awaited", "driver_polls_on"),
 )
 
 
@@ -89,6 +90,7 @@ def completion_without_interrupt(
     nvme_timeout: pl.DataFrame | None = None,
     net_tx_timeout: pl.DataFrame | None = None,
     driver_msi_given_up: pl.DataFrame | None = None,
+    driver_polls_on: pl.DataFrame | None = None,
     driver_tx_timeout: pl.DataFrame | None = None,
     driver_response_unheard: pl.DataFrame | None = None,
     pciehp_command_unheard: pl.DataFrame | None = None,
@@ -128,8 +130,8 @@ def completion_without_interrupt(
     Stays quiet when: the command was not complete (`timeout, aborting`, `reset controller`, `disable controller`), a poll found nothing
     (`never came in`), or nothing that was sent came back (`TX timeout`): other faults; a graphics driver lets go of its device; or the
     machine stood still (a soft lockup with the idle task on the CPU), which is a question.
-    A wait for an interrupt in vain, a port whose link is in error too, firmware whose response no interrupt announced, and a hotplug
-    port that waited in vain are questions.
+    A wait for an interrupt in vain, a driver that polls from now on, a port whose link is in error too, firmware whose response no
+    interrupt announced, and a hotplug port that waited in vain are questions.
 
     Affected: any kernel.
 
@@ -164,6 +166,7 @@ def completion_without_interrupt(
     questions = {
         TRANSMIT: net_tx_timeout is not None or driver_tx_timeout is not None,
         GIVEN_UP: driver_msi_given_up is not None,
+        POLLS_ON: driver_polls_on is not None and driver_msi_given_up is None,
         RESPONSE: driver_response_unheard is not None,
         AWAITED: bool(waits),
         STILL: len(polled) < len(every),

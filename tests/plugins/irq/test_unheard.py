@@ -3,7 +3,7 @@
 import pytest
 from kernel_log import BOOT, log, outcome
 
-from tracekit.testing import findings, shape
+from tracekit.testing import findings, run, shape
 
 # IRQ-004: an irq without a flow handler
 
@@ -179,6 +179,7 @@ UNHEARD = (
     "pciehp 0000:00:1c.4:pcie04: Timeout on hotplug command 0x1038 (issued 1000 msec ago)",
     "amdgpu 0000:0c:00.0: amdgpu: IH ring buffer overflow (0x00084480, 0x00004A00, 0x00004490)",
     "radeon 0000:0c:00.0: IH ring buffer overflow (0x00084480, 0x00004A00, 0x00004490)",
+    "snd_hda_intel 0000:00:1f.3: azx_get_response timeout, switching to polling mode: last cmd=0x20170503",
 )
 
 
@@ -193,6 +194,14 @@ OVERFLOW, FENCE, FINISHING = (
     "[drm] Fence fallback timer expired on ring sdma0",
     "amdgpu 0000:0c:00.0: amdgpu: finishing device.",
 )
+
+
+def test_a_driver_that_gives_msi_up_is_asked_about_once() -> None:
+    given_up = "snd_hda_intel 0000:00:1f.3: No response from codec, disabling MSI: last cmd=0x20170503"
+    reasons = {o.reason for o in run(log(BOOT, UNHEARD[-1], given_up)).outcomes if o.outcome == "inconclusive"}
+    assert [("polling" in r, "MSI off" in r) for r in reasons] == [(False, True)]
+    single = log(BOOT, "snd_hda_intel 0000:00:1f.3: azx_get_response timeout, switching to single_cmd mode: last cmd=0x20170503")
+    assert (findings(single), outcome(single, "IRQ-007")) == ([], "not evaluated")
 
 
 def test_a_ring_of_interrupts_that_ran_over_is_why_a_timer_finds_fences() -> None:
