@@ -36,6 +36,7 @@ from tracekit import (
     span,
     subject_of,
 )
+from tracekit_msi.asleep import Asleep
 from tracekit_msi.msi_map import MsiMap
 from tracekit_msi.no_irq import LATER, Reason, Reasons
 from tracekit_msi.refusal_ends import SAME_PROBE, Ends, placed, rows, who
@@ -180,6 +181,9 @@ def short_grant(
     xen_irq_obtain_failed: pl.DataFrame | None = None,
     irq_flags_mismatch: pl.DataFrame | None = None,
     pci_enabling_device: pl.DataFrame | None = None,
+    pci_unreachable: pl.DataFrame | None = None,
+    pci_not_ready: pl.DataFrame | None = None,
+    pci_link_lost: pl.DataFrame | None = None,
 ) -> Iterator[Finding | Verdict]:
     """An enable got fewer vectors than it asked for, for another reason than the size of the table.
 
@@ -193,8 +197,9 @@ def short_grant(
     Why it matters: queues share vectors or do not work; a client may give up.
     Stays quiet when: the number granted is the table's size (the normal clamp), the table's size is not known, a driver's trouble is
     memory (-12) or a probe that is put off (-517), or an irq is what was refused with -28 (VEC-001). Another irq that was refused is
-    possible and low, unless the driver gives up: it may be a line, and where the line right above tells so IRQ-010 explains it. An INT
-    pin without a route is ordinary where the driver uses MSI.
+    possible and low, unless the driver gives up: it may be a line, and where the line right above tells so IRQ-010 explains it. A device
+    that did not answer just before is refused with -22, which IRQ-009 explains. An INT pin without a route is ordinary where the driver
+    uses MSI.
     Affected: any kernel.
     What to do: find what is short: the table, CPU vectors, remapping entries.
     References: Linux drivers/pci/msi/msi.c, __pci_enable_msix_range(); drivers/vfio/pci/vfio_pci_intrs.c, vfio_msi_enable();
@@ -205,16 +210,18 @@ def short_grant(
         irq_oneshot_missing, irq_setup_refused, irq_trigger_failed, pci_line_unrouted, driver_probe_failed, irq_flags_mismatch
     )
     known = (driver_vectors_refused, driver_vectors_reduced)
+    asleep = Asleep(rows(pci_unreachable), rows(pci_not_ready), rows(pci_link_lost))
     findings = [
         *(_from_enables(enables, devices) if enables is not None else ()),
         *(_from_requests(op_set_irqs, devices) if op_set_irqs is not None else ()),
-        *_from_drivers(placed(rows(driver_vectors_refused), pci_enabling_device), driver_vectors_reduced, ends),
+        *_from_drivers(placed(rows(driver_vectors_refused), pci_enabling_device), driver_vectors_reduced, ends, asleep),
         *_from_refusals(
             [*placed(rows(driver_refusals), pci_enabling_device), *_irqs(driver_irq_refused), *_fallbacks(driver_irq_fallback, ends)],
             ends,
             known,
             reasons,
             sorted(rows(xen_irq_obtain_failed), key=lambda r: (r["source"], r["line"])),
+            asleep,
         ),
     ]
     findings += _untold(reasons, ends, {f.subject.label for f in findings})
@@ -265,7 +272,7 @@ def _from_requests(op_set_irqs: pl.DataFrame, devices: pl.DataFrame | None) -> I
         )
 
 
-def _from_drivers(refused: list[dict[str, Any]], reduced: pl.DataFrame | None, ends: Ends) -> Iterator[Finding]:
+def _from_drivers(refused: list[dict[str, Any]], reduced: pl.DataFrame | None, ends: Ends, asleep: Asleep) -> Iterator[Finding]:
     """Yield what drivers print of too few vectors, or none."""
     all_told = [r for r in refused if _number(r["ret"]) not in LATER]
     # `failed to get 32 MSI vectors, only 1 available`
@@ -277,7 +284,8 @@ def _from_drivers(refused: list[dict[str, Any]], reduced: pl.DataFrame | None, e
         plain = several.get(label)
         multi = plain is not None and near(row, plain, SAME_PROBE) and _number(plain["ret"]) == ENOSPC
         finding = _by_driver(row, label, f"refused{error}", {"asked": row["asked"], "ret": row["ret"]})
-        finding = replace(finding, advice=MULTI if multi else _advice(_number(row["ret"]), None))
+        why = asleep.explains(row, _number(row["ret"]))
+        finding = replace(finding, advice=MULTI if multi else _advice(_number(row["ret"]), None), explained_by=why)
         yield ends.of(row, replace(finding, severity="low") if _number(row["ret"]) in NOT_THERE else finding)
     for label, row in _first([r for r in rows(reduced) + fewer_told if fewer(r["granted"], r["asked"])]).items():
         values = {"asked": row["asked"], "granted": row["granted"]}
@@ -327,7 +335,12 @@ def _fallbacks(fallbacks: pl.DataFrame | None, ends: Ends) -> Iterator[dict[str,
 
 
 def _from_refusals(
-    refusals: list[dict[str, Any]], ends: Ends, known: tuple[pl.DataFrame | None, ...], reasons: Reasons, channels: list[dict[str, Any]]
+    refusals: list[dict[str, Any]],
+    ends: Ends,
+    known: tuple[pl.DataFrame | None, ...],
+    reasons: Reasons,
+    channels: list[dict[str, Any]],
+    asleep: Asleep,
 ) -> Iterator[Finding]:
     """Yield refusals and short grants that drivers print in words of their own."""
     told = {who(r) for f in known for r in rows(f)}
@@ -357,7 +370,8 @@ def _from_refusals(
         of_xen = row["what"] == "irq" and any(near(c, row, CHANNEL) for c in rows_above(row, channels))
         channel = "XEN-004" if of_xen else None
         taken = "IRQ-010" if row["what"] == "irq" and not dead and reasons.line_taken(row) else None
-        finding = replace(finding, severity="low" if works else None, advice=advice, explained_by=channel or taken)
+        by = channel or taken or asleep.explains(row, row["errno"])
+        finding = replace(finding, severity="low" if works else None, advice=advice, explained_by=by)
         yield ends.of(row, finding if reason is None else _because(finding, reason))
 
 
