@@ -58,6 +58,9 @@ def _quoted(mark: str) -> tuple[str, str, str, str]:
 _KINDS: tuple[tuple[str, str, str, str], ...] = (
     ("\r", r"\r", r"\r+$", ""),
     ("\r", r"\r", rf"^.*\r({STAMPED})", "${1}"),
+    # A terminal's blanks up to its edge, in a part of the log: where most lines have them that is a mail (`is_padded`). The heads of traces
+    # have some, and the kernel's own messages one.
+    ("", r"   \n[^#\n][^\n]*   \n[^#\n][^\n]*   (?:\n|\Z)", r"[ \t]+$", ""),
     ("\x1b", r"\x1b", r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_78=>c])", ""),
     ("\0", r"\x00", r"\x00+", ""),
     ("\b", r"\x08", "\x08", ""),
