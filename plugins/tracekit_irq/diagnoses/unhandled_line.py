@@ -12,6 +12,7 @@ from tracekit_irq.evidence import Rows, shown, sorted_rows
 
 REACH = 120  # lines: a report with its stack trace and list of handlers is shorter
 REACH_MS = 1000  # no shorter than the coarsest stamp
+WAKES = "irq_default_primary_handler"  # kernel/irq/manage.c: it wakes the driver's thread and looks at nothing
 PASSED_THROUGH = "vfio_intx_handler"  # drivers/vfio/pci/vfio_pci_intrs.c: the line of a device that a guest has
 ADVICE = {
     "edge": "MSI, MSI-X or a GPIO's edge: often a false positive of the spurious detector (work done elsewhere before the handler looked).",
@@ -35,7 +36,7 @@ def unhandled_line(
 
     What it finds: `irq N: nobody cared`, or `Disabling IRQ #N` alone, with the flow handler of the stack trace, which tells a line
     interrupt (handle_level_irq, handle_fasteoi_irq) from MSI, MSI-X or another edge (handle_edge_irq; then severity is low), and the
-    handlers listed below it: that of VFIO is of a passed-through device.
+    handlers listed below it, of a driver without one its thread: that of VFIO is of a passed-through device.
 
     Why it matters: everything that shares the irq gets no interrupts until it is set up again.
 
@@ -56,7 +57,7 @@ def unhandled_line(
         flow = "edge" if any(_own(r, edges, reports) for r in mine) else "line" if any(_own(r, lines, reports) for r in mine) else "unknown"
         frames = [f for r in mine for f in (_own(r, edges, reports) or _own(r, lines, reports))[:1]]
         asked = [h for r in mine for h in _own(r, listed, reports)]
-        names = list(dict.fromkeys(h["symbol"] for h in asked))
+        names = list(dict.fromkeys(map(_asked, asked)))
         yield Finding(
             f"irq {irq} was claimed by no handler{_named(names)}" + (" and switched off" if disabled else "") + KINDS[flow],
             "proven",
@@ -92,6 +93,11 @@ def _by_irq(rows: Rows) -> dict[int, Rows]:
     for r in rows:
         irqs.setdefault(r["irq"], []).append(r)
     return irqs
+
+
+def _asked(handler: Mapping[str, Any]) -> str:
+    """Return the function that was to claim the interrupt: the handler, or the thread where that alone is the driver's."""
+    return str(handler["thread_symbol"] or WAKES) if handler["symbol"] == WAKES else str(handler["symbol"])
 
 
 def _named(handlers: list[str]) -> str:

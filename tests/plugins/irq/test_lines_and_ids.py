@@ -32,7 +32,9 @@ def cared(irq: int, *handlers: str) -> list[str]:
         (("i801_isr [i2c_i801]", "vfio_intx_handler [vfio_pci]"), ["i801_isr", "vfio_intx_handler"], True),
         (("i801_isr [i2c_i801]",), ["i801_isr"], False),
         (("(usb_hcd_irq+0x0/0x80)",), ["usb_hcd_irq"], False),
-        (("irq_default_primary_handler threaded [<00000000cc33dd44>] i801_thread [i2c_i801]",), ["irq_default_primary_handler"], False),
+        (("irq_default_primary_handler threaded [<00000000cc33dd44>] i801_thread [i2c_i801]",), ["i801_thread"], False),
+        (("irq_default_primary_handler",), ["irq_default_primary_handler"], False),
+        (("foo_isr threaded [<00000000cc33dd44>] foo_thread",), ["foo_isr"], False),
     ],
 )
 def test_the_handlers_below_a_report_are_named(handlers: tuple[str, ...], names: list[str], of_a_guest: bool) -> None:
