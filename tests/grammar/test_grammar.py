@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections.abc import Iterable
 from copy import copy
 from functools import cache
 from pathlib import Path
@@ -148,6 +149,27 @@ def test_lowered_rules_survive_the_cache(tmp_path: Path, monkeypatch: pytest.Mon
     fresh = grammar.load()
     assert list((tmp_path / "tracekit").iterdir())
     assert grammar.load() == fresh
+
+
+def test_rules_of_a_file_that_changes_while_it_is_lowered_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the old rules would be taken for those of the new file as long as it stays as it is."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "events").mkdir()
+    path = tmp_path / "events" / "acme.lark"
+    text = 'start: acme\nacme: "acme widget " n\nn: DEC\n%import .common (DEC)\n'
+
+    def saved(path: Path, warnings: list[str] | None = None) -> Iterable[Rule]:
+        if path.name == "acme.lark":
+            path.write_text(text.replace("widget", "gadget"))
+        return lower_file(path, warnings)
+
+    path.write_text(text)
+    monkeypatch.setattr("tracekit.grammar.lowering.lower_file", saved)
+    assert "gadget" in grammar.load([tmp_path]).events["acme"].regex
+    path.write_text(text)
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert "widget" in grammar.load([tmp_path]).events["acme"].regex
 
 
 def test_a_third_party_rule_that_is_not_flat_is_parsed_by_lark(tmp_path: Path) -> None:

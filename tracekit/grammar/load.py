@@ -50,7 +50,8 @@ def load(folders: Iterable[Path] = (), *, strict: bool = False) -> Grammars:
     if strange and strict:
         raise GrammarError(strange[0][1])
     grammars = replace(grammars, errors=(*errors, *strange), warnings=tuple(warnings))
-    keep(grammars)
+    if digest_of([*own, *others]) == digest:  # else a file changed while it was lowered
+        keep(grammars)
     return grammars
 
 
