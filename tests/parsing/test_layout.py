@@ -251,6 +251,51 @@ def test_function_graph(form: str) -> None:
     assert "|" in row["msg"].split("us")[-1]
 
 
+PLAIN = {
+    "cpu": (" 1) ", None, 1, None),
+    "abstime": ("   57.999608 |   1) ", 57999608000, 1, None),
+    "proc": (" 1)     sh-149     | ", None, 1, 149),
+    "abstime, proc, latency": ("   57.999608 |   1)     sh-149     |  d..1. | ", 57999608000, 1, 149),
+    "proc alone": ("     sh-149     | ", None, None, 149),
+    "abstime alone": ("   57.999608 |  ", 57999608000, None, None),
+    "abstime and proc alone": ("   57.999608 |      sh-149     | ", 57999608000, None, 149),
+}
+
+
+@pytest.mark.parametrize("form", PLAIN)
+def test_function_graph_without_durations(form: str) -> None:
+    head, ts, cpu, tid = PLAIN[form]
+    told = ("f [drv]() {", "  g(a=0x0, s=(struct x)[0x1:0x2]); /* = 0x8 */", "} /* f = 0x0 */", "/* opened */", "==========>")
+    lines = [f"{head}{text}" for text in told]
+    made = ("|  f [drv]() {", f"? us |  {told[1]}", "? us |  } /* f = 0x0 */", "|  /* opened */", "==========> |")
+    rows = peeled(lines)
+    deeper = " " if form == "abstime alone" else ""  # than behind other columns, in all lines
+    assert [r["msg"].replace(f"|  {deeper}", "|  ") for r in rows] == list(made) and settled(lines).dense
+    assert {(r["ts"], r["on_cpu"], r["tid"]) for r in rows} == {(ts, cpu, tid)}
+
+
+@pytest.mark.parametrize("form", ["proc alone", "abstime alone", "abstime and proc alone"])
+def test_function_graph_without_cpus(form: str) -> None:
+    head, ts, cpu, tid = PLAIN[form]
+    told = ["              |  f() {", "+ 92.639 us   |    g();", "  ==========> |", "! 316.092 us  |  }"]
+    rows = peeled([f"{head.rstrip()} {text}" for text in told])
+    assert [r["msg"] for r in rows] == told
+    assert {(r["ts"], r["on_cpu"], r["tid"]) for r in rows} == {(ts, cpu, tid)}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["1) pci_free_irq_vectors();", "2) the driver of the function, see below", "3) another way out of it", "4) and one more"],
+        ["web-1  | GET /index.html", "web-1  | {}", "db-2   | ready"],
+        ["    pci_free_irq_vectors(pdev);", "    kfree(ctx);", "}"],
+        [" * 1) f(x);", "   - 2) g(y);"],
+    ],
+)
+def test_code_lists_and_containers_are_no_graph(lines: list[str]) -> None:
+    assert not settled(lines).trace
+
+
 def test_function_graph_is_dense_and_names_task_switches() -> None:
     lines = [" 1)               |  f() {", " 1) + 92.639 us   |    g();", " 0)     sh-149     =>   migrati-21 "]
     layout = settled(lines)
