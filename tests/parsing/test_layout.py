@@ -206,7 +206,6 @@ FTRACE = {
 def test_tracer_columns(form: str) -> None:
     row = first(FTRACE[form])
     task, tid, cpu, ts = TASK
-    tid = 7 if form == "perf pid/tid" else tid
     assert (row["task"], row["on_cpu"], row["ts"], row["msg"]) == (task, cpu, ts, "vector_alloc: irq=24")
     assert row["tid"] == tid
 
@@ -227,6 +226,69 @@ def test_counters_have_no_time() -> None:
 def test_verbose_latency() -> None:
     row = first("              sh     149   0 1 00000002 00000000 [0141b84d] 269.983ms (+0.054ms): irq_matrix_free: bit=35")
     assert (row["task"], row["tid"], row["msg"], row["ts"]) == ("sh", 149, "irq_matrix_free: bit=35", 269_983_000)
+
+
+RECORDED = [
+    "vfioirq-179   [001]    37.622112: vector_setup:         irq=32",
+    "CPU 0/KVM-179   [001] d.h1.    37.622112: vector_setup:         irq=32",
+]
+
+
+@pytest.mark.parametrize("recorded", [*RECORDED, "vfioirq-179    1d..2.    37.622112: vector_setup:         irq=32"])
+def test_trace_cmd_report_of_several_files_and_of_instances(recorded: str) -> None:
+    lines = [" trace-host.dat: cpus=2", f" trace-host.dat:          {recorded}", f"/tmp/a/guest.1.dat:          {recorded}"]
+    instance = "  irqs:  " if "[" in recorded else ""
+    rows = peeled([*lines, f"{instance}        {recorded}", f"                 {recorded}"])[1:]
+    assert [r["machine"] for r in rows] == ["trace-host", "/tmp/a/guest.1", "", ""]
+    assert {(r["tid"], r["on_cpu"], r["ts"], r["msg"]) for r in rows} == {(179, 1, 37622112000, "vector_setup: irq=32")}
+    assert {r["task"] for r in rows} == {recorded.split("-")[0]}
+
+
+@pytest.mark.parametrize(
+    "line", ["wrote trace.dat: 12 pages", "trace.dat: data", "backup.dat: job-12 [001] is done: 5", "irqs: a-1 [001] x"]
+)
+def test_what_is_no_line_of_a_file_of_trace_cmd(line: str) -> None:
+    assert not settled([line]).layers
+
+
+PERF = {
+    "16.779983: ": (None, None, None, True),
+    " 16.779983000: ": (None, None, None, True),
+    "[001] 16.779983: ": (None, None, 1, True),
+    "    205 16.779983: ": (None, 205, None, True),
+    "    200/205     [001] 16.779983: ": (None, 205, 1, True),
+    "     CPU 0/KVM     205    16.779983: ": ("CPU 0/KVM", 205, None, True),
+    "     CPU 0/KVM     200/205        16.779983:          1 ": ("CPU 0/KVM", 205, None, True),
+    "     CPU 0/KVM     200/205     [001]    16.779983: ": ("CPU 0/KVM", 205, 1, True),
+    "     CPU 0/KVM     205 [001] VCPU:003 K      16.779983: ": ("CPU 0/KVM", 205, 1, True),
+    "         vfioirq   16.779983: ": ("vfioirq", None, None, True),
+    "         vfioirq   [001]   16.779983: ": ("vfioirq", None, 1, True),
+    "         vfioirq   205 [001] ": ("vfioirq", 205, 1, False),
+    "         vfioirq   200/205 ": ("vfioirq", 205, None, False),
+}
+
+
+@pytest.mark.parametrize("head", PERF)
+def test_perf_script_with_other_fields(head: str) -> None:
+    lines = [f"{head}         kprobes:k_open: (ffffffff81100044) vdev=0x1", f"{head}    irq:irq_handler_entry: irq=26 name=a: b"]
+    rows = peeled(lines)
+    assert [r["msg"] for r in rows] == ["k_open: (ffffffff81100044) vdev=0x1", "irq_handler_entry: irq=26 name=a: b"]
+    assert {(r["task"], r["tid"], r["on_cpu"], r["ts"] == 16_779_983_000) for r in rows} == {PERF[head]}
+    assert settled(lines).trace
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "irq:irq_handler_entry: irq=26 name=x",  # nothing but the event
+        "std::sys:open: no such file",
+        "took 16.7: kvm:x: y",
+        "irq: type: mismatch, failed to map hwirq-40 for interrupt-controller",
+        "kvm: x: 16.779983: y",
+    ],
+)
+def test_what_is_no_line_of_perf(line: str) -> None:
+    assert not settled([line, "something else", "and more"]).trace
 
 
 GRAPH = {
