@@ -228,6 +228,18 @@ def test_verbose_latency() -> None:
     assert (row["task"], row["tid"], row["msg"], row["ts"]) == ("sh", 149, "irq_matrix_free: bit=35", 269_983_000)
 
 
+@pytest.mark.parametrize("stamp", ["4.9", " 4.92", "    4.926", "4.92651234", "   4.926512345"])
+def test_a_stamp_that_was_shortened(stamp: str) -> None:
+    rows = peeled([f"[{stamp}] pci 0000:00:02.0: enabling device", f"[{stamp}] usb 1-1: x"])
+    assert [r["msg"] for r in rows] == ["pci 0000:00:02.0: enabling device", "usb 1-1: x"]
+    assert {str(r["ts"]).startswith("49") and len(str(r["ts"])) == 10 for r in rows} == {True}
+
+
+def test_a_version_in_brackets_is_no_stamp() -> None:
+    lines = ["[0.1] first version", "a paragraph about it", "and one more", "to the end"]
+    assert not settled(lines).layers
+
+
 RECORDED = [
     "vfioirq-179   [001]    37.622112: vector_setup:         irq=32",
     "CPU 0/KVM-179   [001] d.h1.    37.622112: vector_setup:         irq=32",
