@@ -60,6 +60,7 @@ def test_files_of_cpus_are_one_recording_in_the_order_of_stamps(tmp_path, name, 
         {"cpu0.txt": calls(0, 1), "cpu1.txt": calls(1, 2)},  # no stamps
         {"trace-1.txt": "".join(WHOLE[:5]), "trace-2.txt": line(1, 950) + line(0, 951)},  # another recording, later
         {"trace-1.txt": "".join(WHOLE[:5]), "trace-2.txt": "".join(WHOLE[2:])},  # the same ring, read twice
+        {"trace-1.txt": "".join(WHOLE[:5]), "trace-2.txt": line(0, 39) + line(1, 40)},  # at the end of the first, and as long as that lasts
         {"trace-1.txt": "".join(WHOLE[:5]), "other-2.txt": "".join(WHOLE[5:])},
         {"trace.1": "".join(WHOLE[2:]), "trace.2": "".join(WHOLE[:5]), "trace": "".join(WHOLE)},
         {"trace-1.txt": "".join(WHOLE[:5]), "trace-2.txt": "  5.050000 |   1)   2.000 us    |  msi_domain_alloc();\n"},
@@ -115,6 +116,16 @@ def test_parts_in_an_archive_are_joined_by_what_their_heads_tell(tmp_path):
             tar.addfile(info, io.BytesIO(data))
     sources, _ = discover([str(tmp_path / "case.tar.gz")])
     assert [texts(s) for s in sources] == ["".join(WHOLE)] * 2
+
+
+def test_the_file_of_one_cpu_alone_says_that_the_others_are_not_recorded(tmp_path):
+    told = "holds the events of CPU 1 alone: what the others did is not recorded"
+    for name, text, losses in (("cpu1/trace", WHOLE[1::2], [told]), ("cpu0/trace", WHOLE[1::2], []), ("trace", WHOLE[1::2], [])):
+        folder = tmp_path / name.replace("/", "-")
+        (source,), _ = discover(written(folder, {name: "".join(text)}))
+        assert source.losses() == losses
+    (source,), _ = discover(written(tmp_path / "both", {"cpu0": "".join(WHOLE[0::2]), "cpu1": "".join(WHOLE[1::2])}))
+    assert source.losses() == []
 
 
 def test_a_call_that_begins_in_one_file_and_ends_in_the_other_is_one_call(tmp_path):

@@ -99,6 +99,18 @@ def joined(logs: Sequence[Log], ends_of: Callable[[Log], Ends]) -> tuple[list[Jo
     return found, known
 
 
+def sole_cpu(log: Log) -> int | None:
+    """Return the CPU of which a file is, by its name and by the lines at its head; null where it is of all."""
+    named = _OF_CPU.findall(log.path)
+    told = _cpus(log) if named else set()
+    return int(named[-1]) if named and told == {int(named[-1])} else None
+
+
+def _cpus(log: Log) -> set[int]:
+    """Return the CPUs of the lines at the head of a file."""
+    return {found.cpu for line in log.head.encode().split(b"\n")[:-1] if (found := stamp(line)) is not None}
+
+
 def _families(logs: Iterable[Log], which: Callable[[str], object], key: Callable[[str], str]) -> Iterator[list[Log]]:
     """Yield the logs that have a key in common with another."""
     families: dict[str, list[Log]] = {}
@@ -170,10 +182,11 @@ def _follows(before: Ends, after: Ends, first: Ends) -> bool:
         return False
     if before.first is None or after.first is None:
         return _cut(before, after) or (first.headed and not after.headed)
-    if before.last is None:
+    if before.last is None or after.last is None:
         return after.first > before.first and not after.headed
     gap = after.first - before.last
-    return gap >= -_BACK and (_cut(before, after) or gap <= max(before.gap or 0, after.gap or 0, _SOON))
+    shorter = min(before.last - before.first, after.last - after.first)
+    return gap >= -min(_BACK, shorter // 10) and (_cut(before, after) or gap <= max(before.gap or 0, after.gap or 0, _SOON))
 
 
 def _cut(before: Ends, after: Ends) -> bool:

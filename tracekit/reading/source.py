@@ -278,6 +278,9 @@ def _placed(found: Sequence[tuple[Source, bundle.Log]]) -> list[Source]:
         told = f"read as one log: {', '.join(bundle.short(p.path for p in parts))}"
         last = parts[-1]
         sources[last.path] = Series(last.path, machine=last.machine, remarks=[told], parts=parts, mixed=own.mixed, cuts=own.cuts)
+    for log in logs:
+        if log.path in sources and not isinstance(sources[log.path], Series) and (cpu := recordings.sole_cpu(log)) is not None:
+            sources[log.path]._lose(f"holds the events of CPU {cpu} alone: what the others did is not recorded")
     return list(sources.values())
 
 
