@@ -210,7 +210,7 @@ def _named(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _barred(frame: pl.DataFrame) -> pl.DataFrame:
-    """Write calls as function_graph does behind its column of durations, in which the marks of interrupts stand: `? us |  f();`."""
+    """Write calls as they stand behind a column of durations, which has the marks of interrupts too: `? us |  f();`."""
     msg = (
         pl.col("msg")
         .str.replace(r"^( *)([A-Za-z_].*\) \{.*|/\*.*)$", "|  ${1}${2}")
