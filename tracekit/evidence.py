@@ -80,10 +80,17 @@ def placed(frame: pl.DataFrame, sources: Sequence[Source]) -> pl.DataFrame:
     for series in (s for s in sources if isinstance(s, Series)):
         if not {"source", "line"} <= set(frame.columns):
             return frame
-        source, before = pl.col("source"), pl.lit(0, dtype=pl.Int64)
-        for first, part in sorted(series.begins.items()):
-            inside = (pl.col("source") == series.path) & (pl.col("line") >= first)
-            source = pl.when(inside).then(pl.lit(part.path)).otherwise(source)
-            before = pl.when(inside).then(first - 1).otherwise(before)
-        frame = frame.with_columns(source.alias("source"), *(pl.col(c) - before for c in ("line", "line_end") if c in frame.columns))
+        inside, (part, line) = frame["source"] == series.path, _origins(series, frame["line"])
+        own = {"source": part.replace_strict(dict(enumerate(p.path for p in series.parts)), return_dtype=pl.String), "line": line}
+        if "line_end" in frame.columns:
+            other, end = _origins(series, frame["line_end"])
+            own["line_end"] = pl.select(pl.when(other == part).then(end)).to_series()
+        frame = frame.with_columns(pl.when(inside).then(values).otherwise(name).alias(name) for name, values in own.items())
     return frame
+
+
+def _origins(series: Series, lines: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Return which part of a joined log each line is of, and its number there."""
+    firsts, parts, numbers = (pl.Series(values, dtype=pl.Int64) for values in zip(*series.runs, strict=True))
+    run = (firsts.search_sorted(lines.fill_null(1), side="right").cast(pl.Int64) - 1).clip(0)
+    return parts.gather(run), lines - firsts.gather(run) + numbers.gather(run)

@@ -57,7 +57,9 @@ SETTING = re.compile(r"\bmax\w*: ?-1\b", re.IGNORECASE)
 # `Couldn't register serial port d050, irq 17, type 0, error -28`: what is refused is the port, of which there are as many as
 # `8250.nr_uarts` says; its irq is told beside it.
 PORT = re.compile(r"\b(?:regist\w+|add\w*|creat\w+|alloc\w*) (?:[a-z]\w* ){0,2}port\b(?! (?:irq|interrupt|msi))", re.IGNORECASE)
-OTHERS = (OTHER_PART, SETTING, CHOICE, HARMLESS, PORT)
+# What a probe recorded, whose name stands where a driver's does: `r_msix: (f+0xad/0x110 <- __pci_enable_msix_range) ret=-34`
+PROBED = re.compile(r"^\((?:[\w.]+\+0x[0-9a-f]+/0x[0-9a-f]+|(?:0x)?[0-9a-f]{8,16})(?: \[\w+\])?(?: <- |\))")
+OTHERS = (OTHER_PART, SETTING, CHOICE, HARMLESS, PORT, PROBED)
 LONGEST = 500  # characters of a sentence: on runs of its words an expression takes more than linear time
 # `request_irq for queue 3`, `request MSI irq 45`; not `request irq vectors`, which allocates them
 REQUESTS = re.compile(r"(?:request|regist(?:er|ration))\w*[ _](?:[\w#/-]+ ){0,2}?(?:of )?(?:irqs?|interrupts?)\b(?! vector)", re.IGNORECASE)

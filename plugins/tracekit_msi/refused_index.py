@@ -151,12 +151,14 @@ def _grade(row: Mapping[str, Any], enables: pl.DataFrame) -> Any:
 def _sizes_read(row: Mapping[str, Any]) -> bool:
     """Return whether both sizes are read in an attempt that returned -34: a domain made in it would have the size of the table."""
     read = (row["insert_hwsize_line"], row["live_line"])
-    inside = all(n is not None and row["line"] < n < row["line_end"] for n in read)
+    inside = row["line_end"] is not None and all(n is not None and row["line"] < n < row["line_end"] for n in read)
     return row["ret"] == ERANGE and inside and row["live"] > row["hwsize"] > 0
 
 
 def _takes_fewer(row: Mapping[str, Any], enables: pl.DataFrame) -> bool:
     """Return whether the next enable of the function keeps the domain too, and gets no more vectors than were inserted."""
+    if row["line_end"] is None:
+        return False
     others = same_function(enables, row)
     later = others.filter((pl.col("source") == row["source"]) & (pl.col("line") > row["line_end"])).head(1)
     return later.height > 0 and not later["created"][0] and (later["ret"][0] or 0) in range(1, row["fail_index"] + 1)

@@ -206,7 +206,6 @@ FTRACE = {
 def test_tracer_columns(form: str) -> None:
     row = first(FTRACE[form])
     task, tid, cpu, ts = TASK
-    tid = 7 if form == "perf pid/tid" else tid
     assert (row["task"], row["on_cpu"], row["ts"], row["msg"]) == (task, cpu, ts, "vector_alloc: irq=24")
     assert row["tid"] == tid
 
@@ -229,6 +228,81 @@ def test_verbose_latency() -> None:
     assert (row["task"], row["tid"], row["msg"], row["ts"]) == ("sh", 149, "irq_matrix_free: bit=35", 269_983_000)
 
 
+@pytest.mark.parametrize("stamp", ["4.9", " 4.92", "    4.926", "4.92651234", "   4.926512345"])
+def test_a_stamp_that_was_shortened(stamp: str) -> None:
+    rows = peeled([f"[{stamp}] pci 0000:00:02.0: enabling device", f"[{stamp}] usb 1-1: x"])
+    assert [r["msg"] for r in rows] == ["pci 0000:00:02.0: enabling device", "usb 1-1: x"]
+    assert {str(r["ts"]).startswith("49") and len(str(r["ts"])) == 10 for r in rows} == {True}
+
+
+def test_a_version_in_brackets_is_no_stamp() -> None:
+    lines = ["[0.1] first version", "a paragraph about it", "and one more", "to the end"]
+    assert not settled(lines).layers
+
+
+RECORDED = [
+    "vfioirq-179   [001]    37.622112: vector_setup:         irq=32",
+    "CPU 0/KVM-179   [001] d.h1.    37.622112: vector_setup:         irq=32",
+]
+
+
+@pytest.mark.parametrize("recorded", [*RECORDED, "vfioirq-179    1d..2.    37.622112: vector_setup:         irq=32"])
+def test_trace_cmd_report_of_several_files_and_of_instances(recorded: str) -> None:
+    lines = [" trace-host.dat: cpus=2", f" trace-host.dat:          {recorded}", f"/tmp/a/guest.1.dat:          {recorded}"]
+    instance = "  irqs:  " if "[" in recorded else ""
+    rows = peeled([*lines, f"{instance}        {recorded}", f"                 {recorded}"])[1:]
+    assert [r["machine"] for r in rows] == ["trace-host", "/tmp/a/guest.1", "", ""]
+    assert {(r["tid"], r["on_cpu"], r["ts"], r["msg"]) for r in rows} == {(179, 1, 37622112000, "vector_setup: irq=32")}
+    assert {r["task"] for r in rows} == {recorded.split("-")[0]}
+
+
+@pytest.mark.parametrize(
+    "line", ["wrote trace.dat: 12 pages", "trace.dat: data", "backup.dat: job-12 [001] is done: 5", "irqs: a-1 [001] x"]
+)
+def test_what_is_no_line_of_a_file_of_trace_cmd(line: str) -> None:
+    assert not settled([line]).layers
+
+
+PERF = {
+    "16.779983: ": (None, None, None, True),
+    " 16.779983000: ": (None, None, None, True),
+    "[001] 16.779983: ": (None, None, 1, True),
+    "    205 16.779983: ": (None, 205, None, True),
+    "    200/205     [001] 16.779983: ": (None, 205, 1, True),
+    "     CPU 0/KVM     205    16.779983: ": ("CPU 0/KVM", 205, None, True),
+    "     CPU 0/KVM     200/205        16.779983:          1 ": ("CPU 0/KVM", 205, None, True),
+    "     CPU 0/KVM     200/205     [001]    16.779983: ": ("CPU 0/KVM", 205, 1, True),
+    "     CPU 0/KVM     205 [001] VCPU:003 K      16.779983: ": ("CPU 0/KVM", 205, 1, True),
+    "         vfioirq   16.779983: ": ("vfioirq", None, None, True),
+    "         vfioirq   [001]   16.779983: ": ("vfioirq", None, 1, True),
+    "         vfioirq   205 [001] ": ("vfioirq", 205, 1, False),
+    "         vfioirq   200/205 ": ("vfioirq", 205, None, False),
+}
+
+
+@pytest.mark.parametrize("head", PERF)
+def test_perf_script_with_other_fields(head: str) -> None:
+    lines = [f"{head}         kprobes:k_open: (ffffffff81100044) vdev=0x1", f"{head}    irq:irq_handler_entry: irq=26 name=a: b"]
+    rows = peeled(lines)
+    assert [r["msg"] for r in rows] == ["k_open: (ffffffff81100044) vdev=0x1", "irq_handler_entry: irq=26 name=a: b"]
+    assert {(r["task"], r["tid"], r["on_cpu"], r["ts"] == 16_779_983_000) for r in rows} == {PERF[head]}
+    assert settled(lines).trace
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "irq:irq_handler_entry: irq=26 name=x",  # nothing but the event
+        "std::sys:open: no such file",
+        "took 16.7: kvm:x: y",
+        "irq: type: mismatch, failed to map hwirq-40 for interrupt-controller",
+        "kvm: x: 16.779983: y",
+    ],
+)
+def test_what_is_no_line_of_perf(line: str) -> None:
+    assert not settled([line, "something else", "and more"]).trace
+
+
 GRAPH = {
     "default": (" 1)               |  f() {", None, "              |  f() {"),
     "leaf": (" 1) + 92.639 us   |    g();", None, "+ 92.639 us   |    g();"),
@@ -249,6 +323,51 @@ def test_function_graph(form: str) -> None:
     row = first(line)
     assert (row["msg"].strip(), row["on_cpu"], row["ts"]) == (msg.strip(), 1, ts)
     assert "|" in row["msg"].split("us")[-1]
+
+
+PLAIN = {
+    "cpu": (" 1) ", None, 1, None),
+    "abstime": ("   57.999608 |   1) ", 57999608000, 1, None),
+    "proc": (" 1)     sh-149     | ", None, 1, 149),
+    "abstime, proc, latency": ("   57.999608 |   1)     sh-149     |  d..1. | ", 57999608000, 1, 149),
+    "proc alone": ("     sh-149     | ", None, None, 149),
+    "abstime alone": ("   57.999608 |  ", 57999608000, None, None),
+    "abstime and proc alone": ("   57.999608 |      sh-149     | ", 57999608000, None, 149),
+}
+
+
+@pytest.mark.parametrize("form", PLAIN)
+def test_function_graph_without_durations(form: str) -> None:
+    head, ts, cpu, tid = PLAIN[form]
+    told = ("f [drv]() {", "  g(a=0x0, s=(struct x)[0x1:0x2]); /* = 0x8 */", "} /* f = 0x0 */", "/* opened */", "==========>")
+    lines = [f"{head}{text}" for text in told]
+    made = ("|  f [drv]() {", f"? us |  {told[1]}", "? us |  } /* f = 0x0 */", "|  /* opened */", "==========> |")
+    rows = peeled(lines)
+    deeper = " " if form == "abstime alone" else ""  # than behind other columns, in all lines
+    assert [r["msg"].replace(f"|  {deeper}", "|  ") for r in rows] == list(made) and settled(lines).dense
+    assert {(r["ts"], r["on_cpu"], r["tid"]) for r in rows} == {(ts, cpu, tid)}
+
+
+@pytest.mark.parametrize("form", ["proc alone", "abstime alone", "abstime and proc alone"])
+def test_function_graph_without_cpus(form: str) -> None:
+    head, ts, cpu, tid = PLAIN[form]
+    told = ["              |  f() {", "+ 92.639 us   |    g();", "  ==========> |", "! 316.092 us  |  }"]
+    rows = peeled([f"{head.rstrip()} {text}" for text in told])
+    assert [r["msg"] for r in rows] == told
+    assert {(r["ts"], r["on_cpu"], r["tid"]) for r in rows} == {(ts, cpu, tid)}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["1) pci_free_irq_vectors();", "2) the driver of the function, see below", "3) another way out of it", "4) and one more"],
+        ["web-1  | GET /index.html", "web-1  | {}", "db-2   | ready"],
+        ["    pci_free_irq_vectors(pdev);", "    kfree(ctx);", "}"],
+        [" * 1) f(x);", "   - 2) g(y);"],
+    ],
+)
+def test_code_lists_and_containers_are_no_graph(lines: list[str]) -> None:
+    assert not settled(lines).trace
 
 
 def test_function_graph_is_dense_and_names_task_switches() -> None:

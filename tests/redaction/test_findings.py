@@ -112,3 +112,20 @@ def test_a_log_is_redacted_alike_in_chunks_of_any_size(engine: Engine, tmp_path:
     assert b"".join(redactor.data(c.data) for c in source.chunks(100)) == whole
     assert not re.search(rb"node1[78]|10\.17", whole)
     assert os.path.getsize(log) > 0
+
+
+@pytest.mark.parametrize("names", [("cpu0", "cpu1"), ("xaa", "xab")])
+def test_the_parts_of_a_recording_are_redacted_each_and_stay_in_their_order(engine: Engine, tmp_path: Path, names: tuple[str, str]) -> None:
+    from tracekit.reading.source import discover
+    from tracekit.redaction.sources import redacted
+
+    lines = [f"  qemu-7  [{n % 2:03}] d..1.  5.00000{n}: net: to 10.17.2.{n}\n" for n in range(6)]
+    whole = "".join(lines)
+    torn = whole.index(".2.3")
+    parts = ("".join(lines[::2]), "".join(lines[1::2])) if names[0] == "cpu0" else (whole[:torn], whole[torn:])
+    for name, part in zip(names, parts, strict=True):
+        (tmp_path / name).write_text(part)
+    (source,), _ = discover([str(tmp_path)])
+    text = b"".join(c.data for c in redacted(source, engine.redactor([source], Tokens())).chunks()).decode()
+    assert re.findall(r"5\.00000(\d): net", text) == list("012345")
+    assert not re.search(r"10\.17\.2\.\d", text)  # nor is a value that was torn whole again

@@ -84,6 +84,7 @@ class Marks:
         system_name="`system:name: text`",
         bare_name="`name text`, without a colon",
         calls="no name: the text is a graph of calls, from the duration on, and every line of a source matters",
+        plain_calls="the same without durations, so that the text begins at the function; the bar before it is added",
     )
     believed: str = _word(
         "The shape is so common that a single line proves nothing.",

@@ -87,6 +87,7 @@ _TO_DO = (
     r"(?i)^[ \t]*(?:[\w./\-]+: )*(?:fix(?:e[sd])?|add(?:ed)?|do ?n[o']t|handle|avoid|prevent|ensure|revert|remove|"
     r"make|introduce|allow|work ?around|make sure|clean ?up|document|refactor|rework|check for)\b"
 )
+_NARRATED = r"^[ |]*/\*.*\*/ *$"  # what was written into a graph of calls
 _FAULTY = f"(?:^|[^A-Za-z])(?i-u:{_FAULT})(?:$|[^A-Za-z])"
 _IN_BYTES = re.sub(r"\(\?u:[^)]*\)", ".{1,3}", _FAULT)
 # What every complaint holds, for engines that read the bytes of many lines: something stands before it, the end of the line above or a
@@ -114,7 +115,7 @@ def printed(peeled: pl.DataFrame) -> pl.Series:
     """Return which complaints, without their envelopes, a program printed: they have a stamp or a prefix, or begin like a message, as
     sentences of people do not. One that is no part of the machine's interrupts has to name these so that nothing else can be meant."""
     text, tag = peeled["msg"], peeled["tag"]
-    stamped = peeled["ts_raw"].is_not_null() | (peeled["side"] != "kernel")
+    stamped = (peeled["ts_raw"].is_not_null() | (peeled["side"] != "kernel")) & ~text.str.contains(_NARRATED)
     message = text.str.contains(_HEAD) & ~text.str.contains(_TO_DO)
     concerned = tag.is_null() | tag.str.contains(_CONCERNED).fill_null(True)
     return (stamped | message) & (concerned | text.str.replace_all(_PATH, "").str.contains(_UNMISTAKABLE))

@@ -41,7 +41,10 @@ _EVENTS = {
     "padded-name": r": +(?:\(\+?[0-9]+\) +)?([A-Za-z_][^ :]*):(?: |$)",
     "name": r": ([A-Za-z_][^ :]*):(?: |$)",
     "calls": r": ([A-Za-z_][^ :]*):(?: |$)",
+    "plain-calls": r": ([A-Za-z_][^ :]*):(?: |$)",
 }
+
+CALLS = ("calls", "plain-calls")
 
 _BEGINS = ((": +", "^ *"), (": ", "^"))  # how these begin on a whole line, and behind the first colon of one
 _COLON = ": "  # in the envelopes of most tracers
@@ -104,7 +107,7 @@ class Layout:
     @property
     def dense(self) -> bool:
         """Return whether most lines are calls, or a symbol table's."""
-        return self.symbols or any(self._share(name) > 0.3 for name, tracer in self._tracers.items() if tracer == "calls")
+        return self.symbols or any(self._share(name) > 0.3 for name, tracer in self._tracers.items() if tracer in CALLS)
 
     @property
     def trace(self) -> bool:

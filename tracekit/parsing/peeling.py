@@ -139,7 +139,8 @@ def _taken(frame: pl.DataFrame, rule: Rule) -> pl.DataFrame:
     columns = [c for c in frame.columns if not c.startswith("=")]
     own = {c: pl.coalesce(["=" + g for g in groups]) for c, groups in rule.groups.items()}
     taken = frame.with_columns(**_filled(own, rule))[columns]
-    return _named(taken) if rule.marks.tracer == "padded-name" else taken
+    written = _WRITTEN.get(rule.marks.tracer)
+    return written(taken) if written else taken
 
 
 def _filled(own: Mapping[str, pl.Expr], rule: Rule) -> dict[str, pl.Expr]:
@@ -206,3 +207,16 @@ def _named(frame: pl.DataFrame) -> pl.DataFrame:
     for raw, written in _RAW_PROBES if msg.str.contains(_RAW, literal=True).any() else ():
         msg = msg.str.replace(raw, written)
     return frame.with_columns(msg)
+
+
+def _barred(frame: pl.DataFrame) -> pl.DataFrame:
+    """Write calls as they stand behind a column of durations, which has the marks of interrupts too: `? us |  f();`."""
+    msg = (
+        pl.col("msg")
+        .str.replace(r"^( *)([A-Za-z_].*\) \{.*|/\*.*)$", "|  ${1}${2}")
+        .str.replace("^( *)([A-Za-z_}].*)$", "? us |  ${1}${2}")
+    )
+    return frame.with_columns(msg=msg.str.replace("^ *([=<]=.*)$", "${1} |"))
+
+
+_WRITTEN = {"padded-name": _named, "plain-calls": _barred}

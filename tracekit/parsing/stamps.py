@@ -54,6 +54,7 @@ def timeless(text: pl.Expr) -> pl.Expr:
 # Field of an envelope rule -> how it becomes ns, and what the clock is called. Year-less forms are put in 1972, a leap year.
 STAMPS: dict[str, tuple[Convert, str]] = {
     "stamp": (seconds, "seconds since boot"),
+    "stamp_short": (seconds, "seconds since boot"),
     "unix": (seconds, "unix time"),
     "stamp_us": (scaled(1_000), "microseconds since the buffer's start"),
     "stamp_ms": (milliseconds, "milliseconds since the buffer's start"),

@@ -98,6 +98,12 @@ def stem(path: str) -> str:
     return (folder or "") + (m["stem"] if m else base)
 
 
+def short(paths: Iterable[str]) -> list[str]:
+    """Return the names of files, with their folders where several have one name."""
+    whole = [re.split("[/!]", path) for path in paths]
+    return ["/".join(parts[-1:] if len({p[-1] for p in whole}) == len(whole) else parts[-2:]) for parts in whole]
+
+
 def first_stamp(text: str, mtime: int) -> float | None:
     """Return the first wall-clock stamp of a log in s since 1970, taken as UTC; syslog's gets the last year that is not after `mtime`."""
     iso, plain = _ISO.search(text), _SYSLOG.search(text)

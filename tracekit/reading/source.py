@@ -5,7 +5,6 @@ bytes. What cannot be sought (standard input, pipes) and what another program mu
 """
 
 import bisect
-import codecs
 import os
 import re
 import shutil
@@ -20,13 +19,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from tracekit.errors import LimitError, SourceError
-from tracekit.reading import bundle, tracedat
+from tracekit.reading import bundle, recordings, tracedat
 from tracekit.reading.archive import Archive, Limits, Member, is_archive
 from tracekit.reading.chunk import Chunk
 from tracekit.reading.held import Held, Room
+from tracekit.reading.interleaved import interleaved
 from tracekit.reading.lines import bound, plain_lines, whole_lines
+from tracekit.reading.runs import Runs
 from tracekit.reading.spool import spool, spool_blocks, spool_file
-from tracekit.reading.text import encoding_of, is_binary
+from tracekit.reading.text import encoding_of, is_binary, recoded
 from tracekit.reading.unpack import BROKEN, HEAD, compression, reason_of
 
 CHUNK = 8 << 20
@@ -158,7 +159,7 @@ class Source:
         blocks = _read(self.file, size) if self.archive is None else self._unpacked(self.archive)
         if self.returns:
             return (block.replace(b"\r", b"\n") for block in blocks)
-        return _recoded(blocks, self.encoding) if self.encoding else blocks
+        return recoded(blocks, self.encoding) if self.encoding else blocks
 
     def _unpacked(self, archive: Archive) -> Iterator[bytes]:
         return _whole(archive.blocks(self.member), self._lose, f"{archive.label}: ")
@@ -175,10 +176,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Series(Source):
-    """Join the parts of a rotated log into one source, oldest first; lines are numbered through, the path is that of the newest part."""
+    """Join the parts of one log into one source; lines are numbered through.
+
+    The parts of a rotated log follow each other, the oldest first, and the path is that of the newest; the parts of a recording that
+    were written beside each other are `mixed` by their stamps. `cuts`: the parts whose last line goes on in the next one.
+    """
 
     parts: tuple[Source, ...] = ()
-    begins: dict[int, Source] = field(default_factory=dict, compare=False, repr=False)  # by the number of the first line
+    mixed: bool = False
+    cuts: frozenset[int] = frozenset()
+    runs: Runs = field(default_factory=Runs, compare=False, repr=False)
 
     @property
     def small(self) -> bool:
@@ -187,25 +194,28 @@ class Series(Source):
 
     def chunks(self, size: int = CHUNK) -> Iterator[Chunk]:
         """Yield the lines of all parts; note a part that cannot be read."""
-        self.begins.clear()
+        self.runs.clear()
         line = 1
-        for part in self.parts:
-            self.begins[line] = part
-            try:
-                for chunk in part.chunks(size):
-                    data = chunk.data if chunk.data.endswith(b"\n") else chunk.data + b"\n"
-                    numbered = Chunk(line, data)
-                    yield numbered
-                    line = numbered.next_line
-            except (SourceError, OSError) as error:
-                self._lose(f"{part.path}: {error}")
+        for runs, data in interleaved([self._read(part, size) for part in self.parts], size) if self.mixed else self._in_order(size):
+            for before, part, number in runs:
+                self.runs.add(line + before, part, number)
+            numbered = Chunk(line, data)
+            yield numbered
+            line = numbered.next_line
 
     def text_of(self, numbers: Iterable[int]) -> dict[int, str]:
         """Return the text of some lines, by number, read again from the parts that hold them."""
-        wanted: dict[int, list[int]] = {}
+        wanted: dict[int, dict[int, int]] = {}
         for n in numbers:
-            wanted.setdefault(self._begin(n), []).append(n - self._begin(n) + 1)
-        return {begin + n - 1: text for begin, lines in wanted.items() for n, text in self.begins[begin].text_of(lines).items()}
+            part, line = self.runs.at(n)
+            wanted.setdefault(part, {})[line] = n
+            if line == 1 and part - 1 in self.cuts:
+                wanted.setdefault(part - 1, {})[self.runs.at(n - 1)[1] + 1] = n
+        texts: dict[int, str] = {}
+        for part, lines in sorted(wanted.items()):
+            for line, text in self.parts[part].text_of(lines).items():
+                texts[lines[line]] = texts.get(lines[line], "") + text
+        return texts
 
     def notes(self) -> list[str]:
         """Return what the user should know about the reading of all parts so far."""
@@ -217,12 +227,29 @@ class Series(Source):
 
     def place(self, line: int) -> tuple[str, int]:
         """Return the part, and the line in it, that a line of the series comes from."""
-        begin = self._begin(line)
-        return self.begins[begin].path, line - begin + 1
+        part, number = self.runs.at(line)
+        return self.parts[part].path, number
 
-    def _begin(self, line: int) -> int:
-        firsts = sorted(self.begins)
-        return firsts[max(bisect.bisect_right(firsts, line) - 1, 0)]
+    def _read(self, part: Source, size: int) -> Iterator[Chunk]:
+        try:
+            yield from part.chunks(size)
+        except (SourceError, OSError) as error:
+            self._lose(f"{part.path}: {error}")
+
+    def _in_order(self, size: int) -> Iterator[tuple[list[tuple[int, int, int]], bytes]]:
+        """Yield the parts one after the other: (the runs of some lines, these). A line that two parts share is of the later one."""
+        held = b""
+        for number, part in enumerate(self.parts):
+            for chunk in self._read(part, size):
+                data = held + chunk.data
+                held = b""
+                if not data.endswith(b"\n"):
+                    kept = data.rfind(b"\n") + 1 if number in self.cuts else len(data)
+                    data, held = data[:kept] + b"\n" * (number not in self.cuts), data[kept:]
+                if data:
+                    yield [(0, number, chunk.first_line)], data
+        if held:
+            yield [(0, len(self.parts) - 1, 1)], held + b"\n"
 
 
 def discover(paths: Sequence[str], limits: Limits | None = None) -> tuple[list[Source], list[SourceError]]:
@@ -243,11 +270,28 @@ def _placed(found: Sequence[tuple[Source, bundle.Log]]) -> list[Source]:
     """Return the sources with their machines where there are several; join the parts of a rotated log, at the place of the newest."""
     machines = bundle.machines(s.path for s, _ in found)
     sources = {s.path: replace(s, machine=machines[s.path]) if s.path in machines else s for s, _ in found}
-    for logs in bundle.series(log for s, log in found if s.first_line == 1):
-        parts = (*(sources.pop(log.path) for log in logs[:-1]), sources[logs[-1].path])
-        told = f"read as one log: {', '.join(os.path.basename(p.path) for p in parts)}"
-        sources[parts[-1].path] = Series(parts[-1].path, machine=parts[-1].machine, remarks=[told], parts=parts)
+    logs = [log for s, log in found if s.first_line == 1]
+    recorded, known = recordings.joined(logs, lambda log: _ends(sources[log.path]))
+    rotated = [recordings.Joined(tuple(own)) for own in bundle.series(log for log in logs if log.path not in known)]
+    for own in (*recorded, *rotated):
+        parts = (*(sources.pop(log.path) for log in own.logs[:-1]), sources[own.logs[-1].path])
+        told = f"read as one log: {', '.join(bundle.short(p.path for p in parts))}"
+        last = parts[-1]
+        sources[last.path] = Series(last.path, machine=last.machine, remarks=[told], parts=parts, mixed=own.mixed, cuts=own.cuts)
+    for log in logs:
+        if log.path in sources and not isinstance(sources[log.path], Series) and (cpu := recordings.sole_cpu(log)) is not None:
+            sources[log.path]._lose(f"holds the events of CPU {cpu} alone: what the others did is not recorded")
     return list(sources.values())
+
+
+def _ends(source: Source) -> recordings.Ends:
+    """Return what the ends of a recording tell; of one that is packed, or is no UTF-8, only its begin is looked at."""
+    if source.plain:
+        return recordings.ends_of(source.file)
+    with suppress(SourceError, OSError):
+        pieces = replace(source, remarks=[], lost=[], held=Held())._pieces(recordings.LOOKED_AT)
+        return recordings.ends(next(pieces, (0, b""))[1], None)
+    return recordings.ends(b"", None)
 
 
 def _below(path: str, errors: list[SourceError]) -> list[str]:
@@ -398,13 +442,6 @@ def _whole(blocks: Iterator[bytes], note: Callable[[str], None], label: str) -> 
         note(f"{DAMAGED} ({reason_of(error)}); what could be unpacked was read")
     except LimitError as error:
         note(f"{str(error).removeprefix(label)}; what was unpacked until then was read")
-
-
-def _recoded(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    decoder = codecs.getincrementaldecoder(encoding)("replace")
-    for block in blocks:
-        yield decoder.decode(block).encode()
-    yield decoder.decode(b"", final=True).encode()
 
 
 def _decode(line: bytes) -> str:

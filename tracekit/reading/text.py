@@ -1,6 +1,7 @@
 """Decide whether the first bytes of a file are text, and in which encoding."""
 
 import codecs
+from collections.abc import Iterator
 
 
 def encoding_of(head: bytes) -> str:
@@ -21,3 +22,11 @@ def is_binary(head: bytes) -> bool:
     noise = len(head) - len(head.translate(None, bytes(set(range(32)) - set(b"\t\n\r\x08\x0c\x1b\x00"))))
     text = head.translate(None, b"\x00")
     return noise * 20 > len(head) or len(text) * 4 < len(head)
+
+
+def recoded(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """Yield bytes of another encoding as UTF-8."""
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    for block in blocks:
+        yield decoder.decode(block).encode()
+    yield decoder.decode(b"", final=True).encode()

@@ -58,7 +58,8 @@ def redacted(source: Source, redactor: Redactor) -> Source:
     machine = redactor.path(source.machine)
     if isinstance(source, Series):
         parts = tuple(redacted(part, redactor) for part in source.parts)
-        return Series(path, machine=machine, remarks=[redactor.text(r) for r in source.remarks], parts=parts)
+        # A line that two parts share stays two: what is torn in it is no value to the redactor, and must not become one again.
+        return Series(path, machine=machine, remarks=[redactor.text(r) for r in source.remarks], parts=parts, mixed=source.mixed)
     same = replace(source, path=path)
     return Redacted(path, same.file, same.encoding, same.first_line, machine=machine, inner=source, redactor=redactor)
 

@@ -41,6 +41,8 @@ REPORTER = re.compile(
     r"^_*(?:warn|report_bug|panic|die|oops|bug|nmi_|lockdep|print_\w*(?:bug|deadlock)|kasan_|ubsan_|bad_page|note_interrupt|report_bad_irq)"
 )
 NAMES = {"pci_function_named", "net_interface_named"}  # name what a report may be about; most logs have no other of these lines
+# What follows the size of a function in a probe's line, which may be wrapped: `(f+0x4/0xa0) dev=0x1`, `(f+0x4/0xa0 [m] <- g) ret=0`.
+PROBED = re.compile(r"^[0-9a-f]+(?: \[\w+\])?(?: <-(?: |$)|\) \w+=)")
 FRAMES = 10  # reliable frames, from the top, that can show what failed
 REACH = 80  # lines between the head of a report and its frames
 REACH_MS = 1000  # a report is printed at once; no shorter than the coarsest stamp
@@ -141,6 +143,8 @@ class KernelReports(Model):
                     self._seen(report, stood.function, stood)
 
     def on_call_frame(self, e: Row) -> None:
+        if PROBED.match(e.rest):
+            return
         report = self._at(e)
         if report is None:
             report = self._begin(Report(e, None, "bare", traced=True))

@@ -45,6 +45,7 @@ IN_PLACE = (
 )
 UP_FRONT = "Let the guest enable all its vectors at once: the GIC ITS of this host offers no growth in place, whatever the client."
 IN_USE = Unchecked("a vector was in use", "irq_handler_entry events of the host (echo 1 > events/irq/irq_handler_entry/enable)")
+EARLIER = "irq_handler_entry events of the host, from before the guest enables its vectors"
 NO_RESULT = Unchecked("the SET_IRQS calls succeeded", "a kretprobe on vfio_pci_set_irqs_ioctl")
 BEFORE = Unchecked("no more vectors had been enabled than those that the disable freed", SESSIONS)
 STILL_OPEN = Unchecked("the device was not closed between", SESSIONS)
@@ -73,6 +74,12 @@ def not_shown(windows: pl.DataFrame) -> Verdict | None:
             return inconclusive(f"vectors were disabled and others enabled ({where}); a close between would not be recorded", SESSIONS)
         what = "to which number they came back" if w["new"] is None else f"how many they were before the {w['new']} that followed"
         return inconclusive(f"vectors were disabled and enabled ({where}); {what} is not recorded{_at_least(w)}", SESSIONS)
+    for w in rows_where(windows, grew):
+        if w["basis"] == "calls" and w["enabled_line"] is None and w["handlers"] and not w["in_use"]:
+            where = f"line {w['line']} of {w['source']}"
+            return inconclusive(
+                f"vectors grew that were enabled before the recording ({where}); whether one was in use is not shown", EARLIER
+            )
     return None
 
 

@@ -26,9 +26,16 @@ class Entry(NamedTuple):
 
 
 def fill(windows: Sequence[tuple[Row, dict[str, Any]]], tables: Inputs, several: Mapping[str, int]) -> None:
-    """Fill `in_use` and `handlers` of a few windows, as `with_use` does of many."""
+    """Fill `in_use` and `handlers` of a few windows, as `with_use` does of many.
+
+    Where all handlers that are recorded interrupted the task that makes the calls, the recording is of that task alone (set_event_pid,
+    `common_pid`): others, which interrupted the idle task most of all, are left out of it.
+    """
     entries = sorted(_few_entries(tables), key=lambda e: (e.source, e.line))
-    recorded = {e.source for e in entries} | {row.source for row in tables.rows("irq_handler_entry")}
+    tasks: dict[str, set[int | None]] = {}
+    for row in tables.rows("irq_handler_entry"):
+        tasks.setdefault(row.source, set()).add(row.tid)
+    recorded = {e.source for e in entries} | tasks.keys()
     inside = [[e for e in entries if _lies_before(e, row, w)] for row, w in windows]
     whose: dict[str, set[str | None]] = {}
     for (row, _), mine in zip(windows, inside, strict=True):
@@ -37,7 +44,8 @@ def fill(windows: Sequence[tuple[Row, dict[str, Any]]], tables: Inputs, several:
         sole = row.source not in several
         nameless = sole and w["bdf"] is None and not w["irqs"] and len(whose[row.source]) == 1
         used = [e for e in mine if nameless or _is_of(e, w, sole)]
-        w["in_use"], w["handlers"] = list(_counted(used, w["wired"])), row.source in recorded
+        of_one_task = row.tid is not None and tasks.get(row.source) == {row.tid}
+        w["in_use"], w["handlers"] = list(_counted(used, w["wired"])), row.source in recorded and not of_one_task
     _ascribe([(row.source, w, mine) for (row, w), mine in zip(windows, inside, strict=True)], entries, several)
 
 
@@ -89,11 +97,14 @@ def with_use(windows: pl.DataFrame, tables: Mapping[str, pl.DataFrame], several:
     if windows.is_empty():
         return windows
     entries = _entries(tables)
-    recorded = set(entries["source"].unique().to_list())
+    recorded, alone = set(entries["source"].unique().to_list()), dict[str, int]()
     if (events := tables.get("irq_handler_entry")) is not None:
-        recorded |= set(events["source"].unique().to_list())
+        tasks = events.group_by("source").agg(pl.col("tid").n_unique().alias("tasks"), pl.col("tid").first())
+        recorded |= set(tasks["source"].to_list())
+        alone = dict(tasks.filter(pl.col("tasks") == 1).drop_nulls("tid").select("source", "tid").iter_rows())
     schema = windows.schema
-    handlers = pl.col("source").is_in(list(recorded)).alias("handlers")
+    of_one_task = pl.col("source").replace_strict(alone, default=None, return_dtype=pl.Int64) == pl.col("tid")
+    handlers = (pl.col("source").is_in(list(recorded)) & ~of_one_task.fill_null(False)).alias("handlers")
     if entries.is_empty():
         return windows.with_columns(pl.lit([], dtype=schema["in_use"]).alias("in_use"), handlers)
     numbered = windows.with_row_index("window")

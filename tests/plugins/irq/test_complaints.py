@@ -142,6 +142,9 @@ FEWER = [
     "qlcnic 0000:04:00.0: Unable to allocate 8 MSI-X vectors, Available vectors 4",
 ]
 ORDINARY = [
+    "evt13: (pci_alloc_irq_vectors_affinity+0xad/0x110 <- __pci_enable_msix_range) ret=-28",
+    "evt13: (vfio_msi_enable+0xad/0x110 [vfio_pci_core] <- pci_alloc_irq_vectors) ret=-28",
+    "evt13: (ffffffff817a5d44 <- ffffffff817a46ad) msix=1 ret=-28",
     "hisi_sas 0000:74:02.0: timed out waiting until the reset is complete",
     "drv 0000:74:02.0: Timeout: waiting until DMA was completed",
     "drv 0000:74:02.0: command 0x12 timed out, no completion found",

@@ -1,3 +1,7 @@
+import re
+
+import pytest
+
 from tracekit.testing import tables
 
 KPROBES = """\
@@ -121,6 +125,15 @@ def test_function_graph_nests_by_depth_and_masks_truth_values():
         (8, 8, 2, "pci_msix_vec_count", 16, "both"),
         (9, 9, 2, "msi_create_device_irq_domain", 1, "both"),
     ]
+
+
+@pytest.mark.parametrize(
+    "head", [" {cpu}) ", " {cpu})   {task}   | ", "    5.000001 |   {cpu}) ", "  {task}   | ", "    5.000001 |    {task}   | "]
+)
+def test_function_graph_without_durations_has_the_same_calls(head):
+    lines = [re.match(r" (\d)\) +(\S+) +\|.{15}\|  (.*)", line) for line in GRAPH.splitlines()]
+    plain = "".join("#\n" if m is None else head.format(cpu=m[1], task=m[2]) + m[3] + "\n" for m in lines)
+    assert " us " not in plain and calls(plain) == calls(GRAPH)
 
 
 def test_function_graph_without_tasks_follows_the_switches():

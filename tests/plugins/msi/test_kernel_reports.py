@@ -32,6 +32,12 @@ def test_a_warning_at_a_function_of_msi_code_needs_no_trace() -> None:
     assert reports(WARNING.format("kernel/irq/manage.c", "free_irq")) == []
 
 
+@pytest.mark.parametrize("behind", [") dev=0x1 domid=0", " <- msi_insert_desc) ret=0", " [vfio_pci_core] <- f) ret=-34", " <-"])
+def test_the_end_of_a_wrapped_line_of_a_probe_is_no_frame(behind: str) -> None:
+    assert reports(*[f"(msi_domain_alloc_irqs_all_locked+0x4/0xa0{behind}"] * 3) == []
+    assert reports(TRACE, "(msi_domain_alloc_irqs_all_locked+0x4/0xa0) from (driver_probe+0x4/0x8)") != []
+
+
 def test_a_warning_of_the_tracer_is_no_report_of_what_it_traced() -> None:
     head = WARNING.format("kernel/trace/trace.h", "{}")
     assert reports(head.format("trace_recursion_start"), TRACE, *frames(MSI)) == []

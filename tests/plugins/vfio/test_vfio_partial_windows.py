@@ -2,6 +2,7 @@
 
 import pytest
 from kprobes import Trace
+from tracekit_vfio.models import windows
 
 from tracekit.testing import findings, outcome, run, tables
 
@@ -53,6 +54,43 @@ def test_as_many_or_fewer_are_no_growth_however_late_the_recording_began(old: in
     down(t, old)
     t.enable(8, 16)
     assert (told(t), set(verdicts(t, "VFIO-002", "VFIO-006", "VFIO-009").values())) == ([], {"clear"})
+
+
+@pytest.mark.parametrize(("recorded", "verdict"), [(False, "inconclusive"), (True, "clear")])
+def test_use_before_the_recording_is_not_known_where_handlers_show_none(recorded: bool, verdict: str) -> None:
+    t = Trace()
+    if recorded:
+        t.open()
+        t.enable(4, 16)
+    t.line("irq_handler_entry: irq=11 name=timer", "<idle>-0")
+    down(t, 4)
+    t.enable(8, 16)
+    assert told(t) == []
+    assert verdicts(t, "VFIO-001", "VFIO-002", "VFIO-006") == dict.fromkeys(("VFIO-001", "VFIO-002", "VFIO-006"), verdict)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "grades"),
+    [
+        (["qemu-kvm-811"], ["probable"]),  # set_event_pid: interrupts of the idle task are not recorded
+        (["qemu-kvm-811", "<idle>-0"], []),
+        (["<idle>-0"], []),
+    ],
+)
+@pytest.mark.parametrize("few", [True, False])
+def test_handlers_of_the_client_alone_show_no_vector_idle(
+    tasks: list[str], grades: list[str], few: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(windows, "FEW", 1 << 30 if few else -1)
+    t = Trace()
+    t.open()
+    t.enable(1, 16)
+    for task in tasks:
+        t.line("irq_handler_entry: irq=11 name=timer", task)
+    t.disable()
+    t.enable(2, 16)
+    assert [grade for _, grade, _ in told(t, "VFIO-002")] == grades
+    assert verdicts(t, "VFIO-002") == {"VFIO-002": "found" if grades else "clear"}
 
 
 @pytest.mark.parametrize(("handlers", "least"), [((3, 1), ", at least 4"), ((), "")])
