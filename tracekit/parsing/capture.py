@@ -288,12 +288,15 @@ def _suspect(msg: pl.Series, rows: pl.Series, rule: Rule) -> pl.Series:
 def _shares(rows: pl.Series, ends: Sequence[int]) -> Iterator[tuple[int, int, pl.Series]]:
     """Yield (which frame, where in `rows` its share begins, its share as row numbers of its own), given where the frames end."""
     numbers = rows.to_list()
-    at = 0
-    while at < len(numbers):
-        i = bisect_right(ends, numbers[at])
-        next_one = bisect_left(numbers, ends[i], at)
-        yield i, at, rows[at:next_one] - (ends[i - 1] if i else 0)
-        at = next_one
+    shares: list[tuple[int, int, int]] = []
+    before: list[int] = []  # of each row: how many rows the frames above its own have
+    while len(before) < len(numbers):
+        i, at = bisect_right(ends, numbers[len(before)]), len(before)
+        height = bisect_left(numbers, ends[i], at) - at
+        shares.append((i, at, height))
+        before += [ends[i - 1] if i else 0] * height
+    own = rows - pl.Series(before, dtype=rows.dtype)
+    yield from ((i, at, own.slice(at, height)) for i, at, height in shares)
 
 
 def _kept(rows: pl.DataFrame, of: int) -> pl.DataFrame:
