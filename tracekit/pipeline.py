@@ -432,14 +432,14 @@ def _owned(frame: pl.DataFrame, machines: Mapping[str, str]) -> pl.DataFrame:
 def _source_table(parsed: Iterable[Parsed]) -> pl.DataFrame:
     """Return one row per source and event name with the number of events, captured or only counted: proof that an event was recorded."""
     rows = [(p.path, p.clock, p.kernel, p.lines, e, n) for p in parsed for e, n in (p.events.items() or [(None, 0)])]
-    return pl.DataFrame(rows, schema=SOURCES.schema, orient="row")
+    return pl.from_dicts([dict(zip(SOURCES.schema, row, strict=True)) for row in rows], schema=SOURCES.schema)
 
 
 def _gates(tables: Mapping[str, pl.DataFrame], sources: Sequence[Source]) -> Iterable[Mapping[str, object]]:
     if "gates" not in tables or tables["gates"].is_empty():
         return []
-    told = tables["gates"][["gate", "value", "basis", "why", "source", "line"]].unique(maintain_order=True)
-    return placed(told, sources).iter_rows(named=True)
+    told = placed(tables["gates"][["gate", "value", "basis", "why", "source", "line"]], sources)
+    return [dict(zip(told.columns, row, strict=True)) for row in dict.fromkeys(told.iter_rows())]
 
 
 def _source_report(p: Parsed, clock_text: str, source: Source) -> SourceReport:

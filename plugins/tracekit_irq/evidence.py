@@ -1,5 +1,6 @@
 """Evidence from rows, and rows in order."""
 
+from operator import itemgetter
 from typing import Any
 
 import polars as pl
@@ -16,7 +17,7 @@ def shown(rows: Rows) -> Rows:
 
 def sorted_rows(frame: pl.DataFrame | None) -> Rows:
     """Return the rows of a table by source and line; a missing table has none."""
-    return [] if frame is None else frame.sort("source", "line").to_dicts()
+    return [] if frame is None else sorted(frame.to_dicts(), key=itemgetter("source", "line"))
 
 
 def seconds(ts: int | None) -> float | None:

@@ -32,30 +32,6 @@ RECORD = (
 )
 ARM_CREATION = "p:tk/dom msi_create_device_irq_domain dev=$arg1:x64 hwsize=$arg4:u32, from before the first enable"
 
-_WITHIN_TABLE = pl.col("live").is_null() | (pl.col("live") > pl.col("fail_index"))
-_REFUSED = (pl.col("fail_ret") == ERANGE) & (pl.col("fail_index") > 0) & _WITHIN_TABLE
-# A domain of size 0 has no limit, or there is no domain at all and every index is refused.
-_SMALLER = (pl.col("hwsize_how") == "seen") & (pl.col("hwsize") > 0) & (pl.col("live") > pl.col("hwsize"))
-_BEYOND_A_SEEN_DOMAIN = (pl.col("fail_ret") == ERANGE) & _SMALLER
-# msi_insert_desc() alone returns -34 where the request is none for fewer vectors than its least (drivers/pci/msi/msi.c).
-_ASKED = pl.col("max") >= pl.col("min")
-_WITHOUT_INSERTS = (
-    (pl.col("ret") == ERANGE) & pl.col("first_line").is_null() & (_ASKED | _SMALLER) & (pl.col("live").is_null() | (pl.col("live") > 1))
-)
-# Inserts without return values, and the index that was refused: the last one before -34, or one that the domain cannot have.
-_UNANSWERED = (pl.col("fail_line").is_not_null() & pl.col("fail_ret").is_null() & ~pl.col("inferred") & (pl.col("fail_index") > 0)) & (
-    ((pl.col("ret") == ERANGE) & _WITHIN_TABLE)
-    | (pl.col("ret").is_null() & _SMALLER & (pl.col("fail_index") >= pl.col("hwsize")) & (pl.col("live") > pl.col("fail_index")))
-)
-# Without return values, the refusal is the shape: inserts, then the unwinding, with the domain kept and no irq set up.
-_UNWOUND = (
-    (pl.col("fail_line").is_not_null() & pl.col("fail_ret").is_null() & pl.col("inferred") & (pl.col("fail_index") > 0))
-    & _WITHIN_TABLE
-    & pl.col("setup_line").is_not_null()
-)
-# Attempts in which an index that the device has was refused, or any index by a domain known to be smaller than the table, or that
-# failed with -34 where no insert is recorded at all, or none with its return value.
-_STALE = (pl.col("kind") == "msix") & ~pl.col("created") & (_REFUSED | _BEYOND_A_SEEN_DOMAIN | _WITHOUT_INSERTS | _UNANSWERED | _UNWOUND)
 UNSEEN = Unchecked("the refused index, the size of the domain and of the table", RECORD)
 ADVICE = "Unbind and rebind the driver of the device; do so after every change of its table size."
 
@@ -71,7 +47,9 @@ def refused_index(
     """Yield the enables in which an existing index was refused, one finding per device."""
     # Where events were lost inside an attempt, the absence of a new domain is not shown.
     stale = [
-        {**r, "armed": r["armed"] and not lost_between(gap, r["source"], r["line"], r["line_end"])} for r in rows_where(enables, _STALE)
+        {**r, "armed": r["armed"] and not lost_between(gap, r["source"], r["line"], r["line_end"])}
+        for r in rows_where(enables, _may_be_stale)
+        if _is_stale(r)
     ]
     done: set[str] = set()
     for row in sorted(stale, key=lambda r: GRADES.index(_grade(r, enables))):
@@ -82,6 +60,34 @@ def refused_index(
         others = same_function(enables, row)
         again = [r for r in stale if _same(r, row) and r["line"] > row["line"]]
         yield _finding(row, subject, others, again, calls, windows)
+
+
+def _may_be_stale(kind: str | None, created: bool | None, ret: int | None, fail_ret: int | None, fail_index: int | None) -> bool:
+    return kind == "msix" and created is False and (ret == ERANGE or fail_ret == ERANGE or (fail_index or 0) > 0)
+
+
+def _is_stale(row: Mapping[str, Any]) -> bool:
+    """Return whether an attempt shows an index refused that the device has, or any index by a domain known to be smaller than the table; or
+    failed with -34 where no insert is recorded at all, or none with its return value."""
+    index, live = row["fail_index"], row["live"]
+    is_later, within_table = index is not None and index > 0, live is None or index is not None and live > index
+    # A domain of size 0 has no limit, or there is no domain at all and every index is refused.
+    smaller = row["hwsize_how"] == "seen" and live is not None and live > (row["hwsize"] or 0) > 0
+    if row["fail_ret"] == ERANGE and (smaller or is_later and within_table):
+        return True
+    if row["ret"] == ERANGE and row["first_line"] is None and (live is None or live > 1) and (smaller or _is_whole_request(row)):
+        return True
+    if row["fail_line"] is None or row["fail_ret"] is not None or not is_later:
+        return False
+    if row["inferred"]:  # without return values the refusal is the shape: inserts, then the unwinding, the domain kept, no irq set up
+        return within_table and row["setup_line"] is not None
+    # Inserts without return values, and the index that was refused: the last one before -34, or one that the domain cannot have.
+    return row["ret"] == ERANGE and within_table or row["ret"] is None and smaller and row["hwsize"] <= index < live
+
+
+def _is_whole_request(row: Mapping[str, Any]) -> bool:
+    """Return whether a request is none for fewer vectors than its least: so only msi_insert_desc() returns -34 (drivers/pci/msi/msi.c)."""
+    return row["min"] is not None and row["max"] is not None and row["max"] >= row["min"]
 
 
 def _same(other: Mapping[str, Any], row: Mapping[str, Any]) -> bool:

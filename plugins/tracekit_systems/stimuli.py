@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from tracekit import ERANGE, LARGEST_TABLE, VFIO_MSI, VFIO_MSIX, Row, device_of, full_bdf, in_table, rows_of
+from tracekit import ERANGE, LARGEST_TABLE, VFIO_MSI, VFIO_MSIX, Row, device_of, full_bdf, holds, in_table, rows_of
 
 KINDS = {VFIO_MSI: "msi", VFIO_MSIX: "msix"}
 OF_FUNCTION = ("enables", "windows", "refusals", "op_open", "op_close", "op_free", "op_domain_remove")
@@ -143,9 +143,14 @@ def _is_lost(growths: list[Row], made: Recording, tables: Mapping[str, pl.DataFr
     return faults is not None and any(_inside(w, faults).height for w in growths)
 
 
+def of_intx(name: str | None) -> bool:
+    """Return whether an interrupt is that of a passed-through device's INTx line."""
+    return (name or "").startswith("vfio-intx(")
+
+
 def _is_spilled(growths: list[Row], entries: pl.DataFrame | None) -> bool:
     """Return whether the INTx line of the device interrupted while its vectors were disabled."""
-    if entries is None or not growths:
+    if entries is None or not growths or not holds(of_intx, entries):
         return False
     lines = entries.filter(pl.col("name").str.starts_with("vfio-intx("))
     return not lines.is_empty() and any(_inside(w, lines).height for w in growths)

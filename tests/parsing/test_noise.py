@@ -8,6 +8,52 @@ import pytest
 from tracekit.parsing import noise
 from tracekit.testing import findings
 
+STAMPED = "[ 4711.123456] nvme nvme3: I/O 12 QID 7 timeout, completion polled"
+NOISY = (  # one line, or a few, for each kind
+    f"{STAMPED}\r",
+    f"boot: \r{STAMPED}",
+    "\n".join([f"{STAMPED}    "] * 4),
+    f"\x1b[1m{STAMPED}\x1b[0m",
+    f"\0{STAMPED}",
+    f"x\b{STAMPED}",
+    "[2025-01-09 06:52:59] entry 0[2025-01-09 06:52:59] x0)",
+    STAMPED.replace(" nvme", "\u00a0nvme"),
+    f"{STAMPED} can\u2019t",
+    f"{STAMPED} \u201cirqpoll\u201d",
+    f"{STAMPED}\u2026",
+    f"{STAMPED} error \u201328",
+    f"\ufeff{STAMPED}",
+    f"&lt;6&gt;{STAMPED}",
+    f"{STAMPED} &gt;",
+    f"{STAMPED} &quot;",
+    f"{STAMPED} &apos;",
+    f"{STAMPED}&nbsp;",
+    f"{STAMPED} &amp;",
+    f"#033[1m{STAMPED}",
+    f"{STAMPED}#011x",
+    f"^[[1m{STAMPED}",
+    f"\\x1b[1m{STAMPED}",
+    STAMPED.replace("[", "\\[").replace("]", "\\]"),
+    f"{STAMPED} nvme\\_core",
+    f"<pre>{STAMPED}</pre>",
+    f"[code]{STAMPED}[/code]",
+    f"{{code:title=dmesg}}{STAMPED}",
+    f"```{STAMPED}",
+    f"{STAMPED} \\",
+    *(f"msg={mark}{STAMPED}{mark},node=a" for mark in "\"'`"),
+    *(f"- {mark}(XEN) text{mark}," for mark in "`\"'"),
+    f"**{STAMPED}**",
+    f"/var/log/kern.log:{STAMPED}",
+    f"kern.log.1:1042:{STAMPED}",
+    f"  17\t{STAMPED}",
+    f'"{STAMPED} \\"x\\""',
+    f"| 1 | {STAMPED} |",
+    f"{STAMPED} |\n",
+    f"* {STAMPED}",
+    f"\t\tnvme nvme3\n\n\t\t{STAMPED}",
+    f"  {STAMPED}",
+    f"\t{STAMPED}",
+)
 BLANK = {"\n", " "}  # in every log
 
 
@@ -33,3 +79,12 @@ def test_a_handler_behind_blanks_is_read() -> None:
     lines = [*PLAIN, *(f"[   20.00000{n}] {message}{' ' * 40}" for n, message in enumerate(report))]
     (found,) = findings("\n".join(lines) + "\n")
     assert "(asked: foo_isr)" in found.summary
+
+
+def test_sources_settled_together_have_the_noise_that_each_has_alone() -> None:
+    around = [(head, tail) for head in ("", "> ") for tail in ("", " &")]
+    noisy = [[f"{head}{line}{tail}" for line in text.split("\n")] for text in NOISY for head, tail in around]
+    samples = [["", STAMPED], [], [""], *noisy]
+    alone = list(map(noise.settle, samples))
+    assert {kind for kinds, _ in alone for kind in kinds} == set(range(len(noise._KINDS)))
+    assert noise.settle_together(samples) == alone

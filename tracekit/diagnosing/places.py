@@ -193,9 +193,9 @@ def _keys_of(frame: pl.DataFrame) -> Iterable[Key]:
         return ()
     if frame.height > _TALL and frame.select(pl.col("machine", "boot").n_unique()).row(0) == (1, 1):
         frame = frame.head(1)  # a column of one value stays one value: as a series of its own it takes memory for each row
-    machine, boot = frame["machine"], frame["boot"]
+    machine, boot = map(frame.get_column, ("machine", "boot"))
     if machine.n_unique() == 1 and boot.n_unique() == 1:
-        return [_key(machine[0], boot[0])]
+        return [_key(machine.item(0), boot.item(0))]
     return {_key(*key) for key in frame.select("machine", "boot").unique().iter_rows()}
 
 

@@ -19,7 +19,7 @@ from tracekit.grammar.marks import LAYERS
 from tracekit.grammar.rules import Rule
 from tracekit.parsing.named import named, no_name
 from tracekit.parsing.noise import clean
-from tracekit.parsing.noise import settle as settle_noise
+from tracekit.parsing.noise import settle_together as settle_noise
 from tracekit.parsing.peeling import COLUMNS, fresh, means, peel_layers, per_file
 from tracekit.parsing.stamps import STAMPS
 from tracekit.speed import compiled
@@ -49,6 +49,7 @@ CALLS = ("calls", "plain-calls")
 _BEGINS = ((": +", "^ *"), (": ", "^"))  # how these begin on a whole line, and behind the first colon of one
 _COLON = ": "  # in the envelopes of most tracers
 
+_TRUTH = (pl.Series([False]), pl.Series([True]))
 _KERNEL = "kernel"  # the tag of the kernel's messages in syslog and journal, and the layer of what dmesg prints
 LOGGERS = ("outer", "collector")  # layers of programs that put something before each line
 _STAMPED = re.compile(r"\[ *[0-9]{1,10}\.[0-9]{6}[ <\]]")
@@ -92,7 +93,7 @@ class Layout:
     @classmethod
     def settle_together(cls, rules: Mapping[str, Rule], samples: Sequence[Sequence[str]]) -> list["Layout"]:
         """Decide for several sources, each on its own first lines; which lines a layer takes is looked for in one go."""
-        settling = [_Settling(rules, sample) for sample in samples]
+        settling = [_Settling(rules, sample, *noise) for sample, noise in zip(samples, settle_noise(samples), strict=True)]
         layers = _layers(rules)
         for layer in layers:
             for own, lines in zip(settling, _any_of(layer, [s.lines for s in settling]), strict=True):
@@ -321,15 +322,17 @@ def mask_of(rows: pl.Series, height: int) -> pl.Series:
 
 def constant(value: bool | str, length: int) -> pl.Series:
     """Return a column of one value."""
-    return pl.Series([value]).new_from_index(0, length)
+    return _TRUTH[value].new_from_index(0, length) if isinstance(value, bool) else pl.Series([value]).new_from_index(0, length)
 
 
 class _Settling:
-    """The first lines of a source while its layout is settled: what is left of them, and the rules that were found to take some."""
+    """The first lines of a source while its layout is settled: what is left of them, and the rules that were found to take some.
 
-    def __init__(self, rules: Mapping[str, Rule], sample: Sequence[str]) -> None:
-        self.rules, self.sample = rules, sample
-        self.noise, lines = settle_noise(sample)
+    `noise`: the kinds that were taken off the lines.
+    """
+
+    def __init__(self, rules: Mapping[str, Rule], sample: Sequence[str], noise: tuple[int, ...], lines: Sequence[str]) -> None:
+        self.rules, self.sample, self.noise = rules, sample, noise
         self.written = max(len(lines) - lines.count("") - sum(map(str.isspace, lines)), 1)
         self.stamped = len(list(filter(None, map(_STAMPED.search, lines))))
         self.lines = [line[:LONGEST_TRIED] for line in lines]

@@ -262,9 +262,11 @@ def _logs(lines: list[str]) -> int:
 def cut_at(sample: list[str]) -> int:
     """Return the width of the terminal that broke lines, 0 if none did: no line is longer, and several that fill it have a rest below."""
     width = max(map(len, sample), default=0)
+    if width not in COLUMNS:
+        return 0
     filled = [below for line, below in pairwise(sample) if len(line) == width and LOG_LINE.match(line)]
     rests = sum(bool(below.strip()) and not LOG_LINE.match(below) for below in filled)
-    return width if width in COLUMNS and rests >= 3 and rests * 4 >= len(filled) * 3 else 0
+    return width if rests >= 3 and rests * 4 >= len(filled) * 3 else 0
 
 
 def is_printable(sample: list[str]) -> bool:

@@ -1,11 +1,12 @@
 """Noise: what a serial line, a terminal, a web page or a paste leaves in lines. Which kinds a source has is settled on its first lines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
 from tracekit.speed import compiled
 
+_SEVERAL = 8  # sources whose signs Python has found before polars has made the expression of all signs ready
 STAMPED = r"(?:<[0-9]+>)?\[ *[0-9]+\.[0-9]{6}\]"
 # How a line of a log begins: printk, Xen, dmesg's other stamps, syslog daemons and journalctl, a collector's tag, QEMU.
 _BEGINS = (
@@ -96,20 +97,34 @@ _KINDS: tuple[tuple[str, str, str, str], ...] = (
     *((blank.strip(" "), rf"\n{blank}[ \t]*(?:{_BEGINS})", rf"^[ \t]+({_BEGINS})", "${1}") for blank in (" ", "\t")),
 )
 _BACKSPACES = next(i for i, kind in enumerate(_KINDS) if kind[0] == "\b")
+# One expression of polars for all signs; it writes the end of a text otherwise.
+_ANY_SIGN = "|".join(f"(?:{sign})" for _, sign, _, _ in _KINDS).replace(r"\Z", r"\z")
+
+
+def settle_together(samples: Sequence[Sequence[str]]) -> list[tuple[tuple[int, ...], list[str]]]:
+    """Do as `settle` for some sources. Of several, polars tells those with a sign: saves 4 % of a small log in a batch, as few have one."""
+    if len(samples) < _SEVERAL:
+        return list(map(settle, samples))
+    signs = pl.Series(map(_whole, samples), dtype=pl.String).str.contains(_ANY_SIGN)
+    return [settle(sample) if sign else ((), list(sample)) for sample, sign in zip(samples, signs, strict=True)]
 
 
 def settle(sample: Sequence[str]) -> tuple[tuple[int, ...], list[str]]:
     """Return the kinds of noise that some lines have, and the lines without them. A sign alone is none: something must come off."""
     lines, found = list(sample), []
-    whole = "\n".join(["", *lines])
+    whole = _whole(lines)
     plain = whole.isascii()
     for i, (marks, sign, _, _) in enumerate(_KINDS):
         if (sign.isascii() or not plain) and all(map(whole.__contains__, marks)) and compiled(sign).search(whole):
             cleaned = clean(pl.Series("text", lines, dtype=pl.String), [i]).to_list()
             if cleaned != lines:
                 found.append(i)
-                lines, whole = cleaned, "\n".join(["", *cleaned])
+                lines, whole = cleaned, _whole(cleaned)
     return tuple(found), lines
+
+
+def _whole(lines: Iterable[str]) -> str:
+    return "\n".join(["", *lines])
 
 
 def clean(text: pl.Series, kinds: Sequence[int]) -> pl.Series:

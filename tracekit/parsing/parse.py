@@ -272,7 +272,7 @@ def _look(piece: _Piece, vocabulary: Vocabulary) -> _Seen:
     lines, gone = (lines, Gone()) if piece.data else without_idle(lines, layout, vocabulary)
     text = lines["text"]
     if layout.dense or len(text) <= SMALL_SOURCE:
-        return _Seen(piece, lines, lines[["line", "text"]], gone=gone)
+        return _Seen(piece, lines, lines if lines.width == 2 else lines[["line", "text"]], gone=gone)
     cut = None if piece.data else layout.cut(text)
     which = _sought(text, cut, vocabulary) if cut else _finder(layout, vocabulary).find(text, piece.data)
     return _Seen(piece, lines, lines[["line", "text"]].filter(which), which, cut, gone)
@@ -378,7 +378,7 @@ def _part(counted: _Counted, complaining: pl.Series) -> _Part:
 def _complaining(pieces: Sequence[_Counted]) -> list[pl.Series]:
     """Return which survivors of each piece complain, by row; lines of which something is known are not searched."""
     left = [piece.unknown() for piece in pieces]
-    texts = [piece.seen.survivors["text"].gather(rows) for piece, rows in zip(pieces, left, strict=True)]
+    texts = [piece.seen.survivors["text"][rows] for piece, rows in zip(pieces, left, strict=True)]
     found = complaints(texts[0] if len(texts) == 1 else pl.concat(texts)) if texts else pl.Series(dtype=pl.Boolean)
     ends = accumulate(map(len, left))
     own = [rows.filter(found.slice(end - len(rows), len(rows))) for rows, end in zip(left, ends, strict=True)]

@@ -83,7 +83,7 @@ def _streams(paths: Sequence[str], clocks: Mapping[str, int], machines: Mapping[
     number = {p: i + 1 for i, p in enumerate(sources)} | {p: -i for i, p in enumerate(heads)}
     number |= {p: number[head] if head is not None else 0 for p, head in to.items()}
     merged = {n for n, count in Counter(number.values()).items() if count > 1}
-    return pl.DataFrame([(p, number[p], number[p] in merged) for p in sources], schema=STREAMS.schema, orient="row")
+    return pl.from_dicts([{"source": p, "stream": number[p], "merged": number[p] in merged} for p in sources], schema=STREAMS.schema)
 
 
 def _owners(tables: Mapping[str, pl.DataFrame]) -> dict[str, str]:
@@ -117,7 +117,8 @@ def _with_host(tables: Mapping[str, pl.DataFrame], kernels: Sequence[pl.DataFram
 def _nameless(frame: pl.DataFrame) -> bool:
     if frame.height > _TALL:  # a column of one value stays one value: as a series of its own it takes memory for each row
         return frame.select((pl.col("machine").n_unique() == 1) & (pl.col("machine").first() == "")).item() is True
-    return frame["machine"].n_unique() == 1 and frame["machine"][0] == ""
+    machine = frame.get_column("machine")
+    return machine.n_unique() == 1 and machine.item(0) == ""
 
 
 def _boots(tables: Mapping[str, pl.DataFrame], markers: Sequence[pl.DataFrame], kernels: Sequence[pl.DataFrame]) -> dict[str, list[int]]:
@@ -146,7 +147,7 @@ def _boots(tables: Mapping[str, pl.DataFrame], markers: Sequence[pl.DataFrame], 
 
 
 def _first_line(frame: pl.DataFrame) -> int:
-    return int(frame["line"].min())  # type: ignore[arg-type]
+    return int(frame.get_column("line").min())  # type: ignore[arg-type]
 
 
 def _with_boot(frame: pl.DataFrame, boots: Mapping[str, list[int]]) -> pl.DataFrame:

@@ -58,10 +58,11 @@ class Parts:
         self._rows_of_cases: dict[str, dict[int, list[Sequence[Row]]]] = {}
         for name in dict.fromkeys(name for case in cases for name in case.tables):
             given = [case.tables[name] for case in cases if name in case.tables]
+            self._heights[name] = sum(frame.height for frame in given)
             if len(given) < len(cases):
                 blank = given[0].clear()
                 given = [case.tables.get(name, blank) for case in cases]
-            self._of_cases[name], self._heights[name] = given, sum(frame.height for frame in given)
+            self._of_cases[name] = given
 
     def __contains__(self, name: str) -> bool:
         return name in self._heights

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from operator import attrgetter
 
 from tracekit import Inputs, Row, rows_of
 
@@ -11,7 +12,7 @@ FEW = 300  # rows up to which a loop is sooner done than frames are searched
 def lines(tables: Inputs, name: str, *kinds: str) -> Sequence[Row]:
     """Return rows of a table in the order of their lines, of many only the first with the same values in the columns `kinds`."""
     if (count := tables.height(name)) <= FEW:
-        return sorted(tables.rows(name), key=_line) if count else ()
+        return sorted(tables.rows(name), key=attrgetter("line")) if count else ()
     frame = tables[name]
     differ = [kind for kind in kinds if not frame[kind].eq_missing(frame[kind][0]).all()]
     told = frame.select("line", *differ).with_row_index("=at")
@@ -35,7 +36,3 @@ def each(rows: Iterable[Row], kind: str) -> list[Row]:
     for row in rows:
         found.setdefault(getattr(row, kind), row)
     return list(found.values())
-
-
-def _line(row: Row) -> int:
-    return int(row.line)

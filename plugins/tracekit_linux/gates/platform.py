@@ -100,7 +100,8 @@ class Platforms(Model):
     def play(self, rows: Iterable[tuple[str, Row]], tables: Inputs) -> None:
         """Emit the platform of each machine that the case names, and of what names none."""
         heard = {name: told for name in NEEDS if (told := lines(tables, name, "machine", "side", *KINDS.get(name, ())))}
-        places = sorted({(row.machine, _is_guest(row)) for told in heard.values() for row in told})
+        sides = {(row.machine, row.side) for told in heard.values() for row in told}
+        places = sorted({(machine, _is_of_guest(side)) for machine, side in sides})
         for machine, inside in places:
             mine = heard if len(places) == 1 else _of(heard, machine, inside)
             place = platform(mine)
@@ -114,7 +115,11 @@ def _of(heard: Lines, machine: str, inside: bool) -> Lines:
 
 
 def _is_guest(row: Row) -> bool:
-    return (row.side or "").startswith("guest")
+    return _is_of_guest(row.side)
+
+
+def _is_of_guest(side: str | None) -> bool:
+    return (side or "").startswith("guest")
 
 
 def platform_of(platforms: Iterable[Row], row: Row) -> Platform:

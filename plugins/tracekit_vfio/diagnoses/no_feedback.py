@@ -27,6 +27,10 @@ def no_feedback(
     if vector_alloc is not None and (vector_alloc["ret"] < 0).any():
         yield clear("the shortage is acute")
         return
+    least = irq_matrix_alloc["global_avl"].min()
+    if least is None or least >= headroom:  # type: ignore[operator]
+        yield clear("vectors enough")
+        return
     used = op_set_irqs.filter((pl.col("data") == "eventfd") & (pl.col("ret") == 0) & pl.col("index").is_in([1, 2]))
     low = irq_matrix_alloc.filter((pl.col("global_avl") < headroom) & pl.col("source").is_in(used["source"].unique().to_list()))
     if low.is_empty():

@@ -38,8 +38,7 @@ def pirq_reused(
     References: af42b8d12f8a brought the re-use, c74fd80f2f41 removed it; QEMU c976437c7dba (2.1) unmaps on disable.
     """
     doubtful = _contradictory(pirq_lives)
-    wrong = (pl.col("basis") == "debug") & pl.col("source").is_in(doubtful)
-    credible = list(rows(*(part.filter(~wrong) for part in pirq_lives.iter_slices()) if doubtful else (pirq_lives,)))
+    credible = [life for life in rows(pirq_lives) if life.basis != "debug" or life.source not in doubtful]
     refused = list(rows(xen_irq_obtain_failed)), [e for e in rows(xen_evtchnop_failed) if e.ret == EEXIST]
     shared = _shared(credible)
     for pairs in shared:
