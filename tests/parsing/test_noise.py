@@ -33,3 +33,10 @@ def test_a_handler_behind_blanks_is_read() -> None:
     lines = [*PLAIN, *(f"[   20.00000{n}] {message}{' ' * 40}" for n, message in enumerate(report))]
     (found,) = findings("\n".join(lines) + "\n")
     assert "(asked: foo_isr)" in found.summary
+
+
+def test_colours_whose_escapes_were_left_out_come_off_where_a_stamp_has_one() -> None:
+    _, lines = noise.settle(["[32m[   20.445803] [0m[33mirq 26: [0mnobody cared", "[32m[   20.446036] [0mDisabling IRQ #26"])
+    assert lines == ["[   20.445803] irq 26: nobody cared", "[   20.446036] Disabling IRQ #26"]
+    plain = ["[   20.445803] acme: reg[0m] is [33m wide", "[3m: a length"]
+    assert noise.settle(plain)[1] == plain
