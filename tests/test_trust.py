@@ -102,6 +102,7 @@ def test_a_complaint_that_no_rule_reads_is_told() -> None:
         "[    1.0] kfd kfd: error getting iommu info. is the iommu enabled?",
         "[    1.0] Failed to set up IOMMU for device 57000000.gpu; retaining platform DMA ops",
         "[    1.0] rtw_8821ce 0000:07:00.0: unhandled firmware c2h interrupt",
+        "irqbalance[1138]: Cannot change IRQ 81 affinity: No such file or directory",
     ],
 )
 def test_ordinary_lines_are_no_complaints(text: str) -> None:

@@ -101,11 +101,13 @@ COLLECTED = {
     "rfc3164": ("Nov 21 00:13:22 vm kernel: [3697700.390188] ", "vm", 3697700390188000),
     "rfc3164, Polish": ("lis 21 00:13:22 vm kernel: [3697700.390188] ", "vm", 3697700390188000),
     "rfc3164, German": ("M\u00e4r 21 00:13:22 vm kernel: [3697700.390188] ", "vm", 3697700390188000),
+    "rfc3164, two blanks": ("Nov 21 00:13:22 vm  kernel: [3697700.390188] ", "vm", 3697700390188000),
     "rfc3164 stripped": ("Jan  1 00:13:22 vm kernel: ", "vm", 63072802 * S),
     "wire": ("<4>Nov 21 00:13:22 vm kernel: [3697700.390188] ", "vm", 3697700390188000),
     "rsyslog": ("2026-11-21T00:13:22.378012+00:00 vm kernel: [3697700.390188] ", "vm", 3697700390188000),
     "rfc5424": ("<4>1 2026-11-21T00:13:22.378012+00:00 vm kernel - - -  [3697700.390188] ", "vm", 3697700390188000),
     "rfc5424 data": ('<4>1 2026-11-21T00:13:22Z vm kernel - - [id k="v w"] ', "vm", 1795220002 * S),
+    "anaconda": ("00:13:22,378 WARNING kernel:", "", None),
     "busybox": ("Jan  1 00:00:05 OpenWrt kern.info kernel: [    4.500000] ", "OpenWrt", 4500000000),
     "journal short": ("Jul 22 04:26:40 vmhost kernel: ", "vmhost", None),
     "journal precise": ("Jul 22 04:26:40.123456 vmhost kernel: ", "vmhost", None),
@@ -140,6 +142,8 @@ def test_tag_and_pid_of_other_programs() -> None:
     row = first("Jul 22 04:26:45 vmhost qemu-kvm[4321]: vfio: failed to enable vectors, No space left on device")
     assert (row["tag"], row["tid"], row["side"]) == ("qemu-kvm", 4321, "device-model")
     assert row["msg"] == "vfio: failed to enable vectors, No space left on device"
+    row = first("11:35:47,546 INFO multipathd:path checkers start up")
+    assert (row["tag"], row["msg"]) == ("multipathd", "path checkers start up")
 
 
 def test_monotonic_journal_is_decided_per_file() -> None:
@@ -595,6 +599,10 @@ def test_a_tag_of_the_collector_tells_a_log_of_the_kernel() -> None:
     assert not settled(daemons).kernel
     assert settled([*daemons, "Nov 29 10:00:05 node1 kernel: EXT4-fs (sdb1): mounted filesystem"]).kernel
     assert settled([*daemons, "Nov 29 10:00:05 kernel: EXT4-fs (sdb1): mounted filesystem"]).kernel
+    assert settled(["11:35:47,546 INFO kernel:EXT4-fs (sdb1): mounted filesystem"] * 3).kernel
+    assert not settled(
+        ["11:35:47,546 INFO root:no kernel: none of it", "11:35:47,546 - INFO - kernel:x", "11:35:47,546 INFO kernel.py:12 x"]
+    ).kernel
     assert settled(["2026-11-29T10:00:05+0000 node1 kernel[1]: EXT4-fs (sdb1): mounted filesystem"] * 3).kernel
     for dmesg in (
         "[    5.100000] ",

@@ -32,6 +32,7 @@ NOISY = (  # one line, or a few, for each kind
     f"#033[1m{STAMPED}",
     f"{STAMPED}#011x",
     f"^[[1m{STAMPED}",
+    f"[32m{STAMPED}",
     f"\\x1b[1m{STAMPED}",
     STAMPED.replace("[", "\\[").replace("]", "\\]"),
     f"{STAMPED} nvme\\_core",
@@ -88,3 +89,10 @@ def test_sources_settled_together_have_the_noise_that_each_has_alone() -> None:
     alone = list(map(noise.settle, samples))
     assert {kind for kinds, _ in alone for kind in kinds} == set(range(len(noise._KINDS)))
     assert noise.settle_together(samples) == alone
+
+
+def test_colours_whose_escapes_were_left_out_come_off_where_a_stamp_has_one() -> None:
+    _, lines = noise.settle(["[32m[   20.445803] [0m[33mirq 26: [0mnobody cared", "[32m[   20.446036] [0mDisabling IRQ #26"])
+    assert lines == ["[   20.445803] irq 26: nobody cared", "[   20.446036] Disabling IRQ #26"]
+    plain = ["[   20.445803] acme: reg[0m] is [33m wide", "[3m: a length"]
+    assert noise.settle(plain)[1] == plain

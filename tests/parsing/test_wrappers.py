@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tracekit.parsing.strings import texts_in
 from tracekit.pipeline import analyze
 from tracekit.testing import engine
 
@@ -119,6 +120,12 @@ EACH: dict[str, Callable[[Record], str]] = {
     "terminal logger": lambda r: f"[2026-11-21 00:13:22] {r.line}",
     "Xen guest": lambda r: f"(d1) {r.line}",
 }
+
+
+def lines(records: list[Record], end: str = "\n") -> str:
+    return "".join(r.line + end for r in records)
+
+
 WHOLE: dict[str, Callable[[list[Record]], bytes]] = {
     "dmesg --json": lambda rs: dmesg_json(rs).encode(),
     "quoted-printable": lambda rs: quopri.encodestring(plain(rs)),
@@ -129,6 +136,17 @@ WHOLE: dict[str, Callable[[list[Record]], bytes]] = {
     "gz": lambda rs: gzip.compress(plain(rs)),
     "xz": lambda rs: lzma.compress(plain(rs)),
     "bz2": lambda rs: bz2.compress(plain(rs)),
+}
+
+
+ONE_LINE: dict[str, Callable[[list[Record]], bytes]] = {
+    "ec2 get-console-output": lambda rs: json.dumps(
+        {"InstanceId": "i-0", "Output": lines(rs, "\r\n"), "Timestamp": "2025"}, indent=4
+    ).encode(),
+    "ec2, cut off": lambda rs: json.dumps({"Output": lines(rs)}).encode()[:-3],
+    "gcloud get-serial-port-output": lambda rs: json.dumps({"contents": lines(rs, "\r\r\n"), "next": "9"}).encode(),
+    "loki values": lambda rs: json.dumps({"streams": [{"values": [[str(r.us * 1000), r.line] for r in rs]}]}).encode(),
+    "python bytes": lambda rs: repr(lines(rs).encode()).encode(),
 }
 
 
@@ -159,6 +177,14 @@ def test_the_same_findings_in_every_wrapper(sample: Path, name: str, tmp_path: P
     assert findings(tmp_path / "log") == reference(sample)
 
 
+@pytest.mark.parametrize("name", ONE_LINE)
+def test_the_same_findings_where_one_line_holds_the_log(name: str, tmp_path: Path) -> None:
+    """All its evidence has one line's number: what is told by nearness of lines alone is not told here."""
+    records = [Record(line) for line in SAMPLES[0].read_text(encoding="utf-8").splitlines() if line]
+    (tmp_path / "log").write_bytes(ONE_LINE[name](records))
+    assert findings(tmp_path / "log") == reference(SAMPLES[0])
+
+
 @pytest.mark.parametrize("name", ["kmsg", "journal json", "journal json-pretty", "journal export"])
 @pytest.mark.parametrize("sample", [*SAMPLES, *REPORTS], ids=lambda p: "/".join(p.parts[-3:-1]))
 def test_the_same_evidence_where_a_record_takes_many_lines(sample: Path, name: str, tmp_path: Path) -> None:
@@ -176,3 +202,10 @@ def evidence(path: Path, begins: list[int]) -> list[tuple[str, str | None, str, 
     found = analyze([str(path)], engine=engine()).findings
     assert found
     return [(f.code, f.grade, f.subject.label, [(bisect_right(begins, e.line), e.role) for e in f.evidence]) for f in found]
+
+
+def test_a_line_with_several_stamps_is_no_text_of_many_lines() -> None:
+    glued = "x" * 80 + '[    1.000000] a[    1.000001] irq 16: nobody cared (try booting with the "irqpoll" option)[    1.000002] b'
+    assert texts_in(glued) == []
+    assert texts_in(json.dumps({"log": "[    1.000000] a\n" * 9, "time": "2025-01-01T00:00:00Z", "stream": "stdout"})) == []
+    assert texts_in(json.dumps({"Output": "[    1.000000] \x1b[0m\ta\n" * 9})) == ["Output", "[    1.000000] \x1b[0m\ta\n" * 9]

@@ -28,7 +28,7 @@ from tracekit.cli import status as cli_status
 from tracekit.cli import unchanged as cli_unchanged
 from tracekit.cli.output import complain, say, traced, write
 from tracekit.cli.unchanged import duration, summary
-from tracekit.errors import TracekitError, UsageError
+from tracekit.errors import TracekitError, UsageError, nearest
 from tracekit.unseen import csv_cell
 
 if TYPE_CHECKING:
@@ -246,7 +246,8 @@ def query(
     try:
         found = _ordered(pl.SQLContext(tables, eager=True).execute(sql), sql)
     except pl.exceptions.PolarsError as e:
-        raise UsageError(f"the query cannot be answered: {str(e).splitlines()[0]} (tables: {', '.join(_names(tables, place))})") from e
+        said = str(e).splitlines()[0]
+        raise UsageError(f"the query cannot be answered: {said}{_tables_near(said, tables, place)}") from e
     if format == "parquet" and output is not None:
         parquet.write(found, output)
     else:
@@ -395,12 +396,17 @@ def _of_log(place: str, named: tuple[str, ...], tokens: "Tokens | None") -> "dic
     return engine.vocabulary.blank(named) | own | dict(run.tables)
 
 
-def _names(tables: Mapping[str, object], place: str) -> list[str]:
-    """Return the names of all tables that can be asked, of a log also those that the query does not name."""
+def _tables_near(said: str, tables: Mapping[str, object], place: str) -> str:
+    """Return what helps where a table is not known: those of results, which are few; of a log's the nearest, and what lists them."""
     from tracekit.batch.results import is_results
     from tracekit.cli.schema import catalog
 
-    return sorted(tables if is_results(place) else {*tables, *catalog()})
+    unknown = re.search(r"relation '(.*)' was not found", said)
+    if unknown is None:
+        return ""
+    if is_results(place):
+        return f" (tables: {', '.join(sorted(tables))})"
+    return f"{nearest(unknown[1], {*tables, *catalog()})} (`tracekit schema` lists the tables)"
 
 
 def _printed(found: "pl.DataFrame", format: str, width: int | None = None) -> str:

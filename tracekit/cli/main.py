@@ -1,5 +1,7 @@
 """The command line: which module has which command. One that is called by its name is loaded alone: a small log is answered sooner."""
 
+import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -108,8 +110,20 @@ def _status(ready: Callable[[], None] = lambda: None) -> int:
             return 2
         message = e.format_message() if hasattr(e, "format_message") else str(e)
         known = isinstance(e, TracekitError) or hasattr(e, "format_message")
-        complain(message if known else f"internal error: {type(e).__name__}: {message} (--debug shows where)")
+        complain(_with_hint(message) if known else f"internal error: {type(e).__name__}: {message} (--debug shows where)")
         return 2
+
+
+def _with_hint(message: str) -> str:
+    """Return what is said of wrong usage, with what was meant: a report's name as an option, a file without a command."""
+    from tracekit.cli.formats import NAMES
+
+    wrong = re.match(r"No such (?:option: --|command ')([^' ]+)", message)
+    if wrong and "option" in message and wrong[1] in NAMES.split(", "):
+        return f"No such option: --{wrong[1]}; the report is -f {wrong[1]}"
+    if wrong and "command" in message and os.path.exists(wrong[1]):
+        return f"No such command '{wrong[1]}'; to analyze it: tracekit analyze {wrong[1]}"
+    return message
 
 
 def _is_option(argument: str) -> bool:

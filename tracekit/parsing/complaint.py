@@ -32,8 +32,8 @@ _ORDINARY = (
     r"unhandled: 0(?:$|[^0-9])|irq 2: unable to migrate|"
     # riscv-imsic: imsics@28000000: invalid cpuid for parent irq1: a hart that is not used
     r"(?:invalid cpuid|invalid hart ?id) for (?:parent irq|context)|hart id for parent irq|"
-    # irqbalance: Cannot change IRQ 55 affinity: Input/output error (a managed irq)
-    r"cannot change irq [0-9]+ affinity: input/output|"
+    # irqbalance: Cannot change IRQ 55 affinity: Input/output error (a managed irq), No such file or directory (its driver let it go)
+    r"cannot change irq [0-9]+ affinity: (?:input/output|no such file)|"
     # DMAR: [Firmware Bug]: Your BIOS is broken; bad RMRR;  Cannot get hvm parameter CONSOLE_EVTCHN (18): -22! (each HVM guest)
     r"\[firmware bug\]|hvm parameter|out of dma mappings|"
     r"unknown symbol|^ *[a-z]{3,4}: {2,}[0-9]|eprobe_defer|error -517|: -517|^systemd(?:-[a-z]+)?\[[0-9]+\]: |"

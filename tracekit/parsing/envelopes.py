@@ -7,6 +7,7 @@ looked at once more, by all rules, when they come.
 
 import re
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -99,6 +100,15 @@ class Layout:
             for own, lines in zip(settling, _any_of(layer, [s.lines for s in settling]), strict=True):
                 own.peel(layer, lines)
         return [own.layout(layers) for own in settling]
+
+    def and_also(self, other: "Layout") -> "Layout":
+        """Return the layout of a source that has lines of another kind too, which were settled on their own."""
+        if not other.kernel:
+            return self
+        counts = Counter(self.counts) + Counter(other.counts)
+        kept = tuple(tuple(r for r in layer if r.name in counts) for layer in _layers(self.rules))
+        noise = tuple(sorted({*self.noise, *other.noise}))
+        return Layout(self.rules, tuple(filter(None, kept)), noise, counts, _clock(counts, self.rules, ()), self.symbols, True)
 
     @property
     def shape(self) -> tuple[object, ...]:

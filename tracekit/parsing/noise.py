@@ -78,6 +78,8 @@ _KINDS: tuple[tuple[str, str, str, str], ...] = (
     ("#0", r"#0(?:33|11)", r"#011", "\t"),
     ("^[", r"\^\[\[", r"\^\[\[[0-9;]*[mK]", ""),
     ("\\[", r"\\(?:x1b|e|033|u001b)\[", r"\\(?:x1b|e|033|u001b)\[[0-9;]*[mK]", ""),
+    # dmesg --color, whose escapes a browser left out: `[32m[   20.445803] [0m[33mirq 26: [0mnobody cared`
+    ("m[.]", r"\[[0-9;]{1,12}m\[ *[0-9]+\.[0-9]{6}\]", r"\[[0-9;]{0,12}m", ""),
     # Markdown's escapes, as forums store them: `\[   12.345678\] nvme\_core`; the `\_SB` of ACPI is none.
     ("\\[.]", r"\\\[ *[0-9]+\.[0-9]{6}\\\]", r"\\([\[\]_*<>#()~.`+!\-])", "${1}"),
     ("\\_", r"[a-z0-9]\\_[a-z0-9]", r"\\_", "_"),

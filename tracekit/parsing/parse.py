@@ -15,11 +15,11 @@ from tracekit.parsing.finder import Finder
 from tracekit.parsing.idle import Gone, without_idle
 from tracekit.parsing.logical import framed
 from tracekit.parsing.named import among
+from tracekit.parsing.sample import LINES, completed, sample
 from tracekit.parsing.workers import WORKERS, in_order
 from tracekit.parsing.wrap import Wrapper, detect
 from tracekit.reading.source import CHUNK, Source
 
-SAMPLE_LINES = 1000
 _PIECES = 4 * WORKERS
 _FEW_CHUNKS = 2  # a log of more is worth the 20 ms in which hyperscan is loaded and made ready
 _ENOUGH = 4 << 20  # bytes of lines of several pieces that the rules look at, in two halves
@@ -139,7 +139,7 @@ class _Reader:
         for number, chunk in enumerate(self.source.chunks(_step(self.source))):
             if number == 0:
                 head = chunk.data[: 1 << 20].decode(errors="replace")
-                wrapper = detect(head.split("\n", SAMPLE_LINES)[:SAMPLE_LINES], self.vocabulary.reads)
+                wrapper = detect(head.split("\n", LINES)[:LINES], self.vocabulary.reads)
             lines, broken = chunk.lines, chunk.broken
             if broken:
                 self.account.notes.append(f"line {broken[0]}: bytes that are not UTF-8 (replaced; {len(broken)} such lines in this part)")
@@ -149,14 +149,16 @@ class _Reader:
             piece = self._piece(_logical(lines, chunk.first_line, wrapper))
             settled = piece.layout is not _UNSETTLED
             if number == _FEW_CHUNKS and wrapper is None and settled and not piece.layout.noise and not piece.layout.dense:
-                self.suits = _finder(piece.layout, self.vocabulary).suits(lines.head(SAMPLE_LINES * 10))
+                self.suits = _finder(piece.layout, self.vocabulary).suits(lines.head(LINES * 10))
             yield replace(piece, data=chunk.data) if self.suits and not broken else piece
         if wrapper is not None:
             yield self._piece(framed(wrapper.close()))
 
     def _piece(self, lines: pl.DataFrame) -> _Piece:
         if self.layout is None:
-            self.layout = Layout.settle(self.vocabulary.envelopes, _sample(lines))
+            self.layout = Layout.settle(self.vocabulary.envelopes, sample(lines))
+        if self.layout is not _UNSETTLED:
+            self.layout = completed(self.layout, lines, self.vocabulary.envelopes)
         return _Piece(self.source.path, lines, self.layout)
 
     def parsed(self, parts: Iterable[_Part]) -> Parsed:
@@ -194,15 +196,11 @@ def _settled(pieces: Sequence[tuple[_Reader, _Piece]], vocabulary: Vocabulary) -
     first: dict[_Reader, _Piece] = {}
     for reader, piece in pieces:
         first.setdefault(reader, piece)
-    settled = Layout.settle_together(vocabulary.envelopes, [_sample(piece.lines) for piece in first.values()])
-    layouts = dict(zip(first, settled, strict=True))
+    settled = Layout.settle_together(vocabulary.envelopes, [sample(piece.lines) for piece in first.values()])
+    layouts = {own: completed(layout, first[own].lines, vocabulary.envelopes) for own, layout in zip(first, settled, strict=True)}
     for reader, layout in layouts.items():
         reader.layout = layout
     return [(reader, replace(piece, layout=layouts[reader])) for reader, piece in pieces]
-
-
-def _sample(lines: pl.DataFrame) -> list[str]:
-    return lines["text"].head(SAMPLE_LINES).to_list()
 
 
 def _logical(lines: pl.Series, first_line: int, wrapper: Wrapper | None) -> pl.DataFrame:

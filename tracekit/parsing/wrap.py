@@ -6,6 +6,7 @@ from collections.abc import Callable
 from tracekit.parsing.logical import Logical, Wrapper
 from tracekit.parsing.mail import Mail, cut_at, is_padded, is_printable, is_wrapped, quoted_by
 from tracekit.parsing.records import GLUED, KMSG, Journal, Json, Kmsg, Wire
+from tracekit.parsing.strings import Strings, texts_in
 
 __all__ = ["Logical", "Wrapper", "detect"]
 
@@ -29,6 +30,8 @@ def detect(sample: list[str], reads: Callable[[str], bool] | None = None) -> Wra
     def share(pattern: re.Pattern[str], least: float) -> bool:
         return len(list(filter(None, map(pattern.match, written)))) >= max(least * len(written), 1)
 
+    if any(map(texts_in, written)):
+        return Strings()
     if _JSON_NAME.search(whole) and (
         share(_JSON_LINE, 0.3) or (share(_JSON_FIELD, 0.02) and any(line.lstrip("\x1e ").startswith(("{", "data: {")) for line in written))
     ):
