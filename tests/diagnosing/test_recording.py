@@ -62,12 +62,19 @@ def recorded(tracefs: Path, family: str, shell: str = "sh", sleep: str = "") -> 
     return done, folder
 
 
+def runs_its_own_sleep(shell: str) -> bool:
+    """Some builds of busybox look for a command among their own before they look at PATH."""
+    return shell == "busybox" and b"/" not in subprocess.run(["busybox", "sh", "-c", "command -v sleep"], capture_output=True).stdout
+
+
 def text(path: Path) -> str:
     return path.read_text().strip()
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_it_leaves_one_archive_that_is_a_case_and_the_machine_as_it_was(tracefs: Path, shell: str) -> None:
+    if runs_its_own_sleep(shell):
+        pytest.skip("this shell would not run the command that writes the trace meanwhile")
     done, folder = recorded(tracefs, "stale-hwsize", shell)
     (archive,) = folder.iterdir()
     assert (done.returncode, done.stdout) == (0, f"{archive.name}\n"), done.stderr

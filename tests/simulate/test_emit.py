@@ -34,7 +34,7 @@ def guest(kernel: str, devices: list[dict[str, Any]], client: str = "2.11", **ho
         (qemu("8.2", host={"kernel": "6.1"}, devices=[{"table": [8]}]), {("VFIO-002", "probable", BDF)}),
         # The whole table at the enable, which is refused before 10.1 with a -1 and from it on with the errno: nothing had been enabled.
         (qemu("8.1", guest={"unmask": "before enable"}), set()),
-        (qemu("10.1", guest={"unmask": "before enable"}), {("MSI-001", "possible", "an unnamed device")}),
+        (qemu("10.1", guest={"unmask": "before enable"}), {("MSI-001", "possible", BDF)}),
         # No entry of the remapping table is left for the second function: its enable fails, and every one that follows.
         (
             qemu("8.2", host={"kernel": "6.1", "irtes": 1}, devices=[{"table": [1]}, {"name": "0000:05:00.0", "table": [4]}]),

@@ -52,7 +52,6 @@ x  `-X` where it is MSI-X, null where it is MSI.
 probe  Event name of the probe.
 caller_module  Kernel module of the caller.
 indent  Blanks before the text: the depth of the call.
-duration  How long the call took. [us]
 data  Data word of an MSI message.
 iommu  Number of the IOMMU.
 vf  Virtual function.
