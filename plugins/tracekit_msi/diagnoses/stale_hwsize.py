@@ -97,11 +97,16 @@ def enabled_without(qemu_enable_msix_failed: pl.DataFrame, windows: pl.DataFrame
 
 
 def _told(messages: pl.DataFrame, windows: pl.DataFrame | None) -> Iterator[Finding]:
-    unnamed_one = Subject("an unnamed device", "unknown", how="QEMU's message names no device; -trace 'vfio_msix_*' does")
-    for row in messages.filter(pl.col("reason").str.contains(TOLD)).head(1).iter_rows(named=True):
-        ended = (pl.col("source") == row["source"]) & (pl.col("enable_end") == row["line"])
-        traced = windows.filter(ended).head(1).to_dicts() if windows is not None else []
-        yield _said(row, subject_of(traced[0]) if traced else unnamed_one)
+    """Yield one finding a device that QEMU's trace names beside its message; one of no device where it names none."""
+    rows = list(messages.filter(pl.col("reason").str.contains(TOLD)).iter_rows(named=True))
+    ends = {(w["source"], w["enable_end"]): w for w in reversed(windows.to_dicts())} if windows is not None and rows else {}
+    named = [(subject_of(w), row) for row in rows if (w := ends.get((row["source"], row["line"]))) is not None]
+    first = {subject.label: (subject, row) for subject, row in reversed(named)}
+    for subject, row in reversed(first.values()):
+        yield _said(row, subject)
+    if rows and not named:
+        how = "QEMU's message names no device; -trace 'vfio_msix_*' does"
+        yield _said(rows[0], Subject("an unnamed device", "unknown", how=how))
 
 
 @fallback

@@ -134,6 +134,12 @@ def test_the_trace_names_the_device_of_an_errno() -> None:
     assert [(f.subject.bdf, f.explained_by) for f in of("VFIO-003", traced)] == [(A, "MSI-001")]
 
 
+def test_each_device_whose_errno_the_trace_names_is_one_finding() -> None:
+    failed = "qemu-system-x86_64: vfio: failed to enable vectors, -34\n"
+    grown = "".join(opened(name) + on(name) + use(name, 0, 1, 2) + failed * 2 for name in (A, B))
+    assert sorted((f.subject.bdf, [e.line for e in f.evidence]) for f in of("MSI-001", grown)) == [(A, [6]), (B, [13])]
+
+
 @pytest.mark.parametrize("ret", ["-1", "34", "-28", "-340", "No space left on device"])
 def test_another_errno_tells_of_no_stale_size(ret: str) -> None:
     assert of("MSI-001", opened(A) + on(A) + use(A, 0, 1, 2) + f"qemu-system-x86_64: vfio: failed to enable vectors, {ret}\n") == []
