@@ -36,17 +36,12 @@ def by_dpdk(messages: pl.DataFrame | None, probed: pl.DataFrame | None) -> Itera
     """Yield the enables that failed for DPDK, by the device that it probed last: DPDK enables once a start, with no vectors before."""
     for bdf, mine in probed_last(messages, probed).items():
         subject = Subject(bdf, "pci", bdf, how="the device that DPDK probed last before") if bdf else UNNAMED
-        yield Finding(
-            summary=f"DPDK could not enable the vectors of {subject.label} ({mine[0]['reason']})",
-            grade="possible",
-            subject=subject,
-            severity="medium",
-            evidence=distinct(e for m in mine[:MOST] for e in span(m["source"], m["line"], role="effect")),
-            unchecked=(Unchecked("why the enable failed, and that a driver that polls does not go on without", RECORD),),
-            values={"message": mine[0]["reason"], "messages": len(mine), "asked": None, "last_working": None},
-            advice="Record SET_IRQS calls of the host with their return values: DPDK does not print the errno. Compare how many vectors "
-            "its driver asks for with `lspci -vv` of the device.",
+        advice = (
+            "Record SET_IRQS calls of the host with their return values: DPDK does not print the errno. Compare how many vectors its "
+            "driver asks for with `lspci -vv` of the device."
         )
+        what = f"DPDK could not enable the vectors of {subject.label}"
+        yield _unable(subject, mine, what, mine[0]["reason"], "a driver that polls does not go on without", advice)
 
 
 def of_vectors(index: int | None, count: int | None, flags: int | None, errno_text: str) -> bool:
@@ -64,17 +59,28 @@ def by_program(refused: pl.DataFrame | None) -> Iterator[Finding]:
     for bdf, mine in groups.items():
         subject = Subject(bdf, "pci", bdf) if bdf else Subject("an unnamed device", "unknown", how="the program's options")
         asked = f"{mine[0]['count']} vectors" if mine[0]["count"] else "vectors"
-        yield Finding(
-            summary=f"a program could not enable {asked} of {subject.label} ({mine[0]['errno_text']})",
-            grade="possible",
-            subject=subject,
-            severity="medium",
-            evidence=distinct(e for m in mine[:MOST] for e in span(m["source"], m["line"], role="effect")),
-            unchecked=(Unchecked("why the enable failed, and that the program does not go on without", RECORD),),
-            values={"message": mine[0]["errno_text"], "messages": len(mine), "asked": mine[0]["count"], "last_working": None},
-            advice="See whether vectors are short (`No space left on device`: VEC-*, VEC-005), and compare how many are asked for with "
-            "`lspci -vv` of the device.",
+        advice = (
+            "See whether vectors are short (`No space left on device`: VEC-*, VEC-005), and compare how many are asked for with "
+            "`lspci -vv` of the device."
         )
+        what = f"a program could not enable {asked} of {subject.label}"
+        yield _unable(subject, mine, what, mine[0]["errno_text"], "the program does not go on without", advice, mine[0]["count"])
+
+
+def _unable(
+    subject: Subject, mine: list[dict[str, Any]], what: str, reason: str, and_that: str, advice: str, asked: int | None = None
+) -> Finding:
+    """Return the finding of a first enable that failed for a client, as its messages tell it."""
+    return Finding(
+        summary=f"{what} ({reason})",
+        grade="possible",
+        subject=subject,
+        severity="medium",
+        evidence=distinct(e for m in mine[:MOST] for e in span(m["source"], m["line"], role="effect")),
+        unchecked=(Unchecked(f"why the enable failed, and that {and_that}", RECORD),),
+        values={"message": reason, "messages": len(mine), "asked": asked, "last_working": None},
+        advice=advice,
+    )
 
 
 def by_qemu_itself(assertions: pl.DataFrame | None) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from tracekit import HOST, Finding, Unchecked, Verdict, at, at_once, clear, diagnosis, in_order, inconclusive, times
+from tracekit import HOST, Finding, Unchecked, Verdict, at, at_once, clear, diagnosis, in_order, inconclusive, rows_above, rows_below, times
 from tracekit_irq.diagnoses.remap_blocked import at_doorbell
 from tracekit_irq.evidence import MOST, Rows, seconds, sorted_rows
 from tracekit_irq.fences import alive, overflow, placed, severity
@@ -150,7 +150,7 @@ def completion_without_interrupt(
     still = sorted_rows(cpu_stood_still)
     ends = (sorted_rows(driver_poll_unanswered), sorted_rows(driver_poll_answered))
     every = by_device([r for f in known for r in sorted_rows(f)], silences, *ends)
-    polled = [p for p in every if not all(any(_around(r, s) for s in still) for r in p.rows)]
+    polled = [p for p in every if not all(_around(r, still) for r in p.rows)]
     yield from stopped_by_timer(sorted_rows(kernel_panic), sorted_rows(timer_stops_boot), sorted_rows(timer_pin_silent))
     tests = sorted_rows(driver_interrupt_test_failed) + [{**s, "irq": None} for s in told if s["kind"] == "test"]
     waits, self_tests = awaited(sorted_rows(driver_interrupt_awaited))
@@ -180,8 +180,10 @@ def completion_without_interrupt(
     yield clear(NOTHING)  # holds only where nothing was found
 
 
-def _around(row: Mapping[str, Any], still: Mapping[str, Any]) -> bool:
-    return at_once(row, still, AROUND, AROUND_MS) or at_once(still, row, AROUND, AROUND_MS)
+def _around(row: Mapping[str, Any], still: Rows) -> bool:
+    """Return whether the nearest of these rows, in order, above or below stands around a row."""
+    above, below = rows_above(row, still), rows_below(row, still)
+    return any(at_once(s, row, AROUND, AROUND_MS) for s in above) or any(at_once(row, s, AROUND, AROUND_MS) for s in below)
 
 
 def _cause(group: list[Polled], bdf: str | None, reports: pl.DataFrame | None, faults: Rows) -> str | None:

@@ -61,8 +61,7 @@ def reenable_failed(
 
     What it finds: SET_IRQS that disables vectors which worked, then an enable that returns an error, and no enable that works after it.
     A client's message that it could not enable vectors says the same, without the order. DPDK's, and that of another program which drives
-    a device itself, is of a first enable (medium), and an
-    assertion of QEMU's about MSI or KVM's interrupt routes ends the guest (high).
+    a device itself, is of a first enable (medium), and an assertion of QEMU's about MSI or KVM's interrupt routes ends the guest (high).
     Why it matters: the guest believes that its vectors are on; the device is deaf until the guest or the device is restarted.
     Stays quiet when: nothing had been enabled before in this open (then only the reason is reported), a smaller retry works, the device
     is closed at once, or a close between would not have been recorded.
